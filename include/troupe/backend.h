@@ -1,0 +1,176 @@
+/* troupe/backend.h - the plugin ABI: all that a backend sees of the server.
+ * Answers "what must something be able to do to run models here?".
+ *
+ * A plugin is a shared object `troupe_backend_<name>.so` that exports troupe_backend_query().  Every struct
+ * that crosses the boundary begins with its own size; neither side reads past the size it was given, so
+ * fields can be appended without a new ABI number.  A function pointer beyond the size, or NULL, means
+ * the default in [brackets].  Nothing here throws, exits, or writes to the standard streams. */
+#ifndef TROUPE_BACKEND_H
+#define TROUPE_BACKEND_H
+
+#include "troupe/status.h"
+#include "troupe/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TROUPE_BACKEND_ABI 1u /* grows only when a field changes its meaning */
+
+/* Where a failure's words go; the caller owns it.  `text` is always terminated. */
+struct troupe_error {
+    int32_t code; /* enum troupe_code */
+    char text[1024];
+};
+
+enum troupe_log_level { TROUPE_LOG_ERROR, TROUPE_LOG_WARNING, TROUPE_LOG_INFO, TROUPE_LOG_DEBUG };
+
+/* Memory with an account behind it.  Thread: any.  `alloc` returns NULL when the account's limit would be
+ * passed or memory is short; the block is aligned to `align` (a power of two, at most 4096). */
+struct troupe_account {
+    uint32_t struct_size;
+    void *user;
+    void *(*alloc)(void *user, uint64_t bytes, uint64_t align);
+    void (*free)(void *user, void *block, uint64_t bytes);
+};
+
+/* What the server gives to a plugin.  Owns: outlives the plugin.  Thread: any. */
+struct troupe_host {
+    uint32_t abi, struct_size;
+    void *user;
+    void (*log)(void *user, int32_t level, const char *category, const char *text);
+    int64_t (*now_ns)(void *user); /* monotonic clock */
+};
+
+/* A key and its value, both terminated; for instance {"library", "/opt/ort/libonnxruntime.so"}. */
+struct troupe_option {
+    const char *key, *value;
+};
+
+/* One input or output of a model.  Owns: borrowed until the call that received it returns. */
+struct troupe_io {
+    const char *name;
+    int32_t dtype;                          /* enum troupe_dtype */
+    uint32_t rank;                          /* meaningless when `any_rank` */
+    int64_t dims[TROUPE_RANK_MAX];          /* -1: not fixed */
+    const char *dim_names[TROUPE_RANK_MAX]; /* NULL or a hint; see docs/models.md: not a law */
+    uint8_t optional;                       /* an input that may be left out */
+    uint8_t any_rank;                       /* the model does not declare a rank */
+    const char *const *labels; /* outputs: names of the classes along the last axis, or NULL */
+    uint32_t labels_n;
+};
+
+/* What a model takes and gives.  Filled by the plugin through the callbacks of `troupe_sink`. */
+struct troupe_sink {
+    uint32_t struct_size;
+    void *user;
+    void (*input)(void *user, const struct troupe_io *io);  /* in order of index */
+    void (*output)(void *user, const struct troupe_io *io); /* in order of index */
+    void (*platform)(void *user, const char *name);         /* "onnxruntime_onnx" */
+};
+
+/* What a plugin can do with a model; bits. */
+enum troupe_capability {
+    TROUPE_CAN_CANCEL = 1u << 0,     /* cancel() stops a run early */
+    TROUPE_CAN_GIVEN_OUT = 1u << 1,  /* writes into outputs whose memory is given */
+    TROUPE_CAN_CONCURRENT = 1u << 2, /* run() is re-entrant */
+    TROUPE_CAN_HIBERNATE = 1u << 3,
+    TROUPE_CAN_PREPARE = 1u << 4
+};
+
+enum troupe_thread_mode {
+    TROUPE_THREADS_ONE,   /* a run uses the calling thread only (throughput) */
+    TROUPE_THREADS_SHARED /* a run may use the plugin's own pool (latency) */
+};
+
+/* One model version to look at or to open.  Owns: borrowed until the call returns, except `account`,
+ * `cancel` and `labels`, which outlive the model. */
+struct troupe_model_desc {
+    uint32_t struct_size;
+    const char *name; /* "resnet50/3", for messages */
+    const char *path; /* the model file; external data lies beside it */
+    const struct troupe_option *options;
+    uint32_t options_n;
+    const char *device; /* "cpu" */
+    int32_t thread_mode;
+    const struct troupe_account *account; /* private weights and arenas */
+    const volatile int32_t
+        *cancel; /* non-zero: give the load up, return TROUPE_CANCELLED; may be NULL */
+};
+
+/* One run.  Owns: borrowed until run() returns. */
+struct troupe_run {
+    uint32_t struct_size;
+    uint32_t inputs_n, outputs_n;
+    uint64_t id;                    /* names this run for cancel(); unique while it runs */
+    int64_t deadline_ns;            /* monotonic; 0: none */
+    const volatile int32_t *cancel; /* non-zero: stop soon, return TROUPE_CANCELLED; may be NULL */
+    const struct troupe_account *account; /* activations and outputs */
+    uint64_t output_bytes_max;            /* outputs together may not be larger; 0: no limit */
+    struct troupe_error *error;           /* words of a failure */
+    const uint32_t *output_index;         /* outputs[i] is the signature's output output_index[i] */
+};
+
+/* A blob that prepare() hands over: content that the server stores once and maps for ever. */
+struct troupe_blob_sink {
+    uint32_t struct_size;
+    void *user;
+    /* Stores `bytes` at `data`, returns its file name in `out_name` (at least 80 bytes). */
+    int32_t (*blob)(void *user, const void *data, uint64_t bytes, char *out_name);
+    int32_t (*skeleton)(void *user, const void *data, uint64_t bytes);
+};
+
+struct troupe_memory {
+    uint32_t struct_size;
+    uint64_t weights_bytes, shared_bytes, arena_bytes;
+};
+
+struct troupe_backend {
+    uint32_t abi, struct_size; /* the host never reads past struct_size */
+    const char *name, *version;
+
+    /* required - each returns an enum troupe_code */
+
+    /* Makes the plugin ready, once per process.  Blocks: disk.  Thread: loader. */
+    int32_t (*start)(const struct troupe_host *host, const struct troupe_option *options,
+                     uint32_t options_n, void **out_self, struct troupe_error *error);
+    /* Accepts NULL; no model is open any more. */
+    void (*stop)(void *self);
+    /* Tells what the model takes, gives and can do, without keeping it open. */
+    int32_t (*probe)(void *self, const struct troupe_model_desc *desc,
+                     const struct troupe_sink *sink, uint32_t *out_capabilities,
+                     struct troupe_error *error);
+    /* Opens a model; after success its signature is told to `sink` (which may be NULL). */
+    int32_t (*open)(void *self, const struct troupe_model_desc *desc,
+                    const struct troupe_sink *sink, void **out_model, uint32_t *out_capabilities,
+                    struct troupe_error *error);
+    /* Runs once.  `inputs` has one entry per input of the signature, in order; data == NULL: not sent.
+     * `outputs` has run->outputs_n entries.  An entry with data != NULL and bytes = capacity is memory given:
+     * the backend writes there when the result fits and sets dtype, rank, shape, bytes; otherwise, and where
+     * data == NULL, it sets data and `release`.  After a failure no entry holds memory of the backend.
+     * Thread: executor or loop; re-entrant when TROUPE_CAN_CONCURRENT. */
+    int32_t (*run)(void *model, const struct troupe_run *run, const struct troupe_tensor *inputs,
+                   struct troupe_tensor *outputs);
+    /* Accepts NULL; never called while run() is active. */
+    void (*close)(void *model);
+
+    /* optional */
+
+    int32_t (*cancel)(void *model, uint64_t run_id); /* one run, never the model. [the flag only] */
+    int32_t (*prepare)(void *self, const struct troupe_model_desc *desc,
+                       const struct troupe_blob_sink *sink,
+                       struct troupe_error *error); /* [cannot] */
+    int32_t (*hibernate)(void *model);              /* drop pages, keep the session. [cannot] */
+    int32_t (*wake)(void *model);                   /* [nothing to do] */
+    void (*trim)(void *self);                       /* give unused memory back. [nothing to do] */
+    int32_t (*memory)(void *model, struct troupe_memory *out); /* [unknown] */
+};
+
+/* The one export.  Owns: static.  Thread: any.  NULL when it cannot serve `host_abi`. */
+const struct troupe_backend *troupe_backend_query(uint32_t host_abi);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

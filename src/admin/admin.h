@@ -1,0 +1,51 @@
+/* admin/admin.h - control endpoints.
+ * Answers "what may an operator see and change?".  Implements every trp_control_op once, for all protocols. */
+#ifndef TRP_ADMIN_H
+#define TRP_ADMIN_H
+
+#include "base/loop.h"
+#include "call/control.h"
+#include "conf/settings.h"
+#include "life/life.h"
+#include "model/registry.h"
+#include "obs/log.h"
+#include "obs/metrics.h"
+#include "obs/trace.h"
+
+struct trp_admin;
+
+struct trp_admin_opts {
+    const struct trp_settings *settings;
+    const char *version; /* of the server */
+    struct trp_log *log;
+    struct trp_trace *trace;
+    struct trp_metrics *metrics;
+    struct trp_life *life;
+    struct trp_loop *control;
+    const struct trp_clock *clock;
+    struct trp_account *const *accounts; /* for metrics */
+    uint32_t accounts_n;
+    /* the snapshot that loop `index` holds now; called on that loop */
+    const struct trp_snapshot *(*snapshot)(void *user, uint32_t loop_index);
+    void *snapshot_user;
+};
+
+/* Makes it.
+ *   Owns  : the caller destroys; everything in opts is borrowed.
+ *   Thread: startup.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_admin_create(const struct trp_alloc *alloc, const struct trp_admin_opts *opts,
+                            struct trp_admin **out_admin, struct trp_error *err);
+void trp_admin_destroy(struct trp_admin *a);
+
+/* Fill struct trp_handlers: `user` is the admin.
+ *   Owns  : see call/control.h.
+ *   Thread: loop.
+ *   Errors: see call/control.h. */
+void trp_admin_control(void *user, struct trp_control *control);
+trp_status trp_admin_region(void *user, struct trp_str name, uint64_t offset, uint64_t bytes,
+                            void **out_ptr, void **out_hold, struct trp_error *err);
+void trp_admin_region_release(void *hold, void *ptr);
+void trp_admin_finished(void *user, uint32_t loop_index, struct trp_call *call);
+
+#endif

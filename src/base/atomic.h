@@ -1,0 +1,117 @@
+/* base/atomic.h - the only atomic types of the house.
+ * Answers "what may two threads touch at once?".  Each type names its memory order and why. */
+#ifndef TRP_ATOMIC_H
+#define TRP_ATOMIC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Counts.  Relaxed: nothing else is published through it. */
+struct trp_counter {
+    _Atomic uint64_t value;
+};
+static inline uint64_t trp_counter_add(struct trp_counter *c, uint64_t n)
+{
+    return atomic_fetch_add_explicit(&c->value, n, memory_order_relaxed) + n;
+}
+static inline uint64_t trp_counter_sub(struct trp_counter *c, uint64_t n)
+{
+    return atomic_fetch_sub_explicit(&c->value, n, memory_order_relaxed) - n;
+}
+static inline uint64_t trp_counter_get(const struct trp_counter *c)
+{
+    return atomic_load_explicit(&c->value, memory_order_relaxed);
+}
+static inline void trp_counter_set(struct trp_counter *c, uint64_t n)
+{
+    atomic_store_explicit(&c->value, n, memory_order_relaxed);
+}
+/* For a counter that one thread writes and others read: no locked instruction. */
+static inline void trp_counter_own_add(struct trp_counter *c, uint64_t n)
+{
+    atomic_store_explicit(&c->value, atomic_load_explicit(&c->value, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+/* A signed gauge.  Relaxed, as above. */
+struct trp_gauge {
+    _Atomic int64_t value;
+};
+static inline void trp_gauge_add(struct trp_gauge *g, int64_t n)
+{
+    atomic_fetch_add_explicit(&g->value, n, memory_order_relaxed);
+}
+static inline void trp_gauge_set(struct trp_gauge *g, int64_t n)
+{
+    atomic_store_explicit(&g->value, n, memory_order_relaxed);
+}
+static inline int64_t trp_gauge_get(const struct trp_gauge *g)
+{
+    return atomic_load_explicit(&g->value, memory_order_relaxed);
+}
+
+/* Says "stop" or "changed".  Release on raise, acquire on look: what was written before is seen after. */
+struct trp_flag {
+    _Atomic int32_t value;
+};
+static inline void trp_flag_raise(struct trp_flag *f)
+{
+    atomic_store_explicit(&f->value, 1, memory_order_release);
+}
+static inline void trp_flag_lower(struct trp_flag *f)
+{
+    atomic_store_explicit(&f->value, 0, memory_order_release);
+}
+static inline bool trp_flag_is_up(const struct trp_flag *f)
+{
+    return atomic_load_explicit(&f->value, memory_order_acquire) != 0;
+}
+
+/* Leaves 0 exactly once, for the state of whoever comes first.  Acquire and release: the winner's writes
+ * are seen by whoever reads the state. */
+struct trp_oneshot {
+    _Atomic uint32_t state;
+};
+static inline bool trp_oneshot_try(struct trp_oneshot *o, uint32_t state)
+{
+    uint32_t expected = 0;
+    return atomic_compare_exchange_strong_explicit(&o->state, &expected, state,
+                                                   memory_order_acq_rel, memory_order_acquire);
+}
+static inline uint32_t trp_oneshot_get(const struct trp_oneshot *o)
+{
+    return atomic_load_explicit(&o->state, memory_order_acquire);
+}
+/* Only when no other thread can see it. */
+static inline void trp_oneshot_reset(struct trp_oneshot *o)
+{
+    atomic_store_explicit(&o->state, 0, memory_order_relaxed);
+}
+
+/* Counts owners.  Relaxed up; release down, acquire by the last, so that it sees every other's writes. */
+struct trp_refs {
+    _Atomic uint32_t count;
+};
+static inline void trp_refs_init(struct trp_refs *r)
+{
+    atomic_store_explicit(&r->count, 1, memory_order_relaxed);
+}
+static inline void trp_refs_up(struct trp_refs *r)
+{
+    atomic_fetch_add_explicit(&r->count, 1, memory_order_relaxed);
+}
+/* True for the last owner, who destroys. */
+static inline bool trp_refs_down(struct trp_refs *r)
+{
+    if (atomic_fetch_sub_explicit(&r->count, 1, memory_order_release) != 1)
+        return false;
+    atomic_thread_fence(memory_order_acquire);
+    return true;
+}
+static inline uint32_t trp_refs_get(const struct trp_refs *r)
+{
+    return atomic_load_explicit(&r->count, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* base/thread.h - threads, locks and their names.
+ * Answers "who runs beside whom?".  Locks are declared with a name and a rank in base/locks.def; a debug build
+ * asserts that ranks only rise and that what must be held is held. */
+#ifndef TRP_THREAD_H
+#define TRP_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "base/status.h"
+
+enum trp_lock_id {
+#define X(name, rank, what) TRP_LOCK_##name,
+#include "base/locks.def"
+#undef X
+    TRP_LOCKS
+};
+
+/* A mutex that knows its name.  Never held across a callback, a plugin call or I/O. */
+struct trp_lock {
+    pthread_mutex_t mutex;
+    enum trp_lock_id id;
+    struct trp_counter waits; /* how often it was found taken */
+};
+void trp_lock_init(struct trp_lock *l, enum trp_lock_id id);
+void trp_lock_deinit(struct trp_lock *l);
+void trp_lock_enter(struct trp_lock *l);
+void trp_lock_leave(struct trp_lock *l);
+const char *trp_lock_name(enum trp_lock_id id);
+
+/* A place to sleep until somebody signals. */
+struct trp_signal {
+    pthread_cond_t cond;
+};
+void trp_signal_init(struct trp_signal *s);
+void trp_signal_deinit(struct trp_signal *s);
+void trp_signal_wait(struct trp_signal *s, struct trp_lock *held);
+void trp_signal_one(struct trp_signal *s);
+void trp_signal_all(struct trp_signal *s);
+
+/* Starts a thread with all signals blocked and a name of at most 15 bytes.
+ *   Owns  : the caller joins; `user` is borrowed by the thread.
+ *   Thread: any.
+ *   Errors: OUT_OF_MEMORY, IO (the system refuses one more). */
+struct trp_thread {
+    pthread_t id;
+    bool started;
+};
+trp_status trp_thread_start(struct trp_thread *t, const char *name, void (*body)(void *user),
+                            void *user, struct trp_error *err);
+void trp_thread_join(struct trp_thread *t); /* not started: nothing happens */
+
+#endif

@@ -1,0 +1,242 @@
+/* call/call.h - one question on its way down, and its answer on the way up.
+ * Answers "what is being asked?".
+ *
+ * A call lives in its loop's pool and belongs to that loop; while it runs, an executor borrows it.  Everything
+ * variable lies in its arena; tensors name their lender.  A call that takes one step allocates nothing.
+ *
+ *   IDLE --take--> OPEN --start--> (rooms push `done`) --> finish --> done, done, ... --> give back
+ *
+ *  1. `outcome` leaves OPEN exactly once: DONE, CANCELLED or EXPIRED.  Who moved it decides the answer.
+ *  2. trp_call_finish() pops one `done` at a time; each runs on the call's loop, exactly once, and never from
+ *     inside a start().
+ *  3. Whoever starts a call gets it back through `done`, whatever happened: cancelling makes that sooner, it does
+ *     not take the memory away from a run that uses it. */
+#ifndef TRP_CALL_H
+#define TRP_CALL_H
+
+#include "base/arena.h"
+#include "base/atomic.h"
+#include "base/loop.h"
+#include "base/status.h"
+#include "base/str.h"
+#include "call/cancel.h"
+#include "tensor/pool.h"
+#include "tensor/signature.h"
+#include "troupe/tensor.h"
+
+struct trp_target;
+struct trp_call;
+
+enum trp_protocol {
+    TRP_PROTOCOL_HTTP1,
+    TRP_PROTOCOL_HTTP2,
+    TRP_PROTOCOL_GRPC,
+    TRP_PROTOCOL_INTERNAL
+};
+
+enum trp_outcome { TRP_OUTCOME_OPEN, TRP_OUTCOME_DONE, TRP_OUTCOME_CANCELLED, TRP_OUTCOME_EXPIRED };
+
+enum trp_priority_class { TRP_PRIORITY_NORMAL, TRP_PRIORITY_INTERACTIVE, TRP_PRIORITY_BATCH };
+
+/* When something happened; every duration is a difference of two.  ns, monotonic; 0: not reached. */
+enum trp_phase {
+    TRP_PHASE_ARRIVED,      /* first byte of the request */
+    TRP_PHASE_RECEIVED,     /* last byte */
+    TRP_PHASE_DECODED,      /* tensors are ready */
+    TRP_PHASE_QUEUED,       /* handed to a scheduler */
+    TRP_PHASE_RUN_START,    /* an executor or the loop took it */
+    TRP_PHASE_INPUT_END,    /* inputs were prepared, the backend begins */
+    TRP_PHASE_OUTPUT_START, /* the backend has ended */
+    TRP_PHASE_RUN_END,      /* outputs are in the call */
+    TRP_PHASE_ENCODED,      /* the reply is bytes */
+    TRP_PHASE_SENT,         /* the last byte was handed to the kernel */
+    TRP_PHASES
+};
+
+/* A request parameter or header, typed. */
+enum trp_param_kind {
+    TRP_PARAM_BOOL,
+    TRP_PARAM_INT,
+    TRP_PARAM_UINT,
+    TRP_PARAM_DOUBLE,
+    TRP_PARAM_STR
+};
+struct trp_param {
+    struct trp_str name;
+    enum trp_param_kind kind;
+    union {
+        bool b;
+        int64_t i;
+        uint64_t u;
+        double d;
+        struct trp_str s;
+    } v;
+};
+struct trp_header {
+    struct trp_str name, value; /* the name in lower case */
+};
+
+/* A tensor of a call and how it wants to travel. */
+struct trp_call_tensor {
+    struct trp_str name;
+    struct troupe_tensor tensor; /* its release function names the lender */
+    const struct trp_alloc *account;
+    struct trp_str region; /* shared memory that holds it; empty: none */
+    uint64_t region_offset, region_bytes;
+};
+
+/* An output that the client asked for. */
+struct trp_wanted {
+    struct trp_str name;
+    uint32_t index;          /* in the signature; set when the call is bound to a target */
+    bool binary, binary_set; /* HTTP: the binary tensor extension */
+    uint32_t classification; /* 0: none; n: the n best classes */
+    struct trp_str region;   /* shared memory: name, else empty */
+    uint64_t region_offset, region_bytes;
+    void *memory; /* where the output should go, with `memory_bytes` room; NULL: anywhere */
+    uint64_t memory_bytes;
+    void *hold; /* keeps the region mapped; let go by `hold_release` when the call is given back */
+    void (*hold_release)(void *hold, void *ptr);
+};
+
+typedef void (*trp_done_fn)(struct trp_call *call, void *user);
+#define TRP_CALL_DEPTH 8
+
+struct trp_call {
+    /* who asks */
+    uint64_t number;   /* unique in this process */
+    struct trp_str id; /* the client's own, returned as it came; empty: none */
+    enum trp_protocol protocol;
+    struct trp_str model; /* the name that was asked for */
+    int64_t version;      /* 0: the default one */
+    struct trp_str tenant;
+    uint64_t sequence_number; /* 0 and an empty text: no sequence */
+    struct trp_str sequence_text;
+    bool sequence_start, sequence_end;
+    struct { /* W3C trace context; zero: none */
+        uint8_t trace_id[16], parent_id[8], flags;
+    } trace_context;
+    uint64_t trace; /* id in the trace file; 0: not traced */
+    bool trace_tensors;
+
+    /* how urgent */
+    int64_t deadline_ns; /* monotonic; 0: none */
+    enum trp_priority_class priority_class;
+    uint64_t priority; /* Triton's number; 0: default */
+    int64_t stamps_ns[TRP_PHASES];
+
+    /* what is asked */
+    const struct trp_header *headers;
+    uint32_t headers_n;
+    const struct trp_param *params;
+    uint32_t params_n;
+    struct trp_call_tensor
+        *inputs; /* before binding: as sent; after: one per input of the signature, in order */
+    uint32_t inputs_n;
+    struct trp_wanted *wanted; /* empty: all outputs */
+    uint32_t wanted_n;
+    bool wanted_named; /* the client named its outputs */
+    bool binary_default;
+    struct trp_lease *body; /* what the input views lie in */
+
+    /* who answers */
+    struct trp_target *target; /* pinned; let go by trp_call_unpin() */
+    void (*target_release)(struct trp_target *target);
+    struct trp_call *parent;
+    uint32_t step, attempt;
+    struct trp_cancel cancel;
+
+    /* the answer */
+    struct trp_oneshot outcome;      /* enum trp_outcome */
+    struct trp_error error;          /* status OK: `outputs` hold */
+    struct trp_call_tensor *outputs; /* one per `wanted`, same order */
+    uint32_t outputs_n;
+    struct trp_str answered_by; /* model and version, for the reply; empty: as asked */
+    int64_t answered_version;
+
+    /* the way back */
+    struct {
+        trp_done_fn fn;
+        void *user;
+    } done[TRP_CALL_DEPTH];
+    uint32_t done_n;
+    struct trp_loop *loop;
+    struct trp_task finish_task; /* inline runs finish through the loop's ready list */
+    struct trp_mail finish_mail; /* executors post */
+    struct trp_call *queue_next; /* whoever holds the call may chain it */
+    int64_t queue_key;
+    void *exec_slot; /* exec's, while it holds the call */
+    struct trp_arena arena;
+    struct trp_call_pool *pool;
+};
+
+struct trp_call_pool;
+
+/* Makes a loop's pool of calls.
+ *   Units : arena_bytes: first block of each call's arena; arena_max: its limit; calls_max: leased at once.
+ *   Owns  : the caller destroys, after every call came back.
+ *   Thread: owner.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_call_pool_create(const struct trp_alloc *alloc, struct trp_loop *loop,
+                                size_t arena_bytes, size_t arena_max, uint32_t calls_max,
+                                struct trp_call_pool **out_pool, struct trp_error *err);
+void trp_call_pool_destroy(struct trp_call_pool *p);
+
+/* Takes a call, all zero but number, loop, arena and pool; gives it back: tensors are released, target unpinned, token
+ * detached, arena reset.
+ *   Owns  : moves to the caller; back to the pool.
+ *   Thread: loop.
+ *   Errors: NULL when calls_max are out, or memory is short. */
+struct trp_call *trp_call_take(struct trp_call_pool *p);
+void trp_call_give_back(struct trp_call *call);
+uint32_t trp_call_pool_out(const struct trp_call_pool *p);
+
+/* Pushes the next one to be told.
+ *   Owns  : `user` is borrowed until it ran.
+ *   Thread: loop.
+ *   Errors: more than TRP_CALL_DEPTH is a bug and asserts. */
+void trp_call_push(struct trp_call *call, trp_done_fn fn, void *user);
+
+/* Says that the work is over: pops the last `done` and runs it.  finish: on the loop, outside any start();
+ * finish_soon: on the loop, by the ready list; finish_from: from another thread, by mail.
+ *   Owns  : moves the call to whoever is told.
+ *   Thread: loop; loop; any.
+ *   Errors: none; see call->error. */
+void trp_call_finish(struct trp_call *call);
+void trp_call_finish_soon(struct trp_call *call);
+void trp_call_finish_from(struct trp_call *call);
+
+/* Moves the outcome; true for the one that comes first.  A cancelled or expired call has its token raised.
+ *   Owns  : nothing.
+ *   Thread: any (done, expire), loop (cancel).
+ *   Errors: none. */
+bool trp_call_try_done(struct trp_call *call);
+bool trp_call_try_cancel(struct trp_call *call);
+bool trp_call_try_expire(struct trp_call *call);
+
+/* Pins a target, letting an older one go.
+ *   Owns  : moves one reference of `target` to the call.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_call_pin(struct trp_call *call, struct trp_target *target,
+                  void (*release)(struct trp_target *target));
+void trp_call_unpin(struct trp_call *call);
+
+/* Binds a decoded call to a signature: inputs are put in its order (absent optional ones with data NULL), `wanted`
+ * gets its indices (all outputs when none was named), and everything that can be known before a backend sees it is
+ * checked: names, duplicates, dtypes, ranks, fixed dimensions, byte counts, batch limit, BYTES layout.
+ *   Shape : with signature->batch_max > 0, dims[0] is the batch: 1..batch_max, the same for all inputs.
+ *   Owns  : pieces lie in the call's arena.
+ *   Thread: loop.
+ *   Errors: INVALID_ARGUMENT: which input, what came, what was expected; OUT_OF_MEMORY. */
+trp_status trp_call_bind(struct trp_call *call, const struct trp_signature *signature,
+                         struct trp_error *err);
+
+/* Finds a parameter or header (lower case) by name; NULL when absent.
+ *   Owns  : borrowed.
+ *   Thread: loop.
+ *   Errors: none. */
+const struct trp_param *trp_call_param(const struct trp_call *call, struct trp_str name);
+struct trp_str trp_call_header(const struct trp_call *call, struct trp_str name);
+
+#endif

@@ -1,0 +1,60 @@
+/* call/target.h - whatever can answer a call.
+ * Answers "who can answer?".  What stands behind a name is a target: a model version today, an alias, route, ensemble
+ * or pipeline tomorrow, so that none of these includes another.  Metadata, readiness, configuration, statistics and
+ * index are answered from the table, whatever stands behind it. */
+#ifndef TRP_TARGET_H
+#define TRP_TARGET_H
+
+#include "base/buf.h"
+#include "base/status.h"
+#include "base/str.h"
+#include "tensor/signature.h"
+
+struct trp_call;
+struct trp_target;
+struct trp_node;
+struct trp_stats;
+
+struct trp_target_state {
+    bool ready;
+    const char *state;     /* "READY", "LOADING", "UNLOADING", "UNAVAILABLE" */
+    struct trp_str reason; /* borrowed from the target; empty: none */
+};
+
+struct trp_target_cost {
+    int64_t run_ns;  /* learned time of one run; 0: not known yet */
+    uint32_t queued; /* calls waiting now */
+};
+
+struct trp_target_ops {
+    /* What it takes and gives.  Owns: borrowed from the target.  Thread: any, once READY. */
+    const struct trp_signature *(*signature)(const struct trp_target *t);
+    /* Its configuration as a node tree under conf/schema.h's ModelConfig.  Owns: borrowed. */
+    const struct trp_node *(*config)(const struct trp_target *t);
+    /* Begins to answer.  The call comes back through its `done`, later, exactly once.  The caller has pinned
+     * the target and bound the call.  Thread: loop.  Blocks: never. */
+    void (*start)(struct trp_target *t, struct trp_call *call);
+    /* Wakes what waits or runs for a call whose token was raised.  Thread: loop. */
+    void (*cancel)(struct trp_target *t, struct trp_call *call);
+    /* Thread: any. */
+    void (*state)(const struct trp_target *t, struct trp_target_state *out);
+    struct trp_stats *(*stats)(struct trp_target *t); /* model/stats.h */
+    void (*cost)(const struct trp_target *t, struct trp_target_cost *out);
+};
+
+struct trp_target {
+    const struct trp_target_ops *ops;
+    struct trp_str name;
+    int64_t version;
+};
+
+static inline const struct trp_signature *trp_target_signature(const struct trp_target *t)
+{
+    return t->ops->signature(t);
+}
+static inline void trp_target_start(struct trp_target *t, struct trp_call *call)
+{
+    t->ops->start(t, call);
+}
+
+#endif

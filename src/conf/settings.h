@@ -1,0 +1,79 @@
+/* conf/settings.h - the server's own options.
+ * Answers "what is this server told to do, and by whom?".  Every option is a row of conf/settings.def; it can stand in
+ * troupe.yaml, in `--set key=value`, in the environment (TROUPE_KEY_WITH_UNDERSCORES), and each remembers which. */
+#ifndef TRP_SETTINGS_H
+#define TRP_SETTINGS_H
+
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "conf/node.h"
+
+enum trp_setting_type {
+    TRP_SETTING_BOOL,
+    TRP_SETTING_COUNT,    /* unsigned */
+    TRP_SETTING_BYTES,    /* "64MiB", "1GB", "4096" */
+    TRP_SETTING_DURATION, /* "250ms", "2s", "1m"; kept as ns */
+    TRP_SETTING_TEXT,
+    TRP_SETTING_CHOICE, /* one of the words in `choices`, separated by | */
+    TRP_SETTING_LIST    /* of texts */
+};
+
+/* X(id, key, type, otherwise, choices_or_unit, minimum, maximum, doc) */
+enum trp_setting {
+#define X(id, key, type, otherwise, choices, minimum, maximum, doc) TRP_SETTING_ID_##id,
+#include "conf/settings.def"
+#undef X
+    TRP_SETTINGS
+};
+
+struct trp_setting_row {
+    const char *key;
+    enum trp_setting_type type;
+    const char *otherwise, *choices;
+    uint64_t minimum, maximum;
+    const char *doc;
+};
+const struct trp_setting_row *trp_setting_row(enum trp_setting id);
+
+struct trp_settings;
+
+/* Makes settings that hold every default.
+ *   Owns  : the caller destroys.
+ *   Thread: startup.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_settings_create(const struct trp_alloc *alloc, struct trp_settings **out_settings,
+                               struct trp_error *err);
+void trp_settings_destroy(struct trp_settings *s);
+
+/* Sets from a file (YAML tree), the environment (NULL-terminated `environ`), or one "key=value"; later calls win.
+ *   Owns  : copied.
+ *   Thread: startup.
+ *   Errors: INVALID_ARGUMENT with the place and the nearest key, or what values are allowed; nothing of that source's later
+ *           keys is set then. */
+trp_status trp_settings_read_file(struct trp_settings *s, const char *path, struct trp_error *err);
+trp_status trp_settings_read_env(struct trp_settings *s, char *const *environment,
+                                 struct trp_error *err);
+trp_status trp_settings_set(struct trp_settings *s, struct trp_str assignment, const char *source,
+                            struct trp_error *err);
+/* Appends to a LIST option (a repeated flag); the first append replaces the default. */
+trp_status trp_settings_append(struct trp_settings *s, enum trp_setting id, struct trp_str value,
+                               const char *source, struct trp_error *err);
+
+/* Values.
+ *   Units : bytes; ns for durations.
+ *   Owns  : borrowed from the settings.
+ *   Thread: any, after startup.
+ *   Errors: none. */
+bool trp_settings_bool(const struct trp_settings *s, enum trp_setting id);
+uint64_t trp_settings_u64(const struct trp_settings *s,
+                          enum trp_setting id); /* COUNT, BYTES, DURATION */
+const char *trp_settings_text(const struct trp_settings *s, enum trp_setting id); /* TEXT, CHOICE */
+uint32_t trp_settings_list_n(const struct trp_settings *s, enum trp_setting id);
+const char *trp_settings_list_at(const struct trp_settings *s, enum trp_setting id, uint32_t index);
+const char *trp_settings_source(const struct trp_settings *s,
+                                enum trp_setting id); /* "default", "troupe.yaml:3", "--set" */
+void trp_settings_value_text(const struct trp_settings *s, enum trp_setting id,
+                             struct trp_buf *out);
+
+#endif

@@ -1,0 +1,61 @@
+/* exec/exec.h - the threads that run models.
+ * Answers "where does it run?".  The shell around sched/: it holds the lock and the time, runs tiny models inline on the
+ * loop (bounded per turn) and the others on executors, and posts back.
+ *
+ *  1. A loop collects what arrived in a turn; longer calls are handed to executors first, then tiny ones run inline.
+ *  2. Executors are woken once per turn, and only when they sleep.
+ *  3. A call that was cancelled or expired while queued is never run; it comes back through its `done` all the same. */
+#ifndef TRP_EXEC_H
+#define TRP_EXEC_H
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/status.h"
+#include "model/version.h"
+#include "obs/metrics.h"
+
+struct trp_exec;
+
+struct trp_exec_opts {
+    uint32_t executors_n, loops_n;
+    int64_t inline_run_ns, inline_turn_ns;
+    uint32_t queue_max, model_queue_max;
+    uint64_t output_bytes_max;
+    const struct trp_clock *clock;
+    struct trp_metrics *metrics; /* shard i is loop i's; shard loops_n + e is executor e's */
+};
+
+/* Makes the executors; threads start at trp_exec_start().
+ *   Owns  : the caller destroys; opts copied, clock and metrics borrowed.
+ *   Thread: startup.
+ *   Errors: OUT_OF_MEMORY, IO. */
+trp_status trp_exec_create(const struct trp_alloc *alloc, const struct trp_exec_opts *opts,
+                           struct trp_exec **out_exec, struct trp_error *err);
+trp_status trp_exec_attach(struct trp_exec *x, uint32_t loop_index, struct trp_loop *loop,
+                           struct trp_error *err);
+trp_status trp_exec_start(struct trp_exec *x, struct trp_error *err);
+
+/* Ends the threads; queued calls come back UNAVAILABLE.
+ *   Owns  : nothing; destroy frees.
+ *   Thread: startup.
+ *   Blocks: until running calls have ended.
+ *   Errors: none. */
+void trp_exec_stop(struct trp_exec *x);
+void trp_exec_destroy(struct trp_exec *x);
+
+/* A version's start and cancel (struct trp_version_opts): the runner is the exec.
+ *   Owns  : start moves the call until its `done`.
+ *   Thread: loop.
+ *   Blocks: never.
+ *   Errors: in call->error: QUEUE_FULL, BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE (stopping). */
+void trp_exec_start_call(struct trp_target *target, struct trp_call *call);
+void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call);
+
+/* Calls waiting now.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+uint32_t trp_exec_queued(const struct trp_exec *x);
+
+#endif

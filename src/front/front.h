@@ -1,0 +1,74 @@
+/* front/front.h - listeners and connections.
+ * Answers "who is on the line?".  One front per loop; it owns its connections for life.  Every listener speaks HTTP/1.1,
+ * HTTP/2 with prior knowledge and gRPC: the first bytes and the content type tell. */
+#ifndef TRP_FRONT_H
+#define TRP_FRONT_H
+
+#include "base/alloc.h"
+#include "base/loop.h"
+#include "base/status.h"
+#include "call/control.h"
+#include "conf/settings.h"
+#include "obs/log.h"
+#include "obs/metrics.h"
+#include "obs/trace.h"
+#include "tensor/pool.h"
+
+struct trp_front;
+
+struct trp_front_limits {
+    uint64_t body_bytes, output_bytes;
+    uint32_t header_bytes, headers_n, json_depth, tensors_n, params_n, connections_n, streams_n,
+        stream_requests_n, calls_n;
+    int64_t idle_ns, header_ns, body_ns;
+    uint64_t compress_min_bytes;
+    bool half_close_cancels, admin_remote;
+    const char *const *cors, *const *admin_hosts; /* lists of texts */
+    uint32_t cors_n, admin_hosts_n;
+};
+
+struct trp_front_opts {
+    uint32_t loop_index;
+    struct trp_loop *loop;
+    struct trp_handlers handlers;
+    struct trp_front_limits limits;
+    const struct trp_clock *clock;
+    struct trp_log *log;
+    struct trp_metrics_shard *metrics;
+    struct trp_trace *trace;
+    struct trp_pool *pool;            /* body buffers, this loop's */
+    const struct trp_alloc *requests; /* the request account */
+    struct trp_counter *connections;  /* shared by all fronts: open now */
+};
+
+/* Makes a loop's front; `trp_front_take` gives it an accepted socket (moved), trp_front_drain() stops keep-alive, sends GOAWAY
+ * and calls `done` when the last connection has gone; destroy closes what is left.
+ *   Owns  : the caller destroys; opts copied, everything in them borrowed.
+ *   Thread: startup (create, destroy), loop (take, drain).
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_front_create(const struct trp_alloc *alloc, const struct trp_front_opts *opts,
+                            struct trp_front **out_front, struct trp_error *err);
+void trp_front_destroy(struct trp_front *f);
+void trp_front_take(struct trp_front *f, int fd, bool is_local);
+void trp_front_drain(struct trp_front *f, void (*done)(void *user), void *user);
+uint32_t trp_front_connections(const struct trp_front *f); /* any thread */
+
+/* Opens a listening socket from "ADDR:PORT", "[ADDR6]:PORT" or "unix:PATH" (a stale socket file is replaced).
+ *   Owns  : the caller closes *out_fd.
+ *   Thread: startup.
+ *   Errors: INVALID_ARGUMENT (spelling), ALREADY_EXISTS (address in use), IO. */
+trp_status trp_listen(const char *address, int *out_fd, struct trp_error *err);
+
+/* Accepts on loop 0's thread and hands each socket to the front with the fewest connections.
+ *   Owns  : the caller destroys; fds move in, fronts are borrowed.
+ *   Thread: startup; stop on its loop.
+ *   Errors: OUT_OF_MEMORY, IO. */
+struct trp_acceptor;
+trp_status trp_acceptor_create(const struct trp_alloc *alloc, struct trp_loop *loop,
+                               struct trp_front **fronts, struct trp_loop **loops,
+                               uint32_t fronts_n, const int *fds, uint32_t fds_n,
+                               struct trp_acceptor **out_acceptor, struct trp_error *err);
+void trp_acceptor_stop(struct trp_acceptor *a); /* closes the listeners */
+void trp_acceptor_destroy(struct trp_acceptor *a);
+
+#endif

@@ -1,0 +1,94 @@
+/* life/life.h - the road of a model from a folder to READY, and back.
+ * Answers "what makes a version ready, or gone?".  The control thread decides; loader threads do the slow steps, several at
+ * once, and post back.  Hot replacement: the new version is ready before the old one leaves; requests in flight finish on the
+ * version they started on; a load that fails leaves the old one serving and says why. */
+#ifndef TRP_LIFE_H
+#define TRP_LIFE_H
+
+#include "backend/backend_host.h"
+#include "base/alloc.h"
+#include "base/loop.h"
+#include "exec/exec.h"
+#include "model/registry.h"
+#include "obs/log.h"
+#include "repo/repo.h"
+
+struct trp_life;
+
+enum trp_watch_mode { TRP_WATCH_OFF, TRP_WATCH_POLL, TRP_WATCH_NOTIFY };
+
+struct trp_life_opts {
+    struct trp_repo_opts repo;
+    const char *const *load_at_start; /* names, with models.load: explicit */
+    uint32_t load_at_start_n;
+    uint32_t loaders_n;
+    int64_t load_ns_max;
+    enum trp_watch_mode watch;
+    int64_t poll_ns, settle_ns;
+    const struct trp_clock *clock;
+    struct trp_loop *control; /* the control thread's loop */
+    struct trp_backends *backends;
+    struct trp_exec *exec;
+    struct trp_log *log;
+    struct trp_metrics *metrics;
+    struct trp_account *weights, *activations;
+    uint32_t readers_n; /* loops that hold snapshots */
+    /* Called on the control thread with each new snapshot; whoever holds an older one answers with trp_life_seen(). */
+    void (*publish)(void *user, const struct trp_snapshot *snapshot);
+    void *publish_user;
+};
+
+/* Makes it; nothing happens before trp_life_start().
+ *   Owns  : the caller destroys after the control loop has ended; opts copied, everything in them borrowed.
+ *   Thread: startup.
+ *   Errors: OUT_OF_MEMORY, IO. */
+trp_status trp_life_create(const struct trp_alloc *alloc, const struct trp_life_opts *opts,
+                           struct trp_life **out_life, struct trp_error *err);
+void trp_life_destroy(struct trp_life *l);
+
+/* Lists the repository and begins to load what is wanted.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: the listing's; the server goes on with an empty repository. */
+void trp_life_start(struct trp_life *l);
+
+/* Reader `index` took the snapshot of `epoch`.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_life_seen(struct trp_life *l, uint32_t index, uint64_t epoch);
+
+/* A wish of an operator; answered by `done` on the control thread.  A load ends when the model is READY or FAILED; an unload
+ * when its versions have left the registry (in-flight calls may still hold them).
+ *   Owns  : the order is the caller's until `done`.
+ *   Thread: control.
+ *   Errors: in order->error, with Triton's words. */
+struct trp_order {
+    enum { TRP_ORDER_LOAD, TRP_ORDER_UNLOAD, TRP_ORDER_RESCAN } kind;
+    struct trp_str model;
+    struct trp_str config;          /* load: a JSON ModelConfig that overrides; empty: none */
+    struct trp_order_file {         /* load: files that replace the folder */
+        struct trp_str path, bytes; /* "1/model.onnx" */
+    } * files;
+    uint32_t files_n;
+    struct trp_error error;
+    void (*done)(struct trp_order *order, void *user);
+    void *user;
+    struct trp_order *next;
+};
+void trp_life_submit(struct trp_life *l, struct trp_order *order);
+
+/* Whether the first loads have ended, and whether all that should be ready is.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_life_is_started(const struct trp_life *l);
+bool trp_life_is_settled(const struct trp_life *l);
+
+/* Gives everything up: drains, closes, releases; calls `done` on the control thread when all are GONE.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_life_stop(struct trp_life *l, void (*done)(void *user), void *user);
+
+#endif

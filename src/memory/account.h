@@ -1,0 +1,46 @@
+/* memory/account.h - bytes in somebody's name.
+ * Answers "who holds how much?".  An account is a `trp_alloc` that counts and may refuse; it nests, so that one model's
+ * private weights also count for the process. */
+#ifndef TRP_ACCOUNT_H
+#define TRP_ACCOUNT_H
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "base/status.h"
+#include "troupe/backend.h"
+
+enum trp_account_kind {
+    TRP_ACCOUNT_REQUEST,     /* bodies, replies */
+    TRP_ACCOUNT_ACTIVATIONS, /* a run's memory and outputs */
+    TRP_ACCOUNT_WEIGHTS,     /* private weights */
+    TRP_ACCOUNT_SHARED,      /* shared blobs */
+    TRP_ACCOUNT_KINDS
+};
+const char *trp_account_kind_name(enum trp_account_kind kind);
+
+struct trp_account {
+    struct trp_alloc alloc; /* hand this out; must stay first */
+    struct trp_account *parent;
+    enum trp_account_kind kind;
+    struct trp_counter bytes, peak, refused;
+    uint64_t limit;               /* 0: none; set before use */
+    struct troupe_account plugin; /* the same account, as a plugin sees it */
+};
+
+/* Sets up an account in the caller's storage; `parent` (may be NULL) is charged too.
+ *   Units : limit in bytes; 0: none.
+ *   Owns  : the caller deinits when nothing is held any more; `parent` is borrowed.
+ *   Thread: any; allocation from any thread.
+ *   Errors: none; trp_account_deinit() asserts that nothing is held. */
+void trp_account_init(struct trp_account *a, enum trp_account_kind kind, struct trp_account *parent,
+                      uint64_t limit);
+void trp_account_deinit(struct trp_account *a);
+
+/* Charge and discharge without memory (mappings, memory that a backend reports).
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: false when a limit would be passed; nothing is charged then. */
+bool trp_account_try_charge(struct trp_account *a, uint64_t bytes);
+void trp_account_discharge(struct trp_account *a, uint64_t bytes);
+
+#endif

@@ -1,0 +1,57 @@
+/* model/model_config.h - one model's configuration, checked against its file.
+ * Answers "how does the owner want this model served?".  conf/model_schema.h says what may be written; this takes out what
+ * the server acts upon, and fills in what was left out. */
+#ifndef TRP_MODEL_CONFIG_H
+#define TRP_MODEL_CONFIG_H
+
+#include "conf/model_schema.h"
+#include "tensor/signature.h"
+
+enum trp_load_policy {
+    TRP_LOAD_DEFAULT,
+    TRP_LOAD_STARTUP,
+    TRP_LOAD_EXPLICIT,
+    TRP_LOAD_ON_DEMAND,
+    TRP_LOAD_BACKGROUND
+};
+
+/* What the server acts upon, taken out of the tree. */
+struct trp_model_config {
+    const struct trp_node *tree; /* normal form, completed; what /config shows */
+    struct trp_str name, backend, platform, default_file;
+    int32_t batch_max; /* max_batch_size */
+    enum trp_load_policy load;
+    struct { /* version_policy */
+        enum { TRP_VERSIONS_LATEST, TRP_VERSIONS_ALL, TRP_VERSIONS_SPECIFIC } kind;
+        uint32_t latest_n;
+        const int64_t *specific;
+        uint32_t specific_n;
+    } versions;
+    struct trp_str label_file; /* label_filename of the first output that has one */
+    uint32_t instances;        /* run slots; 0: no limit */
+    const struct troupe_option
+        *options; /* for the backend: `parameters`, optimization.graph.level, ... */
+    uint32_t options_n;
+};
+
+/* Completes a tree (NULL: nothing was written) from what the file says, checks what was written against it, and takes out
+ * what is acted upon.  `file_signature` has full shapes (batch included); *out_signature is what clients see: dims of the
+ * tree, batch dimension in front when max_batch_size > 0, reshape, labels, optional.
+ *   Shape : with batch_max > 0 every input and output of the file must have a free (or absent-rank) first dimension.
+ *   Owns  : everything lives in `a`.
+ *   Thread: owner.
+ *   Errors: INVALID_ARGUMENT: which input or output, what the file says, what the configuration says. */
+trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
+                                     const struct trp_node *written,
+                                     const struct trp_signature *file_signature,
+                                     struct trp_model_config *out_config,
+                                     struct trp_signature *out_signature, struct trp_error *err);
+
+/* Takes out what must be known before the file is looked at (backend, default_file, versions, load).
+ *   Owns  : everything lives in `a`.
+ *   Thread: owner.
+ *   Errors: INVALID_ARGUMENT. */
+trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *written,
+                                 struct trp_model_config *out_config, struct trp_error *err);
+
+#endif

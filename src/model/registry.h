@@ -1,0 +1,76 @@
+/* model/registry.h - every name, as one immutable picture.
+ * Answers "what stands behind this name, now?".
+ *
+ * The control thread changes the registry and publishes snapshots; loops look names up in theirs without any shared write.
+ * A snapshot is a persistent search tree: a change copies the path to one entry (O(log n)) and shares the rest.  Each has an
+ * epoch; an old one is freed when every loop has said that it holds a newer one. */
+#ifndef TRP_REGISTRY_H
+#define TRP_REGISTRY_H
+
+#include "base/alloc.h"
+#include "base/status.h"
+#include "base/str.h"
+#include "model/version.h"
+
+/* A name and what stands behind it.  Immutable once published. */
+struct trp_entry {
+    struct trp_str name;
+    uint32_t versions_n; /* sorted by number; GONE ones are left out */
+    struct trp_version *const *versions;
+    const char
+        *reason; /* why there is no version at all; NULL: there are, or it is merely not loaded */
+    bool wanted; /* it was asked to be loaded */
+};
+
+struct trp_registry;
+struct trp_snapshot;
+
+/* Makes an empty registry at epoch 1.
+ *   Owns  : the caller destroys; `alloc` is borrowed.
+ *   Thread: startup.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_registry_create(const struct trp_alloc *alloc, uint32_t readers_n,
+                               struct trp_registry **out_registry, struct trp_error *err);
+void trp_registry_destroy(struct trp_registry *r);
+
+/* Put an entry (replacing the one of its name) or remove a name; nothing is visible before publish.
+ *   Owns  : the entry is copied, its versions are referenced.
+ *   Thread: control.
+ *   Cost  : O(log n) allocations.
+ *   Errors: OUT_OF_MEMORY; unchanged then. */
+trp_status trp_registry_put(struct trp_registry *r, const struct trp_entry *entry,
+                            struct trp_error *err);
+trp_status trp_registry_remove(struct trp_registry *r, struct trp_str name, struct trp_error *err);
+
+/* Makes what was put the current snapshot and returns it; post it to every reader, who calls trp_registry_seen().
+ *   Owns  : borrowed from the registry.
+ *   Thread: control.
+ *   Errors: none (NULL never). */
+const struct trp_snapshot *trp_registry_publish(struct trp_registry *r);
+const struct trp_snapshot *trp_registry_current(const struct trp_registry *r); /* control */
+
+/* Reader `index` holds no snapshot older than `epoch` any more; frees what nobody holds.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_registry_seen(struct trp_registry *r, uint32_t index, uint64_t epoch);
+
+/* Look up; walk in order of name.
+ *   Owns  : borrowed from the snapshot.
+ *   Thread: any that may hold the snapshot.
+ *   Cost  : O(log n), no allocation.
+ *   Errors: NULL when absent. */
+uint64_t trp_snapshot_epoch(const struct trp_snapshot *s);
+uint32_t trp_snapshot_count(const struct trp_snapshot *s);
+const struct trp_entry *trp_snapshot_find(const struct trp_snapshot *s, struct trp_str name);
+void trp_snapshot_each(const struct trp_snapshot *s,
+                       void (*each)(void *user, const struct trp_entry *e), void *user);
+
+/* Picks the version that answers: the asked one, or (0) the highest that is READY; it is referenced.
+ *   Owns  : moves one reference to the caller.
+ *   Thread: any that may hold the snapshot.
+ *   Errors: NOT_FOUND, NOT_READY with the words that Triton's clients match ("Request for unknown model: ..."). */
+trp_status trp_snapshot_pick(const struct trp_snapshot *s, struct trp_str name, int64_t version,
+                             struct trp_version **out_version, struct trp_error *err);
+
+#endif

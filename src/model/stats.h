@@ -1,0 +1,52 @@
+/* model/stats.h - what one version has answered so far.
+ * Answers "how often, how long, how well?".  Lives in the version's own slot; written by loops and executors, read by
+ * statistics and metrics. */
+#ifndef TRP_STATS_H
+#define TRP_STATS_H
+
+#include "base/atomic.h"
+#include "base/status.h"
+#include "obs/metrics.h"
+
+struct trp_duration {
+    struct trp_counter count, ns;
+};
+#define TRP_STATS_BATCH_SIZES 32
+
+struct trp_stats {
+    struct trp_counter last_inference_ms;                /* wall clock; 0: never */
+    struct trp_counter inference_count, execution_count; /* rows answered; backend runs */
+    struct trp_duration success, fail, queue, compute_input, compute_infer, compute_output;
+    struct trp_gauge in_flight, queued;
+    struct trp_counter errors[TRP_CODES];
+    struct trp_counter bytes_in, bytes_out;
+    struct trp_histogram decode, wait, compute, encode, total;
+    struct { /* by batch size; size 0: unused */
+        struct trp_counter size;
+        struct trp_duration compute_input, compute_infer, compute_output;
+    } batches[TRP_STATS_BATCH_SIZES];
+    struct trp_gauge run_ns; /* moving average of one run; 0: not known */
+};
+
+static inline void trp_duration_add(struct trp_duration *d, int64_t ns)
+{
+    trp_counter_add(&d->count, 1);
+    trp_counter_add(&d->ns, ns > 0 ? (uint64_t)ns : 0);
+}
+
+/* Counts one run of `rows` rows by its batch size (sizes beyond the table's room count in the last slot).
+ *   Units : ns.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_stats_add_batch(struct trp_stats *s, uint64_t rows, int64_t input_ns, int64_t infer_ns,
+                         int64_t output_ns);
+
+/* Moves the average of one run's time: a quarter of the way each time, at once for the first.
+ *   Units : ns.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_stats_learn_run(struct trp_stats *s, int64_t run_ns);
+
+#endif

@@ -1,0 +1,76 @@
+/* model/version.h - one version of one model, from NEW to GONE.
+ * Answers "what do we know of this version?".  Immutable but for its state, statistics and slots; counted, because
+ * registry snapshots and calls in flight keep it.  It is a `trp_target`: metadata, state, configuration and statistics are
+ * answered here, start and cancel by exec, whose functions life hands in. */
+#ifndef TRP_VERSION_H
+#define TRP_VERSION_H
+
+#include "base/arena.h"
+#include "base/atomic.h"
+#include "call/target.h"
+#include "memory/account.h"
+#include "model/lifecycle.h"
+#include "model/model_config.h"
+#include "model/stats.h"
+
+struct trp_backend_model;
+
+struct trp_version {
+    struct trp_target target; /* first: a version is a target */
+    struct trp_refs refs;
+    void (*on_unused)(struct trp_version *v,
+                      void *user); /* the last reference went; on the thread that dropped it */
+    void *on_unused_user;
+
+    struct trp_arena arena; /* names, signature, configuration */
+    char id[256];           /* "resnet50/3", for messages */
+    struct trp_str path;    /* the model file */
+    struct trp_lifecycle life;
+    char reason[512]; /* why FAILED or going; written by control before the state moves */
+    struct trp_model_config config;
+    struct trp_signature signature;      /* what clients see; valid once READY */
+    struct trp_signature file_signature; /* what the backend takes (full shapes) */
+    struct trp_backend_model *model;     /* open while READY or DRAINING */
+    struct trp_account weights, activations;
+    struct trp_stats stats;
+    struct trp_flag stop; /* raised: give the load up */
+
+    void *runner;    /* exec's, constant after creation */
+    void *exec_slot; /* exec's per-version state */
+    void *life_slot; /* life's */
+    uint64_t
+        digest; /* of the files it was made from (size, time, inode); changes mean a new version object */
+};
+
+/* Makes a NEW version with one reference.  `start` and `cancel` are exec's.
+ *   Owns  : counted; `alloc`, accounts' parents and `runner` are borrowed.
+ *   Thread: control.
+ *   Errors: OUT_OF_MEMORY. */
+struct trp_version_opts {
+    struct trp_str model;
+    int64_t number;
+    void (*start)(struct trp_target *t, struct trp_call *call);
+    void (*cancel)(struct trp_target *t, struct trp_call *call);
+    void *runner;
+    struct trp_account *weights_parent, *activations_parent;
+    void (*on_unused)(struct trp_version *v, void *user);
+    void *on_unused_user;
+};
+trp_status trp_version_create(const struct trp_alloc *alloc, const struct trp_version_opts *opts,
+                              struct trp_version **out_version, struct trp_error *err);
+void trp_version_destroy(struct trp_version *v); /* by whoever was told on_unused; accepts NULL */
+
+/* Owners: snapshots, calls, life.
+ *   Owns  : counted.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_version_ref(struct trp_version *v);
+void trp_version_unref(struct trp_version *v);
+void trp_version_release_target(struct trp_target *t); /* a pin's release function */
+
+static inline struct trp_version *trp_version_of(struct trp_target *t)
+{
+    return TRP_CONTAINER_OF(t, struct trp_version, target);
+}
+
+#endif

@@ -1,0 +1,65 @@
+/* repo/repo.h - folders of models.
+ * Answers "where do models come from?".  All of these are models without any configuration: `m.onnx`, `m/model.onnx`,
+ * `m/1/model.onnx`, and either with external data beside it; `config.pbtxt` or `model.yaml` may lie in the folder `m`. */
+#ifndef TRP_REPO_H
+#define TRP_REPO_H
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "model/model_config.h"
+
+struct trp_repo_version {
+    int64_t number;      /* 1 for `m.onnx` and `m/model.onnx` */
+    struct trp_str path; /* of the model file */
+    uint64_t digest;     /* of size, time and inode of the version's files and the configuration */
+};
+
+struct trp_repo_model {
+    struct trp_str name;
+    struct trp_str folder;         /* empty for `m.onnx` */
+    const struct trp_node *config; /* normal tree as written; NULL: none */
+    struct trp_model_config peek;  /* backend, default_file, versions, load */
+    struct trp_str warnings;       /* "file:line: ..." per line */
+    struct trp_error
+        error; /* status OK: usable; else why not (a broken model never hides the others) */
+    struct trp_repo_version *versions; /* those that the version policy wants, ascending */
+    uint32_t versions_n;
+};
+
+struct trp_repo_opts {
+    const char *path;
+    uint32_t models_max, versions_max;
+    uint64_t config_bytes_max;
+    bool explicit_default; /* models.load: explicit */
+};
+
+/* Lists the repository: every model, sorted by name.
+ *   Owns  : everything lives in `arena`.
+ *   Thread: loader.
+ *   Blocks: disk.
+ *   Errors: as trp_fail_errno() for the repository folder itself; TOO_LARGE; one broken model is its own `error`. */
+struct trp_repo_listing {
+    struct trp_repo_model *models;
+    uint32_t models_n;
+};
+trp_status trp_repo_list(const struct trp_repo_opts *opts, struct trp_arena *arena,
+                         struct trp_repo_listing *out, struct trp_error *err);
+
+/* Lists one model, as trp_repo_list() would.
+ *   Owns  : lives in `arena`.
+ *   Thread: loader.
+ *   Blocks: disk.
+ *   Errors: NOT_FOUND; INVALID_ARGUMENT for a name that is empty, blank, "." or "..", or holds '/' or a zero byte. */
+trp_status trp_repo_find(const struct trp_repo_opts *opts, struct trp_str name,
+                         struct trp_arena *arena, struct trp_repo_model *out,
+                         struct trp_error *err);
+
+/* Checks that a path given inside a model (external data, labels) stays inside its folder, links followed.
+ *   Owns  : *out_path lives in `arena`.
+ *   Thread: loader.
+ *   Blocks: disk.
+ *   Errors: INVALID_ARGUMENT (leaves the folder), NOT_FOUND. */
+trp_status trp_repo_inside(struct trp_str folder, struct trp_str relative, struct trp_arena *arena,
+                           struct trp_str *out_path, struct trp_error *err);
+
+#endif

@@ -1,0 +1,59 @@
+/* tensor/signature.h - what something takes and gives.
+ * Answers "which tensors go in, which come out?".  Immutable after it was built. */
+#ifndef TRP_SIGNATURE_H
+#define TRP_SIGNATURE_H
+
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/status.h"
+#include "base/str.h"
+#include "troupe/backend.h"
+#include "troupe/tensor.h"
+
+struct trp_io {
+    struct trp_str name;
+    int32_t dtype;
+    uint32_t rank;
+    int64_t dims[TROUPE_RANK_MAX];             /* -1: any; includes the batch dimension */
+    struct trp_str dim_names[TROUPE_RANK_MAX]; /* empty: none; a hint, not a law */
+    bool optional, any_rank, shape_unchecked;
+    const struct trp_str *labels;
+    uint32_t labels_n;
+};
+
+struct trp_signature {
+    const struct trp_io *inputs, *outputs;
+    uint32_t inputs_n, outputs_n;
+    int32_t
+        batch_max; /* Triton's max_batch_size: > 0: dims[0] is the batch dimension, at most this; 0: none */
+    struct trp_str platform; /* "onnxruntime_onnx" */
+};
+
+/* Builds a signature piece by piece in an arena; the callbacks of trp_signature_sink() fill it.
+ *   Owns  : everything lives in `arena`.
+ *   Thread: owner.
+ *   Errors: `failed` is set when memory is short or a limit (TRP_IO_MAX each way) is passed. */
+#define TRP_IO_MAX 1024
+struct trp_signature_builder {
+    struct trp_arena *arena;
+    struct trp_io *inputs, *outputs;
+    uint32_t inputs_n, inputs_capacity, outputs_n, outputs_capacity;
+    struct trp_str platform;
+    int32_t failed; /* enum trp_code */
+};
+void trp_signature_builder_init(struct trp_signature_builder *b, struct trp_arena *arena);
+void trp_signature_builder_add(struct trp_signature_builder *b, bool is_output,
+                               const struct trp_io *io);
+struct troupe_sink trp_signature_sink(struct trp_signature_builder *b);
+trp_status trp_signature_build(struct trp_signature_builder *b, struct trp_signature *out,
+                               struct trp_error *err);
+
+/* Finds by name; NULL when absent.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Cost  : linear; a signature has few names.
+ *   Errors: none. */
+const struct trp_io *trp_signature_input(const struct trp_signature *s, struct trp_str name);
+const struct trp_io *trp_signature_output(const struct trp_signature *s, struct trp_str name);
+
+#endif

@@ -1,0 +1,43 @@
+/* wire/oip_route.h - which operation a path means.
+ * Answers "what does this request line ask for?".  Pure; the paths of the Open Inference Protocol over REST with Triton's
+ * extensions, of gRPC's services, and of our own under /api/. */
+#ifndef TRP_OIP_ROUTE_H
+#define TRP_OIP_ROUTE_H
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "call/control.h"
+
+enum trp_route_kind {
+    TRP_ROUTE_INFER,        /* POST .../infer, or ModelInfer */
+    TRP_ROUTE_STREAM_INFER, /* ModelStreamInfer */
+    TRP_ROUTE_CONTROL,      /* `op` */
+    TRP_ROUTE_HEALTH_CHECK, /* grpc.health.v1.Health/Check */
+    TRP_ROUTE_HEALTH_WATCH, /* grpc.health.v1.Health/Watch */
+    TRP_ROUTE_REFLECTION /* grpc.reflection.v1 and v1alpha ServerReflection/ServerReflectionInfo */
+};
+
+struct trp_route {
+    enum trp_route_kind kind;
+    enum trp_control_op op;
+    struct trp_str model;  /* percent-decoded, in the arena; empty: none */
+    int64_t version;       /* 0: none */
+    struct trp_str region; /* shared memory region in the path; empty: none */
+    const char *allow;     /* "GET, HEAD": what the path allows; set also with METHOD_NOT_ALLOWED */
+};
+
+/* Reads a method and a raw path (no query).  HEAD counts as GET.
+ *   Owns  : names live in `arena`.
+ *   Thread: any.
+ *   Errors: NOT_FOUND, METHOD_NOT_ALLOWED (out->allow is set), INVALID_ARGUMENT (bad percent-encoding, version that is no
+ *           number or too large), OUT_OF_MEMORY. */
+trp_status trp_oip_route_http(struct trp_str method, struct trp_str path, struct trp_arena *arena,
+                              struct trp_route *out, struct trp_error *err);
+
+/* Reads a gRPC path, "/inference.GRPCInferenceService/ModelInfer".
+ *   Owns  : static.
+ *   Thread: any.
+ *   Errors: UNIMPLEMENTED "unknown service ..." / "unknown method ...". */
+trp_status trp_oip_route_grpc(struct trp_str path, struct trp_route *out, struct trp_error *err);
+
+#endif
