@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "base/status.h"
+#include "base/str.h"
 
 enum trp_lock_id {
 #define X(name, rank, what) TRP_LOCK_##name,

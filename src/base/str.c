@@ -1,0 +1,145 @@
+/* base/str.c - see str.h. */
+#include "base/str.h"
+
+#include <stdlib.h>
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+bool trp_str_is_equal_nocase(struct trp_str a, struct trp_str b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        if (lower(a.ptr[i]) != lower(b.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+int trp_str_compare(struct trp_str a, struct trp_str b)
+{
+    const size_t n = a.len < b.len ? a.len : b.len;
+    const int order = n ? memcmp(a.ptr, b.ptr, n) : 0;
+    if (order != 0)
+        return order;
+    return a.len < b.len ? -1 : a.len > b.len;
+}
+
+bool trp_str_parse_u64(struct trp_str s, uint64_t *out)
+{
+    uint64_t v = 0;
+    if (s.len == 0)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+            return false;
+        const uint64_t digit = (uint64_t)(s.ptr[i] - '0');
+        if (v > (UINT64_MAX - digit) / 10)
+            return false;
+        v = v * 10 + digit;
+    }
+    *out = v;
+    return true;
+}
+
+bool trp_str_parse_i64(struct trp_str s, int64_t *out)
+{
+    uint64_t magnitude;
+    const bool negative = s.len > 0 && s.ptr[0] == '-';
+    if (negative) {
+        s.ptr++;
+        s.len--;
+    }
+    if (!trp_str_parse_u64(s, &magnitude))
+        return false;
+    if (magnitude > (uint64_t)INT64_MAX + (negative ? 1 : 0))
+        return false;
+    *out = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
+    return true;
+}
+
+bool trp_str_parse_f64(struct trp_str s, double *out)
+{
+    char text[64];
+    char *end;
+    if (s.len == 0 || s.len >= sizeof text || s.ptr[0] == ' ' || s.ptr[0] == '\t')
+        return false;
+    memcpy(text, s.ptr, s.len);
+    text[s.len] = '\0';
+    /* strtod() obeys LC_NUMERIC, which this process never sets: it stays "C". */
+    const double v = strtod(text, &end);
+    if (end != text + s.len)
+        return false;
+    *out = v;
+    return true;
+}
+
+bool trp_str_copy(struct trp_str s, char *out, size_t out_size)
+{
+    const size_t n = s.len < out_size ? s.len : out_size - 1;
+    if (n)
+        memcpy(out, s.ptr, n);
+    out[n] = '\0';
+    return n == s.len;
+}
+
+#define DISTANCE_MAX 64
+
+uint32_t trp_str_distance(struct trp_str a, struct trp_str b, uint32_t limit)
+{
+    uint32_t row[DISTANCE_MAX + 1];
+    const size_t an = a.len < DISTANCE_MAX ? a.len : DISTANCE_MAX;
+    const size_t bn = b.len < DISTANCE_MAX ? b.len : DISTANCE_MAX;
+    for (size_t j = 0; j <= bn; j++)
+        row[j] = (uint32_t)j;
+    for (size_t i = 1; i <= an; i++) {
+        uint32_t diagonal = row[0];
+        row[0] = (uint32_t)i;
+        for (size_t j = 1; j <= bn; j++) {
+            const uint32_t above = row[j];
+            uint32_t best = diagonal + (lower(a.ptr[i - 1]) != lower(b.ptr[j - 1]));
+            if (above + 1 < best)
+                best = above + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+            diagonal = above;
+        }
+    }
+    return row[bn] <= limit ? row[bn] : limit + 1;
+}
+
+/* Length of the sequence that starts at `p`, or 0 when it is malformed. */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return 0;
+    const size_t n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (left < n)
+        return 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    const bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+    const bool surrogate = p[0] == 0xed && p[1] >= 0xa0;
+    const bool beyond = p[0] == 0xf4 && p[1] >= 0x90;
+    return overlong || surrogate || beyond ? 0 : n;
+}
+
+bool trp_str_is_utf8(struct trp_str s)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr;
+    for (size_t i = 0; i < s.len;) {
+        const size_t n = utf8_length(p + i, s.len - i);
+        if (n == 0)
+            return false;
+        i += n;
+    }
+    return true;
+}

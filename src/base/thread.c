@@ -1,0 +1,151 @@
+/* base/thread.c - see thread.h. */
+#include "base/thread.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "base/torture.h"
+
+struct lock_row {
+    const char *name;
+    int rank;
+};
+
+static const struct lock_row rows[TRP_LOCKS] = {
+#define X(name, rank, what) [TRP_LOCK_##name] = { what, rank },
+#include "base/locks.def"
+#undef X
+};
+
+#ifndef NDEBUG
+/* Ranks that this thread holds, lowest first; a debug build asserts that they only rise. */
+static _Thread_local int held_ranks[TRP_LOCKS];
+static _Thread_local int held_n;
+
+static void note_enter(enum trp_lock_id id)
+{
+    TRP_ASSERT(held_n == 0 || held_ranks[held_n - 1] < rows[id].rank);
+    held_ranks[held_n++] = rows[id].rank;
+}
+static void note_leave(enum trp_lock_id id)
+{
+    TRP_ASSERT(held_n > 0 && held_ranks[held_n - 1] == rows[id].rank);
+    held_n--;
+}
+#else
+static void note_enter(enum trp_lock_id id)
+{
+    (void)id;
+}
+static void note_leave(enum trp_lock_id id)
+{
+    (void)id;
+}
+#endif
+
+void trp_lock_init(struct trp_lock *l, enum trp_lock_id id)
+{
+    const int failed = pthread_mutex_init(&l->mutex, NULL);
+    TRP_ASSERT(failed == 0); /* a default mutex takes no resource on Linux */
+    l->id = id;
+    trp_counter_set(&l->waits, 0);
+}
+
+void trp_lock_deinit(struct trp_lock *l)
+{
+    pthread_mutex_destroy(&l->mutex);
+}
+
+void trp_lock_enter(struct trp_lock *l)
+{
+    if (pthread_mutex_trylock(&l->mutex) != 0) {
+        trp_counter_add(&l->waits, 1);
+        pthread_mutex_lock(&l->mutex);
+    }
+    note_enter(l->id);
+}
+
+void trp_lock_leave(struct trp_lock *l)
+{
+    note_leave(l->id);
+    pthread_mutex_unlock(&l->mutex);
+}
+
+const char *trp_lock_name(enum trp_lock_id id)
+{
+    return rows[id].name;
+}
+
+void trp_signal_init(struct trp_signal *s)
+{
+    const int failed = pthread_cond_init(&s->cond, NULL);
+    TRP_ASSERT(failed == 0);
+}
+
+void trp_signal_deinit(struct trp_signal *s)
+{
+    pthread_cond_destroy(&s->cond);
+}
+
+void trp_signal_wait(struct trp_signal *s, struct trp_lock *held)
+{
+    note_leave(held->id);
+    pthread_cond_wait(&s->cond, &held->mutex);
+    note_enter(held->id);
+}
+
+void trp_signal_one(struct trp_signal *s)
+{
+    pthread_cond_signal(&s->cond);
+}
+
+void trp_signal_all(struct trp_signal *s)
+{
+    pthread_cond_broadcast(&s->cond);
+}
+
+struct start {
+    void (*body)(void *user);
+    void *user;
+    char name[16];
+};
+
+static void *enter_thread(void *arg)
+{
+    struct start start = *(struct start *)arg;
+    trp_alloc_free(trp_heap(), arg);
+    pthread_setname_np(pthread_self(), start.name);
+    start.body(start.user);
+    return NULL;
+}
+
+trp_status trp_thread_start(struct trp_thread *t, const char *name, void (*body)(void *user),
+                            void *user, struct trp_error *err)
+{
+    sigset_t all, before;
+    t->started = false;
+    struct start *start = trp_alloc_zeroed(trp_heap(), 1, sizeof *start);
+    if (!start)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "thread '%s'", name);
+    *start = (struct start){ .body = body, .user = user };
+    trp_str_copy(trp_str_of(name), start->name, sizeof start->name);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the new thread inherits the mask */
+    const int failed = TRP_TORTURE_FAILS("thread")
+                           ? 11 /* EAGAIN */
+                           : pthread_create(&t->id, NULL, enter_thread, start);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        trp_alloc_free(trp_heap(), start);
+        return trp_fail_errno(err, failed, "thread '%s'", name);
+    }
+    t->started = true;
+    return trp_ok();
+}
+
+void trp_thread_join(struct trp_thread *t)
+{
+    if (t->started)
+        pthread_join(t->id, NULL);
+    t->started = false;
+}
