@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Counts.  Relaxed: nothing else is published through it. */
@@ -51,7 +52,8 @@ static inline int64_t trp_gauge_get(const struct trp_gauge *g)
     return atomic_load_explicit(&g->value, memory_order_relaxed);
 }
 
-/* Says "stop" or "changed".  Release on raise, acquire on look: what was written before is seen after. */
+/* Says "stop" or "changed".  Release on raise, acquire on look: what was written before is seen
+ * after. */
 struct trp_flag {
     _Atomic int32_t value;
 };
@@ -68,8 +70,8 @@ static inline bool trp_flag_is_up(const struct trp_flag *f)
     return atomic_load_explicit(&f->value, memory_order_acquire) != 0;
 }
 
-/* Leaves 0 exactly once, for the state of whoever comes first.  Acquire and release: the winner's writes
- * are seen by whoever reads the state. */
+/* Leaves 0 exactly once, for the state of whoever comes first.  Acquire and release: the winner's
+ * writes are seen by whoever reads the state. */
 struct trp_oneshot {
     _Atomic uint32_t state;
 };
@@ -89,7 +91,8 @@ static inline void trp_oneshot_reset(struct trp_oneshot *o)
     atomic_store_explicit(&o->state, 0, memory_order_relaxed);
 }
 
-/* Counts owners.  Relaxed up; release down, acquire by the last, so that it sees every other's writes. */
+/* Counts owners.  Relaxed up; release down, acquire by the last, so that it sees every other's
+ * writes. */
 struct trp_refs {
     _Atomic uint32_t count;
 };
@@ -112,6 +115,30 @@ static inline bool trp_refs_down(struct trp_refs *r)
 static inline uint32_t trp_refs_get(const struct trp_refs *r)
 {
     return atomic_load_explicit(&r->count, memory_order_relaxed);
+}
+
+/* The head of an intrusive list that any thread adds to and one thread takes whole, newest first.
+ * Release on push, acquire on take: what was written to a node before it was pushed is seen by
+ * whoever takes it.  To push: void *top = trp_pile_top(p); do node->next = top; while
+ * (!trp_pile_try_push(p, &top, node)). Afterwards `top` is what lay there before; NULL: it was
+ * empty.  Nobody pops single nodes, so no ABA. */
+struct trp_pile {
+    void *_Atomic top;
+};
+static inline void *trp_pile_top(const struct trp_pile *p)
+{
+    return atomic_load_explicit(&p->top, memory_order_relaxed);
+}
+static inline bool trp_pile_try_push(struct trp_pile *p, void **top, void *node)
+{
+    return atomic_compare_exchange_weak_explicit(&p->top, top, node, memory_order_release,
+                                                 memory_order_relaxed);
+}
+static inline void *trp_pile_take_all(struct trp_pile *p)
+{
+    if (!trp_pile_top(p))
+        return NULL; /* the common case costs no locked instruction */
+    return atomic_exchange_explicit(&p->top, NULL, memory_order_acquire);
 }
 
 #endif

@@ -16,8 +16,8 @@ enum trp_coding { TRP_CODING_IDENTITY, TRP_CODING_GZIP, TRP_CODING_DEFLATE, TRP_
 enum trp_coding trp_coding_parse(struct trp_str name);
 const char *trp_coding_name(enum trp_coding c);
 
-/* Unpacks `in` to the end of `out`; `out->max` bounds it, so a bomb stops there.  Deflate is read with a zlib
- * header or raw, as senders differ.
+/* Unpacks `in` to the end of `out`; `out->max` bounds it, so a bomb stops there.  Deflate is read
+ * with a zlib header or raw, as senders differ.
  *   Owns  : copied.
  *   Thread: any.
  *   Errors: INVALID_ARGUMENT (corrupt or cut off, bytes behind the end), TOO_LARGE, OUT_OF_MEMORY. */

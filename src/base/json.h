@@ -1,6 +1,7 @@
 /* base/json.h - reading JSON, and printing its numbers and strings.
- * Answers "what does this JSON text say?".  A thin C face over simdjson (base/json.cc, the only C++ of the
- * core); all limits are checked here.  Bare NaN, Infinity and -Infinity are read as the numbers they mean. */
+ * Answers "what does this JSON text say?".  A thin C face over simdjson (base/json.cc, the only
+ * C++ of the core); all limits are checked here.  Bare NaN, Infinity and -Infinity are read as the
+ * numbers they mean. */
 #ifndef TRP_JSON_H
 #define TRP_JSON_H
 
@@ -53,7 +54,8 @@ void trp_json_parser_destroy(struct trp_json_parser *p);
 trp_status trp_json_parse(struct trp_json_parser *p, struct trp_str text, bool padded,
                           struct trp_json *out_root, struct trp_error *err);
 
-/* Look at a value.  The `_as_` forms return false when the type is another or the value does not fit.
+/* Look at a value.  The `_as_` forms return false when the type is another or the value does not
+ * fit.
  *   Owns  : borrowed from the parser.
  *   Thread: owner.
  *   Errors: none. */
@@ -66,8 +68,8 @@ bool trp_json_as_f64(struct trp_json v,
                      double *out); /* integers too; "NaN", "Infinity", "-Infinity" too */
 bool trp_json_as_str(struct trp_json v, struct trp_str *out);
 
-/* Walk arrays and objects: begin() gives the first child, next() moves on; both false at the end.  For objects
- * *out_key is set (may be NULL for arrays).
+/* Walk arrays and objects: begin() gives the first child, next() moves on; both false at the end.
+ * For objects *out_key is set (may be NULL for arrays).
  *   Owns  : borrowed from the parser.
  *   Thread: owner.
  *   Errors: none. */
@@ -82,12 +84,13 @@ bool trp_json_find(struct trp_json object, const char *key,
                    struct trp_json *out); /* the last of duplicates */
 size_t trp_json_count(struct trp_json v); /* direct children of an array or object */
 
-/* Writes all numbers (or booleans) of a nested or flat array, or one scalar, in row-major order to `out` as
- * `dtype` (enum troupe_dtype, not BYTES).  Exactly `count` elements must be there.
+/* Writes all numbers (or booleans) of a nested or flat array, or one scalar, in row-major order to
+ * `out` as `dtype` (enum troupe_dtype, not BYTES).  Exactly `count` elements must be there.
  *   Shape : out is count elements of dtype, little-endian.
  *   Owns  : borrowed.
  *   Thread: owner.
- *   Errors: INVALID_ARGUMENT: an element of a wrong type, one that does not fit, too few, too many. */
+ *   Errors: INVALID_ARGUMENT: an element of a wrong type, one that does not fit, too few, too
+ *           many. */
 trp_status trp_json_fill(struct trp_json v, int32_t dtype, void *out, size_t count,
                          struct trp_error *err);
 
@@ -100,8 +103,9 @@ trp_status trp_json_each_string(struct trp_json v,
                                                    struct trp_error *err),
                                 void *user, struct trp_error *err);
 
-/* Append numbers with the fewest digits that read back the same; non-finite ones as the strings "NaN",
- * "Infinity", "-Infinity".  `trp_json_write_values` appends `count` elements of `dtype` (not BYTES) with commas.
+/* Append numbers with the fewest digits that read back the same; non-finite ones as the strings
+ * "NaN", "Infinity", "-Infinity".  `trp_json_write_values` appends `count` elements of `dtype`
+ * (not BYTES) with commas.
  *   Owns  : copied into `b`.
  *   Thread: any.
  *   Errors: see b->failed. */

@@ -1,13 +1,15 @@
 /* base/loop.h - one thread that waits for sockets, mail and time.
  * Answers "who is called when something happens?".
  *
- * A turn: wait (epoll) - read the clock once - deliver ready watches, mail, due timers - run the ready
- * list until it is empty - run the turn hooks (flush what the turn collected) - next.  While the ready list
- * or a hook leaves work, the next wait does not block.  Everything here is called on the loop's thread,
- * except trp_loop_post() and trp_loop_stop().
+ * A turn: wait (epoll) - read the clock once - deliver ready watches, mail, due timers - run the
+ * ready list until it is empty - run the turn hooks (flush what the turn collected) - next.  While
+ * the ready list or a hook leaves work, the next wait does not block.  Everything here is called
+ * on the loop's thread, except trp_loop_post() and trp_loop_stop().
  *
- *  1. A watch, timer, task or mail lives in its owner's memory; the loop allocates nothing per event.
- *  2. A watch that was removed during a turn is not called again, even if its event had arrived already.
+ *  1. A watch, timer, task or mail lives in its owner's memory; the loop allocates nothing per
+ *     event.
+ *  2. A watch that was removed during a turn is not called again, even if its event had arrived
+ *     already.
  *  3. A task is run after the call that queued it has returned, never inside it.
  *  4. Mail moves whole ownership: who posted it must not touch it again. */
 #ifndef TRP_LOOP_H
@@ -60,7 +62,8 @@ struct trp_loop_opts {
 /* Makes a loop; nothing runs before trp_loop_run().
  *   Owns  : the caller destroys; `alloc` and opts->clock are borrowed and outlive it.
  *   Thread: startup.
- *   Errors: OUT_OF_MEMORY, IO (epoll or eventfd refused); *out_loop is NULL then. */
+ *   Errors: OUT_OF_MEMORY, or as trp_fail_errno() (epoll or eventfd refused); *out_loop is NULL
+ *           then. */
 trp_status trp_loop_create(const struct trp_alloc *alloc, const struct trp_loop_opts *opts,
                            struct trp_loop **out_loop, struct trp_error *err);
 
@@ -89,7 +92,8 @@ trp_status trp_loop_turn(struct trp_loop *loop, int64_t wait_ns, struct trp_erro
  *   Errors: none. */
 void trp_loop_stop(struct trp_loop *loop);
 
-/* The time at the start of this turn; trp_loop_clock_ns() reads the clock anew and keeps it for the turn.
+/* The time at the start of this turn; trp_loop_clock_ns() reads the clock anew and keeps it for
+ * the turn.
  *   Units : ns, monotonic.
  *   Owns  : nothing.
  *   Thread: loop.
@@ -98,11 +102,12 @@ int64_t trp_loop_now_ns(const struct trp_loop *loop);
 int64_t trp_loop_clock_ns(struct trp_loop *loop);
 bool trp_loop_is_mine(const struct trp_loop *loop); /* true on the loop's own thread; any thread */
 
-/* Starts, changes or ends waiting for a descriptor (level-triggered).  Changing to the same events costs no
- * system call.
- *   Owns  : `watch` stays the caller's and must live until trp_loop_unwatch(); the fd is the caller's.
+/* Starts, changes or ends waiting for a descriptor (level-triggered).  Changing to the same events
+ * costs no system call.
+ *   Owns  : `watch` stays the caller's and must live until trp_loop_unwatch(); the fd is the
+ *           caller's.
  *   Thread: loop.
- *   Errors: IO, OUT_OF_MEMORY; not watched then. */
+ *   Errors: as trp_fail_errno(), OUT_OF_MEMORY; not watched then. */
 trp_status trp_loop_watch(struct trp_loop *loop, struct trp_watch *watch, int fd, uint32_t events,
                           struct trp_error *err);
 trp_status trp_loop_rewatch(struct trp_loop *loop, struct trp_watch *watch, uint32_t events,
@@ -115,7 +120,7 @@ void trp_loop_unwatch(struct trp_loop *loop,
  *   Owns  : `timer` stays the caller's and must live until it fired or was disarmed.
  *   Thread: loop.
  *   Cost  : O(log timers).
- *   Errors: OUT_OF_MEMORY when the heap cannot grow (it never shrinks, so only at a new maximum). */
+ *   Errors: OUT_OF_MEMORY when the heap cannot grow (it never shrinks: only at a new maximum). */
 trp_status trp_timer_arm(struct trp_loop *loop, struct trp_timer *timer, int64_t due_ns,
                          struct trp_error *err);
 void trp_timer_disarm(struct trp_loop *loop, struct trp_timer *timer);
@@ -127,7 +132,7 @@ void trp_timer_disarm(struct trp_loop *loop, struct trp_timer *timer);
 void trp_loop_ready(struct trp_loop *loop, struct trp_task *task);
 
 /* Hands a mail to the loop; wakes it only when its box was empty.
- *   Owns  : moves `mail`.
+ *   Owns  : moves `mail`; the loop must outlive the call, not only the delivery.
  *   Thread: any.
  *   Errors: none. */
 void trp_loop_post(struct trp_loop *loop, struct trp_mail *mail);

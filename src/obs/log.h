@@ -1,6 +1,7 @@
 /* obs/log.h - what happened, in words.
- * Answers "what should an operator read?".  One line per event, to a descriptor; never blocks a loop for longer than
- * one write.  Format: `I1125 20:03:25.829575 troupe life: text`, or ISO8601, or JSON. */
+ * Answers "what should an operator read?".  One line per event, to a descriptor; never blocks a
+ * loop for longer than one write.  Format: `I1125 20:03:25.829575 troupe life: text`, or ISO8601,
+ * or JSON. */
 #ifndef TRP_LOG_H
 #define TRP_LOG_H
 

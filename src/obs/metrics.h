@@ -1,7 +1,7 @@
 /* obs/metrics.h - numbers to watch.
- * Answers "how often, how many bytes, how long?".  Every process-wide metric is a row of obs/metrics.def; per-thread
- * shards keep counting free of shared writes, a scrape sums them.  Per-model numbers live in the version's own
- * slot (model/stats.h) and are printed by admin. */
+ * Answers "how often, how many bytes, how long?".  Every process-wide metric is a row of
+ * obs/metrics.def; per-thread shards keep counting free of shared writes, a scrape sums them.
+ * Per-model numbers live in the version's own slot (model/stats.h) and are printed by admin. */
 #ifndef TRP_METRICS_H
 #define TRP_METRICS_H
 
@@ -9,7 +9,8 @@
 #include "base/atomic.h"
 #include "base/buf.h"
 
-/* X(id, kind, name, label_key, label_value, help); kind is COUNTER or GAUGE.  Rows of one name stand together. */
+/* X(id, kind, name, label_key, label_value, help); kind is COUNTER or GAUGE.  Rows of one name
+ * stand together. */
 enum trp_metric {
 #define X(id, kind, name, label_key, label_value, help) TRP_METRIC_##id,
 #include "obs/metrics.def"
@@ -17,7 +18,8 @@ enum trp_metric {
     TRP_METRICS
 };
 
-/* A histogram of durations with fixed bounds, good from 1 us to 100 s: upper bounds 1, 2, 5 x 10^k. */
+/* A histogram of durations with fixed bounds, good from 1 us to 100 s: upper bounds 1, 2, 5 x
+ * 10^k. */
 #define TRP_HISTOGRAM_BUCKETS 26
 struct trp_histogram {
     struct trp_counter buckets[TRP_HISTOGRAM_BUCKETS]; /* the last one is +Inf; not cumulative */
@@ -33,7 +35,8 @@ struct trp_metrics_shard {
 
 struct trp_metrics;
 
-/* Makes `shards` zeroed shards; thread i counts in shard i, and threads without one use trp_metrics_shared().
+/* Makes `shards` zeroed shards; thread i counts in shard i, and threads without one use
+ * trp_metrics_shared().
  *   Owns  : the caller destroys.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY. */
@@ -58,7 +61,8 @@ void trp_metrics_add(struct trp_metrics *m, enum trp_metric id, uint64_t n);
 void trp_metrics_set(struct trp_metrics *m, enum trp_metric id, uint64_t n); /* gauges */
 int64_t trp_metrics_get(const struct trp_metrics *m, enum trp_metric id);
 
-/* Appends all rows, or one histogram, in the Prometheus text format.  `labels` is `model="a",version="1"` or "".
+/* Appends all rows, or one histogram, in the Prometheus text format.  `labels` is
+ * `model="a",version="1"` or "".
  *   Owns  : copied.
  *   Thread: any.
  *   Errors: see b->failed.

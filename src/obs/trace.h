@@ -1,6 +1,6 @@
 /* obs/trace.h - what one request went through, written to a file when somebody asked for it.
- * Answers "where did the time of this request go?".  Triton's trace settings: level OFF, TIMESTAMPS, TENSORS; rate
- * (every n-th request), count, log_frequency, file. */
+ * Answers "where did the time of this request go?".  Triton's trace settings: level OFF,
+ * TIMESTAMPS, TENSORS; rate (every n-th request), count, log_frequency, file. */
 #ifndef TRP_TRACE_H
 #define TRP_TRACE_H
 
@@ -33,7 +33,8 @@ trp_status trp_trace_create(const struct trp_alloc *alloc, const char *file,
                             struct trp_trace **out_trace, struct trp_error *err);
 void trp_trace_destroy(struct trp_trace *t);
 
-/* Settings: the global ones (model empty), or a model's own, which win; `clear` drops a model's own.
+/* Settings: the global ones (model empty), or a model's own, which win; `clear` drops a model's
+ *           own.
  *   Owns  : copied.
  *   Thread: any.
  *   Errors: INVALID_ARGUMENT (rate 0), TOO_LARGE (more than 1,000 models have their own). */
@@ -42,7 +43,8 @@ trp_status trp_trace_set(struct trp_trace *t, struct trp_str model,
                          const struct trp_trace_settings *s, struct trp_error *err);
 void trp_trace_clear(struct trp_trace *t, struct trp_str model);
 
-/* Decides for one request of `model` whether it is traced; returns its trace id, 0: not.  One relaxed load when off.
+/* Decides for one request of `model` whether it is traced; returns its trace id, 0: not.  One
+ * relaxed load when off.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */

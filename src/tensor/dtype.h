@@ -6,8 +6,8 @@
 #include "base/str.h"
 #include "troupe/tensor.h"
 
-/* "FP32" to TROUPE_FP32 and back; TROUPE_NO_DTYPE (and "") when unknown.  The config spellings are "TYPE_FP32" and
- * "TYPE_STRING" for BYTES.
+/* "FP32" to TROUPE_FP32 and back; TROUPE_NO_DTYPE (and "") when unknown.  The config spellings are
+ * "TYPE_FP32" and "TYPE_STRING" for BYTES.
  *   Owns  : static.
  *   Thread: any.
  *   Errors: none. */

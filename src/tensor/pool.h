@@ -1,8 +1,9 @@
 /* tensor/pool.h - body and tensor buffers, kept for reuse.
- * Answers "where does a body of 600 KB go without page faults?".  One pool per loop; size classes from 4 KB to
- * 16 MB, four per doubling; larger ones come from the account directly and go back at once.  A buffer may be
- * released on any thread: it travels home by a lock-free return list that the pool empties when it is next
- * asked.  See bench: malloc per body costs 3 to 4.5 times the CPU of this. */
+ * Answers "where does a body of 600 KB go without page faults?".  One pool per loop; size classes
+ * from 4 KB to 16 MB, four per doubling; larger ones come from the account directly and go back at
+ * once.  A buffer may be released on any thread: it travels home by a lock-free return list that
+ * the pool empties when it is next asked.  See bench: malloc per body costs 3 to 4.5 times the CPU
+ * of this. */
 #ifndef TRP_POOL_H
 #define TRP_POOL_H
 
@@ -47,7 +48,8 @@ void trp_lease_release(struct trp_lease *l); /* accepts NULL */
 void trp_lease_release_tensor(void *lease,
                               void *data); /* a troupe_tensor release function; user is the lease */
 
-/* Gives idle buffers back; called when the loop has been idle.  `idle_bytes` and `leased_bytes` are gauges.
+/* Gives idle buffers back; called when the loop has been idle.  `idle_bytes` and `leased_bytes`
+ * are gauges.
  *   Owns  : nothing.
  *   Thread: owner (trim), any (gauges).
  *   Errors: none. */

@@ -9,7 +9,8 @@
 #include "base/status.h"
 #include "troupe/tensor.h"
 
-/* Multiplies the dimensions; false when one is negative or the product passes INT64_MAX.  Rank 0 gives 1.
+/* Multiplies the dimensions; false when one is negative or the product passes INT64_MAX.  Rank 0
+ * gives 1.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */

@@ -24,8 +24,8 @@ struct trp_io {
 struct trp_signature {
     const struct trp_io *inputs, *outputs;
     uint32_t inputs_n, outputs_n;
-    int32_t
-        batch_max; /* Triton's max_batch_size: > 0: dims[0] is the batch dimension, at most this; 0: none */
+    int32_t batch_max;       /* > 0: dims[0] is the batch dimension, at most this (Triton's
+                          max_batch_size); 0: none */
     struct trp_str platform; /* "onnxruntime_onnx" */
 };
 
