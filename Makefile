@@ -1,0 +1,73 @@
+# Thin lines over CMake; see CONTRIBUTING.md.  `make run` and `make test` do everything from nothing.
+BUILD ?= build
+JOBS ?= $(shell nproc)
+CTEST = ctest --test-dir $(1) --output-on-failure -j $(JOBS) $(if $(T),-R "$(T)",)
+
+all: $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS) --target troupe troupe_backend_onnxruntime
+
+setup-%:
+	@tools/setup $*
+
+$(BUILD)/build.ninja: | setup-build
+	@cmake -G Ninja -S . -B $(BUILD) -DTRP_TESTS=$(or $(TESTS),OFF) --log-level=WARNING
+
+# Every tree of its own kind: make the build folder, build all of it, run all tests.
+define tested
+	@cmake -G Ninja -S . -B $(1) -DTRP_TESTS=ON $(2) --log-level=WARNING
+	@cmake --build $(1) -j $(JOBS)
+endef
+
+run: setup-run all
+	@examples/run $(if $(ONCE),--once,) --troupe $(BUILD)/troupe
+
+test: setup-test
+	$(call tested,$(BUILD),)
+	@$(call CTEST,$(BUILD))
+
+asan: setup-dev setup-test
+	$(call tested,build-asan,-DTRP_SANITIZE=address -DTRP_ARENA_MALLOC=ON -DCMAKE_BUILD_TYPE=Debug)
+	@tools/sanitized address $(call CTEST,build-asan)
+
+ubsan: setup-dev setup-test
+	$(call tested,build-ubsan,-DTRP_SANITIZE=undefined -DCMAKE_BUILD_TYPE=Debug)
+	@tools/sanitized undefined $(call CTEST,build-ubsan)
+
+tsan: setup-dev setup-test
+	$(call tested,build-tsan,-DTRP_SANITIZE=thread -DCMAKE_BUILD_TYPE=Debug)
+	@tools/sanitized thread $(call CTEST,build-tsan)
+
+torture: setup-test
+	$(call tested,build-torture,-DTRP_TORTURE=ON -DCMAKE_BUILD_TYPE=Debug)
+	@tools/torture build-torture $(T)
+
+check: setup-dev
+	@cmake -G Ninja -S . -B build-check -DTRP_TESTS=ON -DCMAKE_EXPORT_COMPILE_COMMANDS=ON --log-level=WARNING
+	@tools/check build-check
+
+fuzz: setup-dev
+	@cmake -G Ninja -S . -B build-fuzz -DTRP_FUZZ=ON -DTRP_SANITIZE=address -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+		-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ --log-level=WARNING
+	@cmake --build build-fuzz -j $(JOBS) --target fuzz_$(T)
+	@tools/fuzz build-fuzz $(T) $(or $(SECONDS_MAX),1200)
+
+bench: setup-dev setup-test
+	@cmake -G Ninja -S . -B build-bench -DTRP_TESTS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo --log-level=WARNING
+	@cmake --build build-bench -j $(JOBS)
+	@bench/run $(B)
+
+cov: setup-dev setup-test
+	$(call tested,build-cov,-DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=--coverage -DCMAKE_CXX_FLAGS=--coverage)
+	@$(call CTEST,build-cov)
+	@tools/coverage build-cov
+
+docs: all
+	@tools/generate docs $(BUILD)/troupe
+
+install: all
+	@cmake --install $(BUILD)
+
+clean:
+	@rm -rf build build-asan build-ubsan build-tsan build-torture build-check build-fuzz build-bench build-cov
+
+.PHONY: all run test asan ubsan tsan torture check fuzz bench cov docs install clean
