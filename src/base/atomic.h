@@ -28,6 +28,25 @@ static inline void trp_counter_set(struct trp_counter *c, uint64_t n)
 {
     atomic_store_explicit(&c->value, n, memory_order_relaxed);
 }
+/* Adds unless the sum would pass `limit`; a wrapped sum passes every limit. */
+static inline bool trp_counter_try_add(struct trp_counter *c, uint64_t n, uint64_t limit)
+{
+    uint64_t now = trp_counter_get(c);
+    do {
+        if (n > limit || now > limit - n)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&c->value, &now, now + n, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+/* Keeps the largest value ever seen. */
+static inline void trp_counter_raise(struct trp_counter *c, uint64_t n)
+{
+    uint64_t now = trp_counter_get(c);
+    while (now < n && !atomic_compare_exchange_weak_explicit(
+                          &c->value, &now, n, memory_order_relaxed, memory_order_relaxed))
+        ;
+}
 /* For a counter that one thread writes and others read: no locked instruction. */
 static inline void trp_counter_own_add(struct trp_counter *c, uint64_t n)
 {

@@ -1,6 +1,6 @@
 /* memory/account.h - bytes in somebody's name.
- * Answers "who holds how much?".  An account is a `trp_alloc` that counts and may refuse; it nests, so that one model's
- * private weights also count for the process. */
+ * Answers "who holds how much?".  An account is a `trp_alloc` that counts and may refuse; it nests, so that
+ * one model's private weights also count for the process. */
 #ifndef TRP_ACCOUNT_H
 #define TRP_ACCOUNT_H
 
