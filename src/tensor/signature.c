@@ -1,0 +1,164 @@
+/* tensor/signature.c - copies what a backend tells into an arena, then never changes it. */
+#include "tensor/signature.h"
+
+#include <string.h>
+
+void trp_signature_builder_init(struct trp_signature_builder *b, struct trp_arena *arena)
+{
+    *b = (struct trp_signature_builder){ .arena = arena };
+}
+
+static void fail(struct trp_signature_builder *b, int32_t code)
+{
+    if (b->failed == TRP_OK)
+        b->failed = code;
+}
+
+static struct trp_str dup_str(struct trp_signature_builder *b, struct trp_str s)
+{
+    if (s.len == 0)
+        return trp_str_make(NULL, 0);
+    const struct trp_str copy = trp_arena_dup(b->arena, s);
+    if (!copy.ptr)
+        fail(b, TRP_OUT_OF_MEMORY);
+    return copy;
+}
+
+/* Room for one more; the smaller array stays in the arena, which costs as much again at most. */
+static struct trp_io *next_io(struct trp_signature_builder *b, bool is_output)
+{
+    struct trp_io **ios = is_output ? &b->outputs : &b->inputs;
+    uint32_t *n = is_output ? &b->outputs_n : &b->inputs_n;
+    uint32_t *capacity = is_output ? &b->outputs_capacity : &b->inputs_capacity;
+    if (*n == TRP_IO_MAX) {
+        fail(b, TRP_TOO_LARGE);
+        return NULL;
+    }
+    if (*n == *capacity) {
+        const uint32_t wanted = *capacity ? *capacity * 2 : 4;
+        struct trp_io *larger = trp_arena_get(b->arena, wanted * sizeof **ios);
+        if (!larger) {
+            fail(b, TRP_OUT_OF_MEMORY);
+            return NULL;
+        }
+        if (*n)
+            memcpy(larger, *ios, *n * sizeof **ios);
+        *ios = larger;
+        *capacity = wanted;
+    }
+    return &(*ios)[(*n)++];
+}
+
+static const struct trp_str *dup_labels(struct trp_signature_builder *b,
+                                        const struct trp_str *labels, uint32_t n)
+{
+    if (n == 0)
+        return NULL;
+    struct trp_str *copy = trp_arena_zeroed(b->arena, n, sizeof *copy);
+    if (!copy)
+        fail(b, TRP_OUT_OF_MEMORY);
+    for (uint32_t i = 0; copy && i < n; i++)
+        copy[i] = dup_str(b, labels[i]);
+    return copy;
+}
+
+void trp_signature_builder_add(struct trp_signature_builder *b, bool is_output,
+                               const struct trp_io *io)
+{
+    if (!io->any_rank && io->rank > TROUPE_RANK_MAX)
+        fail(b, TRP_TOO_LARGE);
+    struct trp_io *mine = b->failed == TRP_OK ? next_io(b, is_output) : NULL;
+    if (!mine)
+        return;
+    *mine = *io;
+    mine->rank = io->any_rank ? 0 : io->rank;
+    mine->name = dup_str(b, io->name);
+    for (uint32_t i = 0; i < TROUPE_RANK_MAX; i++)
+        mine->dim_names[i] = i < mine->rank ? dup_str(b, io->dim_names[i]) : trp_str_make(NULL, 0);
+    mine->labels = dup_labels(b, io->labels, io->labels_n);
+}
+
+/* ---- the callbacks of a backend -------------------------------------------------------------- */
+
+static void sink_io(struct trp_signature_builder *b, bool is_output, const struct troupe_io *from)
+{
+    struct trp_io io = { .name = trp_str_of(from->name),
+                         .dtype = from->dtype,
+                         .rank = from->rank,
+                         .optional = from->optional != 0,
+                         .any_rank = from->any_rank != 0 };
+    for (uint32_t i = 0; i < TROUPE_RANK_MAX && i < from->rank; i++) {
+        io.dims[i] = from->dims[i] < 0 ? -1 : from->dims[i];
+        io.dim_names[i] = trp_str_of(from->dim_names[i]);
+    }
+    if (from->labels && from->labels_n > 0) {
+        struct trp_str *labels = trp_arena_zeroed(b->arena, from->labels_n, sizeof *labels);
+        if (!labels)
+            fail(b, TRP_OUT_OF_MEMORY);
+        for (uint32_t i = 0; labels && i < from->labels_n; i++)
+            labels[i] = trp_str_of(from->labels[i]);
+        io.labels = labels;
+        io.labels_n = labels ? from->labels_n : 0;
+    }
+    trp_signature_builder_add(b, is_output, &io);
+}
+
+static void sink_input(void *user, const struct troupe_io *io)
+{
+    sink_io(user, false, io);
+}
+
+static void sink_output(void *user, const struct troupe_io *io)
+{
+    sink_io(user, true, io);
+}
+
+static void sink_platform(void *user, const char *name)
+{
+    struct trp_signature_builder *b = user;
+    b->platform = dup_str(b, trp_str_of(name));
+}
+
+struct troupe_sink trp_signature_sink(struct trp_signature_builder *b)
+{
+    return (struct troupe_sink){ .struct_size = sizeof(struct troupe_sink),
+                                 .user = b,
+                                 .input = sink_input,
+                                 .output = sink_output,
+                                 .platform = sink_platform };
+}
+
+trp_status trp_signature_build(struct trp_signature_builder *b, struct trp_signature *out,
+                               struct trp_error *err)
+{
+    if (b->failed == TRP_TOO_LARGE)
+        return trp_fail(err, TRP_TOO_LARGE,
+                        "signature: more than %d inputs or outputs, or a rank above %d", TRP_IO_MAX,
+                        TROUPE_RANK_MAX);
+    if (b->failed != TRP_OK)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "signature");
+    *out = (struct trp_signature){ .inputs = b->inputs,
+                                   .outputs = b->outputs,
+                                   .inputs_n = b->inputs_n,
+                                   .outputs_n = b->outputs_n,
+                                   .platform = b->platform };
+    return trp_ok();
+}
+
+static const struct trp_io *find(const struct trp_io *ios, uint32_t n, struct trp_str name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (trp_str_is_equal(ios[i].name, name))
+            return &ios[i];
+    return NULL;
+}
+
+const struct trp_io *trp_signature_input(const struct trp_signature *s, struct trp_str name)
+{
+    return find(s->inputs, s->inputs_n, name);
+}
+
+const struct trp_io *trp_signature_output(const struct trp_signature *s, struct trp_str name)
+{
+    return find(s->outputs, s->outputs_n, name);
+}
