@@ -99,6 +99,11 @@ struct trp_wanted {
     void (*hold_release)(void *hold, void *ptr);
 };
 
+/* A place in a priority queue (sched/pairing.h): a call is queued without an allocation. */
+struct trp_queue_node {
+    struct trp_queue_node *child, *next, *prev;
+};
+
 typedef void (*trp_done_fn)(struct trp_call *call, void *user);
 #define TRP_CALL_DEPTH 8
 
@@ -164,7 +169,9 @@ struct trp_call {
     struct trp_task finish_task; /* inline runs finish through the loop's ready list */
     struct trp_mail finish_mail; /* executors post */
     struct trp_call *queue_next; /* whoever holds the call may chain it */
-    int64_t queue_key;
+    int64_t queue_key;           /* sched's, while the call waits: its place in order of arrival */
+    struct trp_queue_node queue_node, expiry_node; /* sched's, while the call waits */
+    void *queue;     /* the queue it waits in; NULL: it waits nowhere */
     void *exec_slot; /* exec's, while it holds the call */
     struct trp_arena arena;
     struct trp_call_pool *pool;
@@ -191,6 +198,13 @@ struct trp_call *trp_call_take(struct trp_call_pool *p);
 void trp_call_give_back(struct trp_call *call);
 uint32_t trp_call_pool_out(const struct trp_call_pool *p);
 
+/* Numbers the calls to come from `first` on (otherwise from 1): a server with several pools gives each a range of its own,
+ * for instance loop_index << 48, so that a number names one call of the process.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_call_pool_number_from(struct trp_call_pool *p, uint64_t first);
+
 /* Pushes the next one to be told.
  *   Owns  : `user` is borrowed until it ran.
  *   Thread: loop.
@@ -206,7 +220,9 @@ void trp_call_finish(struct trp_call *call);
 void trp_call_finish_soon(struct trp_call *call);
 void trp_call_finish_from(struct trp_call *call);
 
-/* Moves the outcome; true for the one that comes first.  A cancelled or expired call has its token raised.
+/* Moves the outcome; true for the one that comes first.  A cancelled or expired call has its token raised; an expiry from
+ * another thread than the loop's raises its own token only, for which it must have no children (exec's calls have none).
+ * The words of the answer are written to call->error by whoever holds the call, when it gives the call back.
  *   Owns  : nothing.
  *   Thread: any (done, expire), loop (cancel).
  *   Errors: none. */
