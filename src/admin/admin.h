@@ -38,10 +38,19 @@ trp_status trp_admin_create(const struct trp_alloc *alloc, const struct trp_admi
                             struct trp_admin **out_admin, struct trp_error *err);
 void trp_admin_destroy(struct trp_admin *a);
 
+/* The server is about to end: readiness is over, everything else goes on.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_admin_set_draining(struct trp_admin *a);
+
 /* Fill struct trp_handlers: `user` is the admin.
  *   Owns  : see call/control.h.
  *   Thread: loop.
  *   Errors: see call/control.h. */
+trp_status trp_admin_find(void *user, uint32_t loop_index, struct trp_str model, int64_t version,
+                          struct trp_target **out_target, void (**out_release)(struct trp_target *),
+                          struct trp_error *err);
 void trp_admin_control(void *user, struct trp_control *control);
 trp_status trp_admin_region(void *user, struct trp_str name, uint64_t offset, uint64_t bytes,
                             void **out_ptr, void **out_hold, struct trp_error *err);

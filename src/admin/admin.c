@@ -1,0 +1,170 @@
+/* admin/admin.c - see admin.h.  One table says which function answers which operation; all but load and unload are answered
+ * at once, on the loop that asked, from its own snapshot. */
+#include "admin/admin.h"
+
+#include "admin/admin_internal.h"
+#include "model/stats.h"
+
+static const trp_answer_fn answers[TRP_CONTROLS] = {
+    [TRP_CONTROL_SERVER_LIVE] = trp_answer_server_live,
+    [TRP_CONTROL_SERVER_READY] = trp_answer_server_ready,
+    [TRP_CONTROL_SERVER_METADATA] = trp_answer_server_metadata,
+    [TRP_CONTROL_MODEL_READY] = trp_answer_model_ready,
+    [TRP_CONTROL_MODEL_METADATA] = trp_answer_model_metadata,
+    [TRP_CONTROL_MODEL_CONFIG] = trp_answer_model_config,
+    [TRP_CONTROL_MODEL_STATISTICS] = trp_answer_statistics,
+    [TRP_CONTROL_REPOSITORY_INDEX] = trp_answer_repository_index,
+    [TRP_CONTROL_SHM_STATUS] = trp_answer_shm_status,
+    [TRP_CONTROL_SHM_REGISTER] = trp_answer_shm_register,
+    [TRP_CONTROL_SHM_UNREGISTER] = trp_answer_shm_unregister,
+    [TRP_CONTROL_CUDA_SHM_STATUS] = trp_answer_cuda_status,
+    [TRP_CONTROL_CUDA_SHM_REGISTER] = trp_answer_cuda_register,
+    [TRP_CONTROL_CUDA_SHM_UNREGISTER] = trp_answer_cuda_unregister,
+    [TRP_CONTROL_TRACE_GET] = trp_answer_trace_get,
+    [TRP_CONTROL_TRACE_SET] = trp_answer_trace_set,
+    [TRP_CONTROL_LOG_GET] = trp_answer_log_get,
+    [TRP_CONTROL_LOG_SET] = trp_answer_log_set,
+    [TRP_CONTROL_METRICS] = trp_answer_metrics,
+    [TRP_CONTROL_API_MODELS] = trp_answer_api_models,
+};
+
+trp_status trp_admin_create(const struct trp_alloc *alloc, const struct trp_admin_opts *opts,
+                            struct trp_admin **out_admin, struct trp_error *err)
+{
+    *out_admin = NULL;
+    struct trp_admin *a = trp_alloc_zeroed(alloc, 1, sizeof *a);
+    if (!a)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "admin");
+    a->alloc = alloc;
+    a->opts = *opts;
+    const trp_status st = trp_regions_create(
+        alloc, trp_settings_u64(opts->settings, TRP_SETTING_ID_SHM_BYTES),
+        (uint32_t)trp_settings_u64(opts->settings, TRP_SETTING_ID_SHM_REGIONS), &a->regions, err);
+    if (trp_failed(st)) {
+        trp_admin_destroy(a);
+        return st;
+    }
+    *out_admin = a;
+    return st;
+}
+
+void trp_admin_destroy(struct trp_admin *a)
+{
+    if (!a)
+        return;
+    trp_regions_destroy(a->regions);
+    trp_alloc_free(a->alloc, a);
+}
+
+void trp_admin_set_draining(struct trp_admin *a)
+{
+    trp_flag_raise(&a->draining);
+}
+
+const struct trp_snapshot *trp_admin_snapshot(const struct trp_admin *a,
+                                              const struct trp_control *c)
+{
+    return a->opts.snapshot(a->opts.snapshot_user, c->loop_index);
+}
+
+static void finish_task(struct trp_task *task)
+{
+    struct trp_control *c = TRP_CONTAINER_OF(task, struct trp_control, task);
+    c->done(c, c->done_user);
+}
+
+static void finish_mail(struct trp_mail *mail)
+{
+    struct trp_control *c = TRP_CONTAINER_OF(mail, struct trp_control, mail);
+    c->done(c, c->done_user);
+}
+
+void trp_control_finish_soon(struct trp_control *c)
+{
+    c->task.run = finish_task;
+    trp_loop_ready(c->loop, &c->task);
+}
+
+void trp_control_finish_from(struct trp_control *c)
+{
+    c->mail.deliver = finish_mail;
+    trp_loop_post(c->loop, &c->mail);
+}
+
+void trp_admin_control(void *user, struct trp_control *control)
+{
+    struct trp_admin *a = user;
+    if (control->op == TRP_CONTROL_MODEL_LOAD || control->op == TRP_CONTROL_MODEL_UNLOAD) {
+        trp_order_begin(a, control);
+        return;
+    }
+    const trp_answer_fn answer = answers[control->op];
+    TRP_ASSERT(answer != NULL);
+    control->error.status = answer(a, control, &control->error);
+    trp_control_finish_soon(control);
+}
+
+trp_status trp_admin_find(void *user, uint32_t loop_index, struct trp_str model, int64_t version,
+                          struct trp_target **out_target, void (**out_release)(struct trp_target *),
+                          struct trp_error *err)
+{
+    const struct trp_admin *a = user;
+    struct trp_version *v = NULL;
+    TRP_CHECK(trp_snapshot_pick(a->opts.snapshot(a->opts.snapshot_user, loop_index), model, version,
+                                &v, err));
+    *out_target = &v->target;
+    *out_release = trp_version_release_target;
+    return trp_ok();
+}
+
+trp_status trp_admin_region(void *user, struct trp_str name, uint64_t offset, uint64_t bytes,
+                            void **out_ptr, void **out_hold, struct trp_error *err)
+{
+    struct trp_admin *a = user;
+    return trp_regions_hold(a->regions, name, offset, bytes, out_ptr, out_hold, err);
+}
+
+void trp_admin_region_release(void *hold, void *ptr)
+{
+    trp_region_release(hold, ptr);
+}
+
+static int64_t between(const struct trp_call *call, enum trp_phase from, enum trp_phase to)
+{
+    const int64_t a = call->stamps_ns[from], b = call->stamps_ns[to];
+    return a && b > a ? b - a : 0;
+}
+
+static uint64_t tensor_bytes(const struct trp_call_tensor *tensors, uint32_t n)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++)
+        bytes += tensors[i].tensor.data ? tensors[i].tensor.bytes : 0;
+    return bytes;
+}
+
+/* Success and failure as the client saw them; what happened in between was counted by exec. */
+void trp_admin_finished(void *user, uint32_t loop_index, struct trp_call *call)
+{
+    const struct trp_admin *a = user;
+    struct trp_stats *s = call->target->ops->stats(call->target);
+    const int64_t total = between(call, TRP_PHASE_ARRIVED, TRP_PHASE_ENCODED);
+    (void)loop_index;
+    if (!s)
+        return;
+    trp_histogram_add(&s->total, total);
+    trp_counter_add(&s->bytes_in, tensor_bytes(call->inputs, call->inputs_n));
+    if (trp_failed(call->error.status)) {
+        const int32_t code = call->error.status.code;
+        trp_duration_add(&s->fail, total);
+        trp_counter_add(&s->errors[code > 0 && code < TRP_CODES ? code : TRP_UNKNOWN], 1);
+        return;
+    }
+    trp_duration_add(&s->success, total);
+    trp_histogram_add(&s->decode, between(call, TRP_PHASE_ARRIVED, TRP_PHASE_DECODED));
+    trp_histogram_add(&s->wait, between(call, TRP_PHASE_QUEUED, TRP_PHASE_RUN_START));
+    trp_histogram_add(&s->compute, between(call, TRP_PHASE_INPUT_END, TRP_PHASE_OUTPUT_START));
+    trp_histogram_add(&s->encode, between(call, TRP_PHASE_RUN_END, TRP_PHASE_ENCODED));
+    trp_counter_add(&s->bytes_out, tensor_bytes(call->outputs, call->outputs_n));
+    trp_counter_set(&s->last_inference_ms, (uint64_t)(trp_clock_wall_ns(a->opts.clock) / 1000000));
+}

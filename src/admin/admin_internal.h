@@ -1,0 +1,71 @@
+/* admin/admin_internal.h - what the files of this room share.
+ * Answers "which file answers which operation?".  An answer reads control->request and sets control->reply, on the loop's
+ * thread; it must not block.  Not for other rooms. */
+#ifndef TRP_ADMIN_INTERNAL_H
+#define TRP_ADMIN_INTERNAL_H
+
+#include "admin/admin.h"
+#include "admin/regions.h"
+
+struct trp_admin {
+    const struct trp_alloc *alloc;
+    struct trp_admin_opts opts;
+    struct trp_regions *regions;
+    struct trp_flag draining;
+};
+
+typedef trp_status (*trp_answer_fn)(struct trp_admin *a, struct trp_control *c,
+                                    struct trp_error *err);
+
+/* server and models: admin/model_answers.c */
+trp_status trp_answer_server_live(struct trp_admin *a, struct trp_control *c,
+                                  struct trp_error *err);
+trp_status trp_answer_server_ready(struct trp_admin *a, struct trp_control *c,
+                                   struct trp_error *err);
+trp_status trp_answer_server_metadata(struct trp_admin *a, struct trp_control *c,
+                                      struct trp_error *err);
+trp_status trp_answer_model_ready(struct trp_admin *a, struct trp_control *c,
+                                  struct trp_error *err);
+trp_status trp_answer_model_metadata(struct trp_admin *a, struct trp_control *c,
+                                     struct trp_error *err);
+trp_status trp_answer_model_config(struct trp_admin *a, struct trp_control *c,
+                                   struct trp_error *err);
+trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *c,
+                                       struct trp_error *err);
+trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+
+/* admin/statistics.c, admin/metrics_page.c */
+trp_status trp_answer_statistics(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+trp_status trp_answer_metrics(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+
+/* admin/region_answers.c */
+trp_status trp_answer_shm_status(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+trp_status trp_answer_shm_register(struct trp_admin *a, struct trp_control *c,
+                                   struct trp_error *err);
+trp_status trp_answer_shm_unregister(struct trp_admin *a, struct trp_control *c,
+                                     struct trp_error *err);
+trp_status trp_answer_cuda_status(struct trp_admin *a, struct trp_control *c,
+                                  struct trp_error *err);
+trp_status trp_answer_cuda_register(struct trp_admin *a, struct trp_control *c,
+                                    struct trp_error *err);
+trp_status trp_answer_cuda_unregister(struct trp_admin *a, struct trp_control *c,
+                                      struct trp_error *err);
+
+/* admin/observation_answers.c */
+trp_status trp_answer_trace_get(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+trp_status trp_answer_trace_set(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+trp_status trp_answer_log_get(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+trp_status trp_answer_log_set(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+
+/* admin/orders.c: load and unload go to the control thread and come back; they finish the control themselves. */
+void trp_order_begin(struct trp_admin *a, struct trp_control *c);
+
+/* Ends a control request: `done` runs from the loop's ready list, or by mail from another thread. */
+void trp_control_finish_soon(struct trp_control *c);
+void trp_control_finish_from(struct trp_control *c);
+
+/* The snapshot that the request's loop holds. */
+const struct trp_snapshot *trp_admin_snapshot(const struct trp_admin *a,
+                                              const struct trp_control *c);
+
+#endif

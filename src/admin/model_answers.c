@@ -1,0 +1,300 @@
+/* admin/model_answers.c - what the server and its models say of themselves.
+ * Everything is read from the asking loop's snapshot, through the target table where a model is concerned, so that whatever
+ * stands behind a name answers alike. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "admin/admin_internal.h"
+#include "tensor/dtype.h"
+
+static const struct trp_str nothing = { NULL, 0 };
+
+static trp_status no_memory(struct trp_error *err)
+{
+    return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the reply");
+}
+
+static trp_status reply_bool(struct trp_control *c, const char *key, bool value,
+                             struct trp_error *err)
+{
+    struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
+    if (!trp_node_add_bool(c->arena, root, key, value))
+        return no_memory(err);
+    c->reply = root;
+    return trp_ok();
+}
+
+trp_status trp_answer_server_live(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
+{
+    (void)a;
+    return reply_bool(c, "live", true, err);
+}
+
+/* Ready when the first loads have ended; strict: while everything that should be loaded is. */
+static bool is_server_ready(const struct trp_admin *a)
+{
+    const struct trp_life *life = a->opts.life;
+    if (trp_flag_is_up(&a->draining) || !trp_life_is_started(life))
+        return false;
+    return !trp_settings_bool(a->opts.settings, TRP_SETTING_ID_READY_STRICT) ||
+           trp_life_is_settled(life);
+}
+
+trp_status trp_answer_server_ready(struct trp_admin *a, struct trp_control *c,
+                                   struct trp_error *err)
+{
+    return reply_bool(c, "ready", is_server_ready(a), err);
+}
+
+trp_status trp_answer_server_metadata(struct trp_admin *a, struct trp_control *c,
+                                      struct trp_error *err)
+{
+    static const char *const extensions[] = { "classification",
+                                              "sequence",
+                                              "model_repository",
+                                              "model_repository(unload_dependents)",
+                                              "schedule_policy",
+                                              "model_configuration",
+                                              "system_shared_memory",
+                                              "cuda_shared_memory",
+                                              "binary_tensor_data",
+                                              "parameters",
+                                              "statistics",
+                                              "trace",
+                                              "logging" };
+    const char *name = trp_settings_text(a->opts.settings, TRP_SETTING_ID_SERVER_NAME);
+    struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
+    bool ok = trp_node_add_str(c->arena, root, "name", trp_str_of(name)) &&
+              trp_node_add_str(c->arena, root, "version", trp_str_of(a->opts.version));
+    struct trp_node *list = trp_node_add_list(c->arena, root, "extensions");
+    for (size_t i = 0; ok && i < ARRAY_LEN(extensions); i++)
+        ok = trp_node_add_str(c->arena, list, "", trp_str_of(extensions[i])) != NULL;
+    if (!ok)
+        return no_memory(err);
+    c->reply = root;
+    return trp_ok();
+}
+
+/* -- one model -- */
+
+static trp_status pick(struct trp_admin *a, const struct trp_control *c,
+                       struct trp_version **out_version, struct trp_error *err)
+{
+    return trp_snapshot_pick(trp_admin_snapshot(a, c), c->model, c->version, out_version, err);
+}
+
+trp_status trp_answer_model_ready(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
+{
+    struct trp_version *v = NULL;
+    const trp_status st = pick(a, c, &v, err);
+    if (!trp_failed(st))
+        trp_version_unref(v);
+    if (st.code == TRP_NOT_FOUND && !trp_snapshot_find(trp_admin_snapshot(a, c), c->model))
+        return st; /* a name that nobody knows is an error, not "false" */
+    *err = (struct trp_error){ 0 };
+    return reply_bool(c, "ready", !trp_failed(st), err);
+}
+
+static bool add_tensor(struct trp_arena *arena, struct trp_node *list, const struct trp_io *io)
+{
+    struct trp_node *tensor = trp_node_add(arena, list, nothing, TRP_NODE_MAP);
+    const struct trp_str name = trp_arena_dup(arena, io->name);
+    struct trp_node *shape;
+    if (!tensor || !name.ptr || !trp_node_add_str(arena, tensor, "name", name) ||
+        !trp_node_add_str(arena, tensor, "datatype", trp_str_of(trp_dtype_name(io->dtype))) ||
+        !(shape = trp_node_add_list(arena, tensor, "shape")))
+        return false;
+    for (uint32_t d = 0; !io->any_rank && d < io->rank; d++) {
+        if (!trp_node_add_i64(arena, shape, "", io->dims[d]))
+            return false;
+    }
+    return true;
+}
+
+static bool add_tensors(struct trp_arena *arena, struct trp_node *root, const char *key,
+                        const struct trp_io *ios, uint32_t n)
+{
+    struct trp_node *list = trp_node_add_list(arena, root, key);
+    bool ok = list != NULL;
+    for (uint32_t i = 0; ok && i < n; i++)
+        ok = add_tensor(arena, list, &ios[i]);
+    return ok;
+}
+
+static bool add_versions(struct trp_arena *arena, struct trp_node *root,
+                         const struct trp_entry *entry, int64_t only)
+{
+    struct trp_node *list = trp_node_add_list(arena, root, "versions");
+    bool ok = list != NULL;
+    for (uint32_t i = 0; ok && i < entry->versions_n; i++) {
+        const struct trp_version *v = entry->versions[i];
+        if ((only && v->target.version != only) || trp_lifecycle_get(&v->life) != TRP_MODEL_READY)
+            continue;
+        const struct trp_str text = trp_arena_format(arena, "%" PRId64, v->target.version);
+        ok = text.ptr && trp_node_add_str(arena, list, "", text);
+    }
+    return ok;
+}
+
+trp_status trp_answer_model_metadata(struct trp_admin *a, struct trp_control *c,
+                                     struct trp_error *err)
+{
+    struct trp_version *v = NULL;
+    TRP_CHECK(pick(a, c, &v, err));
+    const struct trp_signature *sig = trp_target_signature(&v->target);
+    const struct trp_entry *entry = trp_snapshot_find(trp_admin_snapshot(a, c), c->model);
+    const struct trp_str name = trp_arena_dup(c->arena, v->target.name);
+    const struct trp_str platform = trp_arena_dup(c->arena, sig->platform);
+    struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
+    const bool ok = name.ptr && platform.ptr && entry &&
+                    trp_node_add_str(c->arena, root, "name", name) &&
+                    add_versions(c->arena, root, entry, c->version) &&
+                    trp_node_add_str(c->arena, root, "platform", platform) &&
+                    add_tensors(c->arena, root, "inputs", sig->inputs, sig->inputs_n) &&
+                    add_tensors(c->arena, root, "outputs", sig->outputs, sig->outputs_n);
+    trp_version_unref(v);
+    if (!ok)
+        return no_memory(err);
+    c->reply = root;
+    return trp_ok();
+}
+
+trp_status trp_answer_model_config(struct trp_admin *a, struct trp_control *c,
+                                   struct trp_error *err)
+{
+    struct trp_version *v = NULL;
+    TRP_CHECK(pick(a, c, &v, err));
+    const struct trp_node *config = v->target.ops->config(&v->target);
+    struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
+    struct trp_node *copy = config ? trp_node_dup(c->arena, config) : NULL;
+    trp_version_unref(v);
+    if (!root || !copy)
+        return no_memory(err);
+    copy->key = TRP_STR_LIT("config");
+    copy->next = NULL;
+    root->first = root->last = copy;
+    root->children_n = 1;
+    c->reply = root;
+    return trp_ok();
+}
+
+/* -- all models -- */
+
+struct listing {
+    struct trp_arena *arena;
+    struct trp_node *list;
+    bool only_ready, failed;
+};
+
+static void add_index_entry(struct listing *l, const struct trp_entry *e,
+                            const struct trp_version *v)
+{
+    const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;
+    if (l->only_ready && state != TRP_MODEL_READY)
+        return;
+    struct trp_node *node = trp_node_add(l->arena, l->list, nothing, TRP_NODE_MAP);
+    const struct trp_str name = trp_arena_dup(l->arena, e->name);
+    bool ok = node && name.ptr && trp_node_add_str(l->arena, node, "name", name);
+    const char *reason = v ? v->reason : e->reason;
+    if (ok && v) {
+        const struct trp_str number = trp_arena_format(l->arena, "%" PRId64, v->target.version);
+        ok = number.ptr && trp_node_add_str(l->arena, node, "version", number);
+    }
+    if (ok && (state != TRP_MODEL_NEW || reason)) {
+        const char *text = state == TRP_MODEL_NEW ? (reason && *reason ? "UNAVAILABLE" : "")
+                                                  : trp_model_state_wire_name(state);
+        ok = !*text || trp_node_add_str(l->arena, node, "state", trp_str_of(text));
+    }
+    if (ok && reason && *reason) {
+        const struct trp_str copy = trp_arena_dup(l->arena, trp_str_of(reason));
+        ok = copy.ptr && trp_node_add_str(l->arena, node, "reason", copy);
+    }
+    l->failed |= !ok;
+}
+
+static void add_index(void *user, const struct trp_entry *e)
+{
+    struct listing *l = user;
+    if (e->versions_n == 0)
+        add_index_entry(l, e, NULL);
+    for (uint32_t i = 0; i < e->versions_n; i++)
+        add_index_entry(l, e, e->versions[i]);
+}
+
+trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *c,
+                                       struct trp_error *err)
+{
+    if (trp_node_str(c->request, "repository_name", nothing).len)
+        return trp_fail(err, TRP_UNIMPLEMENTED, "'repository_name' specification is not supported");
+    struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
+    struct listing l = { c->arena, trp_node_add_list(c->arena, root, "models"),
+                         trp_node_bool(c->request, "ready", false), false };
+    if (l.list)
+        trp_snapshot_each(trp_admin_snapshot(a, c), add_index, &l);
+    if (!l.list || l.failed)
+        return no_memory(err);
+    c->reply = root;
+    return trp_ok();
+}
+
+static bool add_api_tensors(struct listing *l, struct trp_node *node, const struct trp_version *v)
+{
+    const struct trp_signature *sig = &v->signature;
+    return (sig->inputs_n == 0 && sig->outputs_n == 0) ||
+           (add_tensors(l->arena, node, "inputs", sig->inputs, sig->inputs_n) &&
+            add_tensors(l->arena, node, "outputs", sig->outputs, sig->outputs_n));
+}
+
+static void add_api_entry(struct listing *l, const struct trp_entry *e, struct trp_version *v)
+{
+    struct trp_arena *arena = l->arena;
+    struct trp_node *node = trp_node_add(arena, l->list, nothing, TRP_NODE_MAP);
+    const struct trp_str name = trp_arena_dup(arena, e->name);
+    bool ok = node && name.ptr && trp_node_add_str(arena, node, "name", name);
+    const char *state = v ? trp_model_state_name(trp_lifecycle_get(&v->life)) : "NEW";
+    const char *reason = v ? v->reason : e->reason ? e->reason : "";
+    const struct trp_str copy = trp_arena_dup(arena, trp_str_of(reason));
+    ok = ok && copy.ptr && (!v || trp_node_add_i64(arena, node, "version", v->target.version)) &&
+         trp_node_add_str(arena, node, "state", trp_str_of(state)) &&
+         trp_node_add_str(arena, node, "reason", copy) &&
+         trp_node_add_bool(arena, node, "wanted", e->wanted);
+    if (ok && v) {
+        ok = add_api_tensors(l, node, v) &&
+             trp_node_add_u64(arena, node, "weights_bytes", trp_counter_get(&v->weights.bytes)) &&
+             trp_node_add_u64(arena, node, "inferences",
+                              trp_counter_get(&v->stats.inference_count)) &&
+             trp_node_add_i64(arena, node, "run_ns", trp_gauge_get(&v->stats.run_ns));
+    }
+    l->failed |= !ok;
+}
+
+static void add_api(void *user, const struct trp_entry *e)
+{
+    struct listing *l = user;
+    if (e->versions_n == 0)
+        add_api_entry(l, e, NULL);
+    for (uint32_t i = 0; i < e->versions_n; i++)
+        add_api_entry(l, e, e->versions[i]);
+}
+
+trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
+{
+    struct trp_buf text;
+    struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
+    struct listing l = { c->arena, trp_node_add_list(c->arena, root, "models"), false, false };
+    if (l.list)
+        trp_snapshot_each(trp_admin_snapshot(a, c), add_api, &l);
+    if (!l.list || l.failed)
+        return no_memory(err);
+    trp_buf_init(&text, a->alloc, SIZE_MAX / 2);
+    trp_node_write_json(&text, root);
+    trp_status st = trp_buf_check(&text, "list of models", err);
+    if (!trp_failed(st)) {
+        c->raw = trp_arena_dup(c->arena, trp_buf_str(&text));
+        c->raw_type = "application/json";
+        if (!c->raw.ptr)
+            st = no_memory(err);
+    }
+    trp_buf_deinit(&text);
+    return st;
+}

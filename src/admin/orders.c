@@ -1,0 +1,94 @@
+/* admin/orders.c - load and unload: over to the control thread, and back.
+ *
+ *   loop: order_begin --mail--> control: trp_life_submit ... order_done --mail--> loop: finish
+ *
+ * The order lives in the request's arena; the loop does not touch the arena while the order is away. */
+#include "admin/admin_internal.h"
+
+struct order {
+    struct trp_order order; /* first */
+    struct trp_admin *admin;
+    struct trp_control *control;
+    struct trp_mail there;
+};
+
+static trp_status read_load(struct trp_control *c, struct trp_order *order, struct trp_error *err)
+{
+    const struct trp_node *params = trp_node_get(c->request, "parameters");
+    order->kind = TRP_ORDER_LOAD;
+    if (!params || params->children_n == 0)
+        return trp_ok();
+    order->files = trp_arena_zeroed(c->arena, params->children_n, sizeof *order->files);
+    if (!order->files)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "load of '%.*s'", TRP_STR(c->model));
+    static const struct trp_str file_prefix = { "file:", 5 };
+    for (const struct trp_node *p = params->first; p; p = p->next) {
+        const struct trp_str none = { NULL, 0 };
+        const struct trp_node *text = trp_node_get(p, "string_param");
+        const struct trp_node *bytes = trp_node_get(p, "bytes_param");
+        if (trp_str_is(p->key, "config") && text) {
+            order->config = trp_node_str(p, "string_param", none);
+        } else if (trp_str_starts_with(p->key, file_prefix) && (bytes || text)) {
+            order->files[order->files_n++] = (struct trp_order_file){
+                trp_str_make(p->key.ptr + file_prefix.len, p->key.len - file_prefix.len),
+                trp_node_str(p, bytes ? "bytes_param" : "string_param", none)
+            };
+        } else {
+            return trp_fail(err, TRP_INVALID_ARGUMENT,
+                            "load of '%.*s': parameter '%.*s' is not known, or of a wrong type; "
+                            "known are 'config' (string) and 'file:<version>/<path>' (bytes)",
+                            TRP_STR(c->model), TRP_STR(p->key));
+        }
+    }
+    if (order->files_n && !order->config.len)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "load of '%.*s': 'file:' parameters need 'config' as well",
+                        TRP_STR(c->model));
+    return trp_ok();
+}
+
+static trp_status read_order(struct trp_control *c, struct trp_order *order, struct trp_error *err)
+{
+    if (trp_node_str(c->request, "repository_name", trp_str_make(NULL, 0)).len)
+        return trp_fail(err, TRP_UNIMPLEMENTED, "'repository_name' specification is not supported");
+    order->model = c->model;
+    if (c->op == TRP_CONTROL_MODEL_LOAD)
+        return read_load(c, order, err);
+    order->kind = TRP_ORDER_UNLOAD; /* unload_dependents: nothing depends on a model yet */
+    return trp_ok();
+}
+
+/* On the control thread. */
+static void order_done(struct trp_order *done, void *user)
+{
+    struct order *o = user;
+    o->control->error = done->error;
+    trp_control_finish_from(o->control);
+}
+
+/* On the control thread. */
+static void submit(struct trp_mail *mail)
+{
+    struct order *o = TRP_CONTAINER_OF(mail, struct order, there);
+    trp_life_submit(o->admin->opts.life, &o->order);
+}
+
+void trp_order_begin(struct trp_admin *a, struct trp_control *c)
+{
+    struct order *o = trp_arena_zeroed(c->arena, 1, sizeof *o);
+    c->error.status =
+        o ? read_order(c, &o->order, &c->error)
+          : trp_fail(&c->error, TRP_OUT_OF_MEMORY, "order for '%.*s'", TRP_STR(c->model));
+    if (!trp_failed(c->error.status) && trp_flag_is_up(&a->draining))
+        c->error.status = trp_fail(&c->error, TRP_UNAVAILABLE, "Server not ready: it is stopping");
+    if (trp_failed(c->error.status)) {
+        trp_control_finish_soon(c);
+        return;
+    }
+    o->admin = a;
+    o->control = c;
+    o->order.done = order_done;
+    o->order.user = o;
+    o->there.deliver = submit;
+    trp_loop_post(a->opts.control, &o->there);
+}
