@@ -1,10 +1,11 @@
 /* troupe/backend.h - the plugin ABI: all that a backend sees of the server.
  * Answers "what must something be able to do to run models here?".
  *
- * A plugin is a shared object `troupe_backend_<name>.so` that exports troupe_backend_query().  Every struct
- * that crosses the boundary begins with its own size; neither side reads past the size it was given, so
- * fields can be appended without a new ABI number.  A function pointer beyond the size, or NULL, means
- * the default in [brackets].  Nothing here throws, exits, or writes to the standard streams. */
+ * A plugin is a shared object `troupe_backend_<name>.so` that exports troupe_backend_query().
+ * Every struct that crosses the boundary begins with its own size; neither side reads past the size
+ * it was given, so fields can be appended without a new ABI number.  A function pointer beyond the
+ * size, or NULL, means the default in [brackets].  Nothing here throws, exits, or writes to the
+ * standard streams. */
 #ifndef TROUPE_BACKEND_H
 #define TROUPE_BACKEND_H
 
@@ -25,8 +26,9 @@ struct troupe_error {
 
 enum troupe_log_level { TROUPE_LOG_ERROR, TROUPE_LOG_WARNING, TROUPE_LOG_INFO, TROUPE_LOG_DEBUG };
 
-/* Memory with an account behind it.  Thread: any.  `alloc` returns NULL when the account's limit would be
- * passed or memory is short; the block is aligned to `align` (a power of two, at most 4096). */
+/* Memory with an account behind it.  Thread: any.  `alloc` returns NULL when the account's limit
+ * would be passed or memory is short; the block is aligned to `align` (a power of two, at most
+ * 4096). */
 struct troupe_account {
     uint32_t struct_size;
     void *user;
@@ -83,8 +85,8 @@ enum troupe_thread_mode {
     TROUPE_THREADS_SHARED /* a run may use the plugin's own pool (latency) */
 };
 
-/* One model version to look at or to open.  Owns: borrowed until the call returns, except `account`,
- * `cancel` and `labels`, which outlive the model. */
+/* One model version to look at or to open.  Owns: borrowed until the call returns, except
+ * `account`, `cancel` and `labels`, which outlive the model. */
 struct troupe_model_desc {
     uint32_t struct_size;
     const char *name; /* "resnet50/3", for messages */
@@ -98,7 +100,7 @@ struct troupe_model_desc {
         *cancel; /* non-zero: give the load up, return TROUPE_CANCELLED; may be NULL */
 };
 
-/* One run.  Owns: borrowed until run() returns. */
+/* One run.  Owns: borrowed until run() returns; `account` outlives the outputs. */
 struct troupe_run {
     uint32_t struct_size;
     uint32_t inputs_n, outputs_n;
@@ -148,6 +150,8 @@ struct troupe_backend {
      * `outputs` has run->outputs_n entries.  An entry with data != NULL and bytes = capacity is memory given:
      * the backend writes there when the result fits and sets dtype, rank, shape, bytes; otherwise, and where
      * data == NULL, it sets data and `release`.  After a failure no entry holds memory of the backend.
+     * The caller keeps the inputs until the outputs were released, so an output may be a view of one, with
+     * release == NULL; nobody writes to an output that has no release function.
      * Thread: executor or loop; re-entrant when TROUPE_CAN_CONCURRENT. */
     int32_t (*run)(void *model, const struct troupe_run *run, const struct troupe_tensor *inputs,
                    struct troupe_tensor *outputs);

@@ -1,6 +1,7 @@
 /* backend/backend_host.h - the host's side of the plugin ABI.
- * Answers "who can run it?".  Finds plugins by name (built in, or `troupe_backend_<name>.so` in a folder), starts each once,
- * checks every size, and wraps a model in a handle that keeps its plugin alive. */
+ * Answers "who can run it?".  Finds plugins by name (built in, or `troupe_backend_<name>.so` in a
+ * folder), starts each once, checks every size, and wraps a model in a handle that keeps its plugin
+ * alive. */
 #ifndef TRP_BACKEND_HOST_H
 #define TRP_BACKEND_HOST_H
 
@@ -23,19 +24,21 @@ struct trp_backends_opts {
 };
 
 /* Makes the table, with `null` and `echo` built in; opens no plugin yet.
- *   Owns  : the caller destroys, after all models are closed; opts are copied, clock and log borrowed.
+ *   Owns  : the caller destroys, after all models are closed; opts are copied, clock and log
+ *   borrowed.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_backends_create(const struct trp_alloc *alloc, const struct trp_backends_opts *opts,
                                struct trp_backends **out_backends, struct trp_error *err);
 void trp_backends_destroy(struct trp_backends *b);
 
-/* Finds and starts a plugin (the first time; another caller waits).  A failure is kept and returned again until
- * trp_backends_forget_failures().
+/* Finds and starts a plugin (the first time; another caller waits).  A failure is kept and returned
+ * again until trp_backends_forget_failures().
  *   Owns  : borrowed from the table.
  *   Thread: loader, control.
  *   Blocks: disk.
- *   Errors: NOT_FOUND (no such plugin, and where it was looked for), UNIMPLEMENTED (other ABI), or the plugin's own. */
+ *   Errors: NOT_FOUND (no such plugin, and where it was looked for), UNIMPLEMENTED (other ABI), or
+ *   the plugin's own. */
 struct trp_backend;
 trp_status trp_backends_get(struct trp_backends *b, struct trp_str name,
                             struct trp_backend **out_backend, struct trp_error *err);
@@ -44,7 +47,8 @@ const char *trp_backend_name(const struct trp_backend *b);
 const char *trp_backend_version(const struct trp_backend *b);
 
 /* Opens a model.
- *   Owns  : the caller closes; the signature lives in `arena`; desc's account and cancel flag outlive the model.
+ *   Owns  : the caller closes; the signature lives in `arena`; desc's account and cancel flag
+ *   outlive the model.
  *   Thread: loader.
  *   Blocks: disk, device.
  *   Errors: the plugin's, with its words. */
@@ -62,19 +66,19 @@ bool trp_backend_memory(const struct trp_backend_model *m, struct troupe_memory 
 
 /* Runs; see troupe/backend.h.  After a failure no output holds memory.
  *   Shape : inputs as in the signature; outputs: run->outputs_n entries.
- *   Owns  : outputs' memory is released by their own release function.
- *   Thread: executor or loop; one at a time unless TROUPE_CAN_CONCURRENT (the host then serialises: Blocks).
- *   Errors: BACKEND_FAILED or the plugin's code, with its words; INTERNAL when the plugin broke its contract. */
+ *   Owns  : outputs' memory is released by their own release function; the caller keeps the inputs
+ *           until then, because an output may be a view of one.
+ *   Thread: executor or loop; one at a time unless TROUPE_CAN_CONCURRENT (the host then serialises:
+ *   Blocks).
+ *   Errors: BACKEND_FAILED or the plugin's code, with its words; INTERNAL when the plugin broke its
+ *   contract. */
 trp_status trp_backend_run(struct trp_backend_model *m, struct troupe_run *run,
                            const struct troupe_tensor *inputs, struct troupe_tensor *outputs,
                            struct trp_error *err);
 void trp_backend_cancel(struct trp_backend_model *m, uint64_t run_id);
 
-/* The built-in test backends (backend/builtin_null.c, backend/builtin_echo.c).  Their model files are text:
- *   `echo`  gives each input back as the output of the same place; `null` answers zeros.
- *   Lines: `input NAME DTYPE [d,d,...]`, `output NAME DTYPE [d,...]`, `sleep 50ms`, `busy 50ms`, `fail CODE text`,
- *   `fail_every N`, `load_sleep 1s`, `load_fail text`, `grow N` (the first output is N times as many rows).
- *   No input lines: one input `INPUT0` FP32 [-1,-1] ... see the .c files.
+/* The built-in test backends: `echo` gives each input back as the output of the same place, `null`
+ * answers zeros.  Their model files are text, see backend/script.h.
  *   Owns  : static.
  *   Thread: any.
  *   Errors: none. */

@@ -1,0 +1,592 @@
+/* backend/backend_host.c - see backend_host.h.
+ *
+ * The host stands between the server and code that somebody else compiled, perhaps against another
+ * version of include/troupe/backend.h.
+ *
+ *  1. A plugin's table is copied, never past the size that it states; what it does not know is
+ *     NULL, and NULL means the default that the header names.
+ *  2. A plugin is started once.  Whoever asks meanwhile waits; a failure is kept with its words, so
+ *     that a thousand models of a missing backend cost one look at the disk.
+ *  3. The lock guards the table and the state of its entries; it is never held while a plugin runs.
+ *     Entries are never removed before the table is, so a pointer to one stays good.
+ *  4. After a successful run every output holds memory, has a known type and as many bytes as its
+ *     shape says, and all are within the limit: checked here, so that nobody above has to distrust
+ *     a plugin.
+ *
+ *     IDLE --get--> STARTING --ok--> READY
+ *       ^              |
+ *       |            error
+ *       |              v
+ *       +--forget-- FAILED */
+#include "backend/backend_host.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/atomic.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "base/torture.h"
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+
+#define NAME_MAX_BYTES 64
+#define PATH_MAX_BYTES 4096
+
+enum state { IDLE, STARTING, READY, FAILED };
+
+struct trp_backend {
+    struct trp_backend *next; /* constant once it is in the table */
+    struct trp_backends *table;
+    char name[NAME_MAX_BYTES];
+
+    enum state state;         /* table->lock */
+    struct trp_error failure; /* table->lock; why FAILED */
+
+    void *library; /* of dlopen(); NULL: built in */
+    struct troupe_host host;
+    struct troupe_option *options; /* what stands behind "<name>." */
+    uint32_t options_n;
+    struct troupe_backend api; /* our copy */
+    void *self;
+    struct trp_counter models;
+};
+
+struct trp_backends {
+    const struct trp_alloc *alloc;
+    const struct trp_clock *clock;
+    struct trp_log *log;
+    struct trp_arena arena; /* the options' texts */
+    const char *path;       /* NULL: no folder */
+    const struct troupe_option *options;
+    uint32_t options_n;
+
+    struct trp_lock lock;
+    struct trp_signal changed;
+    struct trp_backend *first;
+};
+
+struct trp_backend_model {
+    struct trp_backend *backend;
+    void *model;
+    uint32_t capabilities;
+    struct trp_lock lock; /* the rest serves plugins that are not re-entrant */
+    struct trp_signal idle;
+    bool busy;
+};
+
+static const struct builtin {
+    const char *name;
+    const struct troupe_backend *(*query)(void);
+} builtins[] = { { "null", trp_builtin_null }, { "echo", trp_builtin_echo } };
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+static bool copy_options(struct trp_backends *b, const struct trp_backends_opts *opts)
+{
+    struct troupe_option *copy =
+        trp_arena_zeroed(&b->arena, opts->options_n + 1, sizeof *copy); /* + 1: never empty */
+    if (!copy)
+        return false;
+    for (uint32_t i = 0; i < opts->options_n; i++) {
+        copy[i].key = trp_arena_dup(&b->arena, trp_str_of(opts->options[i].key)).ptr;
+        copy[i].value = trp_arena_dup(&b->arena, trp_str_of(opts->options[i].value)).ptr;
+        if (!copy[i].key || !copy[i].value)
+            return false;
+    }
+    b->options = copy;
+    b->options_n = opts->options_n;
+    if (opts->path && *opts->path)
+        b->path = trp_arena_dup(&b->arena, trp_str_of(opts->path)).ptr;
+    return b->path || !opts->path || !*opts->path;
+}
+
+trp_status trp_backends_create(const struct trp_alloc *alloc, const struct trp_backends_opts *opts,
+                               struct trp_backends **out_backends, struct trp_error *err)
+{
+    *out_backends = NULL;
+    struct trp_backends *b = trp_alloc_zeroed(alloc, 1, sizeof *b);
+    if (!b)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "table of backends");
+    b->alloc = alloc;
+    b->clock = opts->clock;
+    b->log = opts->log;
+    trp_arena_init(&b->arena, alloc, 1024, 0);
+    trp_lock_init(&b->lock, TRP_LOCK_BACKEND);
+    trp_signal_init(&b->changed);
+    if (!copy_options(b, opts)) {
+        trp_backends_destroy(b);
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "options of the backends");
+    }
+    *out_backends = b;
+    return trp_ok();
+}
+
+/* Undoes start_backend() as far as it came. */
+static void stop_backend(struct trp_backend *b)
+{
+    if (b->api.stop && b->self)
+        b->api.stop(b->self);
+    if (b->library)
+        dlclose(b->library);
+    trp_alloc_free(b->table->alloc, b->options);
+    b->self = NULL;
+    b->library = NULL;
+    b->options = NULL;
+    b->options_n = 0;
+    b->api = (struct troupe_backend){ 0 };
+}
+
+void trp_backends_destroy(struct trp_backends *b)
+{
+    if (!b)
+        return;
+    for (struct trp_backend *at = b->first, *next; at; at = next) {
+        next = at->next;
+        TRP_ASSERT(trp_counter_get(&at->models) == 0); /* close the models first */
+        stop_backend(at);
+        trp_alloc_free(b->alloc, at);
+    }
+    trp_signal_deinit(&b->changed);
+    trp_lock_deinit(&b->lock);
+    trp_arena_deinit(&b->arena);
+    trp_alloc_free(b->alloc, b);
+}
+
+/* --- starting a plugin ------------------------------------------------------------------------ */
+
+static void host_log(void *user, int32_t level, const char *category, const char *text)
+{
+    const struct trp_backend *b = user;
+    const bool is_known = level >= TROUPE_LOG_ERROR && level <= TROUPE_LOG_DEBUG;
+    trp_log_write(b->table->log, is_known ? (enum trp_log_level)level : TRP_LOG_WARNING,
+                  category ? category : b->name, "%s", text);
+}
+
+static int64_t host_now_ns(void *user)
+{
+    const struct trp_backend *b = user;
+    return trp_clock_now_ns(b->table->clock);
+}
+
+/* Turns a plugin's answer into ours. */
+static trp_status from_plugin(const struct trp_backend *b, int32_t code,
+                              const struct troupe_error *words, struct trp_error *err)
+{
+    if (code <= TROUPE_OK || code >= (int32_t)TRP_CODES)
+        return trp_fail(err, TRP_INTERNAL, "backend '%s' answered with unknown code %d", b->name,
+                        code);
+    const int len = (int)strnlen(words->text, sizeof words->text);
+    if (len == 0)
+        return trp_fail(err, (enum trp_code)code, "%s", trp_code_text(code));
+    return trp_fail(err, (enum trp_code)code, "%.*s", len, words->text);
+}
+
+static trp_status find_library(struct trp_backend *b, const struct troupe_backend **out_api,
+                               struct trp_error *err)
+{
+    char path[PATH_MAX_BYTES];
+    struct trp_file_stat stat;
+    const struct troupe_backend *(*query)(uint32_t);
+    const char *folder = b->table->path;
+    if (!folder)
+        return trp_fail(err, TRP_NOT_FOUND,
+                        "no backend '%s': it is not built in, and no folder of plugins is set",
+                        b->name);
+    const int len = snprintf(path, sizeof path, "%s/troupe_backend_%s.so", folder, b->name);
+    if (len < 0 || (size_t)len >= sizeof path)
+        return trp_fail(err, TRP_NOT_FOUND, "no backend '%s': the path of its folder is too long",
+                        b->name);
+    if (trp_failed(trp_file_stat(path, &stat, NULL)) || stat.kind != 'f')
+        return trp_fail(err, TRP_NOT_FOUND, "no backend '%s': looked for %s", b->name, path);
+    b->library = TRP_TORTURE_FAILS("open") ? NULL : dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!b->library) {
+        const char *why = dlerror();
+        return trp_fail(err, TRP_IO, "backend '%s': %s", b->name, why ? why : "cannot be opened");
+    }
+    *(void **)&query = dlsym(b->library, "troupe_backend_query"); /* POSIX blesses this cast */
+    if (!query)
+        return trp_fail(err, TRP_UNIMPLEMENTED, "%s does not export troupe_backend_query", path);
+    *out_api = query(TROUPE_BACKEND_ABI);
+    return trp_ok();
+}
+
+static trp_status find_api(struct trp_backend *b, const struct troupe_backend **out_api,
+                           struct trp_error *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(builtins); i++) {
+        if (strcmp(builtins[i].name, b->name) == 0) {
+            *out_api = builtins[i].query();
+            return trp_ok();
+        }
+    }
+    return find_library(b, out_api, err);
+}
+
+/* Copies the table as far as the plugin knows it. */
+static trp_status adopt_api(struct trp_backend *b, const struct troupe_backend *api,
+                            struct trp_error *err)
+{
+    if (!api || api->abi != TROUPE_BACKEND_ABI)
+        return trp_fail(err, TRP_UNIMPLEMENTED,
+                        "backend '%s' does not speak plugin ABI %u of this server", b->name,
+                        TROUPE_BACKEND_ABI);
+    const size_t size = api->struct_size < sizeof b->api ? api->struct_size : sizeof b->api;
+    if (size < offsetof(struct troupe_backend, cancel))
+        return trp_fail(err, TRP_UNIMPLEMENTED, "backend '%s': its table of %u bytes is too short",
+                        b->name, api->struct_size);
+    memcpy(&b->api, api, size);
+    const struct troupe_backend *a = &b->api;
+    if (!a->start || !a->stop || !a->probe || !a->open || !a->run || !a->close)
+        return trp_fail(err, TRP_UNIMPLEMENTED, "backend '%s' lacks a required function", b->name);
+    return trp_ok();
+}
+
+/* What stands behind "<name>." is this plugin's. */
+static trp_status pick_options(struct trp_backend *b, struct trp_error *err)
+{
+    const struct trp_backends *t = b->table;
+    const size_t prefix = strlen(b->name);
+    b->options = trp_alloc_zeroed(t->alloc, t->options_n + 1, sizeof *b->options);
+    if (!b->options)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "options of backend '%s'", b->name);
+    for (uint32_t i = 0; i < t->options_n; i++) {
+        const char *key = t->options[i].key;
+        if (strncmp(key, b->name, prefix) == 0 && key[prefix] == '.')
+            b->options[b->options_n++] =
+                (struct troupe_option){ key + prefix + 1, t->options[i].value };
+    }
+    return trp_ok();
+}
+
+static trp_status start_backend(struct trp_backend *b, struct trp_error *err)
+{
+    const struct troupe_backend *api = NULL;
+    struct troupe_error words = { 0 };
+    TRP_CHECK(find_api(b, &api, err));
+    TRP_CHECK(adopt_api(b, api, err));
+    TRP_CHECK(pick_options(b, err));
+    b->host = (struct troupe_host){
+        .abi = TROUPE_BACKEND_ABI,
+        .struct_size = sizeof b->host,
+        .user = b,
+        .log = host_log,
+        .now_ns = host_now_ns,
+    };
+    const int32_t code = TRP_TORTURE_FAILS("backend")
+                             ? TROUPE_BACKEND_FAILED
+                             : b->api.start(&b->host, b->options, b->options_n, &b->self, &words);
+    if (code == TROUPE_OK)
+        return trp_ok();
+    b->self = NULL;
+    const trp_status st = from_plugin(b, code, &words, err);
+    trp_error_within(err, "backend '%s'", b->name);
+    return st;
+}
+
+/* --- finding one ------------------------------------------------------------------------------ */
+
+static bool is_name(struct trp_str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        const char c = name.ptr[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
+            return false;
+    }
+    return name.len > 0 && name.len < NAME_MAX_BYTES;
+}
+
+/* Finds or adds the entry.  The lock is held. */
+static struct trp_backend *entry_of(struct trp_backends *t, struct trp_str name)
+{
+    for (struct trp_backend *b = t->first; b; b = b->next)
+        if (trp_str_is(name, b->name))
+            return b;
+    struct trp_backend *b = trp_alloc_zeroed(t->alloc, 1, sizeof *b);
+    if (!b)
+        return NULL;
+    trp_str_copy(name, b->name, sizeof b->name);
+    b->table = t;
+    b->next = t->first;
+    t->first = b;
+    return b;
+}
+
+/* Starts an entry that this thread found IDLE.  The lock is held, and let go meanwhile. */
+static void start_entry(struct trp_backends *t, struct trp_backend *b)
+{
+    struct trp_error failure = { 0 };
+    b->state = STARTING;
+    trp_lock_leave(&t->lock);
+    const trp_status st = start_backend(b, &failure);
+    if (trp_failed(st))
+        stop_backend(b);
+    trp_lock_enter(&t->lock);
+    b->state = trp_failed(st) ? FAILED : READY;
+    b->failure = failure;
+    trp_signal_all(&t->changed);
+}
+
+trp_status trp_backends_get(struct trp_backends *t, struct trp_str name,
+                            struct trp_backend **out_backend, struct trp_error *err)
+{
+    *out_backend = NULL;
+    if (!is_name(name))
+        return trp_fail(err, TRP_NOT_FOUND, "'%.*s' cannot be the name of a backend",
+                        TRP_STR(name));
+    trp_lock_enter(&t->lock);
+    struct trp_backend *b = entry_of(t, name);
+    if (!b) {
+        trp_lock_leave(&t->lock);
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "backend '%.*s'", TRP_STR(name));
+    }
+    while (b->state == STARTING)
+        trp_signal_wait(&t->changed, &t->lock);
+    if (b->state == IDLE)
+        start_entry(t, b);
+    const bool is_ready = b->state == READY;
+    const struct trp_error failure = b->failure;
+    trp_lock_leave(&t->lock);
+    if (!is_ready)
+        return trp_fail(err, (enum trp_code)failure.status.code, "%s", failure.text);
+    *out_backend = b;
+    return trp_ok();
+}
+
+void trp_backends_forget_failures(struct trp_backends *t)
+{
+    trp_lock_enter(&t->lock);
+    for (struct trp_backend *b = t->first; b; b = b->next)
+        if (b->state == FAILED)
+            b->state = IDLE;
+    trp_lock_leave(&t->lock);
+}
+
+const char *trp_backend_name(const struct trp_backend *b)
+{
+    return b->name;
+}
+
+const char *trp_backend_version(const struct trp_backend *b)
+{
+    return b->api.version ? b->api.version : "";
+}
+
+void trp_backend_trim(struct trp_backends *t)
+{
+    trp_lock_enter(&t->lock);
+    struct trp_backend *b = t->first;
+    trp_lock_leave(&t->lock);
+    for (; b; b = b->next) {
+        trp_lock_enter(&t->lock);
+        const bool is_ready = b->state == READY;
+        trp_lock_leave(&t->lock);
+        if (is_ready && b->api.trim)
+            b->api.trim(b->self);
+    }
+}
+
+/* --- models ----------------------------------------------------------------------------------- */
+
+/* Ends a signature that a plugin has told; a plugin that names no platform is its own. */
+static trp_status finish_signature(const struct trp_backend *b, struct trp_signature_builder *told,
+                                   struct trp_signature *out, struct trp_error *err)
+{
+    TRP_CHECK(trp_signature_build(told, out, err));
+    if (out->platform.len == 0)
+        out->platform = trp_arena_dup(told->arena, trp_str_of(b->name));
+    return out->platform.ptr ? trp_ok() : trp_fail(err, TRP_OUT_OF_MEMORY, "signature");
+}
+
+trp_status trp_backend_probe(struct trp_backend *b, const struct troupe_model_desc *desc,
+                             struct trp_arena *arena, struct trp_signature *out_signature,
+                             uint32_t *out_capabilities, struct trp_error *err)
+{
+    struct troupe_error words = { 0 };
+    struct trp_signature_builder told;
+    struct troupe_model_desc sized = *desc;
+    uint32_t capabilities = 0;
+    sized.struct_size = sizeof sized;
+    trp_signature_builder_init(&told, arena);
+    const struct troupe_sink sink = trp_signature_sink(&told);
+    const int32_t code = TRP_TORTURE_FAILS("backend")
+                             ? TROUPE_BACKEND_FAILED
+                             : b->api.probe(b->self, &sized, &sink, &capabilities, &words);
+    if (code != TROUPE_OK)
+        return from_plugin(b, code, &words, err);
+    TRP_CHECK(finish_signature(b, &told, out_signature, err));
+    if (out_capabilities)
+        *out_capabilities = capabilities;
+    return trp_ok();
+}
+
+trp_status trp_backend_open(struct trp_backend *b, const struct troupe_model_desc *desc,
+                            struct trp_arena *arena, struct trp_backend_model **out_model,
+                            struct trp_signature *out_signature, struct trp_error *err)
+{
+    struct troupe_error words = { 0 };
+    struct trp_signature_builder told;
+    struct troupe_model_desc sized = *desc;
+    *out_model = NULL;
+    sized.struct_size = sizeof sized;
+    trp_signature_builder_init(&told, arena);
+    const struct troupe_sink sink = trp_signature_sink(&told);
+    struct trp_backend_model *m = trp_alloc_zeroed(b->table->alloc, 1, sizeof *m);
+    if (!m)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "handle of a model");
+    m->backend = b;
+    trp_lock_init(&m->lock, TRP_LOCK_BACKEND);
+    trp_signal_init(&m->idle);
+    trp_counter_add(&b->models, 1);
+    const int32_t code =
+        TRP_TORTURE_FAILS("backend")
+            ? TROUPE_BACKEND_FAILED
+            : b->api.open(b->self, &sized, &sink, &m->model, &m->capabilities, &words);
+    trp_status st;
+    if (code != TROUPE_OK) {
+        m->model = NULL;
+        st = from_plugin(b, code, &words, err);
+    } else {
+        st = finish_signature(b, &told, out_signature, err);
+    }
+    if (trp_failed(st)) {
+        trp_backend_close(m);
+        return st;
+    }
+    *out_model = m;
+    return trp_ok();
+}
+
+void trp_backend_close(struct trp_backend_model *m)
+{
+    if (!m)
+        return;
+    struct trp_backend *b = m->backend;
+    if (m->model)
+        b->api.close(m->model);
+    trp_signal_deinit(&m->idle);
+    trp_lock_deinit(&m->lock);
+    trp_alloc_free(b->table->alloc, m);
+    trp_counter_sub(&b->models, 1);
+}
+
+uint32_t trp_backend_capabilities(const struct trp_backend_model *m)
+{
+    return m->capabilities;
+}
+
+bool trp_backend_memory(const struct trp_backend_model *m, struct troupe_memory *out)
+{
+    *out = (struct troupe_memory){ .struct_size = sizeof *out };
+    return m->backend->api.memory && m->backend->api.memory(m->model, out) == TROUPE_OK;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+/* A plugin that is not re-entrant runs one at a time.  A flag, not the lock, is held meanwhile. */
+static void take_turn(struct trp_backend_model *m)
+{
+    trp_lock_enter(&m->lock);
+    while (m->busy)
+        trp_signal_wait(&m->idle, &m->lock);
+    m->busy = true;
+    trp_lock_leave(&m->lock);
+}
+
+static void end_turn(struct trp_backend_model *m)
+{
+    trp_lock_enter(&m->lock);
+    m->busy = false;
+    trp_signal_one(&m->idle);
+    trp_lock_leave(&m->lock);
+}
+
+static void release_outputs(struct troupe_tensor *outputs, uint32_t n)
+{
+    for (struct troupe_tensor *t = outputs; t < outputs + n; t++) {
+        if (t->release)
+            t->release(t->release_user, t->data);
+        *t = (struct troupe_tensor){ 0 };
+    }
+}
+
+/* NULL, or what is wrong with an output that a plugin gave. */
+static const char *fault_of(struct troupe_tensor *t)
+{
+    static const char nothing[1] = "";
+    uint64_t bytes, elements;
+    if (t->rank > TROUPE_RANK_MAX)
+        return "its rank is too high";
+    if (t->dtype == TROUPE_BYTES) {
+        if (!trp_shape_elements(t->shape, t->rank, &elements))
+            return "its shape is impossible";
+        if (t->bytes / 4 < elements) /* each element has a length of four bytes */
+            return "it holds fewer strings than its shape says";
+    } else if (trp_dtype_bytes(t->dtype) == 0) {
+        return "its type is unknown";
+    } else if (!trp_shape_bytes(t->shape, t->rank, t->dtype, &bytes) || bytes != t->bytes) {
+        return "its size is not that of its shape";
+    }
+    if (!t->data) {
+        if (t->bytes)
+            return "it has no memory";
+        t->data = (void *)(uintptr_t)nothing; /* empty, but there: NULL means absent */
+    }
+    return NULL;
+}
+
+static trp_status check_outputs(const struct trp_backend *b, const struct troupe_run *run,
+                                struct troupe_tensor *outputs, struct trp_error *err)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < run->outputs_n; i++) {
+        const char *fault = fault_of(&outputs[i]);
+        if (fault) {
+            release_outputs(outputs, run->outputs_n);
+            return trp_fail(err, TRP_INTERNAL, "backend '%s' broke its contract: output %u: %s",
+                            b->name, run->output_index ? run->output_index[i] : i, fault);
+        }
+        bytes += outputs[i].bytes; /* cannot wrap: it is memory that exists */
+    }
+    if (run->output_bytes_max == 0 || bytes <= run->output_bytes_max)
+        return trp_ok();
+    release_outputs(outputs, run->outputs_n);
+    return trp_fail(err, TRP_TOO_LARGE, "the outputs have %llu bytes; at most %llu are allowed",
+                    (unsigned long long)bytes, (unsigned long long)run->output_bytes_max);
+}
+
+trp_status trp_backend_run(struct trp_backend_model *m, struct troupe_run *run,
+                           const struct troupe_tensor *inputs, struct troupe_tensor *outputs,
+                           struct trp_error *err)
+{
+    const struct trp_backend *b = m->backend;
+    struct troupe_error words; /* not zeroed whole: this is the hot path */
+    words.code = TROUPE_OK;
+    words.text[0] = '\0';
+    run->struct_size = sizeof *run;
+    run->error = &words;
+    for (struct troupe_tensor *t = outputs; t < outputs + run->outputs_n; t++) {
+        t->release = NULL;
+        t->release_user = NULL;
+    }
+    const bool is_alone = !(m->capabilities & TROUPE_CAN_CONCURRENT);
+    if (is_alone)
+        take_turn(m);
+    const int32_t code = TRP_TORTURE_FAILS("backend") ? TROUPE_BACKEND_FAILED
+                                                      : b->api.run(m->model, run, inputs, outputs);
+    if (is_alone)
+        end_turn(m);
+    run->error = NULL;
+    if (code == TROUPE_OK)
+        return check_outputs(b, run, outputs, err);
+    for (struct troupe_tensor *t = outputs; t < outputs + run->outputs_n; t++)
+        *t = (struct troupe_tensor){ 0 };
+    return from_plugin(b, code, &words, err);
+}
+
+void trp_backend_cancel(struct trp_backend_model *m, uint64_t run_id)
+{
+    if (m->backend->api.cancel)
+        (void)m->backend->api.cancel(m->model, run_id); /* a run that has ended is no failure */
+}

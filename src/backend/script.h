@@ -1,0 +1,95 @@
+/* backend/script.h - the text that a model file of a built-in test backend holds.
+ * Answers "what should this model pretend to be?".  One word a line, `#` begins a comment; an empty
+ * file is a model too: one input `INPUT0` FP32 [-1,-1].
+ *
+ *     input NAME DTYPE [d,d,...] [optional]    d: a size, or -1 for any; `*` instead of [...]: any
+ *     rank output NAME DTYPE [d,d,...] [labels=a,b,c]
+ *     sleep 50ms            each run waits so long
+ *     busy 50ms             each run computes so long
+ *     fail CODE text        runs fail, for instance `fail BACKEND_FAILED the fan stopped`
+ *     fail_every N          only every N-th run fails
+ *     load_sleep 1s         opening waits so long
+ *     load_fail text        opening fails (INVALID_ARGUMENT)
+ *     grow N                the first output has N times as many rows
+ *
+ * Durations are a number and ns, us, ms or s. */
+#ifndef TRP_SCRIPT_H
+#define TRP_SCRIPT_H
+
+#include "base/arena.h"
+#include "base/atomic.h"
+#include "base/status.h"
+#include "troupe/backend.h"
+
+#define TRP_SCRIPT_IO_MAX 64
+
+/* A model of a built-in backend.  Constant once it is open, but for `runs`. */
+struct trp_script {
+    struct trp_arena arena; /* everything below lies in it */
+    const struct troupe_host *host;
+    struct troupe_io *inputs, *outputs; /* TRP_SCRIPT_IO_MAX each */
+    uint32_t inputs_n, outputs_n;
+    int64_t sleep_ns, busy_ns, load_sleep_ns;
+    int32_t fail_code;     /* TROUPE_OK: runs do not fail */
+    const char *fail_text; /* as the two below, NULL when not written */
+    const char *load_fail;
+    uint64_t fail_every;
+    uint32_t grow;           /* >= 1 */
+    struct trp_counter runs; /* counted only when some must fail */
+};
+
+/* Fills in what a backend derives from the lines, and refuses what it cannot do.
+ *   Owns  : pieces come from script->arena.
+ *   Thread: loader.
+ *   Errors: any; they end the opening. */
+typedef trp_status (*trp_script_complete_fn)(struct trp_script *script, struct trp_error *err);
+
+/* Reads and completes a model file; with `is_open`, also sleeps and fails as it says.
+ *   Owns  : the caller closes with trp_script_close(); `host` outlives it.
+ *   Thread: loader.
+ *   Blocks: disk; load_sleep.
+ *   Errors: enum troupe_code, words in `error`: INVALID_ARGUMENT with the line, NOT_FOUND,
+ *   CANCELLED,
+ *           OUT_OF_MEMORY. */
+int32_t trp_script_open(const struct troupe_host *host, const struct troupe_model_desc *desc,
+                        bool is_open, trp_script_complete_fn complete,
+                        struct trp_script **out_script, struct troupe_error *error);
+void trp_script_close(void *script); /* accepts NULL */
+
+/* Tells the signature; a NULL sink is told nothing.
+ *   Owns  : borrowed for the call.
+ *   Thread: loader.
+ *   Errors: none. */
+void trp_script_tell(const struct trp_script *script, const struct troupe_sink *sink,
+                     const char *platform);
+
+/* Does what comes before a run's answer: looks at the cancel flag, waits, computes, fails.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Blocks: as long as the script says, or until the run is cancelled.
+ *   Errors: CANCELLED; or what the script says. */
+int32_t trp_script_begin(struct trp_script *script, const struct troupe_run *run);
+
+/* Gives an output memory of its run's account, once its dtype, rank, shape and bytes are set: the
+ * memory given if it has room for `capacity` bytes or more, else a block that its release function
+ * returns.
+ *   Owns  : moves to the output.
+ *   Thread: any.
+ *   Errors: TOO_LARGE (passes output_bytes_max), OUT_OF_MEMORY, with words in run->error. */
+int32_t trp_script_place(const struct troupe_run *run, struct troupe_tensor *output,
+                         uint64_t capacity);
+
+/* Gives back what the first `n` outputs hold, after a later one failed.
+ *   Owns  : moves the outputs' memory away; memory given stays the giver's.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_script_drop(struct troupe_tensor *outputs, uint32_t n);
+
+/* Writes words for whoever reads the failure, and returns the code.
+ *   Owns  : `error` may be NULL.
+ *   Thread: any.
+ *   Errors: returns `code`. */
+int32_t trp_script_fail(struct troupe_error *error, int32_t code, const char *format, ...)
+    TRP_PRINTF(3, 4);
+
+#endif
