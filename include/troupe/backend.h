@@ -146,12 +146,13 @@ struct troupe_backend {
     int32_t (*open)(void *self, const struct troupe_model_desc *desc,
                     const struct troupe_sink *sink, void **out_model, uint32_t *out_capabilities,
                     struct troupe_error *error);
-    /* Runs once.  `inputs` has one entry per input of the signature, in order; data == NULL: not sent.
-     * `outputs` has run->outputs_n entries.  An entry with data != NULL and bytes = capacity is memory given:
-     * the backend writes there when the result fits and sets dtype, rank, shape, bytes; otherwise, and where
-     * data == NULL, it sets data and `release`.  After a failure no entry holds memory of the backend.
-     * The caller keeps the inputs until the outputs were released, so an output may be a view of one, with
-     * release == NULL; nobody writes to an output that has no release function.
+    /* Runs once.  `inputs` has one entry per input of the signature, in order; data == NULL: not
+     * sent.  `outputs` has run->outputs_n entries.  An entry with data != NULL and bytes = capacity
+     * is memory given: the backend writes there when the result fits, and sets dtype, rank, shape
+     * and bytes; otherwise, and where data == NULL, it sets data and `release`.  After a failure no
+     * entry holds memory of the backend.  The caller keeps the inputs until the outputs were
+     * released, so an output may be a view of one, with release == NULL; nobody writes to an output
+     * that has no release function.
      * Thread: executor or loop; re-entrant when TROUPE_CAN_CONCURRENT. */
     int32_t (*run)(void *model, const struct troupe_run *run, const struct troupe_tensor *inputs,
                    struct troupe_tensor *outputs);

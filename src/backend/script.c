@@ -128,7 +128,7 @@ static trp_status read_io(struct trp_script *s, struct trp_str rest, bool is_out
     const struct trp_str name = next_word(&rest), dtype = next_word(&rest), dims = next_word(&rest);
     if (*n == TRP_SCRIPT_IO_MAX)
         return trp_fail(err, TRP_TOO_LARGE, "more than %d of a kind", TRP_SCRIPT_IO_MAX);
-    struct troupe_io io = { .dtype = trp_dtype_parse(dtype) };
+    struct troupe_io io = { .dtype = (int32_t)trp_dtype_parse(dtype) };
     if (io.dtype == TROUPE_NO_DTYPE)
         return trp_fail(err, TRP_INVALID_ARGUMENT, "'%.*s' is no type", TRP_STR(dtype));
     if (!parse_dims(dims, &io))

@@ -1,5 +1,5 @@
-/* tests/unit/backend/backend_host_test.c - the host with its built-in backends; plugins that break their
- * contract are in tests/conformance/faulty_test.c. */
+/* tests/unit/backend/backend_host_test.c - the host with its built-in backends; plugins that
+ * break their contract are in tests/conformance/faulty_test.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
