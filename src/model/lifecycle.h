@@ -15,9 +15,14 @@ enum trp_model_state {
     TRP_MODEL_GONE,
     TRP_MODEL_STATES
 };
-const char *trp_model_state_name(enum trp_model_state s); /* "LOADING" */
-const char *
-trp_model_state_wire_name(enum trp_model_state s); /* Triton's: "UNAVAILABLE" for FAILED, ... */
+
+/* Names a state: ours ("WARMING"), and Triton's ("LOADING" for LOADING and WARMING, "UNLOADING" for DRAINING,
+ * "UNAVAILABLE" for NEW, FAILED and GONE).
+ *   Owns  : static.
+ *   Thread: any.
+ *   Errors: none; a number outside the enum is "UNKNOWN". */
+const char *trp_model_state_name(enum trp_model_state s);
+const char *trp_model_state_wire_name(enum trp_model_state s);
 
 struct trp_lifecycle {     /* zero is NEW */
     _Atomic int32_t state; /* changed by the control thread, read by any */

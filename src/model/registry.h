@@ -18,7 +18,8 @@ struct trp_entry {
     uint32_t versions_n; /* sorted by number; GONE ones are left out */
     struct trp_version *const *versions;
     const char
-        *reason; /* why there is no version at all; NULL: there are, or it is merely not loaded */
+        *reason; /* why there is no version at all, or why the newest files were not taken up while
+                         * older ones go on serving; NULL: neither */
     bool wanted; /* it was asked to be loaded */
 };
 
@@ -34,7 +35,7 @@ trp_status trp_registry_create(const struct trp_alloc *alloc, uint32_t readers_n
 void trp_registry_destroy(struct trp_registry *r);
 
 /* Put an entry (replacing the one of its name) or remove a name; nothing is visible before publish.
- *   Owns  : the entry is copied, its versions are referenced.
+ *   Owns  : the entry is copied, its versions are referenced.  Removing an absent name is no failure.
  *   Thread: control.
  *   Cost  : O(log n) allocations.
  *   Errors: OUT_OF_MEMORY; unchanged then. */
@@ -54,6 +55,12 @@ const struct trp_snapshot *trp_registry_current(const struct trp_registry *r); /
  *   Thread: control.
  *   Errors: none. */
 void trp_registry_seen(struct trp_registry *r, uint32_t index, uint64_t epoch);
+
+/* The oldest epoch that any reader may still hold; the current one's when there are no readers.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+uint64_t trp_registry_oldest_seen(const struct trp_registry *r);
 
 /* Look up; walk in order of name.
  *   Owns  : borrowed from the snapshot.

@@ -21,8 +21,9 @@ struct trp_stats {
     struct trp_counter errors[TRP_CODES];
     struct trp_counter bytes_in, bytes_out;
     struct trp_histogram decode, wait, compute, encode, total;
-    struct { /* by batch size; size 0: unused */
-        struct trp_counter size;
+    struct {                      /* by batch size; size 0: unused */
+        struct trp_oneshot taken; /* by which size; the last slot is nobody's and everybody's */
+        struct trp_counter size;  /* the last one counted here */
         struct trp_duration compute_input, compute_infer, compute_output;
     } batches[TRP_STATS_BATCH_SIZES];
     struct trp_gauge run_ns; /* moving average of one run; 0: not known */
@@ -34,7 +35,8 @@ static inline void trp_duration_add(struct trp_duration *d, int64_t ns)
     trp_counter_add(&d->ns, ns > 0 ? (uint64_t)ns : 0);
 }
 
-/* Counts one run of `rows` rows by its batch size (sizes beyond the table's room count in the last slot).
+/* Counts one run of `rows` rows by its batch size; sizes beyond the table's room count in the last slot, an empty
+ * batch nowhere.
  *   Units : ns.
  *   Owns  : nothing.
  *   Thread: any.

@@ -17,6 +17,8 @@ struct trp_backend_model;
 
 struct trp_version {
     struct trp_target target; /* first: a version is a target */
+    struct trp_target_ops
+        ops; /* the target's; start and cancel are exec's own, with nothing between */
     struct trp_refs refs;
     void (*on_unused)(struct trp_version *v,
                       void *user); /* the last reference went; on the thread that dropped it */
@@ -26,9 +28,12 @@ struct trp_version {
     char id[256];           /* "resnet50/3", for messages */
     struct trp_str path;    /* the model file */
     struct trp_lifecycle life;
-    char reason[512]; /* why FAILED or going; written by control before the state moves */
+    char reason
+        [512]; /* why FAILED; NEW: "unloaded" or why it cannot be read; READY: a warning, or empty.
+                       * Read it by trp_version_reason(). */
     struct trp_model_config config;
-    struct trp_signature signature;      /* what clients see; valid once READY */
+    struct trp_signature
+        signature; /* what clients see; valid once READY; NEW: empty until probed */
     struct trp_signature file_signature; /* what the backend takes (full shapes) */
     struct trp_backend_model *model;     /* open while READY or DRAINING */
     struct trp_account weights, activations;
@@ -42,10 +47,6 @@ struct trp_version {
         digest; /* of the files it was made from (size, time, inode); changes mean a new version object */
 };
 
-/* Makes a NEW version with one reference.  `start` and `cancel` are exec's.
- *   Owns  : counted; `alloc`, accounts' parents and `runner` are borrowed.
- *   Thread: control.
- *   Errors: OUT_OF_MEMORY. */
 struct trp_version_opts {
     struct trp_str model;
     int64_t number;
@@ -56,6 +57,12 @@ struct trp_version_opts {
     void (*on_unused)(struct trp_version *v, void *user);
     void *on_unused_user;
 };
+
+/* Makes a NEW version with one reference.  `start` and `cancel` are exec's; without `on_unused` the last reference
+ * destroys it.
+ *   Owns  : counted; `alloc`, accounts' parents and `runner` are borrowed.
+ *   Thread: control.
+ *   Errors: OUT_OF_MEMORY. */
 trp_status trp_version_create(const struct trp_alloc *alloc, const struct trp_version_opts *opts,
                               struct trp_version **out_version, struct trp_error *err);
 void trp_version_destroy(struct trp_version *v); /* by whoever was told on_unused; accepts NULL */
@@ -67,6 +74,12 @@ void trp_version_destroy(struct trp_version *v); /* by whoever was told on_unuse
 void trp_version_ref(struct trp_version *v);
 void trp_version_unref(struct trp_version *v);
 void trp_version_release_target(struct trp_target *t); /* a pin's release function */
+
+/* Why it is in the state it is in (see `reason`); empty while it is loading.
+ *   Owns  : borrowed from the version.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_str trp_version_reason(const struct trp_version *v);
 
 static inline struct trp_version *trp_version_of(struct trp_target *t)
 {

@@ -1,0 +1,132 @@
+/* model/version.c - see version.h.
+ *
+ * Who may look at what, and when.  A version is published while it is still NEW or LOADING, so that the index can show
+ * it; its fields therefore have a rule each, and no lock:
+ *
+ *  1. Identity (target.name, target.version, id, path, digest) is set before the version is first published.
+ *  2. `config`, `signature`, `file_signature`, `model` and `reason` are written by the control thread before the state
+ *     moves to READY or FAILED, or before a NEW version is first published.  They are read after an acquire of the state that
+ *     says so, and never change afterwards.
+ *  3. `arena` belongs to whoever prepares the version (a loader thread, until its result was taken); after that nobody
+ *     allocates from it.
+ *  4. Statistics and accounts are counters; anybody, any time. */
+#include "model/version.h"
+
+#include <stdio.h>
+
+#define ARENA_BLOCK_BYTES 1024
+#define ARENA_BYTES_MAX ((size_t)64 << 20) /* labels and configuration of one version */
+
+static const struct trp_signature *get_signature(const struct trp_target *t)
+{
+    return &((const struct trp_version *)t)->signature;
+}
+
+static const struct trp_node *get_config(const struct trp_target *t)
+{
+    return ((const struct trp_version *)t)->config.tree;
+}
+
+static void get_state(const struct trp_target *t, struct trp_target_state *out)
+{
+    const struct trp_version *v = (const struct trp_version *)t;
+    const enum trp_model_state state = trp_lifecycle_get(&v->life);
+    out->ready = state == TRP_MODEL_READY;
+    out->state = trp_model_state_wire_name(state);
+    out->reason = trp_version_reason(v);
+}
+
+static struct trp_stats *get_stats(struct trp_target *t)
+{
+    return &trp_version_of(t)->stats;
+}
+
+static void get_cost(const struct trp_target *t, struct trp_target_cost *out)
+{
+    const struct trp_version *v = (const struct trp_version *)t;
+    const int64_t queued = trp_gauge_get(&v->stats.queued);
+    out->run_ns = trp_gauge_get(&v->stats.run_ns);
+    out->queued = queued > 0 ? (uint32_t)queued : 0;
+}
+
+static void set_up(struct trp_version *v, const struct trp_version_opts *opts)
+{
+    v->ops = (struct trp_target_ops){ .signature = get_signature,
+                                      .config = get_config,
+                                      .start = opts->start,
+                                      .cancel = opts->cancel,
+                                      .state = get_state,
+                                      .stats = get_stats,
+                                      .cost = get_cost };
+    v->target.ops = &v->ops;
+    v->target.version = opts->number;
+    v->runner = opts->runner;
+    v->on_unused = opts->on_unused;
+    v->on_unused_user = opts->on_unused_user;
+    trp_refs_init(&v->refs);
+    trp_account_init(&v->weights, TRP_ACCOUNT_WEIGHTS, opts->weights_parent, 0);
+    trp_account_init(&v->activations, TRP_ACCOUNT_ACTIVATIONS, opts->activations_parent, 0);
+    (void)snprintf(v->id, sizeof v->id, "%.*s/%lld", TRP_STR(opts->model),
+                   (long long)opts->number); /* a long name is cut: it is for messages only */
+}
+
+trp_status trp_version_create(const struct trp_alloc *alloc, const struct trp_version_opts *opts,
+                              struct trp_version **out_version, struct trp_error *err)
+{
+    *out_version = NULL;
+    struct trp_version *v = trp_alloc_zeroed(alloc, 1, sizeof *v);
+    if (!v)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "version of '%.*s'", TRP_STR(opts->model));
+    set_up(v, opts);
+    trp_arena_init(&v->arena, alloc, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
+    v->target.name = trp_arena_dup(&v->arena, opts->model);
+    if (!v->target.name.ptr) {
+        trp_version_destroy(v);
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "version of '%.*s'", TRP_STR(opts->model));
+    }
+    *out_version = v;
+    return trp_ok();
+}
+
+void trp_version_destroy(struct trp_version *v)
+{
+    if (!v)
+        return;
+    TRP_ASSERT(!v->model); /* whoever opened it closes it */
+    const struct trp_alloc *alloc = v->arena.alloc;
+    trp_account_deinit(&v->weights);
+    trp_account_deinit(&v->activations);
+    trp_arena_deinit(&v->arena);
+    trp_alloc_free(alloc, v);
+}
+
+void trp_version_ref(struct trp_version *v)
+{
+    trp_refs_up(&v->refs);
+}
+
+void trp_version_unref(struct trp_version *v)
+{
+    if (!v || !trp_refs_down(&v->refs))
+        return;
+    if (v->on_unused)
+        v->on_unused(v, v->on_unused_user);
+    else
+        trp_version_destroy(v);
+}
+
+void trp_version_release_target(struct trp_target *t)
+{
+    trp_version_unref(trp_version_of(t));
+}
+
+struct trp_str trp_version_reason(const struct trp_version *v)
+{
+    switch (trp_lifecycle_get(&v->life)) {
+    case TRP_MODEL_LOADING:
+    case TRP_MODEL_WARMING:
+        return (struct trp_str){ 0 }; /* being written, perhaps */
+    default:
+        return trp_str_of(v->reason);
+    }
+}
