@@ -1,0 +1,54 @@
+/* sched/placement.h - which calls a loop runs itself.
+ * Answers "here, on an executor, or in a moment?".  Waking a sleeping thread costs more than a tiny model's whole run, so a
+ * loop runs those itself; but while it runs one, nobody is read from or answered, so the time for it is bounded in each turn.
+ * Pure: costs and loads are arguments.
+ *
+ *  1. A model whose cost is not known yet runs on an executor, where a long run harms nobody but itself.
+ *  2. A call that would run longer than `run_max_ns` goes to an executor.
+ *  3. When the turn's time is used up, the rest goes to executors that sleep; when none does, it waits for the next turn: in
+ *     an executor's queue it would stand behind whole runs of long models. */
+#ifndef TRP_PLACEMENT_H
+#define TRP_PLACEMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum trp_place { TRP_PLACE_INLINE, TRP_PLACE_EXECUTOR, TRP_PLACE_LATER };
+
+struct trp_turn_budget {
+    int64_t run_max_ns; /* longest run that a loop takes on; 0: none */
+    int64_t left_ns;    /* of this turn's time */
+    bool used;          /* a run was taken on in this turn: the first one always may */
+};
+
+/* Decides for one call.
+ *   Units : cost_ns from trp_cost_estimate(); 0: not known.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+enum trp_place trp_place_call(const struct trp_turn_budget *budget, int64_t cost_ns,
+                              uint32_t executors_idle);
+
+/* What a version's runs have cost so far. */
+struct trp_cost {
+    int64_t run_ns;    /* moving average; 0: not known */
+    int64_t run_bytes; /* of their inputs, the same average */
+};
+
+/* The likely cost of a run with so many bytes of input: larger inputs than those learned from cost more in proportion, smaller
+ * ones are not trusted to cost less.
+ *   Units : ns, bytes.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none; 0 when nothing is known. */
+int64_t trp_cost_estimate(const struct trp_cost *cost, uint64_t bytes);
+
+/* Whether a measured run should be learned.  One run that took several times what was expected was most likely interrupted
+ * (another thread had the core), and learning it would send a tiny model to the executors for a while; two in a row are news.
+ *   Units : ns; *surprises counts the long runs in a row and is kept by the caller.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_cost_is_news(int64_t expected_ns, int64_t measured_ns, int64_t *surprises);
+
+#endif

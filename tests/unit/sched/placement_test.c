@@ -1,0 +1,89 @@
+/* Placement: a row per situation of a loop. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "sched/placement.h"
+
+static void a_loop_takes_on_what_is_known_to_be_short(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *what;
+        int64_t cost_ns, left_ns;
+        bool used;
+        uint32_t executors_idle;
+        enum trp_place want;
+    } rows[] = {
+        { "short, time is left", TRP_US(5), TRP_US(200), true, 2, TRP_PLACE_INLINE },
+        { "just short enough", TRP_US(50), TRP_US(50), true, 2, TRP_PLACE_INLINE },
+        { "unknown", 0, TRP_US(200), false, 2, TRP_PLACE_EXECUTOR },
+        { "unknown, executors busy", 0, TRP_US(200), false, 0, TRP_PLACE_EXECUTOR },
+        { "too long", TRP_US(51), TRP_US(200), false, 2, TRP_PLACE_EXECUTOR },
+        { "too long, executors busy", TRP_US(51), TRP_US(200), false, 0, TRP_PLACE_EXECUTOR },
+        { "turn used up, somebody sleeps", TRP_US(5), TRP_US(4), true, 1, TRP_PLACE_EXECUTOR },
+        { "turn used up, all busy", TRP_US(5), TRP_US(4), true, 0, TRP_PLACE_LATER },
+        { "overdrawn", TRP_US(5), -TRP_MS(1), true, 0, TRP_PLACE_LATER },
+        { "first of a turn that is too small", TRP_US(5), TRP_US(1), false, 2, TRP_PLACE_INLINE },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        const struct trp_turn_budget budget = { TRP_US(50), r->left_ns, r->used };
+        print_message("%s\n", r->what);
+        assert_int_equal(trp_place_call(&budget, r->cost_ns, r->executors_idle), r->want);
+    }
+}
+
+static void inline_runs_can_be_switched_off(void **state)
+{
+    (void)state;
+    const struct trp_turn_budget budget = { 0, TRP_US(200), false };
+    assert_int_equal(trp_place_call(&budget, 1, 0), TRP_PLACE_EXECUTOR);
+}
+
+static void larger_inputs_are_expected_to_cost_more(void **state)
+{
+    (void)state;
+    static const struct row {
+        int64_t run_ns, run_bytes;
+        uint64_t bytes;
+        int64_t want_ns;
+    } rows[] = {
+        { 0, 0, 100, 0 },           { 1000, 100, 100, 1000 },
+        { 1000, 100, 1, 1000 },     { 1000, 100, 200, 1000 },
+        { 1000, 100, 1000, 10000 }, { 1000, 0, 1, 1000 },
+        { 1000, 0, 10, 10000 },     { INT64_MAX / 2, 1, UINT64_MAX, INT64_MAX },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        const struct trp_cost cost = { r->run_ns, r->run_bytes };
+        assert_int_equal(trp_cost_estimate(&cost, r->bytes), r->want_ns);
+    }
+}
+
+static void one_long_run_is_noise_and_two_in_a_row_are_news(void **state)
+{
+    (void)state;
+    int64_t surprises = 0;
+    assert_true(trp_cost_is_news(0, TRP_MS(50), &surprises)); /* the first ever */
+    assert_true(trp_cost_is_news(TRP_US(5), TRP_US(6), &surprises));
+    assert_true(trp_cost_is_news(TRP_US(1), TRP_US(19), &surprises)); /* all small */
+    assert_true(trp_cost_is_news(TRP_MS(1), TRP_MS(3), &surprises));
+    assert_false(trp_cost_is_news(TRP_US(5), TRP_MS(4), &surprises));
+    assert_true(trp_cost_is_news(TRP_US(5), TRP_US(5), &surprises)); /* it was noise */
+    assert_false(trp_cost_is_news(TRP_US(5), TRP_MS(4), &surprises));
+    assert_true(trp_cost_is_news(TRP_US(5), TRP_MS(4), &surprises));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_loop_takes_on_what_is_known_to_be_short),
+        cmocka_unit_test(inline_runs_can_be_switched_off),
+        cmocka_unit_test(larger_inputs_are_expected_to_cost_more),
+        cmocka_unit_test(one_long_run_is_noise_and_two_in_a_row_are_news),
+    };
+    return cmocka_run_group_tests_name("placement", tests, NULL, NULL);
+}

@@ -1,0 +1,238 @@
+/* Scheduling: orders, slots, limits and expiry, with time as an argument. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "sched/sched.h"
+
+static struct trp_call make_call(enum trp_priority_class class, int64_t deadline_ns)
+{
+    return (struct trp_call){ .priority_class = class, .deadline_ns = deadline_ns };
+}
+
+static void push(struct trp_sched *s, struct trp_sched_model *m, struct trp_call *call)
+{
+    assert_int_equal(trp_sched_push(s, m, call), TRP_SCHED_QUEUED);
+}
+
+static struct trp_call *take(struct trp_sched *s)
+{
+    struct trp_sched_model *model;
+    return trp_sched_take(s, &model);
+}
+
+static void order_is_class_then_deadline_then_arrival(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model a = { 0 }, b = { 0 };
+    trp_sched_init(&s, 10, 10);
+    struct trp_call batch_urgent = make_call(TRP_PRIORITY_BATCH, TRP_MS(1)),
+                    normal_first = make_call(TRP_PRIORITY_NORMAL, 0),
+                    normal_second = make_call(TRP_PRIORITY_NORMAL, 0),
+                    normal_soon = make_call(TRP_PRIORITY_NORMAL, TRP_MS(5)),
+                    normal_sooner = make_call(TRP_PRIORITY_NORMAL, TRP_MS(4)),
+                    interactive = make_call(TRP_PRIORITY_INTERACTIVE, 0);
+    push(&s, &a, &batch_urgent);
+    push(&s, &a, &normal_first);
+    push(&s, &b, &normal_second); /* across models as within one */
+    push(&s, &b, &normal_soon);
+    push(&s, &a, &normal_sooner);
+    push(&s, &b, &interactive);
+    struct trp_call *const want[] = { &interactive,  &normal_sooner, &normal_soon,
+                                      &normal_first, &normal_second, &batch_urgent };
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        assert_ptr_equal(take(&s), want[i]);
+    assert_null(take(&s));
+    assert_int_equal(s.queued, 0);
+}
+
+static void a_model_without_a_free_slot_does_not_hold_up_others(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model one = { .slots = 1 }, other = { .slots = 2 }, *got;
+    trp_sched_init(&s, 10, 10);
+    struct trp_call first = { 0 }, second = { 0 }, third = { 0 };
+    push(&s, &one, &first);
+    push(&s, &one, &second);
+    push(&s, &other, &third);
+    assert_ptr_equal(trp_sched_take(&s, &got), &first);
+    assert_ptr_equal(got, &one);
+    assert_ptr_equal(take(&s), &third);
+    assert_null(take(&s)); /* `second` waits for the slot */
+    trp_sched_end(&s, &one);
+    assert_ptr_equal(take(&s), &second);
+    trp_sched_end(&s, &one);
+    trp_sched_end(&s, &other);
+    assert_int_equal(one.running + other.running, 0);
+}
+
+static void a_run_beside_the_queue_takes_a_slot_and_does_not_overtake(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model one = { .slots = 1 }, free_one = { 0 };
+    struct trp_call call = { 0 };
+    trp_sched_init(&s, 10, 10);
+    assert_true(trp_sched_try_begin(&one));
+    assert_false(trp_sched_try_begin(&one));
+    push(&s, &one, &call);
+    assert_null(take(&s));
+    trp_sched_end(&s, &one);
+    assert_false(trp_sched_try_begin(&one)); /* `call` was first */
+    assert_ptr_equal(take(&s), &call);
+    assert_true(trp_sched_try_begin(&free_one)); /* no limit: always */
+    assert_true(trp_sched_try_begin(&free_one));
+}
+
+static void both_limits_hold_and_room_comes_back(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model a = { 0 }, b = { 0 }, c = { 0 };
+    struct trp_call calls[4] = { 0 };
+    trp_sched_init(&s, 3, 2);
+    push(&s, &a, &calls[0]);
+    push(&s, &a, &calls[1]);
+    assert_int_equal(trp_sched_push(&s, &a, &calls[2]), TRP_SCHED_MODEL_FULL);
+    assert_null(calls[2].queue); /* still the caller's */
+    push(&s, &b, &calls[2]);
+    assert_int_equal(trp_sched_push(&s, &c, &calls[3]), TRP_SCHED_FULL);
+    assert_ptr_equal(take(&s), &calls[0]);
+    push(&s, &c, &calls[3]);
+}
+
+static void expired_calls_are_found_whatever_their_class_or_slots(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model m = { .slots = 1 };
+    trp_sched_init(&s, 10, 10);
+    struct trp_call running = { 0 }, patient = { 0 },
+                    late = make_call(TRP_PRIORITY_BATCH, TRP_MS(10)),
+                    later = make_call(TRP_PRIORITY_INTERACTIVE, TRP_MS(20));
+    push(&s, &m, &running);
+    assert_ptr_equal(take(&s), &running);
+    push(&s, &m, &later);
+    push(&s, &m, &late);
+    push(&s, &m, &patient);
+    assert_int_equal(trp_sched_next_expiry_ns(&s), TRP_MS(10));
+    assert_null(trp_sched_expire(&s, TRP_MS(9)));
+    assert_ptr_equal(trp_sched_expire(&s, TRP_MS(10)), &late);
+    assert_null(trp_sched_expire(&s, TRP_MS(10)));
+    assert_int_equal(trp_sched_next_expiry_ns(&s), TRP_MS(20));
+    assert_ptr_equal(trp_sched_expire(&s, TRP_S(1)), &later);
+    assert_null(trp_sched_expire(&s, TRP_S(1)));
+    assert_int_equal(trp_sched_next_expiry_ns(&s), 0);
+    trp_sched_end(&s, &m);
+    assert_ptr_equal(take(&s), &patient);
+}
+
+static void a_removed_call_is_gone_and_a_second_removal_says_so(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model m = { 0 };
+    struct trp_call first = make_call(TRP_PRIORITY_NORMAL, TRP_MS(1)), second = { 0 };
+    trp_sched_init(&s, 10, 10);
+    push(&s, &m, &first);
+    push(&s, &m, &second);
+    assert_true(trp_sched_remove(&s, &first));
+    assert_false(trp_sched_remove(&s, &first));
+    assert_null(trp_sched_expire(&s, TRP_S(1)));
+    assert_ptr_equal(take(&s), &second);
+    assert_false(trp_sched_remove(&s, &second));
+}
+
+static void draining_finds_calls_behind_taken_slots_too(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model blocked = { .slots = 1 }, free_one = { 0 };
+    struct trp_call calls[3] = { 0 };
+    trp_sched_init(&s, 10, 10);
+    assert_true(trp_sched_try_begin(&blocked));
+    push(&s, &blocked, &calls[0]);
+    push(&s, &blocked, &calls[1]);
+    push(&s, &free_one, &calls[2]);
+    for (int i = 0; i < 3; i++)
+        assert_non_null(trp_sched_drain(&s));
+    assert_null(trp_sched_drain(&s));
+    assert_null(take(&s));
+    assert_int_equal(s.queued, 0);
+}
+
+/* A small simulation against a plain model of the rules: 5 models, random classes and deadlines, 20,000 steps. */
+#define MODELS 5
+#define CALLS 40
+static bool is_better(const struct trp_call *a, const struct trp_call *b)
+{
+    static const int rank[] = { 1, 0, 2 };
+    const int64_t da = a->deadline_ns ? a->deadline_ns : INT64_MAX,
+                  db = b->deadline_ns ? b->deadline_ns : INT64_MAX;
+    if (a->priority_class != b->priority_class)
+        return rank[a->priority_class] < rank[b->priority_class];
+    return da != db ? da < db : a->queue_key < b->queue_key;
+}
+
+static struct trp_call *best(struct trp_call *calls)
+{
+    struct trp_call *found = NULL;
+    for (size_t i = 0; i < CALLS; i++) {
+        const struct trp_sched_model *m = calls[i].queue;
+        if (m && (m->slots == 0 || m->running < m->slots) &&
+            (!found || is_better(&calls[i], found)))
+            found = &calls[i];
+    }
+    return found;
+}
+
+static void always_takes_what_a_search_by_the_rules_finds(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model models[MODELS] = { 0 }, *running[CALLS], *got;
+    struct trp_call calls[CALLS] = { 0 };
+    struct trp_random random = { 11 };
+    uint32_t running_n = 0;
+    trp_sched_init(&s, CALLS, CALLS);
+    for (uint32_t m = 0; m < MODELS; m++)
+        models[m].slots = m % 3; /* 0: no limit */
+    for (int step = 0; step < 20000; step++) {
+        struct trp_call *call = &calls[trp_random_next(&random) % CALLS];
+        const uint64_t dice = trp_random_next(&random) % 8;
+        if (dice < 4 && !call->queue) {
+            call->priority_class = (enum trp_priority_class)(trp_random_next(&random) % 3);
+            call->deadline_ns = (int64_t)(trp_random_next(&random) % 4) * TRP_MS(step + 1);
+            push(&s, &models[trp_random_next(&random) % MODELS], call);
+        } else if (dice < 5) {
+            const bool queued = call->queue != NULL;
+            assert_int_equal(trp_sched_remove(&s, call), queued);
+        } else if (dice < 7 && running_n < CALLS) {
+            struct trp_call *const want = best(calls);
+            assert_ptr_equal(trp_sched_take(&s, &got), want);
+            if (got)
+                running[running_n++] = got;
+        } else if (running_n > 0)
+            trp_sched_end(&s, running[--running_n]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(order_is_class_then_deadline_then_arrival),
+        cmocka_unit_test(a_model_without_a_free_slot_does_not_hold_up_others),
+        cmocka_unit_test(a_run_beside_the_queue_takes_a_slot_and_does_not_overtake),
+        cmocka_unit_test(both_limits_hold_and_room_comes_back),
+        cmocka_unit_test(expired_calls_are_found_whatever_their_class_or_slots),
+        cmocka_unit_test(a_removed_call_is_gone_and_a_second_removal_says_so),
+        cmocka_unit_test(draining_finds_calls_behind_taken_slots_too),
+        cmocka_unit_test(always_takes_what_a_search_by_the_rules_finds),
+    };
+    return cmocka_run_group_tests_name("sched", tests, NULL, NULL);
+}
