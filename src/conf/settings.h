@@ -70,6 +70,7 @@ uint64_t trp_settings_u64(const struct trp_settings *s,
                           enum trp_setting id); /* COUNT, BYTES, DURATION */
 const char *trp_settings_text(const struct trp_settings *s, enum trp_setting id); /* TEXT, CHOICE */
 uint32_t trp_settings_list_n(const struct trp_settings *s, enum trp_setting id);
+const char *const *trp_settings_list(const struct trp_settings *s, enum trp_setting id); /* all of it */
 const char *trp_settings_list_at(const struct trp_settings *s, enum trp_setting id, uint32_t index);
 const char *trp_settings_source(const struct trp_settings *s,
                                 enum trp_setting id); /* "default", "troupe.yaml:3", "--set" */

@@ -1,0 +1,98 @@
+/* app/readers.c - see readers.h. */
+#include "app/readers.h"
+
+#include <stdio.h>
+
+trp_status trp_readers_init(struct trp_readers *r, const struct trp_alloc *alloc, uint32_t n,
+                            const struct trp_loop_opts *loop_opts,
+                            const struct trp_snapshot *initial, struct trp_error *err)
+{
+    *r = (struct trp_readers){ .alloc = alloc };
+    r->items = trp_alloc_zeroed(alloc, n, sizeof *r->items);
+    if (!r->items)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "%u loops", n);
+    for (; r->n < n; r->n++) {
+        struct trp_reader *reader = &r->items[r->n];
+        reader->index = r->n;
+        reader->snapshot = initial;
+        reader->owner = r;
+        TRP_TRY(trp_loop_create(alloc, loop_opts, &reader->loop, err), err, "loop %u", r->n);
+    }
+    return trp_ok();
+}
+
+static void run_loop(void *user)
+{
+    struct trp_reader *reader = user;
+    struct trp_error err = { 0 };
+    if (trp_failed(trp_loop_run(reader->loop, &err)))
+        fprintf(stderr, "troupe: loop %u ended: %s\n", reader->index, err.text);
+}
+
+trp_status trp_readers_start(struct trp_readers *r, struct trp_error *err)
+{
+    for (uint32_t i = 0; i < r->n; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "loop-%u", i);
+        TRP_CHECK(trp_thread_start(&r->items[i].thread, name, run_loop, &r->items[i], err));
+    }
+    return trp_ok();
+}
+
+void trp_readers_stop(struct trp_readers *r)
+{
+    for (uint32_t i = 0; i < r->n; i++)
+        trp_loop_stop(r->items[i].loop);
+    for (uint32_t i = 0; i < r->n; i++)
+        trp_thread_join(&r->items[i].thread);
+}
+
+void trp_readers_deinit(struct trp_readers *r)
+{
+    for (uint32_t i = 0; i < r->n; i++)
+        trp_loop_destroy(r->items[i].loop);
+    trp_alloc_free(r->alloc, r->items);
+    *r = (struct trp_readers){ .items = NULL };
+}
+
+static void send(struct trp_reader *reader);
+
+/* Back on the control thread. */
+static void come_back(struct trp_mail *mail)
+{
+    struct trp_reader *reader = TRP_CONTAINER_OF(mail, struct trp_reader, mail);
+    struct trp_readers *owner = reader->owner;
+    const uint64_t epoch = reader->released; /* the loop's again once the mail is sent */
+    reader->away = false;
+    if (reader->waiting)
+        send(reader);
+    owner->seen(owner->user, reader->index, epoch);
+}
+
+/* On the loop's thread. */
+static void arrive(struct trp_mail *mail)
+{
+    struct trp_reader *reader = TRP_CONTAINER_OF(mail, struct trp_reader, mail);
+    reader->snapshot = reader->sent;
+    reader->released = trp_snapshot_epoch(reader->snapshot);
+    mail->deliver = come_back;
+    trp_loop_post(reader->owner->control, mail);
+}
+
+static void send(struct trp_reader *reader)
+{
+    reader->sent = reader->waiting;
+    reader->waiting = NULL;
+    reader->away = true;
+    reader->mail.deliver = arrive;
+    trp_loop_post(reader->loop, &reader->mail);
+}
+
+void trp_readers_publish(struct trp_readers *r, const struct trp_snapshot *snapshot)
+{
+    for (uint32_t i = 0; i < r->n; i++) {
+        r->items[i].waiting = snapshot;
+        if (!r->items[i].away)
+            send(&r->items[i]);
+    }
+}

@@ -1,0 +1,50 @@
+/* app/readers.h - the loop threads, and how each gets the newest registry snapshot.
+ * Answers "which picture of the models does this loop see?".
+ *
+ * One mail per loop travels between control and loop, back and forth; while it is away newer snapshots wait, and only the
+ * newest is sent.  So publishing allocates nothing and cannot fail. */
+#ifndef TRP_READERS_H
+#define TRP_READERS_H
+
+#include "base/alloc.h"
+#include "base/loop.h"
+#include "base/thread.h"
+#include "model/registry.h"
+
+struct trp_reader { /* one loop thread */
+    uint32_t index;
+    struct trp_loop *loop;
+    struct trp_thread thread;
+    const struct trp_snapshot *snapshot; /* the loop's own: what it holds now */
+
+    struct trp_mail mail;
+    const struct trp_snapshot *sent;    /* in the mail */
+    const struct trp_snapshot *waiting; /* control's: newer than `sent` */
+    bool away;                          /* control's: the mail is on its way */
+    uint64_t released;                  /* epoch that the loop holds, on the way back */
+    struct trp_readers *owner;
+};
+
+struct trp_readers {
+    struct trp_reader *items;
+    uint32_t n;
+    struct trp_loop *control;
+    /* Called on the control thread: reader `index` holds the snapshot of `epoch`. */
+    void (*seen)(void *user, uint32_t index, uint64_t epoch);
+    void *user;
+    const struct trp_alloc *alloc;
+};
+
+/* Makes `n` loops that hold `initial`; start begins their threads, stop ends and joins them.
+ *   Owns  : the caller deinits; loops are destroyed then.
+ *   Thread: startup (publish: control).
+ *   Errors: OUT_OF_MEMORY, IO. */
+trp_status trp_readers_init(struct trp_readers *r, const struct trp_alloc *alloc, uint32_t n,
+                            const struct trp_loop_opts *loop_opts,
+                            const struct trp_snapshot *initial, struct trp_error *err);
+trp_status trp_readers_start(struct trp_readers *r, struct trp_error *err);
+void trp_readers_stop(struct trp_readers *r);
+void trp_readers_deinit(struct trp_readers *r);
+void trp_readers_publish(struct trp_readers *r, const struct trp_snapshot *snapshot);
+
+#endif

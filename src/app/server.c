@@ -1,0 +1,275 @@
+/* app/server.c - see server.h.
+ *
+ * Start: ports first (so that a client never sees a refused connection for a server that was started), then the rooms from the
+ * bottom up, then threads: loops, executors; `life` lists the repository on a loader.  ONNX Runtime is opened beside all that,
+ * by a thread of its own, because it takes some 30 ms.
+ *
+ * End, driven by the control loop:
+ *
+ *   signal -> listeners close, fronts drain (keep-alive ends, GOAWAY) -> all gone, or timeouts.drain
+ *          -> life stops (versions leave, close) -> control loop ends -> executors, loops, the rest, top down
+ *
+ * A second signal ends the process at once. */
+#include "app/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "app/server_internal.h"
+
+void trp_server_block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+trp_status trp_server_create(const struct trp_alloc *alloc, const struct trp_server_opts *opts,
+                             struct trp_server **out_server, struct trp_error *err)
+{
+    *out_server = NULL;
+    struct trp_server *s = trp_alloc_zeroed(alloc, 1, sizeof *s);
+    if (!s)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "server");
+    s->alloc = alloc;
+    s->opts = *opts;
+    s->signals_fd = -1;
+    const trp_status st = trp_server_assemble(s, err);
+    if (trp_failed(st)) {
+        trp_server_destroy(s);
+        return st;
+    }
+    *out_server = s;
+    return st;
+}
+
+void trp_server_destroy(struct trp_server *s)
+{
+    if (!s)
+        return;
+    trp_acceptor_destroy(s->acceptor);
+    for (uint32_t i = 0; s->rooms && i < s->readers.n; i++)
+        trp_front_destroy(s->rooms[i].front);
+    trp_admin_destroy(s->admin);
+    trp_life_destroy(s->life);
+    trp_exec_destroy(s->exec);
+    for (uint32_t i = 0; s->rooms && i < s->readers.n; i++)
+        trp_pool_destroy(s->rooms[i].pool);
+    trp_readers_deinit(&s->readers);
+    trp_loop_destroy(s->control);
+    trp_registry_destroy(s->before);
+    trp_backends_destroy(s->backends);
+    for (uint32_t i = 0; !s->acceptor && i < s->listeners_n; i++)
+        close(s->listeners[i]); /* the acceptor would own them */
+    for (int i = 0; i < TRP_ACCOUNT_KINDS; i++)
+        trp_account_deinit(&s->accounts[i]);
+    trp_trace_destroy(s->trace);
+    trp_metrics_destroy(s->metrics);
+    trp_log_destroy(s->log);
+    trp_alloc_free(s->alloc, s->loops);
+    trp_alloc_free(s->alloc, s->fronts);
+    trp_alloc_free(s->alloc, s->rooms);
+    if (s->signals_fd >= 0)
+        close(s->signals_fd);
+    trp_alloc_free(s->alloc, s);
+}
+
+/* -- shutdown, on the control loop -- */
+
+static void life_stopped(void *user)
+{
+    struct trp_server *s = user;
+    trp_loop_stop(s->control);
+}
+
+static void close_models(struct trp_server *s)
+{
+    if (s->phase == PHASE_CLOSING)
+        return;
+    s->phase = PHASE_CLOSING;
+    trp_timer_disarm(s->control, &s->drain_timer);
+    if (s->drain_expired)
+        trp_exec_stop(
+            s->exec); /* what still waits comes back UNAVAILABLE, so that versions can go */
+    trp_life_stop(s->life, life_stopped, s);
+}
+
+static void front_is_empty(struct trp_mail *mail)
+{
+    struct loop_room *room = TRP_CONTAINER_OF(mail, struct loop_room, drained_mail);
+    struct trp_server *s = room->server;
+    if (++s->drained_n == s->readers.n)
+        close_models(s);
+}
+
+static void front_drained(void *user)
+{
+    struct loop_room *room = user;
+    room->drained_mail.deliver = front_is_empty;
+    trp_loop_post(room->server->control, &room->drained_mail);
+}
+
+static void drain_front(struct trp_mail *mail)
+{
+    struct loop_room *room = TRP_CONTAINER_OF(mail, struct loop_room, drain_mail);
+    trp_front_drain(room->front, front_drained, room);
+}
+
+static void stop_accepting(struct trp_mail *mail)
+{
+    struct trp_server *s = TRP_CONTAINER_OF(mail, struct trp_server, acceptor_mail);
+    trp_acceptor_stop(s->acceptor);
+}
+
+static void drain_is_over(struct trp_timer *timer, int64_t now_ns)
+{
+    struct trp_server *s = TRP_CONTAINER_OF(timer, struct trp_server, drain_timer);
+    (void)now_ns;
+    s->drain_expired = true;
+    TRP_WARN(s->log, "app", "requests are still in flight after timeouts.drain: giving them up");
+    close_models(s);
+}
+
+static void begin_drain(struct trp_server *s)
+{
+    const int64_t drain_ns = (int64_t)trp_settings_u64(s->opts.settings, TRP_SETTING_ID_DRAIN);
+    if (s->phase != PHASE_SERVING)
+        return;
+    s->phase = PHASE_DRAINING;
+    TRP_INFO(s->log, "app", "draining: no new connections, requests in flight are answered");
+    trp_admin_set_draining(s->admin);
+    s->acceptor_mail.deliver = stop_accepting;
+    trp_loop_post(s->loops[0], &s->acceptor_mail);
+    for (uint32_t i = 0; i < s->readers.n; i++) {
+        s->rooms[i].drain_mail.deliver = drain_front;
+        trp_loop_post(s->loops[i], &s->rooms[i].drain_mail);
+    }
+    s->drain_timer.due = drain_is_over;
+    if (trp_failed(trp_timer_arm(s->control, &s->drain_timer,
+                                 trp_loop_now_ns(s->control) + drain_ns, NULL)))
+        drain_is_over(&s->drain_timer, 0);
+}
+
+static void stop_asked(struct trp_mail *mail)
+{
+    begin_drain(TRP_CONTAINER_OF(mail, struct trp_server, stop_mail));
+}
+
+void trp_server_stop(struct trp_server *s)
+{
+    if (trp_flag_is_up(&s->stop_asked))
+        return;
+    trp_flag_raise(&s->stop_asked);
+    s->stop_mail.deliver = stop_asked;
+    trp_loop_post(s->control, &s->stop_mail);
+}
+
+/* -- signals -- */
+
+static void rescanned(struct trp_order *order, void *user)
+{
+    struct trp_server *s = user;
+    s->rescan_running = false;
+    if (trp_failed(order->error.status))
+        TRP_ERROR_LOG(s->log, "app", "rescan: %s", order->error.text);
+}
+
+static void rescan(struct trp_server *s)
+{
+    if (s->rescan_running || s->phase != PHASE_SERVING)
+        return;
+    s->rescan_running = true;
+    s->rescan = (struct trp_order){ .kind = TRP_ORDER_RESCAN, .done = rescanned, .user = s };
+    TRP_INFO(s->log, "app", "SIGHUP: rescanning the repository");
+    trp_life_submit(s->life, &s->rescan);
+}
+
+static void take_signal(struct trp_watch *watch, uint32_t events)
+{
+    struct trp_server *s = TRP_CONTAINER_OF(watch, struct trp_server, signals);
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(s->signals_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            rescan(s);
+        else if (s->phase == PHASE_SERVING)
+            begin_drain(s);
+        else
+            _exit(130); /* asked twice: the operator does not want to wait */
+    }
+}
+
+static trp_status watch_signals(struct trp_server *s, struct trp_error *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    s->signals_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (s->signals_fd < 0)
+        return trp_fail_errno(err, errno, "signalfd");
+    s->signals.ready = take_signal;
+    return trp_loop_watch(s->control, &s->signals, s->signals_fd, EPOLLIN, err);
+}
+
+/* -- running -- */
+
+/* ONNX Runtime takes some 30 ms and 18 MiB to open; nobody should wait for that, and a server whose models do not need it
+ * should only say that it is not there. */
+static void open_runtime(void *user)
+{
+    struct trp_server *s = user;
+    struct trp_backend *backend;
+    struct trp_error err = { 0 };
+    if (trp_failed(trp_backends_get(s->backends, TRP_STR_LIT("onnxruntime"), &backend, &err)))
+        TRP_WARN(s->log, "app", "ONNX models cannot be served: %s", err.text);
+    else
+        TRP_INFO(s->log, "app", "onnxruntime %s is ready", trp_backend_version(backend));
+}
+
+/* As many descriptors as the system lets us have: a connection is one. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit); /* best effort: the old limit stays otherwise */
+}
+
+static trp_status start_threads(struct trp_server *s, struct trp_error *err)
+{
+    TRP_CHECK(watch_signals(s, err));
+    TRP_CHECK(trp_exec_start(s->exec, err));
+    TRP_CHECK(trp_readers_start(&s->readers, err));
+    return trp_thread_start(&s->opener, "opener", open_runtime, s, err);
+}
+
+trp_status trp_server_run(struct trp_server *s, struct trp_error *err)
+{
+    raise_descriptor_limit();
+    trp_status st = start_threads(s, err);
+    if (!trp_failed(st)) {
+        const uint32_t n = trp_settings_list_n(s->opts.settings, TRP_SETTING_ID_LISTEN);
+        for (uint32_t i = 0; s->opts.on_listening && i < n; i++)
+            s->opts.on_listening(s->opts.user,
+                                 trp_settings_list_at(s->opts.settings, TRP_SETTING_ID_LISTEN, i));
+        trp_life_start(s->life);
+        st = trp_loop_run(s->control, err);
+    }
+    trp_exec_stop(s->exec);
+    trp_readers_stop(&s->readers);
+    trp_thread_join(&s->opener);
+    if (!trp_failed(st) && s->drain_expired)
+        st = trp_fail(err, TRP_DEADLINE_EXCEEDED, "requests were given up after timeouts.drain");
+    return st;
+}

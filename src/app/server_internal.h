@@ -1,0 +1,64 @@
+/* app/server_internal.h - the server's parts, shared by the files of this room.
+ * Answers "what does the server own?".  Not for other rooms. */
+#ifndef TRP_SERVER_INTERNAL_H
+#define TRP_SERVER_INTERNAL_H
+
+#include "admin/admin.h"
+#include "app/readers.h"
+#include "app/server.h"
+#include "base/thread.h"
+#include "front/front.h"
+#include "life/life.h"
+
+#define LISTEN_MAX 64
+
+enum phase { PHASE_SERVING, PHASE_DRAINING, PHASE_CLOSING };
+
+struct loop_room { /* what one loop thread owns besides its loop */
+    struct trp_server *server;
+    struct trp_pool *pool;
+    struct trp_front *front;
+    struct trp_mail drain_mail, drained_mail;
+};
+
+struct trp_server {
+    const struct trp_alloc *alloc;
+    struct trp_server_opts opts;
+    struct trp_log *log;
+    struct trp_metrics *metrics;
+    struct trp_trace *trace;
+    struct trp_account accounts[TRP_ACCOUNT_KINDS];
+    struct trp_account *account_list[TRP_ACCOUNT_KINDS];
+    struct trp_backends *backends;
+    char plugin_path[4096];
+    struct trp_registry *before; /* the empty picture that loops hold before the first listing */
+    struct trp_loop *control;
+    struct trp_readers readers;
+    struct trp_exec *exec;
+    struct trp_life *life;
+    struct trp_admin *admin;
+    struct loop_room *rooms;
+    struct trp_front **fronts;
+    struct trp_loop **loops;
+    struct trp_counter connections;
+    struct trp_acceptor *acceptor;
+    int listeners[LISTEN_MAX];
+    uint32_t listeners_n;
+    struct trp_thread opener;
+
+    enum phase phase;
+    int signals_fd;
+    struct trp_watch signals;
+    struct trp_timer drain_timer;
+    struct trp_mail stop_mail, acceptor_mail;
+    struct trp_flag stop_asked;
+    struct trp_order rescan;
+    bool rescan_running;
+    uint32_t drained_n;
+    bool drain_expired;
+};
+
+/* Makes every part, from the bottom up; what was made before a failure is freed by trp_server_destroy(). */
+trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err);
+
+#endif

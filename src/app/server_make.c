@@ -1,0 +1,312 @@
+/* app/server_make.c - the parts of the server, made from the bottom up: one function per layer. */
+#include <malloc.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/server_internal.h"
+
+#define BACKEND_OPTIONS_MAX 8
+
+static uint64_t setting(const struct trp_server *s, enum trp_setting id)
+{
+    return trp_settings_u64(s->opts.settings, id);
+}
+
+static uint32_t cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    const int n = CPU_COUNT(&set);
+    return n > 0 ? (uint32_t)n : 1;
+}
+
+/* -- making: one function per layer -- */
+
+static trp_status open_ports(struct trp_server *s, struct trp_error *err)
+{
+    const uint32_t n = trp_settings_list_n(s->opts.settings, TRP_SETTING_ID_LISTEN);
+    if (n == 0 || n > LISTEN_MAX)
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "listen: %u addresses, 1 to %d are possible", n,
+                        LISTEN_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        const char *address = trp_settings_list_at(s->opts.settings, TRP_SETTING_ID_LISTEN, i);
+        TRP_TRY(trp_listen(address, &s->listeners[s->listeners_n], err), err, "listen %s", address);
+        s->listeners_n++;
+    }
+    return trp_ok();
+}
+
+static trp_status make_observation(struct trp_server *s, uint32_t shards, struct trp_error *err)
+{
+    const struct trp_settings *set = s->opts.settings;
+    TRP_CHECK(trp_log_create(s->alloc, trp_clock_system(), STDERR_FILENO, &s->log, err));
+    const char *format = trp_settings_text(set, TRP_SETTING_ID_LOG_FORMAT);
+    trp_log_set_format(s->log, strcmp(format, "json") == 0      ? TRP_LOG_FORMAT_JSON
+                               : strcmp(format, "iso8601") == 0 ? TRP_LOG_FORMAT_ISO8601
+                                                                : TRP_LOG_FORMAT_DEFAULT);
+    static const char *const levels[] = { "error", "warning", "info", "debug" };
+    const char *level = trp_settings_text(set, TRP_SETTING_ID_LOG_LEVEL);
+    bool on = true;
+    for (int i = TRP_LOG_ERROR; i <= TRP_LOG_INFO; i++) {
+        trp_log_enable(s->log, (enum trp_log_level)i, on);
+        on = on && strcmp(level, levels[i]) != 0;
+    }
+    trp_log_set_verbose(s->log, strcmp(level, "debug") == 0 ? 1 : 0);
+    TRP_CHECK(trp_metrics_create(s->alloc, shards, &s->metrics, err));
+    return trp_trace_create(s->alloc, trp_settings_text(set, TRP_SETTING_ID_TRACE_FILE), &s->trace,
+                            err);
+}
+
+/* lib/troupe beside the binary, unless backends.path says otherwise. */
+static const char *plugin_folder(struct trp_server *s)
+{
+    const char *path = trp_settings_text(s->opts.settings, TRP_SETTING_ID_PLUGINS);
+    if (*path)
+        return path;
+    const ssize_t n = readlink("/proc/self/exe", s->plugin_path, sizeof s->plugin_path - 1);
+    s->plugin_path[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(s->plugin_path, '/');
+    static const char below[] = "/lib/troupe";
+    if (!slash || (size_t)(slash - s->plugin_path) + sizeof below > sizeof s->plugin_path)
+        return NULL;
+    memcpy(slash, below, sizeof below);
+    return s->plugin_path;
+}
+
+static trp_status make_backends(struct trp_server *s, struct trp_error *err)
+{
+    struct troupe_option options[BACKEND_OPTIONS_MAX];
+    uint32_t n = 0;
+    char threads[24];
+    const char *library = trp_settings_text(s->opts.settings, TRP_SETTING_ID_ORT_LIBRARY);
+    if (*library)
+        options[n++] = (struct troupe_option){ "onnxruntime.library", library };
+    snprintf(threads, sizeof threads, "%llu",
+             (unsigned long long)setting(s, TRP_SETTING_ID_ORT_THREADS));
+    options[n++] = (struct troupe_option){ "onnxruntime.threads", threads };
+    const struct trp_backends_opts opts = { .path = plugin_folder(s),
+                                            .clock = trp_clock_system(),
+                                            .log = s->log,
+                                            .options = options,
+                                            .options_n = n };
+    return trp_backends_create(s->alloc, &opts, &s->backends, err);
+}
+
+static void publish(void *user, const struct trp_snapshot *snapshot)
+{
+    struct trp_server *s = user;
+    trp_readers_publish(&s->readers, snapshot);
+}
+
+static void seen(void *user, uint32_t index, uint64_t epoch)
+{
+    struct trp_server *s = user;
+    trp_life_seen(s->life, index, epoch);
+}
+
+static const struct trp_snapshot *snapshot_of(void *user, uint32_t loop_index)
+{
+    const struct trp_server *s = user;
+    return s->readers.items[loop_index].snapshot;
+}
+
+static trp_status make_loops(struct trp_server *s, uint32_t loops_n, struct trp_error *err)
+{
+    const struct trp_loop_opts control = { .name = "control" };
+    const struct trp_loop_opts opts = { .name = "loop",
+                                        .spin_ns = (int64_t)setting(s, TRP_SETTING_ID_SPIN) };
+    TRP_CHECK(trp_loop_create(s->alloc, &control, &s->control, err));
+    TRP_CHECK(trp_registry_create(s->alloc, loops_n, &s->before, err));
+    TRP_CHECK(trp_readers_init(&s->readers, s->alloc, loops_n, &opts,
+                               trp_registry_current(s->before), err));
+    s->readers.control = s->control;
+    s->readers.seen = seen;
+    s->readers.user = s;
+    s->loops = trp_alloc_zeroed(s->alloc, loops_n, sizeof(struct trp_loop *));
+    s->fronts = trp_alloc_zeroed(s->alloc, loops_n, sizeof(struct trp_front *));
+    s->rooms = trp_alloc_zeroed(s->alloc, loops_n, sizeof *s->rooms);
+    if (!s->loops || !s->fronts || !s->rooms)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "%u loops", loops_n);
+    for (uint32_t i = 0; i < loops_n; i++)
+        s->loops[i] = s->readers.items[i].loop;
+    return trp_ok();
+}
+
+static trp_status make_exec(struct trp_server *s, uint32_t executors_n, struct trp_error *err)
+{
+    const struct trp_exec_opts opts = {
+        .executors_n = executors_n,
+        .loops_n = s->readers.n,
+        .inline_run_ns = (int64_t)setting(s, TRP_SETTING_ID_INLINE_RUN),
+        .inline_turn_ns = (int64_t)setting(s, TRP_SETTING_ID_INLINE_TURN),
+        .queue_max = (uint32_t)setting(s, TRP_SETTING_ID_QUEUE_MAX),
+        .model_queue_max = (uint32_t)setting(s, TRP_SETTING_ID_MODEL_QUEUE_MAX),
+        .output_bytes_max = setting(s, TRP_SETTING_ID_OUTPUT_BYTES),
+        .clock = trp_clock_system(),
+        .metrics = s->metrics,
+    };
+    TRP_CHECK(trp_exec_create(s->alloc, &opts, &s->exec, err));
+    for (uint32_t i = 0; i < s->readers.n; i++)
+        TRP_CHECK(trp_exec_attach(s->exec, i, s->loops[i], err));
+    return trp_ok();
+}
+
+static enum trp_watch_mode watch_mode(const struct trp_settings *set)
+{
+    const char *mode = trp_settings_text(set, TRP_SETTING_ID_WATCH);
+    return strcmp(mode, "poll") == 0     ? TRP_WATCH_POLL
+           : strcmp(mode, "notify") == 0 ? TRP_WATCH_NOTIFY
+                                         : TRP_WATCH_OFF;
+}
+
+static trp_status make_life(struct trp_server *s, struct trp_error *err)
+{
+    const char *policy = trp_settings_text(s->opts.settings, TRP_SETTING_ID_MODELS_LOAD);
+    if (strcmp(policy, "startup") != 0 && strcmp(policy, "explicit") != 0)
+        return trp_fail(
+            err, TRP_UNIMPLEMENTED,
+            "models.load: %s is reserved and not acted upon yet; use startup or explicit", policy);
+    const struct trp_life_opts opts = {
+        .repo = { .path = s->opts.repository,
+                  .models_max = (uint32_t)setting(s, TRP_SETTING_ID_MODELS_MAX),
+                  .versions_max = (uint32_t)setting(s, TRP_SETTING_ID_VERSIONS_MAX),
+                  .config_bytes_max = setting(s, TRP_SETTING_ID_FILE_BYTES),
+                  .explicit_default = strcmp(policy, "explicit") == 0 },
+        .load_at_start = s->opts.load_at_start,
+        .load_at_start_n = s->opts.load_at_start_n,
+        .loaders_n = (uint32_t)setting(s, TRP_SETTING_ID_LOADERS),
+        .load_ns_max = (int64_t)setting(s, TRP_SETTING_ID_LOAD_TIME),
+        .watch = watch_mode(s->opts.settings),
+        .poll_ns = (int64_t)setting(s, TRP_SETTING_ID_POLL),
+        .settle_ns = (int64_t)setting(s, TRP_SETTING_ID_SETTLE),
+        .clock = trp_clock_system(),
+        .control = s->control,
+        .backends = s->backends,
+        .exec = s->exec,
+        .log = s->log,
+        .metrics = s->metrics,
+        .weights = &s->accounts[TRP_ACCOUNT_WEIGHTS],
+        .activations = &s->accounts[TRP_ACCOUNT_ACTIVATIONS],
+        .readers_n = s->readers.n,
+        .publish = publish,
+        .publish_user = s,
+    };
+    return trp_life_create(s->alloc, &opts, &s->life, err);
+}
+
+static trp_status make_admin(struct trp_server *s, struct trp_error *err)
+{
+    for (int i = 0; i < TRP_ACCOUNT_KINDS; i++)
+        s->account_list[i] = &s->accounts[i];
+    const struct trp_admin_opts opts = { .settings = s->opts.settings,
+                                         .version = TRP_VERSION,
+                                         .log = s->log,
+                                         .trace = s->trace,
+                                         .metrics = s->metrics,
+                                         .life = s->life,
+                                         .control = s->control,
+                                         .clock = trp_clock_system(),
+                                         .accounts = s->account_list,
+                                         .accounts_n = TRP_ACCOUNT_KINDS,
+                                         .snapshot = snapshot_of,
+                                         .snapshot_user = s };
+    return trp_admin_create(s->alloc, &opts, &s->admin, err);
+}
+
+static uint32_t list_of(const struct trp_server *s, enum trp_setting id, const char *const **out)
+{
+    *out = trp_settings_list(s->opts.settings, id);
+    return trp_settings_list_n(s->opts.settings, id);
+}
+
+static struct trp_front_limits front_limits(const struct trp_server *s)
+{
+    const struct trp_settings *set = s->opts.settings;
+    struct trp_front_limits l = {
+        .body_bytes = setting(s, TRP_SETTING_ID_BODY_BYTES),
+        .output_bytes = setting(s, TRP_SETTING_ID_OUTPUT_BYTES),
+        .header_bytes = (uint32_t)setting(s, TRP_SETTING_ID_HEADER_BYTES),
+        .headers_n = (uint32_t)setting(s, TRP_SETTING_ID_HEADERS_N),
+        .json_depth = (uint32_t)setting(s, TRP_SETTING_ID_JSON_DEPTH),
+        .tensors_n = (uint32_t)setting(s, TRP_SETTING_ID_TENSORS_N),
+        .params_n = (uint32_t)setting(s, TRP_SETTING_ID_PARAMS_N),
+        .connections_n = (uint32_t)setting(s, TRP_SETTING_ID_CONNECTIONS),
+        .streams_n = (uint32_t)setting(s, TRP_SETTING_ID_STREAMS),
+        .stream_requests_n = (uint32_t)setting(s, TRP_SETTING_ID_PIPELINE),
+        .calls_n = (uint32_t)setting(s, TRP_SETTING_ID_CALLS),
+        .idle_ns = (int64_t)setting(s, TRP_SETTING_ID_IDLE),
+        .header_ns = (int64_t)setting(s, TRP_SETTING_ID_HEADER_TIME),
+        .body_ns = (int64_t)setting(s, TRP_SETTING_ID_BODY_TIME),
+        .compress_min_bytes = setting(s, TRP_SETTING_ID_COMPRESS_MIN),
+        .half_close_cancels =
+            strcmp(trp_settings_text(set, TRP_SETTING_ID_HALF_CLOSE), "cancel") == 0,
+        .admin_remote = trp_settings_bool(set, TRP_SETTING_ID_ADMIN_REMOTE),
+    };
+    l.cors_n = list_of(s, TRP_SETTING_ID_CORS, &l.cors);
+    l.admin_hosts_n = list_of(s, TRP_SETTING_ID_ADMIN_HOSTS, &l.admin_hosts);
+    return l;
+}
+
+static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
+{
+    const struct trp_alloc *requests = &s->accounts[TRP_ACCOUNT_REQUEST].alloc;
+    for (uint32_t i = 0; i < s->readers.n; i++) {
+        const struct trp_pool_opts pool = { .keep_bytes_max = 0 };
+        s->rooms[i].server = s;
+        TRP_CHECK(trp_pool_create(requests, &pool, &s->rooms[i].pool, err));
+        const struct trp_front_opts opts = {
+            .loop_index = i,
+            .loop = s->loops[i],
+            .handlers = { .user = s->admin,
+                          .find = trp_admin_find,
+                          .control = trp_admin_control,
+                          .region = trp_admin_region,
+                          .region_release = trp_admin_region_release,
+                          .finished = trp_admin_finished },
+            .limits = front_limits(s),
+            .clock = trp_clock_system(),
+            .log = s->log,
+            .metrics = trp_metrics_shard(s->metrics, i),
+            .trace = s->trace,
+            .pool = s->rooms[i].pool,
+            .requests = requests,
+            .connections = &s->connections,
+        };
+        TRP_CHECK(trp_front_create(s->alloc, &opts, &s->rooms[i].front, err));
+        s->fronts[i] = s->rooms[i].front;
+    }
+    return trp_acceptor_create(s->alloc, s->loops[0], s->fronts, s->loops, s->readers.n,
+                               s->listeners, s->listeners_n, &s->acceptor, err);
+}
+
+/* glibc keeps freed memory unless told otherwise; both must be set, or it adjusts them itself. */
+static void tune_heap(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+}
+
+trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err)
+{
+    const uint64_t asked_loops = setting(s, TRP_SETTING_ID_LOOPS);
+    const uint64_t asked_executors = setting(s, TRP_SETTING_ID_EXECUTORS);
+    const uint32_t loops_n = asked_loops ? (uint32_t)asked_loops : (cores() + 3) / 4;
+    const uint32_t executors_n = asked_executors ? (uint32_t)asked_executors : cores();
+    tune_heap();
+    for (int i = 0; i < TRP_ACCOUNT_KINDS; i++) {
+        const bool is_request = i == TRP_ACCOUNT_REQUEST;
+        trp_account_init(&s->accounts[i], (enum trp_account_kind)i, NULL,
+                         is_request ? setting(s, TRP_SETTING_ID_REQUEST_MEMORY) : 0);
+    }
+    TRP_CHECK(open_ports(s, err));
+    TRP_CHECK(make_observation(s, loops_n + executors_n, err));
+    TRP_CHECK(make_backends(s, err));
+    TRP_CHECK(make_loops(s, loops_n, err));
+    TRP_CHECK(make_exec(s, executors_n, err));
+    TRP_CHECK(make_life(s, err));
+    TRP_CHECK(make_admin(s, err));
+    return make_fronts(s, err);
+}
