@@ -22,7 +22,7 @@ char *trp_buf_room(struct trp_buf *b, size_t bytes)
 {
     if (b->failed)
         return NULL;
-    if (bytes <= b->capacity - b->len)
+    if (b->ptr && bytes <= b->capacity - b->len)
         return b->ptr + b->len;
     if (bytes > b->max || b->len > b->max - bytes) {
         b->failed = TRP_TOO_LARGE;
@@ -45,8 +45,10 @@ char *trp_buf_room(struct trp_buf *b, size_t bytes)
 
 void trp_buf_add(struct trp_buf *b, const void *ptr, size_t len)
 {
+    if (len == 0)
+        return;
     char *room = trp_buf_room(b, len);
-    if (room && len) {
+    if (room) {
         memcpy(room, ptr, len);
         b->len += len;
     }

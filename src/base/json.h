@@ -1,7 +1,7 @@
 /* base/json.h - reading JSON, and printing its numbers and strings.
  * Answers "what does this JSON text say?".  A thin C face over simdjson (base/json.cc, the only
  * C++ of the core); all limits are checked here.  Bare NaN, Infinity and -Infinity are read as the
- * numbers they mean. */
+ * strings of that name, which count as numbers; integers beyond 64 bits as the nearest float. */
 #ifndef TRP_JSON_H
 #define TRP_JSON_H
 
@@ -68,8 +68,9 @@ bool trp_json_as_f64(struct trp_json v,
                      double *out); /* integers too; "NaN", "Infinity", "-Infinity" too */
 bool trp_json_as_str(struct trp_json v, struct trp_str *out);
 
-/* Walk arrays and objects: begin() gives the first child, next() moves on; both false at the end.
- * For objects *out_key is set (may be NULL for arrays).
+/* Walk arrays and objects: begin() sets up the walk, each next() gives one child; both are false
+ * when there is no (further) child, and for any other type.  For objects *out_key is set (NULL
+ * allowed for arrays).
  *   Owns  : borrowed from the parser.
  *   Thread: owner.
  *   Errors: none. */

@@ -112,9 +112,9 @@ uint32_t trp_str_distance(struct trp_str a, struct trp_str b, uint32_t limit)
     return row[bn] <= limit ? row[bn] : limit + 1;
 }
 
-/* Length of the sequence that starts at `p`, or 0 when it is malformed. */
-static size_t utf8_length(const unsigned char *p, size_t left)
+size_t trp_str_utf8_length(const char *ptr, size_t left)
 {
+    const unsigned char *p = (const unsigned char *)ptr;
     if (p[0] < 0x80)
         return 1;
     if (p[0] < 0xc2 || p[0] > 0xf4)
@@ -134,9 +134,8 @@ static size_t utf8_length(const unsigned char *p, size_t left)
 
 bool trp_str_is_utf8(struct trp_str s)
 {
-    const unsigned char *p = (const unsigned char *)s.ptr;
     for (size_t i = 0; i < s.len;) {
-        const size_t n = utf8_length(p + i, s.len - i);
+        const size_t n = trp_str_utf8_length(s.ptr + i, s.len - i);
         if (n == 0)
             return false;
         i += n;

@@ -90,4 +90,10 @@ uint32_t trp_str_distance(struct trp_str a, struct trp_str b, uint32_t limit);
  *   Source: Unicode 15, table 3-7. */
 bool trp_str_is_utf8(struct trp_str s);
 
+/* Length of the UTF-8 sequence at `ptr`, which has `left` >= 1 bytes; 0 when it is malformed.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: none. */
+size_t trp_str_utf8_length(const char *ptr, size_t left);
+
 #endif
