@@ -1,0 +1,388 @@
+/* cli/cmd_infer.c - troupe infer: asks one model, prints the answer.
+ *
+ * The model's metadata say which inputs it wants; each operand gives one of them as a file or a word.  JSON goes as JSON, files
+ * go as binary tensors behind it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/tensor_file.h"
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+
+#define INPUTS_MAX 256
+#define VALUES_SHOWN 12
+#define JSON_BYTES_MAX ((size_t)1 << 31)
+
+static const struct cli_option options[] = {
+    CLI_SERVER_OPTION,
+    { "version", 'v', CLI_TEXT, "N",
+      "this version of the model; default: the highest that is ready" },
+    { "output", 'o', CLI_LIST, "NAME", "only this output; any number of times" },
+    { "top", 't', CLI_TEXT, "N", "the N best classes with their labels instead of numbers" },
+    { "invert", 0, CLI_FLAG, NULL, "images: dark becomes high (ink on paper)" },
+    { "scale", 0, CLI_TEXT, "X", "images: multiply pixels (0 to 255) by this; default 1" },
+    { "offset", 0, CLI_TEXT, "X", "images: then add this; default 0" },
+    { "curl", 0, CLI_FLAG, NULL,
+      "print the curl line that does the same, when all inputs are JSON" },
+    { "json", 'j', CLI_FLAG, NULL, "print the server's JSON" },
+};
+
+struct input {
+    struct trp_str name;
+    struct cli_wanted wanted;
+    struct troupe_tensor tensor; /* data NULL: `json` */
+    struct trp_str json;         /* an array or a scalar, as text */
+};
+
+struct question {
+    struct cli *cli;
+    struct trp_json_parser *parser; /* for metadata, then for JSON operands */
+    struct input inputs[INPUTS_MAX];
+    uint32_t inputs_n;
+    struct cli_image_opts image;
+};
+
+static bool ends_with(const char *text, const char *ending)
+{
+    const size_t n = strlen(text), m = strlen(ending);
+    return n >= m && trp_str_is_equal_nocase(trp_str_make(text + n - m, m), trp_str_of(ending));
+}
+
+/* -- metadata -- */
+
+static void read_wanted(struct question *q, struct trp_json tensor)
+{
+    struct trp_json v, dim;
+    struct trp_json_iter it;
+    struct trp_str text = { NULL, 0 };
+    struct input *in = &q->inputs[q->inputs_n++];
+    *in = (struct input){ .wanted = { .rank = 0 } };
+    if (trp_json_find(tensor, "name", &v) && trp_json_as_str(v, &text))
+        in->name = trp_arena_dup(&q->cli->arena, text);
+    if (trp_json_find(tensor, "datatype", &v) && trp_json_as_str(v, &text))
+        in->wanted.dtype = trp_dtype_parse(text);
+    bool more = trp_json_find(tensor, "shape", &v) && trp_json_begin(v, &it);
+    while (more && trp_json_next(&it, NULL, &dim) && in->wanted.rank < TROUPE_RANK_MAX)
+        trp_json_as_i64(dim, &in->wanted.dims[in->wanted.rank++]);
+}
+
+static const char *model_path(struct question *q, const char *rest)
+{
+    const char *version = cli_text(q->cli, "version", NULL);
+    const char *base = cli_path(q->cli, "/v2/models/%s", q->cli->operands[0]);
+    const struct trp_str path =
+        version ? trp_arena_format(&q->cli->arena, "%s/versions/%s%s", base, version, rest)
+                : trp_arena_format(&q->cli->arena, "%s%s", base, rest);
+    return path.ptr ? path.ptr : "";
+}
+
+static trp_status read_metadata(struct question *q, struct trp_error *err)
+{
+    struct cli_reply reply;
+    struct trp_json root, list, tensor;
+    struct trp_json_iter it;
+    const struct cli_request request = { .method = "GET",
+                                         .path = model_path(q, ""),
+                                         .json_bytes = -1 };
+    TRP_CHECK(cli_ask(q->cli, &request, &reply, err));
+    TRP_CHECK(trp_json_parse(q->parser, reply.body, false, &root, err));
+    bool more = trp_json_find(root, "inputs", &list) && trp_json_begin(list, &it);
+    while (more && q->inputs_n < INPUTS_MAX && trp_json_next(&it, NULL, &tensor))
+        read_wanted(q, tensor);
+    return trp_ok();
+}
+
+/* -- operands -- */
+
+static trp_status find_input(struct question *q, struct trp_str name, struct input **out,
+                             struct trp_error *err)
+{
+    struct trp_buf known;
+    for (uint32_t i = 0; i < q->inputs_n; i++) {
+        if (trp_str_is_equal(q->inputs[i].name, name)) {
+            *out = &q->inputs[i];
+            return trp_ok();
+        }
+    }
+    trp_buf_init(&known, trp_heap(), 65536);
+    for (uint32_t i = 0; i < q->inputs_n; i++)
+        trp_buf_addf(&known, "%s%.*s", i ? ", " : "", TRP_STR(q->inputs[i].name));
+    const trp_status st =
+        trp_fail(err, TRP_INVALID_ARGUMENT, "the model has no input '%.*s'; its inputs: %.*s",
+                 TRP_STR(name), TRP_STR(trp_buf_str(&known)));
+    trp_buf_deinit(&known);
+    return st;
+}
+
+/* Reads the shape of nested arrays from their first elements; the server checks the rest. */
+static trp_status measure(struct question *q, struct input *in, struct trp_error *err)
+{
+    struct trp_json v;
+    struct trp_json_iter it;
+    struct troupe_tensor *t = &in->tensor;
+    TRP_TRY(trp_json_parse(q->parser, in->json, false, &v, err), err, "input '%.*s'",
+            TRP_STR(in->name));
+    t->dtype = in->wanted.dtype;
+    while (trp_json_type(v) == TRP_JSON_ARRAY && t->rank < TROUPE_RANK_MAX) {
+        t->shape[t->rank++] = (int64_t)trp_json_count(v);
+        if (!trp_json_begin(v, &it) || !trp_json_next(&it, NULL, &v))
+            break;
+    }
+    /* A flat list for a model that wants [batch, n] is one row. */
+    if (t->rank == 1 && in->wanted.rank == 2 &&
+        (in->wanted.dims[1] < 0 || in->wanted.dims[1] == t->shape[0])) {
+        t->shape[1] = t->shape[0];
+        t->shape[0] = 1;
+        t->rank = 2;
+    }
+    return trp_ok();
+}
+
+static trp_status read_json_file(struct question *q, const char *path, struct input *in,
+                                 struct trp_error *err)
+{
+    char *ptr;
+    size_t len;
+    TRP_CHECK(trp_file_read(trp_heap(), path, JSON_BYTES_MAX, &ptr, &len, err));
+    in->json = trp_arena_dup(&q->cli->arena, trp_str_make(ptr, len));
+    trp_alloc_free(trp_heap(), ptr);
+    if (!in->json.ptr)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "%s", path);
+    return measure(q, in, err);
+}
+
+static trp_status read_operand(struct question *q, const char *operand, struct trp_error *err)
+{
+    const char *equals = strchr(operand, '=');
+    struct input *in = NULL;
+    if (!equals)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "'%s' is not NAME=VALUE (a file.npy, an image, file.json, or JSON itself)",
+                        operand);
+    TRP_CHECK(find_input(q, trp_str_make(operand, (size_t)(equals - operand)), &in, err));
+    const char *value = equals + 1;
+    if (ends_with(value, ".npy"))
+        return cli_read_npy(&q->cli->arena, value, &in->tensor, err);
+    if (ends_with(value, ".png") || ends_with(value, ".jpg") || ends_with(value, ".jpeg"))
+        return cli_read_image(&q->cli->arena, value, &in->wanted, &q->image, &in->tensor, err);
+    if (ends_with(value, ".json"))
+        return read_json_file(q, value, in, err);
+    in->json = trp_str_of(value);
+    if (in->wanted.dtype == TROUPE_BYTES && value[0] != '[' && value[0] != '"') {
+        struct trp_buf quoted; /* a bare word for a text input */
+        trp_buf_init(&quoted, trp_heap(), 1 << 20);
+        trp_json_write_str(&quoted, in->json);
+        in->json = trp_arena_dup(&q->cli->arena, trp_buf_str(&quoted));
+        trp_buf_deinit(&quoted);
+    }
+    return measure(q, in, err);
+}
+
+/* -- the request -- */
+
+static void write_inputs(const struct question *q, struct trp_buf *b)
+{
+    bool first = true;
+    for (uint32_t i = 0; i < q->inputs_n; i++) {
+        const struct input *in = &q->inputs[i];
+        if (!in->tensor.data && !in->json.len)
+            continue;
+        trp_buf_add_text(b, first ? "{\"name\":" : ",{\"name\":");
+        first = false;
+        trp_json_write_str(b, in->name);
+        trp_buf_addf(b, ",\"datatype\":\"%s\",\"shape\":[", trp_dtype_name(in->tensor.dtype));
+        for (uint32_t d = 0; d < in->tensor.rank; d++)
+            trp_buf_addf(b, "%s%lld", d ? "," : "", (long long)in->tensor.shape[d]);
+        if (in->tensor.data)
+            trp_buf_addf(b, "],\"parameters\":{\"binary_data_size\":%llu}}",
+                         (unsigned long long)in->tensor.bytes);
+        else if (in->json.ptr[0] == '[')
+            trp_buf_addf(b, "],\"data\":%.*s}", TRP_STR(in->json));
+        else
+            trp_buf_addf(b, "],\"data\":[%.*s]}", TRP_STR(in->json));
+    }
+}
+
+static void write_outputs(const struct question *q, struct trp_buf *b)
+{
+    const char *top = cli_text(q->cli, "top", NULL);
+    for (uint32_t i = 0;; i++) {
+        const char *name = cli_list(q->cli, "output", i);
+        if (!name)
+            break;
+        trp_buf_add_text(b, i ? ",{\"name\":" : ",\"outputs\":[{\"name\":");
+        trp_json_write_str(b, trp_str_of(name));
+        if (top)
+            trp_buf_addf(b, ",\"parameters\":{\"classification\":%d}", (int)strtol(top, NULL, 10));
+        trp_buf_add_char(b, '}');
+        if (!cli_list(q->cli, "output", i + 1))
+            trp_buf_add_char(b, ']');
+    }
+}
+
+/* Fills `b` with the whole body; *out_json_bytes is -1 when all of it is JSON. */
+static trp_status write_request(const struct question *q, struct trp_buf *b,
+                                int64_t *out_json_bytes, struct trp_error *err)
+{
+    bool binary = false;
+    trp_buf_add_text(b, "{\"inputs\":[");
+    write_inputs(q, b);
+    trp_buf_add_char(b, ']');
+    write_outputs(q, b);
+    trp_buf_add_char(b, '}');
+    const int64_t json_bytes = (int64_t)b->len;
+    for (uint32_t i = 0; i < q->inputs_n; i++) {
+        if (!q->inputs[i].tensor.data)
+            continue;
+        trp_buf_add(b, q->inputs[i].tensor.data, q->inputs[i].tensor.bytes);
+        binary = true;
+    }
+    *out_json_bytes = binary ? json_bytes : -1;
+    return trp_buf_check(b, "request", err);
+}
+
+static void print_curl(const struct question *q, struct trp_str body)
+{
+    const char *server = cli_text(q->cli, "server", getenv("TROUPE_SERVER"));
+    printf("curl -s http://%s%s -d '", server ? server : "127.0.0.1:8000",
+           model_path((struct question *)(uintptr_t)q, "/infer"));
+    for (size_t i = 0; i < body.len; i++) {
+        if (body.ptr[i] == '\'')
+            fputs("'\\''", stdout);
+        else
+            fputc(body.ptr[i], stdout);
+    }
+    puts("'");
+}
+
+/* -- the answer -- */
+
+static struct trp_str values_text(struct cli *cli, struct trp_json data)
+{
+    struct trp_json v;
+    struct trp_json_iter it;
+    struct trp_buf b;
+    uint32_t n = 0;
+    trp_buf_init(&b, trp_heap(), 1 << 20);
+    for (bool more = trp_json_begin(data, &it); more && trp_json_next(&it, NULL, &v); n++) {
+        struct trp_str s;
+        double d;
+        int64_t i64;
+        bool yes;
+        if (n == VALUES_SHOWN) {
+            trp_buf_addf(&b, " ... (%zu in all)", trp_json_count(data));
+            break;
+        }
+        if (n)
+            trp_buf_add_char(&b, ' ');
+        if (trp_json_type(v) == TRP_JSON_STRING && trp_json_as_str(v, &s))
+            trp_buf_add_str(&b, s);
+        else if (trp_json_as_i64(v, &i64))
+            trp_buf_add_i64(&b, i64);
+        else if (trp_json_as_f64(v, &d))
+            trp_buf_addf(&b, "%.4g", d);
+        else if (trp_json_as_bool(v, &yes))
+            trp_buf_add_text(&b, yes ? "true" : "false");
+    }
+    const struct trp_str out = trp_arena_dup(&cli->arena, trp_buf_str(&b));
+    trp_buf_deinit(&b);
+    return out;
+}
+
+static trp_status print_answer(struct question *q, struct trp_str body, struct trp_error *err)
+{
+    static const char *const titles[] = { "OUTPUT", "TYPE", "SHAPE", "VALUES" };
+    struct trp_json root, list, output, v, dim;
+    struct trp_json_iter it, dims;
+    struct cli_table t;
+    cli_table_init(&t, &q->cli->arena, titles, ARRAY_LEN(titles));
+    TRP_CHECK(trp_json_parse(q->parser, body, false, &root, err));
+    bool more = trp_json_find(root, "outputs", &list) && trp_json_begin(list, &it);
+    while (more && trp_json_next(&it, NULL, &output)) {
+        struct trp_str cells[4] = { TRP_STR_LIT(""), TRP_STR_LIT(""), TRP_STR_LIT(""),
+                                    TRP_STR_LIT("") };
+        int64_t shape[TROUPE_RANK_MAX];
+        uint32_t rank = 0;
+        char text[256];
+        if (trp_json_find(output, "name", &v))
+            trp_json_as_str(v, &cells[0]);
+        if (trp_json_find(output, "datatype", &v))
+            trp_json_as_str(v, &cells[1]);
+        bool has_dims = trp_json_find(output, "shape", &v) && trp_json_begin(v, &dims);
+        while (has_dims && rank < TROUPE_RANK_MAX && trp_json_next(&dims, NULL, &dim))
+            trp_json_as_i64(dim, &shape[rank++]);
+        cells[2] = trp_str_of(trp_shape_format(shape, rank, text, sizeof text));
+        if (trp_json_find(output, "data", &v))
+            cells[3] = values_text(q->cli, v);
+        cli_table_row(&t, cells);
+    }
+    cli_table_print(&t, stdout);
+    return trp_ok();
+}
+
+static trp_status ask(struct question *q, struct trp_error *err)
+{
+    struct trp_buf body;
+    struct cli_reply reply;
+    struct cli_request request = { .method = "POST" };
+    TRP_CHECK(read_metadata(q, err));
+    for (uint32_t i = 1; i < q->cli->operands_n; i++)
+        TRP_CHECK(read_operand(q, q->cli->operands[i], err));
+    trp_buf_init(&body, trp_heap(), JSON_BYTES_MAX);
+    trp_status st = write_request(q, &body, &request.json_bytes, err);
+    if (!trp_failed(st)) {
+        request.path = model_path(q, "/infer");
+        request.body = trp_buf_str(&body);
+        if (cli_flag(q->cli, "curl") && request.json_bytes < 0)
+            print_curl(q, request.body);
+        st = cli_ask(q->cli, &request, &reply, err);
+    }
+    trp_buf_deinit(&body);
+    TRP_CHECK(st);
+    if (cli_flag(q->cli, "json"))
+        return printf("%.*s\n", TRP_STR(reply.body)), trp_ok();
+    return print_answer(q, reply.body, err);
+}
+
+static int run(struct cli *cli)
+{
+    struct trp_error err = { 0 };
+    struct question *q = trp_arena_zeroed(&cli->arena, 1, sizeof *q);
+    double scale = 1, offset = 0;
+    uint64_t top;
+    if (!trp_str_parse_f64(trp_str_of(cli_text(cli, "scale", "1")), &scale) ||
+        !trp_str_parse_f64(trp_str_of(cli_text(cli, "offset", "0")), &offset))
+        return cli_usage(cli, "--scale and --offset need numbers");
+    if (!trp_str_parse_u64(trp_str_of(cli_text(cli, "top", "1")), &top) || top == 0 ||
+        top > 1000000)
+        return cli_usage(cli, "--top needs a number from 1 to 1000000");
+    if (cli_text(cli, "top", NULL) && !cli_list(cli, "output", 0))
+        return cli_usage(cli, "--top needs an --output whose classes it names");
+    if (!q || trp_failed(trp_json_parser_create(JSON_BYTES_MAX, 128, &q->parser, &err)))
+        return cli_usage(cli, "out of memory");
+    q->cli = cli;
+    q->image = (struct cli_image_opts){ scale, offset, cli_flag(cli, "invert") };
+    const trp_status st = ask(q, &err);
+    trp_json_parser_destroy(q->parser);
+    return trp_failed(st) ? cli_fail_asking(cli, &err) : CLI_OK;
+}
+
+const struct cli_command cmd_infer = {
+    .name = "infer",
+    .operands = "MODEL NAME=VALUE...",
+    .help = "ask a model and print its answer",
+    .details =
+        "VALUE is a file.npy, a .png or .jpg image (resized to what the model wants), a file.json\n"
+        "with an array, or JSON itself: troupe infer digits_linear image=digit.png --invert\n"
+        "A flat list for a model that wants [batch, n] is one row.",
+    .options = options,
+    .options_n = ARRAY_LEN(options),
+    .operands_min = 1,
+    .operands_max = INPUTS_MAX,
+    .run = run,
+};

@@ -1,0 +1,58 @@
+/* cli/cmd_load.c - troupe load and troupe unload: one request each. */
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/commands.h"
+
+#define LOAD_TIMEOUT_MS (15 * 60 * 1000) /* longer than the server's own timeouts.load */
+
+static const struct cli_option options[] = { CLI_SERVER_OPTION };
+
+static int ask(struct cli *cli, const char *path_format, const char *done)
+{
+    struct trp_error err = { 0 };
+    struct cli_reply reply;
+    const char *model = cli->operands[0];
+    const struct cli_request request = { .method = "POST",
+                                         .path = cli_path(cli, path_format, model),
+                                         .body = TRP_STR_LIT("{}"),
+                                         .json_bytes = -1,
+                                         .timeout_ms = LOAD_TIMEOUT_MS };
+    if (trp_failed(cli_ask(cli, &request, &reply, &err)))
+        return cli_fail_asking(cli, &err);
+    printf("%s %s\n", model, done);
+    return CLI_OK;
+}
+
+static int run_load(struct cli *cli)
+{
+    return ask(cli, "/v2/repository/models/%s/load", "is loaded");
+}
+
+static int run_unload(struct cli *cli)
+{
+    return ask(cli, "/v2/repository/models/%s/unload", "is unloaded");
+}
+
+const struct cli_command cmd_load = {
+    .name = "load",
+    .operands = "MODEL",
+    .help = "load a model, or load it again when its files changed",
+    .details = "Returns when the model is ready or has failed.",
+    .options = options,
+    .options_n = ARRAY_LEN(options),
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_load,
+};
+
+const struct cli_command cmd_unload = {
+    .name = "unload",
+    .operands = "MODEL",
+    .help = "unload a model; requests in flight are answered first",
+    .options = options,
+    .options_n = ARRAY_LEN(options),
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_unload,
+};

@@ -1,0 +1,10 @@
+/* cli/commands.h - every sub-command; each stands in its own cmd_*.c. */
+#ifndef TRP_COMMANDS_H
+#define TRP_COMMANDS_H
+
+#include "cli/cli.h"
+
+extern const struct cli_command cmd_serve, cmd_ls, cmd_inspect, cmd_infer, cmd_load, cmd_unload,
+    cmd_config, cmd_version;
+
+#endif

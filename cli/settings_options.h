@@ -1,0 +1,25 @@
+/* cli/settings_options.h - options that `serve` and `config` share: which settings, from where. */
+#ifndef TRP_SETTINGS_OPTIONS_H
+#define TRP_SETTINGS_OPTIONS_H
+
+#include "cli/cli.h"
+#include "conf/settings.h"
+
+#define CLI_SETTINGS_OPTIONS                                                                     \
+    { "listen", 'l', CLI_LIST, "ADDR:PORT",                                                      \
+      "listen here; any number of times; ADDR:PORT, [ADDR6]:PORT or unix:PATH" },                \
+        { "set", 0, CLI_LIST, "KEY=VALUE", "set any option of troupe.yaml; see troupe config" }, \
+    {                                                                                            \
+        "config", 'c', CLI_TEXT, "FILE",                                                         \
+            "the server's configuration; default: troupe.yaml in the repository, when there is " \
+            "one"                                                                                \
+    }
+
+/* Builds the settings: defaults, then the file, then the environment, then the command line.
+ *   Owns  : the caller destroys *out_settings.
+ *   Thread: owner.
+ *   Errors: those of conf/settings.h. */
+trp_status cli_settings(const struct cli *cli, const char *repository,
+                        struct trp_settings **out_settings, struct trp_error *err);
+
+#endif

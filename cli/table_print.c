@@ -1,0 +1,90 @@
+/* cli/table_print.c - aligned columns for people. */
+#include "cli/cli.h"
+
+/* Columns on a terminal: bytes that begin a UTF-8 sequence count one. */
+static size_t width_of(const char *text)
+{
+    size_t n = 0;
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+static const char *title_of(const struct cli_table *t, uint32_t column)
+{
+    return t->titles[column] + (t->titles[column][0] == '>');
+}
+
+void cli_table_init(struct cli_table *t, struct trp_arena *arena, const char *const *titles,
+                    uint32_t columns_n)
+{
+    *t = (struct cli_table){ .arena = arena, .columns_n = columns_n };
+    TRP_ASSERT(columns_n <= CLI_COLUMNS_MAX);
+    for (uint32_t i = 0; i < columns_n; i++) {
+        t->titles[i] = titles[i];
+        t->widths[i] = width_of(title_of(t, i));
+    }
+}
+
+/* A cell is one line: control characters in what a server sent must not move the cursor. */
+static const char *clean(struct cli_table *t, struct trp_str cell)
+{
+    char *copy = trp_arena_get(t->arena, cell.len + 1);
+    if (!copy)
+        return NULL;
+    for (size_t i = 0; i < cell.len; i++) {
+        const unsigned char c = (unsigned char)cell.ptr[i];
+        copy[i] = c < 0x20 || c == 0x7f ? ' ' : cell.ptr[i];
+    }
+    copy[cell.len] = '\0';
+    return copy;
+}
+
+void cli_table_row(struct cli_table *t, const struct trp_str *cells)
+{
+    struct cli_row *row = trp_arena_zeroed(t->arena, 1, sizeof *row);
+    for (uint32_t i = 0; row && i < t->columns_n; i++) {
+        row->cells[i] = clean(t, cells[i]);
+        if (!row->cells[i]) {
+            row = NULL;
+            break;
+        }
+        const size_t width = width_of(row->cells[i]);
+        if (width > t->widths[i])
+            t->widths[i] = width;
+    }
+    if (!row) {
+        t->failed = true;
+        return;
+    }
+    if (t->last)
+        t->last->next = row;
+    else
+        t->first = row;
+    t->last = row;
+}
+
+static void print_cells(const struct cli_table *t, const char *const *cells, FILE *out)
+{
+    for (uint32_t i = 0; i < t->columns_n; i++) {
+        const bool right = t->titles[i][0] == '>';
+        const int gap = (int)(t->widths[i] - width_of(cells[i]));
+        const bool is_last = i + 1 == t->columns_n;
+        fprintf(out, "%*s%s", right ? gap : 0, "", cells[i]);
+        if (!is_last)
+            fprintf(out, "%*s  ", right ? 0 : gap, "");
+    }
+    fputc('\n', out);
+}
+
+void cli_table_print(const struct cli_table *t, FILE *out)
+{
+    const char *titles[CLI_COLUMNS_MAX];
+    for (uint32_t i = 0; i < t->columns_n; i++)
+        titles[i] = title_of(t, i);
+    print_cells(t, titles, out);
+    for (const struct cli_row *row = t->first; row; row = row->next)
+        print_cells(t, row->cells, out);
+    if (t->failed)
+        fputs("(cut short: out of memory)\n", out);
+}
