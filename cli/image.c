@@ -218,7 +218,7 @@ trp_status cli_read_image(struct trp_arena *arena, const char *path,
     char *ptr;
     size_t len;
     struct picture picture;
-    struct layout layout;
+    struct layout layout = { 0 };
     if (wanted->dtype != TROUPE_FP32 && wanted->dtype != TROUPE_UINT8)
         return trp_fail(err, TRP_UNIMPLEMENTED,
                         "%s: an image becomes UINT8 or FP32, the input wants %s", path,
