@@ -11,6 +11,8 @@
 #include "base/status.h"
 #include "base/str.h"
 
+#define TRP_NODE_DEPTH_MAX 64u
+
 enum trp_node_kind {
     TRP_NODE_NULL,
     TRP_NODE_BOOL,
@@ -71,6 +73,22 @@ uint64_t trp_node_u64(const struct trp_node *map, const char *key, uint64_t othe
 bool trp_node_bool(const struct trp_node *map, const char *key, bool otherwise);
 double trp_node_f64(const struct trp_node *map, const char *key, double otherwise);
 
+/* Finds a key that stands twice in a map, or takes all but the last of each out.
+ *   Owns  : the arena gets scratch space of one pointer per child.
+ *   Thread: owner.
+ *   Cost  : O(n log n), O(n^2) for a few.
+ *   Errors: OUT_OF_MEMORY.  *out_second is NULL when every key is there once; its twin came before it. */
+trp_status trp_node_find_twin(struct trp_arena *a, const struct trp_node *map,
+                              const struct trp_node **out_first, const struct trp_node **out_second,
+                              struct trp_error *err);
+trp_status trp_node_drop_twins(struct trp_arena *a, struct trp_node *map, struct trp_error *err);
+
+/* What a node is, in words for messages: "a list", "the text".
+ *   Owns  : static.
+ *   Thread: any.
+ *   Errors: none. */
+const char *trp_node_kind_name(enum trp_node_kind kind);
+
 /* Copies a tree, texts included, into another arena.
  *   Owns  : the copy belongs to `a`.
  *   Thread: owner.
@@ -85,7 +103,11 @@ trp_status trp_node_fail(const struct trp_node *at, struct trp_error *err, enum 
                          const char *format, ...) TRP_PRINTF(4, 5);
 
 /* Make a tree from JSON (parsed already), from YAML, from protobuf text format.  `file` names the source in messages and
- * must outlive the tree.  Depth is limited to 64, nodes to `nodes_max`.
+ * must outlive the tree.  Depth is limited to TRP_NODE_DEPTH_MAX, nodes to `nodes_max`.
+ *   JSON  : null is NULL; a key that stands twice is an error; there are no lines.
+ *   YAML  : a plain scalar is a WORD (with empty text where nothing was written), but `null` and `~` are NULL; one document;
+ *           anchors, aliases, tags but !!str, and keys that stand twice are errors; nothing at all is an empty map.
+ *   pbtxt : numbers are INT, UINT, FLOAT; identifiers are WORDs; a field written twice stands twice, in the order written.
  *   Owns  : the tree lives in `a`, texts copied.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT with file:line, TOO_LARGE, OUT_OF_MEMORY. */

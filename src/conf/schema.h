@@ -11,6 +11,10 @@
 #include "base/buf.h"
 #include "conf/node.h"
 
+#define TRP_MESSAGE_FIELDS_MAX 64u     /* fields of one message */
+#define TRP_MESSAGE_DEPTH_MAX 32u      /* messages inside messages that are decoded */
+#define TRP_MESSAGE_NODES_MAX 1048576u /* values that one decoded message may hold */
+
 enum trp_field_type {
     TRP_FIELD_DOUBLE = 1, /* the numbers are those of FieldDescriptorProto.Type */
     TRP_FIELD_FLOAT = 2,
@@ -72,8 +76,9 @@ struct trp_message {
 
 /* Turns what was written into the normal form: single values become lists where the field is repeated, words become
  * enums, numbers are read from strings, `key`/`value` pairs become maps, and unknown keys are refused with the nearest known
- * one.  Fields that were not written stay absent.  `on_field` (may be NULL) is told of each field written, so that the caller
- * can warn of those with use LATER.
+ * one.  Fields that were not written, or as null, stay absent.  `on_field` (may be NULL) is told of each field written with
+ * another value than its type's zero, so that the caller can warn of those with use LATER; of what stands inside such a one
+ * it is not told.  A field with use NO may be written as zero, which says what is so anyway.
  *   Owns  : the tree lives in `a`; texts are shared with `written`.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT with file:line: unknown key, wrong type, out of range, two of a oneof, use NO; OUT_OF_MEMORY. */
@@ -91,16 +96,17 @@ trp_status trp_schema_normalise(struct trp_arena *a, const struct trp_message *m
 void trp_schema_write_json(struct trp_buf *b, const struct trp_message *m,
                            const struct trp_node *tree, bool defaults);
 
-/* Encodes a normal tree as protobuf, and decodes (unknown fields are skipped, packed or not, last one wins; depth at most
- * 32).
+/* Encodes a normal tree as protobuf (without fields of use OURS), and decodes: unknown fields are skipped, numbers are taken
+ * packed or not, the last scalar wins, messages that come twice are merged, unknown numbers of an enum stay INTs.
  *   Owns  : copied; the tree lives in `a`, texts are borrowed from `bytes`.
  *   Thread: owner.
- *   Errors: see b->failed; INVALID_ARGUMENT with the field, OUT_OF_MEMORY. */
+ *   Errors: see b->failed; INVALID_ARGUMENT with message and place, TOO_LARGE (see the limits above), OUT_OF_MEMORY. */
 void trp_schema_encode(struct trp_buf *b, const struct trp_message *m, const struct trp_node *tree);
 trp_status trp_schema_decode(struct trp_arena *a, const struct trp_message *m, struct trp_str bytes,
                              struct trp_node **out_tree, struct trp_error *err);
 
-/* Encodes a FileDescriptorProto for a package of messages and services, for reflection.
+/* Encodes a FileDescriptorProto for a package of messages and services, for reflection.  A message or enum whose name has
+ * another's in front ("inference.ModelEnsembling.Step") becomes nested in that one; `service` may be NULL.
  *   Owns  : copied.
  *   Thread: any.
  *   Errors: see b->failed. */
@@ -124,6 +130,21 @@ void trp_schema_write_descriptor(struct trp_buf *b, const char *file, const char
  *   Thread: any.
  *   Errors: none. */
 const struct trp_field *trp_message_field(const struct trp_message *m, struct trp_str name);
+const struct trp_field *trp_message_field_numbered(const struct trp_message *m, uint32_t number);
 const char *trp_message_nearest(const struct trp_message *m, struct trp_str name);
+
+/* The same for the values of an enum; the nearest of "FP32" is also "TYPE_FP32".
+ *   Owns  : static.
+ *   Thread: any.
+ *   Errors: NULL: none. */
+const struct trp_enum_value *trp_enum_named(const struct trp_enum *e, struct trp_str name);
+const struct trp_enum_value *trp_enum_numbered(const struct trp_enum *e, int64_t number);
+const char *trp_enum_nearest(const struct trp_enum *e, struct trp_str name);
+
+/* Whether a value of a normal tree is what absence means: zero, false, empty.  A message never is.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_field_is_zero(const struct trp_field *f, const struct trp_node *n);
 
 #endif

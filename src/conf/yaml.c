@@ -1,0 +1,219 @@
+/* conf/yaml.c - YAML to a tree, by libyaml's events; see node.h.
+ *
+ * YAML holds more than a configuration needs, and some of it is a trap: aliases (a few lines that expand to gigabytes), tags
+ * (types chosen by the text), several documents, and plain scalars whose type depends on the reader's version (`no`, `010`,
+ * `1e3`).  The first three are refused in words; plain scalars stay WORDs, and the schema decides.  The tree is built with a
+ * stack of open parents, so depth costs no recursion. */
+#include <yaml.h>
+
+#include "conf/node.h"
+
+struct yaml_reader {
+    struct trp_arena *arena;
+    const char *file;
+    struct trp_error *err;
+    uint32_t nodes_left;
+    struct trp_node *root;
+    struct trp_node *open[TRP_NODE_DEPTH_MAX];
+    uint32_t depth;     /* of `open` */
+    struct trp_str key; /* read, its value not yet */
+    uint32_t key_line;  /* 0: no key is waiting */
+    uint32_t documents_n;
+};
+
+static uint32_t line_of(const yaml_event_t *e)
+{
+    return (uint32_t)e->start_mark.line + 1;
+}
+
+static trp_status refuse(const struct yaml_reader *r, uint32_t line, const char *what)
+{
+    return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%u: %s", r->file, line, what);
+}
+
+static trp_status no_memory(const struct yaml_reader *r)
+{
+    return trp_fail(r->err, TRP_OUT_OF_MEMORY, "%s: no memory", r->file);
+}
+
+static bool wants_key(const struct yaml_reader *r)
+{
+    return r->depth > 0 && r->open[r->depth - 1]->kind == TRP_NODE_MAP && r->key_line == 0;
+}
+
+/* Makes the next node where the reader stands. */
+static trp_status place(struct yaml_reader *r, enum trp_node_kind kind, uint32_t line,
+                        struct trp_node **out)
+{
+    *out = NULL;
+    if (r->nodes_left == 0)
+        return trp_fail(r->err, TRP_TOO_LARGE, "%s:%u: too many values", r->file, line);
+    r->nodes_left--;
+    struct trp_node *n = r->depth == 0
+                             ? trp_node_new(r->arena, kind)
+                             : trp_node_add(r->arena, r->open[r->depth - 1], r->key, kind);
+    if (!n)
+        return no_memory(r);
+    if (r->depth == 0)
+        r->root = n;
+    n->file = r->file;
+    n->line = r->key_line ? r->key_line : line;
+    r->key = (struct trp_str){ 0 };
+    r->key_line = 0;
+    *out = n;
+    return trp_ok();
+}
+
+static trp_status open_node(struct yaml_reader *r, enum trp_node_kind kind, uint32_t line)
+{
+    if (wants_key(r))
+        return refuse(r, line, "a key must be a text");
+    if (r->depth == TRP_NODE_DEPTH_MAX)
+        return trp_fail(r->err, TRP_TOO_LARGE, "%s:%u: nested deeper than %u levels", r->file, line,
+                        TRP_NODE_DEPTH_MAX);
+    struct trp_node *n;
+    TRP_CHECK(place(r, kind, line, &n));
+    r->open[r->depth++] = n;
+    return trp_ok();
+}
+
+static trp_status close_node(struct yaml_reader *r)
+{
+    const struct trp_node *first, *second, *n = r->open[--r->depth];
+    if (n->kind != TRP_NODE_MAP)
+        return trp_ok();
+    TRP_CHECK(trp_node_find_twin(r->arena, n, &first, &second, r->err));
+    return second ? trp_node_fail(second, r->err, TRP_INVALID_ARGUMENT,
+                                  "key \"%.*s\" is there twice (first in line %u)",
+                                  TRP_STR(second->key), first->line)
+                  : trp_ok();
+}
+
+static bool is_null(struct trp_str s)
+{
+    return trp_str_is(s, "~") || trp_str_is(s, "null") || trp_str_is(s, "Null") ||
+           trp_str_is(s, "NULL");
+}
+
+static bool is_str_tag(const yaml_char_t *tag)
+{
+    return strcmp((const char *)tag, YAML_STR_TAG) == 0 || strcmp((const char *)tag, "!") == 0;
+}
+
+static trp_status take_scalar(struct yaml_reader *r, const yaml_event_t *e)
+{
+    const struct trp_str text = trp_arena_dup(
+        r->arena, trp_str_make((const char *)e->data.scalar.value, e->data.scalar.length));
+    const bool plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !e->data.scalar.tag;
+    struct trp_node *n;
+    if (!text.ptr)
+        return no_memory(r);
+    if (e->data.scalar.tag && !is_str_tag(e->data.scalar.tag))
+        return refuse(r, line_of(e), "tags (!) are not supported");
+    if (wants_key(r)) {
+        r->key = text;
+        r->key_line = line_of(e);
+        return trp_ok();
+    }
+    if (plain && is_null(text))
+        return place(r, TRP_NODE_NULL, line_of(e), &n);
+    TRP_CHECK(place(r, plain ? TRP_NODE_WORD : TRP_NODE_STR, line_of(e), &n));
+    n->v.s = text;
+    return trp_ok();
+}
+
+static const yaml_char_t *anchor_of(const yaml_event_t *e)
+{
+    switch (e->type) {
+    case YAML_SCALAR_EVENT:
+        return e->data.scalar.anchor;
+    case YAML_SEQUENCE_START_EVENT:
+        return e->data.sequence_start.anchor;
+    case YAML_MAPPING_START_EVENT:
+        return e->data.mapping_start.anchor;
+    case YAML_ALIAS_EVENT:
+        return e->data.alias.anchor;
+    default:
+        return NULL;
+    }
+}
+
+static trp_status take_event(struct yaml_reader *r, const yaml_event_t *e)
+{
+    if (anchor_of(e))
+        return trp_fail(r->err, TRP_INVALID_ARGUMENT,
+                        "%s:%u: anchors (&%s) and aliases (*%s) are not supported; write the value "
+                        "out",
+                        r->file, line_of(e), (const char *)anchor_of(e),
+                        (const char *)anchor_of(e));
+    switch (e->type) {
+    case YAML_DOCUMENT_START_EVENT:
+        return r->documents_n++ == 0 ? trp_ok() : refuse(r, line_of(e), "a second document");
+    case YAML_SCALAR_EVENT:
+        return take_scalar(r, e);
+    case YAML_SEQUENCE_START_EVENT:
+        if (e->data.sequence_start.tag)
+            return refuse(r, line_of(e), "tags (!) are not supported");
+        return open_node(r, TRP_NODE_LIST, line_of(e));
+    case YAML_MAPPING_START_EVENT:
+        if (e->data.mapping_start.tag)
+            return refuse(r, line_of(e), "tags (!) are not supported");
+        return open_node(r, TRP_NODE_MAP, line_of(e));
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT:
+        return close_node(r);
+    default:
+        return trp_ok();
+    }
+}
+
+static trp_status fail_syntax(const struct yaml_reader *r, const yaml_parser_t *p)
+{
+    if (p->error == YAML_MEMORY_ERROR)
+        return no_memory(r);
+    const bool marked = p->error == YAML_SCANNER_ERROR || p->error == YAML_PARSER_ERROR;
+    if (!marked)
+        return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s: %s at byte %zu", r->file,
+                        p->problem ? p->problem : "not YAML", p->problem_offset);
+    return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%zu: %s%s%s", r->file,
+                    p->problem_mark.line + 1, p->problem, p->context ? ", " : "",
+                    p->context ? p->context : "");
+}
+
+static trp_status read_events(struct yaml_reader *r, yaml_parser_t *p)
+{
+    for (;;) {
+        yaml_event_t e;
+        if (!yaml_parser_parse(p, &e))
+            return fail_syntax(r, p);
+        const bool end = e.type == YAML_STREAM_END_EVENT;
+        const trp_status st = take_event(r, &e);
+        yaml_event_delete(&e);
+        if (end || trp_failed(st))
+            return st;
+    }
+}
+
+trp_status trp_node_from_yaml(struct trp_arena *a, struct trp_str text, const char *file,
+                              uint32_t nodes_max, struct trp_node **out_root, struct trp_error *err)
+{
+    struct yaml_reader r = { .arena = a, .file = file, .err = err, .nodes_left = nodes_max };
+    yaml_parser_t p;
+    *out_root = NULL;
+    if (!yaml_parser_initialize(&p))
+        return no_memory(&r);
+    yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&p, (const unsigned char *)(text.len ? text.ptr : ""), text.len);
+    const trp_status st = read_events(&r, &p);
+    yaml_parser_delete(&p);
+    if (trp_failed(st))
+        return st;
+    const bool nothing = !r.root || (r.root->kind == TRP_NODE_WORD && r.root->v.s.len == 0);
+    if (nothing)
+        r.root = trp_node_new(a, TRP_NODE_MAP);
+    if (!r.root)
+        return no_memory(&r);
+    r.root->file = file;
+    *out_root = r.root;
+    return trp_ok();
+}
