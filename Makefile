@@ -61,8 +61,8 @@ cov: setup-dev setup-test
 	@$(call CTEST,build-cov)
 	@tools/coverage build-cov
 
-docs: all
-	@tools/generate docs $(BUILD)/troupe
+docs:
+	@tools/generate
 
 install: all
 	@cmake --install $(BUILD)

@@ -94,7 +94,10 @@ void cli_table_init(struct cli_table *t, struct trp_arena *arena, const char *co
 void cli_table_row(struct cli_table *t, const struct trp_str *cells);
 void cli_table_print(const struct cli_table *t, FILE *out);
 
-/* The generated texts. */
+/* Print the generated texts: help of one command, of all; the manual page; the completion script.
+ *   Owns  : borrowed.
+ *   Thread: owner.
+ *   Errors: none; a closed pipe ends the output. */
 void cli_print_help(const struct cli_command *command, FILE *out);
 void cli_print_overview(FILE *out);
 void cli_print_manual(FILE *out);

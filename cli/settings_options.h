@@ -1,4 +1,5 @@
-/* cli/settings_options.h - options that `serve` and `config` share: which settings, from where. */
+/* cli/settings_options.h - options that `serve` and `config` share: which settings, from where.
+ * Answers "what does the command line say about the server?". */
 #ifndef TRP_SETTINGS_OPTIONS_H
 #define TRP_SETTINGS_OPTIONS_H
 

@@ -171,7 +171,10 @@ struct troupe_backend {
     int32_t (*memory)(void *model, struct troupe_memory *out); /* [unknown] */
 };
 
-/* The one export.  Owns: static.  Thread: any.  NULL when it cannot serve `host_abi`. */
+/* The one export.
+ *   Owns  : static.
+ *   Thread: any.
+ *   Errors: NULL when it cannot serve `host_abi`. */
 const struct troupe_backend *troupe_backend_query(uint32_t host_abi);
 
 #ifdef __cplusplus

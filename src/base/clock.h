@@ -32,7 +32,11 @@ static inline int64_t trp_clock_wall_ns(const struct trp_clock *c)
     return c->wall_ns(c->user);
 }
 
-/* A small, fast, seedable generator (SplitMix64); not for secrets. */
+/* A small, fast, seedable generator (SplitMix64); not for secrets.
+ *   Owns  : the state is the caller's.
+ *   Thread: owner.
+ *   Errors: none.
+ *   Source: Steele, Lea, Flood, OOPSLA 2014. */
 struct trp_random {
     uint64_t state;
 };

@@ -26,6 +26,12 @@ struct trp_lock {
     enum trp_lock_id id;
     struct trp_counter waits; /* how often it was found taken */
 };
+
+/* Set up, free, take, leave; the name of a lock.
+ *   Owns  : `l` is the caller's storage.
+ *   Thread: any.
+ *   Blocks: enter: until the lock is free.
+ *   Errors: none. */
 void trp_lock_init(struct trp_lock *l, enum trp_lock_id id);
 void trp_lock_deinit(struct trp_lock *l);
 void trp_lock_enter(struct trp_lock *l);
@@ -36,6 +42,12 @@ const char *trp_lock_name(enum trp_lock_id id);
 struct trp_signal {
     pthread_cond_t cond;
 };
+
+/* Set up, free; sleep (leaving the held lock meanwhile; may wake for no reason), wake one or all.
+ *   Owns  : `s` is the caller's storage.
+ *   Thread: any.
+ *   Blocks: wait: until signalled.
+ *   Errors: none. */
 void trp_signal_init(struct trp_signal *s);
 void trp_signal_deinit(struct trp_signal *s);
 void trp_signal_wait(struct trp_signal *s, struct trp_lock *held);

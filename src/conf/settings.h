@@ -34,6 +34,11 @@ struct trp_setting_row {
     uint64_t minimum, maximum;
     const char *doc;
 };
+
+/* The row of an option.
+ *   Owns  : static.
+ *   Thread: any.
+ *   Errors: none. */
 const struct trp_setting_row *trp_setting_row(enum trp_setting id);
 
 struct trp_settings;
@@ -56,7 +61,10 @@ trp_status trp_settings_read_env(struct trp_settings *s, char *const *environmen
                                  struct trp_error *err);
 trp_status trp_settings_set(struct trp_settings *s, struct trp_str assignment, const char *source,
                             struct trp_error *err);
-/* Appends to a LIST option (a repeated flag); the first append replaces the default. */
+/* Appends to a LIST option (a repeated flag); the first append replaces the default.
+ *   Owns  : copied.
+ *   Thread: startup.
+ *   Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
 trp_status trp_settings_append(struct trp_settings *s, enum trp_setting id, struct trp_str value,
                                const char *source, struct trp_error *err);
 

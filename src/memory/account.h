@@ -1,6 +1,6 @@
 /* memory/account.h - bytes in somebody's name.
- * Answers "who holds how much?".  An account is a `trp_alloc` that counts and may refuse; it nests, so that
- * one model's private weights also count for the process. */
+ * Answers "who holds how much?".  An account is a `trp_alloc` that counts and may refuse; it nests,
+ * so that one model's private weights also count for the process. */
 #ifndef TRP_ACCOUNT_H
 #define TRP_ACCOUNT_H
 
@@ -16,6 +16,11 @@ enum trp_account_kind {
     TRP_ACCOUNT_SHARED,      /* shared blobs */
     TRP_ACCOUNT_KINDS
 };
+
+/* "request", "activations", "weights", "shared".
+ *   Owns  : static.
+ *   Thread: any.
+ *   Errors: none. */
 const char *trp_account_kind_name(enum trp_account_kind kind);
 
 struct trp_account {

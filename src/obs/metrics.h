@@ -25,6 +25,12 @@ struct trp_histogram {
     struct trp_counter buckets[TRP_HISTOGRAM_BUCKETS]; /* the last one is +Inf; not cumulative */
     struct trp_counter sum_ns;
 };
+
+/* Count one duration; all that were counted; the upper bound of a bucket.
+ *   Units : ns; seconds.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
 void trp_histogram_add(struct trp_histogram *h, int64_t duration_ns); /* any thread */
 uint64_t trp_histogram_count(const struct trp_histogram *h);
 double trp_histogram_bound_s(uint32_t bucket); /* upper bound in seconds; INFINITY for the last */

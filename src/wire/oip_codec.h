@@ -67,7 +67,10 @@ trp_status trp_oip_decode_grpc(struct trp_oip_codec *codec, struct trp_call *cal
 trp_status trp_oip_encode_grpc(struct trp_oip_codec *codec, struct trp_call *call, bool stream,
                                bool final_parameter, struct trp_reply *reply,
                                struct trp_error *err);
-/* A ModelStreamInferResponse that carries an error and the request's id. */
+/* Writes a ModelStreamInferResponse that carries an error and the request's id.
+ *   Owns  : copied.
+ *   Thread: loop.
+ *   Errors: see out->failed. */
 void trp_oip_encode_grpc_stream_error(struct trp_str id, const struct trp_error *error,
                                       struct trp_buf *out);
 
