@@ -11,6 +11,8 @@
  * What simdjson refuses is given to base/json_text.c, which either says what is wrong and where,
  * or mends the text (bare NaN, integers beyond 64 bits) for a second try.
  *
+ * The file is longer than the house likes because it is the only C++: all templates live here.
+ *
  * Invariants.
  *  1. Nothing is thrown: the file is compiled without exceptions, and simdjson allocates with
  *     nothrow.
@@ -496,7 +498,7 @@ trp_status fill(const document *doc, size_t at, const char *dtype, void *out, si
     return trp_ok();
 }
 
-/* All there is to know about an element type; the names are those of the protocol. */
+/* How elements of a type are read, written and called; types without numbers have no row. */
 struct dtype_row {
     const char *name;
     trp_status (*fill)(const document *, size_t, const char *, void *, size_t, trp_error *);
