@@ -12,7 +12,7 @@
 
 /* Decodes an HTTP request (path already routed) into control->op, model, version, request.  The request tree is the one of
  * the gRPC message (load: {"parameters":{"config":..., "file:1/model.onnx": base64}} becomes string_param and bytes_param).
- *   Owns  : lives in control->arena; `body` is borrowed by it.
+ *   Owns  : lives in control->arena; texts are copied, those of `route` borrowed.
  *   Thread: loop.
  *   Errors: INVALID_ARGUMENT: which field, what came, what was expected; OUT_OF_MEMORY. */
 trp_status trp_control_decode_http(const struct trp_route *route, struct trp_json_parser *json,
@@ -26,8 +26,9 @@ trp_status trp_control_decode_http(const struct trp_route *route, struct trp_jso
 void trp_control_encode_http(const struct trp_control *control, struct trp_buf *body,
                              int *out_status, const char **out_type);
 
-/* The same for gRPC messages.
- *   Owns  : as above.
+/* The same for gRPC messages.  control->op may differ from route->op: TraceSetting and LogSettings that carry settings are
+ * the _SET operations, so whoever guards what changes state looks at control->op.
+ *   Owns  : texts of the request tree are borrowed from `bytes`; the reply is copied.
  *   Thread: loop.
  *   Errors: as above. */
 trp_status trp_control_decode_grpc(const struct trp_route *route, struct trp_str bytes,

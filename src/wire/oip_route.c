@@ -1,0 +1,286 @@
+/* wire/oip_route.c - one row per path, one row per method.
+ *
+ * A path is cut at its slashes before anything is decoded, so that "%2F" inside a model's name stays inside the name.  Rows
+ * are compared part by part; a part that begins with '*' is captured: *m a model, *v a version, *r a region, *_ a word that is
+ * ignored.  The rows that carry traffic stand first. */
+#include "wire/oip_route.h"
+
+#define PARTS_MAX 8
+#define NO (-1)
+
+struct row {
+    const char *parts[PARTS_MAX];
+    enum trp_route_kind kind;
+    int get, post; /* operation (CONTROL) or 0 when the method is allowed; NO: it is not */
+};
+
+/* clang-format off */
+static const struct row rows[] = {
+    { { "v2", "models", "*m", "infer" }, TRP_ROUTE_INFER, NO, 0 },
+    { { "v2", "models", "*m", "versions", "*v", "infer" }, TRP_ROUTE_INFER, NO, 0 },
+#define CONTROL TRP_ROUTE_CONTROL
+    { { "v2" }, CONTROL, TRP_CONTROL_SERVER_METADATA, NO },
+    { { "v2", "health", "live" }, CONTROL, TRP_CONTROL_SERVER_LIVE, NO },
+    { { "v2", "health", "ready" }, CONTROL, TRP_CONTROL_SERVER_READY, NO },
+    { { "metrics" }, CONTROL, TRP_CONTROL_METRICS, NO },
+    { { "api", "models" }, CONTROL, TRP_CONTROL_API_MODELS, NO },
+    { { "v2", "models", "stats" }, CONTROL, TRP_CONTROL_MODEL_STATISTICS, NO },
+    { { "v2", "models", "*m" }, CONTROL, TRP_CONTROL_MODEL_METADATA, NO },
+    { { "v2", "models", "*m", "versions", "*v" }, CONTROL, TRP_CONTROL_MODEL_METADATA, NO },
+    { { "v2", "models", "*m", "ready" }, CONTROL, TRP_CONTROL_MODEL_READY, NO },
+    { { "v2", "models", "*m", "versions", "*v", "ready" }, CONTROL, TRP_CONTROL_MODEL_READY, NO },
+    { { "v2", "models", "*m", "config" }, CONTROL, TRP_CONTROL_MODEL_CONFIG, NO },
+    { { "v2", "models", "*m", "versions", "*v", "config" }, CONTROL, TRP_CONTROL_MODEL_CONFIG, NO },
+    { { "v2", "models", "*m", "stats" }, CONTROL, TRP_CONTROL_MODEL_STATISTICS, NO },
+    { { "v2", "models", "*m", "versions", "*v", "stats" }, CONTROL, TRP_CONTROL_MODEL_STATISTICS, NO },
+    { { "v2", "models", "*m", "trace", "setting" }, CONTROL, TRP_CONTROL_TRACE_GET, TRP_CONTROL_TRACE_SET },
+    { { "v2", "trace", "setting" }, CONTROL, TRP_CONTROL_TRACE_GET, TRP_CONTROL_TRACE_SET },
+    { { "v2", "logging" }, CONTROL, TRP_CONTROL_LOG_GET, TRP_CONTROL_LOG_SET },
+    { { "v2", "repository", "index" }, CONTROL, NO, TRP_CONTROL_REPOSITORY_INDEX },
+    { { "v2", "repository", "*_", "index" }, CONTROL, NO, TRP_CONTROL_REPOSITORY_INDEX },
+    { { "v2", "repository", "models", "*m", "load" }, CONTROL, NO, TRP_CONTROL_MODEL_LOAD },
+    { { "v2", "repository", "models", "*m", "unload" }, CONTROL, NO, TRP_CONTROL_MODEL_UNLOAD },
+    { { "v2", "systemsharedmemory", "status" }, CONTROL, TRP_CONTROL_SHM_STATUS, NO },
+    { { "v2", "systemsharedmemory", "region", "*r", "status" }, CONTROL, TRP_CONTROL_SHM_STATUS, NO },
+    { { "v2", "systemsharedmemory", "region", "*r", "register" }, CONTROL, NO, TRP_CONTROL_SHM_REGISTER },
+    { { "v2", "systemsharedmemory", "region", "*r", "unregister" }, CONTROL, NO, TRP_CONTROL_SHM_UNREGISTER },
+    { { "v2", "systemsharedmemory", "unregister" }, CONTROL, NO, TRP_CONTROL_SHM_UNREGISTER },
+    { { "v2", "cudasharedmemory", "status" }, CONTROL, TRP_CONTROL_CUDA_SHM_STATUS, NO },
+    { { "v2", "cudasharedmemory", "region", "*r", "status" }, CONTROL, TRP_CONTROL_CUDA_SHM_STATUS, NO },
+    { { "v2", "cudasharedmemory", "region", "*r", "register" }, CONTROL, NO, TRP_CONTROL_CUDA_SHM_REGISTER },
+    { { "v2", "cudasharedmemory", "region", "*r", "unregister" }, CONTROL, NO, TRP_CONTROL_CUDA_SHM_UNREGISTER },
+    { { "v2", "cudasharedmemory", "unregister" }, CONTROL, NO, TRP_CONTROL_CUDA_SHM_UNREGISTER },
+#undef CONTROL
+};
+
+/* Paths that Triton knows and that we do not serve: a word about it is kinder than "not found". */
+static const struct {
+    const char *parts[PARTS_MAX];
+    const char *why;
+} refused[] = {
+    { { "v2", "models", "*m", "generate" }, "the generate extension" },
+    { { "v2", "models", "*m", "versions", "*v", "generate" }, "the generate extension" },
+    { { "v2", "models", "*m", "generate_stream" }, "the generate extension" },
+    { { "v2", "models", "*m", "versions", "*v", "generate_stream" }, "the generate extension" },
+    { { "v2", "repository", "*_", "models", "*m", "load" }, "'repository_name' specification" },
+    { { "v2", "repository", "*_", "models", "*m", "unload" }, "'repository_name' specification" },
+};
+/* clang-format on */
+
+struct parts {
+    struct trp_str at[PARTS_MAX];
+    uint32_t n;
+};
+
+/* Cuts "/a/b" into "a" and "b"; false when it does not begin with a slash or has too many parts. */
+static bool cut(struct trp_str path, struct parts *out)
+{
+    const char *at = path.ptr, *const end = path.len > 0 ? path.ptr + path.len : path.ptr;
+    out->n = 0;
+    while (at < end && *at == '/') {
+        if (out->n == PARTS_MAX)
+            return false;
+        const char *const begin = ++at;
+        const char *const slash = memchr(begin, '/', (size_t)(end - begin));
+        at = slash ? slash : end;
+        out->at[out->n++] = trp_str_make(begin, (size_t)(at - begin));
+    }
+    return out->n > 0;
+}
+
+static bool does_match(const char *const *pattern, const struct parts *parts)
+{
+    for (uint32_t i = 0; i < PARTS_MAX; i++) {
+        if (i == parts->n || !pattern[i])
+            return i == parts->n && !pattern[i];
+        if (pattern[i][0] == '*' ? parts->at[i].len == 0 : !trp_str_is(parts->at[i], pattern[i]))
+            return false;
+    }
+    return parts->n == PARTS_MAX;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+        return (c | 0x20) - 'a' + 10;
+    return -1;
+}
+
+/* Decodes %XX in place; false when the two digits are missing. */
+static bool decode_in_place(char *text, size_t *len)
+{
+    size_t out = 0;
+    for (size_t i = 0; i < *len; i++, out++) {
+        text[out] = text[i];
+        if (text[i] != '%')
+            continue;
+        if (*len - i < 3 || hex_digit(text[i + 1]) < 0 || hex_digit(text[i + 2]) < 0)
+            return false;
+        text[out] = (char)(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
+        i += 2;
+    }
+    *len = out;
+    return true;
+}
+
+/* A name that is decoded and can be shown: no control characters, UTF-8. */
+static trp_status take_name(struct trp_str raw, struct trp_arena *arena, struct trp_str *out,
+                            struct trp_error *err)
+{
+    const struct trp_str copy = trp_arena_dup(arena, raw);
+    if (!copy.ptr)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "path: out of memory");
+    char *const text = (char *)copy.ptr; /* ours: the arena's copy */
+    size_t len = copy.len;
+    if (!decode_in_place(text, &len))
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "path: bad percent-encoding in '%.*s'",
+                        (int)(raw.len < 200 ? raw.len : 200), raw.ptr);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return trp_fail(err, TRP_INVALID_ARGUMENT, "path: a name holds a control character");
+    *out = trp_str_make(text, len);
+    if (!trp_str_is_utf8(*out))
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "path: a name is not UTF-8");
+    return trp_ok();
+}
+
+static trp_status take_version(struct trp_str raw, int64_t *out, struct trp_error *err)
+{
+    uint64_t version = 0;
+    if (!trp_str_parse_u64(raw, &version) || version == 0 || version > INT64_MAX)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "path: version '%.*s' is no number from 1 to 9223372036854775807",
+                        (int)(raw.len < 40 ? raw.len : 40), raw.ptr);
+    *out = (int64_t)version;
+    return trp_ok();
+}
+
+static trp_status capture(const char *const *pattern, const struct parts *parts,
+                          struct trp_arena *arena, struct trp_route *out, struct trp_error *err)
+{
+    for (uint32_t i = 0; i < parts->n; i++) {
+        if (pattern[i][0] != '*')
+            continue;
+        if (pattern[i][1] == 'm')
+            TRP_CHECK(take_name(parts->at[i], arena, &out->model, err));
+        else if (pattern[i][1] == 'r')
+            TRP_CHECK(take_name(parts->at[i], arena, &out->region, err));
+        else if (pattern[i][1] == 'v')
+            TRP_CHECK(take_version(parts->at[i], &out->version, err));
+    }
+    return trp_ok();
+}
+
+static const char *allowed(const struct row *row)
+{
+    if (row->get == NO)
+        return "POST";
+    return row->post == NO ? "GET, HEAD" : "GET, HEAD, POST";
+}
+
+trp_status trp_oip_route_http(struct trp_str method, struct trp_str path, struct trp_arena *arena,
+                              struct trp_route *out, struct trp_error *err)
+{
+    *out = (struct trp_route){ 0 };
+    struct parts parts;
+    if (!cut(path, &parts))
+        return trp_fail(err, TRP_NOT_FOUND, "Not Found");
+    for (const struct row *row = rows; row < rows + ARRAY_LEN(rows); row++) {
+        if (!does_match(row->parts, &parts))
+            continue;
+        out->allow = allowed(row);
+        const bool get = trp_str_is(method, "GET") || trp_str_is(method, "HEAD");
+        const int op = get ? row->get : trp_str_is(method, "POST") ? row->post : NO;
+        if (op == NO)
+            return trp_fail(err, TRP_METHOD_NOT_ALLOWED, "Method Not Allowed");
+        out->kind = row->kind;
+        out->op = (enum trp_control_op)op;
+        return capture(row->parts, &parts, arena, out, err);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        if (does_match(refused[i].parts, &parts))
+            return trp_fail(err, TRP_UNIMPLEMENTED, "%s is not supported", refused[i].why);
+    return trp_fail(err, TRP_NOT_FOUND, "Not Found");
+}
+
+struct method {
+    const char *name;
+    enum trp_route_kind kind;
+    enum trp_control_op op;
+};
+#define CONTROL(name, id)                         \
+    {                                             \
+        name, TRP_ROUTE_CONTROL, TRP_CONTROL_##id \
+    }
+
+static const struct method inference_methods[] = {
+    { "ModelInfer", TRP_ROUTE_INFER, 0 },
+    { "ModelStreamInfer", TRP_ROUTE_STREAM_INFER, 0 },
+    CONTROL("ServerLive", SERVER_LIVE),
+    CONTROL("ServerReady", SERVER_READY),
+    CONTROL("ModelReady", MODEL_READY),
+    CONTROL("ServerMetadata", SERVER_METADATA),
+    CONTROL("ModelMetadata", MODEL_METADATA),
+    CONTROL("ModelConfig", MODEL_CONFIG),
+    CONTROL("ModelStatistics", MODEL_STATISTICS),
+    CONTROL("RepositoryIndex", REPOSITORY_INDEX),
+    CONTROL("RepositoryModelLoad", MODEL_LOAD),
+    CONTROL("RepositoryModelUnload", MODEL_UNLOAD),
+    CONTROL("SystemSharedMemoryStatus", SHM_STATUS),
+    CONTROL("SystemSharedMemoryRegister", SHM_REGISTER),
+    CONTROL("SystemSharedMemoryUnregister", SHM_UNREGISTER),
+    CONTROL("CudaSharedMemoryStatus", CUDA_SHM_STATUS),
+    CONTROL("CudaSharedMemoryRegister", CUDA_SHM_REGISTER),
+    CONTROL("CudaSharedMemoryUnregister", CUDA_SHM_UNREGISTER),
+    CONTROL("TraceSetting", TRACE_GET), /* SET when it carries settings: see oip_control.h */
+    CONTROL("LogSettings", LOG_GET),    /* as above */
+};
+static const struct method health_methods[] = {
+    { "Check", TRP_ROUTE_HEALTH_CHECK, 0 },
+    { "Watch", TRP_ROUTE_HEALTH_WATCH, 0 },
+};
+static const struct method reflection_methods[] = {
+    { "ServerReflectionInfo", TRP_ROUTE_REFLECTION, 0 },
+};
+static const struct service {
+    const char *name;
+    const struct method *methods;
+    size_t methods_n;
+} services[] = {
+    { "inference.GRPCInferenceService", inference_methods, ARRAY_LEN(inference_methods) },
+    { "grpc.health.v1.Health", health_methods, ARRAY_LEN(health_methods) },
+    { "grpc.reflection.v1.ServerReflection", reflection_methods, ARRAY_LEN(reflection_methods) },
+    { "grpc.reflection.v1alpha.ServerReflection", reflection_methods,
+      ARRAY_LEN(reflection_methods) },
+};
+
+static int shown(struct trp_str s)
+{
+    return (int)(s.len < 160 ? s.len : 160);
+}
+
+trp_status trp_oip_route_grpc(struct trp_str path, struct trp_route *out, struct trp_error *err)
+{
+    *out = (struct trp_route){ 0 };
+    struct parts parts;
+    if (!cut(path, &parts) || parts.n != 2)
+        return trp_fail(err, TRP_UNIMPLEMENTED, "malformed method name: '%.*s'", shown(path),
+                        path.ptr);
+    for (size_t s = 0; s < ARRAY_LEN(services); s++) {
+        const struct service *const service = &services[s];
+        if (!trp_str_is(parts.at[0], service->name))
+            continue;
+        for (size_t m = 0; m < service->methods_n; m++)
+            if (trp_str_is(parts.at[1], service->methods[m].name)) {
+                out->kind = service->methods[m].kind;
+                out->op = service->methods[m].op;
+                return trp_ok();
+            }
+        return trp_fail(err, TRP_UNIMPLEMENTED, "unknown method %.*s for service %s",
+                        shown(parts.at[1]), parts.at[1].ptr, service->name);
+    }
+    return trp_fail(err, TRP_UNIMPLEMENTED, "unknown service %.*s", shown(parts.at[0]),
+                    parts.at[0].ptr);
+}
