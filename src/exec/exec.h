@@ -36,7 +36,9 @@ trp_status trp_exec_attach(struct trp_exec *x, uint32_t loop_index, struct trp_l
                            struct trp_error *err);
 trp_status trp_exec_start(struct trp_exec *x, struct trp_error *err);
 
-/* Ends the threads; queued calls come back UNAVAILABLE.
+/* Ends the threads; queued calls come back UNAVAILABLE, in a later turn of their loop, as does what is started afterwards.
+ * Destroy after the last turn of the loops (their hook is in here) and before they are destroyed: what was started in that turn is
+ * posted to them then.
  *   Owns  : nothing; destroy frees.
  *   Thread: startup.
  *   Blocks: until running calls have ended.

@@ -26,7 +26,9 @@ struct trp_stats {
         struct trp_counter size;  /* the last one counted here */
         struct trp_duration compute_input, compute_infer, compute_output;
     } batches[TRP_STATS_BATCH_SIZES];
-    struct trp_gauge run_ns; /* moving average of one run; 0: not known */
+    struct trp_gauge run_ns;        /* moving average of one run; 0: not known */
+    struct trp_gauge run_bytes;     /* of the inputs that run_ns was learned from; kept by exec */
+    struct trp_gauge run_surprises; /* long runs in a row that were not believed; kept by exec */
 };
 
 static inline void trp_duration_add(struct trp_duration *d, int64_t ns)

@@ -1,0 +1,121 @@
+/* exec/exec.c - loops and executors around one queue.  See exec.h; the parts are turn.h (a loop's side), runqueue.h (the queue
+ * between), executor.h (the threads) and run.h (one call meets the backend). */
+#include "exec/exec.h"
+
+#include "exec/executor.h"
+#include "exec/turn.h"
+
+struct trp_exec {
+    const struct trp_alloc *alloc;
+    struct trp_exec_opts opts;
+    struct trp_runqueue queue;
+    struct trp_turn *turns; /* one a loop; unattached ones have no loop */
+    struct trp_executor *executors;
+};
+
+static struct trp_run_place place_at(const struct trp_exec *x, uint32_t shard, enum trp_metric runs)
+{
+    return (struct trp_run_place){ .clock = x->opts.clock,
+                                   .metrics = trp_metrics_shard(x->opts.metrics, shard),
+                                   .runs = runs,
+                                   .output_bytes_max = x->opts.output_bytes_max };
+}
+
+trp_status trp_exec_create(const struct trp_alloc *alloc, const struct trp_exec_opts *opts,
+                           struct trp_exec **out_exec, struct trp_error *err)
+{
+    *out_exec = NULL;
+    struct trp_exec *x = trp_alloc_zeroed(alloc, 1, sizeof *x);
+    if (!x)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "executors");
+    x->alloc = alloc;
+    x->opts = *opts;
+    trp_runqueue_init(&x->queue, opts->queue_max, opts->model_queue_max);
+    x->turns = trp_alloc_zeroed(alloc, opts->loops_n, sizeof *x->turns);
+    x->executors = trp_alloc_zeroed(alloc, opts->executors_n, sizeof *x->executors);
+    if (!x->turns || !x->executors) {
+        trp_exec_destroy(x);
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "%u executors", opts->executors_n);
+    }
+    for (uint32_t i = 0; i < opts->executors_n; i++) {
+        x->executors[i].queue = &x->queue;
+        x->executors[i].place = place_at(x, opts->loops_n + i, TRP_METRIC_EXECUTOR_RUNS);
+    }
+    *out_exec = x;
+    return trp_ok();
+}
+
+trp_status trp_exec_attach(struct trp_exec *x, uint32_t loop_index, struct trp_loop *loop,
+                           struct trp_error *err)
+{
+    if (loop_index >= x->opts.loops_n)
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "loop %u of %u", loop_index, x->opts.loops_n);
+    const struct trp_run_place place = place_at(x, loop_index, TRP_METRIC_INLINE_RUNS);
+    trp_turn_init(&x->turns[loop_index], loop, &x->queue, &place, x->opts.inline_run_ns,
+                  x->opts.inline_turn_ns);
+    return trp_ok();
+}
+
+trp_status trp_exec_start(struct trp_exec *x, struct trp_error *err)
+{
+    for (uint32_t i = 0; i < x->opts.executors_n; i++)
+        TRP_TRY(trp_executor_start(&x->executors[i], i, err), err, "executor %u of %u", i + 1,
+                x->opts.executors_n);
+    return trp_ok();
+}
+
+void trp_exec_stop(struct trp_exec *x)
+{
+    struct trp_call_list left = { 0 };
+    struct trp_call *call;
+    trp_runqueue_stop(&x->queue);
+    for (uint32_t i = 0; i < x->opts.executors_n; i++)
+        trp_executor_join(&x->executors[i]);
+    trp_runqueue_drain(&x->queue, &left);
+    while ((call = trp_call_list_pop(&left)) != NULL) {
+        (void)trp_fail(&call->error, TRP_UNAVAILABLE, "Server not ready: it is stopping");
+        trp_run_settle(call);
+        trp_call_finish_from(call);
+    }
+}
+
+void trp_exec_destroy(struct trp_exec *x)
+{
+    if (!x)
+        return;
+    if (x->turns && x->executors)
+        trp_exec_stop(x); /* the second time there is nothing to do */
+    for (uint32_t i = 0; x->turns && i < x->opts.loops_n; i++)
+        trp_turn_abandon(&x->turns[i]);
+    trp_runqueue_deinit(&x->queue);
+    trp_alloc_free(x->alloc, x->turns);
+    trp_alloc_free(x->alloc, x->executors);
+    trp_alloc_free(x->alloc, x);
+}
+
+/* Loops are few, and the first one is nearly always it. */
+static struct trp_turn *turn_of(struct trp_exec *x, const struct trp_loop *loop)
+{
+    uint32_t i = 0;
+    while (i < x->opts.loops_n && x->turns[i].loop != loop)
+        i++;
+    TRP_ASSERT(i < x->opts.loops_n); /* a call comes from an attached loop */
+    return &x->turns[i];
+}
+
+void trp_exec_start_call(struct trp_target *target, struct trp_call *call)
+{
+    TRP_DEBUG_ASSERT(call->target == target); /* pinned */
+    trp_turn_start(turn_of(trp_version_of(target)->runner, call->loop), call);
+}
+
+void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call)
+{
+    trp_turn_cancel(turn_of(trp_version_of(target)->runner, call->loop), call);
+}
+
+uint32_t trp_exec_queued(const struct trp_exec *x)
+{
+    const int64_t queued = trp_gauge_get(&x->queue.queued);
+    return queued > 0 ? (uint32_t)queued : 0;
+}

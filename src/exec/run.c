@@ -1,0 +1,323 @@
+/* exec/run.c - see run.h.
+ *
+ * A run in five steps, each with its time stamp: gather the inputs as the file wants them, call the backend, take the
+ * outputs over, put those that belong into shared memory there, count.  Tensor arrays lie on the stack for any usual model.
+ * Inputs stay the call's: the backend gets copies of the descriptions without a release function.  Outputs change hands as soon
+ * as the backend has returned, so whatever fails afterwards, giving the call back releases them. */
+#include "exec/run.h"
+
+#include "backend/backend_host.h"
+#include "model/version.h"
+#include "sched/placement.h"
+#include "tensor/shape.h"
+
+#define FEW 64 /* inputs or outputs that fit on the stack: 168 bytes each */
+
+struct arrays {
+    struct troupe_tensor *inputs, *outputs;
+    uint32_t *output_index;
+};
+struct frame {
+    struct troupe_tensor inputs[FEW], outputs[FEW];
+    uint32_t output_index[FEW];
+};
+
+static struct trp_version *version_of(const struct trp_call *call)
+{
+    return trp_version_of(call->target);
+}
+
+/* ---- between what clients see and what the file says ---- */
+
+/* Where `name` stands in the other list; nearly always at the same place. */
+static uint32_t place_of(const struct trp_io *ios, uint32_t n, struct trp_str name, uint32_t hint)
+{
+    if (hint < n && trp_str_is_equal(ios[hint].name, name))
+        return hint;
+    for (uint32_t i = 0; i < n; i++)
+        if (trp_str_is_equal(ios[i].name, name))
+            return i;
+    return UINT32_MAX;
+}
+
+static bool does_fit(const struct trp_io *io, const struct troupe_tensor *t)
+{
+    if (io->any_rank || io->shape_unchecked)
+        return true;
+    if (io->rank != t->rank)
+        return false;
+    for (uint32_t d = 0; d < io->rank; d++)
+        if (io->dims[d] >= 0 && io->dims[d] != t->shape[d])
+            return false;
+    return true;
+}
+
+/* Gives a tensor the shape that `to` declares (Triton's `reshape`): fixed sizes as declared, the k-th free one from the k-th
+ * free one of `from`, a single free one that has no such partner from the number of elements.  What cannot be resolved stays as
+ * it is: the backend says what it thinks of it. */
+static void reshape(const struct trp_io *from, const struct trp_io *to, struct troupe_tensor *t)
+{
+    int64_t shape[TROUPE_RANK_MAX];
+    uint32_t free_from = 0, alone = UINT32_MAX;
+    uint64_t elements = 0, known = 0;
+    if (!t->data || does_fit(to, t))
+        return;
+    for (uint32_t d = 0; d < to->rank; d++) {
+        shape[d] = to->dims[d];
+        if (shape[d] >= 0)
+            continue;
+        while (free_from < from->rank && from->dims[free_from] >= 0)
+            free_from++;
+        if (free_from < from->rank && free_from < t->rank)
+            shape[d] = t->shape[free_from++];
+        else if (alone == UINT32_MAX) {
+            alone = d;
+            shape[d] = 1;
+        } else
+            return;
+    }
+    if (!trp_shape_elements(t->shape, t->rank, &elements) ||
+        !trp_shape_elements(shape, to->rank, &known))
+        return;
+    if (alone != UINT32_MAX && known > 0 && elements % known == 0) {
+        shape[alone] = (int64_t)(elements / known);
+        known = elements;
+    }
+    if (known != elements)
+        return;
+    t->rank = to->rank;
+    for (uint32_t d = 0; d < to->rank; d++)
+        t->shape[d] = shape[d];
+}
+
+/* ---- before ---- */
+
+static trp_status lay_out(struct trp_call *call, uint32_t inputs_n, struct frame *frame,
+                          struct arrays *out)
+{
+    const uint32_t outputs_n = call->wanted_n;
+    *out = (struct arrays){ frame->inputs, frame->outputs, frame->output_index };
+    if (inputs_n > FEW)
+        out->inputs = trp_arena_get(&call->arena, inputs_n * sizeof *out->inputs);
+    if (outputs_n > FEW) {
+        out->outputs = trp_arena_get(&call->arena, outputs_n * sizeof *out->outputs);
+        out->output_index = trp_arena_get(&call->arena, outputs_n * sizeof *out->output_index);
+    }
+    call->outputs = trp_arena_get(&call->arena, outputs_n * sizeof *call->outputs);
+    if (!out->inputs || !out->outputs || !out->output_index || !call->outputs)
+        return trp_fail(&call->error, TRP_OUT_OF_MEMORY, "%u inputs and %u outputs", inputs_n,
+                        outputs_n);
+    return trp_ok();
+}
+
+static void gather_inputs(const struct trp_version *v, const struct trp_call *call,
+                          struct troupe_tensor *inputs)
+{
+    const struct trp_signature *file = &v->file_signature, *seen = &v->signature;
+    for (uint32_t i = 0; i < file->inputs_n; i++) {
+        const uint32_t at = place_of(seen->inputs, seen->inputs_n, file->inputs[i].name, i);
+        if (at >= call->inputs_n) { /* an optional one that the configuration hides */
+            inputs[i] = (struct troupe_tensor){ .dtype = file->inputs[i].dtype };
+            continue;
+        }
+        inputs[i] = call->inputs[at].tensor;
+        inputs[i].release = NULL;
+        reshape(&seen->inputs[at], &file->inputs[i], &inputs[i]);
+    }
+}
+
+static void offer_outputs(const struct trp_version *v, const struct trp_call *call,
+                          const struct arrays *a)
+{
+    const struct trp_signature *file = &v->file_signature;
+    const bool may_give = trp_backend_capabilities(v->model) & TROUPE_CAN_GIVEN_OUT;
+    for (uint32_t i = 0; i < call->wanted_n; i++) {
+        const struct trp_wanted *w = &call->wanted[i];
+        a->output_index[i] = place_of(file->outputs, file->outputs_n, w->name, w->index);
+        a->outputs[i] = (struct troupe_tensor){ 0 };
+        if (may_give && w->memory) {
+            a->outputs[i].data = w->memory;
+            a->outputs[i].bytes = w->memory_bytes;
+        }
+    }
+}
+
+/* ---- after ---- */
+
+static void take_outputs(const struct trp_version *v, struct trp_call *call, const struct arrays *a)
+{
+    const struct trp_signature *file = &v->file_signature, *seen = &v->signature;
+    for (uint32_t i = 0; i < call->wanted_n; i++) {
+        const struct trp_wanted *w = &call->wanted[i];
+        struct trp_call_tensor *out = &call->outputs[i];
+        *out = (struct trp_call_tensor){ .name = w->name,
+                                         .tensor = a->outputs[i],
+                                         .account = &v->activations.alloc,
+                                         .region = w->region,
+                                         .region_offset = w->region_offset,
+                                         .region_bytes = w->region_bytes };
+        reshape(&file->outputs[a->output_index[i]], &seen->outputs[w->index], &out->tensor);
+    }
+    call->outputs_n = call->wanted_n;
+}
+
+/* Puts an output where the client wants it, when the backend has not written it there already. */
+static trp_status place_output(const struct trp_run_place *p, struct trp_call *call, uint32_t i)
+{
+    const struct trp_wanted *w = &call->wanted[i];
+    struct troupe_tensor *t = &call->outputs[i].tensor;
+    if (!w->memory || t->data == w->memory)
+        return trp_ok();
+    if (t->bytes > w->memory_bytes)
+        return trp_fail(
+            &call->error, TRP_INVALID_ARGUMENT,
+            "shared memory region too small: output '%.*s' needs %llu bytes, region has "
+            "%llu",
+            TRP_STR(w->name), (unsigned long long)t->bytes, (unsigned long long)w->memory_bytes);
+    if (t->bytes > 0)
+        memmove(w->memory, t->data, t->bytes); /* an echoed input may lie in the same region */
+    trp_metric_add(p->metrics, TRP_METRIC_BYTES_COPIED, t->bytes);
+    if (t->release)
+        t->release(t->release_user, t->data);
+    t->release = NULL;
+    t->data = w->memory;
+    return trp_ok();
+}
+
+static trp_status place_outputs(const struct trp_run_place *p, struct trp_call *call)
+{
+    for (uint32_t i = 0; i < call->outputs_n; i++)
+        TRP_CHECK(place_output(p, call, i));
+    return trp_ok();
+}
+
+/* ---- the run ---- */
+
+static trp_status run_backend(const struct trp_run_place *p, struct trp_call *call,
+                              const struct arrays *a)
+{
+    struct trp_version *v = version_of(call);
+    struct troupe_run run = {
+        .struct_size = sizeof run,
+        .inputs_n = v->file_signature.inputs_n,
+        .outputs_n = call->wanted_n,
+        .id = (uint64_t)(uintptr_t)call, /* unique while it runs, and known to whoever cancels */
+        .deadline_ns = call->deadline_ns,
+        .cancel = (const volatile int32_t *)&call->cancel.raised.value, /* same representation */
+        .account = &v->activations.plugin,
+        .output_bytes_max = p->output_bytes_max,
+        .output_index = a->output_index,
+    };
+    trp_counter_add(&v->stats.execution_count, 1);
+    trp_metric_add(p->metrics, p->runs, 1);
+    call->stamps_ns[TRP_PHASE_INPUT_END] = trp_clock_now_ns(p->clock);
+    const trp_status st = trp_backend_run(v->model, &run, a->inputs, a->outputs, &call->error);
+    call->stamps_ns[TRP_PHASE_OUTPUT_START] = trp_clock_now_ns(p->clock);
+    if (trp_failed(st)) {
+        trp_error_within(&call->error, "model '%s'", v->id);
+        if (st.code == TRP_TOO_LARGE)
+            trp_metric_add(p->metrics, TRP_METRIC_LIMIT_OUTPUT, 1);
+    }
+    return st;
+}
+
+static trp_status run_steps(const struct trp_run_place *p, struct trp_call *call)
+{
+    struct trp_version *v = version_of(call);
+    struct frame frame;
+    struct arrays arrays;
+    TRP_CHECK(lay_out(call, v->file_signature.inputs_n, &frame, &arrays));
+    gather_inputs(v, call, arrays.inputs);
+    offer_outputs(v, call, &arrays);
+    TRP_CHECK(run_backend(p, call, &arrays));
+    take_outputs(v, call, &arrays);
+    return place_outputs(p, call);
+}
+
+/* ---- what it cost ---- */
+
+uint64_t trp_run_input_bytes(const struct trp_call *call)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < call->inputs_n; i++)
+        bytes += call->inputs[i].tensor.bytes;
+    return bytes;
+}
+
+static int64_t cost_of(const struct trp_stats *s, uint64_t bytes)
+{
+    const struct trp_cost cost = { trp_gauge_get(&s->run_ns), trp_gauge_get(&s->run_bytes) };
+    return trp_cost_estimate(&cost, bytes);
+}
+
+int64_t trp_run_cost_ns(const struct trp_call *call)
+{
+    return cost_of(&version_of(call)->stats, trp_run_input_bytes(call));
+}
+
+/* Averages are read and written without a lock: two runs that end at once may lose one of their samples. */
+static void learn(struct trp_stats *s, uint64_t bytes, int64_t run_ns)
+{
+    int64_t surprises = trp_gauge_get(&s->run_surprises);
+    const int64_t before = surprises, known = trp_gauge_get(&s->run_ns);
+    const bool is_news = trp_cost_is_news(cost_of(s, bytes), run_ns, &surprises);
+    if (surprises != before)
+        trp_gauge_set(&s->run_surprises, surprises);
+    if (!is_news)
+        return;
+    const int64_t size = bytes < INT64_MAX ? (int64_t)bytes : INT64_MAX;
+    const int64_t old = trp_gauge_get(&s->run_bytes);
+    trp_stats_learn_run(s, run_ns);
+    trp_gauge_set(&s->run_bytes, known == 0 ? size : old + (size - old) / 4);
+}
+
+static void count(struct trp_call *call)
+{
+    struct trp_version *v = version_of(call);
+    struct trp_stats *s = &v->stats;
+    const int64_t *at = call->stamps_ns;
+    const int64_t input_ns = at[TRP_PHASE_INPUT_END] - at[TRP_PHASE_RUN_START];
+    const int64_t infer_ns = at[TRP_PHASE_OUTPUT_START] - at[TRP_PHASE_INPUT_END];
+    const int64_t output_ns = at[TRP_PHASE_RUN_END] - at[TRP_PHASE_OUTPUT_START];
+    uint64_t rows = 1;
+    for (uint32_t i = 0; v->signature.batch_max > 0 && i < call->inputs_n; i++)
+        if (call->inputs[i].tensor.data) {
+            rows = (uint64_t)call->inputs[i].tensor.shape[0];
+            break;
+        }
+    trp_duration_add(&s->queue, at[TRP_PHASE_RUN_START] - at[TRP_PHASE_QUEUED]);
+    trp_duration_add(&s->compute_input, input_ns);
+    trp_duration_add(&s->compute_infer, infer_ns);
+    trp_duration_add(&s->compute_output, output_ns);
+    trp_counter_add(&s->inference_count, rows);
+    trp_stats_add_batch(s, rows, input_ns, infer_ns, output_ns);
+    learn(s, trp_run_input_bytes(call), infer_ns);
+}
+
+void trp_run_settle(struct trp_call *call)
+{
+    trp_gauge_add(&version_of(call)->stats.in_flight, -1);
+    if (trp_call_try_done(call))
+        return;
+    if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_EXPIRED)
+        (void)trp_fail(&call->error, TRP_DEADLINE_EXCEEDED, "Request timeout expired");
+    else
+        (void)trp_fail(&call->error, TRP_CANCELLED, "the request was cancelled");
+}
+
+int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns)
+{
+    if (call->deadline_ns != 0 && call->deadline_ns <= now_ns)
+        (void)trp_call_try_expire(call);
+    if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN) {
+        int64_t *at = call->stamps_ns;
+        at[TRP_PHASE_RUN_START] = now_ns;
+        const trp_status st = run_steps(p, call);
+        now_ns = trp_clock_now_ns(p->clock);
+        at[TRP_PHASE_RUN_END] = now_ns;
+        if (!trp_failed(st))
+            count(call);
+    }
+    trp_run_settle(call);
+    return now_ns;
+}

@@ -1,0 +1,42 @@
+/* exec/run.h - one call meets the backend.
+ * Answers "what happens while it runs?".  The same for a loop and for an executor; who calls says where. */
+#ifndef TRP_RUN_H
+#define TRP_RUN_H
+
+#include "base/clock.h"
+#include "call/call.h"
+#include "obs/metrics.h"
+
+struct trp_run_place {
+    const struct trp_clock *clock;
+    struct trp_metrics_shard *metrics; /* of the thread */
+    enum trp_metric runs;              /* which counter: on a loop, or on an executor */
+    uint64_t output_bytes_max;
+};
+
+/* Runs a bound call whose target is a READY version, learns what it cost, and settles it.  A call that was cancelled, or whose
+ * deadline has passed, is settled without a run.
+ *   Shape : call->inputs as bound; call->outputs gets one entry per call->wanted.
+ *   Units : now_ns monotonic; returns the time when the run had ended.
+ *   Owns  : the call stays the caller's, who finishes it.
+ *   Thread: any, the one that holds the call.
+ *   Blocks: as long as the model runs.
+ *   Errors: in call->error: the backend's with the model in front, INVALID_ARGUMENT (a shared memory region is too small),
+ *           TOO_LARGE, OUT_OF_MEMORY, and those of trp_run_settle(). */
+int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns);
+
+/* Ends a call for exec, once: decides its outcome, and writes the words when somebody else has decided before.
+ *   Owns  : the call stays the caller's, who finishes it.
+ *   Thread: any, the one that holds the call.
+ *   Errors: in call->error: what stands there, or CANCELLED, DEADLINE_EXCEEDED. */
+void trp_run_settle(struct trp_call *call);
+
+/* Bytes of all inputs, and what their run will likely cost (0: not known).
+ *   Units : bytes; ns.
+ *   Owns  : nothing.
+ *   Thread: any, the one that holds the call.
+ *   Errors: none. */
+uint64_t trp_run_input_bytes(const struct trp_call *call);
+int64_t trp_run_cost_ns(const struct trp_call *call);
+
+#endif

@@ -1,0 +1,230 @@
+/* exec/runqueue.c - see runqueue.h.
+ *
+ * Waking costs more than a tiny run, so nobody is woken twice for one call: `told` counts the signals that were sent and not
+ * answered yet, and only sleepers beyond those are signalled.  `idle` (sleepers that nobody has called) is what loops look at
+ * to decide whether a hand-over would start at once. */
+#include "exec/runqueue.h"
+
+#include "backend/backend_host.h"
+
+void trp_runqueue_init(struct trp_runqueue *q, uint32_t queue_max, uint32_t model_queue_max)
+{
+    *q = (struct trp_runqueue){ 0 };
+    trp_lock_init(&q->lock, TRP_LOCK_EXEC);
+    trp_signal_init(&q->wake);
+    trp_sched_init(&q->sched, queue_max, model_queue_max);
+}
+
+void trp_runqueue_deinit(struct trp_runqueue *q)
+{
+    TRP_ASSERT(q->sched.queued == 0 && q->sleeping == 0);
+    trp_signal_deinit(&q->wake);
+    trp_lock_deinit(&q->lock);
+}
+
+static struct trp_version *version_of(const struct trp_call *call)
+{
+    return trp_version_of(call->target);
+}
+
+static void show_numbers(struct trp_runqueue *q)
+{
+    trp_gauge_set(&q->idle, (int64_t)q->sleeping - q->told);
+    trp_gauge_set(&q->queued, q->sched.queued);
+}
+
+/* A backend that cannot run twice at once has one slot, so that no thread waits inside it. */
+static uint32_t slots_of(const struct trp_version *v)
+{
+    return (trp_backend_capabilities(v->model) & TROUPE_CAN_CONCURRENT) ? v->config.instances : 1;
+}
+
+bool trp_runqueue_needs_slot(const struct trp_version *v)
+{
+    return slots_of(v) != 0;
+}
+
+/* A version's place in the scheduler is made by its first call, in its own arena: it goes when the version goes, which every
+ * call in here prevents. */
+static struct trp_sched_model *place_of(struct trp_version *v)
+{
+    struct trp_sched_model *m = v->exec_slot;
+    if (m)
+        return m;
+    m = trp_arena_zeroed(&v->arena, 1, sizeof *m);
+    if (m)
+        m->slots = slots_of(v);
+    v->exec_slot = m;
+    return m;
+}
+
+static trp_status push_one(struct trp_runqueue *q, struct trp_call *call)
+{
+    struct trp_version *const v = version_of(call);
+    struct trp_error *const err = &call->error;
+    if (trp_flag_is_up(&q->stopping))
+        return trp_fail(err, TRP_UNAVAILABLE, "Server not ready: it is stopping");
+    struct trp_sched_model *const m = place_of(v);
+    if (!m)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "model '%s': its queue", v->id);
+    switch (trp_sched_push(&q->sched, m, call)) {
+    case TRP_SCHED_QUEUED:
+        break;
+    case TRP_SCHED_FULL:
+        return trp_fail(err, TRP_QUEUE_FULL,
+                        "Exceeds maximum queue size: %u requests wait for all models",
+                        q->sched.queue_max);
+    case TRP_SCHED_MODEL_FULL:
+        return trp_fail(err, TRP_QUEUE_FULL,
+                        "Exceeds maximum queue size: %u requests wait for model '%s'",
+                        q->sched.model_queue_max, v->id);
+    }
+    trp_gauge_add(&v->stats.queued, 1);
+    return trp_ok();
+}
+
+/* How many of `wanted` sleepers to signal, now that there is work; the caller signals after it has left the lock. */
+static uint32_t call_up(struct trp_runqueue *q, uint32_t wanted)
+{
+    const uint32_t asleep = q->sleeping - q->told;
+    const uint32_t woken = wanted < asleep ? wanted : asleep;
+    q->told += woken;
+    return woken;
+}
+
+static void signal_some(struct trp_runqueue *q, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        trp_signal_one(&q->wake);
+}
+
+void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
+                       struct trp_call_list *refused)
+{
+    struct trp_call *call;
+    uint32_t pushed = 0;
+    trp_lock_enter(&q->lock);
+    while ((call = trp_call_list_pop(calls)) != NULL) {
+        if (trp_failed(push_one(q, call)))
+            trp_call_list_push(refused, call);
+        else
+            pushed++;
+    }
+    const uint32_t woken = call_up(q, pushed);
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+    signal_some(q, woken);
+}
+
+static void left_queue(struct trp_call *call)
+{
+    trp_gauge_add(&version_of(call)->stats.queued, -1);
+}
+
+static void take_expired(struct trp_runqueue *q, int64_t now_ns, struct trp_call_list *expired)
+{
+    struct trp_call *call;
+    while ((call = trp_sched_expire(&q->sched, now_ns)) != NULL) {
+        left_queue(call);
+        trp_call_list_push(expired, call);
+    }
+}
+
+static void sleep_until_called(struct trp_runqueue *q)
+{
+    q->sleeping++;
+    show_numbers(q);
+    trp_signal_wait(&q->wake, &q->lock);
+    q->sleeping--;
+    if (q->told > 0)
+        q->told--; /* a wake without a signal answers somebody else's, who finds nothing and sleeps on */
+    show_numbers(q);
+}
+
+bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
+                       struct trp_version *ended, struct trp_call **out_call,
+                       struct trp_call_list *expired)
+{
+    struct trp_sched_model *model;
+    bool stopping;
+    *out_call = NULL;
+    trp_lock_enter(&q->lock);
+    if (ended)
+        trp_sched_end(&q->sched, ended->exec_slot); /* one more may run: this thread sees to it */
+    for (;;) {
+        stopping = trp_flag_is_up(&q->stopping);
+        if (stopping)
+            break;
+        take_expired(q, trp_clock_now_ns(clock), expired);
+        *out_call = trp_sched_take(&q->sched, &model);
+        if (*out_call)
+            left_queue(*out_call);
+        if (*out_call || expired->first || ended)
+            break;
+        sleep_until_called(q);
+    }
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+    return !stopping;
+}
+
+bool trp_runqueue_try_begin(struct trp_runqueue *q, struct trp_version *v)
+{
+    trp_lock_enter(&q->lock);
+    struct trp_sched_model *const m = place_of(v);
+    const bool begun = m && trp_sched_try_begin(m);
+    trp_lock_leave(&q->lock);
+    return begun;
+}
+
+void trp_runqueue_end(struct trp_runqueue *q, struct trp_version *v)
+{
+    trp_lock_enter(&q->lock);
+    struct trp_sched_model *const m = v->exec_slot;
+    trp_sched_end(&q->sched, m);
+    const uint32_t woken = call_up(q, m->slots != 0 && m->queued > 0 ? 1 : 0);
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+    signal_some(q, woken);
+}
+
+bool trp_runqueue_remove(struct trp_runqueue *q, struct trp_call *call)
+{
+    trp_lock_enter(&q->lock);
+    const bool removed = trp_sched_remove(&q->sched, call);
+    if (removed)
+        left_queue(call);
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+    return removed;
+}
+
+int64_t trp_runqueue_expire(struct trp_runqueue *q, int64_t now_ns, struct trp_call_list *expired)
+{
+    trp_lock_enter(&q->lock);
+    take_expired(q, now_ns, expired);
+    const int64_t next_ns = trp_sched_next_expiry_ns(&q->sched);
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+    return next_ns;
+}
+
+void trp_runqueue_stop(struct trp_runqueue *q)
+{
+    trp_lock_enter(&q->lock);
+    trp_flag_raise(&q->stopping);
+    trp_lock_leave(&q->lock);
+    trp_signal_all(&q->wake);
+}
+
+void trp_runqueue_drain(struct trp_runqueue *q, struct trp_call_list *left)
+{
+    struct trp_call *call;
+    trp_lock_enter(&q->lock);
+    while ((call = trp_sched_drain(&q->sched)) != NULL) {
+        left_queue(call);
+        trp_call_list_push(left, call);
+    }
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+}

@@ -1,0 +1,71 @@
+/* exec/runqueue.h - the scheduler, shared.
+ * Answers "who may touch the queue, and who is woken?".  A lock around sched/, executors that sleep when nothing may run, and
+ * two numbers for a glance without the lock.  The lock is never held across a backend call or a callback. */
+#ifndef TRP_RUNQUEUE_H
+#define TRP_RUNQUEUE_H
+
+#include "base/thread.h"
+#include "call/call_list.h"
+#include "model/version.h"
+#include "sched/sched.h"
+
+struct trp_runqueue {
+    struct trp_lock lock;
+    struct trp_signal wake;
+    struct trp_sched sched;  /* under `lock`, as are the next two */
+    uint32_t sleeping, told; /* executors that sleep; signals that none has answered yet */
+    struct trp_flag stopping;
+    struct trp_gauge idle, queued; /* for a glance: executors to be had, calls waiting */
+};
+
+/* Sets up an empty queue.
+ *   Units : limits in calls.
+ *   Owns  : the caller's storage; deinit when it is empty and no thread waits.
+ *   Thread: startup.
+ *   Errors: none. */
+void trp_runqueue_init(struct trp_runqueue *q, uint32_t queue_max, uint32_t model_queue_max);
+void trp_runqueue_deinit(struct trp_runqueue *q);
+
+/* Queues all calls of a list and wakes as many sleeping executors as there is work for, once.
+ *   Owns  : moves the calls; those that were refused are in *refused, with words in call->error.
+ *   Thread: any.
+ *   Blocks: never for long: the lock is held for a queue operation at most.
+ *   Errors: in call->error of a refused one: QUEUE_FULL, UNAVAILABLE (stopping), OUT_OF_MEMORY. */
+void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
+                       struct trp_call_list *refused);
+
+/* Takes the next call to run and its version's slot.  With `ended`, the version of the run before, it gives that one's slot back
+ * and does not sleep; without (NULL) it sleeps until there is something.  Calls whose deadline has passed are put into *expired,
+ * and may come alone (*out_call is NULL then).
+ *   Owns  : moves the calls to the caller.
+ *   Thread: executor.
+ *   Blocks: ended == NULL: until there is work or an end.
+ *   Errors: false: stopping, nothing was taken. */
+bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
+                       struct trp_version *ended, struct trp_call **out_call,
+                       struct trp_call_list *expired);
+
+/* Takes a version's slot for a run on the loop; gives it back and wakes an executor for whoever waits for it.
+ *   Owns  : the slot is the caller's in between.
+ *   Thread: any.
+ *   Errors: false: no slot is free, others wait for it, or memory is short. */
+bool trp_runqueue_try_begin(struct trp_runqueue *q, struct trp_version *v);
+void trp_runqueue_end(struct trp_runqueue *q, struct trp_version *v);
+bool trp_runqueue_needs_slot(const struct trp_version *v); /* whether its runs are limited at all */
+
+/* Takes out: one call, if it waits; all whose deadline has passed, telling the first deadline that is left (0: none).
+ *   Units : ns, monotonic.
+ *   Owns  : moves the calls to the caller.
+ *   Thread: any.
+ *   Errors: false: it does not wait. */
+bool trp_runqueue_remove(struct trp_runqueue *q, struct trp_call *call);
+int64_t trp_runqueue_expire(struct trp_runqueue *q, int64_t now_ns, struct trp_call_list *expired);
+
+/* Wakes everybody to leave; from now on nothing is queued or taken.  drain: what was left behind, once they have left.
+ *   Owns  : moves the calls to the caller.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_runqueue_stop(struct trp_runqueue *q);
+void trp_runqueue_drain(struct trp_runqueue *q, struct trp_call_list *left);
+
+#endif

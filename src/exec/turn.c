@@ -1,0 +1,214 @@
+/* exec/turn.c - see turn.h.
+ *
+ * The collecting is done by a task in the loop's ready list: it runs after all watches, mail and timers of the turn were
+ * delivered, so it sees the turn whole, and the calls it finishes are told in the same ready list, before the turn's hooks
+ * write what was collected.  A call that is started by one of these (the next of a pipelined connection) puts the task into the
+ * list again; the budget is the turn's all the same.
+ *
+ *   started --plan--> executors: one push, one wake
+ *                 \-> mine: run while the measured time lasts --\-> finish (ready list)
+ *                 \-> later: first in line in the next turn      */
+#include "exec/turn.h"
+
+#include "backend/backend_host.h"
+
+static struct trp_version *version_of(const struct trp_call *call)
+{
+    return trp_version_of(call->target);
+}
+
+static void give_answer(struct trp_call *call)
+{
+    trp_run_settle(call);
+    trp_call_finish_soon(call);
+}
+
+/* Hands calls to the executors; what the queue refuses is answered. */
+static void hand_over(struct trp_turn *t, struct trp_call_list *calls)
+{
+    struct trp_call_list refused = { 0 };
+    struct trp_call *call;
+    int64_t first_ns = 0;
+    if (!calls->first)
+        return;
+    for (call = calls->first; call; call = call->queue_next)
+        if (call->deadline_ns != 0 && (first_ns == 0 || call->deadline_ns < first_ns))
+            first_ns = call->deadline_ns;
+    trp_runqueue_push(t->queue, calls, &refused);
+    while ((call = trp_call_list_pop(&refused)) != NULL) {
+        if (call->error.status.code == TRP_QUEUE_FULL)
+            trp_metric_add(t->place.metrics, TRP_METRIC_LIMIT_QUEUE, 1);
+        give_answer(call);
+    }
+    if (first_ns == 0 || (t->expiry.slot != 0 && t->expiry.due_ns <= first_ns))
+        return;
+    /* Without memory for the timer a late call is found when an executor next looks. */
+    (void)trp_timer_arm(t->loop, &t->expiry, first_ns, NULL);
+}
+
+static void answer_late_calls(struct trp_timer *timer, int64_t now_ns)
+{
+    struct trp_turn *t = TRP_CONTAINER_OF(timer, struct trp_turn, expiry);
+    struct trp_call_list expired = { 0 };
+    struct trp_call *call;
+    const int64_t next_ns = trp_runqueue_expire(t->queue, now_ns, &expired);
+    while ((call = trp_call_list_pop(&expired)) != NULL) {
+        (void)trp_call_try_expire(call);
+        trp_run_settle(call);
+        if (call->loop == t->loop)
+            trp_call_finish_soon(call);
+        else
+            trp_call_finish_from(call);
+    }
+    if (next_ns != 0)
+        (void)trp_timer_arm(t->loop, &t->expiry, next_ns, NULL); /* as above */
+}
+
+/* Where each call goes, by what runs are expected to cost; the plan's budget is a copy, the measured one decides. */
+struct plan {
+    struct trp_call_list mine, theirs, later;
+    struct trp_turn_budget budget;
+    uint32_t executors_idle;
+};
+
+static struct plan make_plan(const struct trp_turn *t)
+{
+    const int64_t idle = trp_gauge_get(&t->queue->idle);
+    return (struct plan){ .budget = t->budget, .executors_idle = idle > 0 ? (uint32_t)idle : 0 };
+}
+
+static void place(struct trp_turn *t, struct plan *plan, struct trp_call *call)
+{
+    const int64_t cost_ns = trp_run_cost_ns(call);
+    switch (trp_place_call(&plan->budget, cost_ns, plan->executors_idle)) {
+    case TRP_PLACE_INLINE:
+        plan->budget.left_ns -= cost_ns;
+        plan->budget.used = true;
+        trp_call_list_push(&plan->mine, call);
+        return;
+    case TRP_PLACE_EXECUTOR:
+        if (cost_ns > 0 && cost_ns <= t->run_max_ns)
+            trp_metric_add(t->place.metrics, TRP_METRIC_INLINE_CAPPED, 1);
+        if (plan->executors_idle > 0)
+            plan->executors_idle--;
+        trp_call_list_push(&plan->theirs, call);
+        return;
+    case TRP_PLACE_LATER:
+        trp_call_list_push(&plan->later, call);
+        return;
+    }
+}
+
+/* Runs a call here; false when its version has no slot free, and it has to queue for one. */
+static bool try_run(struct trp_turn *t, struct trp_call *call, int64_t *now_ns)
+{
+    struct trp_version *v = version_of(call);
+    const bool needs_slot = trp_runqueue_needs_slot(v);
+    if (needs_slot && !trp_runqueue_try_begin(t->queue, v))
+        return false;
+    const int64_t begun_ns = *now_ns;
+    *now_ns = trp_run_call(&t->place, call, begun_ns);
+    if (needs_slot)
+        trp_runqueue_end(t->queue, v);
+    t->budget.used = true;
+    t->budget.left_ns -= *now_ns - begun_ns;
+    trp_call_finish_soon(call);
+    return true;
+}
+
+/* Runs what was planned for here while the measured time lasts; the rest is placed again. */
+static void run_mine(struct trp_turn *t, struct plan *plan)
+{
+    struct trp_call *call;
+    struct plan rest = make_plan(t);
+    if (!plan->mine.first)
+        return;
+    int64_t now_ns = trp_clock_now_ns(t->place.clock);
+    while ((call = trp_call_list_pop(&plan->mine)) != NULL) {
+        if (t->budget.used && t->budget.left_ns <= 0) {
+            rest.budget = t->budget;
+            place(t, &rest, call);
+        } else if (!try_run(t, call, &now_ns))
+            trp_call_list_push(&rest.theirs, call);
+    }
+    hand_over(t, &rest.theirs);
+    while ((call = trp_call_list_pop(&rest.later)) != NULL)
+        trp_call_list_push(&plan->later, call);
+}
+
+static bool is_unwanted(struct trp_turn *t, struct trp_call *call)
+{
+    if (call->deadline_ns != 0 && call->deadline_ns <= trp_loop_now_ns(t->loop))
+        (void)trp_call_try_expire(call);
+    if (trp_oneshot_get(&call->outcome) != TRP_OUTCOME_OPEN)
+        return true;
+    if (!trp_flag_is_up(&t->queue->stopping))
+        return false;
+    (void)trp_fail(&call->error, TRP_UNAVAILABLE, "Server not ready: it is stopping");
+    return true;
+}
+
+static void work(struct trp_task *task)
+{
+    struct trp_turn *t = TRP_CONTAINER_OF(task, struct trp_turn, task);
+    struct plan plan = make_plan(t);
+    struct trp_call *call;
+    while ((call = trp_call_list_pop(&t->started)) != NULL) {
+        if (is_unwanted(t, call))
+            give_answer(call);
+        else
+            place(t, &plan, call);
+    }
+    hand_over(t, &plan.theirs);
+    run_mine(t, &plan);
+    t->started = plan.later; /* the hook brings them up in the next turn */
+}
+
+static void begin_next_turn(struct trp_hook *hook)
+{
+    struct trp_turn *t = TRP_CONTAINER_OF(hook, struct trp_turn, hook);
+    t->budget = (struct trp_turn_budget){ t->run_max_ns, t->turn_max_ns, false };
+    if (t->started.first)
+        trp_loop_ready(t->loop, &t->task);
+}
+
+void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueue *queue,
+                   const struct trp_run_place *where, int64_t run_max_ns, int64_t turn_max_ns)
+{
+    *t = (struct trp_turn){ .loop = loop,
+                            .queue = queue,
+                            .place = *where,
+                            .run_max_ns = run_max_ns,
+                            .turn_max_ns = turn_max_ns,
+                            .budget = { run_max_ns, turn_max_ns, false },
+                            .task.run = work,
+                            .hook.turn_end = begin_next_turn,
+                            .expiry.due = answer_late_calls };
+    trp_loop_hook(loop, &t->hook);
+}
+
+void trp_turn_start(struct trp_turn *t, struct trp_call *call)
+{
+    trp_gauge_add(&version_of(call)->stats.in_flight, 1);
+    call->stamps_ns[TRP_PHASE_QUEUED] = trp_loop_now_ns(t->loop);
+    trp_call_list_push(&t->started, call);
+    trp_loop_ready(t->loop, &t->task);
+}
+
+void trp_turn_cancel(struct trp_turn *t, struct trp_call *call)
+{
+    if (trp_runqueue_remove(t->queue, call))
+        give_answer(call);
+    else /* running, about to run, or in `started`: whoever has it looks at the token; the backend may be deep in it */
+        trp_backend_cancel(version_of(call)->model, (uint64_t)(uintptr_t)call);
+}
+
+void trp_turn_abandon(struct trp_turn *t)
+{
+    struct trp_call *call;
+    while ((call = trp_call_list_pop(&t->started)) != NULL) {
+        (void)trp_fail(&call->error, TRP_UNAVAILABLE, "Server not ready: it is stopping");
+        trp_run_settle(call);
+        trp_call_finish_from(call);
+    }
+}

@@ -1,0 +1,178 @@
+/* The shared queue: who is woken, who waits, and what is left at the end. */
+#include "exec/runqueue.h"
+#include "unit/exec/exec_fixture.h"
+
+#define X_ONLY "input x FP32 [-1]\noutput y FP32 [-1]\n"
+
+static struct world w;
+static struct trp_runqueue queue;
+
+static int set_up(void **state)
+{
+    (void)state;
+    make_world(&w, NULL);
+    trp_runqueue_init(&queue, 4, 3);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    drop_world(&w);
+    trp_runqueue_deinit(&queue);
+    return 0;
+}
+
+static void push(struct trp_call *call)
+{
+    struct trp_call_list calls = { 0 }, refused = { 0 };
+    trp_call_list_push(&calls, call);
+    trp_runqueue_push(&queue, &calls, &refused);
+    assert_null(refused.first);
+}
+
+static void keep(struct trp_call *call)
+{
+    w.finished[w.finished_n++] = call; /* given back by the fixture */
+    call->done_n = 0;
+}
+
+static struct trp_call *take(struct trp_version *ended)
+{
+    struct trp_call_list expired = { 0 };
+    struct trp_call *call;
+    assert_true(trp_runqueue_take(&queue, &w.time.clock, ended, &call, &expired));
+    assert_null(expired.first);
+    return call;
+}
+
+static void a_list_keeps_its_order(void **state)
+{
+    (void)state;
+    struct trp_call calls[3] = { 0 };
+    struct trp_call_list list = { 0 };
+    for (size_t i = 0; i < 3; i++)
+        trp_call_list_push(&list, &calls[i]);
+    assert_int_equal(list.count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_ptr_equal(trp_call_list_pop(&list), &calls[i]);
+    assert_null(trp_call_list_pop(&list));
+    trp_call_list_push(&list, &calls[0]); /* and can be used again */
+    assert_ptr_equal(list.last, &calls[0]);
+}
+
+static void a_slot_goes_to_the_next_call_in_one_stroke(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY, NULL);
+    v->config.instances = 1;
+    struct trp_call *first = make_call(&w, v), *second = make_call(&w, v);
+    push(first);
+    push(second);
+    assert_int_equal(trp_gauge_get(&queue.queued), 2);
+    assert_ptr_equal(take(NULL), first);
+    assert_ptr_equal(take(v), second);
+    assert_null(take(v)); /* nothing is left, and it does not sleep */
+    assert_int_equal(trp_gauge_get(&v->stats.queued), 0);
+    keep(first);
+    keep(second);
+}
+
+static void expired_calls_come_with_the_take_or_alone(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY, NULL);
+    struct trp_call *late = make_call(&w, v), *call;
+    struct trp_call_list expired = { 0 };
+    late->deadline_ns = w.time.now_ns + TRP_MS(1);
+    push(late);
+    assert_int_equal(trp_runqueue_expire(&queue, w.time.now_ns, &expired), late->deadline_ns);
+    w.time.now_ns += TRP_MS(1);
+    assert_true(trp_runqueue_take(&queue, &w.time.clock, NULL, &call, &expired));
+    assert_null(call);
+    assert_ptr_equal(trp_call_list_pop(&expired), late);
+    assert_int_equal(trp_runqueue_expire(&queue, w.time.now_ns, &expired), 0);
+    keep(late);
+}
+
+struct sleeper {
+    struct trp_thread thread;
+    struct trp_call *got[4];
+    uint32_t got_n;
+};
+
+static void take_until_stopped(void *user)
+{
+    struct sleeper *s = user;
+    struct trp_call_list expired = { 0 };
+    struct trp_call *call;
+    while (trp_runqueue_take(&queue, trp_clock_system(), NULL, &call, &expired))
+        s->got[s->got_n++] = call;
+}
+
+static void wait_for_sleepers(int64_t n)
+{
+    while (trp_gauge_get(&queue.idle) != n)
+        usleep(100);
+}
+
+static void sleepers_are_woken_by_work_and_by_the_end(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY, NULL);
+    struct sleeper sleepers[2] = { 0 };
+    for (size_t i = 0; i < 2; i++)
+        assert_false(trp_failed(trp_thread_start(&sleepers[i].thread, "sleeper", take_until_stopped,
+                                                 &sleepers[i], NULL)));
+    wait_for_sleepers(2);
+    push(make_call(&w, v));
+    wait_for_sleepers(2); /* taken, and asleep again */
+    struct trp_call_list calls = { 0 }, refused = { 0 };
+    for (int i = 0; i < 3; i++)
+        trp_call_list_push(&calls, make_call(&w, v));
+    trp_runqueue_push(&queue, &calls, &refused);
+    wait_for_sleepers(2);
+    while (trp_gauge_get(&queue.queued) > 0)
+        usleep(100);
+    trp_runqueue_stop(&queue);
+    for (size_t i = 0; i < 2; i++)
+        trp_thread_join(&sleepers[i].thread);
+    assert_int_equal(sleepers[0].got_n + sleepers[1].got_n, 4);
+    for (size_t i = 0; i < 2; i++)
+        for (uint32_t k = 0; k < sleepers[i].got_n; k++)
+            keep(sleepers[i].got[k]);
+}
+
+static void a_stopped_queue_takes_nothing_and_gives_back_what_it_has(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY, NULL);
+    struct trp_call *left = make_call(&w, v), *late = make_call(&w, v), *call;
+    struct trp_call_list calls = { 0 }, refused = { 0 }, expired = { 0 };
+    push(left);
+    trp_runqueue_stop(&queue);
+    trp_call_list_push(&calls, late);
+    trp_runqueue_push(&queue, &calls, &refused);
+    assert_ptr_equal(trp_call_list_pop(&refused), late);
+    assert_int_equal(late->error.status.code, TRP_UNAVAILABLE);
+    assert_false(trp_runqueue_take(&queue, &w.time.clock, NULL, &call, &expired));
+    assert_null(call);
+    trp_runqueue_drain(&queue, &calls);
+    assert_ptr_equal(trp_call_list_pop(&calls), left);
+    assert_null(trp_call_list_pop(&calls));
+    keep(left);
+    keep(late);
+}
+
+int main(void)
+{
+#define QUEUE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        QUEUE_TEST(a_list_keeps_its_order),
+        QUEUE_TEST(a_slot_goes_to_the_next_call_in_one_stroke),
+        QUEUE_TEST(expired_calls_come_with_the_take_or_alone),
+        QUEUE_TEST(sleepers_are_woken_by_work_and_by_the_end),
+        QUEUE_TEST(a_stopped_queue_takes_nothing_and_gives_back_what_it_has),
+    };
+    return cmocka_run_group_tests_name("runqueue", tests, NULL, NULL);
+}
