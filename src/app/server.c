@@ -13,10 +13,13 @@
 #include "app/server.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "app/server_internal.h"
@@ -223,6 +226,31 @@ static trp_status watch_signals(struct trp_server *s, struct trp_error *err)
 
 /* -- running -- */
 
+/* The address that a listener really has: a port of 0 was chosen by the kernel. */
+static void tell_address(const struct trp_server *s, uint32_t index)
+{
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof bound;
+    char host[64], port[16], text[96];
+    if (getsockname(s->listeners[index], (struct sockaddr *)&bound, &len) == 0 &&
+        bound.ss_family != AF_UNIX &&
+        getnameinfo((struct sockaddr *)&bound, len, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
+        const bool is_v6 = bound.ss_family == AF_INET6;
+        snprintf(text, sizeof text, "%s%s%s:%s", is_v6 ? "[" : "", host, is_v6 ? "]" : "", port);
+        s->opts.on_listening(s->opts.user, text);
+    } else {
+        s->opts.on_listening(s->opts.user,
+                             trp_settings_list_at(s->opts.settings, TRP_SETTING_ID_LISTEN, index));
+    }
+}
+
+static void tell_addresses(const struct trp_server *s)
+{
+    for (uint32_t i = 0; s->opts.on_listening && i < s->listeners_n; i++)
+        tell_address(s, i);
+}
+
 /* ONNX Runtime takes some 30 ms and 18 MiB to open; nobody should wait for that, and a server whose models do not need it
  * should only say that it is not there. */
 static void open_runtime(void *user)
@@ -259,10 +287,7 @@ trp_status trp_server_run(struct trp_server *s, struct trp_error *err)
     raise_descriptor_limit();
     trp_status st = start_threads(s, err);
     if (!trp_failed(st)) {
-        const uint32_t n = trp_settings_list_n(s->opts.settings, TRP_SETTING_ID_LISTEN);
-        for (uint32_t i = 0; s->opts.on_listening && i < n; i++)
-            s->opts.on_listening(s->opts.user,
-                                 trp_settings_list_at(s->opts.settings, TRP_SETTING_ID_LISTEN, i));
+        tell_addresses(s);
         trp_life_start(s->life);
         st = trp_loop_run(s->control, err);
     }
