@@ -40,9 +40,8 @@ struct trp_version {
     struct trp_stats stats;
     struct trp_flag stop; /* raised: give the load up */
 
-    void *runner; /* exec's, constant after creation */
-    void *
-        exec_slot; /* exec's per-version state; in `arena`, made under exec's lock by the first call */
+    void *runner;    /* exec's, constant after creation */
+    void *exec_slot; /* exec's; in `arena`, made under its lock by the first call */
     void *life_slot; /* life's */
     uint64_t
         digest; /* of the files it was made from (size, time, inode); changes mean a new version object */
