@@ -7,7 +7,7 @@
 
 struct trp_shm {
     int fd;
-    char *ptr; /* of the segment's first byte */
+    char *ptr;      /* of the segment's first byte */
     uint64_t bytes; /* mapped */
 };
 
@@ -17,7 +17,8 @@ struct trp_shm {
  *   Thread: any.
  *   Blocks: device.
  *   Errors: INVALID_ARGUMENT (name, or the segment is smaller: both sizes are named), NOT_FOUND, PERMISSION_DENIED, OUT_OF_MEMORY. */
-trp_status trp_shm_open(const char *key, uint64_t bytes, struct trp_shm *out, struct trp_error *err);
+trp_status trp_shm_open(const char *key, uint64_t bytes, struct trp_shm *out,
+                        struct trp_error *err);
 void trp_shm_close(struct trp_shm *s); /* accepts a closed one (ptr NULL) */
 
 /* True while the segment is still as large as what was mapped: touching pages behind a segment's end would kill the process.
