@@ -1,12 +1,12 @@
 /* memory/account.c - see account.h.
  *
- * A block carries its own size in the 16 bytes before it, because a `trp_alloc` frees without one; that also
- * lets both faces of an account (ours, and the one that a plugin sees) free each other's blocks.  What is
- * charged is what was taken from the heap, that head included.
+ * A block carries its own size in the 16 bytes before it, because a `trp_alloc` frees without one;
+ * that also lets both faces of an account (ours, and the one that a plugin sees) free each other's
+ * blocks.  What is charged is what was taken from the heap, that head included.
  *
  *  1. A charge reaches the account and all its parents, or none of them.
- *  2. No account's `bytes` ever passes its limit, whatever many threads do at once; nobody is refused who
- *     would have fitted beside those that were admitted.
+ *  2. No account's `bytes` ever passes its limit, whatever many threads do at once; nobody is
+ *     refused who would have fitted beside those that were admitted.
  *  3. Counters are relaxed: nothing is published through them. */
 #include "memory/account.h"
 

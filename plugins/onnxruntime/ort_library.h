@@ -1,0 +1,27 @@
+/* onnxruntime/ort_library.h - the ONNX Runtime library itself.
+ * Answers "where is it, and is it new enough?". */
+#ifndef TRP_ORT_LIBRARY_H
+#define TRP_ORT_LIBRARY_H
+
+#include "ort.h"
+#include "troupe/backend.h"
+
+struct ort_library {
+    const struct OrtApi *api;
+    char path[512]; /* as it was found */
+    char version[32];
+};
+
+/* Finds and opens the library: `wanted` (option `library`), else the environment
+ * TROUPE_ONNXRUNTIME, else beside this plugin, else on the linker's path.  What is named must be
+ * there: nothing else is tried then. Before its first call ONNX Runtime is told to send no
+ * telemetry.
+ *   Owns  : it stays open until the process ends: its own threads and destructors need its code.
+ *   Thread: loader.
+ *   Blocks: disk.
+ *   Errors: NOT_FOUND with every place that was looked at, IO (found, but cannot be opened),
+ *   UNIMPLEMENTED
+ *           (not ONNX Runtime, or older than 1.23). */
+int32_t ort_library_open(const char *wanted, struct ort_library *out, struct troupe_error *error);
+
+#endif

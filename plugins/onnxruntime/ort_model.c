@@ -1,0 +1,196 @@
+/* onnxruntime/ort_model.c - opening and closing a model.
+ *
+ * A load can take seconds, and the server may lose interest meanwhile.  ONNX Runtime looks at a
+ * flag of the session options now and then; somebody else must raise it while CreateSession() is
+ * busy.  So a load with a cancel flag has a watcher: a thread that sleeps, looks, and passes the
+ * wish on.  It costs some 30 us a load.  Where the thread cannot be made, the flag still counts
+ * before and after. */
+#include "ort_plugin.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define LOOK_EVERY_NS 20000000
+
+static bool is_raised(const volatile int32_t *flag)
+{
+    return flag && __atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0;
+}
+
+/* --- the watcher ------------------------------------------------------------------------------ */
+
+struct watcher {
+    const struct OrtApi *api;
+    struct OrtSessionOptions *options;
+    const volatile int32_t *flag;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards is_over */
+    pthread_cond_t changed;
+    bool is_over, is_running;
+};
+
+static void *watch(void *arg)
+{
+    struct watcher *w = arg;
+    struct timespec until;
+    pthread_mutex_lock(&w->lock);
+    while (!w->is_over && !is_raised(w->flag)) {
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += LOOK_EVERY_NS;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_nsec -= 1000000000;
+            until.tv_sec++;
+        }
+        pthread_cond_timedwait(&w->changed, &w->lock, &until);
+    }
+    const bool gives_up = !w->is_over;
+    pthread_mutex_unlock(&w->lock);
+    if (gives_up) {
+        struct OrtStatus *status = w->api->SessionOptionsSetLoadCancellationFlag(w->options, true);
+        if (status)
+            w->api->ReleaseStatus(status); /* the load then ends by itself */
+    }
+    return NULL;
+}
+
+static void start_watcher(struct watcher *w)
+{
+    pthread_condattr_t monotonic;
+    sigset_t all, before;
+    if (!w->flag)
+        return;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    w->is_running = pthread_create(&w->thread, NULL, watch, w) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void stop_watcher(struct watcher *w)
+{
+    if (!w->flag)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->is_over = true;
+    pthread_cond_signal(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    if (w->is_running)
+        pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->lock);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static int32_t create_session(struct ort_model *m, const struct troupe_model_desc *desc,
+                              struct OrtSessionOptions *options, struct troupe_error *error)
+{
+    const struct OrtApi *api = m->plugin->api;
+    struct watcher w = { .api = api, .options = options, .flag = desc->cancel };
+    if (is_raised(desc->cancel))
+        return ort_words_fail(error, TROUPE_CANCELLED, "cancelled");
+    start_watcher(&w);
+    struct OrtStatus *status = api->CreateSession(m->plugin->env, desc->path, options, &m->session);
+    stop_watcher(&w);
+    if (status)
+        return ort_words_of_status(api, status, ORT_PHASE_LOAD, error);
+    if (is_raised(desc->cancel))
+        return ort_words_fail(error, TROUPE_CANCELLED, "cancelled");
+    return TROUPE_OK;
+}
+
+static int32_t fill_model(struct ort_model *m, const struct troupe_model_desc *desc,
+                          struct troupe_error *error)
+{
+    struct OrtSessionOptions *options;
+    struct stat st;
+    if (stat(desc->path, &st) != 0 || !S_ISREG(st.st_mode))
+        return ort_words_fail(error, TROUPE_NOT_FOUND, "no file %s", desc->path);
+    m->file_bytes = (uint64_t)st.st_size;
+    int32_t code = ort_options_make(m->plugin, desc, &options, &m->shrink, error);
+    if (code != TROUPE_OK)
+        return code;
+    code = create_session(m, desc, options, error);
+    m->plugin->api->ReleaseSessionOptions(options);
+    return code == TROUPE_OK ? ort_signature_read(m, desc->path, error) : code;
+}
+
+int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
+                       const struct troupe_sink *sink, void **out_model, uint32_t *out_capabilities,
+                       struct troupe_error *error)
+{
+    *out_model = NULL;
+    if (desc->struct_size < sizeof *desc)
+        return ort_words_fail(error, TROUPE_UNIMPLEMENTED, "the server's description is too short");
+    if (desc->device && *desc->device && strcmp(desc->device, "cpu") != 0)
+        return ort_words_fail(error, TROUPE_UNIMPLEMENTED, "device '%s' is not served: only cpu is",
+                              desc->device);
+    struct ort_model *m = calloc(1, sizeof *m);
+    if (!m)
+        return ort_words_fail(error, TROUPE_OUT_OF_MEMORY, "model");
+    m->plugin = self;
+    pthread_mutex_init(&m->lock, NULL);
+    const int32_t code = fill_model(m, desc, error);
+    if (code != TROUPE_OK) {
+        ort_model_close(m);
+        return code;
+    }
+    if (m->file_bytes >= ORT_LARGE_BYTES)
+        malloc_trim(0); /* loading takes up to 2.6 times what stays */
+    if (sink)
+        ort_signature_tell(m, sink);
+    *out_model = m;
+    *out_capabilities = TROUPE_CAN_CANCEL | TROUPE_CAN_GIVEN_OUT | TROUPE_CAN_CONCURRENT;
+    return TROUPE_OK;
+}
+
+void ort_model_close(void *model)
+{
+    struct ort_model *m = model;
+    if (!m)
+        return;
+    ort_run_free_tickets(m);
+    if (m->session)
+        m->plugin->api->ReleaseSession(m->session);
+    ort_signature_free(m);
+    const bool is_large = m->file_bytes >= ORT_LARGE_BYTES;
+    pthread_mutex_destroy(&m->lock);
+    free(m->shrink);
+    free(m);
+    if (is_large)
+        malloc_trim(0);
+}
+
+/* What a model takes stands in the session only, so looking means opening; without optimising. */
+int32_t ort_model_probe(void *self, const struct troupe_model_desc *desc,
+                        const struct troupe_sink *sink, uint32_t *out_capabilities,
+                        struct troupe_error *error)
+{
+    static const struct troupe_option plain = { "graph.level", "2" };
+    struct troupe_model_desc bare = *desc;
+    void *model;
+    bare.options = &plain;
+    bare.options_n = 1;
+    const int32_t code = ort_model_open(self, &bare, sink, &model, out_capabilities, error);
+    ort_model_close(code == TROUPE_OK ? model : NULL);
+    return code;
+}
+
+int32_t ort_model_memory(void *model, struct troupe_memory *out)
+{
+    const struct ort_model *m = model;
+    if (out->struct_size < sizeof *out)
+        return TROUPE_UNIMPLEMENTED;
+    out->weights_bytes = m->file_bytes; /* what stays of a plain load, within a few percent */
+    out->shared_bytes = 0;
+    out->arena_bytes = 0;
+    return TROUPE_OK;
+}

@@ -1,0 +1,149 @@
+/* onnxruntime/ort_plugin.h - what the files of this plugin share.
+ * Answers "what does an open model consist of?". */
+#ifndef TRP_ORT_PLUGIN_H
+#define TRP_ORT_PLUGIN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "ort.h"
+#include "ort_library.h"
+#include "ort_words.h"
+#include "troupe/backend.h"
+
+struct ort_lent; /* see ort_value.c */
+
+/* The plugin, once per process. */
+struct ort_plugin {
+    const struct OrtApi *api;
+    const struct troupe_host *host;
+    struct ort_library library;
+    struct OrtEnv *env;
+    struct OrtMemoryInfo *cpu;
+    struct OrtAllocator *allocator; /* ONNX Runtime's own; not released */
+    pthread_mutex_t lock;           /* guards `spare` */
+    struct ort_lent *spare;         /* handles of outputs, for reuse */
+};
+
+/* One input or output.  Constant after the model was opened, but for `is_misdeclared`. */
+struct ort_io {
+    char *name;
+    int32_t dtype, element; /* enum troupe_dtype, enum ort_element */
+    uint32_t width;         /* bytes of an element; 0: strings */
+    uint32_t rank;
+    int64_t dims[TROUPE_RANK_MAX];
+    char *dim_names[TROUPE_RANK_MAX]; /* NULL: none */
+    bool any_rank, is_optional;
+    uint64_t fixed_bytes; /* when every size is fixed and the type has a width; else UINT64_MAX */
+    atomic_bool is_misdeclared; /* its memory was given, and the shape turned out to be another */
+
+    bool is_zipmap; /* a sequence of maps, served as a dense tensor */
+    char **labels;
+    uint32_t labels_n;
+    uint32_t *column_of; /* ZipMap: the column of the i-th smallest key */
+};
+
+/* A run that can be cancelled.  Kept for reuse: making OrtRunOptions costs more than keeping
+ * them. */
+struct ort_ticket {
+    struct ort_ticket *next;
+    struct OrtRunOptions *options;
+    uint64_t id;
+    bool is_terminated; /* the flag sticks in `options` until it is lowered */
+};
+
+struct ort_model {
+    struct ort_plugin *plugin;
+    struct OrtSession *session;
+    struct ort_io *inputs, *outputs;
+    uint32_t inputs_n, outputs_n;
+    uint64_t file_bytes;
+    char *shrink;         /* value of memory.enable_memory_arena_shrinkage; NULL: none */
+    pthread_mutex_t lock; /* guards the tickets */
+    struct ort_ticket *active, *idle;
+};
+
+#define ORT_LARGE_BYTES (1u << 20) /* a model file worth a malloc_trim() */
+
+/* Leave a load or a run on failure, releasing the status. */
+#define ORT_TRY_IN(phase, api, call, error)                          \
+    do {                                                             \
+        struct OrtStatus *try_ = (call);                             \
+        if (try_)                                                    \
+            return ort_words_of_status((api), try_, phase, (error)); \
+    } while (0)
+#define ORT_TRY(api, call, error) ORT_TRY_IN(ORT_PHASE_LOAD, api, call, error)
+#define ORT_RUN_TRY(api, call, error) ORT_TRY_IN(ORT_PHASE_RUN, api, call, error)
+
+/* ort_signature.c: reads a fresh session's inputs and outputs into the model; refuses what is not
+ * served.
+ *   Owns  : everything goes with ort_signature_free().
+ *   Thread: loader.
+ *   Blocks: disk (only for scalars and ZipMap, whose facts stand in the file alone).
+ *   Errors: UNIMPLEMENTED with the name and the reason, OUT_OF_MEMORY, or ONNX Runtime's. */
+int32_t ort_signature_read(struct ort_model *m, const char *path, struct troupe_error *error);
+void ort_signature_tell(const struct ort_model *m, const struct troupe_sink *sink);
+void ort_signature_free(struct ort_model *m);
+
+/* ort_model.c: the functions of the plugin's table that open and close; see troupe/backend.h. */
+int32_t ort_model_probe(void *self, const struct troupe_model_desc *desc,
+                        const struct troupe_sink *sink, uint32_t *out_capabilities,
+                        struct troupe_error *error);
+int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
+                       const struct troupe_sink *sink, void **out_model, uint32_t *out_capabilities,
+                       struct troupe_error *error);
+void ort_model_close(void *model);
+int32_t ort_model_memory(void *model, struct troupe_memory *out);
+
+/* ort_options.c: session options from what the server and the model's owner say.
+ *   Owns  : the caller releases *out; *out_shrink is the caller's to free().
+ *   Thread: loader.
+ *   Errors: INVALID_ARGUMENT with the key and what is allowed, OUT_OF_MEMORY. */
+int32_t ort_options_make(const struct ort_plugin *p, const struct troupe_model_desc *desc,
+                         struct OrtSessionOptions **out, char **out_shrink,
+                         struct troupe_error *error);
+
+/* ort_run.c: the functions of the plugin's table that run. */
+int32_t ort_run_model(void *model, const struct troupe_run *run, const struct troupe_tensor *inputs,
+                      struct troupe_tensor *outputs);
+int32_t ort_run_cancel(void *model, uint64_t run_id);
+void ort_run_free_tickets(struct ort_model *m);
+
+/* ort_value.c: tensors to OrtValues and back.
+ *   Owns  : of_tensor: the caller releases *out, which borrows the tensor's memory (strings are
+ *   copied);
+ *           to_tensor: moves `value`; the tensor's release function gives everything back.
+ *   Thread: any.
+ *   Errors: as run(); words in run->error. */
+int32_t ort_value_of_tensor(const struct ort_model *m, const struct ort_io *io,
+                            const struct troupe_tensor *tensor, struct OrtValue **out,
+                            struct troupe_error *error);
+int32_t ort_value_to_tensor(struct ort_model *m, const struct troupe_run *run,
+                            const struct ort_io *io, struct OrtValue *value,
+                            struct troupe_tensor *tensor);
+int32_t ort_value_shape(const struct OrtApi *api, const struct ort_io *io, struct OrtValue *value,
+                        struct troupe_tensor *tensor, struct troupe_error *error);
+void ort_value_free_spare(struct ort_plugin *p);
+
+/* Gives an output whose type, shape and bytes are set memory: what was given if it has room for
+ * that, else a block of the run's account.
+ *   Units : capacity: bytes at output->data, when that is not NULL.
+ *   Owns  : moves to the output.
+ *   Thread: any.
+ *   Errors: OUT_OF_MEMORY; words in run->error. */
+int32_t ort_value_place(const struct troupe_run *run, struct troupe_tensor *output,
+                        uint64_t capacity);
+
+/* ort_strings.c, ort_zipmap.c: outputs that are not plain memory; as ort_value_to_tensor(), `value`
+ * stays the caller's. */
+int32_t ort_strings_fill(const struct ort_model *m, const struct troupe_tensor *tensor,
+                         struct OrtValue *value, struct troupe_error *error);
+int32_t ort_strings_to_tensor(const struct ort_model *m, const struct troupe_run *run,
+                              const struct ort_io *io, struct OrtValue *value,
+                              struct troupe_tensor *tensor);
+int32_t ort_zipmap_to_tensor(const struct ort_model *m, const struct troupe_run *run,
+                             const struct ort_io *io, struct OrtValue *value,
+                             struct troupe_tensor *tensor);
+
+#endif
