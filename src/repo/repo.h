@@ -1,6 +1,7 @@
 /* repo/repo.h - folders of models.
  * Answers "where do models come from?".  All of these are models without any configuration: `m.onnx`, `m/model.onnx`,
- * `m/1/model.onnx`, and either with external data beside it; `config.pbtxt` or `model.yaml` may lie in the folder `m`. */
+ * `m/1/model.onnx`, and either with external data beside it; `config.pbtxt` or `model.yaml` may lie in the folder `m`.
+ * `m.echo` and `m.null` (and `m/model.echo` ...) are models of the built-in backends. */
 #ifndef TRP_REPO_H
 #define TRP_REPO_H
 
@@ -31,6 +32,8 @@ struct trp_repo_opts {
     uint32_t models_max, versions_max;
     uint64_t config_bytes_max;
     bool explicit_default; /* models.load: explicit */
+    const struct trp_node
+        *override; /* trp_repo_find(): in place of the folder's own configuration; NULL: none */
 };
 
 /* Lists the repository: every model, sorted by name.
@@ -39,7 +42,7 @@ struct trp_repo_opts {
  *   Blocks: disk.
  *   Errors: as trp_fail_errno() for the repository folder itself; TOO_LARGE; one broken model is its own `error`. */
 struct trp_repo_listing {
-    struct trp_repo_model *models;
+    struct trp_repo_model **models;
     uint32_t models_n;
 };
 trp_status trp_repo_list(const struct trp_repo_opts *opts, struct trp_arena *arena,

@@ -1,0 +1,438 @@
+/* repo/model_folder.c - see model_folder.h
+ *
+ *   m/config.pbtxt or m/model.yaml     how it wants to be served (at most one of them)
+ *   m/model.onnx                       version 1, or
+ *   m/<number>/model.onnx              a version each (Triton's layout), or
+ *   m/<number>/model.onnx/model.onnx   the same with external data in a folder of its own
+ *
+ * The digest of a version is made of names, sizes, times and inodes: of its own files, and of the plain files beside the
+ * configuration (which labels may be).  A model is looked at, never opened: 1,000 of them are listed in some 20 ms. */
+#include "repo/model_folder.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "repo/digest.h"
+
+#define FILES_MAX 10000u /* in one folder of a model */
+#define DEPTH_MAX 4u     /* of folders inside a version */
+
+/* What a model file may be called when nobody said, and who runs it. */
+static const struct kind {
+    const char *file, *ending, *backend;
+} kinds[] = {
+    { "model.onnx", ".onnx", "onnxruntime" },
+    { "model.echo", ".echo", "echo" },
+    { "model.null", ".null", "null" },
+};
+
+struct trp_str trp_model_file_backend(struct trp_str file, size_t *out_stem_len)
+{
+    for (const struct kind *k = kinds; k < kinds + ARRAY_LEN(kinds); k++) {
+        const struct trp_str ending = trp_str_of(k->ending);
+        if (file.len <= ending.len || !trp_str_ends_with(file, ending))
+            continue;
+        *out_stem_len = file.len - ending.len;
+        return trp_str_of(k->backend);
+    }
+    return (struct trp_str){ 0 };
+}
+
+static trp_status no_memory(struct trp_error *err)
+{
+    return trp_fail(err, TRP_OUT_OF_MEMORY, "model: no memory");
+}
+
+/* ---- what lies in a folder ---- */
+
+struct scan {
+    struct trp_repo_walk *walk;
+    uint32_t depth;
+    uint64_t digest;
+    /* of a model's own folder only */
+    struct trp_repo_model *model;
+    bool has_pbtxt, has_yaml;
+    int64_t *numbers; /* version folders */
+    uint32_t numbers_n, numbers_capacity;
+    const char *stray; /* a model file by another name than expected */
+};
+
+static trp_status scan_tree(struct scan *s, const char *name, struct trp_error *err);
+
+/* Adds one file, or a folder and all in it, to the digest; the walk stands on it. */
+static trp_status digest_here(struct scan *s, const char *name, struct trp_error *err)
+{
+    struct trp_file_stat st;
+    const trp_status look = trp_repo_walk_look(s->walk, &st, err);
+    if (look.code == TRP_NOT_FOUND)
+        return trp_ok(); /* went away just now; the next listing sees it */
+    TRP_CHECK(look);
+    s->digest = trp_digest_add_file(s->digest, name, &st);
+    if (st.kind != 'd' || s->depth == DEPTH_MAX)
+        return trp_ok();
+    s->depth++;
+    const trp_status st_tree = scan_tree(s, NULL, err);
+    s->depth--;
+    return st_tree;
+}
+
+static trp_status digest_entry(void *user, const char *name, struct trp_error *err)
+{
+    struct scan *s = user;
+    if (trp_repo_is_hidden(name))
+        return trp_ok();
+    return scan_tree(s, name, err);
+}
+
+/* With a name: goes down to it and adds it.  Without: adds everything in the folder where the walk stands. */
+static trp_status scan_tree(struct scan *s, const char *name, struct trp_error *err)
+{
+    if (!name)
+        return trp_dir_each(s->walk->path, FILES_MAX, digest_entry, s, err);
+    const size_t len = s->walk->len;
+    TRP_CHECK(trp_repo_walk_push(s->walk, name, err));
+    const trp_status st = digest_here(s, name, err);
+    trp_repo_walk_pop(s->walk, len);
+    return st;
+}
+
+/* Triton's rule: digits, and no 0 in front.  Version 0 would be mistaken for "the default one". */
+static bool is_version_name(const char *name, int64_t *out_number)
+{
+    return name[0] >= '1' && name[0] <= '9' && trp_str_parse_i64(trp_str_of(name), out_number);
+}
+
+static trp_status add_number(struct scan *s, int64_t number, struct trp_error *err)
+{
+    if (s->numbers_n == s->walk->opts->versions_max)
+        return trp_fail(err, TRP_TOO_LARGE, "more than %u versions", s->numbers_n);
+    if (s->numbers_n == s->numbers_capacity) {
+        const uint32_t capacity = s->numbers_capacity ? s->numbers_capacity * 2 : 4;
+        int64_t *grown = trp_arena_get(s->walk->arena, capacity * sizeof *grown);
+        if (!grown)
+            return no_memory(err);
+        if (s->numbers_n)
+            memcpy(grown, s->numbers, s->numbers_n * sizeof *grown);
+        s->numbers = grown;
+        s->numbers_capacity = capacity;
+    }
+    s->numbers[s->numbers_n++] = number;
+    return trp_ok();
+}
+
+static trp_status add_warnings(struct scan *s, struct trp_str lines, struct trp_error *err)
+{
+    struct trp_str *all = &s->model->warnings;
+    if (lines.len == 0)
+        return trp_ok();
+    *all = trp_arena_format(s->walk->arena, "%.*s%s%.*s", TRP_STR(*all), all->len ? "\n" : "",
+                            TRP_STR(lines));
+    return all->ptr ? trp_ok() : no_memory(err);
+}
+
+static trp_status add_warning(struct scan *s, const char *text, struct trp_error *err)
+{
+    const struct trp_str line =
+        trp_arena_format(s->walk->arena, "%.*s: %s", TRP_STR(s->model->name), text);
+    return line.ptr ? add_warnings(s, line, err) : no_memory(err);
+}
+
+static trp_status note_file(struct scan *s, const char *name, const struct trp_file_stat *st,
+                            struct trp_error *err)
+{
+    size_t stem;
+    s->digest = trp_digest_add_file(s->digest, name, st);
+    if (strcmp(name, "config.pbtxt") == 0)
+        s->has_pbtxt = true;
+    else if (strcmp(name, "model.yaml") == 0)
+        s->has_yaml = true;
+    else if (!s->stray && trp_model_file_backend(trp_str_of(name), &stem).len) {
+        s->stray = trp_arena_dup(s->walk->arena, trp_str_of(name)).ptr;
+        if (!s->stray)
+            return no_memory(err);
+    }
+    return trp_ok();
+}
+
+static trp_status scan_entry(void *user, const char *name, struct trp_error *err)
+{
+    struct scan *s = user;
+    struct trp_file_stat st;
+    int64_t number;
+    if (trp_repo_is_hidden(name))
+        return trp_ok();
+    const size_t len = s->walk->len;
+    TRP_CHECK(trp_repo_walk_push(s->walk, name, err));
+    const trp_status look = trp_repo_walk_look(s->walk, &st, err);
+    trp_repo_walk_pop(s->walk, len);
+    if (look.code == TRP_NOT_FOUND)
+        return trp_ok(); /* a link to nothing, or gone just now; a file that is needed is missed later */
+    TRP_CHECK(look);
+    if (st.kind == 'f')
+        return note_file(s, name, &st, err);
+    if (st.kind != 'd')
+        return trp_ok();
+    if (is_version_name(name, &number))
+        return add_number(s, number, err);
+    if (name[0] >= '0' && name[0] <= '9')
+        return add_warning(s,
+                           "a folder with a number of this form is no version (versions are 1, "
+                           "2, ... without zeros in front)",
+                           err);
+    return trp_ok();
+}
+
+/* ---- configuration ---- */
+
+static trp_status read_config(struct scan *s, const char *name, struct trp_error *err)
+{
+    struct trp_repo_walk *w = s->walk;
+    struct trp_repo_model *m = s->model;
+    const size_t len = w->len;
+    TRP_CHECK(trp_repo_walk_push(w, name, err));
+    char *text;
+    size_t text_len;
+    const struct trp_str place = trp_arena_format(w->arena, "%s", trp_repo_walk_place(w));
+    trp_status st = trp_file_read(w->arena->alloc, w->path, (size_t)w->opts->config_bytes_max,
+                                  &text, &text_len, err);
+    trp_repo_walk_pop(w, len);
+    TRP_CHECK(st);
+    struct trp_node *tree = NULL;
+    struct trp_str warnings = { 0 };
+    st = place.ptr ? trp_model_config_parse(w->arena, trp_str_make(text, text_len), place.ptr,
+                                            &tree, &warnings, err)
+                   : no_memory(err);
+    trp_alloc_free(w->arena->alloc, text);
+    TRP_CHECK(st);
+    m->config = tree;
+    return add_warnings(s, warnings, err);
+}
+
+static trp_status take_config(struct scan *s, struct trp_error *err)
+{
+    struct trp_repo_model *m = s->model;
+    if (s->walk->opts->override)
+        m->config = s->walk->opts->override;
+    else if (s->has_pbtxt && s->has_yaml)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "both config.pbtxt and model.yaml are there; keep one of them");
+    else if (s->has_pbtxt || s->has_yaml)
+        TRP_CHECK(read_config(s, s->has_pbtxt ? "config.pbtxt" : "model.yaml", err));
+    TRP_CHECK(trp_model_config_peek(s->walk->arena, m->config, &m->peek, err));
+    if (m->peek.name.len && !trp_str_is_equal(m->peek.name, m->name))
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "the configuration's name is '%.*s', but the folder is '%.*s'",
+                        TRP_STR(m->peek.name), TRP_STR(m->name));
+    return trp_ok();
+}
+
+/* ---- the model file ---- */
+
+/* The names to look for, most likely first. */
+static uint32_t expected_files(const struct trp_model_config *peek, const char **out)
+{
+    if (peek->default_file.len) {
+        out[0] = peek->default_file.ptr;
+        return 1;
+    }
+    uint32_t n = 0;
+    for (const struct kind *k = kinds; k < kinds + ARRAY_LEN(kinds); k++)
+        if (peek->backend.len == 0 || trp_str_is(peek->backend, k->backend))
+            out[n++] = k->file;
+    return n;
+}
+
+/* The walk stands on a candidate: a file, or a folder that holds `model.onnx` and its external data. */
+static trp_status file_here(struct trp_repo_walk *w, bool *out_found, struct trp_error *err)
+{
+    struct trp_file_stat st;
+    trp_status look = trp_repo_walk_look(w, &st, err);
+    if (!trp_failed(look) && st.kind == 'd') {
+        TRP_CHECK(trp_repo_walk_push(w, "model.onnx", err));
+        look = trp_repo_walk_look(w, &st, err);
+    }
+    if (look.code == TRP_NOT_FOUND)
+        return trp_ok();
+    TRP_CHECK(look);
+    *out_found = st.kind == 'f';
+    return trp_ok();
+}
+
+static trp_status missing_file(const struct scan *s, const char *const *names, uint32_t names_n,
+                               struct trp_error *err)
+{
+    const char *place = trp_repo_walk_place(s->walk);
+    if (names_n == 0)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "backend '%.*s' has no usual file name: set default_model_filename",
+                        TRP_STR(s->model->peek.backend));
+    if (s->stray && s->numbers_n == 0)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "no model file: expected %s/%s, found '%s' (rename it, or set "
+                        "default_model_filename)",
+                        place, names[0], s->stray);
+    if (s->numbers_n == 0)
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "no model file: expected %s/%s or %s/1/%s",
+                        place, names[0], place, names[0]);
+    return trp_fail(err, TRP_INVALID_ARGUMENT, "no model file: expected %s/%s", place, names[0]);
+}
+
+/* Finds the model file in the folder where the walk stands. */
+static trp_status find_file(struct scan *s, struct trp_str *out_path, struct trp_error *err)
+{
+    const char *names[ARRAY_LEN(kinds)];
+    struct trp_repo_walk *w = s->walk;
+    const uint32_t names_n = expected_files(&s->model->peek, names);
+    const size_t len = w->len;
+    for (uint32_t i = 0; i < names_n; i++) {
+        bool found = false;
+        TRP_CHECK(trp_repo_walk_push(w, names[i], err));
+        const trp_status st = file_here(w, &found, err);
+        if (!trp_failed(st) && found)
+            *out_path = trp_arena_dup(w->arena, trp_str_make(w->path, w->len));
+        trp_repo_walk_pop(w, len);
+        TRP_CHECK(st);
+        if (found)
+            return out_path->ptr ? trp_ok() : no_memory(err);
+    }
+    return missing_file(s, names, names_n, err);
+}
+
+/* Unless the configuration says it, the file's ending decides who runs it. */
+static void choose_backend(struct trp_repo_model *m, struct trp_str file)
+{
+    size_t stem;
+    if (m->peek.backend.len == 0)
+        m->peek.backend = trp_model_file_backend(file, &stem);
+}
+
+/* ---- versions ---- */
+
+static trp_status add_version(struct scan *s, int64_t number, uint64_t common,
+                              struct trp_error *err)
+{
+    struct trp_repo_model *m = s->model;
+    struct trp_repo_version *v = &m->versions[m->versions_n];
+    struct scan files = { .walk = s->walk, .digest = trp_digest_add(common, (uint64_t)number) };
+    TRP_CHECK(find_file(s, &v->path, err));
+    TRP_CHECK(scan_tree(&files, NULL, err));
+    v->number = number;
+    v->digest = files.digest;
+    m->versions_n++;
+    choose_backend(m, v->path);
+    return trp_ok();
+}
+
+static trp_status add_numbered(struct scan *s, int64_t number, struct trp_error *err)
+{
+    struct trp_repo_walk *w = s->walk;
+    const size_t len = w->len;
+    const struct trp_str name = trp_arena_format(w->arena, "%lld", (long long)number);
+    if (!name.ptr)
+        return no_memory(err);
+    TRP_CHECK(trp_repo_walk_push(w, name.ptr, err));
+    const trp_status st = add_version(s, number, s->digest, err);
+    trp_repo_walk_pop(w, len);
+    return st;
+}
+
+static bool has_number(const struct scan *s, int64_t number)
+{
+    for (uint32_t i = 0; i < s->numbers_n; i++)
+        if (s->numbers[i] == number)
+            return true;
+    return false;
+}
+
+static bool is_wanted(const struct scan *s, uint32_t index)
+{
+    const struct trp_model_config *c = &s->model->peek;
+    switch (c->versions.kind) {
+    case TRP_VERSIONS_ALL:
+        return true;
+    case TRP_VERSIONS_SPECIFIC:
+        for (uint32_t i = 0; i < c->versions.specific_n; i++)
+            if (c->versions.specific[i] == s->numbers[index])
+                return true;
+        return false;
+    case TRP_VERSIONS_LATEST:
+    default:
+        return s->numbers_n - index <= (c->versions.latest_n ? c->versions.latest_n : 1);
+    }
+}
+
+/* A version that was asked for by number and is not there is no reason to refuse the others. */
+static trp_status warn_absent(struct scan *s, struct trp_error *err)
+{
+    const struct trp_model_config *c = &s->model->peek;
+    for (uint32_t i = 0; c->versions.kind == TRP_VERSIONS_SPECIFIC && i < c->versions.specific_n;
+         i++) {
+        char text[96];
+        if (has_number(s, c->versions.specific[i]))
+            continue;
+        (void)snprintf(text, sizeof text,
+                       "version_policy asks for version %lld, which is not there",
+                       (long long)c->versions.specific[i]);
+        TRP_CHECK(add_warning(s, text, err));
+    }
+    return trp_ok();
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static trp_status take_versions(struct scan *s, struct trp_error *err)
+{
+    struct trp_repo_model *m = s->model;
+    m->versions = trp_arena_zeroed(s->walk->arena, s->numbers_n + 1, sizeof *m->versions);
+    if (!m->versions)
+        return no_memory(err);
+    if (s->numbers_n == 0)
+        return add_version(s, 1, trp_digest_add(0, 1), err);
+    qsort(s->numbers, s->numbers_n, sizeof *s->numbers, by_number);
+    TRP_CHECK(warn_absent(s, err));
+    for (uint32_t i = 0; i < s->numbers_n; i++)
+        if (is_wanted(s, i))
+            TRP_CHECK(add_numbered(s, s->numbers[i], err));
+    if (m->versions_n == 0)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "no version is available: version_policy leaves none of the %u that are "
+                        "there",
+                        s->numbers_n);
+    return trp_ok();
+}
+
+trp_status trp_model_folder_read(struct trp_repo_walk *w, struct trp_repo_model *m,
+                                 struct trp_error *err)
+{
+    struct scan s = { .walk = w, .model = m };
+    m->folder = trp_arena_dup(w->arena, trp_str_make(w->path, w->len));
+    if (!m->folder.ptr)
+        return no_memory(err);
+    TRP_CHECK(trp_dir_each(w->path, FILES_MAX, scan_entry, &s, err));
+    TRP_CHECK(take_config(&s, err));
+    TRP_CHECK(take_versions(&s, err));
+    if (s.numbers_n && s.stray && m->peek.default_file.len == 0)
+        TRP_CHECK(add_warning(&s, "a model file beside version folders is ignored", err));
+    return trp_ok();
+}
+
+trp_status trp_model_file_read(struct trp_repo_walk *w, const struct trp_file_stat *st,
+                               struct trp_repo_model *m, struct trp_error *err)
+{
+    m->config = w->opts->override;
+    TRP_CHECK(trp_model_config_peek(w->arena, m->config, &m->peek, err));
+    m->versions = trp_arena_zeroed(w->arena, 1, sizeof *m->versions);
+    const struct trp_str path = trp_arena_dup(w->arena, trp_str_make(w->path, w->len));
+    if (!m->versions || !path.ptr)
+        return no_memory(err);
+    m->versions[0] = (struct trp_repo_version){ .number = 1,
+                                                .path = path,
+                                                .digest = trp_digest_add_file(0, path.ptr, st) };
+    m->versions_n = 1;
+    choose_backend(m, path);
+    return trp_ok();
+}
