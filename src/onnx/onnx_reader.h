@@ -32,6 +32,11 @@ enum trp_onnx_place {
     TRP_ONNX_IN_FUNCTIONS, /* all of the above inside local functions, each once */
     TRP_ONNX_PLACES
 };
+
+/* "initializers" and so on.
+ *   Owns  : static.
+ *   Thread: any.
+ *   Errors: none. */
 const char *trp_onnx_place_name(int32_t place);
 
 struct trp_onnx_sum {
