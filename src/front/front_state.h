@@ -1,0 +1,65 @@
+/* front/front_state.h - what the files of this room share.
+ * Answers "what does a loop's front own?". */
+#ifndef TRP_FRONT_STATE_H
+#define TRP_FRONT_STATE_H
+
+#include "front/exchange.h"
+#include "front/front.h"
+
+#define TRP_SCRATCH_BYTES 65536u /* one recv() */
+
+struct trp_front {
+    const struct trp_alloc *alloc;
+    struct trp_front_opts opts;
+    struct trp_loop *loop;
+    struct trp_metrics_shard *metrics;
+    struct trp_oip_codec codec;
+    struct trp_call_pool *calls;
+    struct trp_lease *scratch; /* where sockets are read to before it is known what comes */
+
+    struct trp_conn *conns;       /* all */
+    struct trp_conn *dirty;       /* have something to write */
+    struct trp_conn *dead;        /* closed; freed at the end of the turn */
+    struct trp_counter conns_n;   /* read by the acceptor */
+    struct trp_exchange *idle;    /* exchanges, chained by `next` */
+    uint32_t idle_n, exchanges_n; /* exchanges_n: taken */
+    struct trp_hook hook;
+
+    bool is_draining;
+    void (*drained)(void *user);
+    void *drained_user;
+    struct trp_task drained_task;
+
+    char date[40]; /* "Tue, 15 Nov 1994 08:12:31 GMT" */
+    size_t date_len;
+    int64_t date_until_ns;
+};
+
+static inline void trp_front_count(struct trp_front *f, enum trp_metric id, uint64_t n)
+{
+    trp_metric_add(f->metrics, id, n);
+}
+static inline int64_t trp_front_now_ns(const struct trp_front *f)
+{
+    return trp_loop_now_ns(f->loop);
+}
+
+/* The value of a Date field, renewed once a second.
+ *   Owns  : borrowed from the front.
+ *   Thread: loop.
+ *   Errors: none. */
+struct trp_str trp_front_date(struct trp_front *f);
+
+/* Counts the limit that an error tells of.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_front_count_error(struct trp_front *f, int32_t code);
+
+/* Called when a connection or an exchange has gone: a drain may be over.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_front_check_drained(struct trp_front *f);
+
+#endif

@@ -1,0 +1,381 @@
+/* front/grpc_call.c - from HTTP/2 events to messages and statuses.
+ *
+ * A unary call is run when the client has ended its side; a stream's messages are run as they come.  Statuses before any
+ * message are trailers alone ("trailers-only"), because clients' retries depend on that; wire/h2.c adds the RST_STREAM that
+ * tells a client to stop sending.  A reply is compressed only when its request was: every client offers gzip, few want it. */
+#include "front/grpc_call.h"
+
+#include "front/conn.h"
+#include "front/grpc_stream.h"
+#include "front/guard.h"
+#include "front/infer.h"
+#include "front/pack.h"
+#include "wire/oip_control.h"
+
+enum { SERVING = 1, NOT_SERVING = 2 };
+
+/* -- statuses -- */
+
+void trp_grpc_call_trailers(struct trp_exchange *x)
+{
+    struct trp_grpc_state *g = &x->grpc;
+    static const char *const ok = "0";
+    uint32_t n = 0;
+    struct trp_str status = trp_str_of(ok), words = { 0 };
+    if (trp_failed(x->error.status)) {
+        /* the words go behind the reply's text, which is of no use any more or framed already */
+        trp_buf_reset(&x->packed);
+        trp_buf_add_u64(&x->packed, (uint64_t)trp_code_grpc(x->error.status.code));
+        const size_t digits = x->packed.len;
+        trp_grpc_encode_message(trp_str_of(x->error.text), &x->packed);
+        status = trp_str_make(x->packed.ptr, digits);
+        words = trp_str_make(x->packed.ptr + digits, x->packed.len - digits);
+    }
+    if (x->packed.failed) {
+        status = TRP_STR_LIT("8");
+        words = TRP_STR_LIT("out of memory");
+    }
+    g->trailers[n++] = (struct trp_header){ TRP_STR_LIT("grpc-status"), status };
+    if (words.len)
+        g->trailers[n++] = (struct trp_header){ TRP_STR_LIT("grpc-message"), words };
+    if (x->answer.names_codings)
+        g->trailers[n++] = (struct trp_header){ TRP_STR_LIT("grpc-accept-encoding"),
+                                                TRP_STR_LIT("identity,deflate,gzip") };
+    x->h2_body.trailers = g->trailers;
+    x->h2_body.trailers_n = n;
+}
+
+static void respond(struct trp_exchange *x, bool is_alone)
+{
+    struct trp_conn *c = x->conn;
+    struct trp_header fields[6] = { { TRP_STR_LIT(":status"), TRP_STR_LIT("200") },
+                                    { TRP_STR_LIT("content-type"),
+                                      TRP_STR_LIT("application/grpc") } };
+    uint32_t n = 2;
+    for (uint32_t i = 0; is_alone && i < x->h2_body.trailers_n; i++)
+        fields[n++] = x->h2_body.trailers[i];
+    if (!is_alone && x->grpc.coding != TRP_CODING_IDENTITY)
+        fields[n++] = (struct trp_header){ TRP_STR_LIT("grpc-encoding"),
+                                           trp_str_of(trp_coding_name(x->grpc.coding)) };
+    x->grpc.has_head = true;
+    x->h2_body.stream = x;
+    if (trp_failed(
+            trp_h2_respond(c->h2, x->stream_id, fields, n, is_alone ? NULL : &x->h2_body, NULL)))
+        trp_conn_finish(c);
+    trp_conn_mark_dirty(c);
+}
+
+void trp_grpc_call_respond(struct trp_exchange *x)
+{
+    if (!x->grpc.has_head)
+        respond(x, false);
+}
+
+void trp_grpc_call_finish(struct trp_exchange *x)
+{
+    if (!trp_exchange_mark_answered(x))
+        return;
+    if (trp_failed(x->error.status) && (!x->call || !x->call->target))
+        trp_front_count(x->front, TRP_METRIC_ERRORS_CLIENT, 1);
+    trp_grpc_call_trailers(x);
+    if (!x->grpc.has_head) {
+        respond(x, true);
+        return;
+    }
+    x->h2_body.is_last = true;
+    trp_h2_resume(x->conn->h2, x->stream_id);
+    trp_conn_mark_dirty(x->conn);
+}
+
+/* -- messages out -- */
+
+bool trp_grpc_call_frame(struct trp_exchange *x, const struct trp_grpc_state *grpc)
+{
+    const struct trp_part text = { x->reply.text.ptr, x->reply.text.len };
+    const bool is_text = x->reply.parts_n == 0;
+    const struct trp_part *parts = is_text ? &text : x->reply.parts;
+    uint32_t n = is_text ? 1 : x->reply.parts_n;
+    uint64_t bytes = is_text ? text.len : x->reply.bytes;
+    struct trp_part packed;
+    bool is_packed = grpc->is_compressed && grpc->coding != TRP_CODING_IDENTITY &&
+                     bytes >= x->front->opts.limits.compress_min_bytes && bytes > 0 &&
+                     bytes <= TRP_PACK_MAX;
+    if (is_packed && !trp_failed(trp_pack_parts(x, grpc->coding, parts, n, bytes))) {
+        packed = (struct trp_part){ x->packed.ptr, x->packed.len };
+        parts = &packed;
+        n = 1;
+        bytes = packed.len;
+    } else {
+        is_packed = false;
+    }
+    if (bytes > UINT32_MAX) {
+        (void)trp_fail(&x->error, TRP_TOO_LARGE, "a reply of %llu bytes is too large for gRPC",
+                       (unsigned long long)bytes);
+        return false;
+    }
+    if (trp_failed(trp_buf_check(&x->reply.text, "reply", &x->error)))
+        return false;
+    if (!trp_exchange_room(x, n + 1)) {
+        (void)trp_fail(&x->error, TRP_OUT_OF_MEMORY, "no memory for the reply");
+        return false;
+    }
+    trp_grpc_write_prefix(is_packed, (uint32_t)bytes, x->grpc.prefix);
+    x->parts[0] = (struct trp_part){ x->grpc.prefix, TRP_GRPC_PREFIX };
+    memcpy(x->parts + 1, parts, n * sizeof *parts);
+    x->parts_n = n + 1;
+    x->answer.bytes = bytes + TRP_GRPC_PREFIX;
+    return true;
+}
+
+static void answer_unary(struct trp_exchange *x)
+{
+    if (x->is_answered || !x->conn)
+        return;
+    if (trp_failed(x->error.status) || !trp_grpc_call_frame(x, &x->grpc)) {
+        trp_grpc_call_finish(x);
+        return;
+    }
+    (void)trp_exchange_mark_answered(x);
+    x->h2_body = (struct trp_h2_body){
+        .parts = x->parts, .parts_n = x->parts_n, .left = x->answer.bytes, .is_last = true
+    };
+    trp_grpc_call_trailers(x);
+    respond(x, false);
+}
+
+static void health_done(struct trp_exchange *x)
+{
+    const bool is_ready = trp_node_bool(x->control.reply, "ready", false);
+    trp_health_encode(is_ready ? SERVING : NOT_SERVING, &x->reply.text);
+}
+
+static void control_done(struct trp_exchange *x)
+{
+    trp_buf_reset(&x->reply.text);
+    x->reply.parts_n = 0;
+    if (trp_failed(x->control.error.status))
+        x->error = x->control.error;
+    else if (x->route.kind == TRP_ROUTE_HEALTH_CHECK)
+        health_done(x);
+    else
+        trp_control_encode_grpc(&x->control, &x->reply.text);
+    answer_unary(x);
+}
+
+static const struct trp_exchange_ops unary_ops = { .answer = answer_unary,
+                                                   .control_done = control_done };
+
+/* -- the header -- */
+
+static trp_status read_head(struct trp_exchange *x)
+{
+    const struct trp_str *known = x->head.known;
+    TRP_CHECK(x->error.status);
+    if (!trp_str_is(x->head.method, "POST"))
+        return trp_fail(&x->error, TRP_METHOD_NOT_ALLOWED, "gRPC calls are POST requests");
+    TRP_CHECK(trp_oip_route_grpc(x->head.path, &x->route, &x->error));
+    x->grpc.is_stream = x->route.kind == TRP_ROUTE_STREAM_INFER ||
+                        x->route.kind == TRP_ROUTE_REFLECTION ||
+                        x->route.kind == TRP_ROUTE_HEALTH_WATCH;
+    x->grpc.errors_end_stream = trp_str_is(known[TRP_HEADER_STREAM_STATUS], "true");
+    if (known[TRP_HEADER_GRPC_ENCODING].ptr) {
+        x->grpc.coding = trp_coding_parse(known[TRP_HEADER_GRPC_ENCODING]);
+        if (x->grpc.coding == TRP_CODING_UNKNOWN) {
+            x->grpc.coding = TRP_CODING_IDENTITY;
+            x->answer.names_codings = true;
+            return trp_fail(&x->error, TRP_UNIMPLEMENTED,
+                            "grpc-encoding '%.*s' is not supported; gzip and deflate are",
+                            TRP_STR(known[TRP_HEADER_GRPC_ENCODING]));
+        }
+    }
+    int64_t timeout_ns = 0;
+    if (!known[TRP_HEADER_GRPC_TIMEOUT].ptr)
+        return trp_ok();
+    TRP_CHECK(trp_grpc_parse_timeout(known[TRP_HEADER_GRPC_TIMEOUT], &timeout_ns, &x->error));
+    if (timeout_ns < INT64_MAX - x->arrived_ns)
+        x->deadline_ns = x->arrived_ns + timeout_ns;
+    return trp_ok();
+}
+
+void trp_grpc_call_head(struct trp_exchange *x)
+{
+    x->ops = &unary_ops;
+    x->grpc.into = x;
+    const trp_status st = read_head(x);
+    if (x->grpc.is_stream)
+        trp_grpc_stream_begin(x);
+    trp_exchange_dispatch(x);
+    if (trp_failed(st))
+        trp_grpc_call_finish(x);
+}
+
+/* -- messages in -- */
+
+static bool is_many(const struct trp_exchange *x)
+{
+    return x->route.kind == TRP_ROUTE_STREAM_INFER || x->route.kind == TRP_ROUTE_REFLECTION;
+}
+
+static trp_status begin_message(struct trp_exchange *x, struct trp_str follows)
+{
+    struct trp_grpc_state *g = &x->grpc;
+    const uint32_t length = g->reader.length;
+    const uint64_t limit = x->front->opts.limits.body_bytes;
+    if (length > limit)
+        return trp_fail(&x->error, TRP_TOO_LARGE,
+                        "a message of %u bytes is larger than %llu (limits.body_bytes)", length,
+                        (unsigned long long)limit);
+    if (g->reader.is_compressed && g->coding == TRP_CODING_IDENTITY)
+        return trp_fail(&x->error, TRP_INVALID_ARGUMENT,
+                        "a compressed message without grpc-encoding");
+    if (!is_many(x) && g->has_message)
+        return trp_fail(&x->error, TRP_INVALID_ARGUMENT, "more than one message in a unary call");
+    g->has_message = true;
+    g->into = is_many(x) ? trp_grpc_stream_child(x) : x;
+    if (!g->into) {
+        g->into = x;
+        return trp_fail(&x->error, TRP_OUT_OF_MEMORY, "no memory for a message");
+    }
+    g->into->grpc.is_compressed = g->reader.is_compressed;
+    if (length == 0)
+        return trp_ok();
+    const int64_t raw = g->reader.is_compressed ? -1 : trp_oip_raw_offset(follows);
+    return trp_body_reserve(&g->into->body, x->front->opts.pool, length,
+                            raw > 0 ? (uint64_t)raw : 0, &x->error);
+}
+
+bool trp_grpc_call_unpack(struct trp_exchange *x)
+{
+    x->bytes = trp_str_make(x->body.ptr, x->body.len);
+    x->is_padded = x->body.lease != NULL;
+    trp_front_count(x->front, TRP_METRIC_BYTES_COPIED, x->body.copied_bytes);
+    if (!x->grpc.is_compressed || x->bytes.len == 0)
+        return true;
+    return !trp_failed(trp_pack_open(x, x->grpc.coding, 0));
+}
+
+static trp_status on_event(struct trp_exchange *x, enum trp_grpc_event event, struct trp_str data,
+                           struct trp_str follows)
+{
+    struct trp_exchange *into = x->grpc.into;
+    switch (event) {
+    case TRP_GRPC_BEGIN:
+        return begin_message(x, follows);
+    case TRP_GRPC_DATA:
+        memcpy(into->body.ptr + into->body.len, data.ptr, data.len);
+        into->body.len += data.len;
+        into->body.copied_bytes += data.len;
+        break;
+    case TRP_GRPC_END:
+        if (into != x) {
+            x->grpc.into = x;
+            trp_grpc_stream_run(into);
+        }
+        break;
+    case TRP_GRPC_MORE:
+        break;
+    }
+    return trp_ok();
+}
+
+struct trp_str trp_grpc_call_read(struct trp_exchange *x, struct trp_str bytes)
+{
+    struct trp_grpc_state *g = &x->grpc;
+    while (!x->is_answered) {
+        enum trp_grpc_event event;
+        struct trp_str data;
+        if (bytes.len && is_many(x) && trp_grpc_is_between(&g->reader) &&
+            trp_grpc_stream_is_full(x)) {
+            g->is_stalled = true;
+            return bytes;
+        }
+        if (trp_failed(trp_grpc_read(&g->reader, &bytes, &event, &data, &x->error)) ||
+            trp_failed(on_event(x, event, data, bytes))) {
+            x->ops->answer(x);
+            break;
+        }
+        if (event == TRP_GRPC_MORE)
+            break;
+    }
+    return trp_str_make(bytes.ptr, 0);
+}
+
+void trp_grpc_call_data(struct trp_exchange *x, struct trp_str bytes)
+{
+    struct trp_grpc_state *g = &x->grpc;
+    struct trp_str rest = g->is_stalled ? bytes : trp_grpc_call_read(x, bytes);
+    if (bytes.len > rest.len)
+        trp_h2_consume(x->conn->h2, x->stream_id, bytes.len - rest.len);
+    if (rest.len == 0)
+        return;
+    trp_buf_add_str(&g->pending, rest); /* the client's window bounds it */
+    if (trp_failed(trp_buf_check(&g->pending, "messages that wait", &x->error)))
+        x->ops->answer(x);
+}
+
+static void check_health(struct trp_exchange *x)
+{
+    if (trp_failed(trp_grpc_call_health(x)))
+        answer_unary(x);
+    else
+        trp_exchange_control(x);
+}
+
+trp_status trp_grpc_call_health(struct trp_exchange *x)
+{
+    struct trp_str service = { 0 };
+    TRP_CHECK(trp_health_decode(x->bytes, &service, &x->error));
+    const bool is_server = service.len == 0 ||
+                           trp_str_is(service, "inference.GRPCInferenceService") ||
+                           trp_str_is(service, "grpc.health.v1.Health");
+    x->control =
+        (struct trp_control){ .op = is_server ? TRP_CONTROL_SERVER_READY : TRP_CONTROL_MODEL_READY,
+                              .model = is_server ? (struct trp_str){ 0 } : service };
+    return trp_ok();
+}
+
+static void run_control(struct trp_exchange *x)
+{
+    struct trp_control *c = &x->control;
+    *c = (struct trp_control){ .op = x->route.op, .arena = &x->arena };
+    trp_status st = trp_control_decode_grpc(&x->route, x->bytes, c, &x->error);
+    if (!trp_failed(st) && trp_control_changes_state(c->op))
+        st = trp_guard_check(&x->front->opts.limits, x->conn->is_local, x->head.authority,
+                             x->head.known[TRP_HEADER_ORIGIN], &x->error);
+    if (trp_failed(st))
+        answer_unary(x);
+    else
+        trp_exchange_control(x);
+}
+
+static void run_unary(struct trp_exchange *x)
+{
+    if (!trp_grpc_call_unpack(x))
+        answer_unary(x);
+    else if (x->route.kind == TRP_ROUTE_INFER)
+        trp_infer_start(x);
+    else if (x->route.kind == TRP_ROUTE_HEALTH_CHECK)
+        check_health(x);
+    else
+        run_control(x);
+}
+
+void trp_grpc_call_end(struct trp_exchange *x)
+{
+    struct trp_grpc_state *g = &x->grpc;
+    g->has_ended = true;
+    if (g->is_stalled)
+        return; /* what waits is read first */
+    if (!trp_grpc_is_between(&g->reader))
+        (void)trp_fail(&x->error, TRP_INVALID_ARGUMENT, "the call ended inside a message");
+    else if (!is_many(x) && !g->has_message)
+        (void)trp_fail(&x->error, TRP_INVALID_ARGUMENT, "the call ended without a message");
+    if (trp_failed(x->error.status))
+        x->ops->answer(x);
+    else if (is_many(x))
+        trp_grpc_stream_half_closed(x);
+    else if (x->route.kind == TRP_ROUTE_HEALTH_WATCH)
+        trp_grpc_stream_watch(x);
+    else
+        run_unary(x);
+}

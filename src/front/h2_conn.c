@@ -1,0 +1,352 @@
+#include "front/h2_conn.h"
+
+#include "front/conn.h"
+#include "front/grpc_call.h"
+#include "front/grpc_stream.h"
+#include "front/rest.h"
+
+#define STREAM_WINDOW (8u << 20) /* the default 64 KB costs 40 % CPU at 600 KB bodies */
+#define CONNECTION_WINDOW (64u << 20)
+#define RESETS_BURST 1000u
+#define RESETS_PER_S 200u
+#define SEND_BYTES (256u << 10) /* framed ahead of the socket */
+#define READS 4                 /* recv() calls in one turn */
+#define GOODBYE_NS TRP_MS(100)  /* streams that were under way when we said "no more" */
+
+static void write_answer(struct trp_exchange *x);
+
+static const struct trp_exchange_ops rest_ops = { .answer = trp_rest_answer,
+                                                  .control_done = trp_rest_control_done,
+                                                  .write = write_answer };
+
+/* -- REST answers -- */
+
+static void write_answer(struct trp_exchange *x)
+{
+    struct trp_conn *c = x->conn;
+    struct trp_rest_fields fields;
+    struct trp_header headers[TRP_REST_FIELDS_MAX + 1];
+    trp_rest_fields(x, &fields);
+    const int status = x->answer.status;
+    const char digits[3] = { (char)('0' + status / 100), (char)('0' + status / 10 % 10),
+                             (char)('0' + status % 10) };
+    headers[0] = (struct trp_header){ TRP_STR_LIT(":status"), trp_str_make(digits, 3) };
+    for (uint32_t i = 0; i < fields.n; i++)
+        headers[i + 1] = (struct trp_header){ trp_str_of(fields.at[i].lower), fields.at[i].value };
+    const bool has_body = x->answer.bytes > 0 && !trp_str_is(x->head.method, "HEAD");
+    x->h2_body = (struct trp_h2_body){ .parts = x->answer.parts,
+                                       .parts_n = x->answer.parts_n,
+                                       .left = x->answer.bytes,
+                                       .is_last = true,
+                                       .stream = x };
+    if (trp_failed(trp_h2_respond(c->h2, x->stream_id, headers, fields.n + 1,
+                                  has_body ? &x->h2_body : NULL, NULL)))
+        trp_conn_finish(c);
+    trp_conn_mark_dirty(c);
+}
+
+void trp_h2_conn_framed(struct trp_exchange *x)
+{
+    struct trp_conn *c = x->conn;
+    trp_front_count(c->front, TRP_METRIC_BYTES_COPIED, x->h2_body.copied_bytes);
+    x->out_next = NULL;
+    if (c->framed_last)
+        c->framed_last->out_next = x;
+    else
+        c->framed_first = x;
+    c->framed_last = x;
+    trp_conn_mark_dirty(c);
+}
+
+/* -- events -- */
+
+static void *on_begin(void *user, int32_t id)
+{
+    struct trp_conn *c = user;
+    struct trp_exchange *x = trp_exchange_take(c, &rest_ops, NULL);
+    if (!x)
+        return NULL;
+    trp_head_reset(&x->head);
+    x->protocol = TRP_PROTOCOL_HTTP2;
+    x->stream_id = id;
+    x->is_receiving = true;
+    c->streams_n++;
+    return x;
+}
+
+static struct trp_str known_method(struct trp_exchange *x, struct trp_str method)
+{
+    (void)trp_str_copy(method, x->method, sizeof x->method);
+    return trp_str_of(x->method);
+}
+
+static void on_header(void *user, void *stream, struct trp_str name, struct trp_str value)
+{
+    struct trp_exchange *x = stream;
+    (void)user;
+    if (name.ptr[0] != ':')
+        trp_head_add(&x->head, name, value);
+    else if (trp_str_is(name, ":path"))
+        trp_head_add_target(&x->head, value.ptr, value.len);
+    else if (trp_str_is(name, ":method"))
+        x->head.method = known_method(x, value);
+    else if (trp_str_is(name, ":authority"))
+        trp_head_add(&x->head, TRP_STR_LIT("host"), value);
+}
+
+static trp_status check_head(struct trp_exchange *x)
+{
+    const struct trp_front_limits *l = &x->front->opts.limits;
+    TRP_CHECK(trp_head_check(&x->head, &x->error));
+    if (trp_str_is(x->head.method, "CONNECT") || trp_str_is(x->head.method, "TRACE"))
+        return trp_fail(&x->error, TRP_METHOD_NOT_ALLOWED, "method %.*s is not served",
+                        TRP_STR(x->head.method));
+    TRP_CHECK(trp_head_seal(&x->head, &x->error));
+    uint64_t length = 0;
+    const struct trp_str text = x->head.known[TRP_HEADER_CONTENT_LENGTH];
+    if (text.ptr && trp_str_parse_u64(text, &length) && length > l->body_bytes)
+        return trp_fail(&x->error, TRP_TOO_LARGE,
+                        "a body of %llu bytes is larger than %llu (limits.body_bytes)",
+                        (unsigned long long)length, (unsigned long long)l->body_bytes);
+    return trp_ok();
+}
+
+static void refuse(struct trp_exchange *x)
+{
+    trp_exchange_dispatch(x);
+    x->ops->answer(x);
+}
+
+/* Room for the whole body at once, when its length is known. */
+static trp_status reserve_body(struct trp_exchange *x)
+{
+    uint64_t length = 0;
+    if (!trp_str_parse_u64(x->head.known[TRP_HEADER_CONTENT_LENGTH], &length) || length == 0)
+        return trp_ok();
+    const uint64_t aligned_at = x->json_bytes > 0 ? (uint64_t)x->json_bytes : 0;
+    return trp_body_reserve(&x->body, x->front->opts.pool, (size_t)length, aligned_at, &x->error);
+}
+
+static void on_head(void *user, void *stream)
+{
+    struct trp_exchange *x = stream;
+    (void)user;
+    const trp_status st = check_head(x);
+    if (trp_grpc_is_content_type(x->head.known[TRP_HEADER_CONTENT_TYPE])) {
+        x->protocol = TRP_PROTOCOL_GRPC;
+        trp_grpc_call_head(x);
+    } else if (trp_failed(st) || trp_failed(trp_rest_head(x)) || trp_failed(reserve_body(x))) {
+        refuse(x);
+    }
+}
+
+static void wait_for_more(struct trp_conn *c, struct trp_exchange *x)
+{
+    x->last_ns = trp_front_now_ns(c->front);
+    trp_conn_wake_by(c, x->last_ns + c->front->opts.limits.body_ns);
+}
+
+static void on_data(void *user, void *stream, struct trp_str bytes)
+{
+    struct trp_conn *c = user;
+    struct trp_exchange *x = stream;
+    trp_h2_consume(c->h2, 0, bytes.len); /* the connection's window is for all streams */
+    wait_for_more(c, x);
+    if (x->is_answered || x->protocol != TRP_PROTOCOL_GRPC)
+        trp_h2_consume(c->h2, x->stream_id, bytes.len);
+    if (x->is_answered)
+        return;
+    if (x->protocol == TRP_PROTOCOL_GRPC)
+        trp_grpc_call_data(x, bytes);
+    else if (trp_failed(trp_body_append(&x->body, c->front->opts.pool, bytes,
+                                        c->front->opts.limits.body_bytes, &x->error)))
+        refuse(x);
+}
+
+static void on_end(void *user, void *stream)
+{
+    struct trp_exchange *x = stream;
+    (void)user;
+    x->is_receiving = false;
+    if (x->is_answered)
+        return;
+    if (x->protocol == TRP_PROTOCOL_GRPC) {
+        trp_grpc_call_end(x);
+        return;
+    }
+    trp_front_count(x->front, TRP_METRIC_BYTES_COPIED, x->body.copied_bytes);
+    x->bytes = trp_str_make(x->body.ptr, x->body.len);
+    x->is_padded = x->body.lease != NULL;
+    trp_rest_run(x);
+}
+
+/* After an answer its parts may still wait in the outbox, even if the client has reset the stream meanwhile. */
+static void on_closed(void *user, void *stream, uint32_t error)
+{
+    struct trp_conn *c = user;
+    struct trp_exchange *x = stream;
+    (void)error;
+    if (--c->streams_n == 0)
+        c->since_ns = trp_front_now_ns(c->front);
+    if (x->grpc.is_stream)
+        trp_grpc_stream_closed(x);
+    if (x->is_answered)
+        trp_h2_conn_framed(x);
+    else
+        trp_exchange_drop(x);
+}
+
+static bool on_refill(void *user, void *stream, struct trp_h2_body *body)
+{
+    struct trp_exchange *x = stream;
+    (void)user;
+    (void)body;
+    return x->grpc.is_stream && trp_grpc_stream_refill(x);
+}
+
+static void on_output(void *user, const void *ptr, size_t len, bool is_borrowed)
+{
+    struct trp_conn *c = user;
+    if (is_borrowed)
+        trp_outbox_borrow(&c->out, ptr, len);
+    else
+        trp_outbox_add(&c->out, ptr, len);
+}
+
+static const struct trp_h2_events events = { .begin = on_begin,
+                                             .header = on_header,
+                                             .head = on_head,
+                                             .data = on_data,
+                                             .end = on_end,
+                                             .closed = on_closed,
+                                             .refill = on_refill,
+                                             .output = on_output };
+
+/* -- input and output -- */
+
+static void receive(struct trp_conn *c, struct trp_str bytes)
+{
+    const trp_status st = trp_h2_receive(c->h2, bytes, NULL);
+    trp_conn_mark_dirty(c);
+    if (!trp_failed(st))
+        return;
+    if (trp_h2_was_flooded(c->h2))
+        trp_front_count(c->front, TRP_METRIC_LIMIT_RESETS, 1);
+    trp_conn_finish(c); /* what is queued, a GOAWAY among it, is still sent */
+}
+
+void trp_h2_conn_start(struct trp_conn *c, struct trp_str bytes)
+{
+    const struct trp_front_limits *l = &c->front->opts.limits;
+    const struct trp_h2_opts opts = { .streams_max = l->streams_n,
+                                      .header_bytes_max = l->header_bytes,
+                                      .stream_window = STREAM_WINDOW,
+                                      .connection_window = CONNECTION_WINDOW,
+                                      .resets_burst = RESETS_BURST,
+                                      .resets_per_s = RESETS_PER_S };
+    if (trp_failed(trp_h2_create(c->front->alloc, &opts, &events, c, &c->h2, NULL))) {
+        trp_conn_close(c);
+        return;
+    }
+    c->since_ns = trp_front_now_ns(c->front);
+    receive(c, bytes);
+}
+
+void trp_h2_conn_readable(struct trp_conn *c)
+{
+    char *scratch = c->front->scratch->ptr;
+    if (c->is_finishing) {
+        trp_conn_pause(c, true);
+        return;
+    }
+    for (int i = 0; i < READS && !c->is_dead && !c->is_finishing; i++) {
+        size_t n = 0;
+        const enum trp_conn_read result = trp_conn_recv(c, scratch, TRP_SCRATCH_BYTES, &n);
+        if (result == TRP_CONN_READ_EOF &&
+            (c->streams_n == 0 || c->front->opts.limits.half_close_cancels))
+            trp_conn_close(c);
+        if (result != TRP_CONN_READ_SOME)
+            return;
+        receive(c, trp_str_make(scratch, n));
+        if (n < TRP_SCRATCH_BYTES)
+            return;
+    }
+}
+
+void trp_h2_conn_resume(struct trp_conn *c)
+{
+    for (struct trp_exchange *x = c->exchanges, *next = NULL; x; x = next) {
+        next = x->next;
+        if (x->grpc.is_stalled && !x->is_answered)
+            trp_grpc_stream_resume(x);
+        if (c->is_dead)
+            return;
+    }
+    trp_conn_mark_dirty(c);
+}
+
+bool trp_h2_conn_send(struct trp_conn *c)
+{
+    const bool is_lost = trp_failed(trp_h2_send(c->h2, SEND_BYTES, NULL));
+    while (c->framed_first) { /* all of it is in the outbox now */
+        struct trp_exchange *x = c->framed_first;
+        c->framed_first = x->out_next;
+        if (!c->framed_first)
+            c->framed_last = NULL;
+        trp_conn_await_written(c, x);
+    }
+    return !is_lost && trp_h2_is_alive(c->h2);
+}
+
+/* -- time -- */
+
+static bool is_slow(const struct trp_exchange *x)
+{
+    if (!x->is_receiving || x->is_answered || x->grpc.is_stalled)
+        return false;
+    return !x->grpc.is_stream || !trp_grpc_is_between(&x->grpc.reader);
+}
+
+int64_t trp_h2_conn_due_ns(const struct trp_conn *c)
+{
+    const struct trp_front_limits *l = &c->front->opts.limits;
+    if (c->goodbye_ns)
+        return c->goodbye_ns;
+    if (c->streams_n == 0)
+        return c->since_ns + l->idle_ns;
+    int64_t due = 0;
+    for (const struct trp_exchange *x = c->exchanges; x; x = x->next)
+        if (!x->parent && is_slow(x) && (due == 0 || x->last_ns + l->body_ns < due))
+            due = x->last_ns + l->body_ns;
+    return due;
+}
+
+void trp_h2_conn_overdue(struct trp_conn *c)
+{
+    const int64_t now_ns = trp_front_now_ns(c->front);
+    const int64_t body_ns = c->front->opts.limits.body_ns;
+    if (c->goodbye_ns || c->streams_n == 0) {
+        c->goodbye_ns = 0;
+        trp_h2_goaway(c->h2, true);
+        trp_conn_mark_dirty(c);
+        return;
+    }
+    for (struct trp_exchange *x = c->exchanges, *next = NULL; x && !c->is_dead; x = next) {
+        next = x->next;
+        if (x->parent || !is_slow(x) || x->last_ns + body_ns > now_ns)
+            continue;
+        (void)trp_fail(&x->error, TRP_REQUEST_TIMEOUT,
+                       "the body paused for too long (timeouts.body)");
+        refuse(x);
+    }
+}
+
+void trp_h2_conn_drain(struct trp_conn *c)
+{
+    if (c->goodbye_ns)
+        return;
+    trp_h2_goaway(c->h2, false);
+    c->goodbye_ns = trp_front_now_ns(c->front) + GOODBYE_NS;
+    trp_conn_mark_dirty(c);
+    trp_conn_wake_by(c, c->goodbye_ns);
+}

@@ -1,0 +1,36 @@
+/* front/h2_conn.h - an HTTP/2 connection: streams of REST and gRPC.
+ * Answers "which request do these frames belong to?". */
+#ifndef TRP_H2_CONN_H
+#define TRP_H2_CONN_H
+
+#include "base/str.h"
+
+struct trp_conn;
+struct trp_exchange;
+
+/* Takes over a connection, with what was read of it so far (the preface at least).
+ *   Owns  : `bytes` are borrowed.
+ *   Thread: loop.
+ *   Errors: none; the connection ends when something is wrong. */
+void trp_h2_conn_start(struct trp_conn *c, struct trp_str bytes);
+
+/* The socket can be read; streams that were held back can go on; frames can be put out (false: the session is over); a time
+ * limit may have passed; the server drains.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_h2_conn_readable(struct trp_conn *c);
+void trp_h2_conn_resume(struct trp_conn *c);
+bool trp_h2_conn_send(struct trp_conn *c);
+int64_t trp_h2_conn_due_ns(const struct trp_conn *c);
+void trp_h2_conn_overdue(struct trp_conn *c);
+void trp_h2_conn_drain(struct trp_conn *c);
+
+/* Says that all of an answer was framed: it counts as written when the outbox has sent what it holds after this turn's
+ * framing.
+ *   Owns  : the exchange stays the connection's.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_h2_conn_framed(struct trp_exchange *x);
+
+#endif

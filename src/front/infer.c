@@ -1,0 +1,287 @@
+/* front/infer.c - the infer path, the same for REST, gRPC and streams.
+ *
+ *   bytes -> decode -> find -> regions -> bind -> start ... done -> encode -> answer ... written -> statistics, trace
+ *
+ * The call outlives the answer when time was up first: whoever runs it still writes to its memory, so the exchange keeps it
+ * until `done`, and says nothing more. */
+#include "front/infer.h"
+
+#include "call/target.h"
+#include "front/conn.h"
+
+static void fail_call(struct trp_exchange *x)
+{
+    x->call->error = x->error; /* for the statistics of the target */
+    x->ops->answer(x);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool parse_hex(const char *text, uint8_t *out, size_t bytes)
+{
+    bool is_zero = true;
+    for (size_t i = 0; i < bytes; i++) {
+        const int high = hex_digit(text[i * 2]), low = hex_digit(text[i * 2 + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (uint8_t)(high << 4 | low);
+        is_zero = is_zero && out[i] == 0;
+    }
+    return !is_zero;
+}
+
+/* W3C trace context, version 00; a malformed one is ignored, as the recommendation asks. */
+static void read_trace_context(struct trp_call *call, struct trp_str text)
+{
+    enum { LENGTH = 55 };
+    uint8_t trace_id[16], parent_id[8], version = 0, flags = 0;
+    if (text.len < LENGTH || text.ptr[2] != '-' || text.ptr[35] != '-' || text.ptr[52] != '-')
+        return;
+    (void)parse_hex(text.ptr, &version, 1);
+    if (version == 0xff || !parse_hex(text.ptr + 3, trace_id, 16) ||
+        !parse_hex(text.ptr + 36, parent_id, 8))
+        return;
+    (void)parse_hex(text.ptr + 53, &flags, 1);
+    memcpy(call->trace_context.trace_id, trace_id, sizeof trace_id);
+    memcpy(call->trace_context.parent_id, parent_id, sizeof parent_id);
+    call->trace_context.flags = flags;
+}
+
+static void read_priority(struct trp_call *call, struct trp_str text)
+{
+    if (trp_str_is_equal_nocase(text, TRP_STR_LIT("interactive")))
+        call->priority_class = TRP_PRIORITY_INTERACTIVE;
+    else if (trp_str_is_equal_nocase(text, TRP_STR_LIT("batch")))
+        call->priority_class = TRP_PRIORITY_BATCH;
+    else
+        (void)trp_str_parse_u64(text, &call->priority);
+}
+
+/* What the header says about the call; a message of a stream has its stream's. */
+static void read_context(struct trp_exchange *x, struct trp_call *call)
+{
+    const struct trp_head *head = x->parent ? &x->parent->head : &x->head;
+    call->protocol = x->protocol;
+    call->headers = head->headers;
+    call->headers_n = head->headers_n;
+    call->stamps_ns[TRP_PHASE_ARRIVED] = x->arrived_ns;
+    call->stamps_ns[TRP_PHASE_RECEIVED] = trp_front_now_ns(x->front);
+    call->deadline_ns = x->deadline_ns;
+    if (head->known[TRP_HEADER_TENANT].ptr)
+        call->tenant = head->known[TRP_HEADER_TENANT];
+    if (head->known[TRP_HEADER_PRIORITY].ptr)
+        read_priority(call, head->known[TRP_HEADER_PRIORITY]);
+    if (head->known[TRP_HEADER_TRACEPARENT].ptr)
+        read_trace_context(call, head->known[TRP_HEADER_TRACEPARENT]);
+}
+
+static trp_status decode(struct trp_exchange *x, struct trp_call *call)
+{
+    struct trp_front *f = x->front;
+    trp_status st;
+    if (x->protocol == TRP_PROTOCOL_GRPC) {
+        st = trp_oip_decode_grpc(&f->codec, call, x->bytes, &x->error);
+    } else {
+        call->model = x->route.model;
+        call->version = x->route.version;
+        st = trp_oip_decode_http(&f->codec, call, x->bytes, x->is_padded, x->json_bytes, &x->error);
+    }
+    trp_front_count(f, TRP_METRIC_BYTES_COPIED, f->codec.copied_bytes);
+    f->codec.copied_bytes = 0;
+    call->stamps_ns[TRP_PHASE_DECODED] = trp_loop_clock_ns(f->loop);
+    return st;
+}
+
+static trp_status find_target(struct trp_exchange *x, struct trp_call *call)
+{
+    const struct trp_handlers *h = &x->front->opts.handlers;
+    struct trp_target *target = NULL;
+    void (*release)(struct trp_target *) = NULL;
+    TRP_CHECK(h->find(h->user, x->front->opts.loop_index, call->model, call->version, &target,
+                      &release, &x->error));
+    trp_call_pin(call, target, release);
+    return trp_ok();
+}
+
+/* Tensors in shared memory become pointers that hold their region. */
+static trp_status map_regions(struct trp_exchange *x, struct trp_call *call)
+{
+    const struct trp_handlers *h = &x->front->opts.handlers;
+    for (uint32_t i = 0; i < call->inputs_n; i++) {
+        struct trp_call_tensor *in = &call->inputs[i];
+        void *hold = NULL;
+        if (in->region.len == 0)
+            continue;
+        TRP_TRY(h->region(h->user, in->region, in->region_offset, in->region_bytes,
+                          &in->tensor.data, &hold, &x->error),
+                &x->error, "input '%.*s'", TRP_STR(in->name));
+        in->tensor.bytes = in->region_bytes;
+        in->tensor.release = h->region_release;
+        in->tensor.release_user = hold;
+    }
+    for (uint32_t i = 0; i < call->wanted_n; i++) {
+        struct trp_wanted *out = &call->wanted[i];
+        if (out->region.len == 0)
+            continue;
+        TRP_TRY(h->region(h->user, out->region, out->region_offset, out->region_bytes, &out->memory,
+                          &out->hold, &x->error),
+                &x->error, "output '%.*s'", TRP_STR(out->name));
+        out->memory_bytes = out->region_bytes;
+        out->hold_release = h->region_release;
+    }
+    return trp_ok();
+}
+
+static void on_done(struct trp_call *call, void *user)
+{
+    struct trp_exchange *x = user;
+    struct trp_front *f = x->front;
+    x->is_call_out = false;
+    if (!x->conn || x->is_answered) {
+        trp_exchange_settle(x);
+        return;
+    }
+    (void)trp_call_try_done(call);
+    if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_EXPIRED && !trp_failed(call->error.status))
+        (void)trp_fail(&call->error, TRP_DEADLINE_EXCEEDED, "deadline exceeded");
+    if (trp_failed(call->error.status)) {
+        x->error = call->error;
+        x->ops->answer(x);
+        return;
+    }
+    trp_buf_reset(&x->reply.text);
+    x->reply.parts_n = 0;
+    const bool is_stream = x->parent != NULL;
+    if (x->protocol == TRP_PROTOCOL_GRPC)
+        (void)trp_oip_encode_grpc(&f->codec, call, is_stream, is_stream, &x->reply, &x->error);
+    else
+        (void)trp_oip_encode_http(&f->codec, call, &x->reply, &x->error);
+    call->stamps_ns[TRP_PHASE_ENCODED] = trp_loop_clock_ns(f->loop);
+    if (trp_failed(x->error.status))
+        call->error = x->error;
+    x->ops->answer(x);
+}
+
+static trp_status prepare(struct trp_exchange *x, struct trp_call *call)
+{
+    TRP_CHECK(decode(x, call));
+    TRP_CHECK(find_target(x, call));
+    TRP_CHECK(map_regions(x, call));
+    return trp_call_bind(call, trp_target_signature(call->target), &x->error);
+}
+
+/* A deadline that the body names (Triton's `timeout`) may be nearer than the header's. */
+static int64_t earlier(int64_t a_ns, int64_t b_ns)
+{
+    if (a_ns == 0 || b_ns == 0)
+        return a_ns ? a_ns : b_ns;
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
+void trp_infer_start(struct trp_exchange *x)
+{
+    struct trp_front *f = x->front;
+    struct trp_call *call = trp_call_take(f->calls);
+    if (!call) {
+        trp_exchange_dispatch(x);
+        (void)trp_fail(&x->error, TRP_QUEUE_FULL, "more than %u calls in flight (limits.calls)",
+                       f->opts.limits.calls_n);
+        x->ops->answer(x);
+        return;
+    }
+    x->call = call;
+    call->body = trp_body_take_lease(&x->body);
+    read_context(x, call);
+    const trp_status st = prepare(x, call);
+    x->deadline_ns = call->deadline_ns = earlier(call->deadline_ns, x->deadline_ns);
+    trp_exchange_dispatch(x);
+    if (trp_failed(st)) {
+        fail_call(x);
+        return;
+    }
+    call->trace = trp_trace_begin(f->opts.trace, call->model, &call->trace_tensors);
+    trp_call_push(call, on_done, x);
+    x->is_call_out = true;
+    trp_target_start(call->target, call);
+}
+
+static void wake_target(struct trp_call *call)
+{
+    if (call->target && call->target->ops->cancel)
+        call->target->ops->cancel(call->target, call);
+}
+
+bool trp_infer_cancel(struct trp_exchange *x)
+{
+    if (!trp_call_try_cancel(x->call))
+        return false;
+    wake_target(x->call);
+    return true;
+}
+
+bool trp_infer_expire(struct trp_exchange *x)
+{
+    if (!trp_call_try_expire(x->call))
+        return false;
+    wake_target(x->call);
+    return true;
+}
+
+/* The names of Triton's trace file. */
+static void write_trace(struct trp_exchange *x, const struct trp_call *call)
+{
+    const int64_t *at = call->stamps_ns;
+    const bool is_grpc = call->protocol == TRP_PROTOCOL_GRPC;
+    const struct trp_trace_stamp all[] = {
+        { is_grpc ? "GRPC_WAITREAD_START" : "HTTP_RECV_START", at[TRP_PHASE_ARRIVED] },
+        { is_grpc ? "GRPC_WAITREAD_END" : "HTTP_RECV_END", at[TRP_PHASE_RECEIVED] },
+        { "REQUEST_START", at[TRP_PHASE_DECODED] },
+        { "QUEUE_START", at[TRP_PHASE_QUEUED] },
+        { "COMPUTE_START", at[TRP_PHASE_RUN_START] },
+        { "COMPUTE_INPUT_END", at[TRP_PHASE_INPUT_END] },
+        { "COMPUTE_OUTPUT_START", at[TRP_PHASE_OUTPUT_START] },
+        { "COMPUTE_END", at[TRP_PHASE_RUN_END] },
+        { "REQUEST_END", at[TRP_PHASE_ENCODED] },
+        { is_grpc ? "GRPC_SEND_START" : "HTTP_SEND_START", x->answered_ns },
+        { is_grpc ? "GRPC_SEND_END" : "HTTP_SEND_END", at[TRP_PHASE_SENT] },
+    };
+    struct trp_trace_stamp reached[ARRAY_LEN(all)];
+    uint32_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (all[i].at_ns)
+            reached[n++] = all[i];
+    struct trp_trace *trace = x->front->opts.trace;
+    trp_trace_write(trace, &(struct trp_trace_record){ .id = call->trace,
+                                                       .model = call->target->name,
+                                                       .request_id = call->id,
+                                                       .version = call->target->version,
+                                                       .stamps = reached,
+                                                       .stamps_n = n });
+    for (uint32_t i = 0; call->trace_tensors && i < call->inputs_n; i++)
+        trp_trace_write_tensor(trace, call->trace, "TENSOR_QUEUE_INPUT", call->inputs[i].name,
+                               &call->inputs[i].tensor);
+    for (uint32_t i = 0; call->trace_tensors && i < call->outputs_n; i++)
+        trp_trace_write_tensor(trace, call->trace, "TENSOR_BACKEND_OUTPUT", call->outputs[i].name,
+                               &call->outputs[i].tensor);
+}
+
+void trp_infer_end(struct trp_exchange *x)
+{
+    struct trp_call *call = x->call;
+    if (!call)
+        return;
+    x->call = NULL;
+    const struct trp_handlers *h = &x->front->opts.handlers;
+    if (call->target) {
+        if (h->finished)
+            h->finished(h->user, x->front->opts.loop_index, call);
+        if (call->trace)
+            write_trace(x, call);
+    }
+    trp_call_give_back(call);
+}
