@@ -284,6 +284,15 @@ struct trp_node *trp_node_dup(struct trp_arena *a, const struct trp_node *n)
     return copy;
 }
 
+struct trp_node *trp_node_add_copy(struct trp_arena *a, struct trp_node *parent,
+                                   const struct trp_node *n)
+{
+    struct trp_node *copy = parent ? trp_node_dup(a, n) : NULL;
+    if (copy)
+        append(parent, copy);
+    return copy;
+}
+
 trp_status trp_node_fail(const struct trp_node *at, struct trp_error *err, enum trp_code code,
                          const char *format, ...)
 {

@@ -57,6 +57,8 @@ struct trp_node *trp_node_add_u64(struct trp_arena *a, struct trp_node *parent, 
                                   uint64_t v);
 struct trp_node *trp_node_add_bool(struct trp_arena *a, struct trp_node *parent, const char *key,
                                    bool v);
+struct trp_node *trp_node_add_copy(struct trp_arena *a, struct trp_node *parent,
+                                   const struct trp_node *n); /* deep, as trp_node_dup() */
 struct trp_node *trp_node_add_map(struct trp_arena *a, struct trp_node *parent, const char *key);
 struct trp_node *trp_node_add_list(struct trp_arena *a, struct trp_node *parent, const char *key);
 

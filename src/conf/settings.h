@@ -52,6 +52,7 @@ trp_status trp_settings_create(const struct trp_alloc *alloc, struct trp_setting
 void trp_settings_destroy(struct trp_settings *s);
 
 /* Sets from a file (YAML tree), the environment (NULL-terminated `environ`), or one "key=value"; later calls win.
+ * Variables with our prefix that are no option, nor nearly one, are somebody else's and left alone.
  *   Owns  : copied.
  *   Thread: startup.
  *   Errors: INVALID_ARGUMENT with the place and the nearest key, or what values are allowed; nothing of that source's later
@@ -78,7 +79,8 @@ uint64_t trp_settings_u64(const struct trp_settings *s,
                           enum trp_setting id); /* COUNT, BYTES, DURATION */
 const char *trp_settings_text(const struct trp_settings *s, enum trp_setting id); /* TEXT, CHOICE */
 uint32_t trp_settings_list_n(const struct trp_settings *s, enum trp_setting id);
-const char *const *trp_settings_list(const struct trp_settings *s, enum trp_setting id); /* all of it */
+const char *const *trp_settings_list(const struct trp_settings *s,
+                                     enum trp_setting id); /* all of it */
 const char *trp_settings_list_at(const struct trp_settings *s, enum trp_setting id, uint32_t index);
 const char *trp_settings_source(const struct trp_settings *s,
                                 enum trp_setting id); /* "default", "troupe.yaml:3", "--set" */

@@ -35,22 +35,24 @@ struct trp_model_config {
 };
 
 /* Completes a tree (NULL: nothing was written) from what the file says, checks what was written against it, and takes out
- * what is acted upon.  `file_signature` has full shapes (batch included); *out_signature is what clients see: dims of the
- * tree, batch dimension in front when max_batch_size > 0, reshape, labels, optional.
+ * what is acted upon.  `file_signature` has full shapes (batch included); *out_signature is what clients see, in the file's
+ * order: dims of the tree (a size that only the file fixes holds too), batch dimension in front when max_batch_size > 0, labels,
+ * optional.  With a reshape the two differ in rank.
  *   Shape : with batch_max > 0 every input and output of the file must have a free (or absent-rank) first dimension.
  *   Owns  : everything lives in `a`.
  *   Thread: owner.
- *   Errors: INVALID_ARGUMENT: which input or output, what the file says, what the configuration says. */
+ *   Errors: INVALID_ARGUMENT: which input or output, what the file says, what the configuration says; and as peek(). */
 trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
                                      const struct trp_node *written,
                                      const struct trp_signature *file_signature,
                                      struct trp_model_config *out_config,
                                      struct trp_signature *out_signature, struct trp_error *err);
 
-/* Takes out what must be known before the file is looked at (backend, default_file, versions, load).
- *   Owns  : everything lives in `a`.
+/* Takes out all that can be known before the file is looked at: everything but inputs and outputs.  `name`, `backend` and
+ * `platform` are empty where nothing was written.
+ *   Owns  : everything lives in `a`, but out_config->tree is `written`.
  *   Thread: owner.
- *   Errors: INVALID_ARGUMENT. */
+ *   Errors: INVALID_ARGUMENT with file:line; UNIMPLEMENTED for what is reserved: ensembles, load: on_demand, background. */
 trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *written,
                                  struct trp_model_config *out_config, struct trp_error *err);
 

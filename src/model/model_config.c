@@ -1,0 +1,308 @@
+/* model/model_config.c - see model_config.h.
+ *
+ * Reading goes in two steps, because the file must be found before it can be asked: peek() takes out what finds and schedules
+ * it, complete() brings tree and file together.  Tensors are the work of model/model_io.c.  The completed tree is in normal
+ * form: its keys stand in the order of the schema's numbers, so /config shows them as Triton does. */
+#include "model/model_config.h"
+
+#include "model/model_io.h"
+
+#define PLATFORM_ONNX "onnxruntime_onnx"
+#define BACKEND_ONNX "onnxruntime"
+#define OPTION_GRAPH_LEVEL "optimization.graph.level"
+
+static const struct trp_str nothing = { NULL, 0 };
+
+static trp_status no_memory(struct trp_error *err)
+{
+    return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the configuration");
+}
+
+/* Copies a text of the tree, so that it is terminated and outlives the tree; absent gives an empty one. */
+static trp_status take_text(struct trp_arena *a, const struct trp_node *map, const char *key,
+                            struct trp_str *out, struct trp_error *err)
+{
+    const struct trp_str s = trp_node_str(map, key, nothing);
+    *out = nothing;
+    if (s.len == 0)
+        return trp_ok();
+    *out = trp_arena_dup(a, s);
+    return out->ptr ? trp_ok() : no_memory(err);
+}
+
+/* ---- peek ---- */
+
+/* `platform` is the older way to name a backend; where both are written they must agree. */
+static trp_status take_backend(struct trp_arena *a, const struct trp_node *tree,
+                               struct trp_model_config *c, struct trp_error *err)
+{
+    const struct trp_node *platform = trp_node_get(tree, "platform");
+    TRP_CHECK(take_text(a, tree, "backend", &c->backend, err));
+    TRP_CHECK(take_text(a, tree, "platform", &c->platform, err));
+    if (trp_str_is(c->platform, "ensemble") || trp_node_get(tree, "ensemble_scheduling"))
+        return trp_node_fail(platform ? platform : trp_node_get(tree, "ensemble_scheduling"), err,
+                             TRP_UNIMPLEMENTED, "ensembles cannot be served yet");
+    if (c->platform.len == 0)
+        return trp_ok();
+    const bool is_onnx = trp_str_is(c->platform, PLATFORM_ONNX);
+    if (!is_onnx && c->backend.len == 0)
+        return trp_node_fail(platform, err, TRP_INVALID_ARGUMENT,
+                             "platform \"%.*s\" is not served here; %s is", TRP_STR(c->platform),
+                             PLATFORM_ONNX);
+    if (c->backend.len == 0)
+        c->backend = TRP_STR_LIT(BACKEND_ONNX);
+    if (is_onnx ? !trp_str_is(c->backend, BACKEND_ONNX)
+                : !trp_str_is_equal(c->backend, c->platform))
+        return trp_node_fail(platform, err, TRP_INVALID_ARGUMENT,
+                             "platform \"%.*s\" does not belong to backend \"%.*s\"",
+                             TRP_STR(c->platform), TRP_STR(c->backend));
+    return trp_ok();
+}
+
+static trp_status take_batch_max(const struct trp_node *tree, struct trp_model_config *c,
+                                 struct trp_error *err)
+{
+    const int64_t n = trp_node_i64(tree, "max_batch_size", 0);
+    if (n < 0)
+        return trp_node_fail(trp_node_get(tree, "max_batch_size"), err, TRP_INVALID_ARGUMENT,
+                             "max_batch_size is %lld; it is 0 or more", (long long)n);
+    c->batch_max = (int32_t)n;
+    return trp_ok();
+}
+
+static trp_status take_load_policy(const struct trp_node *tree, struct trp_model_config *c,
+                                   struct trp_error *err)
+{
+    const struct trp_field *f = trp_message_field(&trp_model_config_message, TRP_STR_LIT("load"));
+    const struct trp_str word = trp_node_str(tree, "load", nothing);
+    const struct trp_enum_value *v = trp_enum_named(f->enumeration, word);
+    c->load = v ? (enum trp_load_policy)v->number : TRP_LOAD_DEFAULT;
+    if (c->load == TRP_LOAD_ON_DEMAND || c->load == TRP_LOAD_BACKGROUND)
+        return trp_node_fail(trp_node_get(tree, "load"), err, TRP_UNIMPLEMENTED,
+                             "load: %.*s is reserved for a later release; use startup or explicit",
+                             TRP_STR(word));
+    return trp_ok();
+}
+
+static trp_status take_specific(struct trp_arena *a, const struct trp_node *specific,
+                                struct trp_model_config *c, struct trp_error *err)
+{
+    const struct trp_node *list = trp_node_get(specific, "versions");
+    const uint32_t n = list ? list->children_n : 0;
+    int64_t *numbers = trp_arena_get(a, ((size_t)n + 1) * sizeof *numbers);
+    if (!numbers)
+        return no_memory(err);
+    if (n == 0)
+        return trp_node_fail(specific, err, TRP_INVALID_ARGUMENT,
+                             "version_policy: specific names no version");
+    for (const struct trp_node *v = list->first; v; v = v->next) {
+        if (v->v.i < 0)
+            return trp_node_fail(v, err, TRP_INVALID_ARGUMENT, "version_policy: %lld is no version",
+                                 (long long)v->v.i);
+        numbers[c->versions.specific_n++] = v->v.i;
+    }
+    c->versions.kind = TRP_VERSIONS_SPECIFIC;
+    c->versions.specific = numbers;
+    return trp_ok();
+}
+
+static trp_status take_versions(struct trp_arena *a, const struct trp_node *tree,
+                                struct trp_model_config *c, struct trp_error *err)
+{
+    const struct trp_node *policy = trp_node_get(tree, "version_policy");
+    const struct trp_node *specific = trp_node_get(policy, "specific");
+    c->versions.kind = trp_node_get(policy, "all") ? TRP_VERSIONS_ALL : TRP_VERSIONS_LATEST;
+    c->versions.latest_n =
+        (uint32_t)trp_node_u64(trp_node_get(policy, "latest"), "num_versions", 0);
+    if (c->versions.latest_n == 0)
+        c->versions.latest_n = 1;
+    return specific ? take_specific(a, specific, c, err) : trp_ok();
+}
+
+/* Run slots of all groups together; a group without a count has no limit, so the whole has none. */
+static trp_status take_instances(const struct trp_node *tree, struct trp_model_config *c,
+                                 struct trp_error *err)
+{
+    const struct trp_node *groups = trp_node_get(tree, "instance_group");
+    uint64_t slots = 0;
+    bool limited = groups && groups->first;
+    for (const struct trp_node *g = groups ? groups->first : NULL; g; g = g->next) {
+        const int64_t count = trp_node_i64(g, "count", 0);
+        if (count < 0)
+            return trp_node_fail(g, err, TRP_INVALID_ARGUMENT,
+                                 "instance_group: count is %lld; it is 0 or more",
+                                 (long long)count);
+        limited = limited && count > 0;
+        slots += (uint64_t)count;
+    }
+    c->instances = !limited ? 0 : slots < UINT32_MAX ? (uint32_t)slots : UINT32_MAX;
+    return trp_ok();
+}
+
+static trp_status take_label_file(struct trp_arena *a, const struct trp_node *tree,
+                                  struct trp_model_config *c, struct trp_error *err)
+{
+    const struct trp_node *outputs = trp_node_get(tree, "output");
+    for (const struct trp_node *o = outputs ? outputs->first : NULL; o; o = o->next) {
+        TRP_CHECK(take_text(a, o, "label_filename", &c->label_file, err));
+        if (c->label_file.len > 0)
+            return trp_ok();
+    }
+    return trp_ok();
+}
+
+static trp_status add_option(struct trp_arena *a, struct troupe_option *options, uint32_t *n,
+                             struct trp_str key, struct trp_str value, struct trp_error *err)
+{
+    const struct trp_str k = trp_arena_dup(a, key), v = trp_arena_dup(a, value);
+    if (!k.ptr || !v.ptr)
+        return no_memory(err);
+    options[(*n)++] = (struct troupe_option){ k.ptr, v.ptr };
+    return trp_ok();
+}
+
+static trp_status take_options(struct trp_arena *a, const struct trp_node *tree,
+                               struct trp_model_config *c, struct trp_error *err)
+{
+    const struct trp_node *parameters = trp_node_get(tree, "parameters");
+    const struct trp_node *graph = trp_node_get(trp_node_get(tree, "optimization"), "graph");
+    const size_t capacity = (parameters ? parameters->children_n : 0) + (size_t)1;
+    struct troupe_option *options = trp_arena_get(a, capacity * sizeof *options);
+    if (!options)
+        return no_memory(err);
+    c->options = options;
+    for (const struct trp_node *p = parameters ? parameters->first : NULL; p; p = p->next)
+        TRP_CHECK(add_option(a, options, &c->options_n, p->key,
+                             trp_node_str(p, "string_value", nothing), err));
+    if (!graph)
+        return trp_ok();
+    const struct trp_str level =
+        trp_arena_format(a, "%lld", (long long)trp_node_i64(graph, "level", 0));
+    if (!level.ptr)
+        return no_memory(err);
+    return add_option(a, options, &c->options_n, TRP_STR_LIT(OPTION_GRAPH_LEVEL), level, err);
+}
+
+trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *written,
+                                 struct trp_model_config *out_config, struct trp_error *err)
+{
+    struct trp_model_config c = { .tree = written };
+    TRP_CHECK(take_text(a, written, "name", &c.name, err));
+    TRP_CHECK(take_text(a, written, "default_model_filename", &c.default_file, err));
+    TRP_CHECK(take_backend(a, written, &c, err));
+    TRP_CHECK(take_batch_max(written, &c, err));
+    TRP_CHECK(take_load_policy(written, &c, err));
+    TRP_CHECK(take_versions(a, written, &c, err));
+    TRP_CHECK(take_instances(written, &c, err));
+    TRP_CHECK(take_label_file(a, written, &c, err));
+    TRP_CHECK(take_options(a, written, &c, err));
+    *out_config = c;
+    return trp_ok();
+}
+
+/* ---- complete ---- */
+
+/* Who the model is: the caller's name, and the backend that the file or the configuration asks for. */
+static trp_status settle_identity(struct trp_arena *a, struct trp_str name,
+                                  const struct trp_signature *file, struct trp_model_config *c,
+                                  struct trp_error *err)
+{
+    if (c->name.len > 0 && !trp_str_is_equal(c->name, name))
+        return trp_node_fail(trp_node_get(c->tree, "name"), err, TRP_INVALID_ARGUMENT,
+                             "name is \"%.*s\", but the model is called \"%.*s\"", TRP_STR(c->name),
+                             TRP_STR(name));
+    const struct trp_str platform = file->platform.len > 0 ? file->platform : c->platform;
+    if (c->platform.len > 0 && !trp_str_is_equal(c->platform, platform))
+        return trp_node_fail(trp_node_get(c->tree, "platform"), err, TRP_INVALID_ARGUMENT,
+                             "platform is \"%.*s\", but the file is \"%.*s\"", TRP_STR(c->platform),
+                             TRP_STR(platform));
+    c->name = trp_arena_dup(a, name);
+    c->platform = trp_arena_dup(a, platform);
+    if (c->backend.len == 0)
+        c->backend = trp_str_is(platform, PLATFORM_ONNX) ? TRP_STR_LIT(BACKEND_ONNX) : c->platform;
+    return c->name.ptr && c->platform.ptr ? trp_ok() : no_memory(err);
+}
+
+/* Whoever wrote no version policy is shown the one that holds. */
+static bool add_version_policy(struct trp_arena *a, struct trp_node *tree,
+                               const struct trp_model_config *c)
+{
+    const struct trp_node *written = trp_node_get(c->tree, "version_policy");
+    if (written && written->first)
+        return trp_node_add_copy(a, tree, written) != NULL;
+    struct trp_node *policy = trp_node_add_map(a, tree, "version_policy");
+    struct trp_node *latest = trp_node_add_map(a, policy, "latest");
+    return trp_node_add_i64(a, latest, "num_versions", c->versions.latest_n) != NULL;
+}
+
+struct completion {
+    struct trp_arena *arena;
+    const struct trp_signature *file;
+    struct trp_model_config *config;
+    struct trp_signature *out; /* what clients see */
+    struct trp_error *err;
+};
+
+static trp_status add_side(const struct completion *x, struct trp_node *tree, bool is_input)
+{
+    const struct trp_model_side side = {
+        .kind = is_input ? "input" : "output",
+        .file = is_input ? x->file->inputs : x->file->outputs,
+        .file_n = is_input ? x->file->inputs_n : x->file->outputs_n,
+        .written = trp_node_get(x->config->tree, is_input ? "input" : "output"),
+        .batch_max = x->config->batch_max,
+    };
+    return trp_model_io_complete(x->arena, &side, tree,
+                                 is_input ? &x->out->inputs : &x->out->outputs, x->err);
+}
+
+/* Adds one key of the completed tree: settled values, or what was written. */
+static trp_status add_key(const struct completion *x, struct trp_node *tree,
+                          const struct trp_field *f)
+{
+    const struct trp_model_config *c = x->config;
+    const struct trp_node *written = trp_node_get(c->tree, f->name);
+    const struct trp_str key = trp_str_of(f->name);
+    bool ok = true;
+    if (trp_str_is(key, "input") || trp_str_is(key, "output"))
+        return add_side(x, tree, trp_str_is(key, "input"));
+    if (trp_str_is(key, "name"))
+        ok = trp_node_add_str(x->arena, tree, f->name, c->name) != NULL;
+    else if (trp_str_is(key, "platform"))
+        ok = trp_node_add_str(x->arena, tree, f->name, c->platform) != NULL;
+    else if (trp_str_is(key, "backend"))
+        ok = trp_node_add_str(x->arena, tree, f->name, c->backend) != NULL;
+    else if (trp_str_is(key, "max_batch_size"))
+        ok = trp_node_add_i64(x->arena, tree, f->name, c->batch_max) != NULL;
+    else if (trp_str_is(key, "version_policy"))
+        ok = add_version_policy(x->arena, tree, c);
+    else if (written)
+        ok = trp_node_add_copy(x->arena, tree, written) != NULL;
+    return ok ? trp_ok() : no_memory(x->err);
+}
+
+trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
+                                     const struct trp_node *written,
+                                     const struct trp_signature *file_signature,
+                                     struct trp_model_config *out_config,
+                                     struct trp_signature *out_signature, struct trp_error *err)
+{
+    struct trp_model_config c;
+    struct trp_signature s = { 0 };
+    const struct completion x = { a, file_signature, &c, &s, err };
+    struct trp_node *tree = trp_node_new(a, TRP_NODE_MAP);
+    if (!tree)
+        return no_memory(err);
+    TRP_CHECK(trp_model_config_peek(a, written, &c, err));
+    TRP_CHECK(settle_identity(a, name, file_signature, &c, err));
+    for (uint32_t i = 0; i < trp_model_config_message.fields_n; i++)
+        TRP_CHECK(add_key(&x, tree, &trp_model_config_message.fields[i]));
+    s.inputs_n = file_signature->inputs_n;
+    s.outputs_n = file_signature->outputs_n;
+    s.batch_max = c.batch_max;
+    s.platform = c.platform;
+    c.tree = tree;
+    *out_config = c;
+    *out_signature = s;
+    return trp_ok();
+}

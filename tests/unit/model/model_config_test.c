@@ -1,0 +1,514 @@
+/* A configuration against a file: what is filled in, what clients see, what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/model_config.h"
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+
+struct fixture {
+    struct trp_arena arena;
+    struct trp_error err;
+    struct trp_buf out;
+    struct trp_io inputs[4], outputs[4];
+    struct trp_signature file, seen;
+    struct trp_model_config config;
+};
+
+static void set_up(struct fixture *f)
+{
+    *f = (struct fixture){ 0 };
+    trp_arena_init(&f->arena, trp_heap(), 4096, 16u << 20);
+    trp_buf_init(&f->out, trp_heap(), 1u << 20);
+    f->file.inputs = f->inputs;
+    f->file.outputs = f->outputs;
+    f->file.platform = TRP_STR_LIT("onnxruntime_onnx");
+}
+
+static void tear_down(struct fixture *f)
+{
+    trp_arena_deinit(&f->arena);
+    trp_buf_deinit(&f->out);
+}
+
+/* "x FP32 -1 3" with "?" behind the name for optional, "*" in place of dims for any rank. */
+static struct trp_io io_of(struct fixture *f, const char *text)
+{
+    struct trp_io io = { 0 };
+    char name[32], dtype[16];
+    int used = 0;
+    assert_int_equal(sscanf(text, "%31s %15s%n", name, dtype, &used), 2);
+    const size_t len = strlen(name);
+    io.optional = name[len - 1] == '?';
+    io.name = trp_arena_dup(&f->arena, trp_str_make(name, len - io.optional));
+    io.dtype = (int32_t)trp_dtype_parse(trp_str_of(dtype));
+    for (const char *at = text + used; *at;) {
+        int n = 0;
+        long long dim;
+        if (strchr(at, '*')) {
+            io.any_rank = true;
+            break;
+        }
+        if (sscanf(at, "%lld%n", &dim, &n) != 1)
+            break;
+        io.dims[io.rank++] = dim;
+        at += n;
+    }
+    return io;
+}
+
+static void input(struct fixture *f, const char *text)
+{
+    f->inputs[f->file.inputs_n++] = io_of(f, text);
+}
+
+static void output(struct fixture *f, const char *text)
+{
+    f->outputs[f->file.outputs_n++] = io_of(f, text);
+}
+
+static void image_model(struct fixture *f)
+{
+    input(f, "image FP32 -1 3 224 224");
+    output(f, "logits FP32 -1 1000");
+}
+
+static trp_status complete(struct fixture *f, const char *yaml)
+{
+    struct trp_node *written = NULL;
+    if (yaml) {
+        const trp_status st = trp_model_config_parse(&f->arena, trp_str_of(yaml), "model.yaml",
+                                                     &written, NULL, &f->err);
+        if (trp_failed(st))
+            return st;
+    }
+    return trp_model_config_complete(&f->arena, TRP_STR_LIT("m"), written, &f->file, &f->config,
+                                     &f->seen, &f->err);
+}
+
+static void completes(struct fixture *f, const char *yaml)
+{
+    const trp_status st = complete(f, yaml);
+    if (trp_failed(st))
+        print_error("%s\n", f->err.text);
+    assert_int_equal(st.code, TRP_OK);
+}
+
+static const char *json(struct fixture *f)
+{
+    trp_buf_reset(&f->out);
+    trp_schema_write_json(&f->out, &trp_model_config_message, f->config.tree, false);
+    return trp_buf_text(&f->out);
+}
+
+/* "image FP32 [-1,3,224,224]; ..." of what clients see. */
+static const char *seen(struct fixture *f)
+{
+    trp_buf_reset(&f->out);
+    for (uint32_t i = 0; i < f->seen.inputs_n + f->seen.outputs_n; i++) {
+        const bool is_input = i < f->seen.inputs_n;
+        const struct trp_io *io =
+            is_input ? &f->seen.inputs[i] : &f->seen.outputs[i - f->seen.inputs_n];
+        char shape[128];
+        trp_buf_addf(&f->out, "%s%.*s%s %s %s", i ? "; " : "", TRP_STR(io->name),
+                     io->optional ? "?" : "", trp_dtype_name(io->dtype),
+                     io->any_rank ? "any"
+                                  : trp_shape_format(io->dims, io->rank, shape, sizeof shape));
+    }
+    return trp_buf_text(&f->out);
+}
+
+/* ---- without a configuration ---- */
+
+static void without_configuration_a_model_is_what_its_file_says(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    input(&f, "x FP32 -1 3");
+    input(&f, "sr? INT64");
+    input(&f, "anything FP16 *");
+    output(&f, "y BYTES -1");
+    f.inputs[0].dim_names[0] = TRP_STR_LIT("batch");
+    completes(&f, NULL);
+    assert_string_equal(seen(&f), "x FP32 [-1,3]; sr? INT64 []; anything FP16 any; y BYTES [-1]");
+    assert_true(trp_str_is(f.seen.inputs[0].dim_names[0], "batch"));
+    assert_int_equal(f.seen.batch_max, 0);
+    assert_string_equal(
+        json(&f), "{\"name\":\"m\",\"platform\":\"onnxruntime_onnx\","
+                  "\"version_policy\":{\"latest\":{\"num_versions\":1}},\"max_batch_size\":0,"
+                  "\"input\":[{\"name\":\"x\",\"data_type\":\"TYPE_FP32\",\"dims\":[-1,3]},"
+                  "{\"name\":\"sr\",\"data_type\":\"TYPE_INT64\",\"dims\":[],\"optional\":true},"
+                  "{\"name\":\"anything\",\"data_type\":\"TYPE_FP16\"}],"
+                  "\"output\":[{\"name\":\"y\",\"data_type\":\"TYPE_STRING\",\"dims\":[-1]}],"
+                  "\"backend\":\"onnxruntime\"}");
+    assert_int_equal(f.config.instances, 0);
+    assert_int_equal(f.config.load, TRP_LOAD_DEFAULT);
+    tear_down(&f);
+}
+
+static void labels_of_the_file_reach_the_clients(void **state)
+{
+    (void)state;
+    struct fixture f;
+    static const struct trp_str labels[] = { { "cat", 3 }, { "dog", 3 } };
+    set_up(&f);
+    image_model(&f);
+    f.outputs[0].labels = labels;
+    f.outputs[0].labels_n = 2;
+    completes(&f, NULL);
+    assert_int_equal(f.seen.outputs[0].labels_n, 2);
+    assert_true(trp_str_is(f.seen.outputs[0].labels[1], "dog"));
+    tear_down(&f);
+}
+
+/* ---- with one ---- */
+
+static void clients_see_file_and_configuration_together(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *yaml, *want;
+    } rows[] = {
+        { "", "image FP32 [-1,3,224,224]; logits FP32 [-1,1000]" },
+        { "max_batch_size: 8", "image FP32 [-1,3,224,224]; logits FP32 [-1,1000]" },
+        { "input: {name: image, dims: [4, 3, 224, 224]}",
+          "image FP32 [4,3,224,224]; logits FP32 [-1,1000]" },
+        { "input: {name: image, dims: [-1, -1, -1, -1]}",
+          "image FP32 [-1,3,224,224]; logits FP32 [-1,1000]" },
+        { "max_batch_size: 8\ninput: {name: image, data_type: TYPE_FP32, dims: [3, 224, 224]}\n"
+          "output: {name: logits, dims: [1000]}",
+          "image FP32 [-1,3,224,224]; logits FP32 [-1,1000]" },
+        { "max_batch_size: 8\n"
+          "output: {name: logits, dims: [10, 100], reshape: {shape: [1000]}}",
+          "image FP32 [-1,3,224,224]; logits FP32 [-1,10,100]" },
+        { "input: {name: image}\noutput: {name: logits}",
+          "image FP32 [-1,3,224,224]; logits FP32 [-1,1000]" },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        set_up(&f);
+        image_model(&f);
+        print_message("%s\n", r->yaml);
+        completes(&f, r->yaml);
+        assert_string_equal(seen(&f), r->want);
+        tear_down(&f);
+    }
+}
+
+static void a_batched_scalar_is_shown_as_one_element(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    input(&f, "id INT64 -1");
+    output(&f, "score FP32 -1");
+    completes(&f, "max_batch_size: 16");
+    assert_string_equal(seen(&f), "id INT64 [-1,1]; score FP32 [-1,1]");
+    assert_string_equal(
+        json(&f), "{\"name\":\"m\",\"platform\":\"onnxruntime_onnx\","
+                  "\"version_policy\":{\"latest\":{\"num_versions\":1}},\"max_batch_size\":16,"
+                  "\"input\":[{\"name\":\"id\",\"data_type\":\"TYPE_INT64\",\"dims\":[1],"
+                  "\"reshape\":{\"shape\":[]}}],"
+                  "\"output\":[{\"name\":\"score\",\"data_type\":\"TYPE_FP32\",\"dims\":[1],"
+                  "\"reshape\":{\"shape\":[]}}],\"backend\":\"onnxruntime\"}");
+    assert_int_equal(f.seen.batch_max, 16);
+    tear_down(&f);
+}
+
+static void what_was_written_is_kept_and_ordered(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    input(&f, "a FP32 -1 2");
+    input(&f, "b FP32 -1 2");
+    input(&f, "c? FP32 -1 2");
+    output(&f, "y FP32 -1 2");
+    completes(&f, "backend: onnxruntime\nload: explicit\n"
+                  "parameters: {intra_op_thread_count: {string_value: 2}}\n"
+                  "output: {name: y, label_filename: l.txt}\n"
+                  "input:\n- {name: b, format: FORMAT_NCHW, dims: [-1, 2]}\n- {name: a}\n"
+                  "version_policy: {all: {}}\nname: m\n");
+    /* The tree keeps the writer's order, the signature the file's; `load` is ours and not for clients. */
+    assert_string_equal(
+        json(&f),
+        "{\"name\":\"m\",\"platform\":\"onnxruntime_onnx\",\"version_policy\":{\"all\":{}},"
+        "\"max_batch_size\":0,\"input\":[{\"name\":\"b\",\"data_type\":\"TYPE_FP32\","
+        "\"format\":\"FORMAT_NCHW\",\"dims\":[-1,2]},{\"name\":\"a\",\"data_type\":\"TYPE_FP32\","
+        "\"dims\":[-1,2]},{\"name\":\"c\",\"data_type\":\"TYPE_FP32\",\"dims\":[-1,2],"
+        "\"optional\":true}],\"output\":[{\"name\":\"y\",\"data_type\":\"TYPE_FP32\","
+        "\"dims\":[-1,2],\"label_filename\":\"l.txt\"}],"
+        "\"parameters\":{\"intra_op_thread_count\":{\"string_value\":\"2\"}},"
+        "\"backend\":\"onnxruntime\"}");
+    assert_string_equal(seen(&f), "a FP32 [-1,2]; b FP32 [-1,2]; c? FP32 [-1,2]; y FP32 [-1,2]");
+    assert_int_equal(f.config.load, TRP_LOAD_EXPLICIT);
+    assert_string_equal(f.config.label_file.ptr, "l.txt");
+    tear_down(&f);
+}
+
+static void an_optional_input_may_be_made_required(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    input(&f, "x? FP32 2");
+    output(&f, "y FP32 2");
+    completes(&f, "input: {name: x, optional: false}");
+    assert_string_equal(seen(&f), "x FP32 [2]; y FP32 [2]");
+    completes(&f, "input: {name: x}");
+    assert_string_equal(seen(&f), "x? FP32 [2]; y FP32 [2]");
+    tear_down(&f);
+}
+
+static void a_tensor_of_any_rank_takes_the_rank_that_is_written(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    input(&f, "x FP32 *");
+    output(&f, "y FP32 *");
+    completes(&f, "max_batch_size: 4\ninput: {name: x, dims: [3, -1]}");
+    assert_string_equal(seen(&f), "x FP32 [-1,3,-1]; y FP32 any");
+    tear_down(&f);
+}
+
+static void an_output_known_to_be_declared_wrongly_is_not_held_to_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    input(&f, "x FP32 2");
+    output(&f, "y FP32 1 8");
+    f.outputs[0].shape_unchecked = true;
+    completes(&f, "output: {name: y, dims: [-1, 1, 8210]}");
+    assert_string_equal(seen(&f), "x FP32 [2]; y FP32 [-1,1,8210]");
+    assert_true(f.seen.outputs[0].shape_unchecked);
+    tear_down(&f);
+}
+
+static void what_contradicts_the_file_is_refused(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *yaml, *want;
+    } rows[] = {
+        { "name: other", "model.yaml:1: name is \"other\", but the model is called \"m\"" },
+        { "backend: echo\nplatform: echo",
+          "model.yaml:2: platform is \"echo\", but the file is \"onnxruntime_onnx\"" },
+        { "input:\n- {name: imgae}",
+          "model.yaml:2: the file has no input \"imgae\"; its inputs are \"image\"" },
+        { "input:\n- {dims: [1]}", "model.yaml:2: an input without a name" },
+        { "input:\n- {name: image}\n- {name: image}",
+          "model.yaml:3: input \"image\" is there twice" },
+        { "output:\n- {name: logits}\n- {name: probs}",
+          "model.yaml:3: the file has no output \"probs\"; its outputs are \"logits\"" },
+        { "input: {name: image, data_type: TYPE_UINT8}",
+          "model.yaml:1: input \"image\": the configuration says TYPE_UINT8, the file TYPE_FP32" },
+        { "input: {name: image, dims: [3, 224, 224]}",
+          "model.yaml:1: input \"image\": the configuration says [3,224,224], the file "
+          "[-1,3,224,224]" },
+        { "max_batch_size: 2\ninput: {name: image, dims: [1, 224, 224]}",
+          "model.yaml:2: input \"image\": the configuration says [1,224,224], the file "
+          "[3,224,224] (both without the batch dimension)" },
+        { "input: {name: image, dims: [-1, 3, 224, -2]}",
+          "model.yaml:1: input \"image\": a dimension is a size, or -1 for any" },
+        { "input: {name: image, dims: [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}",
+          "model.yaml:1: input \"image\": more than 16 dimensions" },
+        { "input: {name: image, reshape: {shape: [1]}}",
+          "model.yaml:1: input \"image\": a reshape needs dims" },
+        { "max_batch_size: 2\noutput: {name: logits, dims: [10, 10], reshape: {shape: [1000]}}",
+          "model.yaml:2: output \"logits\": [10,10] cannot be reshaped to [1000]" },
+        { "max_batch_size: 2\noutput: {name: logits, dims: [10, 10], reshape: {shape: [100]}}",
+          "model.yaml:2: output \"logits\": the configuration says [100], the file [1000] (both "
+          "without the batch dimension)" },
+        { "input: {name: image, optional: true}",
+          "model.yaml:1: input \"image\": the configuration says optional, but the file needs "
+          "it" },
+        { "max_batchsize: 4",
+          "model.yaml:1: unknown key \"max_batchsize\"; did you mean \"max_batch_size\"?" },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        set_up(&f);
+        image_model(&f);
+        print_message("%s\n", r->yaml);
+        assert_int_equal(complete(&f, r->yaml).code, TRP_INVALID_ARGUMENT);
+        assert_string_equal(f.err.text, r->want);
+        tear_down(&f);
+    }
+}
+
+static void what_the_file_needs_may_not_be_left_out(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    input(&f, "a FP32 2");
+    input(&f, "b FP32 2");
+    output(&f, "y FP32 2");
+    output(&f, "z FP32 2");
+    assert_int_equal(complete(&f, "input:\n- {name: b}").code, TRP_INVALID_ARGUMENT);
+    assert_string_equal(f.err.text, "model.yaml:1: input \"a\" of the file is missing; list every "
+                                    "input, or none");
+    assert_int_equal(complete(&f, "output:\n- {name: y}").code, TRP_INVALID_ARGUMENT);
+    assert_string_equal(f.err.text, "model.yaml:1: output \"z\" of the file is missing; list every "
+                                    "output, or none");
+    tear_down(&f);
+}
+
+static void batches_need_a_free_first_dimension_everywhere(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *input, *output, *want;
+    } rows[] = {
+        { "x FP32 1 3", "y FP32 -1",
+          "max_batch_size is 8, but input \"x\" has no free first dimension in the file: its shape "
+          "is [1,3]" },
+        { "x FP32", "y FP32 -1",
+          "max_batch_size is 8, but input \"x\" has no free first dimension in the file: its shape "
+          "is []" },
+        { "x FP32 -1", "y FP32 5",
+          "max_batch_size is 8, but output \"y\" has no free first dimension in the file: its "
+          "shape is [5]" },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        set_up(&f);
+        input(&f, r->input);
+        output(&f, r->output);
+        assert_int_equal(complete(&f, "max_batch_size: 8").code, TRP_INVALID_ARGUMENT);
+        assert_string_equal(f.err.text, r->want);
+        tear_down(&f);
+    }
+}
+
+/* ---- before the file is looked at ---- */
+
+static trp_status peek(struct fixture *f, const char *yaml)
+{
+    struct trp_node *written;
+    const trp_status st =
+        trp_model_config_parse(&f->arena, trp_str_of(yaml), "model.yaml", &written, NULL, &f->err);
+    assert_int_equal(st.code, TRP_OK);
+    return trp_model_config_peek(&f->arena, written, &f->config, &f->err);
+}
+
+static void peeking_takes_out_what_finds_the_file(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    assert_int_equal(peek(&f, "name: m\nplatform: onnxruntime_onnx\nmax_batch_size: 4\n"
+                              "default_model_filename: net.onnx\nload: startup\n"
+                              "version_policy: {specific: {versions: [3, 1]}}\n"
+                              "instance_group: [{count: 2, kind: KIND_CPU}, {count: 3}]\n"
+                              "optimization: {graph: {level: -1}}\n"
+                              "parameters: {enable_mem_arena: {string_value: 0}}\n")
+                         .code,
+                     TRP_OK);
+    const struct trp_model_config *c = &f.config;
+    assert_string_equal(c->name.ptr, "m");
+    assert_string_equal(c->backend.ptr, "onnxruntime");
+    assert_string_equal(c->default_file.ptr, "net.onnx");
+    assert_int_equal(c->batch_max, 4);
+    assert_int_equal(c->load, TRP_LOAD_STARTUP);
+    assert_int_equal(c->versions.kind, TRP_VERSIONS_SPECIFIC);
+    assert_int_equal(c->versions.specific_n, 2);
+    assert_int_equal(c->versions.specific[0], 3);
+    assert_int_equal(c->instances, 5);
+    assert_int_equal(c->options_n, 2);
+    assert_string_equal(c->options[0].key, "enable_mem_arena");
+    assert_string_equal(c->options[0].value, "0");
+    assert_string_equal(c->options[1].key, "optimization.graph.level");
+    assert_string_equal(c->options[1].value, "-1");
+    tear_down(&f);
+}
+
+static void peeking_at_nothing_gives_the_defaults(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    assert_int_equal(trp_model_config_peek(&f.arena, NULL, &f.config, &f.err).code, TRP_OK);
+    assert_int_equal(f.config.versions.kind, TRP_VERSIONS_LATEST);
+    assert_int_equal(f.config.versions.latest_n, 1);
+    assert_int_equal(f.config.load, TRP_LOAD_DEFAULT);
+    assert_int_equal(f.config.backend.len, 0);
+    assert_int_equal(f.config.options_n, 0);
+    assert_int_equal(peek(&f, "version_policy: {latest: {num_versions: 3}}").code, TRP_OK);
+    assert_int_equal(f.config.versions.latest_n, 3);
+    assert_int_equal(peek(&f, "version_policy: {all: }\ninstance_group: [{count: 2}, {}]").code,
+                     TRP_OK);
+    assert_int_equal(f.config.versions.kind, TRP_VERSIONS_ALL);
+    assert_int_equal(f.config.instances, 0); /* one group has no limit */
+    tear_down(&f);
+}
+
+static void peeking_refuses_what_cannot_be_served(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *yaml;
+        int code;
+        const char *want;
+    } rows[] = {
+        { "load: on_demand", TRP_UNIMPLEMENTED,
+          "model.yaml:1: load: on_demand is reserved for a later release; use startup or "
+          "explicit" },
+        { "load: background", TRP_UNIMPLEMENTED,
+          "model.yaml:1: load: background is reserved for a later release; use startup or "
+          "explicit" },
+        { "platform: ensemble", TRP_UNIMPLEMENTED, "model.yaml:1: ensembles cannot be served yet" },
+        { "ensemble_scheduling: {}", TRP_UNIMPLEMENTED,
+          "model.yaml:1: ensembles cannot be served yet" },
+        { "platform: tensorflow_graphdef", TRP_INVALID_ARGUMENT,
+          "model.yaml:1: platform \"tensorflow_graphdef\" is not served here; onnxruntime_onnx "
+          "is" },
+        { "platform: onnxruntime_onnx\nbackend: echo", TRP_INVALID_ARGUMENT,
+          "model.yaml:1: platform \"onnxruntime_onnx\" does not belong to backend \"echo\"" },
+        { "max_batch_size: -1", TRP_INVALID_ARGUMENT,
+          "model.yaml:1: max_batch_size is -1; it is 0 or more" },
+        { "version_policy: {specific: {}}", TRP_INVALID_ARGUMENT,
+          "model.yaml:1: version_policy: specific names no version" },
+        { "version_policy:\n  specific:\n    versions: [-1]", TRP_INVALID_ARGUMENT,
+          "model.yaml:3: version_policy: -1 is no version" },
+        { "instance_group: {count: -1}", TRP_INVALID_ARGUMENT,
+          "model.yaml:1: instance_group: count is -1; it is 0 or more" },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        set_up(&f);
+        assert_int_equal(peek(&f, r->yaml).code, r->code);
+        assert_string_equal(f.err.text, r->want);
+        tear_down(&f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_configuration_a_model_is_what_its_file_says),
+        cmocka_unit_test(labels_of_the_file_reach_the_clients),
+        cmocka_unit_test(clients_see_file_and_configuration_together),
+        cmocka_unit_test(a_batched_scalar_is_shown_as_one_element),
+        cmocka_unit_test(what_was_written_is_kept_and_ordered),
+        cmocka_unit_test(an_optional_input_may_be_made_required),
+        cmocka_unit_test(a_tensor_of_any_rank_takes_the_rank_that_is_written),
+        cmocka_unit_test(an_output_known_to_be_declared_wrongly_is_not_held_to_it),
+        cmocka_unit_test(what_contradicts_the_file_is_refused),
+        cmocka_unit_test(what_the_file_needs_may_not_be_left_out),
+        cmocka_unit_test(batches_need_a_free_first_dimension_everywhere),
+        cmocka_unit_test(peeking_takes_out_what_finds_the_file),
+        cmocka_unit_test(peeking_at_nothing_gives_the_defaults),
+        cmocka_unit_test(peeking_refuses_what_cannot_be_served),
+    };
+    return cmocka_run_group_tests_name("model_config", tests, NULL, NULL);
+}
