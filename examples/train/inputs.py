@@ -16,9 +16,10 @@ def as_image(sample):
 
 def as_scan(sample):
     """What a scanner makes of it: larger, smooth, on paper that is not quite white."""
-    large = as_image(sample).resize((160, 160), Image.Resampling.NEAREST).filter(ImageFilter.GaussianBlur(5))
-    ink, paper = np.array([28, 30, 60], np.float32), np.array([250, 248, 240], np.float32)
-    return Image.fromarray(np.round(ink + (paper - ink) * (np.asarray(large, np.float32)[..., None] / 255)).astype(np.uint8), "RGB")
+    large = as_image(sample).resize((160, 160), Image.Resampling.NEAREST).filter(ImageFilter.GaussianBlur(4))
+    light = np.asarray(large, np.float32)[..., None] / 255
+    ink, paper = np.array([12, 14, 40], np.float32), np.array([255, 254, 246], np.float32)
+    return Image.fromarray(np.round(ink + (paper - ink) * light).astype(np.uint8), "RGB")
 
 
 def request(images, **output):
