@@ -9,7 +9,7 @@
 
 enum trp_coding { TRP_CODING_IDENTITY, TRP_CODING_GZIP, TRP_CODING_DEFLATE, TRP_CODING_UNKNOWN };
 
-/* "identity", "gzip" (also "x-gzip"), "deflate"; anything else is UNKNOWN.
+/* "identity", "gzip" (also "x-gzip"), "deflate" in any case; anything else is UNKNOWN.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */
@@ -20,14 +20,15 @@ const char *trp_coding_name(enum trp_coding c);
  * with a zlib header or raw, as senders differ.
  *   Owns  : copied.
  *   Thread: any.
- *   Errors: INVALID_ARGUMENT (corrupt or cut off, bytes behind the end), TOO_LARGE, OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT (corrupt or cut off, bytes behind the end), TOO_LARGE, OUT_OF_MEMORY,
+ *           UNSUPPORTED_MEDIA (an unknown coding). */
 trp_status trp_coding_unpack(enum trp_coding c, struct trp_str in, struct trp_buf *out,
                              struct trp_error *err);
 
 /* Packs `in` to the end of `out` (level 1: speed).
  *   Owns  : copied.
  *   Thread: any.
- *   Errors: TOO_LARGE, OUT_OF_MEMORY. */
+ *   Errors: TOO_LARGE, OUT_OF_MEMORY, UNSUPPORTED_MEDIA (an unknown coding). */
 trp_status trp_coding_pack(enum trp_coding c, struct trp_str in, struct trp_buf *out,
                            struct trp_error *err);
 

@@ -65,7 +65,7 @@ bool trp_str_parse_f64(struct trp_str s, double *out)
 {
     char text[64];
     char *end;
-    if (s.len == 0 || s.len >= sizeof text || s.ptr[0] == ' ' || s.ptr[0] == '\t')
+    if (s.len == 0 || s.len >= sizeof text || memchr(" \t\n\v\f\r", s.ptr[0], 6))
         return false;
     memcpy(text, s.ptr, s.len);
     text[s.len] = '\0';

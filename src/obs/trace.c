@@ -95,8 +95,9 @@ void trp_trace_destroy(struct trp_trace *t)
     if (!t)
         return;
     uint32_t cursor = 0;
+    struct trp_str model;
     void *rule;
-    while (t->models && trp_table_next(t->models, &cursor, NULL, &rule))
+    while (t->models && trp_table_next(t->models, &cursor, &model, &rule))
         trp_alloc_free(t->alloc, rule);
     trp_table_destroy(t->models);
     close_sink(&t->whole);
@@ -123,8 +124,9 @@ static void count_armed(struct trp_trace *t)
 {
     uint64_t n = is_armed(&t->global);
     uint32_t cursor = 0;
+    struct trp_str model;
     void *rule;
-    while (trp_table_next(t->models, &cursor, NULL, &rule))
+    while (trp_table_next(t->models, &cursor, &model, &rule))
         n += is_armed(rule);
     trp_counter_set(&t->armed, n);
 }
