@@ -133,7 +133,9 @@ struct OrtApi {
     struct OrtStatus *(*DisableMemPattern)(struct OrtSessionOptions *options);
     struct OrtStatus *(*EnableCpuMemArena)(struct OrtSessionOptions *options);
     struct OrtStatus *(*DisableCpuMemArena)(struct OrtSessionOptions *options);
-    ort_unused_fn unused_20[3];
+    ort_unused_fn unused_20[2];
+    struct OrtStatus *(*SetSessionLogSeverityLevel)(struct OrtSessionOptions *options,
+                                                    int session_log_severity_level);
     struct OrtStatus *(*SetSessionGraphOptimizationLevel)(struct OrtSessionOptions *options,
                                                           int32_t graph_optimization_level);
     struct OrtStatus *(*SetIntraOpNumThreads)(struct OrtSessionOptions *options,
@@ -268,6 +270,7 @@ ORT_SLOT(EnableMemPattern, 16);
 ORT_SLOT(DisableMemPattern, 17);
 ORT_SLOT(EnableCpuMemArena, 18);
 ORT_SLOT(DisableCpuMemArena, 19);
+ORT_SLOT(SetSessionLogSeverityLevel, 22);
 ORT_SLOT(SetSessionGraphOptimizationLevel, 23);
 ORT_SLOT(SetIntraOpNumThreads, 24);
 ORT_SLOT(SetInterOpNumThreads, 25);

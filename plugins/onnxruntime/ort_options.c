@@ -107,6 +107,15 @@ static int32_t set_level(const struct OrtApi *api, long level, struct OrtSession
     return TROUPE_OK;
 }
 
+/* What goes wrong is returned, so it need not be logged as well; and what a session warns of (a
+ * shape that was declared wrongly, say) it warns of in every run. */
+static int32_t set_quiet(const struct OrtApi *api, struct OrtSessionOptions *so,
+                         struct troupe_error *error)
+{
+    ORT_TRY(api, api->SetSessionLogSeverityLevel(so, ORT_SEVERITY_FATAL), error);
+    return TROUPE_OK;
+}
+
 int32_t ort_options_make(const struct ort_plugin *p, const struct troupe_model_desc *desc,
                          struct OrtSessionOptions **out, char **out_shrink,
                          struct troupe_error *error)
@@ -124,6 +133,8 @@ int32_t ort_options_make(const struct ort_plugin *p, const struct troupe_model_d
         code = set_memory(p->api, &w, so, error);
     if (code == TROUPE_OK)
         code = set_level(p->api, w.level, so, error);
+    if (code == TROUPE_OK)
+        code = set_quiet(p->api, so, error);
     if (code == TROUPE_OK && w.shrink && *w.shrink) {
         *out_shrink = strdup(w.shrink);
         if (!*out_shrink)

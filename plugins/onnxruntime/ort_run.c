@@ -133,8 +133,11 @@ void ort_run_free_tickets(struct ort_model *m)
 static int32_t wrap_inputs(struct call *c)
 {
     for (uint32_t i = 0; i < c->m->inputs_n; i++) {
+        if (!c->inputs[i].data && c->m->inputs[i].is_optional)
+            continue; /* ONNX Runtime takes the initialiser */
         if (!c->inputs[i].data)
-            continue; /* ONNX Runtime takes the initialiser, or says what is missing */
+            return ort_words_fail(c->run->error, TROUPE_INVALID_ARGUMENT, "input '%s' was not sent",
+                                  c->m->inputs[i].name);
         c->in_names[c->sent_n] = c->m->inputs[i].name;
         struct OrtValue **value = &c->in_values[c->sent_n++];
         const int32_t code =

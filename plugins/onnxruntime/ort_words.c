@@ -69,19 +69,23 @@ static size_t bracket_length(const char *at, char open, char close)
     return 0;
 }
 
-/* The length of a C++ signature after a place: "ns::Type::Name(args) const [with T = int] ". */
+/* The length of a C++ signature after a place: "ns::Type::Name(args) const::<lambda()> [with T =
+ * int] ". */
 static size_t signature_length(const char *at)
 {
-    const char *paren = strchr(at, '(');
     const char *end_of_sentence = strpbrk(at, "\n.'\"");
-    if (!paren || (end_of_sentence && end_of_sentence < paren))
-        return 0;
-    size_t n = bracket_length(paren, '(', ')');
-    if (n == 0)
-        return 0;
-    n += (size_t)(paren - at);
-    if (strncmp(at + n, " const", 6) == 0)
-        n += 6;
+    size_t n = 0;
+    do {
+        const char *paren = strchr(at + n, '(');
+        if (!paren || (end_of_sentence && end_of_sentence < paren))
+            return 0;
+        const size_t inside = bracket_length(paren, '(', ')');
+        if (inside == 0)
+            return 0;
+        n = (size_t)(paren - at) + inside;
+        n += strncmp(at + n, " const", 6) == 0 ? 6 : 0;
+        n += at[n] == '>';
+    } while (strncmp(at + n, "::", 2) == 0);
     if (strncmp(at + n, " [with ", 7) == 0)
         n += 1 + bracket_length(at + n + 1, '[', ']');
     return n;

@@ -1,0 +1,141 @@
+/* tests/conformance/faulty_plugin.c - a plugin that breaks its contract in the one way that FAULT
+ * names.
+ *
+ *   abi      speaks another ABI number          short    its table ends before the required
+ *   functions missing  has no run()                       start    cannot start
+ *   size     an output's bytes are not its shape's
+ *   type     an output's type is unknown        rank     an output's rank is too high
+ *   count    fewer strings than the shape says  hollow   an output has no memory
+ *   code     answers with a code that is none   silent   fails without words
+ *   serial   works, but is not re-entrant: two runs at once are counted in its answer
+ * A plugin without the one export is an empty library; see faulty_test.c. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "troupe/backend.h"
+
+struct self {
+    atomic_int inside, most;
+    int released;
+    int64_t answer;
+};
+
+static struct self the_self; /* a test plugin may have a global */
+
+static int is_fault(const char *name)
+{
+    return strcmp(FAULT, name) == 0;
+}
+
+static int32_t start(const struct troupe_host *host, const struct troupe_option *options,
+                     uint32_t options_n, void **out_self, struct troupe_error *error)
+{
+    (void)host;
+    *out_self = &the_self;
+    if (!is_fault("start"))
+        return TROUPE_OK;
+    snprintf(error->text, sizeof error->text, "%s",
+             options_n ? options[0].value : "no option came");
+    return TROUPE_UNAVAILABLE;
+}
+
+static void stop(void *self)
+{
+    (void)self;
+}
+
+static int32_t probe(void *self, const struct troupe_model_desc *desc,
+                     const struct troupe_sink *sink, uint32_t *out_capabilities,
+                     struct troupe_error *error)
+{
+    const struct troupe_io io = { .name = "x", .dtype = TROUPE_INT64, .rank = 1, .dims = { -1 } };
+    (void)self;
+    (void)desc;
+    (void)error;
+    sink->input(sink->user, &io);
+    sink->output(sink->user, &io);
+    *out_capabilities = 0;
+    return TROUPE_OK;
+}
+
+static int32_t open_model(void *self, const struct troupe_model_desc *desc,
+                          const struct troupe_sink *sink, void **out_model,
+                          uint32_t *out_capabilities, struct troupe_error *error)
+{
+    *out_model = self;
+    return probe(self, desc, sink, out_capabilities, error);
+}
+
+static void release(void *user, void *data)
+{
+    (void)data;
+    ((struct self *)user)->released++;
+}
+
+static void count_runs(struct self *s)
+{
+    const int now = atomic_fetch_add(&s->inside, 1) + 1;
+    int most = atomic_load(&s->most);
+    while (now > most && !atomic_compare_exchange_weak(&s->most, &most, now))
+        ;
+    usleep(1000);
+    atomic_fetch_sub(&s->inside, 1);
+    s->answer = atomic_load(&s->most);
+}
+
+static int32_t run_model(void *model, const struct troupe_run *run,
+                         const struct troupe_tensor *inputs, struct troupe_tensor *outputs)
+{
+    struct self *s = model;
+    (void)inputs;
+    if (is_fault("code"))
+        return 4711;
+    if (is_fault("silent"))
+        return TROUPE_UNAVAILABLE;
+    if (is_fault("serial"))
+        count_runs(s);
+    for (uint32_t i = 0; i < run->outputs_n; i++)
+        outputs[i] = (struct troupe_tensor){ .dtype = is_fault("type")    ? 99
+                                                      : is_fault("count") ? TROUPE_BYTES
+                                                                          : TROUPE_INT64,
+                                             .rank = is_fault("rank") ? TROUPE_RANK_MAX + 1 : 1,
+                                             .shape = { is_fault("count") ? 3 : 1 },
+                                             .data = is_fault("hollow") ? NULL : &s->answer,
+                                             .bytes = is_fault("size") ? 7 : 8,
+                                             .release = release,
+                                             .release_user = s };
+    return TROUPE_OK;
+}
+
+static void close_model(void *model)
+{
+    (void)model;
+}
+
+/* How many outputs were given back; asked by the test through the optional function. */
+static int32_t memory(void *model, struct troupe_memory *out)
+{
+    out->shared_bytes = (uint64_t)((struct self *)model)->released;
+    return TROUPE_OK;
+}
+
+const struct troupe_backend *troupe_backend_query(uint32_t host_abi)
+{
+    static struct troupe_backend table;
+    table = (struct troupe_backend){
+        .abi = is_fault("abi") ? host_abi + 1 : host_abi,
+        .struct_size = is_fault("short") ? 16 : sizeof table,
+        .name = FAULT,
+        .version = "0",
+        .start = start,
+        .stop = stop,
+        .probe = probe,
+        .open = open_model,
+        .run = is_fault("missing") ? NULL : run_model,
+        .close = close_model,
+        .memory = memory,
+    };
+    return &table;
+}

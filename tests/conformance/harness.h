@@ -1,0 +1,62 @@
+/* tests/conformance/harness.h - what the conformance programs share: a folder, a backend, a model,
+ * a run. */
+#ifndef TRP_TEST_HARNESS_H
+#define TRP_TEST_HARNESS_H
+
+#include "backend/backend_host.h"
+#include "base/arena.h"
+#include "memory/account.h"
+#include "onnx_writer.h"
+
+#define HARNESS_IO_MAX 40
+
+struct harness {
+    char folder[64];
+    struct trp_backends *backends;
+    struct trp_backend *backend;
+    struct trp_account account;
+    struct trp_error err;
+};
+
+/* Opens the table of backends with the plugins of this build, and one backend; a test failure with
+ * a clear line when ONNX Runtime is not there.  TROUPE_ONNXRUNTIME counts, else
+ * <repository>/.deps. */
+void harness_set_up(struct harness *h, const char *backend);
+void harness_tear_down(struct harness *h);
+
+/* `<folder>/<name>`, good until the next call of it. */
+const char *harness_path(struct harness *h, const char *name);
+void harness_write(struct harness *h, const char *name, const char *text);
+
+/* An open model and the room for one run of it. */
+struct subject {
+    struct harness *h;
+    struct trp_arena arena;
+    struct trp_backend_model *model;
+    struct trp_signature signature;
+    struct troupe_tensor in[HARNESS_IO_MAX], out[HARNESS_IO_MAX];
+    uint32_t wanted[HARNESS_IO_MAX];
+    struct troupe_run run;
+};
+
+/* Opens a file of the folder; `options` are "key=value" texts and NULL.  The plain form must
+ * succeed. */
+trp_status subject_try_open(struct subject *s, struct harness *h, const char *name,
+                            const char *const *options);
+void subject_open(struct subject *s, struct harness *h, const char *name);
+void subject_close(struct subject *s);
+
+/* Sets an input; runs for all outputs; releases what came. */
+void subject_send(struct subject *s, uint32_t index, int32_t dtype, const void *data,
+                  uint64_t bytes, uint32_t rank, const int64_t *shape);
+trp_status subject_run(struct subject *s);
+void subject_release(struct subject *s);
+
+#define DIMS(...)     \
+    (const int64_t[]) \
+    {                 \
+        __VA_ARGS__   \
+    }
+#define RANK(...) ((uint32_t)(sizeof((const int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)))
+
+#endif
