@@ -74,7 +74,10 @@ struct trp_order {
     struct trp_error error;
     void (*done)(struct trp_order *order, void *user);
     void *user;
+    /* life's own */
     struct trp_order *next;
+    uint64_t
+        epoch; /* of the snapshot that every reader must have seen before the order is answered */
 };
 void trp_life_submit(struct trp_life *l, struct trp_order *order);
 

@@ -7,8 +7,8 @@
  *  2. `config`, `signature`, `file_signature`, `model` and `reason` are written by the control thread before the state
  *     moves to READY or FAILED, or before a NEW version is first published.  They are read after an acquire of the state that
  *     says so, and never change afterwards.
- *  3. `arena` belongs to whoever prepares the version (a loader thread, until its result was taken); after that nobody
- *     allocates from it.
+ *  3. `arena` belongs to whoever prepares the version (a loader thread, until its result was taken); once READY it is
+ *     exec's, under exec's lock.
  *  4. Statistics and accounts are counters; anybody, any time. */
 #include "model/version.h"
 

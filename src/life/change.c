@@ -1,0 +1,447 @@
+/* life/change.c - one set of versions on its way to READY, all or none
+ *
+ * The set that the repository wants is compared with what serves: a version whose files did not change is kept as it is, the
+ * others are loaded side by side.  While they load, what served goes on serving.
+ *
+ *   every load ended well   all fresh versions become READY in one snapshot; those they replace drain
+ *   one of them failed      all fresh versions become FAILED; what served stays, with the reason in the index
+ *
+ *  1. A version is shown while it loads only where nothing serves.
+ *  2. A load that passes its time is given up at once, whatever its backend does: the version is FAILED, the order is
+ *     answered; the loader thread is free when the backend returns, and what it brings then is closed.
+ *  3. Results of a load belong to the loader thread until its `done`; only then are they put into the version. */
+#include <stdio.h>
+
+#include "life/life_parts.h"
+
+struct load {
+    struct trp_loading loading; /* first */
+    struct trp_mail begun, warming;
+    struct trp_timer timer;
+    struct trp_life *life;
+    struct trp_change *change; /* NULL: given up */
+    struct trp_catalog *catalog;
+    struct trp_version *version; /* one reference */
+    int64_t begun_ns;
+    bool is_late; /* out of time; what it brings is not waited for */
+    bool has_ended;
+};
+
+struct trp_change {
+    struct trp_member *member;
+    struct trp_set next;     /* all versions that are wanted: kept and fresh ones */
+    struct load **loads;     /* of the fresh ones */
+    uint32_t loads_n, out_n; /* out_n: not ended yet */
+    uint32_t kept_n;
+    struct trp_error error; /* status OK: none has failed */
+};
+
+/* ---- single loads ---- */
+
+static void free_load(struct load *d)
+{
+    struct trp_life *l = d->life;
+    trp_timer_disarm(l->opts.control, &d->timer);
+    trp_version_unref(d->version);
+    trp_catalog_unref(d->catalog);
+    trp_alloc_free(l->alloc, d);
+}
+
+static void close_late(struct trp_job *job)
+{
+    struct load *d = (struct load *)job;
+    trp_backend_close(d->loading.loaded.model);
+    d->loading.loaded.model = NULL;
+    trp_backend_trim(d->life->opts.backends);
+}
+
+static void closed_late(struct trp_job *job)
+{
+    free_load((struct load *)job);
+}
+
+/* Lets a load go that nobody needs: an open model is closed on a loader thread first. */
+static void drop_load(struct load *d)
+{
+    d->change = NULL;
+    if (!d->has_ended)
+        return; /* its `done` comes back here */
+    if (!d->loading.loaded.model) {
+        free_load(d);
+        return;
+    }
+    d->loading.job.work = close_late;
+    d->loading.job.done = closed_late;
+    trp_loaders_submit(d->life->loaders, TRP_LANE_CHORE, &d->loading.job);
+}
+
+static void end_change(struct trp_change *c);
+
+/* One load less to wait for; `err` with status OK when it went well. */
+static void load_ended(struct trp_change *c, struct load *d, const struct trp_error *err)
+{
+    struct trp_life *l = d->life;
+    trp_timer_disarm(l->opts.control, &d->timer);
+    if (trp_failed(err->status)) {
+        TRP_ERROR_LOG(l->opts.log, "life", "failed to load '%s': %s", d->version->id, err->text);
+        trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_FAILED, 1);
+        (void)trp_str_copy(trp_str_of(err->text), d->version->reason, sizeof d->version->reason);
+        trp_tenure_move(l, d->version, TRP_MODEL_FAILED);
+        if (!trp_failed(c->error.status))
+            c->error = *err;
+    } else if (trp_lifecycle_get(&d->version->life) == TRP_MODEL_LOADING) {
+        trp_tenure_move(l, d->version, TRP_MODEL_WARMING);
+    }
+    if (--c->out_n == 0)
+        end_change(c);
+}
+
+static void load_done(struct trp_job *job)
+{
+    struct load *d = (struct load *)job;
+    d->has_ended = true;
+    if (!d->change)
+        drop_load(d);
+    else if (!d->is_late)
+        load_ended(d->change, d, &d->loading.loaded.error);
+}
+
+static void too_late(struct trp_timer *timer, int64_t now_ns)
+{
+    struct load *d = TRP_CONTAINER_OF(timer, struct load, timer);
+    struct trp_error err = { 0 };
+    (void)now_ns;
+    d->is_late = true;
+    trp_flag_raise(&d->version->stop);
+    (void)trp_fail(&err, TRP_DEADLINE_EXCEEDED,
+                   "the load did not end within %lld ms (timeouts.load)",
+                   (long long)(d->life->opts.load_ns_max / 1000000));
+    load_ended(d->change, d, &err);
+}
+
+static void deliver_begun(struct trp_mail *mail)
+{
+    struct load *d = TRP_CONTAINER_OF(mail, struct load, begun);
+    struct trp_loop *control = d->life->opts.control;
+    d->begun_ns = trp_loop_now_ns(control);
+    if (!d->change || d->life->opts.load_ns_max <= 0)
+        return;
+    struct trp_error err;
+    d->timer.due = too_late;
+    if (trp_failed(
+            trp_timer_arm(control, &d->timer, d->begun_ns + d->life->opts.load_ns_max, &err)))
+        TRP_WARN(d->life->opts.log, "life", "'%s' loads without a time limit: %s", d->version->id,
+                 err.text);
+}
+
+static void deliver_warming(struct trp_mail *mail)
+{
+    struct load *d = TRP_CONTAINER_OF(mail, struct load, warming);
+    if (d->change && trp_lifecycle_get(&d->version->life) == TRP_MODEL_LOADING)
+        trp_tenure_move(d->life, d->version, TRP_MODEL_WARMING);
+}
+
+static void post_begun(struct trp_loading *loading)
+{
+    struct load *d = (struct load *)loading;
+    d->begun.deliver = deliver_begun;
+    trp_loop_post(d->life->opts.control, &d->begun);
+}
+
+static void post_warming(struct trp_loading *loading)
+{
+    struct load *d = (struct load *)loading;
+    d->warming.deliver = deliver_warming;
+    trp_loop_post(d->life->opts.control, &d->warming);
+}
+
+static void work(struct trp_job *job)
+{
+    trp_loading_work((struct trp_loading *)job);
+}
+
+static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
+                           const struct trp_repo_model *found, const struct trp_repo_version *files,
+                           struct trp_error *err)
+{
+    struct trp_life *l = c->member->life;
+    struct trp_version *v;
+    TRP_CHECK(trp_tenure_begin(l, c->member->name, files, catalog->override_digest, &v, err));
+    c->next.items[c->next.n++] = v;
+    struct load *d = trp_alloc_zeroed(l->alloc, 1, sizeof *d);
+    if (!d)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to load version %lld",
+                        (long long)files->number);
+    trp_version_ref(v);
+    trp_catalog_ref(catalog);
+    d->life = l;
+    d->change = c;
+    d->version = v;
+    d->catalog = catalog;
+    d->loading = (struct trp_loading){ .job = { .work = work, .done = load_done },
+                                       .env = &l->env,
+                                       .version = v,
+                                       .source = found,
+                                       .on_begin = post_begun,
+                                       .on_warm = post_warming };
+    c->loads[c->loads_n++] = d;
+    return trp_ok();
+}
+
+/* ---- the end ---- */
+
+static void free_change(struct trp_change *c)
+{
+    struct trp_life *l = c->member->life;
+    c->member->change = NULL;
+    trp_set_drop(l, &c->next);
+    trp_alloc_free(l->alloc, c->loads);
+    trp_alloc_free(l->alloc, c);
+}
+
+static void log_loaded(const struct load *d, bool is_replacing)
+{
+    const struct trp_version *v = d->version;
+    struct trp_log *log = d->life->opts.log;
+    TRP_INFO(log, "life", "%s '%s' in %lld ms, %llu bytes (%s)",
+             is_replacing ? "replaced" : "loaded", v->id,
+             (long long)((trp_loop_now_ns(d->life->opts.control) - d->begun_ns) / 1000000),
+             (unsigned long long)d->loading.loaded.bytes, d->loading.source->peek.backend.ptr);
+    if (v->reason[0])
+        TRP_WARN(log, "life", "'%s': %s", v->id, v->reason);
+}
+
+/* Puts a load's results into its version, before the state lets others see them. */
+static void take_results(struct load *d)
+{
+    struct trp_version *v = d->version;
+    struct trp_loaded *r = &d->loading.loaded;
+    v->config = r->config;
+    v->signature = r->signature;
+    v->file_signature = r->file_signature;
+    v->model = r->model;
+    r->model = NULL; /* the version's now */
+    (void)trp_str_copy(trp_str_of(r->warning), v->reason, sizeof v->reason);
+}
+
+static bool contains(const struct trp_set *set, const struct trp_version *v)
+{
+    for (uint32_t i = 0; i < set->n; i++)
+        if (set->items[i] == v)
+            return true;
+    return false;
+}
+
+/* What served and is not wanted any more drains; what is kept has a reference of the new set. */
+static void swap_serving(struct trp_change *c)
+{
+    struct trp_member *m = c->member;
+    struct trp_set old = m->serving;
+    m->serving = c->next;
+    c->next = (struct trp_set){ 0 };
+    for (uint32_t i = 0; i < old.n; i++)
+        if (!contains(&m->serving, old.items[i]))
+            trp_tenure_move(m->life, old.items[i], TRP_MODEL_DRAINING);
+    trp_set_drop(m->life, &old);
+}
+
+static void commit(struct trp_change *c)
+{
+    struct trp_member *m = c->member;
+    struct trp_life *l = m->life;
+    const bool is_replacing = m->serving.n > 0;
+    for (uint32_t i = 0; i < c->loads_n; i++) {
+        struct load *d = c->loads[i];
+        take_results(d);
+        trp_tenure_move(l, d->version, TRP_MODEL_READY);
+        trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_OK, 1);
+        log_loaded(d, is_replacing);
+        free_load(d);
+    }
+    swap_serving(c);
+    trp_set_drop(l, &m->shown);
+    m->survey_key++;
+    m->reason[0] = '\0';
+    free_change(c);
+    trp_member_show(m);
+    const struct trp_error ok = { 0 };
+    trp_member_finish(m, &ok);
+}
+
+static void add_failure(const struct trp_version *v, char *text, size_t size)
+{
+    const size_t used = strlen(text);
+    (void)snprintf(text + used, size - used, "version %lld is at UNAVAILABLE state: %s;",
+                   (long long)v->target.version, v->reason);
+}
+
+/* Resources may be there the next time; anything else is how the model is. */
+static enum trp_code order_code(int32_t code)
+{
+    switch (code) {
+    case TRP_OUT_OF_MEMORY:
+    case TRP_OVER_BUDGET:
+    case TRP_DEADLINE_EXCEEDED:
+    case TRP_UNAVAILABLE:
+        return (enum trp_code)code;
+    case TRP_CANCELLED:
+        return TRP_UNAVAILABLE;
+    default:
+        return TRP_INVALID_ARGUMENT;
+    }
+}
+
+static void abandon(struct trp_change *c)
+{
+    struct trp_member *m = c->member;
+    struct trp_life *l = m->life;
+    char failures[400] = "";
+    for (uint32_t i = 0; i < c->loads_n; i++) {
+        struct load *d = c->loads[i];
+        const enum trp_model_state state = trp_lifecycle_get(&d->version->life);
+        if (state == TRP_MODEL_FAILED) {
+            add_failure(d->version, failures, sizeof failures);
+        } else {
+            (void)snprintf(d->version->reason, sizeof d->version->reason,
+                           "not taken up, because another version of the model failed to load");
+            trp_tenure_move(l, d->version, TRP_MODEL_FAILED);
+        }
+        drop_load(d);
+    }
+    struct trp_error err = { 0 };
+    (void)trp_fail(&err, order_code(c->error.status.code), "load failed for model '%.*s': %s",
+                   TRP_STR(m->name), failures);
+    if (m->serving.n || m->shown.n == 0)
+        (void)snprintf(m->reason, sizeof m->reason, "%s%s",
+                       m->serving.n ? "the last load failed, older files are served: " : "",
+                       failures);
+    free_change(c); /* what is shown has references of its own */
+    trp_member_show(m);
+    trp_member_finish(m, &err);
+}
+
+static void end_change(struct trp_change *c)
+{
+    if (c->member->life->is_stopping && !trp_failed(c->error.status))
+        (void)trp_fail(&c->error, TRP_UNAVAILABLE, "the server is stopping");
+    if (trp_failed(c->error.status))
+        abandon(c);
+    else
+        commit(c);
+}
+
+/* ---- the beginning ---- */
+
+/* The version that serves these very files already. */
+static struct trp_version *same_files(const struct trp_member *m,
+                                      const struct trp_repo_version *files,
+                                      uint64_t override_digest)
+{
+    for (uint32_t i = 0; i < m->serving.n; i++) {
+        struct trp_version *v = m->serving.items[i];
+        if (v->target.version == files->number && v->digest == (files->digest ^ override_digest))
+            return v;
+    }
+    return NULL;
+}
+
+static trp_status plan(struct trp_change *c, struct trp_catalog *catalog,
+                       const struct trp_repo_model *found, bool is_forced, struct trp_error *err)
+{
+    struct trp_life *l = c->member->life;
+    c->loads = trp_alloc_zeroed(l->alloc, (size_t)found->versions_n + 1, sizeof(struct load *));
+    if (!c->loads || !trp_set_init(l, &c->next, found->versions_n))
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to load the model");
+    for (uint32_t i = 0; i < found->versions_n; i++) {
+        const struct trp_repo_version *files = &found->versions[i];
+        struct trp_version *kept =
+            is_forced ? NULL : same_files(c->member, files, catalog->override_digest);
+        if (!kept) {
+            TRP_CHECK(add_load(c, catalog, found, files, err));
+            continue;
+        }
+        trp_version_ref(kept);
+        c->next.items[c->next.n++] = kept;
+        c->kept_n++;
+    }
+    return trp_ok();
+}
+
+/* While nothing serves, the index shows what is being loaded. */
+static void show_loading(struct trp_change *c)
+{
+    struct trp_member *m = c->member;
+    struct trp_life *l = m->life;
+    struct trp_set shown;
+    m->survey_key++;
+    m->reason[0] = '\0';
+    if (m->serving.n == 0 && trp_set_dup(l, &shown, &c->next)) {
+        trp_set_drop(l, &m->shown);
+        m->shown = shown;
+    }
+    trp_member_show(m);
+}
+
+static void log_warnings(const struct trp_member *m, const struct trp_repo_model *found)
+{
+    struct trp_str rest = found->warnings;
+    while (rest.len) {
+        const char *end = memchr(rest.ptr, '\n', rest.len);
+        const size_t len = end ? (size_t)(end - rest.ptr) : rest.len;
+        TRP_WARN(m->life->opts.log, "life", "%.*s", (int)len, rest.ptr);
+        rest.ptr += len + (end != NULL);
+        rest.len -= len + (end != NULL);
+    }
+}
+
+static void give_up_plan(struct trp_change *c, const struct trp_error *err)
+{
+    struct trp_member *m = c->member;
+    for (uint32_t i = 0; i < c->loads_n; i++)
+        free_load(c->loads[i]); /* never submitted */
+    free_change(c);
+    trp_member_finish(m, err);
+}
+
+void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
+                      const struct trp_repo_model *found, bool is_forced)
+{
+    struct trp_life *l = m->life;
+    struct trp_error err = { 0 };
+    struct trp_change *c = trp_alloc_zeroed(l->alloc, 1, sizeof *c);
+    if (!c) {
+        (void)trp_fail(&err, TRP_OUT_OF_MEMORY, "no memory to load '%.*s'", TRP_STR(m->name));
+        trp_member_finish(m, &err);
+        return;
+    }
+    c->member = m;
+    m->change = c;
+    if (trp_failed(plan(c, catalog, found, is_forced, &err))) {
+        give_up_plan(c, &err);
+        return;
+    }
+    if (c->loads_n == 0 && c->kept_n == m->serving.n) { /* nothing is different */
+        free_change(c);
+        m->reason[0] = '\0';
+        trp_member_show(m);
+        trp_member_finish(m, &err);
+        return;
+    }
+    if (c->loads_n == 0) { /* nothing is new, but some versions are to go */
+        commit(c);
+        return;
+    }
+    log_warnings(m, found);
+    c->out_n = c->loads_n;
+    for (uint32_t i = 0; i < c->loads_n; i++)
+        trp_tenure_move(l, c->loads[i]->version, TRP_MODEL_LOADING);
+    show_loading(c);
+    for (uint32_t i = 0; i < c->loads_n; i++)
+        trp_loaders_submit(l->loaders, TRP_LANE_LOAD, &c->loads[i]->loading.job);
+}
+
+void trp_change_cancel(struct trp_change *c)
+{
+    for (uint32_t i = 0; i < c->loads_n; i++)
+        trp_flag_raise(&c->loads[i]->version->stop);
+}

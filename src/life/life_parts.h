@@ -1,0 +1,234 @@
+/* life/life_parts.h - what the files of this room share.
+ * Answers "who decides what?".  Everything here belongs to the control thread.  Private to this room.
+ *
+ *   life.c     what others may ask; publishing; answering; the end
+ *   rescan.c   what the repository holds now, against what was taken up
+ *   member.c   one model: its orders one after the other, what serves and what is shown
+ *   change.c   one set of versions on its way to READY, all or none
+ *   survey.c   what a model that is not loaded would take and give
+ *   tenure.c   a version object from its making to its burial
+ *   watcher.c  when to look again */
+#ifndef TRP_LIFE_PARTS_H
+#define TRP_LIFE_PARTS_H
+
+#include "base/table.h"
+#include "life/catalog.h"
+#include "life/loading.h"
+
+struct trp_watcher;
+
+/* Versions, each with one reference held by the set. */
+struct trp_set {
+    struct trp_version **items; /* ascending by number */
+    uint32_t n;
+};
+
+/* One thing to be done for one model; done one after the other, in order of arrival. */
+struct trp_op {
+    enum {
+        TRP_OP_LOAD,   /* an operator's order, or a name of load_at_start: look, then load */
+        TRP_OP_UNLOAD, /* an operator's order */
+        TRP_OP_TAKE,   /* its files are new or have changed: `found` says how they are now */
+        TRP_OP_LEAVE   /* its files are gone */
+    } kind;
+    struct trp_order *order;     /* NULL: nobody waits */
+    struct trp_catalog *catalog; /* one reference; NULL: not looked yet */
+    const struct trp_repo_model *found;
+    bool is_first; /* one of the loads that the start waits for */
+    struct trp_op *next;
+};
+
+struct trp_change;
+
+struct trp_member {
+    struct trp_life *life;
+    struct trp_member *next, *prev; /* in life->members */
+    struct trp_str name;
+    struct trp_op *first, **end; /* waiting */
+    struct trp_op *op;           /* being done */
+    bool running;
+    struct trp_set serving; /* READY */
+    struct trp_set shown;   /* what the index shows while nothing serves: LOADING, FAILED or NEW */
+    struct trp_change *change;
+    char reason[512];    /* why nothing serves, or why newer files do not; empty: neither */
+    bool wanted;         /* should be READY */
+    bool held_back;      /* an operator unloaded it: only an operator loads it again */
+    bool is_present;     /* the repository has it */
+    bool is_unsettled;   /* wanted, and not READY */
+    uint64_t taken;      /* digest of the files taken up last, for good or ill; 0: none */
+    uint64_t pending;    /* digest seen since, waiting until it settles; 0: none */
+    int64_t pending_ns;  /* since when */
+    uint32_t round;      /* of the last listing that had it */
+    uint32_t surveys_n;  /* jobs out that look at its files */
+    uint32_t survey_key; /* results of older surveys are dropped */
+};
+
+struct trp_life {
+    const struct trp_alloc *alloc;
+    struct trp_life_opts opts;
+    struct trp_loading_env env;
+    struct trp_registry *registry;
+    struct trp_loaders *loaders;
+    struct trp_watcher *watcher;
+    struct trp_table *names; /* name -> member */
+    struct trp_member *members;
+    uint32_t versions_n; /* objects that live */
+
+    /* publishing and answering */
+    bool is_dirty;
+    struct trp_task publish_task;
+    struct trp_timer lazy_timer;
+    struct trp_order *answers, **answers_end; /* epoch 0: not published yet */
+
+    /* listing */
+    bool is_listing, list_again, again_is_watched, is_watched;
+    uint32_t round;
+    struct trp_order *rescans, **rescans_end;   /* wait for the next listing */
+    struct trp_order *listings, **listings_end; /* wait for the one that runs */
+
+    /* the start and the end */
+    bool has_listed;
+    uint32_t first_n; /* first loads that have not ended */
+    uint32_t unsettled_n;
+    struct trp_flag started, settled;
+    bool is_stopping;
+    struct trp_task stopped_task;
+    void (*stopped)(void *user);
+    void *stopped_user;
+};
+
+/* ---- life.c ---- */
+
+/* Puts what stands behind a name into the next snapshot (`lazy`: it may wait some 25 ms for company), or takes it out.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: logged; the registry stays as it was. */
+void trp_life_show(struct trp_member *m, bool lazy);
+void trp_life_hide(struct trp_member *m);
+
+/* Answers an order once every reader has seen what it changed, never from inside the call.
+ *   Owns  : moves the order back to its owner then.
+ *   Thread: control.
+ *   Errors: in order->error. */
+void trp_life_answer(struct trp_life *l, struct trp_order *order);
+
+/* Something ended: is the start over, is all ready, is the end reached?
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_life_check(struct trp_life *l);
+
+/* ---- member.c ---- */
+
+/* Finds a model by name, or makes an empty one.
+ *   Owns  : borrowed from life; gone when nothing is left of it.
+ *   Thread: control.
+ *   Errors: NULL: absent; out of memory or over limits.models. */
+struct trp_member *trp_member_get(struct trp_life *l, struct trp_str name);
+struct trp_member *trp_member_make(struct trp_life *l, struct trp_str name);
+
+/* Queues an op and does it when its turn has come.
+ *   Owns  : `op` is copied; its reference to the catalog moves.
+ *   Thread: control.
+ *   Errors: an order is answered with OUT_OF_MEMORY; otherwise logged. */
+void trp_member_push(struct trp_member *m, const struct trp_op *op);
+
+/* The op in hand has ended: answers its order, goes on with the next.
+ *   Owns  : `err` is copied.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_member_finish(struct trp_member *m, const struct trp_error *err);
+
+/* Shows it anew and counts it as settled or not.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_member_show(struct trp_member *m);
+
+/* Gives a model up when the server ends, and forgets it when nothing is left.
+ *   Owns  : `m` may be gone afterwards.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_member_stop(struct trp_member *m);
+void trp_member_tidy(struct trp_member *m);
+
+/* ---- change.c ---- */
+
+/* Loads what `found` has and replaces what serves; ends in trp_member_finish().
+ *   Owns  : takes a reference of the catalog.
+ *   Thread: control.
+ *   Errors: by trp_member_finish(). */
+void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
+                      const struct trp_repo_model *found, bool is_forced);
+
+/* Makes the loads in hand give up.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_change_cancel(struct trp_change *c);
+
+/* ---- survey.c ---- */
+
+/* Shows the versions of a model that is not loaded, and looks into their files in the background; `reason` is "unloaded"
+ * or empty.
+ *   Owns  : takes references of the catalog.
+ *   Thread: control.
+ *   Errors: logged; the index then lacks inputs and outputs. */
+void trp_survey_begin(struct trp_member *m, struct trp_catalog *catalog,
+                      const struct trp_repo_model *found, const char *reason);
+
+/* ---- tenure.c ---- */
+
+/* Makes a NEW version whose last owner's leaving brings it to its burial: closed on a loader thread, then freed.
+ *   Owns  : one reference, the caller's.
+ *   Thread: control.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_tenure_begin(struct trp_life *l, struct trp_str name,
+                            const struct trp_repo_version *files, uint64_t override_digest,
+                            struct trp_version **out_version, struct trp_error *err);
+
+/* Moves a version on; the table of lifecycle.c must allow it.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none (a refusal is a bug). */
+void trp_tenure_move(struct trp_life *l, struct trp_version *v, enum trp_model_state to);
+
+/* READY versions leave: no more picks; closed when the last call has gone.  Empties the set.
+ *   Owns  : the set's references go.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_tenure_retire(struct trp_life *l, struct trp_set *set);
+
+/* Sets: room for `n`; the same versions again; one more (in place of another of its number); none.
+ *   Owns  : the caller drops; put moves a reference to the set.
+ *   Thread: control.
+ *   Errors: false when there is no memory: the set is empty (init, dup) or as it was (put). */
+bool trp_set_init(struct trp_life *l, struct trp_set *set, uint32_t n);
+bool trp_set_dup(struct trp_life *l, struct trp_set *set, const struct trp_set *from);
+bool trp_set_put(struct trp_life *l, struct trp_set *set, struct trp_version *v);
+void trp_set_drop(struct trp_life *l, struct trp_set *set);
+
+/* ---- rescan.c ---- */
+
+/* Lists the repository, now or as soon as the running listing has ended.  `is_watched`: changes are taken up only
+ * when they have settled.
+ *   Owns  : `order` (may be NULL) is answered by it.
+ *   Thread: control.
+ *   Errors: in the order, and logged. */
+void trp_rescan_begin(struct trp_life *l, bool is_watched, struct trp_order *order);
+
+/* ---- watcher.c ---- */
+
+trp_status trp_watcher_create(struct trp_life *l, struct trp_watcher **out_watcher,
+                              struct trp_error *err);
+void trp_watcher_destroy(struct trp_watcher *w); /* accepts NULL */
+
+/* Begins; stops (a job may still be out); is told what a listing found and whether something has yet to settle.
+ *   Owns  : takes a reference of the catalog while its folders are covered.
+ *   Thread: control.
+ *   Errors: logged; `notify` falls back to `poll`. */
+void trp_watcher_start(struct trp_watcher *w);
+void trp_watcher_stop(struct trp_watcher *w);
+void trp_watcher_listed(struct trp_watcher *w, struct trp_catalog *catalog, bool is_unsettled);
+
+#endif

@@ -1,0 +1,241 @@
+/* life/loading.c - see loading.h
+ *
+ *   file's head ──► configuration ──► backend ──► open ──► configuration again ──► labels ──► warm-up
+ *   (our reader,    (options for      (started     (its own   (against what was
+ *    or a probe)     the backend)      at need)     words)      opened)
+ *
+ * The configuration is completed twice, because the backend needs its options before it opens the file, and only the open
+ * model knows for certain what it takes: our reader sees what the file declares, the backend what follows from it.
+ *
+ * Nothing here decides anything about other versions, and nothing is shared but the version's arena, so any number of
+ * loadings run side by side.  Every failure ends in `loaded.error` with what was opened closed again. */
+#include "life/loading.h"
+
+#include "life/labels.h"
+#include "life/warmup.h"
+#include "onnx/onnx_reader.h"
+
+#define SCRATCH_BLOCK_BYTES (16u << 10)
+#define SCRATCH_BYTES_MAX ((size_t)256 << 20)
+#define HAZARDS_SHOWN 3u
+
+struct steps {
+    struct trp_loading *l;
+    struct trp_arena scratch; /* what is not needed any more when the version is ready */
+    const struct trp_node *written;
+    struct trp_backend *backend;
+    struct troupe_model_desc desc;
+};
+
+static trp_status no_memory(struct trp_error *err)
+{
+    return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to load the model");
+}
+
+static bool is_onnx(const struct trp_loading *l)
+{
+    return trp_str_is(l->source->peek.backend, "onnxruntime");
+}
+
+static trp_status give_up_if_told(const struct trp_loading *l, struct trp_error *err)
+{
+    if (trp_flag_is_up(&l->version->stop))
+        return trp_fail(err, TRP_CANCELLED, "the load was given up");
+    return trp_ok();
+}
+
+/* ---- the file's head ---- */
+
+static struct trp_str folder_of(struct trp_str path)
+{
+    while (path.len && path.ptr[path.len - 1] != '/')
+        path.len--;
+    return path.len > 1 ? trp_str_make(path.ptr, path.len - 1) : TRP_STR_LIT("/");
+}
+
+/* External data must exist beside the model before a runtime goes and opens whatever the file names. */
+static trp_status check_externals(struct steps *s, const struct trp_onnx_model *m,
+                                  struct trp_error *err)
+{
+    const struct trp_str folder = folder_of(s->l->version->path);
+    struct trp_str last = { 0 };
+    for (uint32_t i = 0; i < m->externals_n; i++) {
+        const struct trp_onnx_external *e = &m->externals[i];
+        struct trp_str path;
+        if (i && trp_str_is_equal(e->path, last))
+            continue; /* thousands of tensors share one file */
+        TRP_TRY(trp_repo_inside(folder, e->path, &s->scratch, &path, err), err,
+                "external data of tensor '%.*s'", TRP_STR(e->tensor));
+        last = e->path;
+    }
+    return trp_ok();
+}
+
+/* What can take the process down is kept for the index and the log; the rest only fails when it is run. */
+static void note_hazards(struct trp_loading *l, const struct trp_onnx_model *m)
+{
+    struct trp_buf text;
+    uint32_t shown = 0;
+    trp_buf_init(&text, trp_heap(), 4096);
+    for (uint32_t i = 0; i < m->hazards_n && shown < HAZARDS_SHOWN; i++) {
+        if (!trp_onnx_hazard_is_fatal(&m->hazards[i]))
+            continue;
+        trp_buf_add_text(&text, shown ? " " : "warning: ");
+        trp_onnx_hazard_format(&m->hazards[i], &text);
+        shown++;
+    }
+    if (!text.failed)
+        (void)trp_str_copy(trp_buf_str(&text), l->loaded.warning, sizeof l->loaded.warning);
+    trp_buf_deinit(&text);
+}
+
+static trp_status read_head(struct steps *s, struct trp_signature *out, struct trp_error *err)
+{
+    struct trp_onnx_model m;
+    const struct trp_onnx_opts opts = { .signature_only = s->l->survey };
+    TRP_CHECK(trp_onnx_read_file(s->l->version->path.ptr, &opts, &s->scratch, &m, err));
+    TRP_CHECK(check_externals(s, &m, err));
+    note_hazards(s->l, &m);
+    return trp_onnx_signature(&m, s->l->survey ? &s->l->version->arena : &s->scratch, out, err);
+}
+
+/* Files of other backends are known by their backend alone. */
+static trp_status look_into_file(struct steps *s, struct trp_signature *out, struct trp_error *err)
+{
+    uint32_t capabilities;
+    if (is_onnx(s->l))
+        return read_head(s, out, err);
+    TRP_CHECK(trp_backends_get(s->l->env->backends, s->l->source->peek.backend, &s->backend, err));
+    return trp_backend_probe(s->backend, &s->desc,
+                             s->l->survey ? &s->l->version->arena : &s->scratch, out, &capabilities,
+                             err);
+}
+
+/* ---- configuration ---- */
+
+/* What was written, with what the repository found out: which backend runs it. */
+static trp_status prepare_written(struct steps *s, struct trp_error *err)
+{
+    const struct trp_repo_model *source = s->l->source;
+    struct trp_arena *a = &s->l->version->arena;
+    struct trp_node *tree =
+        source->config ? trp_node_dup(a, source->config) : trp_node_new(a, TRP_NODE_MAP);
+    const struct trp_str backend = trp_arena_dup(a, source->peek.backend);
+    if (!tree || !backend.ptr)
+        return no_memory(err);
+    if (!trp_node_get(tree, "backend") && !trp_node_add_str(a, tree, "backend", backend))
+        return no_memory(err);
+    s->written = tree;
+    return trp_ok();
+}
+
+static trp_status complete(struct steps *s, struct trp_arena *a,
+                           const struct trp_signature *file_signature,
+                           struct trp_model_config *out_config, struct trp_signature *out_signature,
+                           struct trp_error *err)
+{
+    return trp_model_config_complete(a, s->l->version->target.name, s->written, file_signature,
+                                     out_config, out_signature, err);
+}
+
+/* ---- the steps ---- */
+
+static void describe(struct steps *s)
+{
+    struct trp_version *v = s->l->version;
+    s->desc =
+        (struct troupe_model_desc){ .struct_size = sizeof s->desc,
+                                    .name = v->id,
+                                    .path = v->path.ptr,
+                                    .device = "cpu",
+                                    .thread_mode = TROUPE_THREADS_ONE,
+                                    .account = &v->weights.plugin,
+                                    .cancel =
+                                        (const volatile int32_t *)(const void *)&v->stop.value };
+}
+
+static trp_status open_model(struct steps *s, struct trp_error *err)
+{
+    struct trp_loading *l = s->l;
+    struct trp_loaded *out = &l->loaded;
+    if (!s->backend)
+        TRP_CHECK(trp_backends_get(l->env->backends, l->source->peek.backend, &s->backend, err));
+    TRP_CHECK(give_up_if_told(l, err));
+    s->desc.options = out->config.options;
+    s->desc.options_n = out->config.options_n;
+    TRP_CHECK(trp_backend_open(s->backend, &s->desc, &l->version->arena, &out->model,
+                               &out->file_signature, err));
+    struct troupe_memory memory = { .struct_size = sizeof memory };
+    out->bytes = trp_backend_memory(out->model, &memory)
+                     ? memory.weights_bytes + memory.arena_bytes
+                     : trp_counter_get(&l->version->weights.bytes);
+    return trp_ok();
+}
+
+static trp_status warm_up(struct steps *s, struct trp_error *err)
+{
+    struct trp_loading *l = s->l;
+    const struct trp_warmup warmup = { .model = l->loaded.model,
+                                       .id = l->version->id,
+                                       .config = l->loaded.config.tree,
+                                       .signature = &l->loaded.file_signature,
+                                       .account = &l->version->activations,
+                                       .stop = &l->version->stop,
+                                       .output_bytes_max = l->env->output_bytes_max,
+                                       .log = l->env->log };
+    if (l->on_warm)
+        l->on_warm(l);
+    return trp_warmup_run(&warmup, err);
+}
+
+static trp_status attach_labels(struct steps *s, struct trp_error *err)
+{
+    return trp_labels_attach(&s->l->version->arena, s->l->source->folder, s->l->loaded.config.tree,
+                             s->l->env->label_bytes_max, &s->l->loaded.signature, err);
+}
+
+static trp_status survey(struct steps *s, struct trp_error *err)
+{
+    struct trp_loaded *out = &s->l->loaded;
+    TRP_CHECK(look_into_file(s, &out->file_signature, err));
+    TRP_CHECK(complete(s, &s->l->version->arena, &out->file_signature, &out->config,
+                       &out->signature, err));
+    return attach_labels(s, err);
+}
+
+static trp_status load(struct steps *s, struct trp_error *err)
+{
+    struct trp_loaded *out = &s->l->loaded;
+    struct trp_signature declared;
+    TRP_CHECK(look_into_file(s, &declared, err));
+    TRP_CHECK(complete(s, &s->scratch, &declared, &out->config, &out->signature, err));
+    TRP_CHECK(open_model(s, err));
+    TRP_CHECK(complete(s, &s->l->version->arena, &out->file_signature, &out->config,
+                       &out->signature, err));
+    TRP_CHECK(attach_labels(s, err));
+    TRP_CHECK(give_up_if_told(s->l, err));
+    return warm_up(s, err);
+}
+
+void trp_loading_work(struct trp_loading *l)
+{
+    struct steps s = { .l = l };
+    l->loaded = (struct trp_loaded){ 0 };
+    trp_arena_init(&s.scratch, trp_heap(), SCRATCH_BLOCK_BYTES, SCRATCH_BYTES_MAX);
+    if (l->on_begin)
+        l->on_begin(l);
+    describe(&s);
+    trp_status st = give_up_if_told(l, &l->loaded.error);
+    if (!trp_failed(st))
+        st = prepare_written(&s, &l->loaded.error);
+    if (!trp_failed(st))
+        st = l->survey ? survey(&s, &l->loaded.error) : load(&s, &l->loaded.error);
+    if (trp_failed(st)) {
+        l->loaded.error.status = st;
+        trp_backend_close(l->loaded.model);
+        l->loaded.model = NULL;
+        if (!l->survey)
+            trp_backend_trim(l->env->backends); /* a failed load leaves no memory behind */
+    }
+    trp_arena_deinit(&s.scratch);
+}

@@ -1,0 +1,46 @@
+/* life/loading.h - one version's way from its files to an open, warm model.
+ * Answers "what is done, in which order, before a version may answer?".  Private to this room. */
+#ifndef TRP_LOADING_H
+#define TRP_LOADING_H
+
+#include "life/life.h"
+#include "life/loader.h"
+
+/* What every loading needs and none changes. */
+struct trp_loading_env {
+    struct trp_backends *backends;
+    struct trp_log *log;
+    uint64_t label_bytes_max, output_bytes_max;
+};
+
+/* Filled by a loader thread, taken by control when the job is done; until then nobody else looks at it. */
+struct trp_loaded {
+    struct trp_error error;          /* status OK: the rest holds */
+    struct trp_backend_model *model; /* NULL after a survey */
+    struct trp_model_config config;
+    struct trp_signature signature, file_signature;
+    char warning[512]; /* what an operator should know, or empty */
+    uint64_t bytes;    /* private memory of the open model */
+};
+
+struct trp_loading {
+    struct trp_job job;                  /* first */
+    const struct trp_loading_env *env;   /* borrowed */
+    struct trp_version *version;         /* its arena is used, nothing else of it is touched */
+    const struct trp_repo_model *source; /* borrowed; constant */
+    bool survey;                         /* only look: signature and configuration */
+    /* Told once each, on the loader thread, when the work begins and when the model is open; may be NULL. */
+    void (*on_begin)(struct trp_loading *l);
+    void (*on_warm)(struct trp_loading *l);
+    struct trp_loaded loaded;
+};
+
+/* Does all of it.  In order: read the file's head (hazards, external data that must lie beside it), complete and check the
+ * configuration, start the backend, open, check the configuration against what was opened, read the labels, warm up.
+ *   Owns  : `loaded` moves to the caller; its texts live in the version's arena.
+ *   Thread: loader.
+ *   Blocks: disk, device.
+ *   Errors: in loaded.error; nothing is open then. */
+void trp_loading_work(struct trp_loading *l);
+
+#endif

@@ -1,0 +1,359 @@
+/* life/member.c - one model: its orders one after the other
+ *
+ * Every wish that concerns a model, whether an operator's or the repository's, becomes an op in the model's own queue, and
+ * the next begins when the last has ended.  So a load and an unload that were sent at the same time end in the order in which
+ * they arrived, and what happens to one model never waits for another one.
+ *
+ *   LOAD    look at the files (a job) ──► change ──► answer
+ *   UNLOAD  drain what serves ──► answer; then survey, so that the index still says what the model takes
+ *   TAKE    the files are known: wanted or serving ──► change; else survey
+ *   LEAVE   drain what serves; forget the name
+ *
+ * `serving` is READY and answers.  `shown` stands in its place in the index while nothing serves. */
+#include "life/life_parts.h"
+
+#include <stdio.h>
+
+/* ---- members ---- */
+
+struct trp_member *trp_member_get(struct trp_life *l, struct trp_str name)
+{
+    return trp_table_get(l->names, name);
+}
+
+struct trp_member *trp_member_make(struct trp_life *l, struct trp_str name)
+{
+    struct trp_member *m = trp_member_get(l, name);
+    if (m)
+        return m;
+    m = trp_alloc_zeroed(l->alloc, 1, sizeof *m);
+    char *text = m ? trp_alloc_text(l->alloc, name.ptr, name.len) : NULL;
+    if (!text || trp_failed(trp_table_put(l->names, name, m, NULL, NULL))) {
+        trp_alloc_free(l->alloc, text);
+        trp_alloc_free(l->alloc, m);
+        TRP_ERROR_LOG(l->opts.log, "life", "no room for model '%.*s'", TRP_STR(name));
+        return NULL;
+    }
+    m->life = l;
+    m->name = trp_str_make(text, name.len);
+    m->end = &m->first;
+    m->next = l->members;
+    if (m->next)
+        m->next->prev = m;
+    l->members = m;
+    return m;
+}
+
+static void free_member(struct trp_member *m)
+{
+    struct trp_life *l = m->life;
+    if (m->prev)
+        m->prev->next = m->next;
+    else
+        l->members = m->next;
+    if (m->next)
+        m->next->prev = m->prev;
+    (void)trp_table_take(l->names, m->name);
+    l->unsettled_n -= m->is_unsettled;
+    trp_life_hide(m);
+    trp_alloc_free(l->alloc, (char *)(uintptr_t)m->name.ptr);
+    trp_alloc_free(l->alloc, m);
+    trp_life_check(l);
+}
+
+void trp_member_tidy(struct trp_member *m)
+{
+    if (m->op || m->first || m->running || m->surveys_n || m->serving.n)
+        return;
+    if (m->life->is_stopping || (!m->is_present && !m->wanted && m->shown.n == 0 && !m->reason[0]))
+        free_member(m);
+}
+
+void trp_member_show(struct trp_member *m)
+{
+    const bool is_unsettled = m->wanted && m->serving.n == 0;
+    m->life->unsettled_n += (uint32_t)is_unsettled - (uint32_t)m->is_unsettled;
+    m->is_unsettled = is_unsettled;
+    trp_life_show(m, false);
+}
+
+/* ---- ops ---- */
+
+static void fail_op(struct trp_member *m, enum trp_code code, const char *words)
+{
+    struct trp_error err = { 0 };
+    (void)trp_fail(&err, code, "%s", words);
+    trp_member_finish(m, &err);
+}
+
+/* Drops all that stands behind the name. */
+static void let_go(struct trp_member *m)
+{
+    m->wanted = false;
+    m->reason[0] = '\0';
+    m->survey_key++;
+    trp_tenure_retire(m->life, &m->serving);
+    trp_set_drop(m->life, &m->shown);
+}
+
+static void keep_reason(struct trp_member *m, const struct trp_error *why)
+{
+    (void)snprintf(m->reason, sizeof m->reason, "%s", why->text);
+    if (m->serving.n == 0) { /* nothing of what was shown is true any more */
+        m->survey_key++;
+        trp_set_drop(m->life, &m->shown);
+    }
+    trp_member_show(m);
+}
+
+/* The files cannot be used as they are; what serves goes on. */
+static void refuse(struct trp_member *m, const struct trp_error *why)
+{
+    struct trp_error err = { 0 };
+    (void)trp_fail(&err, (enum trp_code)why->status.code,
+                   "failed to load '%.*s', failed to poll from model repository: %s",
+                   TRP_STR(m->name), why->text);
+    TRP_ERROR_LOG(m->life->opts.log, "life", "model '%.*s': %s", TRP_STR(m->name), why->text);
+    keep_reason(m, why);
+    trp_member_finish(m, &err);
+}
+
+/* An order for a name that the repository lacks: what serves under it goes on, and an unknown name stays unknown. */
+static void refuse_absent(struct trp_member *m, const struct trp_error *why)
+{
+    struct trp_error err = { 0 };
+    (void)trp_fail(&err, (enum trp_code)why->status.code,
+                   "failed to load '%.*s', failed to poll from model repository: %s",
+                   TRP_STR(m->name), why->text);
+    if (m->op
+            ->is_first) { /* the server was told to load it: the index should say why it is not there */
+        m->wanted = true;
+        keep_reason(m, why);
+        TRP_ERROR_LOG(m->life->opts.log, "life", "%s", err.text);
+    }
+    trp_member_finish(m, &err);
+}
+
+static void looked(struct trp_catalog *c)
+{
+    struct trp_member *m = c->user;
+    m->op->catalog = c; /* with its reference */
+    if (m->life->is_stopping) {
+        fail_op(m, TRP_UNAVAILABLE, "the server is stopping");
+        return;
+    }
+    if (trp_failed(c->error.status)) {
+        refuse_absent(m, &c->error);
+        return;
+    }
+    const struct trp_repo_model *found = c->listing.models[0];
+    const bool has_own_files = c->temporary.len != 0;
+    if (!has_own_files) {
+        m->is_present = true;
+        m->taken = trp_catalog_digest(found);
+        m->pending = 0;
+    }
+    if (trp_failed(found->error.status)) {
+        refuse(m, &found->error);
+        return;
+    }
+    m->wanted = true;
+    m->held_back = false;
+    trp_change_begin(m, c, found, c->override_digest != 0);
+}
+
+static void begin_load(struct trp_member *m)
+{
+    struct trp_life *l = m->life;
+    struct trp_error err = { 0 };
+    const struct trp_catalog_request request = {
+        .opts = &l->opts.repo, .name = m->name, .order = m->op->order, .done = looked, .user = m
+    };
+    trp_backends_forget_failures(l->opts.backends); /* somebody may have put the library there */
+    if (trp_failed(trp_catalog_ask(l->alloc, l->loaders, &request, &err)))
+        trp_member_finish(m, &err);
+}
+
+static void surveyed_after_unload(struct trp_catalog *c)
+{
+    struct trp_member *m = c->user;
+    m->surveys_n--;
+    const bool is_idle = !m->op && m->serving.n == 0 && m->held_back;
+    if (is_idle && !m->life->is_stopping && !trp_failed(c->error.status))
+        trp_survey_begin(m, c, c->listing.models[0], "unloaded");
+    trp_catalog_unref(c);
+    trp_member_tidy(m);
+}
+
+/* What was unloaded stays in the index as what it now is: versions that could be loaded again. */
+static void show_unloaded(struct trp_member *m, const struct trp_set *was)
+{
+    struct trp_life *l = m->life;
+    if (!trp_set_init(l, &m->shown, was->n))
+        return;
+    for (uint32_t i = 0; i < was->n; i++) {
+        const struct trp_version *old = was->items[i];
+        const struct trp_repo_version files = { .number = old->target.version,
+                                                .path = old->path,
+                                                .digest = old->digest };
+        struct trp_version *v;
+        if (trp_failed(trp_tenure_begin(l, m->name, &files, 0, &v, NULL)))
+            continue; /* one line less in the index, until the survey */
+        (void)trp_str_copy(TRP_STR_LIT("unloaded"), v->reason, sizeof v->reason);
+        m->shown.items[m->shown.n++] = v;
+    }
+}
+
+static void survey_soon(struct trp_member *m)
+{
+    struct trp_life *l = m->life;
+    const struct trp_catalog_request request = {
+        .opts = &l->opts.repo, .name = m->name, .done = surveyed_after_unload, .user = m
+    };
+    if (!trp_failed(trp_catalog_ask(l->alloc, l->loaders, &request, NULL)))
+        m->surveys_n++;
+}
+
+/* Nothing to drain, nothing that failed: an unload only says that nobody but an operator should load it. */
+static bool is_at_rest(const struct trp_member *m)
+{
+    for (uint32_t i = 0; i < m->shown.n; i++)
+        if (trp_lifecycle_get(&m->shown.items[i]->life) != TRP_MODEL_NEW)
+            return false;
+    return m->serving.n == 0 && !m->reason[0];
+}
+
+static void begin_unload(struct trp_member *m)
+{
+    const struct trp_error ok = { 0 };
+    struct trp_set was = { 0 };
+    const bool has_changed = !is_at_rest(m);
+    if (has_changed) {
+        trp_set_dup(m->life, &was, m->serving.n ? &m->serving : &m->shown);
+        let_go(m);
+        show_unloaded(m, &was);
+        trp_set_drop(m->life, &was);
+    }
+    m->wanted = false;
+    m->held_back = true;
+    trp_member_show(m);
+    if (has_changed && m->is_present)
+        survey_soon(m);
+    trp_member_finish(m, &ok);
+}
+
+static void begin_take(struct trp_member *m)
+{
+    const struct trp_error ok = { 0 };
+    struct trp_op *op = m->op;
+    if (trp_failed(op->found->error.status)) {
+        refuse(m, &op->found->error);
+        return;
+    }
+    if (m->wanted || m->serving.n) {
+        trp_change_begin(m, op->catalog, op->found, false);
+        return;
+    }
+    m->reason[0] = '\0';
+    trp_set_drop(m->life, &m->shown);
+    trp_member_show(m);
+    trp_survey_begin(m, op->catalog, op->found, m->held_back ? "unloaded" : "");
+    trp_member_finish(m, &ok);
+}
+
+static void begin_leave(struct trp_member *m)
+{
+    const struct trp_error ok = { 0 };
+    let_go(m);
+    m->is_present = false;
+    m->taken = 0;
+    TRP_INFO(m->life->opts.log, "life", "model '%.*s' has left the repository", TRP_STR(m->name));
+    trp_member_show(m);
+    trp_member_finish(m, &ok);
+}
+
+static void begin_op(struct trp_member *m)
+{
+    if (m->life->is_stopping) {
+        fail_op(m, TRP_UNAVAILABLE, "the server is stopping");
+        return;
+    }
+    switch (m->op->kind) {
+    case TRP_OP_LOAD:
+        begin_load(m);
+        break;
+    case TRP_OP_UNLOAD:
+        begin_unload(m);
+        break;
+    case TRP_OP_TAKE:
+        begin_take(m);
+        break;
+    case TRP_OP_LEAVE:
+        begin_leave(m);
+        break;
+    }
+}
+
+/* Ops that end at once do not pile up on the stack: the outermost call does them all. */
+static void go_on(struct trp_member *m)
+{
+    if (m->running)
+        return;
+    m->running = true;
+    while (!m->op && m->first) {
+        m->op = m->first;
+        m->first = m->op->next;
+        if (!m->first)
+            m->end = &m->first;
+        begin_op(m);
+    }
+    m->running = false;
+    if (m->life->is_stopping && !m->op)
+        let_go(m);
+    trp_member_tidy(m);
+}
+
+void trp_member_push(struct trp_member *m, const struct trp_op *op)
+{
+    struct trp_life *l = m->life;
+    struct trp_op *copy = trp_alloc_get(l->alloc, 1, sizeof *copy);
+    if (!copy) {
+        TRP_ERROR_LOG(l->opts.log, "life", "model '%.*s': no memory for an order",
+                      TRP_STR(m->name));
+        trp_catalog_unref(op->catalog);
+        l->first_n -= op->is_first;
+        if (op->order) {
+            (void)trp_fail(&op->order->error, TRP_OUT_OF_MEMORY, "no memory for the order");
+            trp_life_answer(l, op->order);
+        }
+        return;
+    }
+    *copy = *op;
+    copy->next = NULL;
+    *m->end = copy;
+    m->end = &copy->next;
+    go_on(m);
+}
+
+void trp_member_finish(struct trp_member *m, const struct trp_error *err)
+{
+    struct trp_life *l = m->life;
+    struct trp_op *op = m->op;
+    m->op = NULL;
+    l->first_n -= op->is_first;
+    if (op->order) {
+        op->order->error = *err;
+        trp_life_answer(l, op->order);
+    }
+    trp_catalog_unref(op->catalog);
+    trp_alloc_free(l->alloc, op);
+    trp_life_check(l);
+    go_on(m);
+}
+
+void trp_member_stop(struct trp_member *m)
+{
+    if (m->change)
+        trp_change_cancel(m->change);
+    go_on(m); /* an op in hand ends first, and then goes on here */
+}

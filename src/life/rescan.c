@@ -1,0 +1,178 @@
+/* life/rescan.c - what the repository holds now, against what was taken up
+ *
+ * One listing runs at a time; a wish that comes meanwhile makes one more, since the running one may have passed the change
+ * already.  A model is taken up when the digest of its files is another than the one taken up last.  When a watcher asked, the
+ * new digest must first have stayed the same for `settle_ns`: somebody may still be copying. */
+#include "life/life_parts.h"
+
+#define ABSENT 2u /* as a digest: real ones are odd */
+
+static bool is_named_for_start(const struct trp_life *l, struct trp_str name)
+{
+    for (uint32_t i = 0; i < l->opts.load_at_start_n; i++) {
+        const char *wanted = l->opts.load_at_start[i];
+        if (strcmp(wanted, "*") == 0 || trp_str_is(name, wanted))
+            return true;
+    }
+    return false;
+}
+
+/* `on_demand` and `background` are reserved; until they act, such models are loaded at once. */
+static bool is_loaded_by_itself(const struct trp_repo_model *found)
+{
+    return found->peek.load != TRP_LOAD_EXPLICIT;
+}
+
+/* True when the change may be taken up now; otherwise it waits for another look. */
+static bool has_settled(struct trp_member *m, uint64_t digest)
+{
+    const struct trp_life *l = m->life;
+    const int64_t now_ns = trp_loop_now_ns(l->opts.control);
+    if (!l->is_watched || l->opts.settle_ns <= 0)
+        return true;
+    if (m->pending != digest) {
+        m->pending = digest;
+        m->pending_ns = now_ns;
+        return false;
+    }
+    return now_ns - m->pending_ns >= l->opts.settle_ns;
+}
+
+/* Returns false when the model has changed and not settled yet. */
+static bool consider(struct trp_life *l, struct trp_catalog *c, const struct trp_repo_model *found)
+{
+    const uint64_t digest = trp_catalog_digest(found);
+    struct trp_member *m = trp_member_make(l, found->name);
+    if (!m)
+        return true;
+    m->round = l->round;
+    if (digest == m->taken) {
+        m->pending = 0;
+        return true;
+    }
+    if (!has_settled(m, digest))
+        return false;
+    m->pending = 0;
+    m->taken = digest;
+    m->is_present = true;
+    if (!m->held_back &&
+        (is_loaded_by_itself(found) || (!l->has_listed && is_named_for_start(l, found->name))))
+        m->wanted = true;
+    const bool is_first = !l->has_listed && m->wanted;
+    l->first_n += is_first;
+    trp_catalog_ref(c);
+    const struct trp_op op = {
+        .kind = TRP_OP_TAKE, .catalog = c, .found = found, .is_first = is_first
+    };
+    trp_member_push(m, &op);
+    return true;
+}
+
+static bool consider_absent(struct trp_member *m)
+{
+    if (!m->is_present || m->round == m->life->round)
+        return true;
+    if (!has_settled(m, ABSENT))
+        return false;
+    m->pending = 0;
+    const struct trp_op op = { .kind = TRP_OP_LEAVE };
+    trp_member_push(m, &op); /* m may be gone now */
+    return true;
+}
+
+/* A name that the server was told to load and the repository lacks: looked for once, so that the index says why. */
+static void load_missing_names(struct trp_life *l)
+{
+    for (uint32_t i = 0; i < l->opts.load_at_start_n; i++) {
+        const struct trp_str name = trp_str_of(l->opts.load_at_start[i]);
+        if (name.len == 0 || trp_str_is(name, "*") || trp_member_get(l, name))
+            continue;
+        struct trp_member *m = trp_member_make(l, name);
+        if (!m)
+            continue;
+        const struct trp_op op = { .kind = TRP_OP_LOAD, .is_first = true };
+        l->first_n++;
+        trp_member_push(m, &op);
+    }
+}
+
+static bool reconcile(struct trp_life *l, struct trp_catalog *c)
+{
+    bool is_unsettled = false;
+    l->round++;
+    for (uint32_t i = 0; i < c->listing.models_n; i++)
+        is_unsettled |= !consider(l, c, c->listing.models[i]);
+    for (struct trp_member *m = l->members, *next; m; m = next) {
+        next = m->next;
+        is_unsettled |= !consider_absent(m);
+    }
+    if (!l->has_listed)
+        load_missing_names(l);
+    return is_unsettled;
+}
+
+static void answer_listings(struct trp_life *l, const struct trp_error *err)
+{
+    struct trp_order *order = l->listings;
+    l->listings = NULL;
+    l->listings_end = &l->listings;
+    while (order) {
+        struct trp_order *next = order->next;
+        order->error = *err;
+        trp_life_answer(l, order);
+        order = next;
+    }
+}
+
+static void begin(struct trp_life *l);
+
+static void listed(struct trp_catalog *c)
+{
+    struct trp_life *l = c->user;
+    l->is_listing = false;
+    if (trp_failed(c->error.status)) {
+        TRP_ERROR_LOG(l->opts.log, "life", "cannot list the repository: %s", c->error.text);
+    } else if (!l->is_stopping) {
+        const bool is_unsettled = reconcile(l, c);
+        trp_watcher_listed(l->watcher, c, is_unsettled);
+    }
+    l->has_listed = true;
+    answer_listings(l, &c->error);
+    trp_catalog_unref(c);
+    if (l->list_again && !l->is_stopping)
+        begin(l);
+    trp_life_check(l);
+}
+
+static void begin(struct trp_life *l)
+{
+    struct trp_error err = { 0 };
+    const struct trp_catalog_request request = { .opts = &l->opts.repo, .done = listed, .user = l };
+    l->is_watched = l->again_is_watched;
+    l->list_again = false;
+    *l->listings_end = l->rescans; /* empty before: its orders were answered */
+    l->listings_end = l->rescans ? l->rescans_end : l->listings_end;
+    l->rescans = NULL;
+    l->rescans_end = &l->rescans;
+    l->is_listing = !trp_failed(trp_catalog_ask(l->alloc, l->loaders, &request, &err));
+    if (l->is_listing)
+        return;
+    TRP_ERROR_LOG(l->opts.log, "life", "cannot list the repository: %s", err.text);
+    l->has_listed = true;
+    answer_listings(l, &err);
+    trp_life_check(l);
+}
+
+void trp_rescan_begin(struct trp_life *l, bool is_watched, struct trp_order *order)
+{
+    if (order) {
+        order->next = NULL;
+        *l->rescans_end = order;
+        l->rescans_end = &order->next;
+    }
+    /* A wish to take up everything wins over one that would wait for it to settle. */
+    l->again_is_watched = l->list_again ? l->again_is_watched && is_watched : is_watched;
+    l->list_again = true;
+    if (!l->is_listing)
+        begin(l);
+}
