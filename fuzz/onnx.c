@@ -2,7 +2,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "onnx/onnx_reader.h"
+#include "onnx/onnx_report.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,6 +26,11 @@ static void check_model(const struct trp_onnx_model *m)
     }
     TRP_ASSERT(elements == m->total.elements && bytes == m->total.bytes);
     TRP_ASSERT(m->hazards_n <= m->hazards_total);
+    struct trp_buf report;
+    trp_buf_init(&report, trp_heap(), 1u << 20);
+    trp_onnx_report_text(m, TRP_STR_LIT("fuzz"), &report);
+    trp_onnx_report_json(m, TRP_STR_LIT("fuzz"), &report);
+    trp_buf_deinit(&report);
     uint64_t nodes = 0;
     for (uint32_t i = 0; i < m->ops_n; i++)
         nodes += m->ops[i].count;

@@ -38,9 +38,9 @@ def save(model, *path):
 
     model.ir_version = IR_VERSION
     model.graph.name = "digits"
-    opsets = sorted(model.opset_import, key=lambda opset: opset.domain)
+    opsets = {o.domain if o.domain != "ai.onnx" else "": o.version for o in model.opset_import}  # one spelling each
     del model.opset_import[:]
-    model.opset_import.extend(opsets)
+    model.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in sorted(opsets.items()))
     onnx.checker.check_model(model)
     target = MODELS.joinpath(*path)
     target.parent.mkdir(parents=True, exist_ok=True)

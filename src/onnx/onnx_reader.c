@@ -209,6 +209,52 @@ static void keep_ops(struct trp_onnx_walk *w)
     w->model.ops_n = n;
 }
 
+static void add_to_file(struct trp_onnx_walk *w, struct trp_table *seen,
+                        struct trp_onnx_list *files, const struct trp_onnx_external *e)
+{
+    struct trp_onnx_file *file = trp_table_get(seen, e->path);
+    if (!file) {
+        struct trp_onnx_file **const item =
+            trp_onnx_list_add(w, files, sizeof *item, w->opts.tensors_max, "external files");
+        file = item ? trp_arena_zeroed(&w->scratch, 1, sizeof *file) : NULL;
+        if (!file) {
+            trp_onnx_stop(w, TRP_OUT_OF_MEMORY, "an external file");
+            return;
+        }
+        *item = file;
+        file->path = e->path;
+        w->status = trp_table_put(seen, e->path, file, NULL, w->err);
+    }
+    file->tensors++;
+    file->bytes += e->length; /* may wrap for lying lengths; `end` cannot */
+    if (file->end < e->offset + e->length)
+        file->end = e->offset + e->length;
+}
+
+static void keep_files(struct trp_onnx_walk *w)
+{
+    struct trp_onnx_list found = { 0 };
+    struct trp_table *seen = NULL;
+    const struct trp_onnx_external *const externals = w->externals.items;
+    if (w->externals.n == 0)
+        return;
+    w->status = trp_table_create(w->arena->alloc, w->opts.tensors_max, &seen, w->err);
+    for (uint32_t i = 0; i < w->externals.n && !trp_failed(w->status); i++)
+        add_to_file(w, seen, &found, &externals[i]);
+    trp_table_destroy(seen);
+    if (trp_failed(w->status))
+        return;
+    struct trp_onnx_file *const files = trp_arena_get(w->arena, found.n * sizeof *files);
+    if (!files) {
+        trp_onnx_stop(w, TRP_OUT_OF_MEMORY, "%u external files", found.n);
+        return;
+    }
+    for (uint32_t i = 0; i < found.n; i++)
+        files[i] = *((struct trp_onnx_file *const *)found.items)[i];
+    w->model.files = files;
+    w->model.files_n = found.n;
+}
+
 static void walk_inside(struct trp_onnx_walk *w, struct trp_str graph)
 {
     const struct trp_onnx_frame frame = { .kind = TRP_ONNX_MAIN_FRAME };
@@ -223,6 +269,7 @@ static void walk_inside(struct trp_onnx_walk *w, struct trp_str graph)
         return;
     trp_onnx_hazard_check_paths(w);
     keep_ops(w);
+    keep_files(w);
     w->model.externals = trp_onnx_list_keep(w, &w->externals, sizeof *w->model.externals);
     w->model.externals_n = w->externals.n;
     w->model.hazards = trp_onnx_list_keep(w, &w->hazards, sizeof *w->model.hazards);

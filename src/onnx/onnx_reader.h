@@ -64,6 +64,13 @@ struct trp_onnx_external {
     uint64_t offset, length;
 };
 
+/* The same by file. */
+struct trp_onnx_file {
+    struct trp_str path;
+    uint64_t tensors, bytes; /* sum of lengths */
+    uint64_t end;            /* the file must be at least this long */
+};
+
 struct trp_onnx_model {
     int64_t ir_version, model_version;
     struct trp_str producer, producer_version, domain, doc, graph_name, graph_doc;
@@ -87,6 +94,8 @@ struct trp_onnx_model {
     struct trp_onnx_sum total;
     const struct trp_onnx_external *externals;
     uint32_t externals_n;
+    const struct trp_onnx_file *files; /* in the order in which they are first named */
+    uint32_t files_n;
     const struct trp_onnx_hazard *hazards; /* the first `hazards_max` of hazards_total */
     uint32_t hazards_n;
     uint64_t hazards_total;

@@ -104,21 +104,24 @@ bool trp_onnx_type_is_zipmap(const struct trp_onnx_type *type)
            map->of->kind == TRP_ONNX_KIND_TENSOR && map->of->elem == TRP_ONNX_FLOAT;
 }
 
-/* ASCII controls, and the C1 ones that UTF-8 writes as C2 80 to C2 9F. */
+/* Line ends and tabs become spaces, other controls '?': ASCII ones, and the C1 ones that UTF-8 writes as C2 80 to C2 9F. */
+static char harmless(unsigned char c)
+{
+    if (c == '\n' || c == '\t' || c == '\r')
+        return ' ';
+    return c < 0x20 || c == 0x7f ? '?' : (char)c;
+}
+
 void trp_onnx_name_format(struct trp_str name, struct trp_buf *b)
 {
-    if (!trp_str_is_utf8(name)) { /* then no byte past ASCII means anything */
-        for (size_t i = 0; i < name.len; i++)
-            trp_buf_add_char(b, name.ptr[i] >= 0x20 && name.ptr[i] < 0x7f ? name.ptr[i] : '?');
-        return;
-    }
+    const bool is_text = trp_str_is_utf8(name); /* else no byte past ASCII means anything */
     for (size_t i = 0; i < name.len; i++) {
         const unsigned char c = (unsigned char)name.ptr[i];
-        if (c == 0xc2 && (unsigned char)name.ptr[i + 1] < 0xa0) {
+        if (c == 0xc2 && is_text && (unsigned char)name.ptr[i + 1] < 0xa0) {
             trp_buf_add_char(b, '?');
             i++;
         } else {
-            trp_buf_add_char(b, c < 0x20 || c == 0x7f ? '?' : (char)c);
+            trp_buf_add_char(b, c < 0x80 || is_text ? harmless(c) : '?');
         }
     }
 }

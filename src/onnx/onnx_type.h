@@ -65,7 +65,8 @@ struct trp_onnx_type {
  *   Errors: see b->failed. */
 void trp_onnx_type_format(const struct trp_onnx_type *type, struct trp_buf *b);
 
-/* Appends a name that came from a file, for people: whatever could move a terminal's cursor becomes '?'.
+/* Appends a name that came from a file, for people: line ends and tabs become
+ * spaces, whatever else could move a terminal's cursor '?'.
  *   Owns  : copied into `b`.
  *   Thread: any.
  *   Errors: see b->failed. */

@@ -472,6 +472,9 @@ static void external_data_is_listed_and_paths_that_leave_are_hazards(void **stat
         assert_true(trp_str_is(m.externals[0].path, r->location));
         assert_int_equal(m.externals[0].offset, r->offset);
         assert_int_equal(m.externals[0].length, 64);
+        assert_int_equal(m.files_n, 1);
+        assert_true(trp_str_is(m.files[0].path, r->location));
+        assert_int_equal(m.files[0].end, r->offset + 64);
         assert_int_equal(m.hazards_total, r->hazards);
         if (r->hazards)
             assert_int_equal(m.hazards[0].kind, TRP_ONNX_OUTSIDE_PATH);
