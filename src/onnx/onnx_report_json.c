@@ -188,7 +188,7 @@ static void hazard_object(const struct trp_onnx_hazard *h, struct trp_buf *b)
     struct trp_buf words;
     trp_buf_init(&words, b->alloc, 1u << 16);
     trp_onnx_hazard_format(h, &words);
-    text_member(b, "kind", trp_str_of(trp_onnx_hazard_name(h->kind)), true);
+    text_member(b, "kind", trp_str_of(trp_onnx_hazard_name((int32_t)h->kind)), true);
     bool_member(b, "fatal", trp_onnx_hazard_is_fatal(h), false);
     bool_member(b, "possible", h->possible, false);
     text_member(b, "operator", h->op, false);
