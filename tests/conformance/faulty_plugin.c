@@ -1,14 +1,18 @@
 /* tests/conformance/faulty_plugin.c - a plugin that breaks its contract in the one way that FAULT
  * names.
  *
- *   abi      speaks another ABI number          short    its table ends before the required
- *   functions missing  has no run()                       start    cannot start
+ *   abi      speaks another ABI number
+ *   short    its table ends before the required functions
+ *   missing  has no run()
+ *   start    cannot start
  *   size     an output's bytes are not its shape's
- *   type     an output's type is unknown        rank     an output's rank is too high
- *   count    fewer strings than the shape says  hollow   an output has no memory
- *   code     answers with a code that is none   silent   fails without words
- *   serial   works, but is not re-entrant: two runs at once are counted in its answer
- * A plugin without the one export is an empty library; see faulty_test.c. */
+ *   type     an output's type is unknown
+ *   rank     an output's rank is too high
+ *   count    an output holds fewer strings than its shape says
+ *   hollow   an output has no memory
+ *   code     answers with a code that is none
+ *   silent   fails without words
+ *   serial   works, but is not re-entrant: it fails when two runs are inside at once */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,8 +21,8 @@
 #include "troupe/backend.h"
 
 struct self {
-    atomic_int inside, most;
-    int released;
+    atomic_int inside;
+    atomic_int released;
     int64_t answer;
 };
 
@@ -71,18 +75,15 @@ static int32_t open_model(void *self, const struct troupe_model_desc *desc,
 static void release(void *user, void *data)
 {
     (void)data;
-    ((struct self *)user)->released++;
+    atomic_fetch_add(&((struct self *)user)->released, 1);
 }
 
-static void count_runs(struct self *s)
+/* Whether another run came in meanwhile. */
+static int has_company(struct self *s)
 {
-    const int now = atomic_fetch_add(&s->inside, 1) + 1;
-    int most = atomic_load(&s->most);
-    while (now > most && !atomic_compare_exchange_weak(&s->most, &most, now))
-        ;
+    const int before = atomic_fetch_add(&s->inside, 1);
     usleep(1000);
-    atomic_fetch_sub(&s->inside, 1);
-    s->answer = atomic_load(&s->most);
+    return before > 0 || atomic_fetch_sub(&s->inside, 1) > 1;
 }
 
 static int32_t run_model(void *model, const struct troupe_run *run,
@@ -94,8 +95,8 @@ static int32_t run_model(void *model, const struct troupe_run *run,
         return 4711;
     if (is_fault("silent"))
         return TROUPE_UNAVAILABLE;
-    if (is_fault("serial"))
-        count_runs(s);
+    if (is_fault("serial") && has_company(s))
+        return TROUPE_INTERNAL;
     for (uint32_t i = 0; i < run->outputs_n; i++)
         outputs[i] = (struct troupe_tensor){ .dtype = is_fault("type")    ? 99
                                                       : is_fault("count") ? TROUPE_BYTES
@@ -117,7 +118,7 @@ static void close_model(void *model)
 /* How many outputs were given back; asked by the test through the optional function. */
 static int32_t memory(void *model, struct troupe_memory *out)
 {
-    out->shared_bytes = (uint64_t)((struct self *)model)->released;
+    out->shared_bytes = (uint64_t)atomic_load(&((struct self *)model)->released);
     return TROUPE_OK;
 }
 
