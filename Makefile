@@ -19,7 +19,7 @@ define tested
 endef
 
 run: setup-run all
-	@examples/run $(if $(ONCE),--once,) --troupe $(BUILD)/troupe
+	@examples/run $(if $(ONCE),--once,) --troupe $(BUILD)/troupe $(if $(LISTEN),--listen $(LISTEN),)
 
 test: setup-test
 	$(call tested,$(BUILD),)

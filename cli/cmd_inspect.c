@@ -1,0 +1,108 @@
+/* cli/cmd_inspect.c - troupe inspect: what is inside a model file, or what a server says of a model.
+ *
+ * A file is read by our own reader, so no runtime and no server are needed; a name is asked of the server. */
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "onnx/onnx_reader.h"
+#include "onnx/onnx_report.h"
+
+#define REPORT_BYTES_MAX ((size_t)64 << 20)
+
+static const struct cli_option options[] = {
+    CLI_SERVER_OPTION,
+    { "json", 'j', CLI_FLAG, NULL, "print JSON" },
+};
+
+static int print_file(struct cli *cli, const char *path)
+{
+    struct trp_error err = { 0 };
+    struct trp_onnx_model model;
+    struct trp_buf text;
+    const struct trp_onnx_opts opts = { 0 };
+    if (trp_failed(trp_onnx_read_file(path, &opts, &cli->arena, &model, &err)))
+        return cli_fail(cli, &err, NULL);
+    trp_buf_init(&text, trp_heap(), REPORT_BYTES_MAX);
+    if (cli_flag(cli, "json"))
+        trp_onnx_report_json(&model, trp_str_of(path), &text);
+    else
+        trp_onnx_report_text(&model, trp_str_of(path), &text);
+    int code = CLI_OK;
+    if (trp_failed(trp_buf_check(&text, "report", &err)))
+        code = cli_fail(cli, &err, NULL);
+    else
+        fwrite(text.ptr, 1, text.len, stdout);
+    trp_buf_deinit(&text);
+    return code;
+}
+
+/* The file that a folder of a repository would be served from: m/model.onnx, or the highest version's. */
+static const char *file_in(struct cli *cli, const char *folder)
+{
+    struct trp_file_stat st;
+    struct trp_str path = trp_arena_format(&cli->arena, "%s/model.onnx", folder);
+    for (int version = 1; path.ptr && version <= 1000; version++) {
+        if (!trp_failed(trp_file_stat(path.ptr, &st, NULL)) && st.kind == 'f')
+            return path.ptr;
+        path = trp_arena_format(&cli->arena, "%s/%d/model.onnx", folder, version);
+    }
+    return NULL;
+}
+
+static int print_model(struct cli *cli, const char *name)
+{
+    struct trp_error err = { 0 };
+    struct cli_reply reply;
+    struct cli_request request = { .method = "GET", .json_bytes = -1 };
+    request.path = cli_path(cli, "/v2/models/%s", name);
+    if (trp_failed(cli_ask(cli, &request, &reply, &err)))
+        return cli_fail_asking(cli, &err);
+    printf("%.*s\n", TRP_STR(reply.body));
+    if (cli_flag(cli, "json"))
+        return CLI_OK;
+    request.path = cli_path(cli, "/v2/models/%s/config", name);
+    if (trp_failed(cli_ask(cli, &request, &reply, &err)))
+        return cli_fail_asking(cli, &err);
+    printf("%.*s\n", TRP_STR(reply.body));
+    return CLI_OK;
+}
+
+static int run(struct cli *cli)
+{
+    struct trp_error err = { 0 };
+    struct trp_file_stat st;
+    const char *what = cli->operands[0];
+    const bool is_there = !trp_failed(trp_file_stat(what, &st, &err));
+    if (is_there && st.kind == 'f')
+        return print_file(cli, what);
+    if (is_there && st.kind == 'd') {
+        const char *file = file_in(cli, what);
+        if (file)
+            return print_file(cli, file);
+    }
+    const bool looks_like_a_path =
+        strchr(what, '/') || trp_str_ends_with(trp_str_of(what), TRP_STR_LIT(".onnx"));
+    if (looks_like_a_path)
+        return is_there ? cli_usage(cli, "'%s' holds no model.onnx", what)
+                        : cli_fail(cli, &err, NULL);
+    return print_model(cli, what);
+}
+
+const struct cli_command cmd_inspect = {
+    .name = "inspect",
+    .operands = "FILE|MODEL",
+    .help = "tell what is inside a model file, or what a running server says of a model",
+    .details = "FILE is an .onnx file (or a folder that holds one): inputs, outputs, operators, "
+               "parameters,\n"
+               "size and hazards, from troupe's own reader.  MODEL is a name that a running server "
+               "knows:\n"
+               "its metadata and configuration.",
+    .options = options,
+    .options_n = ARRAY_LEN(options),
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run,
+};

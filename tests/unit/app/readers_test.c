@@ -1,0 +1,136 @@
+/* Snapshots on their way to the loops and back: real loops, turned by the test itself, so that every order can be tried. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "app/readers.h"
+
+struct fixture {
+    struct trp_loop *control;
+    struct trp_registry *registry;
+    struct trp_readers readers;
+    uint64_t seen[2];
+    struct trp_error err;
+};
+
+static void note_seen(void *user, uint32_t index, uint64_t epoch)
+{
+    struct fixture *f = user;
+    assert_true(epoch >= f->seen[index]);
+    f->seen[index] = epoch;
+    trp_registry_seen(f->registry, index, epoch);
+}
+
+static int set_up(void **state)
+{
+    static struct fixture f;
+    f = (struct fixture){ 0 };
+    const struct trp_loop_opts opts = { .name = "test" };
+    if (trp_failed(trp_loop_create(trp_heap(), &opts, &f.control, &f.err)) ||
+        trp_failed(trp_registry_create(trp_heap(), 2, &f.registry, &f.err)) ||
+        trp_failed(trp_readers_init(&f.readers, trp_heap(), 2, &opts,
+                                    trp_registry_current(f.registry), &f.err)))
+        return -1;
+    f.readers.control = f.control;
+    f.readers.seen = note_seen;
+    f.readers.user = &f;
+    *state = &f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    trp_readers_deinit(&f->readers);
+    trp_loop_destroy(f->control);
+    trp_registry_destroy(f->registry);
+    return 0;
+}
+
+static void turn(struct trp_loop *loop)
+{
+    struct trp_error err = { 0 };
+    assert_int_equal(trp_loop_turn(loop, 0, &err).code, TRP_OK);
+}
+
+static const struct trp_snapshot *publish(struct fixture *f, const char *name)
+{
+    const struct trp_entry entry = { .name = trp_str_of(name) };
+    assert_int_equal(trp_registry_put(f->registry, &entry, &f->err).code, TRP_OK);
+    const struct trp_snapshot *s = trp_registry_publish(f->registry);
+    trp_readers_publish(&f->readers, s);
+    return s;
+}
+
+static bool sees(const struct fixture *f, uint32_t index, const char *name)
+{
+    return trp_snapshot_find(f->readers.items[index].snapshot, trp_str_of(name)) != NULL;
+}
+
+static void a_loop_sees_a_snapshot_after_its_turn(void **state)
+{
+    struct fixture *f = *state;
+    publish(f, "a");
+    assert_false(sees(f, 0, "a"));
+    turn(f->readers.items[0].loop);
+    assert_true(sees(f, 0, "a"));
+    assert_false(sees(f, 1, "a")); /* it has not turned yet */
+    turn(f->control);
+    assert_true(f->seen[0] > 0);
+    assert_int_equal(f->seen[1], 0);
+}
+
+static void only_the_newest_of_many_is_sent(void **state)
+{
+    struct fixture *f = *state;
+    publish(f, "a");
+    publish(f, "b");
+    const struct trp_snapshot *last = publish(f, "c");
+    turn(f->readers.items[0].loop); /* takes "a", the one that was on its way */
+    assert_true(sees(f, 0, "a"));
+    assert_false(sees(f, 0, "c"));
+    turn(f->control); /* it came back; the newest goes out, "b" never does */
+    turn(f->readers.items[0].loop);
+    assert_ptr_equal(f->readers.items[0].snapshot, last);
+    turn(f->control);
+    assert_int_equal(f->seen[0], trp_snapshot_epoch(last));
+}
+
+static void a_slow_loop_keeps_its_picture_readable(void **state)
+{
+    struct fixture *f = *state;
+    publish(f, "a");
+    turn(f->readers.items[0].loop);
+    turn(f->readers.items[1].loop);
+    turn(f->control);
+    for (int i = 0; i < 50; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "m%d", i);
+        publish(f, name);
+        turn(f->readers.items[0].loop); /* loop 1 does not turn */
+        turn(f->control);
+    }
+    assert_true(sees(f, 0, "m49"));
+    assert_true(sees(f, 1, "a")); /* freed memory would show under a sanitizer */
+    assert_false(sees(f, 1, "m49"));
+    turn(f->readers.items[1].loop);
+    turn(f->control);
+    turn(f->readers.items[1].loop);
+    assert_true(sees(f, 1, "m49"));
+    turn(f->control);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_loop_sees_a_snapshot_after_its_turn),
+        TEST(only_the_newest_of_many_is_sent),
+        TEST(a_slow_loop_keeps_its_picture_readable),
+    };
+    return cmocka_run_group_tests_name("readers", tests, NULL, NULL);
+}
