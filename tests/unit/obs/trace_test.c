@@ -1,0 +1,411 @@
+/* Traces: who is chosen, and files that are valid JSON whenever somebody looks. */
+#include "obs/trace.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/thread.h"
+#include "unit/base/scarce.h"
+
+static const struct trp_str everyone = { "", 0 };
+
+struct fixture {
+    struct trp_trace *trace;
+    struct trp_json_parser *parser;
+    char folder[64], file[80];
+};
+
+static int open_trace(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    (void)snprintf(f->folder, sizeof f->folder, "/tmp/trace_test.XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    (void)snprintf(f->file, sizeof f->file, "%s/t.json", f->folder);
+    assert_int_equal(trp_trace_create(trp_heap(), f->file, &f->trace, NULL).code, TRP_OK);
+    assert_int_equal(trp_json_parser_create(1 << 22, 8, &f->parser, NULL).code, TRP_OK);
+    *state = f;
+    return 0;
+}
+
+static trp_status remove_entry(void *user, const char *name, struct trp_error *err)
+{
+    char path[400];
+    (void)err;
+    (void)snprintf(path, sizeof path, "%s/%s", (const char *)user, name);
+    assert_int_equal(unlink(path), 0);
+    return trp_ok();
+}
+
+static int close_trace(void **state)
+{
+    struct fixture *f = *state;
+    trp_trace_destroy(f->trace);
+    trp_json_parser_destroy(f->parser);
+    assert_int_equal(trp_dir_each(f->folder, 100, remove_entry, f->folder, NULL).code, TRP_OK);
+    assert_int_equal(rmdir(f->folder), 0);
+    free(f);
+    return 0;
+}
+
+static void set(struct fixture *f, struct trp_str model, struct trp_trace_settings s)
+{
+    assert_int_equal(trp_trace_set(f->trace, model, &s, NULL).code, TRP_OK);
+}
+
+/* How many of `n` requests of `model` are traced. */
+static uint32_t chosen(struct fixture *f, struct trp_str model, uint32_t n)
+{
+    uint32_t traced = 0;
+    bool tensors;
+    while (n--)
+        traced += trp_trace_begin(f->trace, model, &tensors) != 0;
+    return traced;
+}
+
+/* Parses a trace file whole; its text stays valid until the next call. */
+static struct trp_json read_file(struct fixture *f, const char *suffix)
+{
+    char path[100];
+    char *text;
+    size_t len;
+    struct trp_json root;
+    struct trp_error err = { 0 };
+    (void)snprintf(path, sizeof path, "%s%s", f->file, suffix);
+    if (trp_failed(trp_file_read(trp_heap(), path, 1 << 22, &text, &len, &err)))
+        fail_msg("%s", err.text);
+    if (trp_failed(trp_json_parse(f->parser, trp_str_make(text, len), false, &root, &err)))
+        fail_msg("%s in %s", err.text, text);
+    assert_int_equal(trp_json_type(root), TRP_JSON_ARRAY);
+    trp_alloc_free(trp_heap(), text);
+    return root;
+}
+
+static void write_trace(struct fixture *f, uint64_t id)
+{
+    static const struct trp_trace_stamp stamps[] = { { "REQUEST_START", 100 },
+                                                     { "REQUEST_END", 250 } };
+    trp_trace_write(f->trace, &(struct trp_trace_record){ .id = id,
+                                                          .model = TRP_STR_LIT("dig\"its"),
+                                                          .request_id = TRP_STR_LIT("r7"),
+                                                          .version = 3,
+                                                          .stamps = stamps,
+                                                          .stamps_n = 2 });
+}
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+static void a_new_tracer_is_off_with_tritons_defaults(void **state)
+{
+    struct fixture *f = *state;
+    struct trp_trace_settings s;
+    bool tensors = true;
+    trp_trace_get(f->trace, everyone, &s);
+    assert_true(!s.timestamps && !s.tensors && s.rate == 1000 && s.count == -1);
+    assert_int_equal(s.log_frequency, 0);
+    assert_string_equal(s.file, f->file);
+    assert_int_equal(trp_trace_begin(f->trace, TRP_STR_LIT("m"), &tensors), 0);
+    assert_false(tensors);
+    assert_int_equal(trp_trace_begin(NULL, TRP_STR_LIT("m"), &tensors), 0);
+}
+
+static void one_of_so_many_is_traced_until_the_count_is_used_up(void **state)
+{
+    struct fixture *f = *state;
+    struct trp_trace_settings s;
+    set(f, everyone, (struct trp_trace_settings){ .timestamps = true, .rate = 3, .count = -1 });
+    assert_int_equal(chosen(f, TRP_STR_LIT("m"), 2), 0);
+    assert_int_equal(chosen(f, TRP_STR_LIT("other"), 1), 1); /* they share the rate */
+    assert_int_equal(chosen(f, TRP_STR_LIT("m"), 300), 100);
+    set(f, everyone, (struct trp_trace_settings){ .timestamps = true, .rate = 1, .count = 5 });
+    assert_int_equal(chosen(f, TRP_STR_LIT("m"), 3), 3);
+    trp_trace_get(f->trace, TRP_STR_LIT("m"), &s);
+    assert_int_equal(s.count, 2);
+    assert_int_equal(chosen(f, TRP_STR_LIT("m"), 10), 2);
+    set(f, everyone, (struct trp_trace_settings){ .rate = 1, .count = -1 });
+    assert_int_equal(chosen(f, TRP_STR_LIT("m"), 10), 0);
+}
+
+static void a_models_own_settings_win_until_they_are_cleared(void **state)
+{
+    struct fixture *f = *state;
+    const struct trp_str own = TRP_STR_LIT("own"), other = TRP_STR_LIT("other");
+    struct trp_trace_settings s;
+    bool tensors;
+    set(f, own, (struct trp_trace_settings){ .tensors = true, .rate = 1, .count = -1 });
+    assert_int_equal(chosen(f, other, 5), 0);
+    assert_int_not_equal(trp_trace_begin(f->trace, own, &tensors), 0);
+    assert_true(tensors);
+    set(f, everyone, (struct trp_trace_settings){ .timestamps = true, .rate = 1, .count = -1 });
+    set(f, own, (struct trp_trace_settings){ .rate = 7, .count = 9 }); /* off */
+    assert_int_equal(chosen(f, other, 5), 5);
+    assert_int_equal(chosen(f, own, 5), 0);
+    trp_trace_get(f->trace, own, &s);
+    assert_int_equal(s.rate, 7);
+    trp_trace_clear(f->trace, own);
+    trp_trace_clear(f->trace, own);
+    assert_int_equal(chosen(f, own, 5), 5);
+}
+
+static void settings_that_make_no_sense_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct trp_error err = { 0 };
+    struct trp_trace_settings s = { .timestamps = true, .count = -1 };
+    assert_int_equal(trp_trace_set(f->trace, everyone, &s, &err).code, TRP_INVALID_ARGUMENT);
+    assert_string_equal(err.text, "trace rate: 0, at least 1 is expected");
+    s.rate = 1;
+    for (int i = 0; i <= 1000; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "m%d", i);
+        assert_int_equal(trp_trace_set(f->trace, trp_str_of(name), &s, &err).code,
+                         i < 1000 ? TRP_OK : TRP_TOO_LARGE);
+    }
+    assert_non_null(strstr(err.text, "trace settings of model 'm1000'"));
+}
+
+static void ids_are_never_given_twice(void **state)
+{
+    struct fixture *f = *state;
+    bool tensors;
+    uint64_t last = 0;
+    set(f, everyone, (struct trp_trace_settings){ .timestamps = true, .rate = 1, .count = -1 });
+    for (int i = 0; i < 10; i++) {
+        const uint64_t id = trp_trace_begin(f->trace, TRP_STR_LIT("m"), &tensors);
+        assert_true(id > last);
+        last = id;
+    }
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static void a_file_is_valid_json_after_every_write(void **state)
+{
+    struct fixture *f = *state;
+    set(f, everyone, (struct trp_trace_settings){ .timestamps = true, .rate = 1, .count = -1 });
+    for (uint64_t i = 1; i <= 5; i++) {
+        write_trace(f, i);
+        assert_int_equal(trp_json_count(read_file(f, "")), 2 * i);
+    }
+    assert_int_equal(trp_trace_lost(f->trace), 0);
+    char *text;
+    size_t len;
+    assert_int_equal(trp_file_read(trp_heap(), f->file, 1000000, &text, &len, NULL).code, TRP_OK);
+    const char want[] =
+        "[\n{\"id\":1,\"model_name\":\"dig\\\"its\",\"model_version\":3,\"request_id\":\"r7\"},\n"
+        "{\"id\":1,\"timestamps\":[{\"name\":\"REQUEST_START\",\"ns\":100},"
+        "{\"name\":\"REQUEST_END\",\"ns\":250}]},\n{\"id\":2,";
+    assert_memory_equal(text, want, sizeof want - 1);
+    assert_string_equal(text + len - 3, "\n]\n");
+    trp_alloc_free(trp_heap(), text);
+}
+
+static void without_timestamps_only_the_identity_is_written(void **state)
+{
+    struct fixture *f = *state;
+    set(f, everyone, (struct trp_trace_settings){ .tensors = true, .rate = 1, .count = -1 });
+    write_trace(f, 1);
+    assert_int_equal(trp_json_count(read_file(f, "")), 1);
+}
+
+static void files_rotate_and_tensors_stay_with_their_trace(void **state)
+{
+    struct fixture *f = *state;
+    const int32_t data[] = { -1, 2 };
+    const struct troupe_tensor tensor = { .dtype = TROUPE_INT32,
+                                          .rank = 2,
+                                          .shape = { 1, 2 },
+                                          .data = (void *)(uintptr_t)data,
+                                          .bytes = sizeof data };
+    set(f, everyone,
+        (struct trp_trace_settings){ .tensors = true, .rate = 1, .count = -1, .log_frequency = 2 });
+    for (uint64_t i = 1; i <= 5; i++) {
+        write_trace(f, i);
+        trp_trace_write_tensor(f->trace, i, "TENSOR_QUEUE_INPUT", TRP_STR_LIT("x"), &tensor);
+    }
+    assert_int_equal(trp_json_count(read_file(f, ".0")), 4);
+    assert_int_equal(trp_json_count(read_file(f, ".1")), 4);
+    assert_int_equal(trp_json_count(read_file(f, ".2")), 2);
+    assert_int_not_equal(access(f->file, F_OK), 0);
+}
+
+static void tensors_are_written_as_triton_does(void **state)
+{
+    struct fixture *f = *state;
+    static const float floats[] = { 1.5f, -2, 0.1f };
+    static const char strings[] = "\2\0\0\0hi\1\0\0\0\"\xff\xff\xff\xff";
+    static const struct row {
+        struct troupe_tensor tensor;
+        const char *shape, *data, *dtype;
+    } rows[] = {
+        { { .dtype = TROUPE_FP32, .rank = 1, .shape = { 3 }, .bytes = 12 },
+          "3",
+          "1.5,-2,0.1",
+          "FP32" },
+        { { .dtype = TROUPE_BYTES, .rank = 2, .shape = { 1, 2 }, .bytes = 15 },
+          "1,2",
+          "hi,\"",
+          "BYTES" },
+        { { .dtype = TROUPE_FP32, .rank = 0, .bytes = 4 }, "", "1.5", "FP32" },
+        { { .dtype = TROUPE_INT64, .rank = 1, .shape = { 0 }, .bytes = 0 }, "0", "", "INT64" },
+        { { .dtype = 99, .rank = 1, .shape = { 3 }, .bytes = 12 }, "3", "", "" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct troupe_tensor t = rows[i].tensor;
+        t.data = (void *)(uintptr_t)(t.dtype == TROUPE_BYTES ? (const void *)strings : floats);
+        trp_trace_write_tensor(f->trace, 7, "TENSOR_BACKEND_OUTPUT", TRP_STR_LIT("y"), &t);
+    }
+    struct trp_json_iter it;
+    struct trp_json record, tensor, v;
+    struct trp_str s;
+    const struct trp_json root = read_file(f, "");
+    assert_int_equal(trp_json_count(root), ARRAY_LEN(rows));
+    assert_true(trp_json_begin(root, &it));
+    for (const struct row *r = rows; trp_json_next(&it, NULL, &record); r++) {
+        assert_true(trp_json_find(record, "activity", &v) && trp_json_as_str(v, &s));
+        assert_true(trp_str_is(s, "TENSOR_BACKEND_OUTPUT"));
+        assert_true(trp_json_find(record, "tensor", &tensor));
+        assert_true(trp_json_find(tensor, "name", &v) && trp_json_as_str(v, &s));
+        assert_true(trp_str_is(s, "y"));
+        assert_true(trp_json_find(tensor, "data", &v) && trp_json_as_str(v, &s));
+        assert_true(trp_str_is(s, r->data));
+        assert_true(trp_json_find(tensor, "shape", &v) && trp_json_as_str(v, &s));
+        assert_true(trp_str_is(s, r->shape));
+        assert_true(trp_json_find(tensor, "dtype", &v) && trp_json_as_str(v, &s));
+        assert_true(trp_str_is(s, r->dtype));
+    }
+}
+
+static void of_a_huge_tensor_the_beginning_is_written(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 100000 };
+    uint8_t *zeros = calloc(1, N);
+    const struct troupe_tensor t = {
+        .dtype = TROUPE_UINT8, .rank = 1, .shape = { N }, .data = zeros, .bytes = N
+    };
+    trp_trace_write_tensor(f->trace, 1, "A", TRP_STR_LIT("x"), &t);
+    struct trp_json record, tensor, v;
+    struct trp_json_iter it;
+    struct trp_str s;
+    assert_true(trp_json_begin(read_file(f, ""), &it) && trp_json_next(&it, NULL, &record));
+    assert_true(trp_json_find(record, "tensor", &tensor) && trp_json_find(tensor, "data", &v));
+    assert_true(trp_json_as_str(v, &s) && s.len == 2 * TRP_TRACE_ELEMENTS_MAX - 1);
+    free(zeros);
+}
+
+static void a_failed_write_is_counted_and_leaves_the_file_valid(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit before, small;
+    set(f, everyone, (struct trp_trace_settings){ .timestamps = true, .rate = 1, .count = -1 });
+    write_trace(f, 1);
+    (void)signal(SIGXFSZ, SIG_IGN); /* an error of write() instead */
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 300; /* the second record crosses it */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    write_trace(f, 2);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(trp_trace_lost(f->trace), 1);
+    assert_int_equal(trp_json_count(read_file(f, "")), 2);
+    write_trace(f, 3);
+    assert_int_equal(trp_json_count(read_file(f, "")), 4);
+    assert_int_equal(trp_trace_lost(f->trace), 1);
+}
+
+static void without_a_usable_file_traces_are_dropped_and_counted(void **state)
+{
+    (void)state;
+    struct trp_trace *t;
+    static const char *const files[] = { "", "/nowhere/at/all/t.json" };
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        assert_int_equal(trp_trace_create(trp_heap(), files[i], &t, NULL).code, TRP_OK);
+        struct fixture f = { .trace = t };
+        write_trace(&f, 1);
+        assert_int_equal(trp_trace_lost(t), 1);
+        trp_trace_destroy(t);
+    }
+    trp_trace_destroy(NULL);
+}
+
+static void a_tracer_that_cannot_be_made_says_why(void **state)
+{
+    (void)state;
+    struct scarce scarce;
+    struct trp_trace *t;
+    struct trp_error err = { 0 };
+    char name[600];
+    memset(name, 'x', sizeof name);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(trp_trace_create(trp_heap(), name, &t, &err).code, TRP_TOO_LARGE);
+    assert_null(t);
+    for (uint64_t blocks = 0; blocks < 3; blocks++) {
+        assert_int_equal(trp_trace_create(scarce_init(&scarce, blocks), "x", &t, &err).code,
+                         TRP_OUT_OF_MEMORY);
+        assert_null(t);
+        assert_int_equal(trp_counter_get(&scarce.out), 0);
+    }
+    assert_int_equal(trp_trace_create(scarce_init(&scarce, 3), "x", &t, &err).code, TRP_OK);
+    const struct trp_trace_settings s = { .rate = 1 };
+    assert_int_equal(trp_trace_set(t, TRP_STR_LIT("m"), &s, &err).code, TRP_OUT_OF_MEMORY);
+    trp_counter_set(&scarce.left, 1);
+    assert_int_equal(trp_trace_set(t, TRP_STR_LIT("m"), &s, &err).code, TRP_OUT_OF_MEMORY);
+    trp_trace_destroy(t);
+    assert_int_equal(trp_counter_get(&scarce.out), 0);
+}
+
+enum { THREADS = 4, TRACES = 50 };
+
+static void trace_many(void *user)
+{
+    struct fixture *f = user;
+    bool tensors;
+    for (int i = 0; i < TRACES; i++)
+        write_trace(f, trp_trace_begin(f->trace, TRP_STR_LIT("m"), &tensors));
+}
+
+static void traces_of_many_threads_do_not_mix(void **state)
+{
+    struct fixture *f = *state;
+    struct trp_thread threads[THREADS];
+    set(f, everyone, (struct trp_trace_settings){ .timestamps = true, .rate = 1, .count = -1 });
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(trp_thread_start(&threads[i], "tracer", trace_many, f, NULL).code, TRP_OK);
+    for (int i = 0; i < THREADS; i++)
+        trp_thread_join(&threads[i]);
+    assert_int_equal(trp_json_count(read_file(f, "")), 2 * THREADS * TRACES);
+}
+
+#define ON_TRACE(f) cmocka_unit_test_setup_teardown(f, open_trace, close_trace)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_TRACE(a_new_tracer_is_off_with_tritons_defaults),
+        ON_TRACE(one_of_so_many_is_traced_until_the_count_is_used_up),
+        ON_TRACE(a_models_own_settings_win_until_they_are_cleared),
+        ON_TRACE(settings_that_make_no_sense_are_refused),
+        ON_TRACE(ids_are_never_given_twice),
+        ON_TRACE(a_file_is_valid_json_after_every_write),
+        ON_TRACE(without_timestamps_only_the_identity_is_written),
+        ON_TRACE(files_rotate_and_tensors_stay_with_their_trace),
+        ON_TRACE(tensors_are_written_as_triton_does),
+        ON_TRACE(of_a_huge_tensor_the_beginning_is_written),
+        ON_TRACE(a_failed_write_is_counted_and_leaves_the_file_valid),
+        cmocka_unit_test(without_a_usable_file_traces_are_dropped_and_counted),
+        cmocka_unit_test(a_tracer_that_cannot_be_made_says_why),
+        ON_TRACE(traces_of_many_threads_do_not_mix),
+    };
+    return cmocka_run_group_tests_name("trace", tests, NULL, NULL);
+}
