@@ -174,12 +174,45 @@ static bool is_plain(struct trp_str s)
     return true;
 }
 
+/* What YAML does not take raw: control characters, a byte order mark, and its line breaks beyond ASCII. */
+static bool needs_escape(uint32_t code)
+{
+    return code < 0x20 || code == '"' || code == '\\' || (code >= 0x7f && code < 0xa0) ||
+           code == 0x2028 || code == 0x2029 || code == 0xfeff || code == 0xfffe || code == 0xffff;
+}
+
+static uint32_t decode_utf8(const char *at, size_t len)
+{
+    static const uint8_t lead_bits[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+    uint32_t code = (uint8_t)at[0] & lead_bits[len];
+    for (size_t i = 1; i < len; i++)
+        code = code << 6 | ((uint8_t)at[i] & 0x3fu);
+    return code;
+}
+
 static void write_yaml_text(struct trp_buf *b, struct trp_str s)
 {
-    if (is_plain(s))
+    if (is_plain(s)) {
         trp_buf_add_str(b, s);
-    else
-        trp_json_write_str(b, s); /* what JSON quotes, YAML reads the same */
+        return;
+    }
+    trp_buf_add_char(b, '"');
+    for (size_t i = 0, n; i < s.len; i += n) {
+        n = trp_str_utf8_length(s.ptr + i, s.len - i);
+        const uint32_t code = n > 0 ? decode_utf8(s.ptr + i, n) : 0xfffd; /* U+FFFD: malformed */
+        n = n > 0 ? n : 1;
+        if (code == '\n')
+            trp_buf_add_text(b, "\\n");
+        else if (code == '\t')
+            trp_buf_add_text(b, "\\t");
+        else if (code == '"' || code == '\\')
+            trp_buf_addf(b, "\\%c", (char)code);
+        else if (needs_escape(code) || code == 0xfffd)
+            trp_buf_addf(b, "\\u%04x", code);
+        else
+            trp_buf_add(b, s.ptr + i, n);
+    }
+    trp_buf_add_char(b, '"');
 }
 
 static bool holds_children(const struct trp_node *n)

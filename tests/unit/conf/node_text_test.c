@@ -109,12 +109,40 @@ static void yaml_for_people_reads_back_as_the_same_tree(void **state)
     }
 }
 
+static void yaml_escapes_what_yaml_would_not_read(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *text, *yaml;
+    } rows[] = {
+        { "a\x7f", "\"a\\u007f\"\n" },       { "\xc2\x85", "\"\\u0085\"\n" },
+        { "\xe2\x80\xa8", "\"\\u2028\"\n" }, { "\xef\xbb\xbf", "\"\\ufeff\"\n" },
+        { "\xc3\xa9", "\"\xc3\xa9\"\n" },    { "\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\"\n" },
+        { "q\"\\", "\"q\\\"\\\\\"\n" },      { "\x01\r", "\"\\u0001\\u000d\"\n" },
+        { "\xff", "\"\\ufffd\"\n" },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        struct trp_node *again;
+        fixture_init(&f);
+        struct trp_node *n = trp_node_new(&f.arena, TRP_NODE_STR);
+        n->v.s = trp_str_of(r->text);
+        trp_node_write_yaml(&f.out, n);
+        assert_string_equal(trp_buf_text(&f.out), r->yaml);
+        assert_works(&f, trp_node_from_yaml(&f.arena, trp_buf_str(&f.out), "y", 9, &again, &f.err));
+        if (trp_str_is_utf8(n->v.s))
+            assert_true(trp_str_is(again->v.s, r->text));
+        fixture_deinit(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_comes_back_as_it_was),
         cmocka_unit_test(json_keys_that_stand_twice_are_refused),
         cmocka_unit_test(json_deeper_than_the_limit_is_refused),
+        cmocka_unit_test(yaml_escapes_what_yaml_would_not_read),
         cmocka_unit_test(yaml_for_people_reads_back_as_the_same_tree),
     };
     return cmocka_run_group_tests_name("node_text", tests, NULL, NULL);
