@@ -22,16 +22,7 @@ static uint32_t count_fields(struct trp_onnx_walk *w, struct trp_str graph, uint
     return n;
 }
 
-static struct trp_onnx_io *find_io(struct trp_onnx_io *ios, uint32_t n, struct trp_str name)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (trp_str_is_equal(ios[i].io.name, name))
-            return &ios[i];
-    }
-    return NULL;
-}
-
-/* Reads all values of one field; a name may come once.  The names are put into the scope that is open. */
+/* Reads all values of one field; a name may come once.  The scope that is open learns each name and where it stands. */
 static struct trp_onnx_io *read_ios(struct trp_onnx_walk *w, struct trp_str graph, uint32_t field,
                                     const char *what, uint32_t *out_n)
 {
@@ -45,7 +36,8 @@ static struct trp_onnx_io *read_ios(struct trp_onnx_walk *w, struct trp_str grap
     while (trp_onnx_next(w, &r, "the graph", &f)) {
         if (trp_onnx_field_of(&f) != field)
             continue;
-        struct trp_onnx_io *const io = &ios[i++];
+        struct trp_onnx_io *const io = &ios[i];
+        const struct trp_onnx_fact place = { .index = i++ };
         trp_onnx_value_read(w, f.bytes, io);
         if (io->io.name.len == 0)
             trp_onnx_stop(w, TRP_INVALID_ARGUMENT, "one of the %s, at byte %zu, has no name", what,
@@ -54,8 +46,7 @@ static struct trp_onnx_io *read_ios(struct trp_onnx_walk *w, struct trp_str grap
             trp_onnx_stop(w, TRP_INVALID_ARGUMENT, "'%.*s' is named twice among the %s",
                           TRP_STR(io->io.name), what);
         else if (!trp_failed(w->status))
-            w->status =
-                trp_onnx_names_put(&w->names, io->io.name, &(struct trp_onnx_fact){ 0 }, w->err);
+            w->status = trp_onnx_names_put(&w->names, io->io.name, &place, w->err);
     }
     *out_n = i;
     return ios;
@@ -100,9 +91,9 @@ static struct trp_str sparse_name(struct trp_onnx_walk *w, struct trp_str messag
 }
 
 /* Marks the inputs that an initialiser stands behind. */
-static void mark_optional(struct trp_onnx_walk *w, struct trp_str graph, struct trp_onnx_io *ios,
-                          uint32_t n)
+static void mark_optional(struct trp_onnx_walk *w, struct trp_str graph, struct trp_onnx_io *ios)
 {
+    struct trp_onnx_fact place;
     struct trp_pb_reader r = trp_pb_reader_of(graph);
     struct trp_pb_field f;
     while (trp_onnx_next(w, &r, "the graph", &f)) {
@@ -112,11 +103,8 @@ static void mark_optional(struct trp_onnx_walk *w, struct trp_str graph, struct 
             name = tensor_name(w, f.bytes);
         else if (field == ONNX_GRAPH_SPARSE)
             name = sparse_name(w, f.bytes);
-        if (!trp_onnx_names_is_local(&w->names, name, NULL))
-            continue;
-        struct trp_onnx_io *const io = find_io(ios, n, name);
-        if (io)
-            io->io.optional = true;
+        if (trp_onnx_names_is_local(&w->names, name, &place))
+            ios[place.index].io.optional = true;
     }
 }
 
@@ -146,7 +134,7 @@ static void read_inputs(struct trp_onnx_walk *w, struct trp_str graph)
     const uint32_t outer = trp_onnx_names_open(&w->names);
     uint32_t n = 0;
     struct trp_onnx_io *const ios = read_ios(w, graph, ONNX_GRAPH_INPUT, "inputs", &n);
-    mark_optional(w, graph, ios, n);
+    mark_optional(w, graph, ios);
     trp_onnx_names_close(&w->names, outer);
     if (trp_failed(w->status))
         return;
@@ -156,15 +144,16 @@ static void read_inputs(struct trp_onnx_walk *w, struct trp_str graph)
 
 /* ---- ZipMap --------------------------------------------------------------------------------- */
 
-static bool is_output_of(struct trp_onnx_walk *w, struct trp_str node, struct trp_str name)
+/* ZipMap has one output. */
+static struct trp_str first_output(struct trp_onnx_walk *w, struct trp_str node)
 {
     struct trp_pb_reader r = trp_pb_reader_of(node);
     struct trp_pb_field f;
     while (trp_onnx_next(w, &r, "a node", &f)) {
         if (trp_onnx_field_of(&f) == ONNX_NODE_OUTPUT)
-            return trp_str_is_equal(f.bytes, name); /* ZipMap has one output */
+            return f.bytes;
     }
-    return false;
+    return (struct trp_str){ 0 };
 }
 
 static void add_label(struct trp_onnx_walk *w, struct trp_onnx_list *labels, struct trp_str label)
@@ -225,18 +214,23 @@ static void describe_dense(struct trp_onnx_walk *w, struct trp_str node, struct 
     out->io.labels_n = labels.n;
 }
 
-static void resolve_zipmap(struct trp_onnx_walk *w, struct trp_str graph, struct trp_onnx_io *out)
+/* Finds the nodes that make the outputs which are sequences of maps; the outputs' names are in scope. */
+static void resolve_zipmaps(struct trp_onnx_walk *w, struct trp_str graph, struct trp_onnx_io *ios)
 {
     struct trp_pb_reader r = trp_pb_reader_of(graph);
     struct trp_pb_field f;
     struct trp_onnx_node node;
+    struct trp_onnx_fact place;
     while (trp_onnx_next(w, &r, "the graph", &f)) {
-        if (trp_onnx_field_of(&f) != ONNX_GRAPH_NODE || !is_output_of(w, f.bytes, out->io.name))
+        if (trp_onnx_field_of(&f) != ONNX_GRAPH_NODE ||
+            !trp_onnx_names_is_local(&w->names, first_output(w, f.bytes), &place))
+            continue;
+        struct trp_onnx_io *const io = &ios[place.index];
+        if (io->zipmap || !trp_onnx_type_is_zipmap(&io->type))
             continue;
         trp_onnx_node_read(w, f.bytes, &node);
         if (trp_str_is(node.op, "ZipMap") && trp_str_is(node.domain, TRP_ONNX_ML_DOMAIN))
-            describe_dense(w, f.bytes, out);
-        return;
+            describe_dense(w, f.bytes, io);
     }
 }
 
@@ -244,12 +238,13 @@ static void read_outputs(struct trp_onnx_walk *w, struct trp_str graph)
 {
     const uint32_t outer = trp_onnx_names_open(&w->names);
     uint32_t n = 0;
+    bool has_maps = false;
     struct trp_onnx_io *const ios = read_ios(w, graph, ONNX_GRAPH_OUTPUT, "outputs", &n);
+    for (uint32_t i = 0; i < n && !trp_failed(w->status); i++)
+        has_maps |= trp_onnx_type_is_zipmap(&ios[i].type);
+    if (has_maps)
+        resolve_zipmaps(w, graph, ios);
     trp_onnx_names_close(&w->names, outer);
-    for (uint32_t i = 0; i < n && !trp_failed(w->status); i++) {
-        if (trp_onnx_type_is_zipmap(&ios[i].type))
-            resolve_zipmap(w, graph, &ios[i]);
-    }
     w->model.outputs = ios;
     w->model.outputs_n = n;
 }

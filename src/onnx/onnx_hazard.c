@@ -12,6 +12,9 @@
 #include "onnx/onnx_graph.h"
 #include "onnx/onnx_tensor.h"
 
+#define CONSTANT_BYTES_MAX \
+    (64u << 20) /* looked at per model: many nodes may divide by one large constant */
+
 static const char *const names[TRP_ONNX_HAZARDS] = {
     [TRP_ONNX_INT_DIVISION] = "int-division",
     [TRP_ONNX_ZERO_DIVISION] = "zero-division",
@@ -79,6 +82,15 @@ static bool traps(int32_t elem)
     return elem == TRP_ONNX_NO_ELEM || elem == TRP_ONNX_INT32 || elem == TRP_ONNX_INT64;
 }
 
+static struct trp_onnx_ints look_at(struct trp_onnx_walk *w, const struct trp_onnx_constant *c,
+                                    int32_t elem)
+{
+    if (c->bytes.len > CONSTANT_BYTES_MAX - w->constant_bytes)
+        return (struct trp_onnx_ints){ 0 }; /* not known: reported */
+    w->constant_bytes += c->bytes.len;
+    return trp_onnx_constant_ints(c, elem);
+}
+
 static void check_division(struct trp_onnx_walk *w, const struct trp_onnx_frame *frame,
                            const struct trp_onnx_node *node)
 {
@@ -87,12 +99,12 @@ static void check_division(struct trp_onnx_walk *w, const struct trp_onnx_frame 
     const int32_t elem = dividend.elem ? dividend.elem : divisor.elem; /* the two must be equal */
     if (!traps(elem))
         return;
-    const struct trp_onnx_ints by = trp_onnx_constant_ints(&divisor.constant, elem);
+    const struct trp_onnx_ints by = look_at(w, &divisor.constant, elem);
     if (by.known && by.has_zero)
         report(w, frame, node, TRP_ONNX_ZERO_DIVISION, elem);
     if (divisor.nonnegative || (by.known && !by.has_minus_one))
         return;
-    const struct trp_onnx_ints of = trp_onnx_constant_ints(&dividend.constant, elem);
+    const struct trp_onnx_ints of = look_at(w, &dividend.constant, elem);
     if (dividend.nonnegative || (of.known && !of.has_min))
         return;
     report(w, frame, node, TRP_ONNX_INT_DIVISION, elem);

@@ -17,6 +17,7 @@ struct trp_onnx_constant {
 /* What is known of a value.  All zero: nothing. */
 struct trp_onnx_fact {
     int32_t elem;                      /* enum trp_onnx_elem */
+    uint32_t index;                    /* of an input or output in its list (onnx_face.c) */
     bool is_input;                     /* of the innermost graph that declares it */
     bool nonnegative;                  /* proven: no element is below 0 */
     struct trp_onnx_constant constant; /* proven: every element is one of these numbers */

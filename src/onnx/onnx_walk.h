@@ -25,6 +25,7 @@ struct trp_onnx_walk {
     struct trp_table *ops;                            /* "domain:op" to struct trp_onnx_op */
     struct trp_onnx_list op_list, externals, hazards; /* op_list holds pointers */
     uint64_t tensors;
+    uint64_t constant_bytes; /* of constants that were looked at */
     uint32_t depth;
     bool has_default_functions; /* a local function may stand behind any operator's name */
     trp_status status;

@@ -482,6 +482,54 @@ static void external_data_is_listed_and_paths_that_leave_are_hazards(void **stat
     }
 }
 
+/* A heap that has `left` blocks to give. */
+struct poor {
+    struct trp_alloc alloc;
+    long left, held;
+};
+
+static void *poor_get(const struct trp_alloc *a, size_t bytes, size_t align)
+{
+    struct poor *const p = a->user;
+    if (p->left-- <= 0)
+        return NULL;
+    p->held++;
+    return trp_heap()->alloc(trp_heap(), bytes, align);
+}
+
+static void poor_free(const struct trp_alloc *a, void *block)
+{
+    struct poor *const p = a->user;
+    p->held -= block != NULL;
+    trp_heap()->free(trp_heap(), block);
+}
+
+static void every_allocation_that_fails_is_an_error_and_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    static const char *const paths[] = { "good/zipmap_string.onnx", "good/weights_in_if.onnx",
+                                         "good/external_data/model.onnx", "good/div_int64.onnx",
+                                         "good/weights_in_function.onnx" };
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        trp_status st = { TRP_OUT_OF_MEMORY };
+        long n = 0;
+        for (; trp_failed(st); n++) {
+            struct poor p = { .left = n };
+            struct trp_arena arena;
+            struct trp_onnx_model m;
+            struct trp_error err;
+            p.alloc =
+                (struct trp_alloc){ .alloc = poor_get, .free = poor_free, .user = &p, .name = "p" };
+            trp_arena_init(&arena, &p.alloc, 64, 0); /* small blocks: many allocations */
+            st = read_file(paths[i], &arena, &m, &err);
+            assert_true(st.code == TRP_OK || st.code == TRP_OUT_OF_MEMORY);
+            trp_arena_deinit(&arena);
+            assert_int_equal(p.held, 0);
+        }
+        assert_true(n > 5);
+    }
+}
+
 static void the_head_of_a_model_is_kept(void **state)
 {
     (void)state;
@@ -526,6 +574,7 @@ int main(void)
         cmocka_unit_test(types_that_are_not_served_are_named),
         cmocka_unit_test(a_zipmap_is_described_as_the_matrix_it_is),
         cmocka_unit_test(external_data_is_listed_and_paths_that_leave_are_hazards),
+        cmocka_unit_test(every_allocation_that_fails_is_an_error_and_leaves_nothing_behind),
         cmocka_unit_test(the_head_of_a_model_is_kept),
     };
     return cmocka_run_group_tests_name("onnx_reader", tests, NULL, NULL);
