@@ -1,5 +1,5 @@
 /* The road of models from a folder to READY and back: orders, failures, replacement, the end. */
-#include "life_fixture.h"
+#include "life_asking.h"
 
 #define ECHO "input X FP32 [-1]\n"
 #define BROKEN "load_fail the weights are missing\n"
@@ -464,7 +464,7 @@ static void labels_must_lie_in_the_models_folder(void **state)
     struct fixture *f = *state;
 #define LABELS(file)                                                                             \
     "output { name: \"OUTPUT0\" data_type: TYPE_FP32 dims: [ -1 ] label_filename: \"" file "\" " \
-                                                                                           "}\n"
+    "}\n"
     put(f, "secret.txt", "x\n");
     put(f, "good/config.pbtxt", LABELS("labels.txt"));
     put(f, "good/labels.txt", "one\ntwo\nthree");

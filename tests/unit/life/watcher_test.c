@@ -1,5 +1,5 @@
 /* Changed folders, noticed by polling and by the kernel. */
-#include "life_fixture.h"
+#include "life_asking.h"
 
 #define ECHO "input X FP32 [-1]\n"
 #define OTHER "input Other FP32 [-1]\n"
