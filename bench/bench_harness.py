@@ -1,0 +1,222 @@
+"""bench/bench_harness.py - starts servers and floors, pins them, and runs load against them in turns.
+
+One-core rows: whatever serves is pinned to CPU 0, the load generator to CPU 1.  The load generator itself reads the server's CPU
+time (schedstat of all threads) at both ends of its window, after a warm-up.  Everything listens on loopback; only processes that
+were started here are ended, by their process id."""
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import onnx_maker
+
+SERVER_CPU, LOAD_CPU = "0", "1"
+
+
+def median(values):
+    return statistics.median(list(values))
+
+
+def field_bytes(number, data):
+    return onnx_maker.varint(number << 3 | 2) + onnx_maker.varint(len(data)) + data
+
+
+def http_request(path, body, headers):
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def pinned(cpus, command):
+    return ["taskset", "-c", cpus, *command] if cpus and len(os.sched_getaffinity(0)) > 1 else command
+
+
+class Server:
+    """A process that listens on `port`; `command(bench)` says how it is started."""
+    process = pid = port = None
+    cpus = SERVER_CPU
+    environment = {}
+
+    def is_up(self, bench):
+        raise NotImplementedError
+
+
+class Floor(Server):
+    def __init__(self, program, *arguments):
+        self.program, self.arguments = program, arguments
+
+    def command(self, bench):
+        return [bench.build / "bench" / self.program, "--port", self.port, *self.arguments]
+
+    def is_up(self, bench):
+        return self.process.stdout.readline() == b"ready\n"
+
+
+class Troupe(Server):
+    """troupe serve on a repository: a folder, or {file name: text or path of the file}."""
+    def __init__(self, models, settings=(), cpus=SERVER_CPU, wait=True, environment=None, wrapper=()):
+        self.models, self.settings, self.cpus, self.wait, self.wrapper = models, settings, cpus, wait, wrapper
+        self.environment = environment or {}
+
+    def command(self, bench):
+        repository = self.models
+        if isinstance(self.models, dict):
+            repository = bench.folder("repository")
+            for name, what in self.models.items():
+                if isinstance(what, Path):
+                    shutil.copyfile(what, repository / name)
+                else:
+                    (repository / name).write_text(what, encoding="utf-8")
+        options = ["--listen", f"127.0.0.1:{self.port}", *(x for s in self.settings for x in ("--set", s))]
+        return [*self.wrapper, bench.build / "troupe", "serve", repository, *options]
+
+    def is_up(self, bench):
+        if not self.wait:
+            return True
+        for _ in range(1200):
+            try:
+                bench.get(self, "/v2/health/ready")
+                return all(bench.get(self, f"/v2/models/{name.rsplit('.', 1)[0]}/ready") is not None for name in self.models)
+            except OSError:
+                if self.process.poll() is not None:
+                    return False
+                time.sleep(0.05)
+        return False
+
+
+class Bench:
+    def __init__(self, root, build, rounds, seconds):
+        self.root, self.build, self.rounds, self.seconds = root, build, rounds, seconds
+        self.work = Path(tempfile.mkdtemp(prefix="troupe-bench-"))
+        self.servers, self.folders = [], 0
+        library = root / ".deps/onnxruntime/libonnxruntime.so"
+        self.environment = dict(os.environ)
+        if library.exists():
+            self.environment.setdefault("TROUPE_ONNXRUNTIME", str(library))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop_all()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    # ---- files ----
+
+    def path(self, name):
+        return self.work / name
+
+    def file(self, name, data):
+        self.path(name).write_bytes(data)
+        return self.path(name)
+
+    def folder(self, name):
+        self.folders += 1
+        folder = self.work / f"{name}-{self.folders}"
+        folder.mkdir()
+        return folder
+
+    # ---- processes ----
+
+    def start(self, server):
+        server.port = free_port()
+        command = [str(x) for x in pinned(server.cpus, server.command(self))]
+        log = open(self.work / f"server-{len(self.servers)}.log", "w+b")
+        server.log = log
+        server.process = subprocess.Popen(command, cwd=self.root, env={**self.environment, **server.environment},
+                                          stdout=subprocess.PIPE if isinstance(server, Floor) else log, stderr=log)
+        server.pid = server.process.pid  # taskset and valgrind exec what they start
+        self.servers.append(server)
+        if not server.is_up(self):
+            log.seek(0)
+            raise RuntimeError(f"{command}\n{log.read().decode(errors='replace')[-2000:]}")
+        return server
+
+    def stop(self, server):
+        self.servers.remove(server)
+        server.process.send_signal(signal.SIGTERM)
+        try:
+            server.process.wait(60)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.wait()
+        if server.process.stdout:
+            server.process.stdout.close()
+        server.log.close()
+
+    def stop_all(self):
+        for server in list(self.servers):
+            self.stop(server)
+
+    def get(self, server, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10) as reply:
+            return reply.read()
+
+    def wait_for_port(self, server):
+        while server.process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", server.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.0002)
+        raise RuntimeError("the server ended before its port was open")
+
+    # ---- load ----
+
+    def _load(self, program, server, request, cpu, seconds, options):
+        command = [self.build / "bench" / program, "--port", server.port, "--request", request, "--server-pid", server.pid,
+                   "--seconds", seconds or self.seconds]
+        for name, value in options.items():
+            if value is not None:
+                command += [f"--{name}", value]
+        return [str(x) for x in pinned(cpu, command)]
+
+    def _result(self, command):
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = json.loads(run.stdout) if run.stdout.startswith("{") else None
+        if run.returncode or not result or (result["requests"] == 0 and "--requests" not in command):
+            raise RuntimeError(f"{' '.join(command)}\n{run.stdout}{run.stderr}")
+        return result
+
+    def load_http(self, server, request, connections, seconds=None, cpu=LOAD_CPU, **options):
+        return self._result(self._load("load_http", server, request, cpu, seconds, {"connections": connections, **options}))
+
+    def load_grpc(self, server, request, connections, streams, seconds=None, cpu=LOAD_CPU, **options):
+        return self._result(self._load("load_grpc", server, request, cpu, seconds,
+                                       {"connections": connections, "streams": streams, **options}))
+
+    def begin_load_http(self, server, request, connections, seconds):
+        return subprocess.Popen(self._load("load_http", server, request, None, seconds, {"connections": connections}),
+                                stdout=subprocess.DEVNULL)
+
+    def end_load(self, process):
+        if process.wait() != 0:
+            raise RuntimeError("the load beside had errors")
+
+    def run_floor(self, program, *arguments, cpus=None):
+        command = pinned(cpus, [str(x) for x in (self.build / "bench" / program, *arguments)])
+        return json.loads(subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout)
+
+    def interleave(self, ours, floor):
+        """(ours, floor) of every round; the order within a round alternates, so that a drift favours nobody."""
+        rounds = []
+        for i in range(self.rounds):
+            if i % 2:
+                b = floor()
+                rounds.append((ours(), b))
+            else:
+                a = ours()
+                rounds.append((a, floor()))
+        return rounds

@@ -1,0 +1,55 @@
+"""bench/onnx_maker.py - writes ONNX files of any size with nothing but Python.
+
+The saturation rows need models of a known cost; such files are large and say nothing, so they are made when they are needed. A
+chain of MatMul and Tanh over square matrices, whose weights come from a fixed generator."""
+import random
+import struct
+
+
+def varint(n):
+    out = bytearray()
+    while True:
+        out.append(n & 0x7F | (0x80 if n > 0x7F else 0))
+        n >>= 7
+        if not n:
+            return bytes(out)
+
+
+def field(number, value):
+    """One protobuf field: an int as varint, bytes or text with its length."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def value_info(name, dims):
+    shape = b"".join(field(1, field(2, d) if isinstance(d, str) else field(1, d)) for d in dims)
+    return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
+
+
+def node(op, inputs, outputs):
+    return b"".join(field(1, i) for i in inputs) + b"".join(field(2, o) for o in outputs) + field(4, op)
+
+
+def weights(name, size, seed):
+    rng = random.Random(seed)
+    scale = (3.0 / size) ** 0.5
+    pattern = [rng.uniform(-scale, scale) for _ in range(4093)]  # a prime: rows differ
+    values = [pattern[(i * 31 + seed) % 4093] for i in range(size * size)]
+    return field(1, size) + field(1, size) + field(2, 1) + field(8, name) + field(9, struct.pack(f"<{len(values)}f", *values))
+
+
+def chain(path, rows, size, layers):
+    """Writes a model x [rows, size] -> y [rows, size] of so many layers."""
+    graph, at = b"", "x"
+    for k in range(layers):
+        last = "y" if k == layers - 1 else f"h{k}"
+        graph += field(1, node("MatMul", [at, f"w{k}"], [f"m{k}"])) + field(1, node("Tanh", [f"m{k}"], [last]))
+        at = last
+    graph += field(2, "chain")
+    graph += b"".join(field(5, weights(f"w{k}", size, k)) for k in range(layers))
+    graph += field(11, value_info("x", [rows, size])) + field(12, value_info("y", [rows, size]))
+    model = field(1, 8) + field(2, "troupe bench") + field(7, graph) + field(8, field(1, "") + field(2, 17))
+    with open(path, "wb") as f:
+        f.write(model)
