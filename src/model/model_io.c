@@ -370,7 +370,7 @@ static trp_status take_written(const struct completer *c)
 {
     const struct trp_node *list = c->side->written;
     for (const struct trp_node *n = list ? list->first : NULL; n; n = n->next) {
-        uint32_t i;
+        uint32_t i = 0;
         TRP_CHECK(find_io(c, n, &i));
         c->is_written[i] = true;
         TRP_CHECK(take_tensor(c, n, i));
