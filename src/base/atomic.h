@@ -142,22 +142,25 @@ static inline uint32_t trp_refs_get(const struct trp_refs *r)
  * (!trp_pile_try_push(p, &top, node)). Afterwards `top` is what lay there before; NULL: it was
  * empty.  Nobody pops single nodes, so no ABA. */
 struct trp_pile {
-    void *_Atomic top;
+    _Atomic uintptr_t top; /* a number, because { 0 } must initialise it under every compiler */
 };
 static inline void *trp_pile_top(const struct trp_pile *p)
 {
-    return atomic_load_explicit(&p->top, memory_order_relaxed);
+    return (void *)atomic_load_explicit(&p->top, memory_order_relaxed);
 }
 static inline bool trp_pile_try_push(struct trp_pile *p, void **top, void *node)
 {
-    return atomic_compare_exchange_weak_explicit(&p->top, top, node, memory_order_release,
-                                                 memory_order_relaxed);
+    uintptr_t expected = (uintptr_t)*top;
+    const bool pushed = atomic_compare_exchange_weak_explicit(
+        &p->top, &expected, (uintptr_t)node, memory_order_release, memory_order_relaxed);
+    *top = (void *)expected;
+    return pushed;
 }
 static inline void *trp_pile_take_all(struct trp_pile *p)
 {
     if (!trp_pile_top(p))
         return NULL; /* the common case costs no locked instruction */
-    return atomic_exchange_explicit(&p->top, NULL, memory_order_acquire);
+    return (void *)atomic_exchange_explicit(&p->top, (uintptr_t)0, memory_order_acquire);
 }
 
 #endif

@@ -18,8 +18,7 @@ enum trp_metric {
     TRP_METRICS
 };
 
-/* A histogram of durations with fixed bounds, good from 1 us to 100 s: upper bounds 1, 2, 5 x
- * 10^k. */
+/* A histogram of durations with fixed upper bounds: 1, 2, 5, 10, ... us up to 100 s. */
 #define TRP_HISTOGRAM_BUCKETS 26
 struct trp_histogram {
     struct trp_counter buckets[TRP_HISTOGRAM_BUCKETS]; /* the last one is +Inf; not cumulative */
@@ -42,7 +41,7 @@ struct trp_metrics_shard {
 struct trp_metrics;
 
 /* Makes `shards` zeroed shards; thread i counts in shard i, and threads without one use
- * trp_metrics_shared().
+ * trp_metrics_add().
  *   Owns  : the caller destroys.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY. */

@@ -298,8 +298,10 @@ static void of_a_huge_tensor_the_beginning_is_written(void **state)
     struct trp_json record, tensor, v;
     struct trp_json_iter it;
     struct trp_str s;
-    assert_true(trp_json_begin(read_file(f, ""), &it) && trp_json_next(&it, NULL, &record));
-    assert_true(trp_json_find(record, "tensor", &tensor) && trp_json_find(tensor, "data", &v));
+    assert_true(trp_json_begin(read_file(f, ""), &it));
+    assert_true(trp_json_next(&it, NULL, &record));
+    assert_true(trp_json_find(record, "tensor", &tensor));
+    assert_true(trp_json_find(tensor, "data", &v));
     assert_true(trp_json_as_str(v, &s) && s.len == 2 * TRP_TRACE_ELEMENTS_MAX - 1);
     free(zeros);
 }
