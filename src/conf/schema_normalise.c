@@ -237,19 +237,27 @@ static trp_status to_fraction(const struct normaliser *z, const struct trp_field
     return trp_ok();
 }
 
+/* A protobuf string is UTF-8.  Names and options become terminated strings further on, which a zero byte would end in
+ * silence. */
+static trp_status check_string(const struct normaliser *z, const struct trp_field *f,
+                               const struct trp_node *at, struct trp_str s)
+{
+    if (!trp_str_is_utf8(s))
+        return trp_node_fail(at, z->err, TRP_INVALID_ARGUMENT, "\"%s\": not valid UTF-8", f->name);
+    if (s.len > 0 && memchr(s.ptr, 0, s.len))
+        return trp_node_fail(at, z->err, TRP_INVALID_ARGUMENT, "\"%s\": holds a zero byte",
+                             f->name);
+    return trp_ok();
+}
+
 static trp_status to_text(const struct normaliser *z, const struct trp_field *f,
                           const struct trp_node *n, struct trp_node *out)
 {
     if (!is_text(n) || is_blank(n))
         return expected(z, f, n, "a text");
-    if (f->type == TRP_FIELD_STRING && !trp_str_is_utf8(n->v.s))
-        return trp_node_fail(n, z->err, TRP_INVALID_ARGUMENT, "\"%s\": not valid UTF-8", f->name);
-    /* Names and options become terminated strings further on, which would end here in silence. */
-    if (f->type == TRP_FIELD_STRING && n->v.s.len > 0 && memchr(n->v.s.ptr, 0, n->v.s.len))
-        return trp_node_fail(n, z->err, TRP_INVALID_ARGUMENT, "\"%s\": holds a zero byte", f->name);
     out->kind = TRP_NODE_STR;
     out->v.s = n->v.s;
-    return trp_ok();
+    return f->type == TRP_FIELD_STRING ? check_string(z, f, n, n->v.s) : trp_ok();
 }
 
 static trp_status to_enum(const struct normaliser *z, const struct trp_field *f,
@@ -336,6 +344,7 @@ static trp_status add_pair(const struct normaliser *z, const struct trp_field *f
         return trp_node_fail(value, z->err, TRP_INVALID_ARGUMENT,
                              "\"%s\": the key \"%.*s\" is not a whole number", f->name,
                              TRP_STR(cut(key)));
+    TRP_CHECK(check_string(z, f, value, key));
     struct trp_node *out = trp_node_add(z->arena, map, key, TRP_NODE_NULL);
     return out ? to_value(z, f, value, out) : no_memory(z);
 }

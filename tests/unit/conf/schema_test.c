@@ -207,6 +207,8 @@ static void what_does_not_fit_is_refused_with_its_place(void **state)
         { "y.yaml", "many_text: [a, ~]", "y.yaml:1: \"many_text\": expected a text, found null" },
         { "p.pbtxt", "by_name { key: 'a' value: '1' }\nby_name { key: 'a' value: '2' }",
           "p.pbtxt:2: \"by_name\": the key \"a\" is there twice" },
+        { "p.pbtxt", "by_name { key: '\\xff' }", "p.pbtxt:1: \"by_name\": not valid UTF-8" },
+        { "p.pbtxt", "by_name { key: 'a\\0' }", "p.pbtxt:1: \"by_name\": holds a zero byte" },
         { "y.yaml", "by_name: 5", "y.yaml:1: \"by_name\": expected a map of keys, found \"5\"" },
         { "y.yaml", "by_name: [5]",
           "y.yaml:1: \"by_name\": expected a map of \"key\" and \"value\", found \"5\"" },
