@@ -115,29 +115,31 @@ void ort_words_clean(const char *text, char *out, size_t out_size)
 }
 
 /* "Non-zero status code returned while running Add node. Name:'n' Status Message: text" says less
- * than "Add 'n': text". */
-static void shorten(char *text, size_t size)
+ * than "Add 'n': text".  Rewrites the first of them; false when there is none. */
+static bool shorten(char *text, size_t size)
 {
     static const char before_op[] = "Non-zero status code returned while running ";
     static const char before_name[] = " node. Name:'";
     static const char before_text[] = "' Status Message: ";
     char shorter[TEXT_MAX];
-    const char *op = text + sizeof before_op - 1;
-    if (strncmp(text, before_op, sizeof before_op - 1) != 0)
-        return;
-    const char *name = strstr(op, before_name);
+    const char *op = strstr(text, before_op);
+    const char *name = op ? strstr(op, before_name) : NULL;
     const char *rest = name ? strstr(name, before_text) : NULL;
     if (!rest)
-        return;
+        return false;
+    const int head_n = (int)(op - text);
+    op += sizeof before_op - 1;
     const int op_n = (int)(name - op);
     name += sizeof before_name - 1;
     const int name_n = (int)(rest - name);
     rest += sizeof before_text - 1;
     if (name_n > 0)
-        snprintf(shorter, sizeof shorter, "%.*s '%.*s': %s", op_n, op, name_n, name, rest);
+        snprintf(shorter, sizeof shorter, "%.*s%.*s '%.*s': %s", head_n, text, op_n, op, name_n,
+                 name, rest);
     else
-        snprintf(shorter, sizeof shorter, "%.*s: %s", op_n, op, rest);
+        snprintf(shorter, sizeof shorter, "%.*s%.*s: %s", head_n, text, op_n, op, rest);
     snprintf(text, size, "%s", shorter);
+    return true;
 }
 
 /* --- meaning ---------------------------------------------------------------------------------- */
@@ -185,7 +187,8 @@ int32_t ort_words_of_status(const struct OrtApi *api, struct OrtStatus *status,
     const char *hint = "";
     ort_words_clean(api->GetErrorMessage(status), text, sizeof text);
     api->ReleaseStatus(status);
-    shorten(text, sizeof text);
+    while (shorten(text, sizeof text)) /* control flow operators nest them */
+        ;
     int32_t code = phase == ORT_PHASE_LOAD ? TROUPE_INTERNAL : TROUPE_BACKEND_FAILED;
     if (from > ORT_OK && from < (int32_t)(sizeof meanings / sizeof meanings[0]))
         code = phase == ORT_PHASE_LOAD ? meanings[from].load : meanings[from].run;

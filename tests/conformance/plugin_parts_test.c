@@ -117,6 +117,10 @@ static void failures_get_codes_by_phase_and_words(void **state)
           "indices element out of data bounds",
           ORT_PHASE_RUN, TROUPE_BACKEND_FAILED, "Gather 'pick': indices element out" },
         { ORT_FAIL,
+          "Non-zero status code returned while running If node. Name:'a' Status Message: Non-zero "
+          "status code returned while running LSTM node. Name:'b' Status Message: bad shape",
+          ORT_PHASE_RUN, TROUPE_BACKEND_FAILED, "If 'a': LSTM 'b': bad shape" },
+        { ORT_FAIL,
           "Non-zero status code returned while running Add node. Name:'' Status Message: no",
           ORT_PHASE_RUN, TROUPE_BACKEND_FAILED, "Add: no" },
     };
