@@ -258,17 +258,17 @@ int64_t trp_run_cost_ns(const struct trp_call *call)
 /* Averages are read and written without a lock: two runs that end at once may lose one of their samples. */
 static void learn(struct trp_stats *s, uint64_t bytes, int64_t run_ns)
 {
-    int64_t surprises = trp_gauge_get(&s->run_surprises);
-    const int64_t before = surprises, known = trp_gauge_get(&s->run_ns);
-    const bool is_news = trp_cost_is_news(cost_of(s, bytes), run_ns, &surprises);
+    const int64_t known_ns = trp_gauge_get(&s->run_ns), before = trp_gauge_get(&s->run_surprises);
+    int64_t surprises = before;
+    const int64_t believed_ns = trp_cost_believe(known_ns, cost_of(s, bytes), run_ns, &surprises);
     if (surprises != before)
         trp_gauge_set(&s->run_surprises, surprises);
-    if (!is_news)
+    if (believed_ns == 0)
         return;
     const int64_t size = bytes < INT64_MAX ? (int64_t)bytes : INT64_MAX;
     const int64_t old = trp_gauge_get(&s->run_bytes);
-    trp_stats_learn_run(s, run_ns);
-    trp_gauge_set(&s->run_bytes, known == 0 ? size : old + (size - old) / 4);
+    trp_stats_learn_run(s, believed_ns);
+    trp_gauge_set(&s->run_bytes, known_ns == 0 ? size : old + (size - old) / 4);
 }
 
 static void count(struct trp_call *call)

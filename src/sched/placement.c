@@ -4,9 +4,12 @@
 enum trp_place trp_place_call(const struct trp_turn_budget *budget, int64_t cost_ns,
                               uint32_t executors_idle)
 {
-    if (cost_ns <= 0 || cost_ns > budget->run_max_ns)
+    const bool is_short = cost_ns <= budget->run_max_ns, fits = cost_ns <= budget->left_ns;
+    if (cost_ns <= 0 || budget->run_max_ns <= 0)
         return TRP_PLACE_EXECUTOR;
-    if (!budget->used || cost_ns <= budget->left_ns)
+    if (!is_short)
+        return fits && executors_idle == 0 ? TRP_PLACE_INLINE : TRP_PLACE_EXECUTOR;
+    if (fits || !budget->used)
         return TRP_PLACE_INLINE;
     return executors_idle > 0 ? TRP_PLACE_EXECUTOR : TRP_PLACE_LATER;
 }
@@ -22,14 +25,22 @@ int64_t trp_cost_estimate(const struct trp_cost *cost, uint64_t bytes)
     return scaled < 9e18 ? (int64_t)scaled : INT64_MAX;
 }
 
-/* Runs below this are noise among themselves. */
-#define NOISE_NS 20000
+#define NOISE_NS 20000   /* runs below this are noise among themselves */
+#define SURPRISES_MAX 16 /* by then anything is believed */
 
-bool trp_cost_is_news(int64_t expected_ns, int64_t measured_ns, int64_t *surprises)
+int64_t trp_cost_believe(int64_t known_ns, int64_t expected_ns, int64_t measured_ns,
+                         int64_t *surprises)
 {
-    if (expected_ns <= 0 || measured_ns <= NOISE_NS || measured_ns / 4 <= expected_ns) {
-        *surprises = 0;
-        return true;
+    if (known_ns > 0 && measured_ns > NOISE_NS && measured_ns / 4 > expected_ns) {
+        if (*surprises < SURPRISES_MAX)
+            ++*surprises;
+        if (*surprises < 2)
+            return 0;
+        const int64_t factor = (int64_t)1 << (2 * *surprises); /* 16, 64, 256, ... */
+        return measured_ns / factor < known_ns ? measured_ns : known_ns * factor;
     }
-    return ++*surprises >= 2;
+    *surprises = 0;
+    if (measured_ns < known_ns) /* the average moves a quarter of the way: make that a half */
+        return 2 * measured_ns > known_ns ? 2 * measured_ns - known_ns : 1;
+    return measured_ns > 0 ? measured_ns : 1;
 }

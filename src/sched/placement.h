@@ -4,9 +4,10 @@
  * Pure: costs and loads are arguments.
  *
  *  1. A model whose cost is not known yet runs on an executor, where a long run harms nobody but itself.
- *  2. A call that would run longer than `run_max_ns` goes to an executor.
- *  3. When the turn's time is used up, the rest goes to executors that sleep; when none does, it waits for the next turn: in
- *     an executor's queue it would stand behind whole runs of long models. */
+ *  2. A call that would run longer than `run_max_ns` goes to an executor; but while all of them are busy, one that fits what is
+ *     left of the turn stays: in their queue it could stand behind whole runs of long models.
+ *  3. When the turn's time is used up, the rest goes to executors that sleep; when none does, short ones wait for the next turn,
+ *     for the same reason. */
 #ifndef TRP_PLACEMENT_H
 #define TRP_PLACEMENT_H
 
@@ -43,12 +44,15 @@ struct trp_cost {
  *   Errors: none; 0 when nothing is known. */
 int64_t trp_cost_estimate(const struct trp_cost *cost, uint64_t bytes);
 
-/* Whether a measured run should be learned.  One run that took several times what was expected was most likely interrupted
- * (another thread had the core), and learning it would send a tiny model to the executors for a while; two in a row are news.
- *   Units : ns; *surprises counts the long runs in a row and is kept by the caller.
+/* What to learn from a measured run, 0: nothing.  Noise only ever makes a run longer (another thread had the core, the caches
+ * were cold), so a cheaper run is believed twice as fast.  A run that took several times what was expected counts as noise the
+ * first time; the more of them come in a row, the larger a change is believed.
+ *   Units : ns; known_ns is the average (0: none yet), expected_ns the estimate for this run; *surprises counts the long runs in a
+ *           row and is kept by the caller.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */
-bool trp_cost_is_news(int64_t expected_ns, int64_t measured_ns, int64_t *surprises);
+int64_t trp_cost_believe(int64_t known_ns, int64_t expected_ns, int64_t measured_ns,
+                         int64_t *surprises);
 
 #endif

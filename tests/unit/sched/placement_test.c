@@ -24,7 +24,10 @@ static void a_loop_takes_on_what_is_known_to_be_short(void **state)
         { "unknown", 0, TRP_US(200), false, 2, TRP_PLACE_EXECUTOR },
         { "unknown, executors busy", 0, TRP_US(200), false, 0, TRP_PLACE_EXECUTOR },
         { "too long", TRP_US(51), TRP_US(200), false, 2, TRP_PLACE_EXECUTOR },
-        { "too long, executors busy", TRP_US(51), TRP_US(200), false, 0, TRP_PLACE_EXECUTOR },
+        { "too long, but executors are busy", TRP_US(51), TRP_US(200), false, 0, TRP_PLACE_INLINE },
+        { "the same, and the turn is nearly over", TRP_US(51), TRP_US(50), true, 0,
+          TRP_PLACE_EXECUTOR },
+        { "longer than any turn", TRP_MS(50), TRP_US(200), false, 0, TRP_PLACE_EXECUTOR },
         { "turn used up, somebody sleeps", TRP_US(5), TRP_US(4), true, 1, TRP_PLACE_EXECUTOR },
         { "turn used up, all busy", TRP_US(5), TRP_US(4), true, 0, TRP_PLACE_LATER },
         { "overdrawn", TRP_US(5), -TRP_MS(1), true, 0, TRP_PLACE_LATER },
@@ -63,18 +66,43 @@ static void larger_inputs_are_expected_to_cost_more(void **state)
     }
 }
 
-static void one_long_run_is_noise_and_two_in_a_row_are_news(void **state)
+static void one_long_run_is_noise_and_more_in_a_row_are_news(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *what;
+        int64_t known_ns, measured_ns, want_ns, want_surprises;
+    } rows[] = {
+        { "the first ever", 0, TRP_MS(50), TRP_MS(50), 0 },
+        { "a little longer", TRP_US(5), TRP_US(6), TRP_US(6), 0 },
+        { "all small", TRP_US(1), TRP_US(19), TRP_US(19), 0 },
+        { "three times is no surprise", TRP_MS(1), TRP_MS(3), TRP_MS(3), 0 },
+        { "a lone long one", TRP_US(5), TRP_MS(50), 0, 1 },
+        { "it was noise", TRP_US(5), TRP_US(5), TRP_US(5), 0 },
+        { "long again", TRP_US(5), TRP_MS(50), 0, 1 },
+        { "and again: by steps", TRP_US(5), TRP_MS(50), TRP_US(80), 2 },
+        { "larger ones", TRP_US(5), TRP_MS(50), TRP_US(320), 3 },
+        { "until it fits", TRP_US(5), TRP_US(400), TRP_US(400), 4 },
+        { "cheaper is believed twice as fast", TRP_US(100), TRP_US(60), TRP_US(20), 0 },
+        { "down to nothing", TRP_US(100), TRP_US(1), 1, 0 },
+        { "no time at all is still known", 0, 0, 1, 0 },
+    };
+    int64_t surprises = 0;
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        print_message("%s\n", r->what);
+        assert_int_equal(trp_cost_believe(r->known_ns, r->known_ns, r->measured_ns, &surprises),
+                         r->want_ns);
+        assert_int_equal(surprises, r->want_surprises);
+    }
+}
+
+static void endless_surprises_do_not_overflow(void **state)
 {
     (void)state;
     int64_t surprises = 0;
-    assert_true(trp_cost_is_news(0, TRP_MS(50), &surprises)); /* the first ever */
-    assert_true(trp_cost_is_news(TRP_US(5), TRP_US(6), &surprises));
-    assert_true(trp_cost_is_news(TRP_US(1), TRP_US(19), &surprises)); /* all small */
-    assert_true(trp_cost_is_news(TRP_MS(1), TRP_MS(3), &surprises));
-    assert_false(trp_cost_is_news(TRP_US(5), TRP_MS(4), &surprises));
-    assert_true(trp_cost_is_news(TRP_US(5), TRP_US(5), &surprises)); /* it was noise */
-    assert_false(trp_cost_is_news(TRP_US(5), TRP_MS(4), &surprises));
-    assert_true(trp_cost_is_news(TRP_US(5), TRP_MS(4), &surprises));
+    for (int i = 0; i < 100; i++)
+        assert_true(trp_cost_believe(TRP_S(1), TRP_S(1), INT64_MAX, &surprises) >= 0);
+    assert_int_equal(trp_cost_believe(1, 1, INT64_MAX, &surprises), (int64_t)1 << 32);
 }
 
 int main(void)
@@ -83,7 +111,8 @@ int main(void)
         cmocka_unit_test(a_loop_takes_on_what_is_known_to_be_short),
         cmocka_unit_test(inline_runs_can_be_switched_off),
         cmocka_unit_test(larger_inputs_are_expected_to_cost_more),
-        cmocka_unit_test(one_long_run_is_noise_and_two_in_a_row_are_news),
+        cmocka_unit_test(one_long_run_is_noise_and_more_in_a_row_are_news),
+        cmocka_unit_test(endless_surprises_do_not_overflow),
     };
     return cmocka_run_group_tests_name("placement", tests, NULL, NULL);
 }
