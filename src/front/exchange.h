@@ -49,7 +49,8 @@ struct trp_answer {
 /* What only gRPC needs. */
 struct trp_grpc_state {
     struct trp_grpc_reader reader;
-    enum trp_coding coding; /* of compressed messages, both ways */
+    enum trp_coding coding; /* of compressed messages */
+    bool may_pack;          /* replies too */
     bool is_stream, is_compressed, has_message, has_head, has_ended, is_stalled, is_finishing;
     bool errors_end_stream;            /* "triton_grpc_error: true" */
     struct trp_exchange *into;         /* whom the message that is being read belongs to */

@@ -10,6 +10,7 @@
 #include "front/guard.h"
 #include "front/infer.h"
 #include "front/pack.h"
+#include "wire/accept.h"
 #include "wire/oip_control.h"
 
 enum { SERVING = 1, NOT_SERVING = 2 };
@@ -54,7 +55,7 @@ static void respond(struct trp_exchange *x, bool is_alone)
     uint32_t n = 2;
     for (uint32_t i = 0; is_alone && i < x->h2_body.trailers_n; i++)
         fields[n++] = x->h2_body.trailers[i];
-    if (!is_alone && x->grpc.coding != TRP_CODING_IDENTITY)
+    if (!is_alone && x->grpc.may_pack)
         fields[n++] = (struct trp_header){ TRP_STR_LIT("grpc-encoding"),
                                            trp_str_of(trp_coding_name(x->grpc.coding)) };
     x->grpc.has_head = true;
@@ -97,7 +98,7 @@ bool trp_grpc_call_frame(struct trp_exchange *x, const struct trp_grpc_state *gr
     uint32_t n = is_text ? 1 : x->reply.parts_n;
     uint64_t bytes = is_text ? text.len : x->reply.bytes;
     struct trp_part packed;
-    bool is_packed = grpc->is_compressed && grpc->coding != TRP_CODING_IDENTITY &&
+    bool is_packed = grpc->is_compressed && grpc->may_pack &&
                      bytes >= x->front->opts.limits.compress_min_bytes && bytes > 0 &&
                      bytes <= TRP_PACK_MAX;
     if (is_packed && !trp_failed(trp_pack_parts(x, grpc->coding, parts, n, bytes))) {
@@ -187,6 +188,9 @@ static trp_status read_head(struct trp_exchange *x)
                             "grpc-encoding '%.*s' is not supported; gzip and deflate are",
                             TRP_STR(known[TRP_HEADER_GRPC_ENCODING]));
         }
+        x->grpc.may_pack =
+            x->grpc.coding != TRP_CODING_IDENTITY &&
+            trp_accept_has(known[TRP_HEADER_GRPC_ACCEPT], known[TRP_HEADER_GRPC_ENCODING]);
     }
     int64_t timeout_ns = 0;
     if (!known[TRP_HEADER_GRPC_TIMEOUT].ptr)

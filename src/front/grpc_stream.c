@@ -45,6 +45,7 @@ struct trp_exchange *trp_grpc_stream_child(struct trp_exchange *stream)
     child->stream_id = stream->stream_id;
     child->route = stream->route;
     child->grpc.coding = g->coding;
+    child->grpc.may_pack = g->may_pack;
     if (g->last)
         g->last->sibling = child;
     else

@@ -106,11 +106,21 @@ void trp_head_add_value(struct trp_head *h, const char *ptr, size_t len)
     h->spans[h->headers_n - 1].value_len += (uint32_t)len;
 }
 
+/* One reservation for both: this is the path of every field of HTTP/2, whose names are in lower case already. */
 void trp_head_add(struct trp_head *h, struct trp_str name, struct trp_str value)
 {
     trp_head_begin_field(h);
-    trp_head_add_name(h, name.ptr, name.len);
-    trp_head_add_value(h, value.ptr, value.len);
+    char *out = is_open(h) ? trp_buf_room(&h->text, name.len + value.len) : NULL;
+    if (!out)
+        return;
+    memcpy(out, name.ptr, name.len);
+    if (value.len)
+        memcpy(out + name.len, value.ptr, value.len);
+    trp_buf_added(&h->text, name.len + value.len);
+    struct trp_head_span *s = &h->spans[h->headers_n - 1];
+    s->name_len = (uint32_t)name.len;
+    s->value_at = s->name_at + s->name_len;
+    s->value_len = (uint32_t)value.len;
 }
 
 trp_status trp_head_check(const struct trp_head *h, struct trp_error *err)
@@ -143,6 +153,7 @@ static uint32_t candidates(size_t len)
         [15] = BIT(PRIORITY) | BIT(ACCEPT_ENCODING),
         [16] = BIT(CONTENT_ENCODING),
         [17] = BIT(TRANSFER_ENCODING) | BIT(STREAM_STATUS) | BIT(TIMEOUT),
+        [20] = BIT(GRPC_ACCEPT),
         [29] = BIT(CORS_METHOD),
         [31] = BIT(INFERENCE_LENGTH),
     };

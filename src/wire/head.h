@@ -26,6 +26,7 @@
     X(TRANSFER_ENCODING, "transfer-encoding")       \
     X(STREAM_STATUS, "triton_grpc_error")           \
     X(TIMEOUT, "troupe-timeout-ms")                 \
+    X(GRPC_ACCEPT, "grpc-accept-encoding")          \
     X(CORS_METHOD, "access-control-request-method") \
     X(INFERENCE_LENGTH, "inference-header-content-length")
 
@@ -72,7 +73,7 @@ void trp_head_deinit(struct trp_head *h);
 void trp_head_reset(struct trp_head *h);
 
 /* Add pieces: all of the target's together, and for each field its name and its value, each in as many pieces as they
- * came.  Names are turned to lower case.  `trp_head_add` adds a whole field.
+ * came.  Names are turned to lower case.  `trp_head_add` adds a whole field whose name is in lower case.
  *   Owns  : copied.
  *   Thread: owner.
  *   Errors: remembered; see trp_head_check(). */

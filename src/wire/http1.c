@@ -21,7 +21,7 @@ struct trp_http1 {
     struct trp_head *head;
     struct trp_http1_request request;
     bool head_done;   /* what comes as a field now is a trailer */
-    bool in_value;    /* the last piece was of a value */
+    bool has_name;    /* the field that is being read has one */
     size_t outside;   /* bytes since the last body byte */
     char last;        /* the byte before the input, outside bodies; 0: none */
     const char *seen; /* up to where check_lines() has looked in this feed */
@@ -45,14 +45,20 @@ static int on_url(llhttp_t *parser, const char *at, size_t len)
 static int on_field(llhttp_t *parser, const char *at, size_t len)
 {
     struct trp_http1 *p = self(parser);
-    if (p->head_done)
+    if (p->head_done || len == 0)
         return 0; /* trailers have no meaning here; their size is limited by `outside` */
-    if (p->in_value || p->head->headers_n == 0) {
+    if (!p->has_name)
         trp_head_begin_field(p->head);
-        p->in_value = false;
-    }
+    p->has_name = true;
     trp_head_add_name(p->head, at, len);
     return trp_failed(trp_head_check(p->head, &p->error)) ? -1 : 0;
+}
+
+/* llhttp lets ": value" through, which would lengthen the field before it. */
+static int refuse_nameless(struct trp_http1 *p)
+{
+    (void)trp_fail(&p->error, TRP_INVALID_ARGUMENT, "a header field without a name");
+    return -1;
 }
 
 static int on_value(llhttp_t *parser, const char *at, size_t len)
@@ -60,15 +66,18 @@ static int on_value(llhttp_t *parser, const char *at, size_t len)
     struct trp_http1 *p = self(parser);
     if (p->head_done)
         return 0;
-    p->in_value = true;
+    if (!p->has_name)
+        return refuse_nameless(p);
     trp_head_add_value(p->head, at, len);
     return trp_failed(trp_head_check(p->head, &p->error)) ? -1 : 0;
 }
 
-/* An empty value has no piece. */
 static int on_value_complete(llhttp_t *parser)
 {
-    self(parser)->in_value = true;
+    struct trp_http1 *p = self(parser);
+    if (!p->has_name && !p->head_done)
+        return refuse_nameless(p);
+    p->has_name = false;
     return 0;
 }
 
@@ -231,7 +240,7 @@ void trp_http1_begin(struct trp_http1 *p, struct trp_head *head)
 {
     trp_head_reset(head);
     p->head = head;
-    p->head_done = p->in_value = false;
+    p->head_done = p->has_name = false;
     p->outside = 0;
     p->last = 0;
     p->error.status = trp_ok();
