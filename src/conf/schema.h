@@ -105,11 +105,7 @@ void trp_schema_encode(struct trp_buf *b, const struct trp_message *m, const str
 trp_status trp_schema_decode(struct trp_arena *a, const struct trp_message *m, struct trp_str bytes,
                              struct trp_node **out_tree, struct trp_error *err);
 
-/* Encodes a FileDescriptorProto for a package of messages and services, for reflection.  A message or enum whose name has
- * another's in front ("inference.ModelEnsembling.Step") becomes nested in that one; `service` may be NULL.
- *   Owns  : copied.
- *   Thread: any.
- *   Errors: see b->failed. */
+/* What one .proto file declares. */
 struct trp_method {
     const char *name;
     const struct trp_message *request, *reply;
@@ -120,10 +116,21 @@ struct trp_service {
     const struct trp_method *methods;
     uint32_t methods_n;
 };
-void trp_schema_write_descriptor(struct trp_buf *b, const char *file, const char *package,
-                                 const struct trp_message *const *messages, uint32_t messages_n,
-                                 const struct trp_enum *const *enums, uint32_t enums_n,
-                                 const struct trp_service *service);
+struct trp_proto_file {
+    const char *name, *package; /* "grpc_service.proto", "inference" */
+    const struct trp_message *const *messages;
+    uint32_t messages_n;
+    const struct trp_enum *const *enums;
+    uint32_t enums_n;
+    const struct trp_service *service; /* NULL: none */
+};
+
+/* Encodes a file as a FileDescriptorProto, for reflection.  A message or enum whose name has another's in front
+ * ("inference.ModelEnsembling.Step") becomes nested in that one.
+ *   Owns  : copied.
+ *   Thread: any.
+ *   Errors: see b->failed. */
+void trp_schema_write_descriptor(struct trp_buf *b, const struct trp_proto_file *file);
 
 /* Finds a field by name (NULL: none), and the known name nearest to a wrong one (NULL: nothing near).
  *   Owns  : static.

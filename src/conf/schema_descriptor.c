@@ -14,13 +14,6 @@ enum { SERVICE_NAME = 1, SERVICE_METHOD = 2 };
 enum { METHOD_NAME = 1, METHOD_INPUT = 2, METHOD_OUTPUT = 3, METHOD_CLIENT_STREAMS = 5 };
 enum { METHOD_SERVER_STREAMS = 6 };
 
-struct package {
-    const struct trp_message *const *messages;
-    uint32_t messages_n;
-    const struct trp_enum *const *enums;
-    uint32_t enums_n;
-};
-
 /* "Step" of "inference.ModelEnsembling.Step". */
 static struct trp_str last_part(const char *name)
 {
@@ -170,7 +163,7 @@ static void write_oneofs(struct trp_buf *b, const struct trp_message *m)
     }
 }
 
-static void write_message(struct trp_buf *b, uint32_t number, const struct package *p,
+static void write_message(struct trp_buf *b, uint32_t number, const struct trp_proto_file *file,
                           const struct trp_message *m)
 {
     const size_t mark = trp_pb_begin(b, number);
@@ -179,17 +172,17 @@ static void write_message(struct trp_buf *b, uint32_t number, const struct packa
         if (m->fields[i].use != TRP_USE_OURS)
             write_field(b, m, &m->fields[i]);
     }
-    for (uint32_t i = 0; i < p->messages_n; i++) {
-        if (is_directly_in(p->messages[i]->name, m->name))
-            write_message(b, MESSAGE_NESTED, p, p->messages[i]);
+    for (uint32_t i = 0; i < file->messages_n; i++) {
+        if (is_directly_in(file->messages[i]->name, m->name))
+            write_message(b, MESSAGE_NESTED, file, file->messages[i]);
     }
     for (uint32_t i = 0; i < m->fields_n; i++) {
         if (is_map(&m->fields[i]) && m->fields[i].use != TRP_USE_OURS)
             write_map_entry(b, &m->fields[i]);
     }
-    for (uint32_t i = 0; i < p->enums_n; i++) {
-        if (is_directly_in(p->enums[i]->name, m->name))
-            write_enum(b, MESSAGE_ENUM, p->enums[i]);
+    for (uint32_t i = 0; i < file->enums_n; i++) {
+        if (is_directly_in(file->enums[i]->name, m->name))
+            write_enum(b, MESSAGE_ENUM, file->enums[i]);
     }
     write_oneofs(b, m);
     trp_pb_end(b, mark);
@@ -214,23 +207,19 @@ static void write_service(struct trp_buf *b, const struct trp_service *s)
     trp_pb_end(b, mark);
 }
 
-void trp_schema_write_descriptor(struct trp_buf *b, const char *file, const char *package,
-                                 const struct trp_message *const *messages, uint32_t messages_n,
-                                 const struct trp_enum *const *enums, uint32_t enums_n,
-                                 const struct trp_service *service)
+void trp_schema_write_descriptor(struct trp_buf *b, const struct trp_proto_file *file)
 {
-    const struct package p = { messages, messages_n, enums, enums_n };
-    write_text(b, FILE_NAME, file);
-    write_text(b, FILE_PACKAGE, package);
-    for (uint32_t i = 0; i < messages_n; i++) {
-        if (is_directly_in(messages[i]->name, package))
-            write_message(b, FILE_MESSAGE, &p, messages[i]);
+    write_text(b, FILE_NAME, file->name);
+    write_text(b, FILE_PACKAGE, file->package);
+    for (uint32_t i = 0; i < file->messages_n; i++) {
+        if (is_directly_in(file->messages[i]->name, file->package))
+            write_message(b, FILE_MESSAGE, file, file->messages[i]);
     }
-    for (uint32_t i = 0; i < enums_n; i++) {
-        if (is_directly_in(enums[i]->name, package))
-            write_enum(b, FILE_ENUM, enums[i]);
+    for (uint32_t i = 0; i < file->enums_n; i++) {
+        if (is_directly_in(file->enums[i]->name, file->package))
+            write_enum(b, FILE_ENUM, file->enums[i]);
     }
-    if (service)
-        write_service(b, service);
+    if (file->service)
+        write_service(b, file->service);
     write_text(b, FILE_SYNTAX, "proto3");
 }

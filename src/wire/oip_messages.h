@@ -13,16 +13,6 @@
 const struct trp_message *trp_oip_request_message(enum trp_control_op op);
 const struct trp_message *trp_oip_reply_message(enum trp_control_op op);
 
-/* Everything that one .proto file holds: what reflection shows of a service. */
-struct trp_proto_file {
-    const char *name, *package; /* "grpc_service.proto", "inference" */
-    const struct trp_message *const *messages;
-    uint32_t messages_n;
-    const struct trp_enum *const *enums;
-    uint32_t enums_n;
-    const struct trp_service *service;
-};
-
 /* The service as a file.  It holds the messages of this table and those of the model configuration, which stand in
  * conf/model_schema.h; they are joined in `arena`.
  *   Owns  : static, but for the two lists, which live in `arena`.

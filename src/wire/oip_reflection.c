@@ -200,7 +200,7 @@ static void write_error(struct trp_buf *out, enum trp_code code, const char *wha
                         struct trp_str name)
 {
     const size_t mark = trp_pb_begin(out, REPLY_ERROR);
-    trp_pb_write_i64(out, 1, trp_code_grpc(code));
+    trp_pb_write_i64(out, 1, trp_code_grpc((int32_t)code));
     const size_t text = trp_pb_begin(out, 2);
     trp_buf_add_text(out, what);
     if (trp_str_is_utf8(name))
@@ -213,8 +213,7 @@ static void write_file(struct trp_buf *out, const struct trp_proto_file *file)
 {
     const size_t reply = trp_pb_begin(out, REPLY_FILES);
     const size_t descriptor = trp_pb_begin(out, 1);
-    trp_schema_write_descriptor(out, file->name, file->package, file->messages, file->messages_n,
-                                file->enums, file->enums_n, file->service);
+    trp_schema_write_descriptor(out, file);
     trp_pb_end(out, descriptor);
     trp_pb_end(out, reply);
 }

@@ -285,9 +285,14 @@ static void the_descriptor_nests_as_the_proto_file_does(void **state)
     static const struct trp_service service = { "inference.Configs", methods, 1 };
     struct fixture f;
     fixture_init(&f);
-    trp_schema_write_descriptor(&f.out, "model_config.proto", "inference",
-                                trp_model_config_messages, trp_model_config_messages_n,
-                                trp_model_config_enums, trp_model_config_enums_n, &service);
+    const struct trp_proto_file proto = { .name = "model_config.proto",
+                                          .package = "inference",
+                                          .messages = trp_model_config_messages,
+                                          .messages_n = trp_model_config_messages_n,
+                                          .enums = trp_model_config_enums,
+                                          .enums_n = trp_model_config_enums_n,
+                                          .service = &service };
+    trp_schema_write_descriptor(&f.out, &proto);
     assert_int_equal(f.out.failed, TRP_OK);
     const struct trp_str file = trp_buf_str(&f.out);
     assert_true(trp_str_is(text_in(file, 1), "model_config.proto"));

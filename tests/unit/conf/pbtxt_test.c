@@ -72,11 +72,11 @@ static void every_node_knows_its_line(void **state)
     struct fixture f;
     struct trp_node *n;
     fixture_init(&f);
-    assert_works(&f, read(&f, "a: 1 # x\n\nb {\n  c:\n 2\n}\nd: [\n1,\n2]", &n));
+    assert_works(&f, read(&f, "a: 1 # x\n\nb {\n  c:\n 2\n}\ne: [\n1,\n2]", &n));
     assert_int_equal(trp_node_get(n, "a")->line, 1);
     assert_int_equal(trp_node_get(n, "b")->line, 3);
     assert_int_equal(trp_node_get(trp_node_get(n, "b"), "c")->line, 4);
-    assert_int_equal(trp_node_get(n, "d")->last->line, 9);
+    assert_int_equal(trp_node_get(n, "e")->last->line, 9);
     fixture_deinit(&f);
 }
 
