@@ -268,11 +268,14 @@ static void commit(struct trp_change *c)
     trp_member_finish(m, &ok);
 }
 
+/* Appends what one version says; a text that does not fit is cut. */
 static void add_failure(const struct trp_version *v, char *text, size_t size)
 {
     const size_t used = strlen(text);
-    (void)snprintf(text + used, size - used, "version %lld is at UNAVAILABLE state: %s;",
-                   (long long)v->target.version, v->reason);
+    const int n = snprintf(text + used, size - used, "version %lld is at UNAVAILABLE state: %s;",
+                           (long long)v->target.version, v->reason);
+    if (n < 0)
+        text[used] = '\0';
 }
 
 /* Resources may be there the next time; anything else is how the model is. */
