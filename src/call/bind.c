@@ -264,34 +264,43 @@ static bool is_shape_allowed(const struct trp_io *io, const struct troupe_tensor
     return true;
 }
 
+/* Words for a tensor that does not hold what its shape says; `shape` is only spelled out here, off the usual way. */
+static trp_status wrong_bytes(const struct trp_io *io, const struct troupe_tensor *t,
+                              const char *what, struct trp_error *err)
+{
+    char shape[400];
+    return trp_fail(err, TRP_INVALID_ARGUMENT, "input '%.*s': shape %s %s", TRP_STR(io->name),
+                    trp_shape_format(t->shape, t->rank, shape, sizeof shape), what);
+}
+
+static trp_status wrong_size(const struct trp_io *io, const struct troupe_tensor *t,
+                             uint64_t needed, struct trp_error *err)
+{
+    char shape[400];
+    return trp_fail(err, TRP_INVALID_ARGUMENT,
+                    "unexpected size for input '%.*s': got %llu bytes, shape %s of %s needs %llu",
+                    TRP_STR(io->name), (unsigned long long)t->bytes,
+                    trp_shape_format(t->shape, t->rank, shape, sizeof shape),
+                    trp_dtype_name(t->dtype), (unsigned long long)needed);
+}
+
 /* The bytes that came are those that shape and type ask for. */
 static trp_status check_bytes(const struct trp_io *io, const struct troupe_tensor *t,
                               struct trp_error *err)
 {
-    char shape[400];
     uint64_t elements = 0, bytes = 0;
     if (t->rank > TROUPE_RANK_MAX)
         return trp_fail(err, TRP_INVALID_ARGUMENT, "input '%.*s': rank %u is above %d",
                         TRP_STR(io->name), t->rank, TROUPE_RANK_MAX);
-    trp_shape_format(t->shape, t->rank, shape, sizeof shape);
+    if (t->dtype != TROUPE_BYTES && trp_shape_bytes(t->shape, t->rank, t->dtype, &bytes))
+        return bytes != t->bytes || (bytes > 0 && !t->data) ? wrong_size(io, t, bytes, err)
+                                                            : trp_ok();
     if (!trp_shape_elements(t->shape, t->rank, &elements))
-        return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "input '%.*s': shape %s has a negative or too large size",
-                        TRP_STR(io->name), shape);
-    if (t->dtype == TROUPE_BYTES) {
-        TRP_TRY(trp_bytes_check(t->data, t->bytes, elements, err), err, "input '%.*s'",
-                TRP_STR(io->name));
-        return trp_ok();
-    }
-    if (!trp_shape_bytes(t->shape, t->rank, t->dtype, &bytes))
-        return trp_fail(err, TRP_INVALID_ARGUMENT, "input '%.*s': shape %s is too large",
-                        TRP_STR(io->name), shape);
-    if (bytes != t->bytes || (bytes > 0 && !t->data))
-        return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "unexpected size for input '%.*s': got %llu bytes, shape %s of %s needs "
-                        "%llu",
-                        TRP_STR(io->name), (unsigned long long)t->bytes, shape,
-                        trp_dtype_name(t->dtype), (unsigned long long)bytes);
+        return wrong_bytes(io, t, "has a negative or too large size", err);
+    if (t->dtype != TROUPE_BYTES)
+        return wrong_bytes(io, t, "is too large", err);
+    TRP_TRY(trp_bytes_check(t->data, t->bytes, elements, err), err, "input '%.*s'",
+            TRP_STR(io->name));
     return trp_ok();
 }
 
