@@ -1,5 +1,5 @@
-/* wire/oip_classification.c - a bounded heap for each item: its root is the worst of the best n so far.
- * Integers are compared as integers, so that 64-bit scores keep their order. */
+/* wire/oip_classification.c - a bounded heap for each item: its root is the worst of the best n so
+ * far. Integers are compared as integers, so that 64-bit scores keep their order. */
 #include "wire/oip_classification.h"
 
 #include <inttypes.h>

@@ -22,13 +22,14 @@ struct trp_classes {
     uint64_t items; /* out */
 };
 
-/* Writes "<value>:<index>[:<label>]" for the n largest values of each item, largest first (equal ones by index, NaN last), in
- * the raw layout of BYTES.  Values look as C++'s to_string writes them.
+/* Writes "<value>:<index>[:<label>]" for the n largest values of each item, largest first (equal
+ * ones by index, NaN last), in the raw layout of BYTES.  Values look as C++'s to_string writes
+ * them.
  *   Shape : out is [n] or, batched, [items, n].
  *   Owns  : *out lives in `arena`; `alloc` pays for scratch space.
  *   Thread: loop.
- *   Errors: INVALID_ARGUMENT: a datatype without order, too many elements; BACKEND_FAILED: bytes and shape disagree;
- *           OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT: a datatype without order, too many elements; BACKEND_FAILED: bytes
+ *           and shape disagree; OUT_OF_MEMORY. */
 trp_status trp_classes_format(struct trp_classes *c, const struct trp_alloc *alloc,
                               struct trp_arena *arena, struct trp_str *out, struct trp_error *err);
 

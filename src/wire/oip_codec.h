@@ -1,6 +1,7 @@
 /* wire/oip_codec.h - inference requests and replies as bytes.
- * Answers "what do these bytes ask, and how is the answer written?".  Open Inference Protocol v2 in JSON, in JSON with the
- * binary tensor extension, and in protobuf.  No I/O: bytes in, a call; a call, bytes out. */
+ * Answers "what do these bytes ask, and
+ * how is the answer written?".  Open Inference Protocol v2 in JSON, in JSON with the binary tensor
+ * extension, and in protobuf.  No I/O: bytes in, a call; a call, bytes out. */
 #ifndef TRP_OIP_CODEC_H
 #define TRP_OIP_CODEC_H
 
@@ -20,17 +21,20 @@ struct trp_oip_codec {
     uint64_t copied_bytes; /* added up; the caller moves it to the metric and zeroes it */
 };
 
-/* Decodes an HTTP infer request into call->id, params, inputs, wanted, sequence, priority and deadline fields.  Binary tensors
- * become views into `body`, which must stay while the call lives: the caller has put its lease into call->body, or keeps the
- * bytes itself.  A view that is not aligned to its element is copied (counted).  JSON tensors are written to pooled buffers.
- * Tensors in shared memory get their region fields; no memory.
- *   Shape : as sent; nothing is checked against a model here (that is trp_call_bind()), but byte counts are checked against
- *           shape and dtype.
- *   Units : json_bytes: Inference-Header-Content-Length; -1: header absent, all is JSON; 0: a raw binary request, whose
- *           single input is named by the caller later (input with an empty name and no dtype; see trp_call_bind()).
+/* Decodes an HTTP infer request into call->id, params, inputs, wanted, sequence, priority and
+ * deadline fields.  Binary tensors become views into `body`, which must stay while the call lives:
+ * the caller has put its lease into call->body, or keeps the bytes itself.  A view that is not
+ * aligned to its element is copied (counted).  JSON tensors are written to pooled buffers.  Tensors
+ * in shared memory get their region fields; no memory.
+ *   Shape : as sent; nothing is checked against a model here (that is trp_call_bind()), but byte
+ *           counts are checked against shape and dtype.
+ *   Units : json_bytes: Inference-Header-Content-Length; -1: header absent, all is JSON; 0: a raw
+ *           binary request, whose single input is named by the caller later (input with an empty
+ *           name and no dtype; see trp_call_bind()).
  *   Owns  : pieces live in the call's arena, tensors name their lender.
  *   Thread: loop.
- *   Errors: INVALID_ARGUMENT: which field or input, what came, what was expected; TOO_LARGE; OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT: which field or input, what came, what was expected; TOO_LARGE;
+ *           OUT_OF_MEMORY. */
 trp_status trp_oip_decode_http(struct trp_oip_codec *codec, struct trp_call *call,
                                struct trp_str body, bool padded, int64_t json_bytes,
                                struct trp_error *err);
@@ -41,24 +45,26 @@ struct trp_part {
     size_t len;
 };
 struct trp_reply {
-    struct trp_buf text; /* JSON, or protobuf up to and between the tensors */
-    struct trp_part
-        *parts; /* in the call's arena; pieces of `text` are resolved when encoding has ended */
+    struct trp_buf text;    /* JSON, or protobuf up to and between the tensors */
+    struct trp_part *parts; /* in the call's arena; valid when encoding has ended */
     uint32_t parts_n;
     uint64_t bytes; /* all parts together */
-    int64_t
-        json_bytes; /* HTTP: >= 0: send Inference-Header-Content-Length and application/octet-stream */
+    /* HTTP: >= 0: send it as Inference-Header-Content-Length, with application/octet-stream */
+    int64_t json_bytes;
 };
 
 /* Encodes a call that ended well.  Classification, labels and shared memory outputs included.
- *   Owns  : reply->text was initialised by the caller and is kept by him; tensors are borrowed from the call.
+ *   Owns  : reply->text was initialised by the caller and is kept by him; tensors are borrowed from
+ *           the call.
  *   Thread: loop.
- *   Errors: INVALID_ARGUMENT (classification of a dtype that has no order), TOO_LARGE, OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT (classification of a dtype that has no order), TOO_LARGE,
+ *           OUT_OF_MEMORY. */
 trp_status trp_oip_encode_http(struct trp_oip_codec *codec, struct trp_call *call,
                                struct trp_reply *reply, struct trp_error *err);
 
-/* The same for inference.ModelInferRequest and ModelInferResponse (message bytes, without gRPC's prefix).  Views into `bytes`.
- * Encode: `stream` puts the reply into ModelStreamInferResponse; `final_parameter` adds triton_final_response = true.
+/* The same for inference.ModelInferRequest and ModelInferResponse (message bytes, without gRPC's
+ * prefix).  Views into `bytes`. Encode: `stream` puts the reply into ModelStreamInferResponse;
+ * `final_parameter` adds triton_final_response = true.
  *   Owns  : as above.
  *   Thread: loop.
  *   Errors: as above. */
@@ -74,8 +80,9 @@ trp_status trp_oip_encode_grpc(struct trp_oip_codec *codec, struct trp_call *cal
 void trp_oip_encode_grpc_stream_error(struct trp_str id, const struct trp_error *error,
                                       struct trp_buf *out);
 
-/* Looks for the first raw_input_contents payload in the beginning of a ModelInferRequest, so that the caller can place the
- * message with that payload aligned.  Returns its offset, or -1 when it is not in `head`.
+/* Looks for the first raw_input_contents payload in the beginning of a ModelInferRequest, so that
+ * the caller can place the message with that payload aligned.  Returns its offset, or -1 when it is
+ * not in `head`.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */

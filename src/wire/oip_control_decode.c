@@ -1,8 +1,9 @@
 /* wire/oip_control_decode.c - management requests, from HTTP and gRPC to one tree.
  *
- * The JSON bodies of Triton's extensions are not the JSON of its protobuf messages: a load parameter is a bare string that
- * may be base64, a trace setting a string, a list or null.  Each body has a small reader that builds what protobuf would have
- * said.  Texts are copied: the parser's document dies with the next request, a control request may wait. */
+ * The JSON bodies of Triton's extensions are not the JSON of its protobuf messages: a load
+ * parameter is a bare string that may be base64, a trace setting a string, a list or null.  Each
+ * body has a small reader that builds what protobuf would have said.  Texts are copied: the
+ * parser's document dies with the next request, a control request may wait. */
 #include "wire/oip_control.h"
 #include "wire/oip_messages.h"
 
@@ -113,7 +114,8 @@ static int base64_digit(char c)
     return c == '/' || c == '_' ? 63 : -1;
 }
 
-/* Decodes with or without padding; line breaks are passed over, as some encoders write them.  False: not base64. */
+/* Decodes with or without padding; line breaks are passed over, as some encoders write them.
+ * False: not base64. */
 static bool decode_base64(struct trp_str in, uint8_t *out, size_t *out_len)
 {
     uint32_t bits = 0, held = 0;

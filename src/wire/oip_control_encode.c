@@ -1,6 +1,6 @@
-/* wire/oip_control_encode.c - answers to management requests, as Triton's JSON shapes and as protobuf.
- * Most replies are their message as JSON; the index and the lists of regions are bare arrays, settings are flattened, a
- * readiness is a status code. */
+/* wire/oip_control_encode.c - answers to management requests, as Triton's JSON shapes and as
+ * protobuf.  Most replies are their message as JSON; the index and the lists of regions are bare
+ * arrays, settings are flattened, a readiness is a status code. */
 #include "wire/oip_codec.h"
 #include "wire/oip_control.h"
 #include "wire/oip_messages.h"

@@ -1,7 +1,7 @@
 /* wire/oip_decode.c - see oip_decode.h.
  *
- * Whatever is refused here leaves the call in a state that trp_call_give_back() can clean up: an input holds either nothing or
- * memory whose lender is named. */
+ * Whatever is refused here leaves the call in a state that trp_call_give_back() can clean up: an
+ * input holds either nothing or memory whose lender is named. */
 #include "wire/oip_decode.h"
 
 #include "tensor/dtype.h"
@@ -137,8 +137,8 @@ static trp_status take_bool(struct trp_oip_decoding *d, const struct trp_param *
     return trp_ok();
 }
 
-/* `timeout` counts from the request's arrival; 0 means none, and a deadline that came with the protocol stays when it is
- * the earlier one. */
+/* `timeout` counts from the request's arrival; 0 means none, and a deadline that came with the
+ * protocol stays when it is the earlier one. */
 static trp_status take_timeout(struct trp_oip_decoding *d, const struct trp_param *p)
 {
     uint64_t us = 0;
@@ -295,7 +295,7 @@ trp_status trp_oip_place_input(struct trp_oip_decoding *d, const struct trp_oip_
 trp_status trp_oip_read_dtype(struct trp_oip_decoding *d, struct trp_str name,
                               struct trp_call_tensor *input)
 {
-    input->tensor.dtype = trp_dtype_parse(name);
+    input->tensor.dtype = (int32_t)trp_dtype_parse(name);
     if (input->tensor.dtype != TROUPE_NO_DTYPE)
         return trp_ok();
     return trp_fail(d->err, TRP_INVALID_ARGUMENT,

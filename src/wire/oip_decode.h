@@ -1,5 +1,6 @@
 /* wire/oip_decode.h - what the JSON and the protobuf decoder have in common.
- * Answers "what does this parameter mean, and where do these elements go?".  For the oip_ files of this room only. */
+ * Answers "what does
+ * this parameter mean, and where do these elements go?".  For the oip_ files of this room only. */
 #ifndef TRP_OIP_DECODE_H
 #define TRP_OIP_DECODE_H
 
@@ -22,8 +23,9 @@ trp_status trp_oip_make_inputs(struct trp_oip_decoding *d, size_t n);
 trp_status trp_oip_make_wanted(struct trp_oip_decoding *d, size_t n);
 trp_status trp_oip_make_params(struct trp_oip_decoding *d, size_t n);
 
-/* Takes a parameter of the request: known ones set fields of the call (the earlier deadline wins), `triton_` ones are
- * refused but for triton_enable_empty_final_response, all others are kept in call->params, the last of a name.
+/* Takes a parameter of the request: known ones set fields of the call (the earlier deadline wins),
+ * `triton_` ones are refused but for triton_enable_empty_final_response, all others are kept in
+ * call->params, the last of a name.
  *   Owns  : borrowed; texts must live as long as the call.
  *   Thread: loop.
  *   Errors: INVALID_ARGUMENT: the parameter, what came, what was expected. */
@@ -51,7 +53,8 @@ trp_status trp_oip_take_place(struct trp_oip_decoding *d, const struct trp_param
 /* Checks that a place makes sense for an input's region, and puts an output's wishes into `wanted`.
  *   Owns  : borrowed.
  *   Thread: loop.
- *   Errors: INVALID_ARGUMENT: region without size, size without region, two wishes that exclude each other. */
+ *   Errors: INVALID_ARGUMENT: region without size, size without region, two wishes that exclude
+ *           each other. */
 trp_status trp_oip_place_wanted(struct trp_oip_decoding *d, const struct trp_oip_place *place,
                                 struct trp_wanted *wanted);
 trp_status trp_oip_place_input(struct trp_oip_decoding *d, const struct trp_oip_place *place,
@@ -60,7 +63,8 @@ trp_status trp_oip_place_input(struct trp_oip_decoding *d, const struct trp_oip_
 /* Reads a datatype's name; measures an input: elements, and bytes (0 for BYTES).
  *   Owns  : borrowed.
  *   Thread: loop.
- *   Errors: INVALID_ARGUMENT: unknown datatype, negative size, a product past 2^63; TOO_LARGE: more than codec->bytes_max. */
+ *   Errors: INVALID_ARGUMENT: unknown datatype, negative size, a product past 2^63; TOO_LARGE: more
+ *           than codec->bytes_max. */
 trp_status trp_oip_read_dtype(struct trp_oip_decoding *d, struct trp_str name,
                               struct trp_call_tensor *input);
 trp_status trp_oip_measure(struct trp_oip_decoding *d, const struct trp_call_tensor *input,
@@ -87,12 +91,12 @@ trp_status trp_oip_give_memory(struct trp_oip_decoding *d, struct trp_call_tenso
 trp_status trp_oip_give_view(struct trp_oip_decoding *d, struct trp_call_tensor *input,
                              const void *ptr, uint64_t bytes);
 
-/* Takes the elements of all InferTensorContents in an InferInputTensor message (protobuf merges them when there are several)
- * as the data of an input whose datatype and shape are known.
+/* Takes the elements of all InferTensorContents in an InferInputTensor message (protobuf merges
+ * them when there are several) as the data of an input whose datatype and shape are known.
  *   Owns  : a single packed run of floats becomes a view, all else is written to memory as above.
  *   Thread: loop.
- *   Errors: INVALID_ARGUMENT: malformed, another field than the datatype's, wrong number of elements, one that does not fit;
- *           TOO_LARGE, OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT: malformed, another field than the datatype's, wrong number of
+ *           elements, one that does not fit; TOO_LARGE, OUT_OF_MEMORY. */
 trp_status trp_oip_read_contents(struct trp_oip_decoding *d, struct trp_call_tensor *input,
                                  struct trp_str input_message);
 

@@ -16,7 +16,8 @@ struct trp_oip_output {
     bool in_region; /* it lies in the client's shared memory: nothing of it travels */
 };
 
-/* Prepares output `index` of a call: classifies it, or sees to it that it lies in its shared memory region.
+/* Prepares output `index` of a call: classifies it, or sees to it that it lies in its shared memory
+ * region.
  *   Owns  : borrowed from the call and its arena.
  *   Thread: loop.
  *   Errors: INVALID_ARGUMENT (no order, region too small), OUT_OF_MEMORY. */
@@ -31,8 +32,8 @@ trp_status trp_oip_prepare_output(struct trp_oip_codec *codec, struct trp_call *
 struct trp_str trp_oip_answered_model(const struct trp_call *call);
 int64_t trp_oip_answered_version(const struct trp_call *call);
 
-/* Starts the list of parts; adds what was written to reply->text since the last part, or a tensor; finish() turns places in
- * the text into addresses and sums up.
+/* Starts the list of parts; adds what was written to reply->text since the last part, or a tensor;
+ * finish() turns places in the text into addresses and sums up.
  *   Owns  : the list lives in the call's arena.
  *   Thread: loop.
  *   Errors: begin: OUT_OF_MEMORY; finish: what happened to reply->text. */

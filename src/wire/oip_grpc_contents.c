@@ -1,8 +1,9 @@
 /* wire/oip_grpc_contents.c - inference.InferTensorContents: elements as typed protobuf lists.
  *
- * Every element is walked twice by the same code: once to count, so that memory is asked for only when as many elements came
- * as the shape wants, and once to store.  Lists may be packed or not, in one run or several.  What does not fit the datatype
- * is refused, not cut; FP16 and BF16 have no list and come raw. */
+ * Every element is walked twice by the same code: once to count, so that memory is asked for only
+ * when as many elements came as the shape wants, and once to store.  Lists may be packed or not, in
+ * one run or several.  What does not fit the datatype is refused, not cut; FP16 and BF16 have no
+ * list and come raw. */
 #include "base/pbwire.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"

@@ -1,11 +1,14 @@
 /* wire/oip_grpc_decode.c - inference.ModelInferRequest, read by hand.
  *
- * The message is walked twice: once to count (a step over each field), once to take.  Names and texts stay views into the
- * message, as do raw tensors that are aligned to their element; the caller can see to that with trp_oip_raw_offset().
- * Fields may come in any order, raw contents before the inputs they belong to too; unknown ones are passed over.
+ * The message is walked once; its fields are noted in a small table, and taken from there in the
+ * order that suits: counts first, so that the arena is asked once for each list, inputs last,
+ * because they need to know of all raw contents.  A message of many fields is walked again with a
+ * table of the right size.  Names and texts stay views into the message, as do raw tensors that are
+ * aligned to their element; the caller can see to that with trp_oip_raw_offset().  Fields may come
+ * in any order, raw contents before the inputs they belong to too; unknown ones are passed over.
  *
- * raw_input_contents[k] belongs to the k-th input that is not in shared memory.  Typed contents are converted to the raw
- * layout; a number that does not fit its datatype is refused, not cut. */
+ * raw_input_contents[k] belongs to the k-th input that is not in shared memory.  Typed contents are
+ * converted to the raw layout; a number that does not fit its datatype is refused, not cut. */
 #include "base/pbwire.h"
 #include "wire/oip_decode.h"
 
@@ -20,12 +23,38 @@ enum request_field {
     REQUEST_OUTPUTS = 6,
     REQUEST_RAW = 7
 };
+#define FEW 24 /* fields of a message that needs one walk */
+
+struct noted { /* a field of the message; all that are known are BYTES */
+    uint32_t number;
+    struct trp_str bytes;
+};
+
 struct request {
     struct trp_oip_decoding d;
-    uint32_t inputs_n, outputs_n, params_n, raw_n; /* in the message */
+    struct noted *fields;
+    uint32_t fields_n, fields_room;
+    uint32_t inputs_n, outputs_n, params_n, raw_n; /* of each kind among them */
     struct trp_str *raw;
     uint32_t raw_taken;
 };
+
+/* trp_pb_next(), with a short cut for what nearly every field of a request is: bytes whose tag and
+ * length take one byte each. */
+static inline enum trp_pb_next step(struct trp_pb_reader *r, struct trp_pb_field *f)
+{
+    const uint8_t *const at = r->at;
+    if (r->end - at >= 2 && at[0] >= 8 && (at[0] & 0x87) == TRP_PB_BYTES && at[1] < 0x80 &&
+        at[1] <= r->end - at - 2) {
+        f->number = at[0] >> 3;
+        f->type = TRP_PB_BYTES;
+        f->scalar = 0;
+        f->bytes = trp_str_make((const char *)at + 2, at[1]);
+        r->at = at + 2 + at[1];
+        return TRP_PB_FIELD;
+    }
+    return trp_pb_next(r, f);
+}
 
 static int shown(struct trp_str s)
 {
@@ -52,7 +81,7 @@ static trp_status read_choice(struct request *r, struct trp_str bytes, struct tr
     struct trp_pb_reader reader = trp_pb_reader_of(bytes);
     struct trp_pb_field f;
     enum trp_pb_next next;
-    while ((next = trp_pb_next(&reader, &f)) == TRP_PB_FIELD) {
+    while ((next = step(&reader, &f)) == TRP_PB_FIELD) {
         static const uint8_t types[] = {
             0, TRP_PB_VARINT, TRP_PB_VARINT, TRP_PB_BYTES, TRP_PB_FIXED64, TRP_PB_VARINT
         };
@@ -88,17 +117,14 @@ static trp_status read_choice(struct request *r, struct trp_str bytes, struct tr
 }
 
 /* An entry of map<string, InferParameter>. */
-static trp_status read_param(struct request *r, const struct trp_pb_field *entry,
-                             struct trp_param *out)
+static trp_status read_param(struct request *r, struct trp_str entry, struct trp_param *out)
 {
+    struct trp_pb_reader reader = trp_pb_reader_of(entry);
     struct trp_pb_field f;
     enum trp_pb_next next;
     bool is_set = false;
-    if (entry->type != TRP_PB_BYTES)
-        return wrong_type(r, "parameters", entry->number);
     *out = (struct trp_param){ 0 };
-    struct trp_pb_reader reader = trp_pb_reader_of(entry->bytes);
-    while ((next = trp_pb_next(&reader, &f)) == TRP_PB_FIELD) {
+    while ((next = step(&reader, &f)) == TRP_PB_FIELD) {
         if (f.number > 2)
             continue;
         if (f.type != TRP_PB_BYTES)
@@ -164,7 +190,7 @@ static trp_status read_input_field(struct request *r, const struct trp_pb_field 
         rest->datatype = f->bytes;
         return trp_ok();
     case TRP_OIP_INPUT_PARAMETERS:
-        TRP_CHECK(read_param(r, f, &p));
+        TRP_CHECK(read_param(r, f->bytes, &p));
         return trp_oip_take_place(&r->d, &p, &rest->place);
     default:
         rest->has_contents = rest->has_contents || f->bytes.len > 0;
@@ -221,7 +247,7 @@ static trp_status read_input(struct request *r, struct trp_str message,
     struct trp_pb_reader reader = trp_pb_reader_of(message);
     struct trp_pb_field f;
     enum trp_pb_next next;
-    while ((next = trp_pb_next(&reader, &f)) == TRP_PB_FIELD)
+    while ((next = step(&reader, &f)) == TRP_PB_FIELD)
         TRP_TRY(read_input_field(r, &f, input, &rest), r->d.err, "input '%.*s'", shown(input->name),
                 input->name.ptr);
     if (next == TRP_PB_CORRUPT)
@@ -237,7 +263,7 @@ static trp_status read_output(struct request *r, struct trp_str message, struct 
     struct trp_pb_field f;
     struct trp_param p;
     enum trp_pb_next next;
-    while ((next = trp_pb_next(&reader, &f)) == TRP_PB_FIELD) {
+    while ((next = step(&reader, &f)) == TRP_PB_FIELD) {
         if (f.number > 2)
             continue;
         if (f.type != TRP_PB_BYTES)
@@ -246,7 +272,7 @@ static trp_status read_output(struct request *r, struct trp_str message, struct 
             wanted->name = f.bytes;
             continue;
         }
-        TRP_TRY(read_param(r, &f, &p), r->d.err, "output '%.*s'", shown(wanted->name),
+        TRP_TRY(read_param(r, f.bytes, &p), r->d.err, "output '%.*s'", shown(wanted->name),
                 wanted->name.ptr);
         TRP_TRY(trp_oip_take_place(&r->d, &p, &place), r->d.err, "output '%.*s'",
                 shown(wanted->name), wanted->name.ptr);
@@ -258,16 +284,21 @@ static trp_status read_output(struct request *r, struct trp_str message, struct 
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static trp_status count_fields(struct request *r, struct trp_str bytes)
+/* Notes fields as far as there is room, and counts them all. */
+static trp_status note_fields(struct request *r, struct trp_str bytes)
 {
     struct trp_pb_reader reader = trp_pb_reader_of(bytes);
     struct trp_pb_field f;
     enum trp_pb_next next;
-    while ((next = trp_pb_next(&reader, &f)) == TRP_PB_FIELD) {
+    r->fields_n = r->params_n = r->inputs_n = r->outputs_n = r->raw_n = 0;
+    while ((next = step(&reader, &f)) == TRP_PB_FIELD) {
         if (f.number > REQUEST_RAW)
             continue;
         if (f.type != TRP_PB_BYTES)
             return wrong_type(r, "ModelInferRequest", f.number);
+        if (r->fields_n < r->fields_room)
+            r->fields[r->fields_n] = (struct noted){ f.number, f.bytes };
+        r->fields_n++;
         r->params_n += f.number == REQUEST_PARAMETERS;
         r->inputs_n += f.number == REQUEST_INPUTS;
         r->outputs_n += f.number == REQUEST_OUTPUTS;
@@ -315,33 +346,31 @@ static trp_status take_id(struct request *r, struct trp_str id)
     return trp_ok();
 }
 
-/* Everything but inputs, which need to know of all raw contents first. */
-static trp_status read_rest(struct request *r, struct trp_str bytes)
+/* Everything but inputs. */
+static trp_status read_rest(struct request *r)
 {
-    struct trp_pb_reader reader = trp_pb_reader_of(bytes);
-    struct trp_pb_field f;
     struct trp_param p;
     uint32_t raw_n = 0, outputs_n = 0;
-    while (trp_pb_next(&reader, &f) == TRP_PB_FIELD)
-        switch (f.number) {
+    for (const struct noted *f = r->fields; f < r->fields + r->fields_n; f++)
+        switch (f->number) {
         case REQUEST_MODEL_NAME:
-            r->d.call->model = f.bytes;
+            r->d.call->model = f->bytes;
             break;
         case REQUEST_MODEL_VERSION:
-            TRP_CHECK(take_version(r, f.bytes));
+            TRP_CHECK(take_version(r, f->bytes));
             break;
         case REQUEST_ID:
-            TRP_CHECK(take_id(r, f.bytes));
+            TRP_CHECK(take_id(r, f->bytes));
             break;
         case REQUEST_PARAMETERS:
-            TRP_CHECK(read_param(r, &f, &p));
+            TRP_CHECK(read_param(r, f->bytes, &p));
             TRP_CHECK(trp_oip_take_param(&r->d, &p));
             break;
         case REQUEST_OUTPUTS:
-            TRP_CHECK(read_output(r, f.bytes, &r->d.call->wanted[outputs_n++]));
+            TRP_CHECK(read_output(r, f->bytes, &r->d.call->wanted[outputs_n++]));
             break;
         case REQUEST_RAW:
-            r->raw[raw_n++] = f.bytes;
+            r->raw[raw_n++] = f->bytes;
             break;
         default:
             break;
@@ -349,14 +378,12 @@ static trp_status read_rest(struct request *r, struct trp_str bytes)
     return trp_ok();
 }
 
-static trp_status read_inputs(struct request *r, struct trp_str bytes)
+static trp_status read_inputs(struct request *r)
 {
-    struct trp_pb_reader reader = trp_pb_reader_of(bytes);
-    struct trp_pb_field f;
     uint32_t n = 0;
-    while (n < r->inputs_n && trp_pb_next(&reader, &f) == TRP_PB_FIELD)
-        if (f.number == REQUEST_INPUTS)
-            TRP_CHECK(read_input(r, f.bytes, &r->d.call->inputs[n++]));
+    for (const struct noted *f = r->fields; f < r->fields + r->fields_n; f++)
+        if (f->number == REQUEST_INPUTS)
+            TRP_CHECK(read_input(r, f->bytes, &r->d.call->inputs[n++]));
     if (r->raw_taken != r->raw_n)
         return trp_fail(r->d.err, TRP_INVALID_ARGUMENT,
                         "expected %u raw_input_contents, one for each input that is not in shared "
@@ -368,16 +395,27 @@ static trp_status read_inputs(struct request *r, struct trp_str bytes)
 trp_status trp_oip_decode_grpc(struct trp_oip_codec *codec, struct trp_call *call,
                                struct trp_str bytes, struct trp_error *err)
 {
-    struct request r = { .d = { .codec = codec, .call = call, .err = err } };
-    TRP_CHECK(count_fields(&r, bytes));
+    struct noted few[FEW];
+    struct request r = { .d = { .codec = codec, .call = call, .err = err },
+                         .fields = few,
+                         .fields_room = FEW };
+    TRP_CHECK(note_fields(&r, bytes));
     TRP_CHECK(make_room(&r));
-    TRP_CHECK(read_rest(&r, bytes));
-    return read_inputs(&r, bytes);
+    if (r.fields_n > r.fields_room) {
+        r.fields_room = r.fields_n;
+        r.fields = trp_arena_get(&call->arena, r.fields_room * sizeof *r.fields);
+        if (!r.fields)
+            return trp_fail(err, TRP_OUT_OF_MEMORY, "request: out of memory");
+        TRP_CHECK(note_fields(&r, bytes));
+    }
+    TRP_CHECK(read_rest(&r));
+    return read_inputs(&r);
 }
 
 int64_t trp_oip_raw_offset(struct trp_str head)
 {
-    /* The payload itself may be cut off, so fields are stepped over here by hand: trp_pb_next() wants them whole. */
+    /* The payload itself may be cut off, so fields are stepped over by hand: trp_pb_next() wants
+     * them whole. */
     struct trp_pb_reader reader = trp_pb_reader_of(head);
     const uint8_t *const begin = reader.at;
     uint64_t tag = 0, len = 0;

@@ -1,9 +1,10 @@
 /* wire/oip_grpc_encode.c - inference.ModelInferResponse, written by hand.
  *
- * Tensors always travel in raw_output_contents, one entry for each output, an empty one for an output in shared memory.  The
- * entries are the last field, so the reply is: everything else, then for each tensor its tag and length and the tensor where
- * it lies.  In a stream the message is a field of ModelStreamInferResponse, whose length is known at the end only: room for
- * it is left in front. */
+ * Tensors always travel in raw_output_contents, one entry for each output, an empty one for an
+ * output in shared memory.  The entries are the last field, so the reply is: everything else, then
+ * for each tensor its tag and length and the tensor where it lies.  In a stream the message is a
+ * field of ModelStreamInferResponse, whose length is known at the end only: room for it is left in
+ * front. */
 #include "base/pbwire.h"
 #include "tensor/dtype.h"
 #include "wire/oip_encode.h"
@@ -66,7 +67,8 @@ static void add_head(struct trp_buf *b, const struct trp_call *call, bool final_
         add_final_parameter(b);
 }
 
-/* Writes tag and length of the wrapped message so that they end where it begins, and puts them into the first part. */
+/* Writes tag and length of the wrapped message so that they end where it begins, and puts them into
+ * the first part. */
 static void wrap(struct trp_reply *reply, uint64_t message_bytes)
 {
     const uint32_t head = 1 + trp_pb_varint_bytes(message_bytes);

@@ -1,10 +1,11 @@
 /* wire/oip_json_decode.c - an inference request in JSON, with or without binary tensors behind it.
  *
- * The body is [JSON | block, block, ...]; `Inference-Header-Content-Length` says where the JSON ends.  The blocks lie in the
- * order of the inputs that announce a `binary_data_size`, without gaps, and become views.  The parser's document dies with
- * the next request, so names and texts are copied to the call's arena; numbers of `data` are written straight to where the
- * tensor will stay.  Keys nobody knows are passed over, `null` counts as absent, and of a key that stands twice the last
- * counts. */
+ * The body is [JSON | block, block, ...]; `Inference-Header-Content-Length` says where the JSON
+ * ends.  The blocks lie in the order of the inputs that announce a `binary_data_size`, without
+ * gaps, and become views.  The parser's document dies with the next request, so names and texts are
+ * copied to the call's arena; numbers of `data` are written straight to where the tensor will stay.
+ * Keys nobody knows are passed over, `null` counts as absent, and of a key that stands twice the
+ * last counts. */
 #include "wire/oip_decode.h"
 
 #include "tensor/shape.h"
@@ -429,7 +430,8 @@ static trp_status read_root(struct request *r, struct trp_json root)
     return top.has_outputs ? read_outputs(r, top.outputs) : trp_ok();
 }
 
-/* The body is the only input's data; its name, type and shape are the model's (see trp_call_bind()). */
+/* The body is the only input's data; its name, type and shape are the model's (see
+ * trp_call_bind()). */
 static trp_status read_raw(struct request *r, struct trp_str body)
 {
     TRP_CHECK(trp_oip_make_inputs(&r->d, 1));

@@ -1,31 +1,25 @@
 /* wire/oip_json_encode.c - an inference reply in JSON, with or without binary tensors behind it.
- * Keys stand in the order that Triton's clients were written against; `data` is always a flat array. */
+ * Keys stand in the order that Triton's clients were written against; `data` is always a flat
+ * array. */
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 #include "wire/oip_encode.h"
 
-static void add_key(struct trp_buf *b, const char *before, const char *key)
-{
-    trp_buf_add_text(b, before);
-    trp_buf_add_char(b, '"');
-    trp_buf_add_text(b, key);
-    trp_buf_add(b, "\":", 2);
-}
+#define ADD(b, literal) trp_buf_add((b), "" literal, sizeof(literal) - 1)
 
 static void add_head(struct trp_buf *b, const struct trp_call *call)
 {
-    const char *before = "{";
+    trp_buf_add_char(b, '{');
     if (call->id.len > 0) {
-        add_key(b, before, "id");
+        ADD(b, "\"id\":");
         trp_json_write_str(b, call->id);
-        before = ",";
+        trp_buf_add_char(b, ',');
     }
-    add_key(b, before, "model_name");
+    ADD(b, "\"model_name\":");
     trp_json_write_str(b, trp_oip_answered_model(call));
-    add_key(b, ",", "model_version");
-    trp_buf_add_char(b, '"');
+    ADD(b, ",\"model_version\":\"");
     trp_buf_add_i64(b, trp_oip_answered_version(call));
-    trp_buf_add(b, "\",\"outputs\":[", 13);
+    ADD(b, "\",\"outputs\":[");
 }
 
 /* An output that lies otherwise than its datatype and shape say is the backend's fault. */
@@ -76,21 +70,20 @@ static trp_status add_output(struct trp_buf *b, const struct trp_oip_output *o, 
                              struct trp_error *err)
 {
     uint64_t elements = 0;
-    add_key(b, "{", "name");
+    ADD(b, "{\"name\":");
     trp_json_write_str(b, o->name);
-    add_key(b, ",", "datatype");
-    trp_buf_add_char(b, '"');
+    ADD(b, ",\"datatype\":\"");
     trp_buf_add_text(b, trp_dtype_name(o->dtype));
-    trp_buf_add(b, "\",\"shape\":[", 11);
+    ADD(b, "\",\"shape\":[");
     add_shape(b, o);
     trp_buf_add_char(b, ']');
     if (binary) {
-        add_key(b, ",\"parameters\":{", "binary_data_size");
+        ADD(b, ",\"parameters\":{\"binary_data_size\":");
         trp_buf_add_u64(b, o->bytes);
         trp_buf_add_char(b, '}');
     } else if (!o->in_region) {
         TRP_CHECK(check_output(o, &elements, err));
-        trp_buf_add(b, ",\"data\":[", 9);
+        ADD(b, ",\"data\":[");
         if (o->dtype == TROUPE_BYTES)
             add_strings(b, o, elements);
         else
@@ -101,7 +94,8 @@ static trp_status add_output(struct trp_buf *b, const struct trp_oip_output *o, 
     return trp_ok();
 }
 
-/* `binary_data` of the output decides; without it, `binary_data_output` of a request that named no outputs. */
+/* `binary_data` of the output decides; without it, `binary_data_output` of a request that named no
+ * outputs. */
 static bool is_binary(const struct trp_call *call, uint32_t index, const struct trp_oip_output *o)
 {
     if (o->in_region)
@@ -134,7 +128,7 @@ trp_status trp_oip_encode_http(struct trp_oip_codec *codec, struct trp_call *cal
         if (binary && o.bytes > 0)
             blocks[blocks_n++] = (struct trp_part){ o.data, (size_t)o.bytes };
     }
-    trp_buf_add(b, "]}", 2);
+    ADD(b, "]}");
     trp_oip_parts_add_text(&parts);
     if (blocks_n > 0)
         reply->json_bytes = (int64_t)(parts.end - parts.begin);
@@ -145,7 +139,7 @@ trp_status trp_oip_encode_http(struct trp_oip_codec *codec, struct trp_call *cal
 
 void trp_oip_encode_error(const struct trp_error *error, struct trp_buf *out)
 {
-    add_key(out, "{", "error");
+    ADD(out, "{\"error\":");
     trp_json_write_str(out, trp_str_of(error->text));
     trp_buf_add_char(out, '}');
 }

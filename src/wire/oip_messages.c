@@ -1,5 +1,6 @@
-/* wire/oip_messages.c - inference.GRPCInferenceService as const tables: names, numbers and types of every field.
- * The inference messages stand here for reflection only; their codec is written by hand (oip_grpc_*.c). */
+/* wire/oip_messages.c - inference.GRPCInferenceService as const tables: names, numbers and types of
+ * every field.  The inference messages stand here for reflection only; their codec is written by
+ * hand (oip_grpc_*.c). */
 #include "wire/oip_messages.h"
 
 #include "conf/model_schema.h"
@@ -175,10 +176,12 @@ static const struct trp_method methods[] = {
     { "RepositoryModelUnload", &unload_request, &unload_reply, false, false },
     { "SystemSharedMemoryStatus", &shm_status_request, &shm_status_reply, false, false },
     { "SystemSharedMemoryRegister", &shm_register_request, &shm_register_reply, false, false },
-    { "SystemSharedMemoryUnregister", &shm_unregister_request, &shm_unregister_reply, false, false },
+    { "SystemSharedMemoryUnregister", &shm_unregister_request, &shm_unregister_reply, false,
+      false },
     { "CudaSharedMemoryStatus", &cuda_status_request, &cuda_status_reply, false, false },
     { "CudaSharedMemoryRegister", &cuda_register_request, &cuda_register_reply, false, false },
-    { "CudaSharedMemoryUnregister", &cuda_unregister_request, &cuda_unregister_reply, false, false },
+    { "CudaSharedMemoryUnregister", &cuda_unregister_request, &cuda_unregister_reply, false,
+      false },
     { "TraceSetting", &trace_request, &trace_reply, false, false },
     { "LogSettings", &log_request, &log_reply, false, false },
 };

@@ -1,7 +1,8 @@
 /* wire/oip_reflection.c - grpc.reflection.v1 and v1alpha, and grpc.health.v1.
  *
- * The two versions of reflection have the same messages under two package names.  Files are made from the message tables when
- * asked for: a reflection client asks once, and nothing has to be kept. */
+ * The two versions of reflection have the same messages under two package names.  Files are made
+ * from the message tables when asked for: a reflection client asks once, and nothing has to be
+ * kept. */
 #include "base/pbwire.h"
 #include "wire/oip_control.h"
 #include "wire/oip_messages.h"

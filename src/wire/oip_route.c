@@ -1,8 +1,9 @@
 /* wire/oip_route.c - one row per path, one row per method.
  *
- * A path is cut at its slashes before anything is decoded, so that "%2F" inside a model's name stays inside the name.  Rows
- * are compared part by part; a part that begins with '*' is captured: *m a model, *v a version, *r a region, *_ a word that is
- * ignored.  The rows that carry traffic stand first. */
+ * A path is cut at its slashes before anything is decoded, so that "%2F" inside a model's name
+ * stays inside the name.  Rows are compared part by part; a part that begins with '*' is captured:
+ * *m a model, *v a version, *r a region, *_ a word that is ignored.  The rows that carry traffic
+ * stand first. */
 #include "wire/oip_route.h"
 
 #define PARTS_MAX 8
@@ -14,43 +15,45 @@ struct row {
     int get, post; /* operation (CONTROL) or 0 when the method is allowed; NO: it is not */
 };
 
+#define GET(op) TRP_ROUTE_CONTROL, TRP_CONTROL_##op, NO
+#define POST(op) TRP_ROUTE_CONTROL, NO, TRP_CONTROL_##op
+#define EITHER(get_op, post_op) TRP_ROUTE_CONTROL, TRP_CONTROL_##get_op, TRP_CONTROL_##post_op
+
 /* clang-format off */
 static const struct row rows[] = {
     { { "v2", "models", "*m", "infer" }, TRP_ROUTE_INFER, NO, 0 },
     { { "v2", "models", "*m", "versions", "*v", "infer" }, TRP_ROUTE_INFER, NO, 0 },
-#define CONTROL TRP_ROUTE_CONTROL
-    { { "v2" }, CONTROL, TRP_CONTROL_SERVER_METADATA, NO },
-    { { "v2", "health", "live" }, CONTROL, TRP_CONTROL_SERVER_LIVE, NO },
-    { { "v2", "health", "ready" }, CONTROL, TRP_CONTROL_SERVER_READY, NO },
-    { { "metrics" }, CONTROL, TRP_CONTROL_METRICS, NO },
-    { { "api", "models" }, CONTROL, TRP_CONTROL_API_MODELS, NO },
-    { { "v2", "models", "stats" }, CONTROL, TRP_CONTROL_MODEL_STATISTICS, NO },
-    { { "v2", "models", "*m" }, CONTROL, TRP_CONTROL_MODEL_METADATA, NO },
-    { { "v2", "models", "*m", "versions", "*v" }, CONTROL, TRP_CONTROL_MODEL_METADATA, NO },
-    { { "v2", "models", "*m", "ready" }, CONTROL, TRP_CONTROL_MODEL_READY, NO },
-    { { "v2", "models", "*m", "versions", "*v", "ready" }, CONTROL, TRP_CONTROL_MODEL_READY, NO },
-    { { "v2", "models", "*m", "config" }, CONTROL, TRP_CONTROL_MODEL_CONFIG, NO },
-    { { "v2", "models", "*m", "versions", "*v", "config" }, CONTROL, TRP_CONTROL_MODEL_CONFIG, NO },
-    { { "v2", "models", "*m", "stats" }, CONTROL, TRP_CONTROL_MODEL_STATISTICS, NO },
-    { { "v2", "models", "*m", "versions", "*v", "stats" }, CONTROL, TRP_CONTROL_MODEL_STATISTICS, NO },
-    { { "v2", "models", "*m", "trace", "setting" }, CONTROL, TRP_CONTROL_TRACE_GET, TRP_CONTROL_TRACE_SET },
-    { { "v2", "trace", "setting" }, CONTROL, TRP_CONTROL_TRACE_GET, TRP_CONTROL_TRACE_SET },
-    { { "v2", "logging" }, CONTROL, TRP_CONTROL_LOG_GET, TRP_CONTROL_LOG_SET },
-    { { "v2", "repository", "index" }, CONTROL, NO, TRP_CONTROL_REPOSITORY_INDEX },
-    { { "v2", "repository", "*_", "index" }, CONTROL, NO, TRP_CONTROL_REPOSITORY_INDEX },
-    { { "v2", "repository", "models", "*m", "load" }, CONTROL, NO, TRP_CONTROL_MODEL_LOAD },
-    { { "v2", "repository", "models", "*m", "unload" }, CONTROL, NO, TRP_CONTROL_MODEL_UNLOAD },
-    { { "v2", "systemsharedmemory", "status" }, CONTROL, TRP_CONTROL_SHM_STATUS, NO },
-    { { "v2", "systemsharedmemory", "region", "*r", "status" }, CONTROL, TRP_CONTROL_SHM_STATUS, NO },
-    { { "v2", "systemsharedmemory", "region", "*r", "register" }, CONTROL, NO, TRP_CONTROL_SHM_REGISTER },
-    { { "v2", "systemsharedmemory", "region", "*r", "unregister" }, CONTROL, NO, TRP_CONTROL_SHM_UNREGISTER },
-    { { "v2", "systemsharedmemory", "unregister" }, CONTROL, NO, TRP_CONTROL_SHM_UNREGISTER },
-    { { "v2", "cudasharedmemory", "status" }, CONTROL, TRP_CONTROL_CUDA_SHM_STATUS, NO },
-    { { "v2", "cudasharedmemory", "region", "*r", "status" }, CONTROL, TRP_CONTROL_CUDA_SHM_STATUS, NO },
-    { { "v2", "cudasharedmemory", "region", "*r", "register" }, CONTROL, NO, TRP_CONTROL_CUDA_SHM_REGISTER },
-    { { "v2", "cudasharedmemory", "region", "*r", "unregister" }, CONTROL, NO, TRP_CONTROL_CUDA_SHM_UNREGISTER },
-    { { "v2", "cudasharedmemory", "unregister" }, CONTROL, NO, TRP_CONTROL_CUDA_SHM_UNREGISTER },
-#undef CONTROL
+    { { "v2" }, GET(SERVER_METADATA) },
+    { { "v2", "health", "live" }, GET(SERVER_LIVE) },
+    { { "v2", "health", "ready" }, GET(SERVER_READY) },
+    { { "metrics" }, GET(METRICS) },
+    { { "api", "models" }, GET(API_MODELS) },
+    { { "v2", "models", "stats" }, GET(MODEL_STATISTICS) },
+    { { "v2", "models", "*m" }, GET(MODEL_METADATA) },
+    { { "v2", "models", "*m", "versions", "*v" }, GET(MODEL_METADATA) },
+    { { "v2", "models", "*m", "ready" }, GET(MODEL_READY) },
+    { { "v2", "models", "*m", "versions", "*v", "ready" }, GET(MODEL_READY) },
+    { { "v2", "models", "*m", "config" }, GET(MODEL_CONFIG) },
+    { { "v2", "models", "*m", "versions", "*v", "config" }, GET(MODEL_CONFIG) },
+    { { "v2", "models", "*m", "stats" }, GET(MODEL_STATISTICS) },
+    { { "v2", "models", "*m", "versions", "*v", "stats" }, GET(MODEL_STATISTICS) },
+    { { "v2", "models", "*m", "trace", "setting" }, EITHER(TRACE_GET, TRACE_SET) },
+    { { "v2", "trace", "setting" }, EITHER(TRACE_GET, TRACE_SET) },
+    { { "v2", "logging" }, EITHER(LOG_GET, LOG_SET) },
+    { { "v2", "repository", "index" }, POST(REPOSITORY_INDEX) },
+    { { "v2", "repository", "*_", "index" }, POST(REPOSITORY_INDEX) },
+    { { "v2", "repository", "models", "*m", "load" }, POST(MODEL_LOAD) },
+    { { "v2", "repository", "models", "*m", "unload" }, POST(MODEL_UNLOAD) },
+    { { "v2", "systemsharedmemory", "status" }, GET(SHM_STATUS) },
+    { { "v2", "systemsharedmemory", "region", "*r", "status" }, GET(SHM_STATUS) },
+    { { "v2", "systemsharedmemory", "region", "*r", "register" }, POST(SHM_REGISTER) },
+    { { "v2", "systemsharedmemory", "region", "*r", "unregister" }, POST(SHM_UNREGISTER) },
+    { { "v2", "systemsharedmemory", "unregister" }, POST(SHM_UNREGISTER) },
+    { { "v2", "cudasharedmemory", "status" }, GET(CUDA_SHM_STATUS) },
+    { { "v2", "cudasharedmemory", "region", "*r", "status" }, GET(CUDA_SHM_STATUS) },
+    { { "v2", "cudasharedmemory", "region", "*r", "register" }, POST(CUDA_SHM_REGISTER) },
+    { { "v2", "cudasharedmemory", "region", "*r", "unregister" }, POST(CUDA_SHM_UNREGISTER) },
+    { { "v2", "cudasharedmemory", "unregister" }, POST(CUDA_SHM_UNREGISTER) },
 };
 
 /* Paths that Triton knows and that we do not serve: a word about it is kinder than "not found". */

@@ -1,6 +1,7 @@
 /* wire/oip_route.h - which operation a path means.
- * Answers "what does this request line ask for?".  Pure; the paths of the Open Inference Protocol over REST with Triton's
- * extensions, of gRPC's services, and of our own under /api/. */
+ * Answers "what does this request line ask for?".
+ * Pure; the paths of the Open Inference Protocol over REST with Triton's extensions, of gRPC's
+ * services, and of our own under /api/. */
 #ifndef TRP_OIP_ROUTE_H
 #define TRP_OIP_ROUTE_H
 
@@ -29,14 +30,16 @@ struct trp_route {
 /* Reads a method and a raw path (no query).  HEAD counts as GET.
  *   Owns  : names live in `arena`.
  *   Thread: any.
- *   Errors: NOT_FOUND, METHOD_NOT_ALLOWED (out->allow is set), INVALID_ARGUMENT (bad percent-encoding, a name with control
- *           characters or not UTF-8, a version that is no number from 1 on), UNIMPLEMENTED (a path of Triton's that is not
- *           served, by name), OUT_OF_MEMORY. */
+ *   Errors: NOT_FOUND, METHOD_NOT_ALLOWED (out->allow is set), INVALID_ARGUMENT (bad
+ *           percent-encoding, a name with control characters or not UTF-8, a version that is no
+ *           number from 1 on), UNIMPLEMENTED (a path of Triton's that is not served, by name),
+ *           OUT_OF_MEMORY. */
 trp_status trp_oip_route_http(struct trp_str method, struct trp_str path, struct trp_arena *arena,
                               struct trp_route *out, struct trp_error *err);
 
-/* Reads a gRPC path, "/inference.GRPCInferenceService/ModelInfer".  TraceSetting and LogSettings are the _GET operations here;
- * trp_control_decode_grpc() turns them into _SET when the message carries settings.
+/* Reads a gRPC path, "/inference.GRPCInferenceService/ModelInfer".  TraceSetting and LogSettings
+ * are the _GET operations here; trp_control_decode_grpc() turns them into _SET when the message
+ * carries settings.
  *   Owns  : static.
  *   Thread: any.
  *   Errors: UNIMPLEMENTED "unknown service ..." / "unknown method ...". */

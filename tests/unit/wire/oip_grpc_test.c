@@ -147,6 +147,40 @@ static void raw_contents_skip_inputs_in_shared_memory_and_may_come_first(void **
     fixture_close(&f);
 }
 
+static void a_message_of_many_fields_is_read_whole(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct message m;
+    static const char names[8][2] = { "A", "B", "C", "D", "E", "F", "G", "H" };
+    fixture_open(&f);
+    open_message(&m);
+    for (int i = 0; i < 8; i++) {
+        const size_t output = trp_pb_begin(&m.b, 6);
+        trp_pb_write_str(&m.b, 1, trp_str_of(names[i]));
+        trp_pb_end(&m.b, output);
+        trp_pb_end(&m.b, begin_input(&m, names[i], "UINT8", 1));
+        trp_pb_write_str(&m.b, 7, trp_str_of(names[i]));
+        trp_pb_write_str(&m.b, 99, trp_str_of("unknown"));
+    }
+    for (uint64_t i = 0; i < 4; i++)
+        add_param(&m, 4, i % 2 ? "odd" : "even", 2, "", i);
+    trp_pb_write_str(&m.b, 1, trp_str_of("model"));
+    assert_int_equal(decode(&f, &m, 0).code, TRP_OK);
+    assert_true(trp_str_is(f.call->model, "model"));
+    assert_int_equal(f.call->inputs_n, 8);
+    assert_int_equal(f.call->wanted_n, 8);
+    for (int i = 0; i < 8; i++) {
+        assert_true(trp_str_is(f.call->inputs[i].name, names[i]));
+        assert_true(trp_str_is(f.call->wanted[i].name, names[i]));
+        assert_int_equal(*(const char *)f.call->inputs[i].tensor.data, names[i][0]);
+    }
+    assert_int_equal(f.call->params_n, 2); /* the last of a name counts */
+    assert_int_equal(trp_call_param(f.call, trp_str_of("odd"))->v.i, 3);
+    trp_buf_deinit(&m.b);
+    fixture_close(&f);
+}
+
 /* ---- typed contents -------------------------------------------------------------------------- */
 
 struct typed_row {
@@ -191,7 +225,8 @@ static void write_value(struct trp_buf *b, const struct typed_row *r, uint32_t i
         trp_pb_write_varint(b, r->values[i]);
 }
 
-/* 0: one packed run; 1: not packed; 2: half packed, half not; 3: two contents messages, which protobuf merges */
+/* 0: one packed run; 1: not packed; 2: half packed, half not; 3: two contents messages, which
+ * protobuf merges */
 static void write_contents(struct message *m, const struct typed_row *r, int how)
 {
     for (uint32_t part = 0; part < (how == 3 ? 2 : 1); part++) {
@@ -679,6 +714,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_raw_tensor_is_a_view_when_it_is_aligned),
         cmocka_unit_test(raw_contents_skip_inputs_in_shared_memory_and_may_come_first),
+        cmocka_unit_test(a_message_of_many_fields_is_read_whole),
         cmocka_unit_test(typed_contents_become_raw_packed_or_not),
         cmocka_unit_test(strings_and_empty_tensors_come_typed_too),
         cmocka_unit_test(a_clients_mistake_is_named),
