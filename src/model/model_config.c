@@ -9,7 +9,8 @@
 
 #define PLATFORM_ONNX "onnxruntime_onnx"
 #define BACKEND_ONNX "onnxruntime"
-#define OPTION_GRAPH_LEVEL "optimization.graph.level"
+#define OPTION_GRAPH_LEVEL \
+    "graph.level" /* what the plugin reads; the key is optimization.graph.level */
 
 static const struct trp_str nothing = { NULL, 0 };
 

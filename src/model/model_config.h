@@ -30,7 +30,7 @@ struct trp_model_config {
     struct trp_str label_file; /* label_filename of the first output that has one */
     uint32_t instances;        /* run slots; 0: no limit */
     const struct troupe_option
-        *options; /* for the backend: `parameters`, optimization.graph.level, ... */
+        *options; /* for the backend: `parameters`; optimization.graph.level as `graph.level` */
     uint32_t options_n;
 };
 

@@ -427,7 +427,7 @@ static void peeking_takes_out_what_finds_the_file(void **state)
     assert_int_equal(c->options_n, 2);
     assert_string_equal(c->options[0].key, "enable_mem_arena");
     assert_string_equal(c->options[0].value, "0");
-    assert_string_equal(c->options[1].key, "optimization.graph.level");
+    assert_string_equal(c->options[1].key, "graph.level");
     assert_string_equal(c->options[1].value, "-1");
     tear_down(&f);
 }
