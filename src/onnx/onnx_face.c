@@ -30,6 +30,9 @@ static struct trp_onnx_io *read_ios(struct trp_onnx_walk *w, struct trp_str grap
     struct trp_onnx_io *const ios = n ? trp_arena_zeroed(w->arena, n, sizeof *ios) : NULL;
     if (n && !ios)
         trp_onnx_stop(w, TRP_OUT_OF_MEMORY, "%u %s", n, what);
+    *out_n = 0;
+    if (!ios)
+        return NULL;
     struct trp_pb_reader r = trp_pb_reader_of(graph);
     struct trp_pb_field f;
     uint32_t i = 0;

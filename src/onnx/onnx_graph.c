@@ -47,6 +47,23 @@ void trp_onnx_node_read(struct trp_onnx_walk *w, struct trp_str message, struct 
         node->domain = (struct trp_str){ 0 };
 }
 
+static struct trp_onnx_op *add_op(struct trp_onnx_walk *w, struct trp_str key)
+{
+    if (trp_table_count(w->ops) >= w->opts.ops_max) {
+        trp_onnx_stop(w, TRP_TOO_LARGE, "more than %u different operators", w->opts.ops_max);
+        return NULL;
+    }
+    struct trp_onnx_op *const op = trp_arena_zeroed(&w->scratch, 1, sizeof *op);
+    if (!op) {
+        trp_onnx_stop(w, TRP_OUT_OF_MEMORY, "an operator");
+        return NULL;
+    }
+    op->name = trp_onnx_keep_name(w, key, "an operator");
+    if (!trp_failed(w->status))
+        w->status = trp_table_put(w->ops, op->name, op, NULL, w->err);
+    return op;
+}
+
 static void count_op(struct trp_onnx_walk *w, const struct trp_onnx_node *node)
 {
     char key[256];
@@ -59,20 +76,10 @@ static void count_op(struct trp_onnx_walk *w, const struct trp_onnx_node *node)
         return;
     }
     struct trp_onnx_op *op = trp_table_get(w->ops, trp_str_make(key, (size_t)len));
-    if (!op) {
-        struct trp_onnx_op **const item =
-            trp_onnx_list_add(w, &w->op_list, sizeof *item, w->opts.ops_max, "different operators");
-        op = item ? trp_arena_zeroed(&w->scratch, 1, sizeof *op) : NULL;
-        if (!op) {
-            trp_onnx_stop(w, TRP_OUT_OF_MEMORY, "an operator");
-            return;
-        }
-        *item = op;
-        op->name = trp_onnx_keep_name(w, trp_str_make(key, (size_t)len), "an operator");
-        if (!trp_failed(w->status))
-            w->status = trp_table_put(w->ops, op->name, op, NULL, w->err);
-    }
-    op->count++;
+    if (!op)
+        op = add_op(w, trp_str_make(key, (size_t)len));
+    if (op)
+        op->count++;
 }
 
 /* ---- attributes ----------------------------------------------------------------------------- */

@@ -193,37 +193,34 @@ static int by_count(const void *a, const void *b)
 
 static void keep_ops(struct trp_onnx_walk *w)
 {
-    struct trp_onnx_op *const *const found = w->op_list.items;
-    const uint32_t n = w->op_list.n;
+    const uint32_t n = trp_table_count(w->ops);
     struct trp_onnx_op *const ops = n ? trp_arena_get(w->arena, n * sizeof *ops) : NULL;
-    if (n == 0)
-        return;
-    if (!ops) {
+    if (n && !ops)
         trp_onnx_stop(w, TRP_OUT_OF_MEMORY, "%u operators", n);
+    if (!ops)
         return;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        ops[i] = *found[i];
+    uint32_t cursor = 0, i = 0;
+    struct trp_str name;
+    void *op;
+    while (trp_table_next(w->ops, &cursor, &name, &op))
+        ops[i++] = *(const struct trp_onnx_op *)op;
     qsort(ops, n, sizeof *ops, by_count);
     w->model.ops = ops;
     w->model.ops_n = n;
 }
 
-static void add_to_file(struct trp_onnx_walk *w, struct trp_table *seen,
-                        struct trp_onnx_list *files, const struct trp_onnx_external *e)
+static void add_to_file(struct trp_onnx_walk *w, struct trp_table *files,
+                        const struct trp_onnx_external *e)
 {
-    struct trp_onnx_file *file = trp_table_get(seen, e->path);
+    struct trp_onnx_file *file = trp_table_get(files, e->path);
     if (!file) {
-        struct trp_onnx_file **const item =
-            trp_onnx_list_add(w, files, sizeof *item, w->opts.tensors_max, "external files");
-        file = item ? trp_arena_zeroed(&w->scratch, 1, sizeof *file) : NULL;
+        file = trp_arena_zeroed(&w->scratch, 1, sizeof *file);
         if (!file) {
             trp_onnx_stop(w, TRP_OUT_OF_MEMORY, "an external file");
             return;
         }
-        *item = file;
         file->path = e->path;
-        w->status = trp_table_put(seen, e->path, file, NULL, w->err);
+        w->status = trp_table_put(files, e->path, file, NULL, w->err);
     }
     file->tensors++;
     file->bytes += e->length; /* may wrap for lying lengths; `end` cannot */
@@ -231,28 +228,42 @@ static void add_to_file(struct trp_onnx_walk *w, struct trp_table *seen,
         file->end = e->offset + e->length;
 }
 
-static void keep_files(struct trp_onnx_walk *w)
+static int by_path(const void *a, const void *b)
 {
-    struct trp_onnx_list found = { 0 };
-    struct trp_table *seen = NULL;
-    const struct trp_onnx_external *const externals = w->externals.items;
-    if (w->externals.n == 0)
-        return;
-    w->status = trp_table_create(w->arena->alloc, w->opts.tensors_max, &seen, w->err);
-    for (uint32_t i = 0; i < w->externals.n && !trp_failed(w->status); i++)
-        add_to_file(w, seen, &found, &externals[i]);
-    trp_table_destroy(seen);
-    if (trp_failed(w->status))
-        return;
-    struct trp_onnx_file *const files = trp_arena_get(w->arena, found.n * sizeof *files);
+    const struct trp_onnx_file *const x = a, *const y = b;
+    return trp_str_compare(x->path, y->path);
+}
+
+static void keep_file_table(struct trp_onnx_walk *w, const struct trp_table *found)
+{
+    const uint32_t n = trp_table_count(found);
+    struct trp_onnx_file *const files = trp_arena_get(w->arena, n * sizeof *files);
     if (!files) {
-        trp_onnx_stop(w, TRP_OUT_OF_MEMORY, "%u external files", found.n);
+        trp_onnx_stop(w, TRP_OUT_OF_MEMORY, "%u external files", n);
         return;
     }
-    for (uint32_t i = 0; i < found.n; i++)
-        files[i] = *((struct trp_onnx_file *const *)found.items)[i];
+    uint32_t cursor = 0, i = 0;
+    struct trp_str path;
+    void *file;
+    while (trp_table_next(found, &cursor, &path, &file))
+        files[i++] = *(const struct trp_onnx_file *)file;
+    qsort(files, n, sizeof *files, by_path);
     w->model.files = files;
-    w->model.files_n = found.n;
+    w->model.files_n = n;
+}
+
+static void keep_files(struct trp_onnx_walk *w)
+{
+    struct trp_table *files = NULL;
+    const struct trp_onnx_external *const externals = w->externals.items;
+    if (w->externals.n == 0 || trp_failed(w->status))
+        return;
+    w->status = trp_table_create(w->arena->alloc, w->opts.tensors_max, &files, w->err);
+    for (uint32_t i = 0; i < w->externals.n && !trp_failed(w->status); i++)
+        add_to_file(w, files, &externals[i]);
+    if (!trp_failed(w->status))
+        keep_file_table(w, files);
+    trp_table_destroy(files);
 }
 
 static void walk_inside(struct trp_onnx_walk *w, struct trp_str graph)

@@ -94,7 +94,7 @@ struct trp_onnx_model {
     struct trp_onnx_sum total;
     const struct trp_onnx_external *externals;
     uint32_t externals_n;
-    const struct trp_onnx_file *files; /* in the order in which they are first named */
+    const struct trp_onnx_file *files; /* by path */
     uint32_t files_n;
     const struct trp_onnx_hazard *hazards; /* the first `hazards_max` of hazards_total */
     uint32_t hazards_n;

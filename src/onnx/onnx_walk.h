@@ -22,8 +22,8 @@ struct trp_onnx_walk {
     struct trp_arena scratch;  /* what goes when the file has been read */
     struct trp_onnx_model model;
     struct trp_onnx_names names;
-    struct trp_table *ops;                            /* "domain:op" to struct trp_onnx_op */
-    struct trp_onnx_list op_list, externals, hazards; /* op_list holds pointers */
+    struct trp_table *ops; /* "domain:op" to struct trp_onnx_op */
+    struct trp_onnx_list externals, hazards;
     uint64_t tensors;
     uint64_t constant_bytes; /* of constants that were looked at */
     uint32_t depth;
