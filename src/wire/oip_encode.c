@@ -83,7 +83,10 @@ trp_status trp_oip_prepare_output(struct trp_oip_codec *codec, struct trp_call *
     out->name =
         call->outputs[index].name.len > 0 || !wanted ? call->outputs[index].name : wanted->name;
     out->dtype = t->dtype;
-    out->rank = t->rank < TROUPE_RANK_MAX ? t->rank : TROUPE_RANK_MAX;
+    if (t->rank > TROUPE_RANK_MAX || (t->bytes > 0 && !t->data))
+        return trp_fail(err, TRP_BACKEND_FAILED, "output '%.*s' of rank %u has %s",
+                        TRP_STR(out->name), t->rank, t->data ? "too many dimensions" : "no data");
+    out->rank = t->rank;
     memcpy(out->shape, t->shape, out->rank * sizeof out->shape[0]);
     out->data = t->data;
     out->bytes = t->bytes;

@@ -20,7 +20,8 @@ struct trp_oip_output {
  * region.
  *   Owns  : borrowed from the call and its arena.
  *   Thread: loop.
- *   Errors: INVALID_ARGUMENT (no order, region too small), OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT (no order, region too small), BACKEND_FAILED (rank, no data),
+ *           OUT_OF_MEMORY. */
 trp_status trp_oip_prepare_output(struct trp_oip_codec *codec, struct trp_call *call,
                                   uint32_t index, struct trp_oip_output *out,
                                   struct trp_error *err);

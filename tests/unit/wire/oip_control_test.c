@@ -29,6 +29,13 @@ static void open_fixture(struct fixture *f)
     assert_int_equal(trp_json_parser_create(1 << 20, 100, &f->json, &f->err).code, TRP_OK);
 }
 
+static const char *text_of(struct fixture *f)
+{
+    const char *const text = trp_buf_text(&f->out);
+    assert_non_null(text);
+    return text;
+}
+
 static void close_fixture(struct fixture *f)
 {
     trp_buf_deinit(&f->out);
@@ -151,7 +158,7 @@ static void every_http_request_becomes_the_tree_of_its_message(void **state)
         assert_int_equal(f.control.op, r->op);
         if (f.control.request)
             trp_node_write_json(&f.out, f.control.request);
-        assert_string_equal(trp_buf_text(&f.out), r->want);
+        assert_string_equal(text_of(&f), r->want);
     }
     close_fixture(&f);
 }
@@ -268,7 +275,7 @@ static void every_reply_has_tritons_shape_in_json(void **state)
         f.control.reply = replies[i].reply ? tree(&f, replies[i].reply) : NULL;
         trp_control_encode_http(&f.control, &f.out, &status, &type);
         assert_int_equal(status, replies[i].status);
-        assert_string_equal(trp_buf_text(&f.out), replies[i].body);
+        assert_string_equal(text_of(&f), replies[i].body);
         if (replies[i].body[0])
             assert_string_equal(type, "application/json");
         else
@@ -288,7 +295,7 @@ static void errors_metrics_and_configurations_have_their_own_shape(void **state)
     f.control.error.status = trp_fail(&f.control.error, TRP_NOT_FOUND, "no such model");
     trp_control_encode_http(&f.control, &f.out, &status, &type);
     assert_int_equal(status, 404);
-    assert_string_equal(trp_buf_text(&f.out), "{\"error\":\"no such model\"}");
+    assert_string_equal(text_of(&f), "{\"error\":\"no such model\"}");
     assert_string_equal(type, "application/json");
 
     trp_buf_reset(&f.out);
@@ -298,14 +305,14 @@ static void errors_metrics_and_configurations_have_their_own_shape(void **state)
     f.control.raw_type = "text/plain; charset=utf-8";
     trp_control_encode_http(&f.control, &f.out, &status, &type);
     assert_int_equal(status, 200);
-    assert_string_equal(trp_buf_text(&f.out), "a 1\n");
+    assert_string_equal(text_of(&f), "a 1\n");
     assert_string_equal(type, "text/plain; charset=utf-8");
 
     trp_buf_reset(&f.out);
     f.control.op = TRP_CONTROL_MODEL_CONFIG;
     f.control.reply = tree(&f, "{\"config\":{\"name\":\"m\",\"max_batch_size\":4}}");
     trp_control_encode_http(&f.control, &f.out, &status, &type);
-    const char *const text = trp_buf_text(&f.out);
+    const char *const text = text_of(&f);
     assert_memory_equal(text, "{\"name\":\"m\",", 12);
     assert_non_null(strstr(text, "\"max_batch_size\":4"));
     assert_non_null(strstr(text, "\"input\":[]")); /* defaults are printed */

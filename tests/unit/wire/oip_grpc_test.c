@@ -709,6 +709,88 @@ static void a_reply_that_is_too_large_is_refused(void **state)
     fixture_close(&f);
 }
 
+/* ---- short of memory ------------------------------------------------------------------------- */
+
+static const char rich_json[] =
+    "{\"id\":\"1\",\"parameters\":{\"own\":\"x\"},\"inputs\":[{\"name\":\"A\",\"shape\":[2],"
+    "\"datatype\":\"FP32\",\"data\":[1,2]},{\"name\":\"B\",\"shape\":[1],\"datatype\":\"BYTES\","
+    "\"data\":[\"x\"]}],\"outputs\":[{\"name\":\"Y\"}]}";
+
+static trp_status decode_and_echo(struct fixture *f, struct trp_call *call, struct trp_str grpc)
+{
+    struct trp_reply reply = { 0 };
+    trp_status st = grpc.len > 0 ? trp_oip_decode_grpc(&f->codec, call, grpc, &f->err)
+                                 : trp_oip_decode_http(&f->codec, call, trp_str_of(rich_json),
+                                                       false, -1, &f->err);
+    if (trp_failed(st))
+        return st;
+    call->outputs = call->inputs;
+    call->outputs_n = 1;
+    call->wanted[0].classification = 2;
+    trp_buf_init(&reply.text, trp_heap(), 1 << 16);
+    st = grpc.len > 0 ? trp_oip_encode_grpc(&f->codec, call, true, true, &reply, &f->err)
+                      : trp_oip_encode_http(&f->codec, call, &reply, &f->err);
+    trp_buf_deinit(&reply.text);
+    call->outputs = NULL;
+    call->outputs_n = 0;
+    return st;
+}
+
+static void without_memory_a_request_is_refused_and_lets_everything_go(void **state)
+{
+    (void)state;
+    struct message m;
+    open_message(&m);
+    const size_t input = begin_input(&m, "A", "INT8", 2), contents = trp_pb_begin(&m.b, 5);
+    trp_pb_write_u64(&m.b, 2, 1);
+    trp_pb_write_u64(&m.b, 2, 2);
+    trp_pb_end(&m.b, contents);
+    trp_pb_end(&m.b, input);
+    add_param(&m, 4, "own", 1, "", 1);
+    trp_pb_end(&m.b, trp_pb_begin(&m.b, 6));
+    for (int grpc = 0; grpc <= 1; grpc++) {
+        trp_status st = { TRP_OUT_OF_MEMORY };
+        uint32_t refused = 0;
+        for (size_t limit = 64; trp_failed(st); limit += 32) {
+            struct fixture f;
+            fixture_open(&f);
+            trp_call_pool_destroy(f.calls);
+            assert_int_equal(
+                trp_call_pool_create(trp_heap(), NULL, 64, limit, 1, &f.calls, &f.err).code,
+                TRP_OK);
+            struct trp_call *const call = fixture_call(&f);
+            const struct trp_str message = trp_buf_str(&m.b);
+            st = decode_and_echo(&f, call, grpc ? message : trp_str_make(NULL, 0));
+            assert_true(st.code == TRP_OK || st.code == TRP_OUT_OF_MEMORY);
+            refused += trp_failed(st);
+            fixture_close(&f);
+        }
+        assert_true(refused > 8); /* it failed in many places before it went through */
+    }
+    trp_buf_deinit(&m.b);
+}
+
+static void a_pool_without_room_is_out_of_memory(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct message m;
+    static const char bytes[2000];
+    fixture_open(&f);
+    open_message(&m);
+    trp_pool_destroy(f.pool);
+    const struct trp_pool_opts opts = { .bytes_max = 1 };
+    assert_int_equal(trp_pool_create(trp_heap(), &opts, &f.pool, &f.err).code, TRP_OK);
+    f.codec.pool = f.pool;
+    trp_pb_end(&m.b, begin_input(&m, "A", "UINT16", 1000));
+    trp_pb_write_str(&m.b, 7, trp_str_make(bytes, sizeof bytes));
+    const size_t odd = (64 - (size_t)trp_oip_raw_offset(trp_buf_str(&m.b)) % 64) % 64 + 1;
+    assert_int_equal(decode(&f, &m, odd % 64).code, TRP_OUT_OF_MEMORY);
+    assert_non_null(strstr(f.err.text, "input 'A': no memory for 2000 bytes"));
+    trp_buf_deinit(&m.b);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -724,6 +806,8 @@ int main(void)
         cmocka_unit_test(a_stream_reply_is_wrapped_whatever_its_size),
         cmocka_unit_test(an_error_in_a_stream_is_a_message_with_the_requests_id),
         cmocka_unit_test(a_reply_that_is_too_large_is_refused),
+        cmocka_unit_test(without_memory_a_request_is_refused_and_lets_everything_go),
+        cmocka_unit_test(a_pool_without_room_is_out_of_memory),
     };
     return cmocka_run_group_tests_name("oip_grpc", tests, NULL, NULL);
 }

@@ -205,6 +205,15 @@ static void a_backend_that_lies_about_an_output_is_caught(void **state)
         assert_int_equal(encode(&f, &e).code, TRP_BACKEND_FAILED);
         assert_int_equal(f.err.status.code, TRP_BACKEND_FAILED);
         drop(&e);
+        if (i > 0)
+            continue;
+        call->outputs[0].tensor.data = NULL;
+        assert_int_equal(encode(&f, &e).code, TRP_BACKEND_FAILED);
+        drop(&e);
+        call->outputs[0].tensor.data = call;
+        call->outputs[0].tensor.rank = TROUPE_RANK_MAX + 1;
+        assert_int_equal(encode(&f, &e).code, TRP_BACKEND_FAILED);
+        drop(&e);
     }
     fixture_close(&f);
 }
@@ -416,6 +425,7 @@ static void an_error_is_an_object_with_its_words(void **state)
     const struct trp_error err = { .text = "input 'a\"' \xff" };
     trp_buf_init(&b, trp_heap(), 1024);
     trp_oip_encode_error(&err, &b);
+    assert_non_null(trp_buf_text(&b));
     assert_string_equal(trp_buf_text(&b), "{\"error\":\"input 'a\\\"' \xef\xbf\xbd\"}");
     trp_buf_deinit(&b);
 }
