@@ -45,6 +45,10 @@ void trp_readers_stop(struct trp_readers *r)
         trp_loop_stop(r->items[i].loop);
     for (uint32_t i = 0; i < r->n; i++)
         trp_thread_join(&r->items[i].thread);
+    r->closing = true;
+    for (uint32_t i = 0; i < r->n; i++)
+        (void)trp_loop_turn(r->items[i].loop, 0,
+                            NULL); /* calls that came back after the last turn */
 }
 
 void trp_readers_deinit(struct trp_readers *r)
@@ -64,6 +68,8 @@ static void come_back(struct trp_mail *mail)
     struct trp_readers *owner = reader->owner;
     const uint64_t epoch = reader->released; /* the loop's again once the mail is sent */
     reader->away = false;
+    if (owner->closing)
+        return;
     if (reader->waiting)
         send(reader);
     owner->seen(owner->user, reader->index, epoch);
@@ -76,7 +82,8 @@ static void arrive(struct trp_mail *mail)
     reader->snapshot = reader->sent;
     reader->released = trp_snapshot_epoch(reader->snapshot);
     mail->deliver = come_back;
-    trp_loop_post(reader->owner->control, mail);
+    if (!reader->owner->closing)
+        trp_loop_post(reader->owner->control, mail);
 }
 
 static void send(struct trp_reader *reader)

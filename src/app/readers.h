@@ -33,9 +33,11 @@ struct trp_readers {
     void (*seen)(void *user, uint32_t index, uint64_t epoch);
     void *user;
     const struct trp_alloc *alloc;
+    bool closing; /* mail that still travels is let go */
 };
 
-/* Makes `n` loops that hold `initial`; start begins their threads, stop ends and joins them.
+/* Makes `n` loops that hold `initial`; start begins their threads; stop ends and joins them, and delivers what had been
+ * posted to them meanwhile.  The control loop is destroyed between stop and deinit: a mail of ours may lie in its box.
  *   Owns  : the caller deinits; loops are destroyed then.
  *   Thread: startup (publish: control).
  *   Errors: OUT_OF_MEMORY, IO. */

@@ -66,8 +66,8 @@ void trp_server_destroy(struct trp_server *s)
     trp_exec_destroy(s->exec);
     for (uint32_t i = 0; s->rooms && i < s->readers.n; i++)
         trp_pool_destroy(s->rooms[i].pool);
-    trp_readers_deinit(&s->readers);
     trp_loop_destroy(s->control);
+    trp_readers_deinit(&s->readers);
     trp_registry_destroy(s->before);
     trp_backends_destroy(s->backends);
     for (uint32_t i = 0; !s->acceptor && i < s->listeners_n; i++)

@@ -44,8 +44,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
-    trp_readers_deinit(&f->readers);
+    trp_readers_stop(&f->readers);
     trp_loop_destroy(f->control);
+    trp_readers_deinit(&f->readers);
     trp_registry_destroy(f->registry);
     return 0;
 }
@@ -123,6 +124,14 @@ static void a_slow_loop_keeps_its_picture_readable(void **state)
     turn(f->control);
 }
 
+static void mail_on_its_way_at_the_end_is_let_go(void **state)
+{
+    struct fixture *f = *state;
+    publish(f, "a");
+    turn(f->readers.items[0].loop); /* loop 0's mail lies in control's box, loop 1's in its own */
+    publish(f, "b");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -131,6 +140,7 @@ int main(void)
         TEST(a_loop_sees_a_snapshot_after_its_turn),
         TEST(only_the_newest_of_many_is_sent),
         TEST(a_slow_loop_keeps_its_picture_readable),
+        TEST(mail_on_its_way_at_the_end_is_let_go),
     };
     return cmocka_run_group_tests_name("readers", tests, NULL, NULL);
 }
