@@ -1,0 +1,185 @@
+#include "unit/front/front_fixture.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+/* Connects to what `listener` listens on; blocks no longer than a connect to ourselves does. */
+static int connect_to(int listener)
+{
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at;
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    const int fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
+static void addresses_are_read_or_refused_with_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *address;
+        int32_t code;
+    } rows[] = {
+        { "127.0.0.1:0", TRP_OK },
+        { "localhost:0", TRP_OK },
+        { "*:0", TRP_OK },
+        { ":0", TRP_OK },
+        { "8000", TRP_INVALID_ARGUMENT },
+        { "127.0.0.1", TRP_INVALID_ARGUMENT },
+        { "127.0.0.1:", TRP_INVALID_ARGUMENT },
+        { "127.0.0.1:x", TRP_INVALID_ARGUMENT },
+        { "127.0.0.1:65536", TRP_INVALID_ARGUMENT },
+        { "127.0.0.1:-1", TRP_INVALID_ARGUMENT },
+        { "example.com:80", TRP_INVALID_ARGUMENT },
+        { "[::1:80", TRP_INVALID_ARGUMENT },
+        { "[nothing]:80", TRP_INVALID_ARGUMENT },
+        { "::1:80", TRP_INVALID_ARGUMENT },
+        { "", TRP_INVALID_ARGUMENT },
+        { "unix:", TRP_INVALID_ARGUMENT },
+        { "unix:/tmp/0123456789012345678901234567890123456789012345678901234567890123456789"
+          "0123456789012345678901234567890123456789",
+          TRP_INVALID_ARGUMENT },
+        { "unix:/nonexistent/troupe.sock", TRP_NOT_FOUND },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct trp_error err = { 0 };
+        int fd = -1;
+        const trp_status st = trp_listen(rows[i].address, &fd, &err);
+        if (st.code != rows[i].code)
+            fail_msg("'%s': %s %s", rows[i].address, trp_code_name(st.code), err.text);
+        assert_int_equal(fd >= 0, st.code == TRP_OK);
+        if (fd >= 0)
+            close(fd);
+        else
+            assert_true(err.text[0] != '\0');
+    }
+}
+
+static void an_address_in_use_is_named(void **state)
+{
+    (void)state;
+    struct trp_error err = { 0 };
+    int a = -1, b = -1;
+    assert_int_equal(trp_listen("127.0.0.1:0", &a, &err).code, TRP_OK);
+    struct sockaddr_in at;
+    socklen_t len = sizeof at;
+    assert_int_equal(getsockname(a, (struct sockaddr *)&at, &len), 0);
+    char text[64];
+    snprintf(text, sizeof text, "127.0.0.1:%u", ntohs(at.sin_port));
+    assert_int_equal(trp_listen(text, &b, &err).code, TRP_ALREADY_EXISTS);
+    assert_non_null(strstr(err.text, text));
+    close(a);
+}
+
+static void a_stale_socket_file_is_replaced_and_a_live_one_is_not(void **state)
+{
+    (void)state;
+    char address[64], folder[] = "/tmp/troupe-test-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    snprintf(address, sizeof address, "unix:%s/s", folder);
+    struct trp_error err = { 0 };
+    int a = -1, b = -1;
+    assert_int_equal(trp_listen(address, &a, &err).code, TRP_OK);
+    assert_int_equal(trp_listen(address, &b, &err).code, TRP_ALREADY_EXISTS);
+    close(a);
+    assert_int_equal(trp_listen(address, &b, &err).code, TRP_OK);
+    close(b);
+    assert_int_equal(unlink(address + 5), 0);
+    FILE *file = fopen(address + 5, "w"); /* never somebody's file */
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(trp_listen(address, &b, &err).code, TRP_ALREADY_EXISTS);
+    unlink(address + 5);
+    rmdir(folder);
+}
+
+static void connections_go_to_the_emptiest_front(void **state)
+{
+    (void)state;
+    struct fixture f[2];
+    struct trp_front *fronts[2];
+    struct trp_loop *loops[2];
+    struct trp_acceptor *acceptor = NULL;
+    struct trp_error err = { 0 };
+    int listener = -1, fds[6];
+    for (int i = 0; i < 2; i++) {
+        fixture_open(&f[i]);
+        fixture_start(&f[i]);
+        fronts[i] = f[i].front;
+        loops[i] = f[i].loop;
+    }
+    assert_int_equal(trp_listen("127.0.0.1:0", &listener, &err).code, TRP_OK);
+    assert_int_equal(
+        trp_acceptor_create(trp_heap(), loops[0], fronts, loops, 2, &listener, 1, &acceptor, &err)
+            .code,
+        TRP_OK);
+    for (int i = 0; i < 6; i++)
+        fds[i] = connect_to(listener);
+    fixture_turns(&f[0], 2); /* a burst: none has arrived at the second loop yet */
+    assert_int_equal(trp_front_connections(fronts[0]), 3);
+    assert_int_equal(trp_front_connections(fronts[1]), 0);
+    fixture_turns(&f[1], 1);
+    assert_int_equal(trp_front_connections(fronts[1]), 3);
+    for (int i = 0; i < 6; i++)
+        close(fds[i]);
+    fixture_turns(&f[0], 2);
+    fixture_turns(&f[1], 2);
+    trp_acceptor_stop(acceptor);
+    trp_acceptor_stop(acceptor); /* once is enough, twice is harmless */
+    trp_acceptor_destroy(acceptor);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(trp_front_connections(fronts[i]), 0);
+        fixture_close(&f[i]);
+    }
+}
+
+static void the_peers_address_decides_what_is_local(void **state)
+{
+    (void)state;
+    static const char load[] = "POST /v2/repository/models/m/load HTTP/1.1\r\nHost: localhost\r\n"
+                               "Content-Length: 0\r\n\r\n";
+    struct fixture f;
+    struct trp_acceptor *acceptor = NULL;
+    struct trp_error err = { 0 };
+    char address[64], reply[1024], folder[] = "/tmp/troupe-test-XXXXXX";
+    int listeners[2];
+    assert_non_null(mkdtemp(folder));
+    snprintf(address, sizeof address, "unix:%s/s", folder);
+    fixture_open(&f);
+    fixture_start(&f);
+    assert_int_equal(trp_listen("127.0.0.1:0", &listeners[0], &err).code, TRP_OK);
+    assert_int_equal(trp_listen(address, &listeners[1], &err).code, TRP_OK);
+    assert_int_equal(
+        trp_acceptor_create(trp_heap(), f.loop, &f.front, &f.loop, 1, listeners, 2, &acceptor, &err)
+            .code,
+        TRP_OK);
+    for (int i = 0; i < 2; i++) {
+        const int fd = connect_to(listeners[i]);
+        fixture_turns(&f, 2);
+        fixture_send(fd, load, sizeof load - 1);
+        fixture_turns(&f, 3);
+        fixture_receive(fd, reply, sizeof reply);
+        assert_memory_equal(reply, "HTTP/1.1 200", 12);
+        close(fd);
+    }
+    trp_acceptor_destroy(acceptor);
+    unlink(address + 5);
+    rmdir(folder);
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses_are_read_or_refused_with_words),
+        cmocka_unit_test(an_address_in_use_is_named),
+        cmocka_unit_test(a_stale_socket_file_is_replaced_and_a_live_one_is_not),
+        cmocka_unit_test(connections_go_to_the_emptiest_front),
+        cmocka_unit_test(the_peers_address_decides_what_is_local),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
