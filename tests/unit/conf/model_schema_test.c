@@ -6,6 +6,7 @@
 
 #include "base/pbwire.h"
 #include "conf/model_schema.h"
+#include "unit/base/scarce.h"
 
 static trp_status parse(struct fixture *f, const char *file, const char *text,
                         struct trp_node **out, struct trp_str *warnings)
@@ -208,6 +209,56 @@ static void json_may_quote_its_numbers(void **state)
     fixture_deinit(&f);
 }
 
+/* Does everything that this room does to a configuration with an arena that gets so many blocks. */
+static trp_status read_with_little_memory(const char *file, const char *text, uint64_t blocks)
+{
+    struct scarce scarce;
+    struct trp_arena a;
+    struct trp_node *tree, *back, *copy;
+    struct trp_str warnings;
+    struct trp_buf bytes;
+    struct trp_error err = { 0 };
+    trp_arena_init(&a, scarce_init(&scarce, blocks), 1, 0); /* a block for each piece */
+    trp_buf_init(&bytes, trp_heap(), 1 << 20);
+    trp_status st = trp_model_config_parse(&a, trp_str_of(text), file, &tree, &warnings, &err);
+    if (!trp_failed(st)) {
+        trp_schema_encode(&bytes, &trp_model_config_message, tree);
+        st = trp_schema_decode(&a, &trp_model_config_message, trp_buf_str(&bytes), &back, &err);
+    }
+    if (!trp_failed(st)) {
+        copy = trp_node_dup(&a, back);
+        st = copy ? trp_ok() : trp_fail(&err, TRP_OUT_OF_MEMORY, "copy");
+    }
+    assert_int_equal(st.code, err.status.code);
+    trp_buf_deinit(&bytes);
+    trp_arena_deinit(&a);
+    assert_int_equal(trp_counter_get(&scarce.out), 0);
+    return st;
+}
+
+static void too_little_memory_is_said_wherever_it_ends(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *file, *text;
+    } rows[] = {
+        { "config.pbtxt", pbtxt },
+        { "model.yaml", yaml },
+        { "config", "{\"name\":\"m\",\"input\":[{\"name\":\"x\",\"dims\":[1]}],\"metric_tags\":"
+                    "{\"a\":\"b\",\"c\":\"d\"}}" },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        uint64_t blocks = 0;
+        trp_status st;
+        do {
+            st = read_with_little_memory(r->file, r->text, blocks++);
+            assert_true(!trp_failed(st) || st.code == TRP_OUT_OF_MEMORY);
+        } while (trp_failed(st));
+        print_message("%s: %u blocks\n", r->file, (unsigned)blocks);
+        assert_true(blocks > 20);
+    }
+}
+
 /* ---- the table itself ---- */
 
 static bool is_listed(const struct trp_message *m)
@@ -227,7 +278,8 @@ static void every_table_is_in_order_and_complete(void **state)
         uint32_t number = 0;
         print_message("%s\n", m->name);
         assert_true(m->fields_n <= TRP_MESSAGE_FIELDS_MAX);
-        for (const struct trp_field *f = m->fields; f < m->fields + m->fields_n; f++) {
+        for (uint32_t k = 0; k < m->fields_n; k++) {
+            const struct trp_field *f = &m->fields[k];
             assert_true(f->number > number);
             number = f->number;
             assert_true(f->doc && f->doc[0]);
@@ -333,6 +385,7 @@ int main(void)
         cmocka_unit_test(what_waits_is_named_in_a_warning),
         cmocka_unit_test(mistakes_are_named_with_their_place),
         cmocka_unit_test(json_may_quote_its_numbers),
+        cmocka_unit_test(too_little_memory_is_said_wherever_it_ends),
         cmocka_unit_test(every_table_is_in_order_and_complete),
         cmocka_unit_test(the_descriptor_nests_as_the_proto_file_does),
     };

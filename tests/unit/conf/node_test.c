@@ -17,6 +17,7 @@ static struct trp_node *sample(struct trp_arena *a)
     trp_node_add_i64(a, list, NULL, 2);
     trp_node_add_str(a, trp_node_add_map(a, map, "map"), "k", TRP_STR_LIT("v"));
     struct trp_node *half = trp_node_add(a, map, TRP_STR_LIT("half"), TRP_NODE_FLOAT);
+    assert_non_null(half);
     half->v.d = 0.5;
     return map;
 }
@@ -87,6 +88,7 @@ static void a_copy_shares_nothing_with_its_original(void **state)
     char text[] = "text", key[] = "key";
     struct trp_node *map = sample(&other);
     struct trp_node *n = trp_node_add(&other, map, trp_str_of(key), TRP_NODE_WORD);
+    assert_non_null(n);
     n->v.s = trp_str_of(text);
     n->file = "f.yaml";
     n->line = 3;
@@ -109,9 +111,12 @@ static void twins_are_found_among_few_and_many(void **state)
         struct fixture f;
         fixture_init(&f);
         struct trp_node *map = trp_node_new(&f.arena, TRP_NODE_MAP);
-        for (int i = 0; i < n; i++)
-            trp_node_add(&f.arena, map, trp_arena_format(&f.arena, "k%d", i), TRP_NODE_INT)->v.i =
-                i;
+        for (int i = 0; i < n; i++) {
+            const struct trp_str key = trp_arena_format(&f.arena, "k%d", i);
+            struct trp_node *child = trp_node_add(&f.arena, map, key, TRP_NODE_INT);
+            assert_non_null(child);
+            child->v.i = i;
+        }
         const struct trp_node *first, *second;
         assert_works(&f, trp_node_find_twin(&f.arena, map, &first, &second, &f.err));
         assert_null(second);

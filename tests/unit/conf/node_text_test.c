@@ -126,6 +126,7 @@ static void yaml_escapes_what_yaml_would_not_read(void **state)
         struct trp_node *again;
         fixture_init(&f);
         struct trp_node *n = trp_node_new(&f.arena, TRP_NODE_STR);
+        assert_non_null(n);
         n->v.s = trp_str_of(r->text);
         trp_node_write_yaml(&f.out, n);
         assert_string_equal(trp_buf_text(&f.out), r->yaml);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "conf/settings.h"
+#include "unit/base/scarce.h"
 
 static struct trp_settings *new_settings(void)
 {
@@ -289,6 +290,29 @@ static void later_sources_win(void **state)
     trp_settings_destroy(s);
 }
 
+static void too_little_memory_is_said_wherever_it_ends(void **state)
+{
+    (void)state;
+    trp_status st;
+    uint64_t blocks = 0;
+    do {
+        struct scarce scarce;
+        struct trp_settings *s;
+        struct trp_error err = { 0 };
+        st = trp_settings_create(scarce_init(&scarce, blocks++), &s, &err);
+        if (!trp_failed(st))
+            st = read_text(s, "limits: {json_depth: 10, body_bytes: 1MiB}\nlisten: [a, b]\n", &err,
+                           NULL, 0);
+        if (!trp_failed(st))
+            st = trp_settings_append(s, TRP_SETTING_ID_LISTEN, TRP_STR_LIT("c"), "--listen", &err);
+        assert_true(!trp_failed(st) || st.code == TRP_OUT_OF_MEMORY);
+        assert_int_equal(st.code, err.status.code);
+        trp_settings_destroy(s);
+        assert_int_equal(trp_counter_get(&scarce.out), 0);
+    } while (trp_failed(st));
+    assert_true(blocks > 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_file_may_nest_its_keys_or_not),
         cmocka_unit_test(mistakes_in_a_file_are_named_with_their_line),
         cmocka_unit_test(later_sources_win),
+        cmocka_unit_test(too_little_memory_is_said_wherever_it_ends),
     };
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
 }

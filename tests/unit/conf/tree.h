@@ -33,6 +33,7 @@ static inline void fixture_deinit(struct fixture *f)
 /* The tree as compact JSON; valid until the next call. */
 static inline const char *fixture_json(struct fixture *f, const struct trp_node *n)
 {
+    assert_non_null(n);
     trp_buf_reset(&f->out);
     trp_node_write_json(&f->out, n);
     return trp_buf_text(&f->out);

@@ -11,6 +11,7 @@
 #include "model/model_config.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
+#include "unit/base/scarce.h"
 
 struct fixture {
     struct trp_arena arena;
@@ -390,6 +391,46 @@ static void batches_need_a_free_first_dimension_everywhere(void **state)
     }
 }
 
+static void too_little_memory_is_said_wherever_it_ends(void **state)
+{
+    (void)state;
+    static const struct trp_str labels[] = { { "cat", 3 }, { "dog", 3 } };
+    struct fixture f;
+    struct trp_node *written;
+    set_up(&f);
+    input(&f, "x FP32 -1 3");
+    input(&f, "id? INT64 -1");
+    output(&f, "y FP32 -1 2");
+    f.inputs[0].dim_names[0] = TRP_STR_LIT("batch");
+    f.outputs[0].labels = labels;
+    f.outputs[0].labels_n = 2;
+    assert_int_equal(trp_model_config_parse(&f.arena,
+                                            TRP_STR_LIT("max_batch_size: 4\nname: m\n"
+                                                        "input: {name: x, dims: [3]}\n"
+                                                        "output: {name: y, label_filename: l}\n"
+                                                        "parameters: {a: {string_value: b}}\n"
+                                                        "optimization: {graph: {level: 1}}\n"),
+                                            "model.yaml", &written, NULL, &f.err)
+                         .code,
+                     TRP_OK);
+    trp_status st;
+    uint64_t blocks = 0;
+    do {
+        struct scarce scarce;
+        struct trp_arena a;
+        struct trp_error err = { 0 };
+        trp_arena_init(&a, scarce_init(&scarce, blocks++), 1, 0);
+        st = trp_model_config_complete(&a, TRP_STR_LIT("m"), written, &f.file, &f.config, &f.seen,
+                                       &err);
+        assert_true(!trp_failed(st) || st.code == TRP_OUT_OF_MEMORY);
+        assert_int_equal(st.code, err.status.code);
+        trp_arena_deinit(&a);
+        assert_int_equal(trp_counter_get(&scarce.out), 0);
+    } while (trp_failed(st));
+    assert_true(blocks > 50);
+    tear_down(&f);
+}
+
 /* ---- before the file is looked at ---- */
 
 static trp_status peek(struct fixture *f, const char *yaml)
@@ -506,6 +547,7 @@ int main(void)
         cmocka_unit_test(what_contradicts_the_file_is_refused),
         cmocka_unit_test(what_the_file_needs_may_not_be_left_out),
         cmocka_unit_test(batches_need_a_free_first_dimension_everywhere),
+        cmocka_unit_test(too_little_memory_is_said_wherever_it_ends),
         cmocka_unit_test(peeking_takes_out_what_finds_the_file),
         cmocka_unit_test(peeking_at_nothing_gives_the_defaults),
         cmocka_unit_test(peeking_refuses_what_cannot_be_served),
