@@ -211,13 +211,14 @@ trp_status trp_answer_log_get(struct trp_admin *a, struct trp_control *c, struct
     return trp_ok();
 }
 
-static trp_status set_log_format(struct trp_log *log, const struct trp_node *n,
+static trp_status set_log_format(struct trp_log *log, const struct trp_node *n, bool apply,
                                  struct trp_error *err)
 {
     const struct trp_str name = trp_node_str(n, "string_param", nothing);
     for (int f = TRP_LOG_FORMAT_DEFAULT; f <= TRP_LOG_FORMAT_JSON; f++) {
         if (trp_str_is(name, format_name((enum trp_log_format)f))) {
-            trp_log_set_format(log, (enum trp_log_format)f);
+            if (apply)
+                trp_log_set_format(log, (enum trp_log_format)f);
             return trp_ok();
         }
     }
@@ -252,7 +253,7 @@ static trp_status set_log(struct trp_log *log, const struct trp_node *n, bool ap
         return trp_ok();
     }
     if (trp_str_is(n->key, "log_format"))
-        return apply ? set_log_format(log, n, err) : trp_ok();
+        return set_log_format(log, n, apply, err);
     if (trp_str_is(n->key, "log_file"))
         return trp_fail(err, TRP_UNIMPLEMENTED,
                         "log file location can not be updated through network protocol");
