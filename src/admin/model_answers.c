@@ -186,29 +186,39 @@ struct listing {
     bool only_ready, failed;
 };
 
+/* What clients see of a version's state; empty for one that was never loaded. */
+static const char *index_state(enum trp_model_state state, const char *reason)
+{
+    if (state != TRP_MODEL_NEW)
+        return trp_model_state_wire_name(state);
+    return reason && *reason ? "UNAVAILABLE" : "";
+}
+
+/* Adds a copy of a text under a key, unless it is empty. */
+static bool add_text(struct trp_arena *arena, struct trp_node *node, const char *key,
+                     const char *text)
+{
+    if (!text || !*text)
+        return true;
+    const struct trp_str copy = trp_arena_dup(arena, trp_str_of(text));
+    return copy.ptr && trp_node_add_str(arena, node, key, copy);
+}
+
 static void add_index_entry(struct listing *l, const struct trp_entry *e,
                             const struct trp_version *v)
 {
     const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;
+    const char *reason = v ? v->reason : e->reason;
     if (l->only_ready && state != TRP_MODEL_READY)
         return;
     struct trp_node *node = trp_node_add(l->arena, l->list, nothing, TRP_NODE_MAP);
     const struct trp_str name = trp_arena_dup(l->arena, e->name);
-    bool ok = node && name.ptr && trp_node_add_str(l->arena, node, "name", name);
-    const char *reason = v ? v->reason : e->reason;
-    if (ok && v) {
-        const struct trp_str number = trp_arena_format(l->arena, "%" PRId64, v->target.version);
-        ok = number.ptr && trp_node_add_str(l->arena, node, "version", number);
-    }
-    if (ok && (state != TRP_MODEL_NEW || reason)) {
-        const char *text = state == TRP_MODEL_NEW ? (reason && *reason ? "UNAVAILABLE" : "")
-                                                  : trp_model_state_wire_name(state);
-        ok = !*text || trp_node_add_str(l->arena, node, "state", trp_str_of(text));
-    }
-    if (ok && reason && *reason) {
-        const struct trp_str copy = trp_arena_dup(l->arena, trp_str_of(reason));
-        ok = copy.ptr && trp_node_add_str(l->arena, node, "reason", copy);
-    }
+    const struct trp_str number =
+        v ? trp_arena_format(l->arena, "%" PRId64, v->target.version) : nothing;
+    const bool ok = node && name.ptr && trp_node_add_str(l->arena, node, "name", name) &&
+                    (!v || number.ptr) && add_text(l->arena, node, "version", number.ptr) &&
+                    add_text(l->arena, node, "state", index_state(state, reason)) &&
+                    add_text(l->arena, node, "reason", reason);
     l->failed |= !ok;
 }
 

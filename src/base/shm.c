@@ -27,8 +27,8 @@ static trp_status map_segment(struct trp_shm *s, const char *key, struct trp_err
         return trp_fail_errno(err, errno, "shared memory '%s'", key);
     if (!S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size < s->bytes)
         return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "shared memory '%s' holds %lld bytes, offset and byte_size ask for %llu", key,
-                        (long long)st.st_size, (unsigned long long)s->bytes);
+                        "shared memory '%s' holds %lld bytes, offset and byte_size ask for %llu",
+                        key, (long long)st.st_size, (unsigned long long)s->bytes);
     void *ptr = TRP_TORTURE_FAILS("mmap")
                     ? (errno = ENOMEM, MAP_FAILED)
                     : mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
