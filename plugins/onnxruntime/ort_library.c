@@ -119,7 +119,7 @@ int32_t ort_library_open(const char *wanted, struct ort_library *out, struct tro
     if (code != TROUPE_OK)
         return code;
     code = adopt(handle, out, error);
-    if (code != TROUPE_OK)
+    if (code != TROUPE_OK && handle)
         dlclose(handle); /* not used yet, so it may go */
     return code;
 }

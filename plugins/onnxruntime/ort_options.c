@@ -135,7 +135,7 @@ int32_t ort_options_make(const struct ort_plugin *p, const struct troupe_model_d
         code = set_level(p->api, w.level, so, error);
     if (code == TROUPE_OK)
         code = set_quiet(p->api, so, error);
-    if (code == TROUPE_OK && w.shrink && *w.shrink) {
+    if (code == TROUPE_OK && w.arena == 1 && w.shrink && *w.shrink) { /* else nothing to shrink */
         *out_shrink = strdup(w.shrink);
         if (!*out_shrink)
             code = ort_words_fail(error, TROUPE_OUT_OF_MEMORY, "session options");

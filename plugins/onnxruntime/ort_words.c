@@ -14,13 +14,13 @@
 
 int32_t ort_words_fail(struct troupe_error *error, int32_t code, const char *format, ...)
 {
-    va_list args;
-    if (!error)
-        return code;
-    error->code = code;
-    va_start(args, format);
-    vsnprintf(error->text, sizeof error->text, format, args);
-    va_end(args);
+    if (error) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(error->text, sizeof error->text, format, args);
+        va_end(args);
+        error->code = code;
+    }
     return code;
 }
 

@@ -260,13 +260,13 @@ static trp_status read_text(struct trp_script *s, struct trp_str text, const cha
 
 int32_t trp_script_fail(struct troupe_error *error, int32_t code, const char *format, ...)
 {
-    va_list args;
-    if (!error)
-        return code;
-    error->code = code;
-    va_start(args, format);
-    vsnprintf(error->text, sizeof error->text, format, args);
-    va_end(args);
+    if (error) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(error->text, sizeof error->text, format, args);
+        va_end(args);
+        error->code = code;
+    }
     return code;
 }
 
@@ -289,16 +289,10 @@ static bool sleep_until(const struct troupe_host *host, int64_t end_ns,
     return !is_raised(flag);
 }
 
-static trp_status create(const char *path, struct trp_script **out_script, struct trp_error *err)
+static trp_status load(struct trp_script *s, const char *path, struct trp_error *err)
 {
     char *text = NULL;
     size_t len = 0;
-    struct trp_script *s = trp_alloc_zeroed(trp_heap(), 1, sizeof *s);
-    if (!s)
-        return trp_fail(err, TRP_OUT_OF_MEMORY, "script");
-    *out_script = s;
-    s->grow = 1;
-    trp_arena_init(&s->arena, trp_heap(), 4096, 0);
     s->inputs = trp_arena_zeroed(&s->arena, TRP_SCRIPT_IO_MAX, sizeof *s->inputs);
     s->outputs = trp_arena_zeroed(&s->arena, TRP_SCRIPT_IO_MAX, sizeof *s->outputs);
     if (!s->inputs || !s->outputs)
@@ -309,25 +303,34 @@ static trp_status create(const char *path, struct trp_script **out_script, struc
     return st;
 }
 
+/* What opening does beyond reading. */
+static trp_status pretend_to_load(const struct trp_script *s, const volatile int32_t *cancel,
+                                  struct trp_error *err)
+{
+    const struct troupe_host *host = s->host;
+    const int64_t end_ns = s->load_sleep_ns ? host->now_ns(host->user) + s->load_sleep_ns : 0;
+    if (!sleep_until(host, end_ns, cancel))
+        return trp_fail(err, TRP_CANCELLED, "loading was given up");
+    return s->load_fail ? trp_fail(err, TRP_INVALID_ARGUMENT, "%s", s->load_fail) : trp_ok();
+}
+
 int32_t trp_script_open(const struct troupe_host *host, const struct troupe_model_desc *desc,
                         bool is_open, trp_script_complete_fn complete,
                         struct trp_script **out_script, struct troupe_error *error)
 {
-    struct trp_script *s = NULL;
     struct trp_error err = { 0 };
     *out_script = NULL;
-    trp_status st = create(desc->path, &s, &err);
-    if (!trp_failed(st)) {
-        s->host = host;
+    struct trp_script *s = trp_alloc_zeroed(trp_heap(), 1, sizeof *s);
+    if (!s)
+        return trp_script_fail(error, TROUPE_OUT_OF_MEMORY, "script");
+    s->host = host;
+    s->grow = 1;
+    trp_arena_init(&s->arena, trp_heap(), 4096, 0);
+    trp_status st = load(s, desc->path, &err);
+    if (!trp_failed(st))
         st = complete(s, &err);
-    }
-    if (!trp_failed(st) && is_open) {
-        const int64_t end_ns = s->load_sleep_ns ? host->now_ns(host->user) + s->load_sleep_ns : 0;
-        if (!sleep_until(host, end_ns, desc->cancel))
-            st = trp_fail(&err, TRP_CANCELLED, "loading was given up");
-        else if (s->load_fail)
-            st = trp_fail(&err, TRP_INVALID_ARGUMENT, "%s", s->load_fail);
-    }
+    if (!trp_failed(st) && is_open)
+        st = pretend_to_load(s, desc->cancel, &err);
     if (trp_failed(st)) {
         trp_script_close(s);
         return trp_script_fail(error, st.code, "%s", err.text);

@@ -48,6 +48,7 @@ void harness_tear_down(struct harness *h)
     if (folder)
         closedir(folder);
     rmdir(h->folder);
+    harness_close_all(h);
     trp_backends_destroy(h->backends);
     trp_account_deinit(&h->account); /* every output was given back */
 }
@@ -67,53 +68,66 @@ void harness_write(struct harness *h, const char *name, const char *text)
     fclose(f);
 }
 
-trp_status subject_try_open(struct subject *s, struct harness *h, const char *name,
-                            const char *const *options)
+static struct subject *free_subject(struct harness *h)
 {
-    struct troupe_option parsed[8];
-    char keys[8][64];
-    uint32_t n = 0;
+    for (struct subject *s = h->subjects; s < h->subjects + HARNESS_SUBJECTS; s++)
+        if (!s->h)
+            return s;
+    fail_msg("more than %d models are open", HARNESS_SUBJECTS);
+    return NULL;
+}
+
+trp_status subject_try_open(struct harness *h, const char *name, struct troupe_model_desc desc,
+                            struct subject **out)
+{
+    struct subject *s = free_subject(h);
+    *out = NULL;
     *s = (struct subject){ .h = h };
-    for (; options && options[n]; n++) {
-        const char *equals = strchr(options[n], '=');
-        trp_str_copy(trp_str_make(options[n], (size_t)(equals - options[n])), keys[n],
-                     sizeof keys[n]);
-        parsed[n] = (struct troupe_option){ keys[n], equals + 1 };
-    }
+    for (uint32_t i = 0; i < HARNESS_IO_MAX; i++)
+        s->wanted[i] = i;
     trp_arena_init(&s->arena, trp_heap(), 4096, 0);
-    const struct troupe_model_desc desc = { .name = name,
-                                            .path = harness_path(h, name),
-                                            .options = parsed,
-                                            .options_n = n,
-                                            .device = "cpu",
-                                            .account = &h->account.plugin };
+    desc.name = name;
+    desc.path = harness_path(h, name);
+    desc.device = desc.device ? desc.device : "cpu";
+    desc.account = &h->account.plugin;
     const trp_status st =
         trp_backend_open(h->backend, &desc, &s->arena, &s->model, &s->signature, &h->err);
     if (trp_failed(st)) {
         print_message("%s: %s: %s\n", name, trp_code_name(st.code), h->err.text);
         subject_close(s);
+        return st;
     }
-    return st;
-}
-
-void subject_open(struct subject *s, struct harness *h, const char *name)
-{
-    if (trp_failed(subject_try_open(s, h, name, NULL)))
-        fail_msg("%s: %s", name, h->err.text);
-    for (uint32_t i = 0; i < HARNESS_IO_MAX; i++)
-        s->wanted[i] = i;
     s->run = (struct troupe_run){ .inputs_n = s->signature.inputs_n,
                                   .outputs_n = s->signature.outputs_n,
                                   .id = 1,
                                   .account = &h->account.plugin,
                                   .output_index = s->wanted };
+    *out = s;
+    return st;
+}
+
+struct subject *subject_open(struct harness *h, const char *name)
+{
+    struct subject *s;
+    if (trp_failed(subject_try_open(h, name, (struct troupe_model_desc){ 0 }, &s)))
+        fail_msg("%s: %s", name, h->err.text);
+    return s;
 }
 
 void subject_close(struct subject *s)
 {
+    subject_release(s);
     trp_backend_close(s->model);
     trp_arena_deinit(&s->arena);
     s->model = NULL;
+    s->h = NULL;
+}
+
+void harness_close_all(struct harness *h)
+{
+    for (struct subject *s = h->subjects; s < h->subjects + HARNESS_SUBJECTS; s++)
+        if (s->h)
+            subject_close(s);
 }
 
 void subject_send(struct subject *s, uint32_t index, int32_t dtype, const void *data,
@@ -136,7 +150,7 @@ trp_status subject_run(struct subject *s)
 
 void subject_release(struct subject *s)
 {
-    for (uint32_t i = 0; i < s->run.outputs_n; i++) {
+    for (uint32_t i = 0; i < HARNESS_IO_MAX; i++) {
         if (s->out[i].release)
             s->out[i].release(s->out[i].release_user, s->out[i].data);
         s->out[i] = (struct troupe_tensor){ 0 };

@@ -9,13 +9,29 @@
 #include "onnx_writer.h"
 
 #define HARNESS_IO_MAX 40
+#define HARNESS_SUBJECTS 8
 
+struct harness;
+
+/* A model and the room for one run of it. */
+struct subject {
+    struct harness *h; /* NULL: not in use */
+    struct trp_arena arena;
+    struct trp_backend_model *model;
+    struct trp_signature signature;
+    struct troupe_tensor in[HARNESS_IO_MAX], out[HARNESS_IO_MAX];
+    uint32_t wanted[HARNESS_IO_MAX];
+    struct troupe_run run;
+};
+
+/* Holds whatever a test opens, so that a test which fails half way leaves nothing behind. */
 struct harness {
     char folder[64];
     struct trp_backends *backends;
     struct trp_backend *backend;
     struct trp_account account;
     struct trp_error err;
+    struct subject subjects[HARNESS_SUBJECTS];
 };
 
 /* Opens the table of backends with the plugins of this build, and one backend; a test failure with
@@ -28,22 +44,14 @@ void harness_tear_down(struct harness *h);
 const char *harness_path(struct harness *h, const char *name);
 void harness_write(struct harness *h, const char *name, const char *text);
 
-/* An open model and the room for one run of it. */
-struct subject {
-    struct harness *h;
-    struct trp_arena arena;
-    struct trp_backend_model *model;
-    struct trp_signature signature;
-    struct troupe_tensor in[HARNESS_IO_MAX], out[HARNESS_IO_MAX];
-    uint32_t wanted[HARNESS_IO_MAX];
-    struct troupe_run run;
-};
+/* Closes the models that a test left open. */
+void harness_close_all(struct harness *h);
 
-/* Opens a file of the folder; `options` are "key=value" texts and NULL.  The plain form must
- * succeed. */
-trp_status subject_try_open(struct subject *s, struct harness *h, const char *name,
-                            const char *const *options);
-void subject_open(struct subject *s, struct harness *h, const char *name);
+/* Opens a file of the folder.  `desc` may hold what is special; name, path, device and account are
+ * filled in. */
+trp_status subject_try_open(struct harness *h, const char *name, struct troupe_model_desc desc,
+                            struct subject **out);
+struct subject *subject_open(struct harness *h, const char *name); /* must succeed */
 void subject_close(struct subject *s);
 
 /* Sets an input; runs for all outputs; releases what came. */

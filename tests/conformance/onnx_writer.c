@@ -74,6 +74,13 @@ void onnx_attr_int(struct onnx *node, const char *name, int64_t value)
     onnx_part(node, 5, &a);
 }
 
+void onnx_attr_text(struct onnx *node, const char *name, const char *text)
+{
+    struct onnx a = attribute(name, 3);
+    onnx_text(&a, 4, text);
+    onnx_part(node, 5, &a);
+}
+
 void onnx_attr_ints(struct onnx *node, const char *name, const int64_t *values, size_t n)
 {
     struct onnx a = attribute(name, 7);

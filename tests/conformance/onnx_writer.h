@@ -43,6 +43,7 @@ void onnx_part(struct onnx *o, uint32_t field, struct onnx *part); /* frees the 
 
 /* Attributes of a node. */
 void onnx_attr_int(struct onnx *node, const char *name, int64_t value);
+void onnx_attr_text(struct onnx *node, const char *name, const char *text);
 void onnx_attr_ints(struct onnx *node, const char *name, const int64_t *values, size_t n);
 void onnx_attr_strings(struct onnx *node, const char *name, const char *const *texts, size_t n);
 void onnx_attr_graph(struct onnx *node, const char *name, struct onnx *graph); /* frees the graph */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "../../plugins/onnxruntime/ort_file.h"
@@ -167,12 +168,13 @@ static void write_file(const char *path)
     onnx_save(&g, path);
 }
 
-static void make_path(char *path, size_t size)
+/* A file in memory: it goes with the descriptor. */
+static int make_path(char *path, size_t size)
 {
-    snprintf(path, size, "/tmp/troupe-file-XXXXXX");
-    const int fd = mkstemp(path);
+    const int fd = memfd_create("model", 0);
     assert_true(fd >= 0);
-    close(fd);
+    snprintf(path, size, "/proc/self/fd/%d", fd);
+    return fd;
 }
 
 static void expect_keys(struct ort_file *f, const char *name, bool are_integers, uint32_t n,
@@ -192,7 +194,7 @@ static void a_file_tells_shapes_and_keys(void **state)
     (void)state;
     char path[32];
     struct ort_file_keys keys;
-    make_path(path, sizeof path);
+    const int fd = make_path(path, sizeof path);
     write_file(path);
     struct ort_file *f = ort_file_open(path);
     assert_non_null(f);
@@ -206,7 +208,7 @@ static void a_file_tells_shapes_and_keys(void **state)
     assert_false(ort_file_zipmap_keys(f, "keyless", &keys));
     assert_false(ort_file_zipmap_keys(f, "nobody", &keys));
     ort_file_close(f);
-    unlink(path);
+    close(fd);
     assert_null(ort_file_open("/nowhere/m.onnx"));
     ort_file_close(NULL);
 }
@@ -240,7 +242,7 @@ static void nonsense_ends_the_walk(void **state)
     (void)state;
     char path[32];
     static unsigned char bytes[32768];
-    make_path(path, sizeof path);
+    const int fd = make_path(path, sizeof path);
     write_file(path);
     FILE *f = fopen(path, "rb");
     const size_t n = fread(bytes, 1, sizeof bytes, f);
@@ -257,7 +259,7 @@ static void nonsense_ends_the_walk(void **state)
         }
         bytes[at] = kept;
     }
-    unlink(path);
+    close(fd);
 }
 
 int main(void)

@@ -139,23 +139,23 @@ static double median(double *values)
 int main(void)
 {
     static double bare[ROUNDS], ours[ROUNDS], added[ROUNDS];
-    struct subject s;
+    struct subject *s;
     struct bare b;
     harness_set_up(&h, "onnxruntime");
     write_model(harness_path(&h, "cost.onnx"));
-    subject_open(&s, &h, "cost.onnx");
-    subject_send(&s, 0, TROUPE_FP32, row, sizeof row, 2, DIMS(1, 16));
+    s = subject_open(&h, "cost.onnx");
+    subject_send(s, 0, TROUPE_FP32, row, sizeof row, 2, DIMS(1, 16));
     open_bare(&b, harness_path(&h, "cost.onnx"));
     for (int i = 0; i < ROUNDS; i++) {
         bare[i] = run_bare(&b);
-        ours[i] = run_ours(&s);
+        ours[i] = run_ours(s);
         added[i] = ours[i] - bare[i];
     }
     const double bare_ns = median(bare), ours_ns = median(ours), added_ns = median(added);
     printf("bare OrtRun %.0f ns, trp_backend_run %.0f ns, added %.0f ns (medians of %d rounds)\n",
            bare_ns, ours_ns, added_ns, ROUNDS);
     b.api->ReleaseSession(b.session);
-    subject_close(&s);
+    subject_close(s);
     harness_tear_down(&h);
     return 0;
 }

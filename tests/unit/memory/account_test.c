@@ -36,16 +36,16 @@ static void every_alignment_is_kept(void **state)
     struct trp_account a;
     trp_account_init(&a, TRP_ACCOUNT_ACTIVATIONS, NULL, 0);
     for (size_t align = 1; align <= 4096; align *= 2) {
-        char *ours = trp_alloc_aligned(&a.alloc, 100, align);
-        char *theirs = a.plugin.alloc(a.plugin.user, 100, align);
         print_message("align %zu\n", align);
+        char *ours = trp_alloc_aligned(&a.alloc, 100, align);
         assert_non_null(ours);
-        assert_non_null(theirs);
         assert_int_equal((uintptr_t)ours % align, 0);
-        assert_int_equal((uintptr_t)theirs % align, 0);
         memset(ours, 1, 100);
-        memset(theirs, 2, 100);
         trp_alloc_free(&a.alloc, ours);
+        char *theirs = a.plugin.alloc(a.plugin.user, 100, align);
+        assert_non_null(theirs);
+        assert_int_equal((uintptr_t)theirs % align, 0);
+        memset(theirs, 2, 100);
         a.plugin.free(a.plugin.user, theirs, 100);
         assert_int_equal(held(&a), 0);
     }
