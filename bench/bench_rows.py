@@ -297,7 +297,7 @@ ROWS = {
 def instructions_of(bench, request_file, is_grpc, requests):
     """Instructions of a whole server life with so many requests, under callgrind."""
     out = bench.path(f"callgrind.{requests}")
-    generous = ("sched.inline_run=10s", "sched.inline_turn=10s", "threads.executors=1", "threads.loops=1")
+    generous = ("sched.inline_run=1s", "sched.inline_turn=1s", "threads.executors=1", "threads.loops=1")
     troupe = bench.start(Troupe({"echo.echo": ECHO}, settings=generous, cpus=None, environment={"TROUPE_ONNXRUNTIME": "/nonexistent"},
                                 wrapper=("valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet")))
     load = bench.load_grpc if is_grpc else bench.load_http

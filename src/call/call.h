@@ -20,13 +20,14 @@
 #include "base/status.h"
 #include "base/str.h"
 #include "call/cancel.h"
+#include "call/queue_node.h"
 #include "tensor/pool.h"
 #include "tensor/signature.h"
 #include "troupe/tensor.h"
 
 struct trp_target;
 struct trp_call;
-
+struct trp_call_pool;
 enum trp_protocol {
     TRP_PROTOCOL_HTTP1,
     TRP_PROTOCOL_HTTP2,
@@ -38,7 +39,7 @@ enum trp_outcome { TRP_OUTCOME_OPEN, TRP_OUTCOME_DONE, TRP_OUTCOME_CANCELLED, TR
 
 enum trp_priority_class { TRP_PRIORITY_NORMAL, TRP_PRIORITY_INTERACTIVE, TRP_PRIORITY_BATCH };
 
-/* When something happened; every duration is a difference of two.  ns, monotonic; 0: not reached. */
+/* When something happened; ns, monotonic; 0: not reached. */
 enum trp_phase {
     TRP_PHASE_ARRIVED,      /* first byte of the request */
     TRP_PHASE_RECEIVED,     /* last byte */
@@ -97,11 +98,6 @@ struct trp_wanted {
     uint64_t memory_bytes;
     void *hold; /* keeps the region mapped; let go by `hold_release` when the call is given back */
     void (*hold_release)(void *hold, void *ptr);
-};
-
-/* A place in a priority queue (sched/pairing.h): a call is queued without an allocation. */
-struct trp_queue_node {
-    struct trp_queue_node *child, *next, *prev;
 };
 
 typedef void (*trp_done_fn)(struct trp_call *call, void *user);
@@ -177,8 +173,6 @@ struct trp_call {
     struct trp_call_pool *pool;
 };
 
-struct trp_call_pool;
-
 /* Makes a loop's pool of calls.
  *   Units : arena_bytes: first block of each call's arena; arena_max: its limit; calls_max: leased at once.
  *   Owns  : the caller destroys, after every call came back.
@@ -189,17 +183,14 @@ trp_status trp_call_pool_create(const struct trp_alloc *alloc, struct trp_loop *
                                 struct trp_call_pool **out_pool, struct trp_error *err);
 void trp_call_pool_destroy(struct trp_call_pool *p);
 
-/* Takes a call, all zero but number, loop, arena and pool; gives it back: tensors are released, target unpinned, token
- * detached, arena reset.
+/* Takes a call, all zero but number, loop, arena and pool; gives it back and all that it holds.
  *   Owns  : moves to the caller; back to the pool.
  *   Thread: loop.
  *   Errors: NULL when calls_max are out, or memory is short. */
 struct trp_call *trp_call_take(struct trp_call_pool *p);
 void trp_call_give_back(struct trp_call *call);
 uint32_t trp_call_pool_out(const struct trp_call_pool *p);
-
-/* Numbers the calls to come from `first` on (otherwise from 1): a server with several pools gives each a range of its own,
- * for instance loop_index << 48, so that a number names one call of the process.
+/* Numbers the calls to come from `first` on (otherwise from 1), so that each pool of a process can have a range of its own.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none. */
@@ -222,7 +213,7 @@ void trp_call_finish_from(struct trp_call *call);
 
 /* Moves the outcome; true for the one that comes first.  A cancelled or expired call has its token raised; an expiry from
  * another thread than the loop's raises its own token only, for which it must have no children (exec's calls have none).
- * The words of the answer are written to call->error by whoever holds the call, when it gives the call back.
+ * Whoever holds the call writes the words of the answer to call->error, when it gives the call back.
  *   Owns  : nothing.
  *   Thread: any (done, expire), loop (cancel).
  *   Errors: none. */

@@ -13,15 +13,17 @@
 #include "conf/node.h"
 
 /* X(id, changes_state): the request and reply messages are those of inference.GRPCInferenceService's RPC. */
-#define TRP_CONTROL_OPS(X)                                                                        \
-    X(SERVER_LIVE, 0)                                                                             \
-    X(SERVER_READY, 0)                                                                            \
-    X(SERVER_METADATA, 0)                                                                         \
-    X(MODEL_READY, 0) X(MODEL_METADATA, 0) X(MODEL_CONFIG, 0) X(MODEL_STATISTICS, 0)              \
-        X(REPOSITORY_INDEX, 0) X(MODEL_LOAD, 1) X(MODEL_UNLOAD, 1) X(SHM_STATUS, 0)               \
-            X(SHM_REGISTER, 1) X(SHM_UNREGISTER, 1) X(CUDA_SHM_STATUS, 0) X(CUDA_SHM_REGISTER, 1) \
-                X(CUDA_SHM_UNREGISTER, 1) X(TRACE_GET, 0) X(TRACE_SET, 1) X(LOG_GET, 0)           \
-                    X(LOG_SET, 1) X(METRICS, 0) X(API_MODELS, 0)
+#define TRP_CONTROL_OPS(X)                                                                \
+    X(SERVER_LIVE, 0)                                                                     \
+    X(SERVER_READY, 0)                                                                    \
+    X(SERVER_METADATA, 0)                                                                 \
+    X(MODEL_READY, 0)                                                                     \
+    X(MODEL_METADATA, 0)                                                                  \
+    X(MODEL_CONFIG, 0) X(MODEL_STATISTICS, 0) X(REPOSITORY_INDEX, 0) X(MODEL_LOAD, 1)     \
+        X(MODEL_UNLOAD, 1) X(SHM_STATUS, 0) X(SHM_REGISTER, 1) X(SHM_UNREGISTER, 1)       \
+            X(CUDA_SHM_STATUS, 0) X(CUDA_SHM_REGISTER, 1) X(CUDA_SHM_UNREGISTER, 1)       \
+                X(TRACE_GET, 0) X(TRACE_SET, 1) X(LOG_GET, 0) X(LOG_SET, 1) X(METRICS, 0) \
+                    X(API_MODELS, 0)
 
 enum trp_control_op {
 #define X(id, changes_state) TRP_CONTROL_##id,
