@@ -187,20 +187,26 @@ struct listing {
 };
 
 /* What clients see of a version's state; empty for one that was never loaded. */
-static const char *index_state(enum trp_model_state state, const char *reason)
+static const char *index_state(enum trp_model_state state, struct trp_str reason)
 {
     if (state != TRP_MODEL_NEW)
         return trp_model_state_wire_name(state);
-    return reason && *reason ? "UNAVAILABLE" : "";
+    return reason.len ? "UNAVAILABLE" : "";
+}
+
+/* Why a version, or a model that has none, is in its state. */
+static struct trp_str reason_of(const struct trp_entry *e, const struct trp_version *v)
+{
+    return v ? trp_version_reason(v) : trp_str_of(e->reason);
 }
 
 /* Adds a copy of a text under a key, unless it is empty. */
 static bool add_text(struct trp_arena *arena, struct trp_node *node, const char *key,
-                     const char *text)
+                     struct trp_str text)
 {
-    if (!text || !*text)
+    if (text.len == 0)
         return true;
-    const struct trp_str copy = trp_arena_dup(arena, trp_str_of(text));
+    const struct trp_str copy = trp_arena_dup(arena, text);
     return copy.ptr && trp_node_add_str(arena, node, key, copy);
 }
 
@@ -208,7 +214,7 @@ static void add_index_entry(struct listing *l, const struct trp_entry *e,
                             const struct trp_version *v)
 {
     const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;
-    const char *reason = v ? v->reason : e->reason;
+    const struct trp_str reason = reason_of(e, v);
     if (l->only_ready && state != TRP_MODEL_READY)
         return;
     struct trp_node *node = trp_node_add(l->arena, l->list, nothing, TRP_NODE_MAP);
@@ -216,8 +222,8 @@ static void add_index_entry(struct listing *l, const struct trp_entry *e,
     const struct trp_str number =
         v ? trp_arena_format(l->arena, "%" PRId64, v->target.version) : nothing;
     const bool ok = node && name.ptr && trp_node_add_str(l->arena, node, "name", name) &&
-                    (!v || number.ptr) && add_text(l->arena, node, "version", number.ptr) &&
-                    add_text(l->arena, node, "state", index_state(state, reason)) &&
+                    (!v || number.ptr) && add_text(l->arena, node, "version", number) &&
+                    add_text(l->arena, node, "state", trp_str_of(index_state(state, reason))) &&
                     add_text(l->arena, node, "reason", reason);
     l->failed |= !ok;
 }
@@ -262,8 +268,7 @@ static void add_api_entry(struct listing *l, const struct trp_entry *e, struct t
     const struct trp_str name = trp_arena_dup(arena, e->name);
     bool ok = node && name.ptr && trp_node_add_str(arena, node, "name", name);
     const char *state = v ? trp_model_state_name(trp_lifecycle_get(&v->life)) : "NEW";
-    const char *reason = v ? v->reason : e->reason ? e->reason : "";
-    const struct trp_str copy = trp_arena_dup(arena, trp_str_of(reason));
+    const struct trp_str copy = trp_arena_dup(arena, reason_of(e, v));
     ok = ok && copy.ptr && (!v || trp_node_add_i64(arena, node, "version", v->target.version)) &&
          trp_node_add_str(arena, node, "state", trp_str_of(state)) &&
          trp_node_add_str(arena, node, "reason", copy) &&
