@@ -154,7 +154,6 @@ static void on_due(struct trp_timer *timer, int64_t now_ns)
         return; /* too late: the answer is on its way */
     trp_front_count(x->front, TRP_METRIC_EXPIRED, 1);
     (void)trp_fail(&x->error, TRP_DEADLINE_EXCEEDED, "deadline exceeded");
-    x->is_expiring = true;
     x->ops->answer(x);
 }
 

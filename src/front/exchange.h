@@ -56,6 +56,7 @@ struct trp_grpc_state {
     struct trp_exchange *into;         /* whom the message that is being read belongs to */
     struct trp_exchange *first, *last; /* a stream's children, in order of their requests */
     struct trp_exchange *writing;      /* the child whose answer is being framed */
+    uint64_t borrowed_before;          /* by the stream's body, when that began */
     uint32_t children_n;
     struct trp_buf pending; /* bytes that wait while the stream is stalled */
     size_t pending_at;
@@ -91,7 +92,7 @@ struct trp_exchange {
     enum trp_protocol protocol;
     int32_t stream_id; /* HTTP/2 */
     bool is_call_out, is_control_out, is_answered, is_written, is_dispatched, is_receiving,
-        is_padded, is_expiring, is_listed;
+        is_padded, is_listed, is_lent;
     char method[16]; /* HTTP/2 */
     int64_t arrived_ns, last_ns, deadline_ns, answered_ns;
     struct trp_route route;

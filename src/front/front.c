@@ -61,6 +61,7 @@ trp_status trp_front_create(const struct trp_alloc *alloc, const struct trp_fron
     f->loop = opts->loop;
     f->metrics = opts->metrics;
     f->hook.turn_end = turn_end;
+    trp_h2_memory_init(&f->h2_memory, opts->requests);
     f->drained_task.run = tell_drained;
     const trp_status st = make_parts(f, err);
     if (trp_failed(st)) {
@@ -87,6 +88,7 @@ void trp_front_destroy(struct trp_front *f)
         return;
     }
     trp_exchange_free_idle(f);
+    trp_h2_memory_deinit(&f->h2_memory);
     trp_call_pool_destroy(f->calls);
     trp_json_parser_destroy(f->codec.json);
     trp_lease_release(f->scratch);
@@ -113,6 +115,16 @@ void trp_front_drain(struct trp_front *f, void (*done)(void *user), void *user)
 uint32_t trp_front_connections(const struct trp_front *f)
 {
     return (uint32_t)trp_counter_get(&f->conns_n);
+}
+
+struct trp_lease *trp_front_take_scratch(struct trp_front *f)
+{
+    struct trp_lease *fresh = trp_pool_acquire(f->opts.pool, TRP_SCRATCH_BYTES);
+    if (!fresh)
+        return NULL;
+    struct trp_lease *taken = f->scratch;
+    f->scratch = fresh;
+    return taken;
 }
 
 struct trp_str trp_front_date(struct trp_front *f)

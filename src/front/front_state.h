@@ -15,7 +15,8 @@ struct trp_front {
     struct trp_metrics_shard *metrics;
     struct trp_oip_codec codec;
     struct trp_call_pool *calls;
-    struct trp_lease *scratch; /* where sockets are read to before it is known what comes */
+    struct trp_h2_memory h2_memory; /* of all HTTP/2 sessions */
+    struct trp_lease *scratch;      /* where sockets are read to before it is known what comes */
 
     struct trp_conn *conns;       /* all */
     struct trp_conn *dirty;       /* have something to write */
@@ -43,6 +44,12 @@ static inline int64_t trp_front_now_ns(const struct trp_front *f)
 {
     return trp_loop_now_ns(f->loop);
 }
+
+/* Takes the scratch buffer with what was read into it, leaving a fresh one; NULL (nothing changed) when there is none.
+ *   Owns  : moves one reference to the caller.
+ *   Thread: loop.
+ *   Errors: NULL. */
+struct trp_lease *trp_front_take_scratch(struct trp_front *f);
 
 /* The value of a Date field, renewed once a second.
  *   Owns  : borrowed from the front.

@@ -148,9 +148,12 @@ static void let_writing_go(struct trp_exchange *stream)
         return;
     g->writing = NULL;
     g->children_n--;
+    child->is_lent = stream->h2_body.borrowed_bytes != g->borrowed_before;
     trp_h2_conn_framed(child);
-    if (g->is_stalled) /* not from here: we are inside the session's callback */
-        trp_loop_ready(stream->front->loop, &stream->conn->resume);
+    if (!g->is_stalled)
+        return;
+    stream->conn->has_room = true; /* not from here: we are inside the session's callback */
+    trp_loop_ready(stream->front->loop, &stream->conn->resume);
 }
 
 bool trp_grpc_stream_refill(struct trp_exchange *stream)
@@ -168,6 +171,7 @@ bool trp_grpc_stream_refill(struct trp_exchange *stream)
         if (!g->first)
             g->last = NULL;
         g->writing = child;
+        g->borrowed_before = body->borrowed_bytes;
         body->parts = child->parts;
         body->parts_n = child->parts_n;
         body->at = 0;
@@ -221,6 +225,7 @@ void trp_grpc_stream_closed(struct trp_exchange *stream)
         struct trp_exchange *child = g->writing;
         g->writing = NULL;
         g->children_n--;
+        child->is_lent = true;
         trp_h2_conn_framed(child);
     }
     drop_children(g);

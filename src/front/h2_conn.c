@@ -1,3 +1,8 @@
+/* front/h2_conn.c - streams, and the rhythm of a turn.
+ *
+ * One read may hold two hundred small calls.  All of them alive at once would be more memory than the near caches hold, so a
+ * read is looked at in slices: the calls of one are started, the ready list lets them finish, their answers are framed and
+ * their memory is free again when the next slice is looked at.  The socket still sees one read and one write a turn. */
 #include "front/h2_conn.h"
 
 #include "front/conn.h"
@@ -10,7 +15,8 @@
 #define RESETS_BURST 1000u
 #define RESETS_PER_S 200u
 #define SEND_BYTES (256u << 10) /* framed ahead of the socket */
-#define READS 4                 /* recv() calls in one turn */
+#define READS 4                 /* recv() calls in one turn, of bodies */
+#define SLICE_BYTES 8192u       /* of a read that are looked at together */
 #define GOODBYE_NS TRP_MS(100)  /* streams that were under way when we said "no more" */
 
 static void write_answer(struct trp_exchange *x);
@@ -190,6 +196,7 @@ static void on_closed(void *user, void *stream, uint32_t error)
         c->since_ns = trp_front_now_ns(c->front);
     if (x->grpc.is_stream)
         trp_grpc_stream_closed(x);
+    x->is_lent = x->h2_body.borrowed_bytes > 0;
     if (x->is_answered)
         trp_h2_conn_framed(x);
     else
@@ -242,6 +249,7 @@ void trp_h2_conn_start(struct trp_conn *c, struct trp_str bytes)
                                       .header_bytes_max = l->header_bytes,
                                       .stream_window = STREAM_WINDOW,
                                       .connection_window = CONNECTION_WINDOW,
+                                      .memory = &c->front->h2_memory,
                                       .resets_burst = RESETS_BURST,
                                       .resets_per_s = RESETS_PER_S };
     if (trp_failed(trp_h2_create(c->front->alloc, &opts, &events, c, &c->h2, NULL))) {
@@ -252,37 +260,77 @@ void trp_h2_conn_start(struct trp_conn *c, struct trp_str bytes)
     receive(c, bytes);
 }
 
+/* Looks at the next slice; what remains is looked at when the ready list has run. */
+static void receive_slice(struct trp_conn *c)
+{
+    const size_t left = c->input_end - c->input_at;
+    const size_t n = left < SLICE_BYTES ? left : SLICE_BYTES;
+    const struct trp_str slice = trp_str_make(c->input->ptr + c->input_at, n);
+    c->input_at += n;
+    receive(c, slice);
+    if (n < left && !c->is_finishing && !c->is_dead) {
+        trp_loop_ready(c->front->loop, &c->resume);
+        return;
+    }
+    trp_lease_release(c->input);
+    c->input = NULL;
+}
+
+/* Small frames are looked at in slices; those of a large body lie in few exchanges anyway. */
+static void take_read(struct trp_conn *c, size_t n)
+{
+    const bool is_bulk = n == TRP_SCRATCH_BYTES && c->streams_n <= 2;
+    c->input = n <= SLICE_BYTES || is_bulk ? NULL : trp_front_take_scratch(c->front);
+    if (!c->input) {
+        receive(c, trp_str_make(c->front->scratch->ptr, n));
+        return;
+    }
+    c->input_at = 0;
+    c->input_end = n;
+    receive_slice(c);
+}
+
 void trp_h2_conn_readable(struct trp_conn *c)
 {
-    char *scratch = c->front->scratch->ptr;
     if (c->is_finishing) {
         trp_conn_pause(c, true);
         return;
     }
-    for (int i = 0; i < READS && !c->is_dead && !c->is_finishing; i++) {
+    for (int i = 0; i < READS && !c->is_dead && !c->is_finishing && !c->input; i++) {
         size_t n = 0;
-        const enum trp_conn_read result = trp_conn_recv(c, scratch, TRP_SCRATCH_BYTES, &n);
+        const enum trp_conn_read result =
+            trp_conn_recv(c, c->front->scratch->ptr, TRP_SCRATCH_BYTES, &n);
         if (result == TRP_CONN_READ_EOF &&
             (c->streams_n == 0 || c->front->opts.limits.half_close_cancels))
             trp_conn_close(c);
         if (result != TRP_CONN_READ_SOME)
             return;
-        receive(c, trp_str_make(scratch, n));
+        take_read(c, n);
         if (n < TRP_SCRATCH_BYTES)
             return;
     }
 }
 
-void trp_h2_conn_resume(struct trp_conn *c)
+static void resume_streams(struct trp_conn *c)
 {
-    for (struct trp_exchange *x = c->exchanges, *next = NULL; x; x = next) {
+    c->has_room = false;
+    for (struct trp_exchange *x = c->exchanges, *next = NULL; x && !c->is_dead; x = next) {
         next = x->next;
         if (x->grpc.is_stalled && !x->is_answered)
             trp_grpc_stream_resume(x);
-        if (c->is_dead)
-            return;
     }
     trp_conn_mark_dirty(c);
+}
+
+void trp_h2_conn_resume(struct trp_conn *c)
+{
+    if (c->has_room)
+        resume_streams(c);
+    if (!c->input || c->is_dead)
+        return;
+    if (trp_outbox_left(&c->out) < SEND_BYTES) /* else the socket is behind: frame at its pace */
+        (void)trp_h2_conn_send(c);
+    receive_slice(c);
 }
 
 bool trp_h2_conn_send(struct trp_conn *c)
@@ -293,7 +341,10 @@ bool trp_h2_conn_send(struct trp_conn *c)
         c->framed_first = x->out_next;
         if (!c->framed_first)
             c->framed_last = NULL;
-        trp_conn_await_written(c, x);
+        if (x->is_lent)
+            trp_conn_await_written(c, x);
+        else
+            trp_exchange_written(x); /* as good as: nothing of its memory is needed any more */
     }
     return !is_lost && trp_h2_is_alive(c->h2);
 }

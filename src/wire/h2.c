@@ -18,6 +18,7 @@ struct trp_h2 {
     const struct trp_h2_events *events;
     void *user;
     nghttp2_session *session;
+    struct trp_h2_memory own_memory, *memory;
     size_t put_out; /* bytes in this trp_h2_send() */
     bool flooded;
 };
@@ -183,6 +184,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *out, size_
         if (n == 0 && piece > COPY_MAX) {
             *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
             b->left -= piece;
+            b->borrowed_bytes += piece;
             n = piece;
             break;
         }
@@ -234,6 +236,32 @@ static ssize_t on_read_length(nghttp2_session *session, uint8_t type, int32_t id
 
 /* ---- life ---- */
 
+static void *get(size_t bytes, void *memory)
+{
+    return trp_h2_memory_get(memory, bytes);
+}
+
+static void *get_zeroed(size_t count, size_t size, void *memory)
+{
+    size_t bytes = 0;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    void *block = trp_h2_memory_get(memory, bytes);
+    if (block)
+        memset(block, 0, bytes);
+    return block;
+}
+
+static void give(void *block, void *memory)
+{
+    trp_h2_memory_give(memory, block);
+}
+
+static void *resize(void *block, size_t bytes, void *memory)
+{
+    return trp_h2_memory_resize(memory, block, bytes);
+}
+
 static int make_session(struct trp_h2 *h2, const struct trp_h2_opts *opts)
 {
     nghttp2_session_callbacks *callbacks = NULL;
@@ -254,7 +282,8 @@ static int make_session(struct trp_h2 *h2, const struct trp_h2_opts *opts)
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_continuations(option, CONTINUATIONS_MAX);
     nghttp2_option_set_stream_reset_rate_limit(option, opts->resets_burst, opts->resets_per_s);
-    const int rv = nghttp2_session_server_new2(&h2->session, callbacks, h2, option);
+    nghttp2_mem memory = { h2->memory, get, give, get_zeroed, resize }; /* is copied */
+    const int rv = nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &memory);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     return rv;
@@ -288,6 +317,8 @@ trp_status trp_h2_create(const struct trp_alloc *alloc, const struct trp_h2_opts
     h2->alloc = alloc;
     h2->events = events;
     h2->user = user;
+    h2->memory = opts->memory ? opts->memory : &h2->own_memory;
+    trp_h2_memory_init(&h2->own_memory, alloc);
     if (make_session(h2, opts) != 0 || announce(h2, opts) != 0) {
         trp_h2_destroy(h2);
         return trp_fail(err, TRP_OUT_OF_MEMORY, "HTTP/2 session");
@@ -301,6 +332,7 @@ void trp_h2_destroy(struct trp_h2 *h2)
     if (!h2)
         return;
     nghttp2_session_del(h2->session); /* calls nothing back */
+    trp_h2_memory_deinit(&h2->own_memory);
     trp_alloc_free(h2->alloc, h2);
 }
 

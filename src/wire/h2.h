@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/status.h"
 #include "call/call.h"
+#include "wire/h2_memory.h"
 #include "wire/oip_codec.h"
 
 #define TRP_H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -34,8 +35,8 @@ struct trp_h2_body {
     bool is_last;  /* nothing follows them */
     const struct trp_header *trailers;
     uint32_t trailers_n;
-    uint64_t copied_bytes; /* added up: bytes that were copied into frames */
-    void *stream;          /* what `begin` returned */
+    uint64_t copied_bytes, borrowed_bytes; /* added up: how they went into frames */
+    void *stream;                          /* what `begin` returned */
 };
 
 struct trp_h2_events {
@@ -55,6 +56,7 @@ struct trp_h2_events {
 struct trp_h2_opts {
     uint32_t streams_max, header_bytes_max;
     uint32_t stream_window, connection_window; /* bytes a client may send ahead */
+    struct trp_h2_memory *memory;              /* NULL: one of its own */
     uint32_t resets_burst, resets_per_s;       /* RST_STREAM frames that are put up with */
 };
 
