@@ -59,7 +59,8 @@ void trp_life_start(struct trp_life *l);
 void trp_life_seen(struct trp_life *l, uint32_t index, uint64_t epoch);
 
 /* A wish of an operator; answered by `done` on the control thread.  A load ends when the model is READY or FAILED; an unload
- * when its versions have left the registry (in-flight calls may still hold them).
+ * when its versions have left the registry (in-flight calls may still hold them), a rescan when what was found is in the index;
+ * loads that it began go on.  In each case every reader has seen the snapshot that holds the result before `done` is called.
  *   Owns  : the order is the caller's until `done`.
  *   Thread: control.
  *   Errors: in order->error, with Triton's words. */
@@ -88,7 +89,8 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order);
 bool trp_life_is_started(const struct trp_life *l);
 bool trp_life_is_settled(const struct trp_life *l);
 
-/* Gives everything up: drains, closes, releases; calls `done` on the control thread when all are GONE.
+/* Gives everything up: drains, closes, releases; calls `done` on the control thread when all are GONE.  Until then readers
+ * must go on answering with trp_life_seen(), or be reported gone with epoch UINT64_MAX.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */

@@ -34,7 +34,8 @@ struct trp_op {
     struct trp_order *order;     /* NULL: nobody waits */
     struct trp_catalog *catalog; /* one reference; NULL: not looked yet */
     const struct trp_repo_model *found;
-    bool is_first; /* one of the loads that the start waits for */
+    bool is_wanted; /* TAKE: should be loaded, unless an operator unloaded it */
+    bool is_first;  /* one of the loads that the start waits for */
     struct trp_op *next;
 };
 

@@ -246,6 +246,7 @@ static void begin_take(struct trp_member *m)
 {
     const struct trp_error ok = { 0 };
     struct trp_op *op = m->op;
+    m->wanted = m->wanted || (op->is_wanted && !m->held_back);
     if (trp_failed(op->found->error.status)) {
         refuse(m, &op->found->error);
         return;
@@ -265,8 +266,7 @@ static void begin_leave(struct trp_member *m)
 {
     const struct trp_error ok = { 0 };
     let_go(m);
-    m->is_present = false;
-    m->taken = 0;
+    m->held_back = false; /* should it come back, it is a new model */
     TRP_INFO(m->life->opts.log, "life", "model '%.*s' has left the repository", TRP_STR(m->name));
     trp_member_show(m);
     trp_member_finish(m, &ok);

@@ -55,15 +55,16 @@ static bool consider(struct trp_life *l, struct trp_catalog *c, const struct trp
     m->pending = 0;
     m->taken = digest;
     m->is_present = true;
-    if (!m->held_back &&
-        (is_loaded_by_itself(found) || (!l->has_listed && is_named_for_start(l, found->name))))
-        m->wanted = true;
-    const bool is_first = !l->has_listed && m->wanted;
+    const bool is_wanted =
+        is_loaded_by_itself(found) || (!l->has_listed && is_named_for_start(l, found->name));
+    const bool is_first = !l->has_listed && is_wanted;
     l->first_n += is_first;
     trp_catalog_ref(c);
-    const struct trp_op op = {
-        .kind = TRP_OP_TAKE, .catalog = c, .found = found, .is_first = is_first
-    };
+    const struct trp_op op = { .kind = TRP_OP_TAKE,
+                               .catalog = c,
+                               .found = found,
+                               .is_wanted = is_wanted,
+                               .is_first = is_first };
     trp_member_push(m, &op);
     return true;
 }
@@ -75,6 +76,8 @@ static bool consider_absent(struct trp_member *m)
     if (!has_settled(m, ABSENT))
         return false;
     m->pending = 0;
+    m->taken = 0; /* now, not when the op is done: the files may be back before that */
+    m->is_present = false;
     const struct trp_op op = { .kind = TRP_OP_LEAVE };
     trp_member_push(m, &op); /* m may be gone now */
     return true;

@@ -79,7 +79,8 @@ static inline int set_up(void **state)
     f->clock = (struct trp_clock){ .now_ns = fixture_now, .wall_ns = fixture_now, .user = f };
     const struct trp_loop_opts loop = { .name = "control", .clock = &f->clock };
     must(trp_loop_create(trp_heap(), &loop, &f->loop, &err), &err);
-    must(trp_log_create(trp_heap(), &f->clock, f->log_fd, &f->log, &err), &err);
+    must(trp_log_create(trp_heap(), trp_clock_system(), f->log_fd, &f->log, &err),
+         &err); /* loaders write, too */
     must(trp_metrics_create(trp_heap(), 4, &f->metrics, &err), &err);
     const struct trp_backends_opts backends = { .clock = trp_clock_system(), .log = f->log };
     must(trp_backends_create(trp_heap(), &backends, &f->backends, &err), &err);

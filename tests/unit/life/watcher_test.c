@@ -135,6 +135,20 @@ static void the_kernel_tells_of_new_changed_and_vanished_models(void **state)
     pump(f, entry(f, "goes") == NULL);
 }
 
+static void files_that_are_back_before_their_leaving_was_done_are_taken_up(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "m.echo", "load_sleep 300ms\n" ECHO);
+    create(f);
+    trp_life_start(f->life);
+    pump(f, is(f, "m", "LOADING")); /* the leaving waits behind this load */
+    take_away(f, "m.echo");
+    rescan(f);
+    put(f, "m.echo", OTHER);
+    rescan(f);
+    pump(f, takes(f, "m", "Other"));
+}
+
 static void nothing_happens_while_nothing_changes(void **state)
 {
     struct fixture *f = *state;
@@ -158,6 +172,7 @@ int main(void)
         WITH_LIFE(a_broken_change_is_tried_once_and_the_old_one_serves),
         WITH_LIFE(a_loaded_explicit_model_is_replaced_and_an_unloaded_one_is_not),
         WITH_LIFE(the_kernel_tells_of_new_changed_and_vanished_models),
+        WITH_LIFE(files_that_are_back_before_their_leaving_was_done_are_taken_up),
         WITH_LIFE(nothing_happens_while_nothing_changes),
     };
     return cmocka_run_group_tests_name("watcher", tests, NULL, NULL);
