@@ -96,13 +96,23 @@ bool trp_rest_is_transient(const struct trp_exchange *x, uint64_t body_bytes)
 
 /* -- answers -- */
 
+/* Tensors and metrics only: tritonclient's asyncio client says with every request that it takes
+ * gzip, and then reads everything but the outputs of an inference as they come. */
+static bool is_worth_packing(const struct trp_exchange *x)
+{
+    const bool is_metrics =
+        x->route.kind == TRP_ROUTE_CONTROL && x->route.op == TRP_CONTROL_METRICS;
+    return x->answer.status == 200 && (x->route.kind == TRP_ROUTE_INFER || is_metrics) &&
+           x->answer.bytes > 0 && x->answer.bytes >= x->front->opts.limits.compress_min_bytes &&
+           x->answer.bytes <= TRP_PACK_MAX;
+}
+
 /* Packs when the client takes it and it pays; when packing fails the answer goes out as it is. */
 static void consider_packing(struct trp_exchange *x)
 {
     struct trp_answer *a = &x->answer;
     const struct trp_str accepted = x->head.known[TRP_HEADER_ACCEPT_ENCODING];
-    if (!accepted.ptr || a->bytes == 0 || a->bytes < x->front->opts.limits.compress_min_bytes ||
-        a->bytes > TRP_PACK_MAX)
+    if (!accepted.ptr || !is_worth_packing(x))
         return;
     a->is_varied = true;
     const enum trp_coding coding = trp_accept_coding(accepted);
