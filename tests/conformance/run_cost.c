@@ -120,6 +120,7 @@ static double run_ours(struct subject *s)
             exit(1);
         s->out[0].release(s->out[0].release_user, s->out[0].data);
         s->out[0].data = NULL;
+        s->out[0].release = NULL;
     }
     return (double)(now_ns() - begun) / RUNS;
 }
