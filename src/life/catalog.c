@@ -32,7 +32,7 @@ static trp_status find_one(struct trp_catalog *c, struct trp_error *err)
 {
     struct trp_repo_opts opts = c->opts;
     struct trp_repo_model *m = trp_arena_zeroed(&c->arena, 1, sizeof *m);
-    struct trp_repo_model **list = trp_arena_zeroed(&c->arena, 1, sizeof *list);
+    struct trp_repo_model **list = trp_arena_zeroed(&c->arena, 1, sizeof(struct trp_repo_model *));
     if (!m || !list)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to look for the model");
     if (c->order)

@@ -98,7 +98,8 @@ static void let_go(struct trp_member *m)
 
 static void keep_reason(struct trp_member *m, const struct trp_error *why)
 {
-    (void)snprintf(m->reason, sizeof m->reason, "%s", why->text);
+    (void)snprintf(m->reason, sizeof m->reason, "%s%s",
+                   m->serving.n ? "the last load failed, older files are served: " : "", why->text);
     if (m->serving.n == 0) { /* nothing of what was shown is true any more */
         m->survey_key++;
         trp_set_drop(m->life, &m->shown);

@@ -165,7 +165,12 @@ trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err)
         heap, (size_t)w->signature->inputs_n + w->signature->outputs_n + 1, sizeof *tensors);
     uint32_t *indices =
         trp_alloc_zeroed(heap, (size_t)w->signature->outputs_n + 1, sizeof *indices);
-    trp_status st = tensors && indices ? trp_ok() : trp_fail(err, TRP_OUT_OF_MEMORY, "warm-up");
+    if (!tensors || !indices) {
+        trp_alloc_free(heap, tensors);
+        trp_alloc_free(heap, indices);
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "warm-up");
+    }
+    trp_status st = trp_ok();
     for (const struct trp_node *s = samples->first; s && !trp_failed(st); s = s->next) {
         const struct trp_str name = trp_node_str(s, "name", TRP_STR_LIT("unnamed"));
         if (needs_a_file(s)) {

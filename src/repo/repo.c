@@ -30,7 +30,8 @@ static trp_status add_model(struct list *l, struct trp_str name, struct trp_repo
                         l->models_n);
     if (l->models_n == l->capacity) {
         const uint32_t capacity = l->capacity ? l->capacity * 2 : 64;
-        struct trp_repo_model **grown = trp_arena_get(a, capacity * sizeof *grown);
+        struct trp_repo_model **grown =
+            trp_arena_get(a, capacity * sizeof(struct trp_repo_model *));
         if (!grown)
             return trp_fail(err, TRP_OUT_OF_MEMORY, "repository: list of %u models", capacity);
         if (l->models_n)
