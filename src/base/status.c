@@ -50,6 +50,7 @@ bool trp_code_is_retryable(int32_t code)
     return row_of(code)->retryable;
 }
 
+#undef trp_fail /* the analyzer's, see status.h */
 trp_status trp_fail(struct trp_error *err, enum trp_code code, const char *format, ...)
 {
     const trp_status st = { (int32_t)code };

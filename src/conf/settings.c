@@ -184,7 +184,7 @@ static trp_status set_number(struct trp_settings *s, enum trp_setting id, const 
                              struct trp_error *err)
 {
     const struct trp_setting_row *row = &rows[id];
-    uint64_t v;
+    uint64_t v = 0;
     if (row->type == TRP_SETTING_BYTES &&
         !parse_scaled(w->text, byte_scales, ARRAY_LEN(byte_scales), 1, &v))
         return expected(row, w, "bytes, such as 64MiB, 1GB or 4096", err);
@@ -295,7 +295,7 @@ static trp_status set(struct trp_settings *s, enum trp_setting id, const struct 
 {
     const struct value before = s->values[id];
     const struct trp_str source = trp_arena_dup(&s->arena, trp_str_of(w->source));
-    trp_status st = trp_ok();
+    trp_status st;
     if (w->items && rows[id].type != TRP_SETTING_LIST)
         st = trp_fail(err, TRP_INVALID_ARGUMENT, "%s: %s: expected one value, found a list",
                       w->source, rows[id].key);

@@ -79,7 +79,9 @@ static trp_status open_node(struct yaml_reader *r, enum trp_node_kind kind, uint
 
 static trp_status close_node(struct yaml_reader *r)
 {
+    TRP_ASSERT(r->depth > 0); /* libyaml's events nest */
     const struct trp_node *first, *second, *n = r->open[--r->depth];
+    TRP_ASSERT(n);
     if (n->kind != TRP_NODE_MAP)
         return trp_ok();
     TRP_CHECK(trp_node_find_twin(r->arena, n, &first, &second, r->err));
