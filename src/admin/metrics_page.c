@@ -96,19 +96,13 @@ static void write_labels(struct trp_buf *b, const struct trp_version *v)
     trp_buf_addf(b, ",version=\"%lld\"", (long long)v->target.version);
 }
 
-static bool is_listed(const struct trp_version *v)
-{
-    const enum trp_model_state s = trp_lifecycle_get(&v->life);
-    return s == TRP_MODEL_READY || s == TRP_MODEL_DRAINING;
-}
-
 static void write_family(void *user, const struct trp_entry *e)
 {
     struct page *p = user;
     const struct family *f = &families[p->row];
     for (uint32_t i = 0; i < e->versions_n; i++) {
         const struct trp_version *v = e->versions[i];
-        if (!is_listed(v))
+        if (!trp_lifecycle_is_serving(&v->life))
             continue;
         trp_buf_addf(&p->text, "%s{", f->name);
         write_labels(&p->text, v);
@@ -139,7 +133,7 @@ static void write_duration(void *user, const struct trp_entry *e)
     struct trp_buf labels;
     for (uint32_t i = 0; i < e->versions_n; i++) {
         const struct trp_version *v = e->versions[i];
-        if (!is_listed(v))
+        if (!trp_lifecycle_is_serving(&v->life))
             continue;
         trp_buf_init(&labels, p->text.alloc, 4096);
         write_labels(&labels, v);

@@ -63,3 +63,9 @@ enum trp_model_state trp_lifecycle_get(const struct trp_lifecycle *lc)
 {
     return (enum trp_model_state)atomic_load_explicit(&lc->state, memory_order_acquire);
 }
+
+bool trp_lifecycle_is_serving(const struct trp_lifecycle *lc)
+{
+    const enum trp_model_state state = trp_lifecycle_get(lc);
+    return state == TRP_MODEL_READY || state == TRP_MODEL_DRAINING;
+}

@@ -38,4 +38,12 @@ trp_status trp_lifecycle_move(struct trp_lifecycle *lc, enum trp_model_state to,
                               struct trp_error *err);
 enum trp_model_state trp_lifecycle_get(const struct trp_lifecycle *lc); /* any thread */
 
+/* Whether a version that stands in a snapshot answers: READY, or DRAINING.  What drains is in no
+ * new snapshot; a reader that still holds an old one has not seen the change yet, and whatever takes
+ * over from it is not in its sight.  Refusing here would be a gap in every hot replacement.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_lifecycle_is_serving(const struct trp_lifecycle *lc);
+
 #endif

@@ -481,7 +481,7 @@ static trp_status pick_exact(const struct trp_entry *e, int64_t number,
         struct trp_version *v = e->versions[i];
         if (v->target.version != number)
             continue;
-        if (trp_lifecycle_get(&v->life) != TRP_MODEL_READY)
+        if (!trp_lifecycle_is_serving(&v->life))
             return not_ready(e, v, err);
         *out_version = v;
         return trp_ok();
@@ -490,7 +490,7 @@ static trp_status pick_exact(const struct trp_entry *e, int64_t number,
                     TRP_STR(e->name), (long long)number);
 }
 
-/* The highest READY version; without one, what the highest that somebody tried to load says. */
+/* The highest version that serves; without one, what the highest that somebody tried to load says. */
 static trp_status pick_default(const struct trp_entry *e, struct trp_version **out_version,
                                struct trp_error *err)
 {
@@ -498,7 +498,7 @@ static trp_status pick_default(const struct trp_entry *e, struct trp_version **o
     for (uint32_t i = e->versions_n; i-- > 0;) {
         struct trp_version *v = e->versions[i];
         const enum trp_model_state state = trp_lifecycle_get(&v->life);
-        if (state == TRP_MODEL_READY) {
+        if (trp_lifecycle_is_serving(&v->life)) {
             *out_version = v;
             return trp_ok();
         }

@@ -73,7 +73,7 @@ const struct trp_entry *trp_snapshot_find(const struct trp_snapshot *s, struct t
 void trp_snapshot_each(const struct trp_snapshot *s,
                        void (*each)(void *user, const struct trp_entry *e), void *user);
 
-/* Picks the version that answers: the asked one, or (0) the highest that is READY; it is referenced.
+/* Picks the version that answers: the asked one, or (0) the highest that serves; it is referenced.
  *   Owns  : moves one reference to the caller.
  *   Thread: any that may hold the snapshot.
  *   Errors: NOT_FOUND, NOT_READY with the words that Triton's clients match ("Request for unknown model: ..."). */
