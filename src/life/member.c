@@ -98,8 +98,10 @@ static void let_go(struct trp_member *m)
 
 static void keep_reason(struct trp_member *m, const struct trp_error *why)
 {
-    (void)snprintf(m->reason, sizeof m->reason, "%s%s",
-                   m->serving.n ? "the last load failed, older files are served: " : "", why->text);
+    const char *what_serves = m->serving.n ? "the last load failed, older files are served: " : "";
+    const int n = snprintf(m->reason, sizeof m->reason, "%s%s", what_serves, why->text);
+    if (n < 0) /* a text that does not fit is cut */
+        m->reason[0] = '\0';
     if (m->serving.n == 0) { /* nothing of what was shown is true any more */
         m->survey_key++;
         trp_set_drop(m->life, &m->shown);
