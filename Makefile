@@ -1,6 +1,7 @@
 # Thin lines over CMake; see CONTRIBUTING.md.  `make run` and `make test` do everything from nothing.
 BUILD ?= build
 JOBS ?= $(shell nproc)
+WERROR ?= OFF
 CTEST = ctest --test-dir $(1) --output-on-failure -j $(JOBS) $(if $(T),-R "$(T)",)
 
 all: $(BUILD)/build.ninja
@@ -14,7 +15,7 @@ $(BUILD)/build.ninja: | setup-build
 
 # Every tree of its own kind: make the build folder, build all of it, run all tests.
 define tested
-	@cmake -G Ninja -S . -B $(1) -DTRP_TESTS=ON $(2) --log-level=WARNING
+	@cmake -G Ninja -S . -B $(1) -DTRP_TESTS=ON -DTRP_WERROR=$(WERROR) $(2) --log-level=WARNING
 	@cmake --build $(1) -j $(JOBS)
 endef
 
