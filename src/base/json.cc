@@ -238,10 +238,11 @@ template <typename T> struct integer_element {
         }
         if (k != K_FLOAT)
             return false;
-        /* 3.0 is a whole number.  max + 1 is a power of two and thus exact, unlike max. */
+        /* 3.0 is a whole number.  From 2^53 on the text may have been another one: not exact. */
         const double d = double_of(next), low = static_cast<double>(limits::min());
         const double beyond = static_cast<double>(limits::max() / 2 + 1) * 2;
-        if (!(d >= low && d < beyond) || d != std::trunc(d))
+        constexpr double rounded = 9007199254740992.0;
+        if (!(d >= low && d < beyond && std::fabs(d) < rounded) || d != std::trunc(d))
             return false;
         *out = static_cast<T>(d);
         return true;

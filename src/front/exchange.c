@@ -3,7 +3,7 @@
 #include "front/conn.h"
 #include "front/infer.h"
 
-#define IDLE_MAX 1024u    /* exchanges kept for reuse */
+#define IDLE_MAX 4096u    /* exchanges kept for reuse, 4 to 5 KB each */
 #define ARENA_BYTES 4096u /* enough for a route and a small control request */
 #define ARENA_MAX ((size_t)64 << 20)
 #define KEEP_BYTES 65536u /* larger buffers are given back at once */
@@ -209,7 +209,7 @@ bool trp_exchange_mark_answered(struct trp_exchange *x)
     trp_timer_disarm(x->front->loop, &x->timer);
     if (x->is_dispatched)
         trp_metric_sub(x->front->metrics, TRP_METRIC_IN_FLIGHT, 1);
-    if (trp_failed(x->error.status))
+    if (trp_failed(x->error.status) && !x->is_counted)
         trp_front_count_error(x->front, x->error.status.code);
     return true;
 }

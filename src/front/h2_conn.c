@@ -16,7 +16,7 @@
 #define RESETS_PER_S 200u
 #define SEND_BYTES (256u << 10) /* framed ahead of the socket */
 #define READS 4                 /* recv() calls in one turn, of bodies */
-#define SLICE_BYTES 8192u       /* of a read that are looked at together */
+#define SLICE_BYTES 4096u       /* of a read that are looked at together */
 #define GOODBYE_NS TRP_MS(100)  /* streams that were under way when we said "no more" */
 
 static void write_answer(struct trp_exchange *x);
@@ -77,6 +77,7 @@ static void *on_begin(void *user, int32_t id)
     x->stream_id = id;
     x->is_receiving = true;
     c->streams_n++;
+    trp_conn_wake_by(c, x->last_ns + c->front->opts.limits.header_ns);
     return x;
 }
 
@@ -109,7 +110,7 @@ static trp_status check_head(struct trp_exchange *x)
                         TRP_STR(x->head.method));
     TRP_CHECK(trp_head_seal(&x->head, &x->error));
     uint64_t length = 0;
-    const struct trp_str text = x->head.known[TRP_HEADER_CONTENT_LENGTH];
+    const struct trp_str text = trp_head_get(&x->head, TRP_HEADER_CONTENT_LENGTH);
     if (text.ptr && trp_str_parse_u64(text, &length) && length > l->body_bytes)
         return trp_fail(&x->error, TRP_TOO_LARGE,
                         "a body of %llu bytes is larger than %llu (limits.body_bytes)",
@@ -127,7 +128,8 @@ static void refuse(struct trp_exchange *x)
 static trp_status reserve_body(struct trp_exchange *x)
 {
     uint64_t length = 0;
-    if (!trp_str_parse_u64(x->head.known[TRP_HEADER_CONTENT_LENGTH], &length) || length == 0)
+    if (!trp_str_parse_u64(trp_head_get(&x->head, TRP_HEADER_CONTENT_LENGTH), &length) ||
+        length == 0)
         return trp_ok();
     const uint64_t aligned_at = x->json_bytes > 0 ? (uint64_t)x->json_bytes : 0;
     return trp_body_reserve(&x->body, x->front->opts.pool, (size_t)length, aligned_at, &x->error);
@@ -138,7 +140,7 @@ static void on_head(void *user, void *stream)
     struct trp_exchange *x = stream;
     (void)user;
     const trp_status st = check_head(x);
-    if (trp_grpc_is_content_type(x->head.known[TRP_HEADER_CONTENT_TYPE])) {
+    if (trp_grpc_is_content_type(trp_head_get(&x->head, TRP_HEADER_CONTENT_TYPE))) {
         x->protocol = TRP_PROTOCOL_GRPC;
         trp_grpc_call_head(x);
     } else if (trp_failed(st) || trp_failed(trp_rest_head(x)) || trp_failed(reserve_body(x))) {
@@ -231,14 +233,23 @@ static const struct trp_h2_events events = { .begin = on_begin,
 
 /* -- input and output -- */
 
+static void count_refused(struct trp_conn *c)
+{
+    const struct trp_h2_refused refused = trp_h2_take_refused(c->h2);
+    if (refused.malformed == 0 && refused.streams == 0 && refused.floods == 0)
+        return;
+    trp_front_count(c->front, TRP_METRIC_ERRORS_CLIENT, refused.malformed);
+    trp_front_count(c->front, TRP_METRIC_LIMIT_STREAMS, refused.streams);
+    trp_front_count(c->front, TRP_METRIC_LIMIT_RESETS, refused.floods);
+}
+
 static void receive(struct trp_conn *c, struct trp_str bytes)
 {
     const trp_status st = trp_h2_receive(c->h2, bytes, NULL);
     trp_conn_mark_dirty(c);
     if (!trp_failed(st))
         return;
-    if (trp_h2_was_flooded(c->h2))
-        trp_front_count(c->front, TRP_METRIC_LIMIT_RESETS, 1);
+    count_refused(c);
     trp_conn_finish(c); /* what is queued, a GOAWAY among it, is still sent */
 }
 
@@ -336,6 +347,7 @@ void trp_h2_conn_resume(struct trp_conn *c)
 bool trp_h2_conn_send(struct trp_conn *c)
 {
     const bool is_lost = trp_failed(trp_h2_send(c->h2, SEND_BYTES, NULL));
+    count_refused(c);         /* told to the client in what was framed just now */
     while (c->framed_first) { /* all of it is in the outbox now */
         struct trp_exchange *x = c->framed_first;
         c->framed_first = x->out_next;
@@ -358,6 +370,18 @@ static bool is_slow(const struct trp_exchange *x)
     return !x->grpc.is_stream || !trp_grpc_is_between(&x->grpc.reader);
 }
 
+/* Between the frames of a header block no other frame may come: whoever stops there stops the connection. */
+static bool is_in_header(const struct trp_exchange *x)
+{
+    return !x->head.path.ptr;
+}
+
+static int64_t slow_from_ns(const struct trp_exchange *x)
+{
+    const struct trp_front_limits *l = &x->front->opts.limits;
+    return x->last_ns + (is_in_header(x) ? l->header_ns : l->body_ns);
+}
+
 int64_t trp_h2_conn_due_ns(const struct trp_conn *c)
 {
     const struct trp_front_limits *l = &c->front->opts.limits;
@@ -367,15 +391,14 @@ int64_t trp_h2_conn_due_ns(const struct trp_conn *c)
         return c->since_ns + l->idle_ns;
     int64_t due = 0;
     for (const struct trp_exchange *x = c->exchanges; x; x = x->next)
-        if (!x->parent && is_slow(x) && (due == 0 || x->last_ns + l->body_ns < due))
-            due = x->last_ns + l->body_ns;
+        if (!x->parent && is_slow(x) && (due == 0 || slow_from_ns(x) < due))
+            due = slow_from_ns(x);
     return due;
 }
 
 void trp_h2_conn_overdue(struct trp_conn *c)
 {
     const int64_t now_ns = trp_front_now_ns(c->front);
-    const int64_t body_ns = c->front->opts.limits.body_ns;
     if (c->goodbye_ns || c->streams_n == 0) {
         c->goodbye_ns = 0;
         trp_h2_goaway(c->h2, true);
@@ -384,8 +407,14 @@ void trp_h2_conn_overdue(struct trp_conn *c)
     }
     for (struct trp_exchange *x = c->exchanges, *next = NULL; x && !c->is_dead; x = next) {
         next = x->next;
-        if (x->parent || !is_slow(x) || x->last_ns + body_ns > now_ns)
+        if (x->parent || !is_slow(x) || slow_from_ns(x) > now_ns)
             continue;
+        if (is_in_header(x)) {
+            trp_front_count(c->front, TRP_METRIC_LIMIT_TIME, 1);
+            trp_h2_goaway(c->h2, true);
+            trp_conn_finish(c);
+            return;
+        }
         (void)trp_fail(&x->error, TRP_REQUEST_TIMEOUT,
                        "the body paused for too long (timeouts.body)");
         refuse(x);

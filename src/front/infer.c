@@ -72,12 +72,12 @@ static void read_context(struct trp_exchange *x, struct trp_call *call)
     call->stamps_ns[TRP_PHASE_ARRIVED] = x->arrived_ns;
     call->stamps_ns[TRP_PHASE_RECEIVED] = trp_front_now_ns(x->front);
     call->deadline_ns = x->deadline_ns;
-    if (head->known[TRP_HEADER_TENANT].ptr)
-        call->tenant = head->known[TRP_HEADER_TENANT];
-    if (head->known[TRP_HEADER_PRIORITY].ptr)
-        read_priority(call, head->known[TRP_HEADER_PRIORITY]);
-    if (head->known[TRP_HEADER_TRACEPARENT].ptr)
-        read_trace_context(call, head->known[TRP_HEADER_TRACEPARENT]);
+    if (trp_head_has(head, TRP_HEADER_TENANT))
+        call->tenant = trp_head_get(head, TRP_HEADER_TENANT);
+    if (trp_head_has(head, TRP_HEADER_PRIORITY))
+        read_priority(call, trp_head_get(head, TRP_HEADER_PRIORITY));
+    if (trp_head_has(head, TRP_HEADER_TRACEPARENT))
+        read_trace_context(call, trp_head_get(head, TRP_HEADER_TRACEPARENT));
 }
 
 static trp_status decode(struct trp_exchange *x, struct trp_call *call)
@@ -92,7 +92,10 @@ static trp_status decode(struct trp_exchange *x, struct trp_call *call)
         st = trp_oip_decode_http(&f->codec, call, x->bytes, x->is_padded, x->json_bytes, &x->error);
     }
     trp_front_count(f, TRP_METRIC_BYTES_COPIED, f->codec.copied_bytes);
+    trp_front_count(f, TRP_METRIC_LIMIT_TENSORS, f->codec.refused_n);
+    x->is_counted = f->codec.refused_n > 0;
     f->codec.copied_bytes = 0;
+    f->codec.refused_n = 0;
     call->stamps_ns[TRP_PHASE_DECODED] = trp_loop_clock_ns(f->loop);
     return st;
 }
@@ -151,6 +154,7 @@ static void on_done(struct trp_call *call, void *user)
         (void)trp_fail(&call->error, TRP_DEADLINE_EXCEEDED, "deadline exceeded");
     if (trp_failed(call->error.status)) {
         x->error = call->error;
+        x->is_counted = true;
         x->ops->answer(x);
         return;
     }

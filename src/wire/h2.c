@@ -20,7 +20,8 @@ struct trp_h2 {
     nghttp2_session *session;
     struct trp_h2_memory own_memory, *memory;
     size_t put_out; /* bytes in this trp_h2_send() */
-    bool flooded;
+    uint32_t streams_n, streams_max;
+    struct trp_h2_refused refused;
 };
 
 /* ---- input ---- */
@@ -33,6 +34,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     void *stream = h2->events->begin(h2->user, frame->hd.stream_id);
     if (!stream)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    h2->streams_n++;
     return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream) == 0
                ? 0
                : NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -87,9 +89,33 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
     void *stream = nghttp2_session_get_stream_user_data(session, id);
     if (stream) {
         nghttp2_session_set_stream_user_data(session, id, NULL);
+        h2->streams_n--;
         h2->events->closed(h2->user, stream, error);
     }
     return 0;
+}
+
+/* nghttp2 answers what breaks the protocol by itself; before the client has acknowledged our settings, a stream too many
+ * is refused alone, afterwards it is an error of the connection. */
+static void note_refused(struct trp_h2 *h2, bool is_connection, uint32_t error)
+{
+    switch (error) {
+    case NGHTTP2_NO_ERROR:
+    case NGHTTP2_CANCEL:
+        break;
+    case NGHTTP2_INTERNAL_ERROR: /* what 1.52 says to a flood, later versions the next one */
+    case NGHTTP2_ENHANCE_YOUR_CALM:
+        h2->refused.floods += is_connection;
+        break;
+    case NGHTTP2_REFUSED_STREAM:
+        h2->refused.streams++;
+        break;
+    default:
+        if (is_connection && error == NGHTTP2_PROTOCOL_ERROR && h2->streams_n >= h2->streams_max)
+            h2->refused.streams++;
+        else
+            h2->refused.malformed++;
+    }
 }
 
 /* An answer that came before the question had ended: RST_STREAM(NO_ERROR) tells the client to stop sending, and it must
@@ -97,9 +123,10 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct trp_h2 *h2 = user;
-    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
-        h2->flooded = frame->goaway.error_code == NGHTTP2_INTERNAL_ERROR ||
-                      frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM;
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        note_refused(h2, true, frame->goaway.error_code);
+    else if (frame->hd.type == NGHTTP2_RST_STREAM)
+        note_refused(h2, false, frame->rst_stream.error_code);
     if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
         !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
@@ -317,6 +344,7 @@ trp_status trp_h2_create(const struct trp_alloc *alloc, const struct trp_h2_opts
     h2->alloc = alloc;
     h2->events = events;
     h2->user = user;
+    h2->streams_max = opts->streams_max;
     h2->memory = opts->memory ? opts->memory : &h2->own_memory;
     trp_h2_memory_init(&h2->own_memory, alloc);
     if (make_session(h2, opts) != 0 || announce(h2, opts) != 0) {
@@ -340,7 +368,10 @@ trp_status trp_h2_receive(struct trp_h2 *h2, struct trp_str bytes, struct trp_er
 {
     const ssize_t n = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.ptr, bytes.len);
     if (n < 0) {
-        h2->flooded = n == NGHTTP2_ERR_FLOODED;
+        if (n == NGHTTP2_ERR_FLOODED || n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
+            h2->refused.floods++;
+        else
+            h2->refused.malformed++;
         return trp_fail(err, TRP_INVALID_ARGUMENT, "HTTP/2: %s", nghttp2_strerror((int)n));
     }
     return trp_ok();
@@ -414,7 +445,9 @@ bool trp_h2_has_output(const struct trp_h2 *h2)
     return nghttp2_session_want_write(h2->session) != 0;
 }
 
-bool trp_h2_was_flooded(const struct trp_h2 *h2)
+struct trp_h2_refused trp_h2_take_refused(struct trp_h2 *h2)
 {
-    return h2->flooded;
+    const struct trp_h2_refused refused = h2->refused;
+    h2->refused = (struct trp_h2_refused){ 0 };
+    return refused;
 }

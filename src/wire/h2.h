@@ -111,7 +111,18 @@ void trp_h2_goaway(struct trp_h2 *h2, bool is_final);
  *   Errors: none. */
 bool trp_h2_is_alive(const struct trp_h2 *h2);
 bool trp_h2_has_output(const struct trp_h2 *h2);
-bool trp_h2_was_flooded(
-    const struct trp_h2 *h2); /* a limit on resets or acknowledgements was hit */
+
+/* What the session has refused by itself: it told the client so by RST_STREAM or GOAWAY, or closes without a word. */
+struct trp_h2_refused {
+    uint32_t malformed; /* not HTTP/2, or not as it should be */
+    uint32_t streams;   /* more than streams_max at once */
+    uint32_t floods;    /* more resets, headers or acknowledgements than are put up with */
+};
+
+/* What was refused since the last time.
+ *   Owns  : a copy.
+ *   Thread: owner.
+ *   Errors: none. */
+struct trp_h2_refused trp_h2_take_refused(struct trp_h2 *h2);
 
 #endif

@@ -27,9 +27,11 @@ static trp_status make(struct trp_oip_decoding *d, size_t n, size_t max, size_t 
                        const char *what, void **out)
 {
     *out = NULL;
-    if (n > max)
+    if (n > max) {
+        d->codec->refused_n++;
         return trp_fail(d->err, TRP_TOO_LARGE, "%zu %s in one request, at most %zu are allowed", n,
                         what, max);
+    }
     if (n > 0 && !(*out = trp_arena_zeroed(&d->call->arena, n, size)))
         return no_memory(d);
     return trp_ok();

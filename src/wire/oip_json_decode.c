@@ -121,8 +121,10 @@ static trp_status read_place(struct request *r, struct trp_json v, const char *w
     struct trp_json value;
     if (trp_json_type(v) != TRP_JSON_OBJECT)
         return wrong(r, "parameters", trp_str_of(whose), "an object", v);
-    if (trp_json_count(v) > r->d.codec->params_max)
+    if (trp_json_count(v) > r->d.codec->params_max) {
+        r->d.codec->refused_n++;
         return trp_fail(r->d.err, TRP_TOO_LARGE, "more than %u parameters", r->d.codec->params_max);
+    }
     if (!trp_json_begin(v, &it))
         return trp_ok();
     while (trp_json_next(&it, &name, &value)) {

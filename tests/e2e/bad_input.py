@@ -2,6 +2,7 @@
 
 `row` is the row of the running test: its fixture reads the row's counter before and after, and looks that the server lives on.  `Peer` is a
 client that can say anything: it sends bytes as they are.  `frame` and `fields` make HTTP/2 by hand."""
+import ctypes
 import http.client
 import json
 import re
@@ -11,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
 
 from conftest import SLOW
@@ -18,6 +20,7 @@ from conftest import SLOW
 PAGE = Path(__file__).resolve().parents[2] / "docs/bad-input.md"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+grpc_names = {code.value[0]: code.name for code in grpc.StatusCode}
 END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
 
 
@@ -186,16 +189,45 @@ def get_fields(path="/v2/health/live", *more):
     return fields((":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "localhost"), *more)
 
 
+class Inflater:
+    """nghttp2's header decompression, which this test's side needs to read answers."""
+
+    class Field(ctypes.Structure):
+        _fields_ = [("name", ctypes.POINTER(ctypes.c_char)), ("value", ctypes.POINTER(ctypes.c_char)), ("name_len", ctypes.c_size_t),
+                    ("value_len", ctypes.c_size_t), ("flags", ctypes.c_uint8)]
+
+    def __init__(self):
+        self.library = ctypes.CDLL("libnghttp2.so.14")
+        self.library.nghttp2_hd_inflate_hd2.restype = ctypes.c_ssize_t
+        self.inflater = ctypes.c_void_p()
+        assert self.library.nghttp2_hd_inflate_new(ctypes.byref(self.inflater)) == 0
+
+    def __del__(self):
+        self.library.nghttp2_hd_inflate_del(self.inflater)
+
+    def fields(self, block):
+        found, field, flags = {}, self.Field(), ctypes.c_int(0)
+        while True:
+            n = self.library.nghttp2_hd_inflate_hd2(self.inflater, ctypes.byref(field), ctypes.byref(flags), block, ctypes.c_size_t(len(block)), 1)
+            assert n >= 0, n
+            block = block[n:]
+            if flags.value & 2:
+                found[field.name[:field.name_len].decode()] = field.value[:field.value_len].decode()
+            if flags.value & 1:
+                self.library.nghttp2_hd_inflate_end_headers(self.inflater)
+                return found
+
+
 class H2Peer(Peer):
     """HTTP/2 without a library: frames out as told; frames in as they come.  It acknowledges nothing by itself."""
 
     def __init__(self, server, timeout=20, settings=b""):
         super().__init__(server, timeout)
-        self.pending = b""
+        self.pending, self.inflater = b"", Inflater()
         self.send(PREFACE + frame(SETTINGS, 0, 0, settings))
 
     def frames(self):
-        """(kind, flags, stream, payload) until the other side closes."""
+        """(kind, flags, stream, payload) until the other side closes; the payload of HEADERS is the fields."""
         while True:
             while len(self.pending) >= 9:
                 length = int.from_bytes(self.pending[:3], "big")
@@ -203,6 +235,8 @@ class H2Peer(Peer):
                     break
                 kind, flags, stream = struct.unpack(">BBI", self.pending[3:9])
                 payload, self.pending = self.pending[9:9 + length], self.pending[9 + length:]
+                if kind == HEADERS:
+                    payload = self.inflater.fields(payload)
                 yield kind, flags, stream, payload
             try:
                 data = self.socket.recv(65536)
@@ -229,9 +263,20 @@ class H2Peer(Peer):
         payload = self.until(RST_STREAM, stream)
         return None if payload is None else int.from_bytes(payload, "big")
 
+    def status(self, stream=1):
+        """The status of a REST answer."""
+        return int(self.until(HEADERS, stream)[":status"])
+
+    def grpc_status(self, stream=1):
+        """(the status, the words) of a gRPC call."""
+        found = self.until(HEADERS, stream)
+        if "grpc-status" not in found:
+            found = self.until(HEADERS, stream)
+        return grpc_names[int(found["grpc-status"])], found.get("grpc-message", "")
+
     def is_usable(self, stream=2**31 - 1):
         self.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, get_fields()))
-        return self.until(HEADERS, stream) is not None
+        return self.status(stream) == 200
 
 
 def slowly(peer, data, pause):

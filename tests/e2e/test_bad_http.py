@@ -107,7 +107,7 @@ def test_http_0_9(server, row):
 
 
 def test_malformed_request_line(server, row):
-    for line in ["GET / HTP/1.1", "GET / ", "GET  / HTTP/1.1", "GET", "G\x00T / HTTP/1.1", "get / HTTP/1.1",
+    for line in ["GET / HTP/1.1", "GET / ", "GET", "G\x00T / HTTP/1.1", "get / HTTP/1.1",
                  "FROBNICATE / HTTP/1.1", "GET /a b HTTP/1.1", "GET /\x00 HTTP/1.1", "GET /\xff\x01 HTTP/1.1", "GET /a\x7f HTTP/1.1",
                  "GET v2 HTTP/1.1", "GET * HTTP/1.1", "GET http:/x HTTP/1.1"]:
         say(server, row, f"{line}\r\nHost: a\r\n\r\n")

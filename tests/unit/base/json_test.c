@@ -348,6 +348,10 @@ static void what_does_not_fit_names_the_element_the_value_and_the_type(void **st
           "element 1: 9223372036854775808 does not fit INT64" },
         { TROUPE_INT64, "[0,9223372036854775808.0]",
           "element 1: 9223372036854775808 does not fit INT64" },
+        { TROUPE_INT64, "[0,-9223372036854775809]", /* as a float it is one that would fit */
+          "element 1: -9223372036854775808 does not fit INT64" },
+        { TROUPE_INT64, "[0,9007199254740993.0]",
+          "element 1: 9007199254740992 does not fit INT64" },
         { TROUPE_UINT64, "[0,18446744073709551616]",
           "element 1: 18446744073709551616 does not fit UINT64" },
         { TROUPE_INT32, "[1.5,1]", "element 0: 1.5 is no whole number, expected INT32" },
