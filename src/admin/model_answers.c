@@ -128,7 +128,7 @@ static bool add_versions(struct trp_arena *arena, struct trp_node *root,
     bool ok = list != NULL;
     for (uint32_t i = 0; ok && i < entry->versions_n; i++) {
         const struct trp_version *v = entry->versions[i];
-        if ((only && v->target.version != only) || trp_lifecycle_get(&v->life) != TRP_MODEL_READY)
+        if ((only && v->target.version != only) || !trp_lifecycle_is_serving(&v->life))
             continue;
         const struct trp_str text = trp_arena_format(arena, "%" PRId64, v->target.version);
         ok = text.ptr && trp_node_add_str(arena, list, "", text);
@@ -194,10 +194,12 @@ static const char *index_state(enum trp_model_state state, struct trp_str reason
     return reason.len ? "UNAVAILABLE" : "";
 }
 
-/* Why a version, or a model that has none, is in its state. */
+/* Why a version, or a model that has none, is in its state.  The model's own reason comes first: there is one beside versions
+ * only while they serve in place of newer files, and nothing else would tell an operator. */
 static struct trp_str reason_of(const struct trp_entry *e, const struct trp_version *v)
 {
-    return v ? trp_version_reason(v) : trp_str_of(e->reason);
+    const struct trp_str reason = trp_str_of(e->reason);
+    return v && reason.len == 0 ? trp_version_reason(v) : reason;
 }
 
 /* Adds a copy of a text under a key, unless it is empty. */

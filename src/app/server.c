@@ -6,16 +6,18 @@
  *
  * End, driven by the control loop:
  *
- *   signal -> listeners close, fronts drain (keep-alive ends, GOAWAY) -> all gone, or timeouts.drain
+ *   signal -> listeners close, fronts drain (keep-alive ends, GOAWAY) -> all gone
  *          -> life stops (versions leave, close) -> control loop ends -> executors, loops, the rest, top down
  *
- * A second signal ends the process at once. */
+ * After timeouts.drain the connections that are left are closed and their runs cancelled, so that the same way is gone to its end.
+ * A backend that does not heed that in END_NS, or a second signal, ends the process at once. */
 #include "app/server.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -23,6 +25,8 @@
 #include <unistd.h>
 
 #include "app/server_internal.h"
+
+#define END_NS TRP_MS(5000) /* from the cancelling of what is left to the end of the process */
 
 void trp_server_block_signals(void)
 {
@@ -90,6 +94,7 @@ void trp_server_destroy(struct trp_server *s)
 static void life_stopped(void *user)
 {
     struct trp_server *s = user;
+    trp_timer_disarm(s->control, &s->drain_timer);
     trp_loop_stop(s->control);
 }
 
@@ -98,10 +103,6 @@ static void close_models(struct trp_server *s)
     if (s->phase == PHASE_CLOSING)
         return;
     s->phase = PHASE_CLOSING;
-    trp_timer_disarm(s->control, &s->drain_timer);
-    if (s->drain_expired)
-        trp_exec_stop(
-            s->exec); /* what still waits comes back UNAVAILABLE, so that versions can go */
     trp_life_stop(s->life, life_stopped, s);
 }
 
@@ -132,13 +133,35 @@ static void stop_accepting(struct trp_mail *mail)
     trp_acceptor_stop(s->acceptor);
 }
 
-static void drain_is_over(struct trp_timer *timer, int64_t now_ns)
+static void give_up_front(struct trp_mail *mail)
+{
+    struct loop_room *room = TRP_CONTAINER_OF(mail, struct loop_room, give_up_mail);
+    trp_front_give_up(room->front);
+}
+
+static void end_is_overdue(struct trp_timer *timer, int64_t now_ns)
 {
     struct trp_server *s = TRP_CONTAINER_OF(timer, struct trp_server, drain_timer);
     (void)now_ns;
-    s->drain_expired = true;
-    TRP_WARN(s->log, "app", "requests are still in flight after timeouts.drain: giving them up");
-    close_models(s);
+    TRP_ERROR_LOG(s->log, "app", "a backend does not come back: ending without it");
+    _exit(EXIT_FAILURE); /* tidying up would free what it may still write to */
+}
+
+static void drain_is_over(struct trp_timer *timer, int64_t now_ns)
+{
+    struct trp_server *s = TRP_CONTAINER_OF(timer, struct trp_server, drain_timer);
+    if (s->phase == PHASE_DRAINING) {
+        s->drain_expired = true;
+        TRP_WARN(s->log, "app",
+                 "requests are still in flight after timeouts.drain: giving them up");
+        for (uint32_t i = 0; i < s->readers.n; i++) {
+            s->rooms[i].give_up_mail.deliver = give_up_front;
+            trp_loop_post(s->loops[i], &s->rooms[i].give_up_mail);
+        }
+    }
+    s->drain_timer.due = end_is_overdue;
+    if (trp_failed(trp_timer_arm(s->control, timer, now_ns + END_NS, NULL)))
+        end_is_overdue(timer, now_ns);
 }
 
 static void begin_drain(struct trp_server *s)
@@ -158,7 +181,7 @@ static void begin_drain(struct trp_server *s)
     s->drain_timer.due = drain_is_over;
     if (trp_failed(trp_timer_arm(s->control, &s->drain_timer,
                                  trp_loop_now_ns(s->control) + drain_ns, NULL)))
-        drain_is_over(&s->drain_timer, 0);
+        drain_is_over(&s->drain_timer, trp_loop_now_ns(s->control));
 }
 
 static void stop_asked(struct trp_mail *mail)

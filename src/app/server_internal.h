@@ -18,7 +18,7 @@ struct loop_room { /* what one loop thread owns besides its loop */
     struct trp_server *server;
     struct trp_pool *pool;
     struct trp_front *front;
-    struct trp_mail drain_mail, drained_mail;
+    struct trp_mail drain_mail, drained_mail, give_up_mail;
 };
 
 struct trp_server {

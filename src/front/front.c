@@ -112,6 +112,12 @@ void trp_front_drain(struct trp_front *f, void (*done)(void *user), void *user)
     trp_front_check_drained(f);
 }
 
+void trp_front_give_up(struct trp_front *f)
+{
+    while (f->conns)
+        trp_conn_close(f->conns);
+}
+
 uint32_t trp_front_connections(const struct trp_front *f)
 {
     return (uint32_t)trp_counter_get(&f->conns_n);

@@ -42,15 +42,17 @@ struct trp_front_opts {
 };
 
 /* Makes a loop's front; `trp_front_take` gives it an accepted socket (moved), trp_front_drain() stops keep-alive, sends GOAWAY
- * and calls `done` when the last connection has gone; destroy closes what is left.
+ * and calls `done` when the last connection has gone; trp_front_give_up() closes those that are left, which cancels their calls;
+ * so does destroy.
  *   Owns  : the caller destroys; opts copied, everything in them borrowed.
- *   Thread: startup (create, destroy), loop (take, drain).
+ *   Thread: startup (create, destroy), loop (take, drain, give_up).
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_front_create(const struct trp_alloc *alloc, const struct trp_front_opts *opts,
                             struct trp_front **out_front, struct trp_error *err);
 void trp_front_destroy(struct trp_front *f);
 void trp_front_take(struct trp_front *f, int fd, bool is_local);
 void trp_front_drain(struct trp_front *f, void (*done)(void *user), void *user);
+void trp_front_give_up(struct trp_front *f);
 uint32_t trp_front_connections(const struct trp_front *f); /* any thread */
 
 /* Opens a listening socket from "ADDR:PORT", "[ADDR6]:PORT" or "unix:PATH" (a stale socket file is replaced).

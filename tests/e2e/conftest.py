@@ -131,7 +131,10 @@ def repository(tmp_path):
             source = Path(source)
             target = self.path / (name or source.name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+            if source.is_dir():
+                shutil.copytree(source, target, symlinks=True)
+            else:
+                shutil.copy(source, target)
             return target
 
         def write(self, name, text):
