@@ -38,6 +38,7 @@ struct trp_conn {
     struct trp_h2 *h2;
     struct trp_lease *input; /* HTTP/2: what of a read is still to be looked at */
     size_t input_at, input_end;
+    uint32_t unconsumed;
     bool has_room;                                   /* a stalled stream may go on */
     uint32_t streams_n;                              /* HTTP/2 requests not closed */
     struct trp_exchange *framed_first, *framed_last; /* all framed, perhaps not yet in the outbox */

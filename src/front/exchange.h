@@ -44,6 +44,7 @@ struct trp_answer {
     enum trp_coding coding;
     const char *allow; /* 405 and OPTIONS */
     bool is_preflight, is_varied, names_codings;
+    char status_digits[3], length_digits[24], json_digits[24]; /* behind its header fields */
 };
 
 /* What only gRPC needs. */
@@ -62,7 +63,6 @@ struct trp_grpc_state {
     size_t pending_at;
     char prefix[TRP_GRPC_PREFIX];
     struct trp_header trailers[3];
-    char status_text[12];
     struct trp_timer look; /* Health/Watch: when to look again */
     int health;            /* and what was told last */
 };
@@ -93,8 +93,9 @@ struct trp_exchange {
     int32_t stream_id; /* HTTP/2 */
     bool is_call_out, is_control_out, is_answered, is_written, is_dispatched, is_receiving,
         is_padded, is_listed, is_lent;
-    bool is_counted; /* whoever failed has counted the limit that it hit */
-    char method[16]; /* HTTP/2 */
+    bool is_counted;     /* whoever failed has counted the limit that it hit */
+    char method[16];     /* HTTP/2 */
+    uint32_t unconsumed; /* received bytes whose window was not given back yet */
     int64_t arrived_ns, last_ns, deadline_ns, answered_ns;
     struct trp_route route;
     enum trp_coding coding; /* of the request body */

@@ -8,6 +8,7 @@
 #include "front/conn.h"
 #include "front/grpc_stream.h"
 #include "front/guard.h"
+#include "front/h2_conn.h"
 #include "front/infer.h"
 #include "front/pack.h"
 #include "wire/accept.h"
@@ -170,7 +171,7 @@ static const struct trp_exchange_ops unary_ops = { .answer = answer_unary,
 
 static trp_status read_head(struct trp_exchange *x)
 {
-    const struct trp_str *known = x->head.known;
+    const struct trp_head *head = &x->head;
     TRP_CHECK(x->error.status);
     if (!trp_str_is(x->head.method, "POST"))
         return trp_fail(&x->error, TRP_METHOD_NOT_ALLOWED, "gRPC calls are POST requests");
@@ -178,24 +179,25 @@ static trp_status read_head(struct trp_exchange *x)
     x->grpc.is_stream = x->route.kind == TRP_ROUTE_STREAM_INFER ||
                         x->route.kind == TRP_ROUTE_REFLECTION ||
                         x->route.kind == TRP_ROUTE_HEALTH_WATCH;
-    x->grpc.errors_end_stream = trp_str_is(known[TRP_HEADER_STREAM_STATUS], "true");
-    if (known[TRP_HEADER_GRPC_ENCODING].ptr) {
-        x->grpc.coding = trp_coding_parse(known[TRP_HEADER_GRPC_ENCODING]);
+    x->grpc.errors_end_stream = trp_str_is(trp_head_get(head, TRP_HEADER_STREAM_STATUS), "true");
+    if (trp_head_has(head, TRP_HEADER_GRPC_ENCODING)) {
+        x->grpc.coding = trp_coding_parse(trp_head_get(head, TRP_HEADER_GRPC_ENCODING));
         if (x->grpc.coding == TRP_CODING_UNKNOWN) {
             x->grpc.coding = TRP_CODING_IDENTITY;
             x->answer.names_codings = true;
             return trp_fail(&x->error, TRP_UNIMPLEMENTED,
                             "grpc-encoding '%.*s' is not supported; gzip and deflate are",
-                            TRP_STR(known[TRP_HEADER_GRPC_ENCODING]));
+                            TRP_STR(trp_head_get(head, TRP_HEADER_GRPC_ENCODING)));
         }
-        x->grpc.may_pack =
-            x->grpc.coding != TRP_CODING_IDENTITY &&
-            trp_accept_has(known[TRP_HEADER_GRPC_ACCEPT], known[TRP_HEADER_GRPC_ENCODING]);
+        x->grpc.may_pack = x->grpc.coding != TRP_CODING_IDENTITY &&
+                           trp_accept_has(trp_head_get(head, TRP_HEADER_GRPC_ACCEPT),
+                                          trp_head_get(head, TRP_HEADER_GRPC_ENCODING));
     }
     int64_t timeout_ns = 0;
-    if (!known[TRP_HEADER_GRPC_TIMEOUT].ptr)
+    if (!trp_head_has(head, TRP_HEADER_GRPC_TIMEOUT))
         return trp_ok();
-    TRP_CHECK(trp_grpc_parse_timeout(known[TRP_HEADER_GRPC_TIMEOUT], &timeout_ns, &x->error));
+    TRP_CHECK(trp_grpc_parse_timeout(trp_head_get(head, TRP_HEADER_GRPC_TIMEOUT), &timeout_ns,
+                                     &x->error));
     if (timeout_ns < INT64_MAX - x->arrived_ns)
         x->deadline_ns = x->arrived_ns + timeout_ns;
     return trp_ok();
@@ -309,7 +311,7 @@ void trp_grpc_call_data(struct trp_exchange *x, struct trp_str bytes)
     struct trp_grpc_state *g = &x->grpc;
     struct trp_str rest = g->is_stalled ? bytes : trp_grpc_call_read(x, bytes);
     if (bytes.len > rest.len)
-        trp_h2_consume(x->conn->h2, x->stream_id, bytes.len - rest.len);
+        trp_h2_conn_consume(x, bytes.len - rest.len);
     if (rest.len == 0)
         return;
     trp_buf_add_str(&g->pending, rest); /* the client's window bounds it */
@@ -345,7 +347,7 @@ static void run_control(struct trp_exchange *x)
     trp_status st = trp_control_decode_grpc(&x->route, x->bytes, c, &x->error);
     if (!trp_failed(st) && trp_control_changes_state(c->op))
         st = trp_guard_check(&x->front->opts.limits, x->conn->is_local, x->head.authority,
-                             x->head.known[TRP_HEADER_ORIGIN], &x->error);
+                             trp_head_get(&x->head, TRP_HEADER_ORIGIN), &x->error);
     if (trp_failed(st))
         answer_unary(x);
     else

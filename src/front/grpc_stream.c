@@ -207,7 +207,7 @@ void trp_grpc_stream_resume(struct trp_exchange *stream)
     const struct trp_str rest = trp_grpc_call_read(stream, waiting);
     if (!stream->conn)
         return;
-    trp_h2_consume(stream->conn->h2, stream->stream_id, waiting.len - rest.len);
+    trp_h2_conn_consume(stream, waiting.len - rest.len);
     g->pending_at += waiting.len - rest.len;
     if (rest.len)
         return;

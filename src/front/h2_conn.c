@@ -12,6 +12,7 @@
 
 #define STREAM_WINDOW (8u << 20) /* the default 64 KB costs 40 % CPU at 600 KB bodies */
 #define CONNECTION_WINDOW (64u << 20)
+#define CONSUME_BYTES (256u << 10)
 #define RESETS_BURST 1000u
 #define RESETS_PER_S 200u
 #define SEND_BYTES (256u << 10) /* framed ahead of the socket */
@@ -33,9 +34,11 @@ static void write_answer(struct trp_exchange *x)
     struct trp_rest_fields fields;
     struct trp_header headers[TRP_REST_FIELDS_MAX + 1];
     trp_rest_fields(x, &fields);
+    char *digits = x->answer.status_digits;
     const int status = x->answer.status;
-    const char digits[3] = { (char)('0' + status / 100), (char)('0' + status / 10 % 10),
-                             (char)('0' + status % 10) };
+    digits[0] = (char)('0' + status / 100);
+    digits[1] = (char)('0' + status / 10 % 10);
+    digits[2] = (char)('0' + status % 10);
     headers[0] = (struct trp_header){ TRP_STR_LIT(":status"), trp_str_make(digits, 3) };
     for (uint32_t i = 0; i < fields.n; i++)
         headers[i + 1] = (struct trp_header){ trp_str_of(fields.at[i].lower), fields.at[i].value };
@@ -154,14 +157,28 @@ static void wait_for_more(struct trp_conn *c, struct trp_exchange *x)
     trp_conn_wake_by(c, x->last_ns + c->front->opts.limits.body_ns);
 }
 
+/* Windows are large, so they are given back in large steps. */
+void trp_h2_conn_consume(struct trp_exchange *x, size_t bytes)
+{
+    x->unconsumed += (uint32_t)bytes;
+    if (x->unconsumed < CONSUME_BYTES)
+        return;
+    trp_h2_consume(x->conn->h2, x->stream_id, x->unconsumed);
+    x->unconsumed = 0;
+}
+
 static void on_data(void *user, void *stream, struct trp_str bytes)
 {
     struct trp_conn *c = user;
     struct trp_exchange *x = stream;
-    trp_h2_consume(c->h2, 0, bytes.len); /* the connection's window is for all streams */
+    c->unconsumed += (uint32_t)bytes.len; /* the connection's window is for all streams */
+    if (c->unconsumed >= CONSUME_BYTES) {
+        trp_h2_consume(c->h2, 0, c->unconsumed);
+        c->unconsumed = 0;
+    }
     wait_for_more(c, x);
     if (x->is_answered || x->protocol != TRP_PROTOCOL_GRPC)
-        trp_h2_consume(c->h2, x->stream_id, bytes.len);
+        trp_h2_conn_consume(x, bytes.len);
     if (x->is_answered)
         return;
     if (x->protocol == TRP_PROTOCOL_GRPC)

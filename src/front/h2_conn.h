@@ -3,6 +3,9 @@
 #ifndef TRP_H2_CONN_H
 #define TRP_H2_CONN_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/str.h"
 
 struct trp_conn;
@@ -25,6 +28,12 @@ bool trp_h2_conn_send(struct trp_conn *c);
 int64_t trp_h2_conn_due_ns(const struct trp_conn *c);
 void trp_h2_conn_overdue(struct trp_conn *c);
 void trp_h2_conn_drain(struct trp_conn *c);
+
+/* Gives window back for bytes of a stream that were dealt with.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_h2_conn_consume(struct trp_exchange *x, size_t bytes);
 
 /* Says that all of an answer was framed: it counts as written when the outbox has sent what it holds after this turn's
  * framing.

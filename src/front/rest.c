@@ -18,15 +18,15 @@ static const char welcome[] =
 
 static trp_status read_codings(struct trp_exchange *x)
 {
-    const struct trp_str *known = x->head.known;
-    if (known[TRP_HEADER_CONTENT_ENCODING].ptr) {
-        x->coding = trp_coding_parse(known[TRP_HEADER_CONTENT_ENCODING]);
+    const struct trp_head *head = &x->head;
+    if (trp_head_has(head, TRP_HEADER_CONTENT_ENCODING)) {
+        x->coding = trp_coding_parse(trp_head_get(head, TRP_HEADER_CONTENT_ENCODING));
         if (x->coding == TRP_CODING_UNKNOWN)
             return trp_fail(&x->error, TRP_UNSUPPORTED_MEDIA,
                             "Content-Encoding '%.*s' is not supported; gzip and deflate are",
-                            TRP_STR(known[TRP_HEADER_CONTENT_ENCODING]));
+                            TRP_STR(trp_head_get(head, TRP_HEADER_CONTENT_ENCODING)));
     }
-    const struct trp_str length = known[TRP_HEADER_INFERENCE_LENGTH];
+    const struct trp_str length = trp_head_get(head, TRP_HEADER_INFERENCE_LENGTH);
     if (!length.ptr)
         return trp_ok();
     if (trp_head_is_repeated(&x->head, TRP_HEADER_INFERENCE_LENGTH) ||
@@ -41,7 +41,7 @@ static trp_status read_codings(struct trp_exchange *x)
 
 static trp_status read_deadline(struct trp_exchange *x)
 {
-    const struct trp_str text = x->head.known[TRP_HEADER_TIMEOUT];
+    const struct trp_str text = trp_head_get(&x->head, TRP_HEADER_TIMEOUT);
     uint64_t ms = 0;
     if (!text.ptr)
         return trp_ok();
@@ -58,7 +58,7 @@ static trp_status check_guard(struct trp_exchange *x, enum trp_control_op op)
     if (!trp_control_changes_state(op))
         return trp_ok();
     return trp_guard_check(&x->front->opts.limits, x->conn->is_local, x->head.authority,
-                           x->head.known[TRP_HEADER_ORIGIN], &x->error);
+                           trp_head_get(&x->head, TRP_HEADER_ORIGIN), &x->error);
 }
 
 static bool is_options(const struct trp_exchange *x)
@@ -111,7 +111,7 @@ static bool is_worth_packing(const struct trp_exchange *x)
 static void consider_packing(struct trp_exchange *x)
 {
     struct trp_answer *a = &x->answer;
-    const struct trp_str accepted = x->head.known[TRP_HEADER_ACCEPT_ENCODING];
+    const struct trp_str accepted = trp_head_get(&x->head, TRP_HEADER_ACCEPT_ENCODING);
     if (!accepted.ptr || !is_worth_packing(x))
         return;
     a->is_varied = true;
@@ -204,7 +204,7 @@ static void answer_options(struct trp_exchange *x)
         x->error.status = trp_ok();
         x->answer.allow = x->route.allow;
     }
-    x->answer.is_preflight = x->head.known[TRP_HEADER_CORS_METHOD].ptr != NULL;
+    x->answer.is_preflight = trp_head_has(&x->head, TRP_HEADER_CORS_METHOD);
     if (!x->answer.allow)
         x->answer.allow = "GET, HEAD, POST";
     answer_text(x, 204, NULL);
@@ -271,7 +271,7 @@ static struct trp_str digits_of(char out[24], uint64_t v)
 
 static void add_cors(struct trp_exchange *x, struct trp_rest_fields *f)
 {
-    const struct trp_str origin = x->head.known[TRP_HEADER_ORIGIN];
+    const struct trp_str origin = trp_head_get(&x->head, TRP_HEADER_ORIGIN);
     struct trp_str value;
     if (!origin.ptr || !trp_guard_allows_origin(&x->front->opts.limits, origin, &value))
         return;
@@ -305,10 +305,10 @@ void trp_rest_fields(struct trp_exchange *x, struct trp_rest_fields *out)
     if (a->type)
         add(out, "Content-Type", "content-type", trp_str_of(a->type));
     if (a->status != 204)
-        add(out, "Content-Length", "content-length", digits_of(out->digits[0], a->bytes));
+        add(out, "Content-Length", "content-length", digits_of(x->answer.length_digits, a->bytes));
     if (a->json_bytes >= 0)
         add(out, "Inference-Header-Content-Length", "inference-header-content-length",
-            digits_of(out->digits[1], (uint64_t)a->json_bytes));
+            digits_of(x->answer.json_digits, (uint64_t)a->json_bytes));
     add(out, "Date", "date", trp_front_date(x->front));
     if (a->coding != TRP_CODING_IDENTITY)
         add(out, "Content-Encoding", "content-encoding", trp_str_of(trp_coding_name(a->coding)));

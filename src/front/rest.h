@@ -31,7 +31,7 @@ void trp_rest_answer(struct trp_exchange *x);
 void trp_rest_control_done(struct trp_exchange *x);
 
 /* The answer's header fields; names in both spellings.
- *   Owns  : values are borrowed from the exchange, the front, or `digits`.
+ *   Owns  : values are borrowed from the exchange, the front.
  *   Thread: loop.
  *   Errors: none. */
 #define TRP_REST_FIELDS_MAX 12
@@ -42,7 +42,6 @@ struct trp_rest_field {
 struct trp_rest_fields {
     struct trp_rest_field at[TRP_REST_FIELDS_MAX];
     uint32_t n;
-    char digits[2][24];
 };
 void trp_rest_fields(struct trp_exchange *x, struct trp_rest_fields *out);
 

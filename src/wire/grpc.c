@@ -63,6 +63,8 @@ void trp_grpc_write_prefix(bool is_compressed, uint32_t length, char out[TRP_GRP
 bool trp_grpc_is_content_type(struct trp_str content_type)
 {
     const struct trp_str grpc = TRP_STR_LIT("application/grpc");
+    if (trp_str_is_equal(content_type, grpc))
+        return true; /* what nearly all of them say */
     if (content_type.len < grpc.len ||
         !trp_str_is_equal_nocase(trp_str_make(content_type.ptr, grpc.len), grpc))
         return false;

@@ -19,10 +19,21 @@ struct trp_h2 {
     void *user;
     nghttp2_session *session;
     struct trp_h2_memory own_memory, *memory;
-    size_t put_out; /* bytes in this trp_h2_send() */
+    size_t put_out;  /* bytes in this trp_h2_send() */
+    int32_t near_id; /* the stream that was looked up last: its frames come together */
+    void *near;
     uint32_t streams_n, streams_max;
     struct trp_h2_refused refused;
 };
+
+static void *stream_of(struct trp_h2 *h2, int32_t id)
+{
+    if (h2->near_id != id) {
+        h2->near_id = id;
+        h2->near = nghttp2_session_get_stream_user_data(h2->session, id);
+    }
+    return h2->near;
+}
 
 /* ---- input ---- */
 
@@ -35,6 +46,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     if (!stream)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     h2->streams_n++;
+    h2->near_id = frame->hd.stream_id;
+    h2->near = stream;
     return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream) == 0
                ? 0
                : NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -45,10 +58,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      void *user)
 {
     struct trp_h2 *h2 = user;
+    (void)session;
     (void)flags;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0; /* trailers say nothing that we need */
-    void *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    void *stream = stream_of(h2, frame->hd.stream_id);
     if (stream)
         h2->events->header(h2->user, stream, trp_str_make((const char *)name, name_len),
                            trp_str_make((const char *)value, value_len));
@@ -58,9 +72,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct trp_h2 *h2 = user;
+    (void)session;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
-    void *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    void *stream = stream_of(h2, frame->hd.stream_id);
     if (!stream)
         return 0;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
@@ -75,7 +90,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 {
     struct trp_h2 *h2 = user;
     (void)flags;
-    void *stream = nghttp2_session_get_stream_user_data(session, id);
+    void *stream = stream_of(h2, id);
     if (stream)
         h2->events->data(h2->user, stream, trp_str_make((const char *)data, len));
     else
@@ -86,9 +101,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *user)
 {
     struct trp_h2 *h2 = user;
-    void *stream = nghttp2_session_get_stream_user_data(session, id);
+    void *stream = stream_of(h2, id);
     if (stream) {
         nghttp2_session_set_stream_user_data(session, id, NULL);
+        h2->near = NULL;
         h2->streams_n--;
         h2->events->closed(h2->user, stream, error);
     }
@@ -171,10 +187,11 @@ static void copy_out(struct trp_h2_body *b, uint8_t *out, size_t len)
 
 static void make_fields(const struct trp_header *fields, uint32_t n, nghttp2_nv *out)
 {
-    for (uint32_t i = 0; i < n; i++) /* nghttp2 copies; its pointers are only not const */
+    for (uint32_t i = 0; i < n; i++) /* nghttp2's pointers are only not const */
         out[i] = (nghttp2_nv){ (uint8_t *)(uintptr_t)fields[i].name.ptr,
                                (uint8_t *)(uintptr_t)fields[i].value.ptr, fields[i].name.len,
-                               fields[i].value.len, NGHTTP2_NV_FLAG_NONE };
+                               fields[i].value.len,
+                               NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE };
 }
 
 static int end_body(struct trp_h2 *h2, int32_t id, const struct trp_h2_body *b, uint32_t *flags)

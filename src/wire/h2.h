@@ -84,7 +84,7 @@ trp_status trp_h2_receive(struct trp_h2 *h2, struct trp_str bytes, struct trp_er
 trp_status trp_h2_send(struct trp_h2 *h2, size_t bytes_max, struct trp_error *err);
 
 /* Answers a stream: status and fields, then `body` (NULL: nothing, the fields end the stream).
- *   Owns  : `fields` are copied; `body` and its trailers are borrowed until `closed`.
+ *   Owns  : names and values of `fields`, `body` and its trailers are borrowed until `closed`.
  *   Thread: owner.
  *   Errors: OUT_OF_MEMORY; a stream that is gone already is no error. */
 trp_status trp_h2_respond(struct trp_h2 *h2, int32_t id, const struct trp_header *fields,

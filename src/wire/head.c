@@ -29,7 +29,7 @@ void trp_head_deinit(struct trp_head *h)
 void trp_head_reset(struct trp_head *h)
 {
     trp_buf_reset(&h->text);
-    memset(h->known, 0, sizeof h->known);
+    memset(h->known_at, 0, sizeof h->known_at);
     h->method = h->target = h->path = h->authority = (struct trp_str){ 0 };
     h->repeated = 0;
     h->headers_n = 0;
@@ -160,16 +160,17 @@ static uint32_t candidates(size_t len)
     return len < 32 ? of_length[len] : 0;
 }
 
-static void note_known(struct trp_head *h, const struct trp_header *field)
+static void note_known(struct trp_head *h, uint32_t index)
 {
+    const struct trp_header *field = &h->headers[index];
     for (uint32_t bits = candidates(field->name.len); bits; bits &= bits - 1) {
         const uint32_t id = (uint32_t)__builtin_ctz(bits);
         if (memcmp(field->name.ptr, known_names[id].ptr, field->name.len) != 0)
             continue;
-        if (h->known[id].ptr)
+        if (h->known_at[id])
             h->repeated |= 1u << id;
         else
-            h->known[id] = field->value;
+            h->known_at[id] = (uint16_t)(index + 1);
         return;
     }
 }
@@ -218,11 +219,11 @@ trp_status trp_head_seal(struct trp_head *h, struct trp_error *err)
         const struct trp_head_span *s = &h->spans[i];
         h->headers[i] = (struct trp_header){ .name = trp_str_make(base + s->name_at, s->name_len),
                                              .value = trim(base + s->value_at, s->value_len) };
-        note_known(h, &h->headers[i]);
+        note_known(h, i);
     }
     h->target = trp_str_make(base + h->target_at, h->target_len);
     TRP_CHECK(split_target(h, err));
     if (!h->authority.ptr)
-        h->authority = h->known[TRP_HEADER_HOST];
+        h->authority = trp_head_get(h, TRP_HEADER_HOST);
     return trp_ok();
 }

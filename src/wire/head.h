@@ -50,8 +50,8 @@ struct trp_head {
     struct trp_str authority; /* of an absolute target or :authority, else of Host; may be empty */
     struct trp_header *headers;
     uint32_t headers_n;
-    struct trp_str known[TRP_HEADERS_KNOWN]; /* ptr NULL: absent */
-    uint32_t repeated;                       /* bit per known header that came more than once */
+    uint16_t known_at[TRP_HEADERS_KNOWN]; /* 1 + index in `headers`; 0: absent */
+    uint32_t repeated;                    /* bit per known header that came more than once */
 
     /* the storage */
     const struct trp_alloc *alloc;
@@ -95,6 +95,18 @@ trp_status trp_head_check(const struct trp_head *h, struct trp_error *err);
  *   Errors: INVALID_ARGUMENT (a target that is neither a path, an absolute URI nor `*`). */
 trp_status trp_head_seal(struct trp_head *h, struct trp_error *err);
 
+/* The value of a known field, the first when it came more than once; ptr NULL when it is absent.
+ *   Owns  : borrowed until reset.
+ *   Thread: owner.
+ *   Errors: none. */
+static inline struct trp_str trp_head_get(const struct trp_head *h, enum trp_known_header id)
+{
+    return h->known_at[id] ? h->headers[h->known_at[id] - 1].value : (struct trp_str){ 0 };
+}
+static inline bool trp_head_has(const struct trp_head *h, enum trp_known_header id)
+{
+    return h->known_at[id] != 0;
+}
 static inline bool trp_head_is_repeated(const struct trp_head *h, enum trp_known_header id)
 {
     return (h->repeated >> id & 1u) != 0;

@@ -84,11 +84,11 @@ static int on_value_complete(llhttp_t *parser)
 static trp_status check_framing(struct trp_http1 *p)
 {
     const struct trp_head *h = p->head;
-    const struct trp_str coding = h->known[TRP_HEADER_TRANSFER_ENCODING];
+    const struct trp_str coding = trp_head_get(h, TRP_HEADER_TRANSFER_ENCODING);
     if (coding.ptr) {
         if (p->request.minor == 0)
             return trp_fail(&p->error, TRP_INVALID_ARGUMENT, "Transfer-Encoding in HTTP/1.0");
-        if (h->known[TRP_HEADER_CONTENT_LENGTH].ptr)
+        if (trp_head_has(h, TRP_HEADER_CONTENT_LENGTH))
             return trp_fail(&p->error, TRP_INVALID_ARGUMENT,
                             "Content-Length beside Transfer-Encoding");
         if (trp_head_is_repeated(h, TRP_HEADER_TRANSFER_ENCODING) ||
@@ -98,10 +98,10 @@ static trp_status check_framing(struct trp_http1 *p)
     }
     if (trp_head_is_repeated(h, TRP_HEADER_CONTENT_LENGTH))
         return trp_fail(&p->error, TRP_INVALID_ARGUMENT, "more than one Content-Length");
-    if (h->known[TRP_HEADER_CONTENT_LENGTH].ptr &&
-        !trp_str_parse_u64(h->known[TRP_HEADER_CONTENT_LENGTH], &p->request.content_length))
+    if (trp_head_has(h, TRP_HEADER_CONTENT_LENGTH) &&
+        !trp_str_parse_u64(trp_head_get(h, TRP_HEADER_CONTENT_LENGTH), &p->request.content_length))
         return trp_fail(&p->error, TRP_INVALID_ARGUMENT, "Content-Length '%.*s' is no number",
-                        TRP_STR(h->known[TRP_HEADER_CONTENT_LENGTH]));
+                        TRP_STR(trp_head_get(h, TRP_HEADER_CONTENT_LENGTH)));
     return trp_ok();
 }
 
@@ -120,10 +120,10 @@ static trp_status check_head(struct trp_http1 *p)
         return trp_fail(&p->error, TRP_INVALID_ARGUMENT, "target '*' is for OPTIONS only");
     if (trp_head_is_repeated(h, TRP_HEADER_HOST))
         return trp_fail(&p->error, TRP_INVALID_ARGUMENT, "more than one Host");
-    if (p->request.minor >= 1 && !h->known[TRP_HEADER_HOST].ptr)
+    if (p->request.minor >= 1 && !trp_head_has(h, TRP_HEADER_HOST))
         return trp_fail(&p->error, TRP_INVALID_ARGUMENT, "no Host in an HTTP/1.1 request");
     TRP_CHECK(check_framing(p));
-    const struct trp_str expect = h->known[TRP_HEADER_EXPECT];
+    const struct trp_str expect = trp_head_get(h, TRP_HEADER_EXPECT);
     if (!expect.ptr || p->request.minor == 0)
         return trp_ok();
     if (!trp_str_is_equal_nocase(expect, TRP_STR_LIT("100-continue")))
