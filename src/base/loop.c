@@ -178,7 +178,7 @@ void trp_loop_ready(struct trp_loop *loop, struct trp_task *task)
     loop->ready_end = &task->next;
 }
 
-static void run_tasks(struct trp_loop *loop)
+void trp_loop_run_ready(struct trp_loop *loop)
 {
     while (loop->ready) {
         struct trp_task *task = loop->ready;
@@ -209,7 +209,7 @@ void trp_loop_destroy(struct trp_loop *loop)
         return;
     while (trp_pile_top(&loop->mail) || loop->ready) {
         deliver_mail(loop);
-        run_tasks(loop);
+        trp_loop_run_ready(loop);
     }
     if (loop->wake_fd >= 0)
         close(loop->wake_fd);
@@ -476,7 +476,7 @@ trp_status trp_loop_turn(struct trp_loop *loop, int64_t wait_ns, struct trp_erro
     deliver_events(loop, n);
     deliver_mail(loop);
     fire_timers(loop);
-    run_tasks(loop);
+    trp_loop_run_ready(loop);
     for (struct trp_hook *hook = loop->hooks; hook; hook = hook->next)
         hook->turn_end(hook);
     return trp_ok();

@@ -109,7 +109,6 @@ static void free_dead(struct trp_front *f)
         }
         trp_h1_deinit(c);
         trp_h2_destroy(c->h2);
-        trp_lease_release(c->input);
         trp_outbox_deinit(&c->out);
         trp_alloc_free(f->alloc, c);
         trp_front_check_drained(f);

@@ -36,8 +36,6 @@ struct trp_conn {
     uint8_t sniffed_n;
     struct trp_h1 h1;
     struct trp_h2 *h2;
-    struct trp_lease *input; /* HTTP/2: what of a read is still to be looked at */
-    size_t input_at, input_end;
     uint32_t unconsumed;
     bool has_room;                                   /* a stalled stream may go on */
     uint32_t streams_n;                              /* HTTP/2 requests not closed */

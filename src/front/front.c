@@ -123,16 +123,6 @@ uint32_t trp_front_connections(const struct trp_front *f)
     return (uint32_t)trp_counter_get(&f->conns_n);
 }
 
-struct trp_lease *trp_front_take_scratch(struct trp_front *f)
-{
-    struct trp_lease *fresh = trp_pool_acquire(f->opts.pool, TRP_SCRATCH_BYTES);
-    if (!fresh)
-        return NULL;
-    struct trp_lease *taken = f->scratch;
-    f->scratch = fresh;
-    return taken;
-}
-
 struct trp_str trp_front_date(struct trp_front *f)
 {
     const int64_t now_ns = trp_front_now_ns(f);

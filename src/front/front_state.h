@@ -45,12 +45,6 @@ static inline int64_t trp_front_now_ns(const struct trp_front *f)
     return trp_loop_now_ns(f->loop);
 }
 
-/* Takes the scratch buffer with what was read into it, leaving a fresh one; NULL (nothing changed) when there is none.
- *   Owns  : moves one reference to the caller.
- *   Thread: loop.
- *   Errors: NULL. */
-struct trp_lease *trp_front_take_scratch(struct trp_front *f);
-
 /* The value of a Date field, renewed once a second.
  *   Owns  : borrowed from the front.
  *   Thread: loop.

@@ -1,8 +1,9 @@
 /* front/h2_conn.c - streams, and the rhythm of a turn.
  *
- * One read may hold two hundred small calls.  All of them alive at once would be more memory than the near caches hold, so a
- * read is looked at in slices: the calls of one are started, the ready list lets them finish, their answers are framed and
- * their memory is free again when the next slice is looked at.  The socket still sees one read and one write a turn. */
+ * One read may hold two hundred small calls, and a turn sixteen such reads.  All of them alive at once would be more memory than
+ * the near caches hold, so a read is looked at in slices: the calls of one are started, the ready list is run so that they
+ * finish, their answers are framed, and their memory is free again when the next slice is looked at.  The socket still sees one
+ * read and one write a turn. */
 #include "front/h2_conn.h"
 
 #include "front/conn.h"
@@ -288,34 +289,21 @@ void trp_h2_conn_start(struct trp_conn *c, struct trp_str bytes)
     receive(c, bytes);
 }
 
-/* Looks at the next slice; what remains is looked at when the ready list has run. */
-static void receive_slice(struct trp_conn *c)
-{
-    const size_t left = c->input_end - c->input_at;
-    const size_t n = left < SLICE_BYTES ? left : SLICE_BYTES;
-    const struct trp_str slice = trp_str_make(c->input->ptr + c->input_at, n);
-    c->input_at += n;
-    receive(c, slice);
-    if (n < left && !c->is_finishing && !c->is_dead) {
-        trp_loop_ready(c->front->loop, &c->resume);
-        return;
-    }
-    trp_lease_release(c->input);
-    c->input = NULL;
-}
-
-/* Small frames are looked at in slices; those of a large body lie in few exchanges anyway. */
+/* The calls of a slice finish and their answers are framed before the next slice is looked at.  The bytes stay where they are:
+ * tasks read from no socket. */
 static void take_read(struct trp_conn *c, size_t n)
 {
-    const bool is_bulk = n == TRP_SCRATCH_BYTES && c->streams_n <= 2;
-    c->input = n <= SLICE_BYTES || is_bulk ? NULL : trp_front_take_scratch(c->front);
-    if (!c->input) {
-        receive(c, trp_str_make(c->front->scratch->ptr, n));
-        return;
+    const bool is_bulk = n == TRP_SCRATCH_BYTES && c->streams_n <= 2; /* few exchanges anyway */
+    const size_t slice = is_bulk ? n : SLICE_BYTES;
+    for (size_t at = 0; at < n && !c->is_dead && !c->is_finishing; at += slice) {
+        const size_t left = n - at;
+        receive(c, trp_str_make(c->front->scratch->ptr + at, left < slice ? left : slice));
+        if (n <= slice / 2)
+            return; /* few calls: they may as well be finished together with those of others */
+        trp_loop_run_ready(c->front->loop);
+        if (!c->is_dead && trp_outbox_left(&c->out) < SEND_BYTES)
+            (void)trp_h2_conn_send(c); /* else the socket is behind: frame at its pace */
     }
-    c->input_at = 0;
-    c->input_end = n;
-    receive_slice(c);
 }
 
 void trp_h2_conn_readable(struct trp_conn *c)
@@ -324,7 +312,7 @@ void trp_h2_conn_readable(struct trp_conn *c)
         trp_conn_pause(c, true);
         return;
     }
-    for (int i = 0; i < READS && !c->is_dead && !c->is_finishing && !c->input; i++) {
+    for (int i = 0; i < READS && !c->is_dead && !c->is_finishing; i++) {
         size_t n = 0;
         const enum trp_conn_read result =
             trp_conn_recv(c, c->front->scratch->ptr, TRP_SCRATCH_BYTES, &n);
@@ -354,11 +342,6 @@ void trp_h2_conn_resume(struct trp_conn *c)
 {
     if (c->has_room)
         resume_streams(c);
-    if (!c->input || c->is_dead)
-        return;
-    if (trp_outbox_left(&c->out) < SEND_BYTES) /* else the socket is behind: frame at its pace */
-        (void)trp_h2_conn_send(c);
-    receive_slice(c);
 }
 
 bool trp_h2_conn_send(struct trp_conn *c)

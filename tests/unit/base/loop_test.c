@@ -418,6 +418,28 @@ static void a_turn_has_its_order(void **state)
     close_pair(&w);
 }
 
+static void run_victim(struct prop *p)
+{
+    trp_loop_ready(p->stage->loop, &p->victim->task);
+    trp_loop_run_ready(p->stage->loop);
+    note(p->stage, '.'); /* the victim has run, and what it queued */
+}
+
+static void a_watch_with_much_to_do_runs_its_tasks_at_once(void **state)
+{
+    struct stage *s = *state;
+    struct prop w = prop(s, 'w'), t = prop(s, 't'), u = prop(s, 'u'), m = prop(s, 'm');
+    w.act = run_victim;
+    w.victim = &t;
+    t.act = queue_victim;
+    t.victim = &u;
+    trp_loop_post(s->loop, &m.mail);
+    watch_pair(&w, EPOLLOUT);
+    turn(s);
+    assert_string_equal(s->journal, "wt.u.m");
+    close_pair(&w);
+}
+
 static void work_left_behind_keeps_the_next_wait_short(void **state)
 {
     struct stage *s = *state;
@@ -635,6 +657,7 @@ int main(void)
         ON_STAGE(tasks_run_in_order_and_never_inside_the_call_that_queued_them),
         ON_STAGE(mail_keeps_its_order_and_mail_to_oneself_waits_for_the_next_turn),
         ON_STAGE(a_turn_has_its_order),
+        ON_STAGE(a_watch_with_much_to_do_runs_its_tasks_at_once),
         ON_STAGE(work_left_behind_keeps_the_next_wait_short),
         ON_STAGE(undelivered_mail_is_delivered_when_the_loop_is_destroyed),
         ON_STAGE(the_clock_is_read_once_a_turn),
