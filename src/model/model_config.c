@@ -254,7 +254,8 @@ static trp_status add_side(const struct completion *x, struct trp_node *tree, bo
         .batch_max = x->config->batch_max,
     };
     return trp_model_io_complete(x->arena, &side, tree,
-                                 is_input ? &x->out->inputs : &x->out->outputs, x->err);
+                                 is_input ? &x->out->inputs : &x->out->outputs,
+                                 is_input ? &x->out->inputs_n : &x->out->outputs_n, x->err);
 }
 
 /* Adds one key of the completed tree: settled values, or what was written. */
@@ -298,8 +299,6 @@ trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
     TRP_CHECK(settle_identity(a, name, file_signature, &c, err));
     for (uint32_t i = 0; i < trp_model_config_message.fields_n; i++)
         TRP_CHECK(add_key(&x, tree, &trp_model_config_message.fields[i]));
-    s.inputs_n = file_signature->inputs_n;
-    s.outputs_n = file_signature->outputs_n;
     s.batch_max = c.batch_max;
     s.platform = c.platform;
     c.tree = tree;

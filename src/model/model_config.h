@@ -35,10 +35,10 @@ struct trp_model_config {
 };
 
 /* Completes a tree (NULL: nothing was written) from what the file says, checks what was written against it, and takes out
- * what is acted upon.  `file_signature` has full shapes (batch included); *out_signature is what clients see, in the file's
- * order: dims of the tree (a size that only the file fixes holds too), batch dimension in front when max_batch_size > 0, labels,
- * optional.  With a reshape the two differ in rank.
- *   Shape : with batch_max > 0 every input and output of the file must have a free (or absent-rank) first dimension.
+ * what is acted upon.  `file_signature` has full shapes (batch included); *out_signature is what clients see: dims of the tree
+ * (a size that only the file fixes holds too), batch dimension in front when max_batch_size > 0, labels, optional.  With a
+ * reshape the two differ in rank.  Inputs stand in the file's order, outputs in the configuration's, which may leave some out.
+ *   Shape : with batch_max > 0 all that clients see must have a free (or absent-rank) first dimension in the file.
  *   Owns  : everything lives in `a`.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT: which input or output, what the file says, what the configuration says; and as peek(). */

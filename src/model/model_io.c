@@ -3,9 +3,9 @@
  * Each tensor of the file gets one entry in the tree: the written one, completed, or one made from the file.  What clients see
  * is then read from the entry and the file together, so that both roads meet in one place.  Rules:
  *   1. Nothing of the configuration may contradict the file; what the file leaves open, the configuration may fix.
- *   2. Written entries keep their order; those added from the file follow.  The signature keeps the file's order, because
- *      runs address tensors by their place in it.
- *   3. Outputs are listed all or not at all.  An input may be missing only if the file does not need it.
+ *   2. Written entries keep their order; those added from the file follow.  Clients see outputs in that order, inputs in the
+ *      file's.  Runs find the file's tensors by name.
+ *   3. Of outputs, whoever lists some hides the others.  An input may be missing only if the file does not need it.
  *   4. Names of dimensions are hints: they are shown, never compared. */
 #include "model/model_io.h"
 
@@ -19,6 +19,7 @@ struct completer {
     const struct trp_model_side *side;
     struct trp_node *list; /* the tree's, being built */
     struct trp_io *ios;
+    uint32_t *ios_n;  /* how many clients see */
     bool *is_written; /* one for each tensor of the file */
     struct trp_error *err;
 };
@@ -32,6 +33,11 @@ struct dims {
 static trp_status no_memory(const struct completer *c)
 {
     return trp_fail(c->err, TRP_OUT_OF_MEMORY, "no memory for the configuration");
+}
+
+static bool is_input(const struct completer *c)
+{
+    return strcmp(c->side->kind, "input") == 0;
 }
 
 /* ---- the file's side ---- */
@@ -250,8 +256,7 @@ static trp_status apply(const struct completer *c, const struct trp_node *entry,
     *out = *file;
     TRP_CHECK(check_dtype(c, entry, file));
     TRP_CHECK(apply_dims(c, entry, out));
-    return strcmp(c->side->kind, "input") == 0 ? read_optional(c, entry, file, &out->optional)
-                                               : trp_ok();
+    return is_input(c) ? read_optional(c, entry, file, &out->optional) : trp_ok();
 }
 
 static trp_status copy_texts(const struct completer *c, struct trp_io *io)
@@ -356,14 +361,17 @@ static trp_status add_entry(const struct completer *c, const struct trp_node *wr
 static trp_status take_tensor(const struct completer *c, const struct trp_node *written, uint32_t i)
 {
     const struct trp_io *file = &c->side->file[i];
+    struct trp_io *seen = &c->ios[is_input(c) ? i : *c->ios_n];
     struct trp_node *entry;
+    TRP_CHECK(check_batchable(c, file));
     if (trp_node_get(written, "reshape") && is_absent(written, "dims"))
         return trp_node_fail(written, c->err, TRP_INVALID_ARGUMENT,
                              "%s \"%.*s\": a reshape needs dims", c->side->kind,
                              TRP_STR(file->name));
     TRP_CHECK(add_entry(c, written, file, &entry));
-    TRP_CHECK(apply(c, entry, file, &c->ios[i]));
-    return copy_texts(c, &c->ios[i]);
+    TRP_CHECK(apply(c, entry, file, seen));
+    ++*c->ios_n;
+    return copy_texts(c, seen);
 }
 
 static trp_status take_written(const struct completer *c)
@@ -381,14 +389,17 @@ static trp_status take_written(const struct completer *c)
 static trp_status take_rest(const struct completer *c)
 {
     const bool any = c->side->written && c->side->written->first;
+    if (any && !is_input(c))
+        return trp_ok();
     for (uint32_t i = 0; i < c->side->file_n; i++) {
         const struct trp_io *io = &c->side->file[i];
         if (c->is_written[i])
             continue;
         if (any && !io->optional)
             return trp_node_fail(c->side->written, c->err, TRP_INVALID_ARGUMENT,
-                                 "%s \"%.*s\" of the file is missing; list every %s, or none",
-                                 c->side->kind, TRP_STR(io->name), c->side->kind);
+                                 "input \"%.*s\" of the file is missing; list every input, or "
+                                 "none",
+                                 TRP_STR(io->name));
         TRP_CHECK(take_tensor(c, NULL, i));
     }
     return trp_ok();
@@ -396,17 +407,16 @@ static trp_status take_rest(const struct completer *c)
 
 trp_status trp_model_io_complete(struct trp_arena *a, const struct trp_model_side *side,
                                  struct trp_node *tree, const struct trp_io **out_ios,
-                                 struct trp_error *err)
+                                 uint32_t *out_n, struct trp_error *err)
 {
-    struct completer c = { .arena = a, .side = side, .err = err };
+    struct completer c = { .arena = a, .side = side, .ios_n = out_n, .err = err };
     *out_ios = NULL;
+    *out_n = 0;
     c.list = trp_node_add_list(a, tree, side->kind);
     c.ios = trp_arena_zeroed(a, (size_t)side->file_n + 1, sizeof *c.ios);
     c.is_written = trp_arena_zeroed(a, (size_t)side->file_n + 1, sizeof *c.is_written);
     if (!c.list || !c.ios || !c.is_written)
         return no_memory(&c);
-    for (uint32_t i = 0; i < side->file_n; i++)
-        TRP_CHECK(check_batchable(&c, &side->file[i]));
     TRP_CHECK(take_written(&c));
     TRP_CHECK(take_rest(&c));
     *out_ios = c.ios;

@@ -10,7 +10,8 @@
  *   Shape : `file` is the file's, batch dimension included; with batch_max > 0 clients see [-1, dims of the configuration],
  *           otherwise the dims.  A dimension of -1 on either side agrees with anything; where only one side fixes it, that
  *           size holds.
- *   Owns  : everything lives in `a`; `tree` gets a child `input` or `output`, *out_ios is in the file's order.
+ *   Owns  : everything lives in `a`; `tree` gets a child `input` or `output`.  *out_ios is what clients see: all inputs in the
+ *           file's order; outputs in the configuration's, without those that it leaves out.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT: which one, what the file says, what the configuration says; OUT_OF_MEMORY. */
 struct trp_model_side {
@@ -22,6 +23,6 @@ struct trp_model_side {
 };
 trp_status trp_model_io_complete(struct trp_arena *a, const struct trp_model_side *side,
                                  struct trp_node *tree, const struct trp_io **out_ios,
-                                 struct trp_error *err);
+                                 uint32_t *out_n, struct trp_error *err);
 
 #endif

@@ -34,7 +34,8 @@ struct trp_version {
     struct trp_model_config config;
     struct trp_signature
         signature; /* what clients see; valid once READY; NEW: empty until probed */
-    struct trp_signature file_signature; /* what the backend takes (full shapes) */
+    struct trp_signature file_signature; /* what the backend takes (full shapes); its outputs may be
+                                          * more, and in another order: their names tell */
     struct trp_backend_model *model;     /* open while READY or DRAINING */
     struct trp_account weights, activations;
     struct trp_stats stats;

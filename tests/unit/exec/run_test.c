@@ -166,6 +166,30 @@ static void only_the_wanted_outputs_come_in_their_order(void **state)
     assert_true(trp_str_is(call->outputs[0].name, "a"));
 }
 
+/* The configuration lists two of the file's three outputs, the other way round. */
+static void outputs_are_found_by_their_place_in_the_file(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(
+        &w, "input x FP32 [-1]\ninput y INT32 [-1] optional\ninput z FP32 [-1] optional\n", NULL);
+    float third[] = { 9, 8, 7 };
+    assert_int_equal(v->file_signature.outputs_n, 3);
+    const struct trp_io listed[] = { v->file_signature.outputs[2], v->file_signature.outputs[0] };
+    v->signature.outputs = listed;
+    v->signature.outputs_n = ARRAY_LEN(listed);
+    struct trp_call *call = make_call(&w, v);
+    call->inputs[2].tensor = (struct troupe_tensor){
+        .dtype = TROUPE_FP32, .rank = 1, .shape = { 3 }, .data = third, .bytes = sizeof third
+    };
+    run(call);
+    assert_int_equal(call->error.status.code, TRP_OK);
+    assert_int_equal(call->outputs_n, 2);
+    assert_true(trp_str_is(call->outputs[0].name, "OUTPUT2"));
+    assert_ptr_equal(call->outputs[0].tensor.data, third);
+    assert_true(trp_str_is(call->outputs[1].name, "OUTPUT0"));
+    assert_ptr_equal(call->outputs[1].tensor.data, call->inputs[0].tensor.data);
+}
+
 static void outputs_together_are_bounded(void **state)
 {
     (void)state;
@@ -224,6 +248,7 @@ int main(void)
         RUN_TEST(too_small_a_region_is_said_with_both_sizes),
         RUN_TEST(shapes_are_given_as_the_file_wants_and_returned_as_clients_see),
         RUN_TEST(only_the_wanted_outputs_come_in_their_order),
+        RUN_TEST(outputs_are_found_by_their_place_in_the_file),
         RUN_TEST(outputs_together_are_bounded),
         RUN_TEST(a_call_without_memory_fails_before_the_backend_is_asked),
         RUN_TEST(an_interrupted_run_is_not_learned_but_a_second_one_is),

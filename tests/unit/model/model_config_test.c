@@ -358,9 +358,46 @@ static void what_the_file_needs_may_not_be_left_out(void **state)
     assert_int_equal(complete(&f, "input:\n- {name: b}").code, TRP_INVALID_ARGUMENT);
     assert_string_equal(f.err.text, "model.yaml:1: input \"a\" of the file is missing; list every "
                                     "input, or none");
-    assert_int_equal(complete(&f, "output:\n- {name: y}").code, TRP_INVALID_ARGUMENT);
-    assert_string_equal(f.err.text, "model.yaml:1: output \"z\" of the file is missing; list every "
-                                    "output, or none");
+    tear_down(&f);
+}
+
+/* Also the one that has no room for a batch may go, when clients never get it. */
+static void outputs_that_are_not_listed_are_hidden(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *yaml, *want;
+    } rows[] = {
+        { NULL, "x FP32 [-1,2]; a FP32 [-1,2]; b FP32 [5]; c INT64 [-1]" },
+        { "output:\n- {name: c}\n- {name: a}", "x FP32 [-1,2]; c INT64 [-1]; a FP32 [-1,2]" },
+        { "output: {name: b}", "x FP32 [-1,2]; b FP32 [5]" },
+        { "max_batch_size: 4\noutput: {name: a, dims: [2]}", "x FP32 [-1,2]; a FP32 [-1,2]" },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        set_up(&f);
+        input(&f, "x FP32 -1 2");
+        output(&f, "a FP32 -1 2");
+        output(&f, "b FP32 5");
+        output(&f, "c INT64 -1");
+        completes(&f, r->yaml);
+        assert_string_equal(seen(&f), r->want);
+        tear_down(&f);
+    }
+}
+
+static void a_hidden_output_is_not_shown_either(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    input(&f, "x FP32 2");
+    output(&f, "y FP32 2");
+    output(&f, "z FP32 2");
+    completes(&f, "output: {name: z}");
+    assert_non_null(strstr(json(&f), "\"output\":[{\"name\":\"z\",\"data_type\":\"TYPE_FP32\","
+                                     "\"dims\":[2]}],"));
+    assert_int_equal(f.seen.outputs_n, 1);
     tear_down(&f);
 }
 
@@ -546,6 +583,8 @@ int main(void)
         cmocka_unit_test(an_output_known_to_be_declared_wrongly_is_not_held_to_it),
         cmocka_unit_test(what_contradicts_the_file_is_refused),
         cmocka_unit_test(what_the_file_needs_may_not_be_left_out),
+        cmocka_unit_test(outputs_that_are_not_listed_are_hidden),
+        cmocka_unit_test(a_hidden_output_is_not_shown_either),
         cmocka_unit_test(batches_need_a_free_first_dimension_everywhere),
         cmocka_unit_test(too_little_memory_is_said_wherever_it_ends),
         cmocka_unit_test(peeking_takes_out_what_finds_the_file),
