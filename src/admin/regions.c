@@ -95,12 +95,16 @@ static trp_status insert(struct trp_regions *r, struct region *region, struct tr
         st = trp_fail(err, TRP_ALREADY_EXISTS, "shared memory region '%s' already in manager",
                       region->name);
     else if (r->count >= r->count_max)
-        st = trp_fail(err, TRP_TOO_LARGE, "%u shared memory regions are registered, the limit",
+        st = trp_fail(err, TRP_TOO_LARGE,
+                      "%u shared memory regions are registered, no more are allowed "
+                      "(limits.shared_memory_regions)",
                       r->count);
     else if (region->shm.bytes > r->bytes_max - r->bytes)
-        st = trp_fail(
-            err, TRP_TOO_LARGE, "shared memory region '%s': %llu bytes more than the limit of %llu",
-            region->name, (unsigned long long)region->shm.bytes, (unsigned long long)r->bytes_max);
+        st = trp_fail(err, TRP_TOO_LARGE,
+                      "shared memory region '%s': %llu bytes more, at most %llu are mapped at once "
+                      "(limits.shared_memory_bytes)",
+                      region->name, (unsigned long long)region->shm.bytes,
+                      (unsigned long long)r->bytes_max);
     if (!trp_failed(st)) {
         region->next = r->first;
         r->first = region;
@@ -122,13 +126,11 @@ trp_status trp_regions_add(struct trp_regions *r, struct trp_str name, struct tr
         trp_str_starts_with(key, TRP_STR_LIT("/triton_python_backend_shm_region_")))
         return trp_fail(err, TRP_INVALID_ARGUMENT,
                         "the name of shared memory region '%.*s' is reserved", TRP_STR(name));
-    if (bytes == 0 || __builtin_add_overflow(offset, bytes, &end) || end > r->bytes_max)
-        return trp_fail(err, bytes ? TRP_TOO_LARGE : TRP_INVALID_ARGUMENT,
-                        "shared memory region '%.*s': offset %llu and byte_size %llu; at least 1 "
-                        "and at most %llu "
-                        "bytes can be mapped",
-                        TRP_STR(name), (unsigned long long)offset, (unsigned long long)bytes,
-                        (unsigned long long)r->bytes_max);
+    if (bytes == 0 || __builtin_add_overflow(offset, bytes, &end))
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "shared memory region '%.*s': offset %llu and byte_size %llu; expected at "
+                        "least 1 byte, and a sum below 2^64",
+                        TRP_STR(name), (unsigned long long)offset, (unsigned long long)bytes);
     struct region *region = make(r, name, key);
     if (!region)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "shared memory region");

@@ -22,9 +22,9 @@ SLOW = 10 if os.environ.get("TROUPE_SANITIZER") else 1  # sanitizers are slow; n
 class Server:
     """A troupe process.  `url` is host:port; every port speaks HTTP and gRPC."""
 
-    def __init__(self, repository, *args, settings=None, env=None):
+    def __init__(self, repository, *args, settings=None, env=None, prefix=()):
         self.repository = Path(repository)
-        command = [str(TROUPE), "serve", str(repository), "--listen", "127.0.0.1:0", *args]
+        command = [*prefix, str(TROUPE), "serve", str(repository), "--listen", "127.0.0.1:0", *args]
         for key, value in (settings or {}).items():
             command += ["--set", f"{key}={value}"]
         environment = dict(os.environ, **(env or {}))

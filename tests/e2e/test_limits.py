@@ -1,0 +1,313 @@
+"""Every limit of docs/settings.md that can be hit from outside and is not hit elsewhere; each test is a row of docs/bad-input.md."""
+import json
+import os
+import subprocess
+import threading
+import time
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+
+from bad_input import Peer, post, row, row_of, sample  # noqa: F401
+from conftest import SLOW, TROUPE, Server
+
+IO = "input x FP32 [-1]\noutput y FP32 [-1]\n"
+BODY = '{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
+SETTINGS = {"limits.tensors": 4, "limits.parameters": 4, "limits.output_bytes": 65536, "limits.request_memory": "8MiB", "limits.shared_memory_bytes": 8192,
+            "limits.shared_memory_regions": 2, "limits.stream_requests": 2, "limits.body_bytes": "16MiB", "sched.queue_max": 3, "sched.model_queue_max": 2,
+            "threads.executors": 1, "sched.inline_run": "0us", "threads.loops": 1}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("repository")
+    for name, text in {"echo": "", "grows": "grow 100000\n", "slow": "sleep 500ms\n", "other": "sleep 500ms\n"}.items():
+        (folder / f"{name}.echo").write_text(IO + text)
+    server = Server(folder, settings=SETTINGS).wait_ready("echo", "grows", "slow", "other")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def stub(server):
+    with grpc.insecure_channel(server.url) as channel:
+        yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+def infer(server, body=BODY, model="echo"):
+    return server.request("POST", f"/v2/models/{model}/infer", body.encode() if isinstance(body, str) else body)
+
+
+def asking(model="echo", **more):
+    made = pb.ModelInferRequest(model_name=model, raw_input_contents=[bytes(4)], **more)
+    made.inputs.add(name="x", datatype="FP32", shape=[1])
+    return made
+
+
+def refused(row, stub, request):
+    with pytest.raises(grpc.RpcError) as error:
+        stub.ModelInfer(request, timeout=30 * SLOW)
+    assert error.value.code().name == row.grpc, error.value.details()
+    return error.value.details()
+
+
+def test_tensors(server, row, stub):
+    one = json.loads(BODY)["inputs"][0]
+    for body in [{"inputs": [one] * 5}, {"inputs": [one], "outputs": [{"name": "y"}] * 5}]:
+        status, reply, _ = infer(server, json.dumps(body))
+        assert status == row.http, reply
+    made = asking()
+    for _ in range(4):
+        made.inputs.add(name="x", datatype="FP32", shape=[1])
+    assert "4" in refused(row, stub, made)
+
+
+def test_parameters(server, row, stub):
+    more = {f"p{i}": i for i in range(5)}
+    one = json.loads(BODY)["inputs"]
+    for body in [{"inputs": one, "parameters": more}, {"inputs": [dict(one[0], parameters=more)]}, {"inputs": one, "outputs": [{"name": "y", "parameters": more}]}]:
+        status, reply, _ = infer(server, json.dumps(body))
+        assert status == row.http, reply
+    made = asking()
+    for name in more:
+        made.parameters[name].int64_param = 1
+    refused(row, stub, made)
+
+
+def test_output_bytes(server, row, stub):
+    status, reply, _ = infer(server, model="grows")
+    assert status == row.http and b"65536" in reply, reply
+    assert "65536" in refused(row, stub, asking("grows"))
+
+
+def test_request_memory(server, row, stub):
+    status, reply, _ = infer(server, bytes(12 << 20))
+    assert status == row.http, reply
+    made = asking()
+    made.raw_input_contents[0] = bytes(12 << 20)
+    refused(row, stub, made)
+
+
+def test_queue_of_a_model(server, row, stub):
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(infer(server, model="slow")[0])) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(answers) == {200, row.http} and answers.count(200) >= 2, answers
+    calls = [stub.ModelInfer.future(asking("slow"), timeout=30 * SLOW) for _ in range(8)]
+    assert {call.code().name for call in calls} == {"OK", row.grpc}
+
+
+def test_queue(server, row, stub):
+    answers = []
+    threads = [threading.Thread(target=lambda m=m: answers.append(infer(server, model=m)[0])) for m in ["slow", "other"] * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(answers) == {200, row.http} and answers.count(200) <= 5, answers
+
+
+def test_requests_of_a_stream(server, row, stub):
+    replies = list(stub.ModelStreamInfer(iter([asking(id=str(i)) for i in range(50)]), timeout=60 * SLOW))
+    assert [r.infer_response.id for r in replies] == [str(i) for i in range(50)] and not any(r.error_message for r in replies)
+
+
+@pytest.fixture
+def shared(server):
+    name = f"/troupe-test-{os.getpid()}"
+    with open(f"/dev/shm{name}", "wb") as file:
+        file.write(bytes(16384))
+    yield name
+    os.unlink(f"/dev/shm{name}")
+    no_regions(server)
+
+
+def register(server, region, key, size, offset=0):
+    return server.request("POST", f"/v2/systemsharedmemory/region/{region}/register", json.dumps({"key": key, "offset": offset, "byte_size": size}).encode())
+
+
+def no_regions(server):
+    assert server.request("POST", "/v2/systemsharedmemory/unregister", b"")[0] == 200
+
+
+def test_shared_memory_bytes(server, row, stub, shared):
+    assert register(server, "a", shared, 4096)[0] == 200
+    status, reply, _ = register(server, "b", shared, 4097)
+    assert status == row.http and b"limits.shared_memory_bytes" in reply, reply
+    with pytest.raises(grpc.RpcError) as error:
+        stub.SystemSharedMemoryRegister(pb.SystemSharedMemoryRegisterRequest(name="b", key=shared, byte_size=8192))
+    assert error.value.code().name == row.grpc
+
+
+def test_shared_memory_regions(server, row, stub, shared):
+    for name in "ab":
+        assert register(server, name, shared, 64)[0] == 200
+    status, reply, _ = register(server, "c", shared, 64)
+    assert status == row.http and b"limits.shared_memory_regions" in reply, reply
+    with pytest.raises(grpc.RpcError) as error:
+        stub.SystemSharedMemoryRegister(pb.SystemSharedMemoryRegisterRequest(name="c", key=shared, byte_size=64))
+    assert error.value.code().name == row.grpc
+
+
+def test_bad_regions(server, row, stub, shared):
+    for key, size, offset in [(shared, 0, 0), (shared, 4096, 2**63 - 1), (shared, 2**63 - 1, 1), (shared, 4096, 16384), (shared, 16385 - 12288, 12288), ("", 64, 0), ("../etc/passwd", 64, 0),
+                              ("/a/b", 64, 0)]:
+        status, reply, _ = register(server, "bad", key, size, offset)
+        assert status == row.http and json.loads(reply)["error"], (key, size, offset, status, reply)
+        with pytest.raises(grpc.RpcError) as error:
+            stub.SystemSharedMemoryRegister(pb.SystemSharedMemoryRegisterRequest(name="bad", key=key, byte_size=size, offset=offset))
+        assert error.value.code().name == row.grpc, (key, size, offset, error.value.details())
+    for body in ["{}", "[", '{"key":1,"byte_size":1}', '{"key":"/a","byte_size":-1}', '{"key":"/a","byte_size":"1"}', '{"byte_size":1}']:
+        assert server.request("POST", "/v2/systemsharedmemory/region/bad/register", body.encode())[0] == row.http, body
+
+
+def test_region_that_is_left(server, row, stub, shared):
+    assert register(server, "r", shared, 4096)[0] == 200
+    for offset, size in [(4096, 4), (4093, 4), (2**63, 4), (2**64 - 4, 4)]:
+        place = {"shared_memory_region": "r", "shared_memory_byte_size": size, "shared_memory_offset": offset}
+        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "parameters": place}]}
+        status, reply, _ = infer(server, json.dumps(body))
+        assert status == row.http and b"'r'" in reply, (offset, status, reply)
+    body = json.dumps({"inputs": json.loads(BODY)["inputs"], "outputs": [{"name": "y", "parameters": {"shared_memory_region": "r", "shared_memory_byte_size": 2}}]})
+    status, reply, _ = infer(server, body)
+    assert status == row.http and b"'y'" in reply, reply
+    made = asking()
+    del made.raw_input_contents[:]
+    made.inputs[0].parameters["shared_memory_region"].string_param = "r"
+    made.inputs[0].parameters["shared_memory_byte_size"].int64_param = 4
+    made.inputs[0].parameters["shared_memory_offset"].int64_param = 4096
+    refused(row, stub, made)
+
+
+# -- limits that need a server of their own --
+
+def counted(server, mine, act):
+    before = sample(server, mine.counter) if mine.counter != "–" else 0
+    act()
+    if mine.counter != "–":
+        server.wait(lambda: sample(server, mine.counter) > before, f"{mine.counter} to move", 5)
+    assert server.get("/v2/health/live")[0] == 200
+
+
+def test_connections(serve, repository, request):
+    repository.write("echo.echo", IO)
+    server, mine = serve(repository.path, settings={"limits.connections": 4}).wait_ready("echo"), row_of(request)
+
+    def act():
+        server.wait(lambda: server.metric("troupe_connections") == 1, "old connections to be gone")
+        peers = [Peer(server) for _ in range(4)]
+        for peer in peers[:3]:
+            assert peer.is_usable()
+        late = Peer(server)
+        peers[3].is_usable()
+        status, body, headers = late.answer("GET")
+        assert status == mine.http and body["error"] and headers["Connection"] == "close" and late.is_closed()
+        assert peers[0].is_usable()
+        for peer in [*peers, late]:
+            peer.socket.close()
+        server.wait(lambda: sample(server, "troupe_connections") == 1, "the connections to be gone")
+    counted(server, mine, act)
+
+
+def test_calls(serve, repository, request):
+    repository.write("slow.echo", IO + "sleep 500ms\n")
+    server, mine = serve(repository.path, settings={"limits.calls": 2, "threads.loops": 1}).wait_ready("slow"), row_of(request)
+
+    def act():
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(infer(server, model="slow")[0])) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(answers) == {200, mine.http}, answers
+        with grpc.insecure_channel(server.url) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            calls = [stub.ModelInfer.future(asking("slow"), timeout=30 * SLOW) for _ in range(6)]
+            assert {call.code().name for call in calls} == {"OK", mine.grpc}
+    counted(server, mine, act)
+
+
+def test_models(serve, repository, request):
+    for name in "abcd":
+        repository.write(f"{name}.echo", IO)
+    server, mine = serve(repository.path, settings={"limits.models": 3}), row_of(request)
+
+    def act():
+        server.wait_ready()
+        served = [name for name in "abcd" if infer(server, model=name)[0] == 200]
+        refused = [name for name in "abcd" if infer(server, model=name)[0] == mine.http]
+        assert len(served) <= 3 and len(served) + len(refused) == 4 and "limits.models" in server.log(), (served, server.log())
+    counted(server, mine, act)
+
+
+def test_versions(serve, repository, request):
+    for version in range(1, 5):
+        repository.write(f"many/{version}/model.echo", IO)
+    repository.write("many/model.yaml", "version_policy: {all: {}}\n")
+    repository.write("good.echo", IO)
+    server, mine = serve(repository.path, settings={"limits.versions_per_model": 3}).wait_ready("good"), row_of(request)
+
+    def act():
+        assert infer(server, model="many")[0] == mine.http
+        assert "limits.versions_per_model" in server.request("POST", "/v2/repository/index", b"")[1].decode()
+    counted(server, mine, act)
+
+
+def test_config_bytes(serve, repository, request):
+    repository.write("large/model.echo", IO)
+    repository.write("large/model.yaml", "# " + "a" * 4000 + "\nmax_batch_size: 0\n")
+    repository.write("good.echo", IO)
+    server, mine = serve(repository.path, settings={"limits.config_bytes": 2048}).wait_ready("good"), row_of(request)
+
+    def act():
+        assert infer(server, model="large")[0] == mine.http
+        assert "limits.config_bytes" in server.request("POST", "/v2/repository/index", b"")[1].decode()
+    counted(server, mine, act)
+
+
+def test_time_of_a_load(serve, repository, request):
+    repository.write("asleep.echo", IO + "load_sleep 3s\n")
+    repository.write("good.echo", IO)
+    server, mine = serve(repository.path, settings={"timeouts.load": "300ms"}), row_of(request)
+
+    def act():
+        server.wait_ready("good")
+        server.wait(lambda: "timeouts.load" in server.request("POST", "/v2/repository/index", b"")[1].decode(), "the load to be given up")
+        assert infer(server, model="asleep")[0] == mine.http
+    counted(server, mine, act)
+
+
+def test_time_to_drain(serve, repository, request):
+    repository.write("slow.echo", IO + "sleep 20s\n")
+    server, mine = serve(repository.path, settings={"timeouts.drain": "300ms"}).wait_ready("slow"), row_of(request)
+    with Peer(server) as peer:
+        peer.send(post("/v2/models/slow/infer", BODY))
+        server.wait(lambda: server.metric("troupe_model_in_flight", model="slow") == 1, "the run to begin")
+        begin = time.monotonic()
+        server.stop(expect=1)
+        server.stop = lambda: None  # the fixture expects 0
+        assert time.monotonic() - begin < 10 * SLOW and mine.http is None
+        assert peer.is_closed()
+
+
+def test_shared_memory_switched_off(serve, repository, request):
+    repository.write("echo.echo", IO)
+    server, mine = serve(repository.path, settings={"http.shared_memory": "false"}).wait_ready("echo"), row_of(request)
+    status, reply, _ = register(server, "r", "/x", 64)
+    assert status == mine.http, reply
+    with grpc.insecure_channel(server.url) as channel, pytest.raises(grpc.RpcError) as error:
+        service_pb2_grpc.GRPCInferenceServiceStub(channel).SystemSharedMemoryRegister(pb.SystemSharedMemoryRegisterRequest(name="r", key="/x", byte_size=64))
+    assert error.value.code().name == mine.grpc
+
+
+def test_settings_out_of_range(tmp_path, request):
+    for key, value in [("limits.body_bytes", "1"), ("limits.headers", "100000"), ("limits.json_depth", "x"), ("timeouts.header", "-1s"), ("limits.nothing", "1"), ("threads.loops", "1.5")]:
+        done = subprocess.run([TROUPE, "serve", tmp_path, "--listen", "127.0.0.1:0", "--set", f"{key}={value}"], capture_output=True, text=True, timeout=30 * SLOW)
+        assert done.returncode and key in done.stderr, (key, done)
+    assert row_of(request).http is None
