@@ -8,6 +8,7 @@
 
 #include "call/target.h"
 #include "front/conn.h"
+#include "tensor/dtype.h"
 
 static void fail_call(struct trp_exchange *x)
 {
@@ -111,22 +112,59 @@ static trp_status find_target(struct trp_exchange *x, struct trp_call *call)
     return trp_ok();
 }
 
+/* Backends are promised elements at their alignment, and strings whose lengths were checked: an offset may be odd, and a client
+ * may change a length after we have looked at it. */
+static bool is_safe_in_place(const struct troupe_tensor *t)
+{
+    const uint32_t width = trp_dtype_bytes(t->dtype);
+    if (t->dtype == TROUPE_BYTES)
+        return t->bytes == 0;
+    return width <= 1 || (uintptr_t)t->data % width == 0;
+}
+
+static void free_copy(void *alloc, void *copy)
+{
+    trp_alloc_free(alloc, copy);
+}
+
+/* The region is let go; the request's own memory takes its place. */
+static trp_status copy_input(struct trp_exchange *x, struct trp_call_tensor *in)
+{
+    struct troupe_tensor *t = &in->tensor;
+    const struct trp_alloc *alloc = x->front->opts.requests;
+    void *copy = trp_alloc_aligned(alloc, t->bytes, TRP_BODY_ALIGN);
+    if (!copy)
+        return trp_fail(&x->error, TRP_OUT_OF_MEMORY, "input '%.*s': %llu bytes", TRP_STR(in->name),
+                        (unsigned long long)t->bytes);
+    memcpy(copy, t->data, t->bytes);
+    trp_front_count(x->front, TRP_METRIC_BYTES_COPIED, t->bytes);
+    t->release(t->release_user, t->data);
+    t->data = copy;
+    t->release = free_copy;
+    t->release_user = (void *)(uintptr_t)alloc;
+    return trp_ok();
+}
+
+static trp_status map_input(struct trp_exchange *x, struct trp_call_tensor *in)
+{
+    const struct trp_handlers *h = &x->front->opts.handlers;
+    void *hold = NULL;
+    TRP_TRY(h->region(h->user, in->region, in->region_offset, in->region_bytes, &in->tensor.data,
+                      &hold, &x->error),
+            &x->error, "input '%.*s'", TRP_STR(in->name));
+    in->tensor.bytes = in->region_bytes;
+    in->tensor.release = h->region_release;
+    in->tensor.release_user = hold;
+    return is_safe_in_place(&in->tensor) ? trp_ok() : copy_input(x, in);
+}
+
 /* Tensors in shared memory become pointers that hold their region. */
 static trp_status map_regions(struct trp_exchange *x, struct trp_call *call)
 {
     const struct trp_handlers *h = &x->front->opts.handlers;
-    for (uint32_t i = 0; i < call->inputs_n; i++) {
-        struct trp_call_tensor *in = &call->inputs[i];
-        void *hold = NULL;
-        if (in->region.len == 0)
-            continue;
-        TRP_TRY(h->region(h->user, in->region, in->region_offset, in->region_bytes,
-                          &in->tensor.data, &hold, &x->error),
-                &x->error, "input '%.*s'", TRP_STR(in->name));
-        in->tensor.bytes = in->region_bytes;
-        in->tensor.release = h->region_release;
-        in->tensor.release_user = hold;
-    }
+    for (uint32_t i = 0; i < call->inputs_n; i++)
+        if (call->inputs[i].region.len > 0)
+            TRP_CHECK(map_input(x, &call->inputs[i]));
     for (uint32_t i = 0; i < call->wanted_n; i++) {
         struct trp_wanted *out = &call->wanted[i];
         if (out->region.len == 0)

@@ -785,6 +785,41 @@ static void shared_memory_is_held_while_the_call_lives(void **state)
     fixture_close(&f);
 }
 
+/* Backends read elements at their alignment, and strings that nobody changes any more.  (The model takes FP32 only; the others are
+ * refused, but later.) */
+static void what_shared_memory_cannot_give_in_place_is_copied(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *dtype;
+        int elements, bytes, offset, copied;
+    } rows[] = {
+        { "FP32", 2, 8, 4, 0 },  { "FP32", 2, 8, 5, 8 },  { "FP64", 1, 8, 5, 8 },
+        { "INT16", 3, 6, 2, 0 }, { "UINT8", 3, 3, 3, 0 }, { "BYTES", 1, 4, 8, 4 },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        char body[512];
+        fixture_open(&f);
+        fixture_start(&f);
+        memcpy((char *)f.region + r->offset, (const float[]){ 7, 8 }, 8);
+        const int fd = fixture_connect(&f, true);
+        print_message("%s at %d\n", r->dtype, r->offset);
+        snprintf(body, sizeof body,
+                 "{\"inputs\":[{\"name\":\"x\",\"shape\":[1,%d],\"datatype\":\"%s\","
+                 "\"parameters\":{\"shared_memory_region\":\"shm\",\"shared_memory_offset\":%d,"
+                 "\"shared_memory_byte_size\":%d}}]}",
+                 r->elements, r->dtype, r->offset, r->bytes);
+        ask(&f, fd, post("/v2/models/echo/infer", "", body));
+        assert_int_equal(status_of(reply), strcmp(r->dtype, "FP32") == 0 ? 200 : 400);
+        assert_int_equal(has("\"data\":[7,8]"), strcmp(r->dtype, "FP32") == 0);
+        assert_int_equal(fixture_metric(&f, TRP_METRIC_BYTES_COPIED), r->copied);
+        assert_int_equal(f.regions_held, 0);
+        close(fd);
+        fixture_close(&f);
+    }
+}
+
 static void set_true(void *user)
 {
     *(bool *)user = true;
@@ -857,6 +892,7 @@ int main(void)
         cmocka_unit_test(too_many_connections_are_told_so),
         cmocka_unit_test(calls_have_a_limit),
         cmocka_unit_test(shared_memory_is_held_while_the_call_lives),
+        cmocka_unit_test(what_shared_memory_cannot_give_in_place_is_copied),
         cmocka_unit_test(draining_answers_what_is_in_flight_and_closes),
         cmocka_unit_test(a_front_with_calls_out_waits_for_them_when_destroyed),
     };
