@@ -22,8 +22,8 @@ static void resume(struct trp_task *task);
 static void refuse(struct trp_front *f, int fd)
 {
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
-                                 "Content-Type: application/json\r\nContent-Length: 35\r\n\r\n"
-                                 "{\"error\":\"too many connections\"}\r\n\r\n";
+                                 "Content-Type: application/json\r\nContent-Length: 32\r\n\r\n"
+                                 "{\"error\":\"too many connections\"}";
     trp_front_count(f, TRP_METRIC_CONNECTIONS_REFUSED, 1);
     (void)send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)shutdown(fd, SHUT_WR);
@@ -333,40 +333,54 @@ static void tell_written(struct trp_conn *c)
     }
 }
 
-static void flush(struct trp_conn *c)
+/* Frames and writes until the socket is full, or this connection has had its share of the turn.  HTTP/2 frames only so much
+ * ahead of the socket.  Returns whether more waits to be framed. */
+static bool frame_and_write(struct trp_conn *c, enum trp_outbox_result *out_result, bool *out_over)
 {
-    struct trp_front *f = c->front;
-    enum trp_outbox_result result = TRP_OUTBOX_EMPTY;
     const uint64_t before = c->out.sent;
-    bool is_over = false, more = false;
-    do { /* HTTP/2 frames only so much ahead of the socket */
+    bool more = false;
+    do {
         const uint64_t queued = c->out.queued;
-        is_over = c->kind == TRP_CONN_HTTP2 && !trp_h2_conn_send(c);
-        result = trp_outbox_flush(&c->out, c->fd);
-        more = c->kind == TRP_CONN_HTTP2 && !is_over && result == TRP_OUTBOX_EMPTY &&
+        *out_over = c->kind == TRP_CONN_HTTP2 && !trp_h2_conn_send(c);
+        *out_result = trp_outbox_flush(&c->out, c->fd);
+        more = c->kind == TRP_CONN_HTTP2 && !*out_over && *out_result == TRP_OUTBOX_EMPTY &&
                c->out.queued != queued && trp_h2_has_output(c->h2);
     } while (more && c->out.sent - before < FLUSH_BYTES);
-    trp_front_count(f, TRP_METRIC_BYTES_OUT, c->out.sent - before);
+    trp_front_count(c->front, TRP_METRIC_BYTES_OUT, c->out.sent - before);
+    return more;
+}
+
+static void set_blocked(struct trp_conn *c, bool is_blocked, bool has_moved)
+{
+    const bool is_news = is_blocked != c->is_blocked;
+    if (has_moved || is_news)
+        c->since_ns = trp_front_now_ns(c->front);
+    if (!is_news)
+        return;
+    c->is_blocked = is_blocked;
+    rewatch(c);
+    if (is_blocked)
+        trp_conn_wake_by(c, c->since_ns + c->front->opts.limits.body_ns);
+}
+
+static void flush(struct trp_conn *c)
+{
+    enum trp_outbox_result result = TRP_OUTBOX_EMPTY;
+    bool is_over = false;
+    const uint64_t before = c->out.sent;
+    const bool more = frame_and_write(c, &result, &is_over);
     if (result == TRP_OUTBOX_BROKEN) {
         trp_conn_close(c);
         return;
     }
     tell_written(c);
-    const bool is_blocked = result == TRP_OUTBOX_BLOCKED || more;
-    if (c->out.sent != before || is_blocked != c->is_blocked)
-        c->since_ns = trp_front_now_ns(f);
-    if (is_blocked != c->is_blocked) {
-        c->is_blocked = is_blocked;
-        rewatch(c);
-        if (is_blocked)
-            trp_conn_wake_by(c, c->since_ns + f->opts.limits.body_ns);
-    }
-    if (c->is_dead || is_blocked)
+    set_blocked(c, result == TRP_OUTBOX_BLOCKED || more, c->out.sent != before);
+    if (c->is_dead || c->is_blocked)
         return;
     if (is_over || (c->is_finishing && c->kind != TRP_CONN_LINGER))
         say_goodbye(c);
     else if (c->kind == TRP_CONN_HTTP1 && c->h1.pending_len)
-        trp_loop_ready(f->loop, &c->resume);
+        trp_loop_ready(c->front->loop, &c->resume);
 }
 
 void trp_conn_turn_end(struct trp_front *f)

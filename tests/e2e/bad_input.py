@@ -118,6 +118,13 @@ class Peer:
             body = json.loads(body)
         return reply.status, body, reply.headers
 
+    def everything(self):
+        """The bytes until the other side closes."""
+        whole = b""
+        while data := self.socket.recv(65536):
+            whole += data
+        return whole
+
     def is_closed(self):
         """Whether the other side closes; what it still sends is read away."""
         try:
