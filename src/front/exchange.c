@@ -106,6 +106,8 @@ static void recycle(struct trp_exchange *x)
     trp_body_release(&x->body);
     trp_arena_reset(&x->arena);
     keep_small(&x->reply.text);
+    x->reply.parts = NULL; /* they lay in the call's arena */
+    x->reply.parts_n = 0;
     keep_small(&x->unpacked);
     keep_small(&x->packed);
     if (x->grpc.pending.alloc)

@@ -560,6 +560,35 @@ static void reflection_lists_services(void **state)
     fixture_close(&f);
 }
 
+/* Exchanges are used again: the list of parts of an inference must not outlive it. */
+static void nothing_of_an_earlier_answer_is_in_the_next(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct line l;
+    fixture_open(&f);
+    fixture_start(&f);
+    line_open(&l, &f);
+    struct trp_buf m = message("echo", "", two, 2);
+    for (int i = 0; i < 4; i++)
+        client_request(&l.client, STREAM, m.ptr, m.len, false);
+    carry(&l);
+    static const char list[] = "\0\0\0\0\3\x3a\1*";
+    const int32_t services = client_request(
+        &l.client, GRPC("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"), list,
+        sizeof list - 1, false);
+    const int32_t watch =
+        client_request(&l.client, GRPC("/grpc.health.v1.Health/Watch"), "\0\0\0\0\0", 5, false);
+    carry(&l);
+    const struct client_stream *s = client_at(&l.client, services);
+    assert_non_null(memmem(s->data, s->data_n, "inference.GRPCInferenceService", 30));
+    s = client_at(&l.client, watch);
+    assert_int_equal(s->data_n, 7); /* prefix, and the status */
+    trp_buf_deinit(&m);
+    line_close(&l);
+    fixture_close(&f);
+}
+
 static void changes_over_grpc_are_guarded_too(void **state)
 {
     (void)state;
@@ -768,6 +797,7 @@ int main(void)
         cmocka_unit_test(health_is_checked_by_service),
         cmocka_unit_test(a_watch_tells_changes_until_the_client_leaves),
         cmocka_unit_test(reflection_lists_services),
+        cmocka_unit_test(nothing_of_an_earlier_answer_is_in_the_next),
         cmocka_unit_test(changes_over_grpc_are_guarded_too),
         cmocka_unit_test(a_control_that_waits_may_lose_its_client),
         cmocka_unit_test(rest_is_the_same_over_http2),
