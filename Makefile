@@ -38,8 +38,8 @@ tsan: setup-dev setup-test
 	$(call tested,build-tsan,-DTRP_SANITIZE=thread -DCMAKE_BUILD_TYPE=Debug)
 	@tools/sanitized thread $(call CTEST,build-tsan)
 
-torture: setup-test
-	$(call tested,build-torture,-DTRP_TORTURE=ON -DCMAKE_BUILD_TYPE=Debug)
+torture: setup-dev setup-test
+	$(call tested,build-torture,-DTRP_TORTURE=ON -DTRP_SANITIZE=address -DCMAKE_BUILD_TYPE=Debug)
 	@tools/torture build-torture $(T)
 
 check: setup-dev

@@ -18,7 +18,8 @@ static unsigned replay_file(const char *path)
     fseek(f, 0, SEEK_END);
     const long size = ftell(f);
     rewind(f);
-    uint8_t *data = malloc(size > 0 ? (size_t)size : 1); /* exact, so that a sanitizer sees an over-read */
+    uint8_t *data =
+        malloc(size > 0 ? (size_t)size : 1); /* exact, so that a sanitizer sees an over-read */
     if (!data || fread(data, 1, (size_t)size, f) != (size_t)size) {
         perror(path);
         exit(1);

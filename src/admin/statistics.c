@@ -96,8 +96,7 @@ static void add_entry(void *user, const struct trp_entry *e)
     struct walk *w = user;
     for (uint32_t i = 0; i < e->versions_n && !w->builder.failed; i++) {
         const struct trp_version *v = e->versions[i];
-        if ((w->version && v->target.version != w->version) ||
-            !trp_lifecycle_is_serving(&v->life))
+        if ((w->version && v->target.version != w->version) || !trp_lifecycle_is_serving(&v->life))
             continue;
         w->found++;
         add_version(&w->builder, w->list, v);

@@ -278,8 +278,15 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
         TRP_CHECK(trp_front_create(s->alloc, &opts, &s->rooms[i].front, err));
         s->fronts[i] = s->rooms[i].front;
     }
-    return trp_acceptor_create(s->alloc, s->loops[0], s->fronts, s->loops, s->readers.n,
-                               s->listeners, s->listeners_n, &s->acceptor, err);
+    const struct trp_acceptor_opts opts = {
+        .loop = s->loops[0],
+        .fronts = s->fronts,
+        .loops = s->loops,
+        .fronts_n = s->readers.n,
+        .listeners = s->listeners,
+        .listeners_n = s->listeners_n,
+    };
+    return trp_acceptor_create(s->alloc, &opts, &s->acceptor, err);
 }
 
 /* glibc keeps freed memory unless told otherwise; both must be set, or it adjusts them itself. */

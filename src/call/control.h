@@ -13,17 +13,31 @@
 #include "conf/node.h"
 
 /* X(id, changes_state): the request and reply messages are those of inference.GRPCInferenceService's RPC. */
-#define TRP_CONTROL_OPS(X)                                                                \
-    X(SERVER_LIVE, 0)                                                                     \
-    X(SERVER_READY, 0)                                                                    \
-    X(SERVER_METADATA, 0)                                                                 \
-    X(MODEL_READY, 0)                                                                     \
-    X(MODEL_METADATA, 0)                                                                  \
-    X(MODEL_CONFIG, 0) X(MODEL_STATISTICS, 0) X(REPOSITORY_INDEX, 0) X(MODEL_LOAD, 1)     \
-        X(MODEL_UNLOAD, 1) X(SHM_STATUS, 0) X(SHM_REGISTER, 1) X(SHM_UNREGISTER, 1)       \
-            X(CUDA_SHM_STATUS, 0) X(CUDA_SHM_REGISTER, 1) X(CUDA_SHM_UNREGISTER, 1)       \
-                X(TRACE_GET, 0) X(TRACE_SET, 1) X(LOG_GET, 0) X(LOG_SET, 1) X(METRICS, 0) \
-                    X(API_MODELS, 0)
+/* clang-format off */
+#define TRP_CONTROL_OPS(X)    \
+    X(SERVER_LIVE, 0)         \
+    X(SERVER_READY, 0)        \
+    X(SERVER_METADATA, 0)     \
+    X(MODEL_READY, 0)         \
+    X(MODEL_METADATA, 0)      \
+    X(MODEL_CONFIG, 0)        \
+    X(MODEL_STATISTICS, 0)    \
+    X(REPOSITORY_INDEX, 0)    \
+    X(MODEL_LOAD, 1)          \
+    X(MODEL_UNLOAD, 1)        \
+    X(SHM_STATUS, 0)          \
+    X(SHM_REGISTER, 1)        \
+    X(SHM_UNREGISTER, 1)      \
+    X(CUDA_SHM_STATUS, 0)     \
+    X(CUDA_SHM_REGISTER, 1)   \
+    X(CUDA_SHM_UNREGISTER, 1) \
+    X(TRACE_GET, 0)           \
+    X(TRACE_SET, 1)           \
+    X(LOG_GET, 0)             \
+    X(LOG_SET, 1)             \
+    X(METRICS, 0)             \
+    X(API_MODELS, 0)
+/* clang-format on */
 
 enum trp_control_op {
 #define X(id, changes_state) TRP_CONTROL_##id,
@@ -40,8 +54,8 @@ struct trp_control {
     const struct trp_node *request; /* normal tree, or NULL when empty */
     uint32_t loop_index;
     struct trp_loop *loop;
-    struct trp_arena *
-        arena; /* of the request; the reply is built here, on the loop or while the loop waits for it */
+    /* Of the request; the reply is built here, on the loop or while the loop waits for it. */
+    struct trp_arena *arena;
     int64_t deadline_ns; /* 0: none */
 
     struct trp_error error;       /* status OK: the reply holds */
@@ -49,8 +63,8 @@ struct trp_control {
     struct trp_str raw;           /* METRICS: the text; borrowed from the arena */
     const char *raw_type;         /* its content type */
 
-    void (*done)(struct trp_control *control,
-                 void *user); /* on the loop, exactly once, never from inside the handler */
+    /* On the loop, exactly once, never from inside the handler. */
+    void (*done)(struct trp_control *control, void *user);
     void *done_user;
     struct trp_task task;
     struct trp_mail mail;

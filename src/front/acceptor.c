@@ -137,9 +137,7 @@ static void accept_some(struct trp_watch *watch, uint32_t events)
     }
 }
 
-trp_status trp_acceptor_create(const struct trp_alloc *alloc, struct trp_loop *loop,
-                               struct trp_front **fronts, struct trp_loop **loops,
-                               uint32_t fronts_n, const int *fds, uint32_t fds_n,
+trp_status trp_acceptor_create(const struct trp_alloc *alloc, const struct trp_acceptor_opts *opts,
                                struct trp_acceptor **out_acceptor, struct trp_error *err)
 {
     *out_acceptor = NULL;
@@ -147,24 +145,25 @@ trp_status trp_acceptor_create(const struct trp_alloc *alloc, struct trp_loop *l
     if (!a)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "acceptor");
     a->alloc = alloc;
-    a->loop = loop;
-    a->lanes = trp_alloc_zeroed(alloc, fronts_n, sizeof *a->lanes);
-    a->listeners = trp_alloc_zeroed(alloc, fds_n ? fds_n : 1, sizeof *a->listeners);
+    a->loop = opts->loop;
+    a->lanes = trp_alloc_zeroed(alloc, opts->fronts_n, sizeof *a->lanes);
+    a->listeners =
+        trp_alloc_zeroed(alloc, opts->listeners_n ? opts->listeners_n : 1, sizeof *a->listeners);
     if (!a->lanes || !a->listeners) {
         trp_acceptor_destroy(a);
         return trp_fail(err, TRP_OUT_OF_MEMORY, "acceptor");
     }
-    for (; a->lanes_n < fronts_n; a->lanes_n++)
+    for (; a->lanes_n < opts->fronts_n; a->lanes_n++)
         a->lanes[a->lanes_n] =
-            (struct lane){ .front = fronts[a->lanes_n], .loop = loops[a->lanes_n] };
-    for (uint32_t i = 0; i < fds_n; i++) {
+            (struct lane){ .front = opts->fronts[a->lanes_n], .loop = opts->loops[a->lanes_n] };
+    for (uint32_t i = 0; i < opts->listeners_n; i++) {
         struct listener *l = &a->listeners[i];
         l->acceptor = a;
         l->watch.ready = accept_some;
-        const trp_status st = trp_loop_watch(loop, &l->watch, fds[i], EPOLLIN, err);
+        const trp_status st = trp_loop_watch(a->loop, &l->watch, opts->listeners[i], EPOLLIN, err);
         if (trp_failed(st)) {
             while (a->listeners_n) /* the sockets stay the caller's when we fail */
-                trp_loop_unwatch(loop, &a->listeners[--a->listeners_n].watch);
+                trp_loop_unwatch(a->loop, &a->listeners[--a->listeners_n].watch);
             trp_acceptor_destroy(a);
             return st;
         }

@@ -61,14 +61,19 @@ uint32_t trp_front_connections(const struct trp_front *f); /* any thread */
  *   Errors: INVALID_ARGUMENT (spelling), ALREADY_EXISTS (address in use), IO. */
 trp_status trp_listen(const char *address, int *out_fd, struct trp_error *err);
 
-/* Accepts on loop 0's thread and hands each socket to the front with the fewest connections.
- *   Owns  : the caller destroys; fds move in, fronts are borrowed.
+/* Accepts on one loop and hands each socket to the front with the fewest connections.
+ *   Owns  : the caller destroys; the listeners move in when it succeeds, the arrays are copied, the rest is borrowed.
  *   Thread: startup; stop on its loop.
  *   Errors: OUT_OF_MEMORY, IO. */
 struct trp_acceptor;
-trp_status trp_acceptor_create(const struct trp_alloc *alloc, struct trp_loop *loop,
-                               struct trp_front **fronts, struct trp_loop **loops,
-                               uint32_t fronts_n, const int *fds, uint32_t fds_n,
+struct trp_acceptor_opts {
+    struct trp_loop *loop;           /* the one that accepts */
+    struct trp_front *const *fronts; /* fronts_n ... */
+    struct trp_loop *const *loops;   /* ... and the loop of each */
+    uint32_t fronts_n, listeners_n;
+    const int *listeners; /* of trp_listen() */
+};
+trp_status trp_acceptor_create(const struct trp_alloc *alloc, const struct trp_acceptor_opts *opts,
                                struct trp_acceptor **out_acceptor, struct trp_error *err);
 void trp_acceptor_stop(struct trp_acceptor *a); /* closes the listeners */
 void trp_acceptor_destroy(struct trp_acceptor *a);

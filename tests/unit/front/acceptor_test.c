@@ -113,10 +113,13 @@ static void connections_go_to_the_emptiest_front(void **state)
         loops[i] = f[i].loop;
     }
     assert_int_equal(trp_listen("127.0.0.1:0", &listener, &err).code, TRP_OK);
-    assert_int_equal(
-        trp_acceptor_create(trp_heap(), loops[0], fronts, loops, 2, &listener, 1, &acceptor, &err)
-            .code,
-        TRP_OK);
+    const struct trp_acceptor_opts opts = { .loop = loops[0],
+                                            .fronts = fronts,
+                                            .loops = loops,
+                                            .fronts_n = 2,
+                                            .listeners = &listener,
+                                            .listeners_n = 1 };
+    assert_int_equal(trp_acceptor_create(trp_heap(), &opts, &acceptor, &err).code, TRP_OK);
     for (int i = 0; i < 6; i++)
         fds[i] = connect_to(listener);
     fixture_turns(&f[0], 2); /* a burst: none has arrived at the second loop yet */
@@ -153,10 +156,13 @@ static void the_peers_address_decides_what_is_local(void **state)
     fixture_start(&f);
     assert_int_equal(trp_listen("127.0.0.1:0", &listeners[0], &err).code, TRP_OK);
     assert_int_equal(trp_listen(address, &listeners[1], &err).code, TRP_OK);
-    assert_int_equal(
-        trp_acceptor_create(trp_heap(), f.loop, &f.front, &f.loop, 1, listeners, 2, &acceptor, &err)
-            .code,
-        TRP_OK);
+    const struct trp_acceptor_opts opts = { .loop = f.loop,
+                                            .fronts = &f.front,
+                                            .loops = &f.loop,
+                                            .fronts_n = 1,
+                                            .listeners = listeners,
+                                            .listeners_n = 2 };
+    assert_int_equal(trp_acceptor_create(trp_heap(), &opts, &acceptor, &err).code, TRP_OK);
     for (int i = 0; i < 2; i++) {
         const int fd = connect_to(listeners[i]);
         fixture_turns(&f, 2);
