@@ -17,7 +17,7 @@
 #define REPLY_BYTES_MAX ((size_t)4 << 30)
 #define TIMEOUT_MS 60000
 
-static const char *server_of(const struct cli *cli)
+const char *cli_server(const struct cli *cli)
 {
     const char *from_environment = getenv("TROUPE_SERVER");
     return cli_text(cli, "server", from_environment ? from_environment : "127.0.0.1:8000");
@@ -266,7 +266,7 @@ trp_status cli_ask(struct cli *cli, const struct cli_request *request, struct cl
 {
     int fd = -1;
     TRP_CHECK(
-        dial(server_of(cli), request->timeout_ms ? request->timeout_ms : TIMEOUT_MS, &fd, err));
+        dial(cli_server(cli), request->timeout_ms ? request->timeout_ms : TIMEOUT_MS, &fd, err));
     const trp_status st = exchange(cli, fd, request, out, err);
     close(fd);
     TRP_CHECK(st);

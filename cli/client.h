@@ -26,6 +26,12 @@ struct cli_request {
             "$TROUPE_SERVER"                                                           \
     }
 
+/* Where the server is: --server, else $TROUPE_SERVER, else the default.
+ *   Owns  : borrowed.
+ *   Thread: owner.
+ *   Errors: none. */
+const char *cli_server(const struct cli *cli);
+
 /* Sends a request and reads the reply; a status of 400 and above is a failure with the server's own words.
  *   Owns  : the reply lives in cli->arena.
  *   Thread: owner.

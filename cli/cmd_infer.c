@@ -119,6 +119,22 @@ static trp_status find_input(struct question *q, struct trp_str name, struct inp
     return st;
 }
 
+/* A flat list for a model that wants [batch, n] is one row; a single value for one that wants a list is a list of one. */
+static void fill_shape(struct troupe_tensor *t, const struct cli_wanted *wanted)
+{
+    if (t->rank == 1 && wanted->rank == 2 &&
+        (wanted->dims[1] < 0 || wanted->dims[1] == t->shape[0])) {
+        t->shape[1] = t->shape[0];
+        t->shape[0] = 1;
+        t->rank = 2;
+    }
+    bool takes_one = t->rank == 0;
+    for (uint32_t i = 0; i < wanted->rank; i++)
+        takes_one = takes_one && (wanted->dims[i] < 0 || wanted->dims[i] == 1);
+    for (; takes_one && t->rank < wanted->rank; t->rank++)
+        t->shape[t->rank] = 1;
+}
+
 /* Reads the shape of nested arrays from their first elements; the server checks the rest. */
 static trp_status measure(struct question *q, struct input *in, struct trp_error *err)
 {
@@ -127,19 +143,17 @@ static trp_status measure(struct question *q, struct input *in, struct trp_error
     struct troupe_tensor *t = &in->tensor;
     TRP_TRY(trp_json_parse(q->parser, in->json, false, &v, err), err, "input '%.*s'",
             TRP_STR(in->name));
+    if (trp_json_type(v) == TRP_JSON_OBJECT)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "input '%.*s': an object; expected an array (curl sends whole requests)",
+                        TRP_STR(in->name));
     t->dtype = in->wanted.dtype;
     while (trp_json_type(v) == TRP_JSON_ARRAY && t->rank < TROUPE_RANK_MAX) {
         t->shape[t->rank++] = (int64_t)trp_json_count(v);
         if (!trp_json_begin(v, &it) || !trp_json_next(&it, NULL, &v))
             break;
     }
-    /* A flat list for a model that wants [batch, n] is one row. */
-    if (t->rank == 1 && in->wanted.rank == 2 &&
-        (in->wanted.dims[1] < 0 || in->wanted.dims[1] == t->shape[0])) {
-        t->shape[1] = t->shape[0];
-        t->shape[0] = 1;
-        t->rank = 2;
-    }
+    fill_shape(t, &in->wanted);
     return trp_ok();
 }
 
@@ -246,18 +260,34 @@ static trp_status write_request(const struct question *q, struct trp_buf *b,
     return trp_buf_check(b, "request", err);
 }
 
-static void print_curl(const struct question *q, struct trp_str body)
+/* In single quotes for a shell. */
+static void print_quoted(struct trp_str text)
 {
-    const char *server = cli_text(q->cli, "server", getenv("TROUPE_SERVER"));
-    printf("curl -s http://%s%s -d '", server ? server : "127.0.0.1:8000",
-           model_path((struct question *)(uintptr_t)q, "/infer"));
-    for (size_t i = 0; i < body.len; i++) {
-        if (body.ptr[i] == '\'')
+    fputc('\'', stdout);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\'')
             fputs("'\\''", stdout);
         else
-            fputc(body.ptr[i], stdout);
+            fputc(text.ptr[i], stdout);
     }
-    puts("'");
+    fputc('\'', stdout);
+}
+
+static void print_curl(struct question *q, struct trp_str body)
+{
+    static const struct trp_str unix_prefix = { "unix:", 5 }, http_prefix = { "http://", 7 };
+    struct trp_str server = trp_str_of(cli_server(q->cli));
+    fputs("curl -s ", stdout);
+    if (trp_str_starts_with(server, unix_prefix)) {
+        fputs("--unix-socket ", stdout);
+        print_quoted(trp_str_make(server.ptr + unix_prefix.len, server.len - unix_prefix.len));
+        fputc(' ', stdout);
+        server = TRP_STR_LIT("localhost");
+    }
+    printf("%s%.*s%s -d ", trp_str_starts_with(server, http_prefix) ? "" : http_prefix.ptr,
+           TRP_STR(server), model_path(q, "/infer"));
+    print_quoted(body);
+    fputc('\n', stdout);
 }
 
 /* -- the answer -- */
@@ -340,6 +370,8 @@ static trp_status ask(struct question *q, struct trp_error *err)
         request.body = trp_buf_str(&body);
         if (cli_flag(q->cli, "curl") && request.json_bytes < 0)
             print_curl(q, request.body);
+        else if (cli_flag(q->cli, "curl"))
+            fputs("troupe infer: no curl line, because an input is a file of numbers\n", stderr);
         st = cli_ask(q->cli, &request, &reply, err);
     }
     trp_buf_deinit(&body);
@@ -379,7 +411,8 @@ const struct cli_command cmd_infer = {
     .details =
         "VALUE is a file.npy, a .png or .jpg image (resized to what the model wants), a file.json\n"
         "with an array, or JSON itself: troupe infer digits_linear image=digit.png --invert\n"
-        "A flat list for a model that wants [batch, n] is one row.",
+        "A flat list for a model that wants [batch, n] is one row, a single value for one that\n"
+        "wants a list is a list of one: troupe infer lookup word=cat",
     .options = options,
     .options_n = ARRAY_LEN(options),
     .operands_min = 1,

@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "onnx/onnx_reader.h"
 #include "onnx/onnx_report.h"
+#include "repo/repo.h"
 
 #define REPORT_BYTES_MAX ((size_t)64 << 20)
 
@@ -16,6 +17,28 @@ static const struct cli_option options[] = {
     CLI_SERVER_OPTION,
     { "json", 'j', CLI_FLAG, NULL, "print JSON" },
 };
+
+static struct trp_str folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? trp_str_make(path, (size_t)(slash - path)) : TRP_STR_LIT(".");
+}
+
+/* What would stop a load before the runtime sees the file: inputs and outputs that cannot be served, external data that is not
+ * where it may be. */
+static trp_status check_loadable(struct cli *cli, const char *path,
+                                 const struct trp_onnx_model *model, struct trp_error *err)
+{
+    struct trp_signature signature;
+    for (uint32_t i = 0; i < model->externals_n; i++) {
+        const struct trp_onnx_external *e = &model->externals[i];
+        struct trp_str place;
+        TRP_TRY(trp_repo_inside(folder_of(path), e->path, &cli->arena, &place, err), err,
+                "%s will not load: external data of tensor '%.*s'", path, TRP_STR(e->tensor));
+    }
+    TRP_TRY(trp_onnx_signature(model, &cli->arena, &signature, err), err, "%s will not load", path);
+    return trp_ok();
+}
 
 static int print_file(struct cli *cli, const char *path)
 {
@@ -36,6 +59,11 @@ static int print_file(struct cli *cli, const char *path)
     else
         fwrite(text.ptr, 1, text.len, stdout);
     trp_buf_deinit(&text);
+    if (code == CLI_OK && trp_failed(check_loadable(cli, path, &model, &err))) {
+        fflush(stdout); /* the report stands before what is wrong with it */
+        (void)cli_fail(cli, &err, NULL);
+        code = CLI_FAILED;
+    }
     return code;
 }
 

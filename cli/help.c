@@ -62,7 +62,7 @@ static void print_manual_options(const struct cli_option *options, size_t n, FIL
     for (size_t i = 0; i < n; i++) {
         fprintf(out, ".TP\n.B \\-\\-%s", options[i].name);
         if (options[i].letter)
-            fprintf(out, "\", \" \\-%c", options[i].letter);
+            fprintf(out, "\\fR, \\fB\\-%c", options[i].letter);
         if (options[i].argument)
             fprintf(out, " \\fI%s\\fR", options[i].argument);
         fputc('\n', out);

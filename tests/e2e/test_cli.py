@@ -1,0 +1,345 @@
+"""The `troupe` command as people and scripts use it: every command, its words, its exit codes."""
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, SLOW, TROUPE, Server
+from triton_support import BAD, EXAMPLES, GOOD, make_repository
+
+INPUTS = ROOT / "examples/inputs"
+COMMANDS = ["serve", "ls", "inspect", "infer", "load", "unload", "config", "version"]
+DONE, FAILED, USAGE, UNREACHABLE, NOT_FOUND = range(5)
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    repository = make_repository(folder / "models", *EXAMPLES.iterdir(), BAD / "truncated.onnx",
+                                 *(GOOD / f"{m}.onnx" for m in ("string_lookup", "string_label", "scalar", "two_outputs", "identity_int64",
+                                                               "identity_bool", "not_finite", "odd name: 100% of it", "fails_when_run")))
+    (repository / "two/1").mkdir(parents=True)
+    (repository / "two/2").mkdir()
+    shutil.copy(GOOD / "identity_fp32.onnx", repository / "two/1/model.onnx")
+    shutil.copy(GOOD / "any_rank.onnx", repository / "two/2/model.onnx")
+    (repository / "two/model.yaml").write_text("version_policy: {all: {}}\n")
+    started = Server(repository, "--listen", f"unix:{folder}/it's a socket")
+    started.wait_ready("digits_cnn", "two")
+    yield started
+    started.stop()
+
+
+def troupe(*words, expect=DONE, server=None, env=None, cwd=None):
+    """Runs the command; returns what it printed, or what it complained of when it was expected to fail."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TROUPE_")}
+    environment.update(env or {})
+    if server:
+        environment["TROUPE_SERVER"] = server if isinstance(server, str) else server.url
+    done = subprocess.run([TROUPE, *words], capture_output=True, text=True, env=environment, cwd=cwd, timeout=60 * SLOW)
+    assert done.returncode == expect, f"exit code {done.returncode}:\n{done.stdout}{done.stderr}"
+    assert "Sanitizer" not in done.stderr and "runtime error:" not in done.stderr, done.stderr
+    if expect == DONE:
+        return done.stdout
+    assert done.stderr.startswith("troupe"), done.stderr
+    return done.stderr
+
+
+def outputs(text):
+    return {o["name"]: o for o in json.loads(text)["outputs"]}
+
+
+# ---- help ----
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    text = troupe(command, "--help")
+    assert text.startswith(f"troupe {command} - ") and f"Usage: troupe {command} [options]" in text and "--help" in text
+    assert text == troupe(command, "-h") == troupe("help", command)
+    assert max(map(len, text.splitlines())) <= 140
+
+
+def test_the_overview_names_every_command():
+    text = troupe("--help")
+    assert re.findall(r"^  (\w+) +\S", text, re.M) == COMMANDS
+    assert text == troupe("help") == troupe("-h")
+    assert subprocess.run([TROUPE], capture_output=True, text=True).returncode == USAGE
+
+
+@pytest.mark.parametrize("words, advice", [
+    (["lss"], "there is no command 'lss'; did you mean 'ls'?"), (["inferr", "m"], "did you mean 'infer'?"), (["frobnicate"], "try: troupe --help"),
+    (["ls", "--jsn"], "unknown option --jsn; did you mean --json?"), (["infer", "m", "--tpo=3"], "did you mean --top?"),
+    (["ls", "--zzzzz"], "unknown option --zzzzz"), (["ls", "-x"], "unknown option"), (["ls", "word"], "'word' is one word too many"),
+    (["ls", "--json=yes"], "--json takes no value"), (["infer"], "something is missing: MODEL"), (["ls", "--server"], "--server needs a value"),
+    (["load"], "something is missing: MODEL"), (["inspect", "a", "b"], "one word too many"), (["infer", "m", "--top=many"], "--top needs a number"),
+    (["infer", "m", "--scale=x"], "need numbers"), (["infer", "m", "--top=3"], "--top needs an --output")])
+def test_a_slip_is_met_with_advice(words, advice):
+    text = troupe(*words, expect=USAGE)
+    assert advice in text and "--help" in text
+
+
+@pytest.mark.skipif(not shutil.which("groff"), reason="no groff here")
+def test_the_manual_is_a_manual_page():
+    page = troupe("--manual")
+    done = subprocess.run(["groff", "-man", "-ww", "-Tascii", "-P-cbou"], input=page, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    for command in COMMANDS:
+        assert re.search(rf"^ +troupe {command}\b", done.stdout, re.M)
+        for option in re.findall(r"--[a-z-]+", troupe(command, "--help")):
+            assert option in done.stdout
+    assert "--listen, -l ADDR:PORT" in done.stdout and '"' not in done.stdout
+
+
+def test_bash_completes_commands_and_options():
+    def complete(*words):
+        script = 'source <("$0" --bash-completion); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _troupe; printf "%s\\n" "${COMPREPLY[@]}"'
+        done = subprocess.run(["bash", "-c", script, TROUPE, "troupe", *words], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0 and done.stderr == ""
+        return done.stdout.split()
+    assert complete("") == [*COMMANDS, "--help", "--version"]
+    assert complete("in") == ["inspect", "infer"]
+    assert complete("infer", "--t") == ["--top"]
+    assert complete("inspect", "READ") == ["README.md"]
+
+
+# ---- commands about a server ----
+
+def test_ls_shows_every_model_and_why(server):
+    lines = troupe("ls", server=server).splitlines()
+    assert lines[0].split() == ["MODEL", "VERSION", "STATE", "ANSWERED", "INPUTS", "OUTPUTS", "REASON"]
+    rows = {tuple(line.split()[:2]): line for line in lines[1:]}
+    assert "READY" in rows["digits_cnn", "1"] and "image FP32[-1,64]" in rows["digits_cnn", "1"]
+    assert {("two", "1"), ("two", "2")} <= set(rows)
+    assert "FAILED" in rows["truncated", "1"] and "cut off" in rows["truncated", "1"]
+    models = json.loads(troupe("ls", "--json", server=server))["models"]
+    assert len(models) == len(rows)
+    assert troupe("ls", "-s", server.url) and troupe("ls", f"--server=http://{server.url}")
+
+
+def test_servers_are_found_on_unix_sockets(server):
+    address = f"unix:{server.repository.parent}/it's a socket"
+    assert "digits_cnn" in troupe("ls", server=address)
+    assert "3" in troupe("infer", "digits_mlp", f"image={INPUTS}/digit_3.npy", "-o", "label", server=address)
+
+
+@pytest.mark.parametrize("words", [["ls"], ["infer", "m", "x=1"], ["load", "m"], ["unload", "m"], ["inspect", "m"]])
+def test_a_server_that_is_not_there_is_3(words):
+    text = troupe(*words, expect=UNREACHABLE, server=NOBODY)
+    assert f"no server answers at {NOBODY}" in text and "is it running?" in text
+
+
+def test_an_address_that_is_none_is_refused():
+    assert "is not ADDR:PORT" in troupe("ls", "-s", "nowhere", expect=FAILED)
+
+
+@pytest.mark.parametrize("words", [["infer", "nobody", "x=1"], ["load", "nobody"], ["inspect", "nobody"], ["infer", "two", "x=1", "-v", "9"]])
+def test_what_nobody_knows_is_4(server, words):
+    text = troupe(*words, expect=NOT_FOUND, server=server)
+    assert "troupe ls" in text
+
+
+def test_models_are_loaded_and_unloaded(server):
+    assert troupe("unload", "two", server=server) == "two is unloaded\n"
+    assert re.search(r"^two .*unloaded", troupe("ls", server=server), re.M)
+    assert "two" in troupe("infer", "two", "x=[[1]]", server=server, expect=NOT_FOUND)
+    assert troupe("load", "two", server=server) == "two is loaded\n"
+    assert "cut off" in troupe("load", "truncated", server=server, expect=FAILED)
+    odd = "odd name: 100% of it"
+    assert troupe("unload", odd, server=server) and troupe("load", odd, server=server) == f"{odd} is loaded\n"
+
+
+# ---- infer ----
+
+def write_jpeg(path, blocks):
+    """A grey baseline JPEG in which each value of `blocks` is a square of 8 x 8 pixels: only DC coefficients, quantised by 1."""
+    sizes = [0, 1, 5, 1, 1, 1, 1, 1, 1] + [0] * 7  # how many codes of each length
+    symbols = range(12)
+    codes, code, at = {}, 0, 0
+    for length, n in enumerate(sizes, 1):
+        for _ in range(n):
+            codes[symbols[at]], code, at = (code, length), code + 1, at + 1
+        code <<= 1
+    bits, last = "", 0
+    for value in np.asarray(blocks).ravel():
+        dc = 8 * (int(value) - 128)
+        difference, last = dc - last, dc
+        size = abs(difference).bit_length()
+        word, length = codes[size]
+        bits += f"{word:0{length}b}"
+        if size:
+            bits += f"{difference if difference > 0 else difference + (1 << size) - 1:0{size}b}"
+        bits += "0"  # end of block, the only AC code
+    bits += "1" * (-len(bits) % 8)
+    data = bytes(int(bits[i:i + 8], 2) for i in range(0, len(bits), 8)).replace(b"\xff", b"\xff\x00")
+
+    def segment(marker, content):
+        return b"\xff" + bytes([marker]) + struct.pack(">H", len(content) + 2) + content
+    height, width = (8 * n for n in np.shape(blocks))
+    path.write_bytes(b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC0, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0")
+                     + segment(0xC4, b"\0" + bytes(sizes) + bytes(symbols)) + segment(0xC4, b"\x10" + bytes([1] + [0] * 15) + b"\0")
+                     + segment(0xDA, b"\1\1\0\0\x3f\0") + data + b"\xff\xd9")
+
+
+def test_an_image_may_be_numbers_png_or_jpeg(server, tmp_path):
+    digit = np.load(INPUTS / "digit_3.npy").reshape(8, 8)
+    write_jpeg(tmp_path / "three.jpg", digit)
+    for value, *options in ((INPUTS / "digit_3.npy",), (tmp_path / "three.jpg",), (INPUTS / "digit_3.png", "--invert"),
+                            (INPUTS / "digit_3_scan.png", "--invert")):
+        answer = outputs(troupe("infer", "digits_mlp", f"image={value}", "--json", *options, server=server))
+        assert answer["label"]["data"] == [3], value
+    white = troupe("infer", "digits_mlp", f"image={tmp_path}/three.jpg", "--scale", "0", "--offset", "1.5", "--json", server=server)
+    flat = json.dumps([1.5] * 64)
+    assert outputs(white) == outputs(troupe("infer", "digits_mlp", f"image={flat}", "--json", server=server))
+
+
+def test_an_image_that_is_none_is_refused(server, tmp_path):
+    for name, content in (("x.png", b"no png"), ("x.jpg", b"no jpeg"), ("x.npy", b"no npy"), ("cut.png", (INPUTS / "digit_3.png").read_bytes()[:60])):
+        (tmp_path / name).write_bytes(content)
+        assert name.split(".")[1].upper()[:2] in troupe("infer", "digits_mlp", f"image={tmp_path / name}", server=server, expect=FAILED).upper()
+    assert "No such file" in troupe("infer", "digits_mlp", "image=nothing.npy", server=server, expect=NOT_FOUND)
+
+
+def test_json_comes_from_a_file_or_from_the_line(server, tmp_path):
+    image = np.load(INPUTS / "digit_3.npy").reshape(-1).tolist()
+    (tmp_path / "flat.json").write_text(json.dumps(image))
+    (tmp_path / "rows.json").write_text(json.dumps([image, image]))
+    expected = outputs(troupe("infer", "digits_cnn", f"image={INPUTS}/digit_3.npy", "--json", server=server))
+    assert outputs(troupe("infer", "digits_cnn", f"image={tmp_path}/flat.json", "--json", server=server)) == expected
+    assert outputs(troupe("infer", "digits_cnn", f"image={json.dumps(image)}", "--json", server=server)) == expected
+    assert outputs(troupe("infer", "digits_cnn", f"image={tmp_path}/rows.json", "--json", server=server))["probabilities"]["shape"] == [2, 10]
+    assert "expected an array" in troupe("infer", "digits_cnn", f"image={INPUTS}/digit_3.json", server=server, expect=FAILED)
+    assert outputs(troupe("infer", "scalar", "x=41", "--json", server=server))["y"]["data"] == [42]
+    assert outputs(troupe("infer", "identity_int64", "x=[[-9223372036854775808]]", "--json", server=server))["y"]["data"] == [-2**63]
+    assert outputs(troupe("infer", "identity_bool", "x=[[true,false]]", "--json", server=server))["y"]["data"] == [True, False]
+
+
+def test_words_are_texts_where_texts_are_wanted(server):
+    assert outputs(troupe("infer", "string_lookup", "word=dog", "--json", server=server))["id"]["data"] == [2]
+    assert outputs(troupe("infer", "string_lookup", 'word=["cat","dog","cow"]', "--json", server=server))["id"]["data"] == [1, 2, -1]
+    assert "yes" in troupe("infer", "string_label", "id=[1]", server=server)
+
+
+def test_an_answer_is_a_table(server):
+    text = troupe("infer", "digits_mlp", f"image={INPUTS}/digit_3.npy", server=server)
+    rows = [re.split(r"  +", line) for line in text.splitlines()]
+    assert rows[0] == ["OUTPUT", "TYPE", "SHAPE", "VALUES"]
+    assert rows[1][:3] == ["label", "INT64", "[1]"] and rows[1][3].strip() == "3"
+    assert rows[2][:3] == ["probabilities", "FP32", "[1,10]"] and len(rows[2][3].split()) == 10
+    assert "NaN" in troupe("infer", "not_finite", "x=[0]", server=server)
+
+
+def test_the_best_classes_have_their_labels(server):
+    text = troupe("infer", "digits_cnn", f"image={INPUTS}/digit_3.npy", "-o", "probabilities", "--top", "3", server=server)
+    assert re.search(r"BYTES +\[1,3\] +0\.9\d+:3:three 0\.0", text)
+
+
+def test_outputs_and_versions_are_chosen(server):
+    x = "x=[[1,2,3,4,5,6,7,8]]"
+    assert list(outputs(troupe("infer", "two_outputs", x, "--output", "sum", "--json", server=server))) == ["sum"]
+    assert list(outputs(troupe("infer", "two_outputs", x, "-o", "square", "-o", "sum", "--json", server=server))) == ["square", "sum"]
+    assert "y" in troupe("infer", "two", "x=[[5]]", "-v", "1", server=server)
+    for version, sign in ((None, -1), ("1", 1), ("2", -1)):
+        words = ["-v", version] if version else []
+        assert outputs(troupe("infer", "two", "x=[[5]]", "--json", *words, server=server))["y"]["data"] == [5 * sign]
+
+
+def test_what_does_not_fit_is_told_with_what_would(server):
+    assert "its inputs: image" in troupe("infer", "digits_cnn", "picture=[1]", server=server, expect=FAILED)
+    assert "is not NAME=VALUE" in troupe("infer", "digits_cnn", "image", server=server, expect=FAILED)
+    assert "input 'image'" in troupe("infer", "digits_cnn", "image=[[1,2]]", server=server, expect=FAILED)
+    assert "input 'image'" in troupe("infer", "digits_cnn", "image=[[1,", server=server, expect=FAILED)
+    assert "output" in troupe("infer", "digits_cnn", f"image={INPUTS}/digit_3.npy", "-o", "nothing", server=server, expect=FAILED)
+    assert troupe("infer", "fails_when_run", "x=[1,2]", server=server, expect=FAILED)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http", "unix"])
+def test_the_curl_line_does_the_same(server, kind):
+    where = {"tcp": server.url, "http": f"http://{server.url}", "unix": f"unix:{server.repository.parent}/it's a socket"}[kind]
+    for model, value in (("digits_cnn", "image=" + json.dumps([0.5] * 64)), ("string_lookup", "word=it's \"a\" $HOME `cat`"),
+                         ("odd name: 100% of it", "x=[1,2]")):
+        line, answer = troupe("infer", model, value, "--curl", "--json", server=where).splitlines()
+        assert line.startswith("curl ")
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+        assert done.returncode == 0 and json.loads(done.stdout) == json.loads(answer)
+
+
+# ---- inspect, config, version ----
+
+@pytest.mark.parametrize("model", sorted([*GOOD.iterdir(), *EXAMPLES.iterdir()]), ids=lambda m: m.name)
+def test_inspect_tells_what_is_in_a_file_without_a_server(model):
+    text = troupe("inspect", str(model), server=NOBODY)
+    for title in ("model", "inputs", "outputs", "operators", "parameters"):
+        assert re.search(rf"^{title}$", text, re.M), text
+    report = json.loads(troupe("inspect", "--json", str(model), server=NOBODY))
+    assert report["inputs"] and report["outputs"] and report["bytes"] > 0
+    if "div_int64" in model.name:
+        assert "hazards" in text and report["hazards"]
+
+
+# What only the runtime finds out: these files are well-formed.
+ONLY_THE_RUNTIME_KNOWS = {"cycle.onnx", "div_constant_zero.onnx", "external_short", "opset_99.onnx", "type_mismatch.onnx", "unknown_operator.onnx"}
+
+
+@pytest.mark.parametrize("model", sorted(BAD.iterdir()), ids=lambda m: m.name)
+def test_inspect_says_what_is_wrong_with_a_file(model):
+    if model.name in ONLY_THE_RUNTIME_KNOWS:
+        assert troupe("inspect", str(model))
+    else:
+        text = troupe("inspect", str(model), expect=FAILED)
+        assert str(model) in text and len(text.splitlines()) == 1
+
+
+def test_inspect_asks_the_server_for_a_model(server):
+    metadata, config = troupe("inspect", "digits_cnn", server=server).splitlines()
+    assert json.loads(metadata)["inputs"][0]["name"] == "image" and json.loads(config)["max_batch_size"] == 64
+    assert json.loads(troupe("inspect", "--json", "digits_cnn", server=server))["platform"] == "onnxruntime_onnx"
+
+
+def test_inspect_of_no_file_is_4(tmp_path):
+    assert "No such file" in troupe("inspect", "nothing.onnx", expect=NOT_FOUND)
+    assert "holds no model.onnx" in troupe("inspect", f"{tmp_path}/", expect=USAGE)
+
+
+def test_config_says_where_each_value_comes_from(tmp_path):
+    (tmp_path / "troupe.yaml").write_text("threads:\n  loaders: 5\n  executors: 4\nlimits.models: 6\nthreads.loops: 1\n")
+    env = {"TROUPE_THREADS_EXECUTORS": "7", "TROUPE_THREADS_LOOPS": "2"}
+    text = troupe("config", str(tmp_path), "--set", "threads.loops=3", "--listen", "127.0.0.1:9999", env=env)
+    rows = {line.split()[0]: line for line in text.splitlines()[1:]}
+    values = json.loads(troupe("config", "--json", str(tmp_path), "--set", "threads.loops=3", "-l", "127.0.0.1:9999", env=env))
+    assert list(rows) == list(values)
+    for key, value, source in (("threads.loaders", "5", "troupe.yaml"), ("limits.models", "6", "troupe.yaml"),
+                               ("threads.executors", "7", "TROUPE_THREADS_EXECUTORS"), ("threads.loops", "3", "--set"),
+                               ("listen", "127.0.0.1:9999", "--listen"), ("log.level", "info", "default")):
+        assert values[key]["value"] == value and source in values[key]["source"], values[key]
+        assert re.search(rf"^{re.escape(key)} +{re.escape(value)} +\S*{re.escape(source)}", rows[key])
+    assert "Models loaded at once." in troupe("config", "--explain")
+    elsewhere = tmp_path / "other.yaml"
+    elsewhere.write_text("threads: {loaders: 9}\n")
+    assert json.loads(troupe("config", "--json", "-c", str(elsewhere)))["threads.loaders"]["value"] == "9"
+
+
+@pytest.mark.parametrize("words, env, advice", [
+    (["--set", "threads.lops=3"], {}, 'threads.loops'), (["--set", "threads.loops=many"], {}, "threads.loops"),
+    (["--set", "threads.loops=1000"], {}, "256"), (["--set", "nonsense"], {}, "nonsense"), (["-c", "/nothing.yaml"], {}, "/nothing.yaml"),
+    ([], {"TROUPE_THREADS_LOOPS": "x"}, "TROUPE_THREADS_LOOPS"), (["--set", "models.load=someday"], {}, "startup")])
+def test_a_wrong_setting_is_named(tmp_path, words, env, advice):
+    for command in ("config", "serve"):
+        done = subprocess.run([TROUPE, command, *words, str(tmp_path)], capture_output=True, text=True, timeout=30 * SLOW,
+                              env={**os.environ, **env})
+        assert done.returncode in (FAILED, USAGE, NOT_FOUND) and advice in done.stderr, done.stderr
+
+
+def test_serve_says_what_stops_it(server, tmp_path):
+    assert "in use" in troupe("serve", str(tmp_path), "--listen", server.url, expect=FAILED)
+    assert troupe("serve", str(tmp_path), "--listen", "nowhere", expect=FAILED)
+
+
+def test_the_version_is_told():
+    assert re.match(r"troupe \d+\.\d+\.\d+\b", troupe("version"))
+    assert re.match(r"\d+\.\d+\.\d+", json.loads(troupe("version", "--json"))["version"])
+    assert troupe("--version") == troupe("version")
