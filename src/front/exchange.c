@@ -3,10 +3,10 @@
 #include "front/conn.h"
 #include "front/infer.h"
 
-#define IDLE_MAX 4096u    /* exchanges kept for reuse, 4 to 5 KB each */
-#define ARENA_BYTES 4096u /* enough for a route and a small control request */
-#define ARENA_MAX ((size_t)64 << 20)
-#define KEEP_BYTES 65536u /* larger buffers are given back at once */
+#define IDLE_MAX 4096u                /* exchanges kept for reuse, 4 to 5 KB each */
+#define ARENA_BYTES 4096u             /* enough for a route and a small control request */
+#define ARENA_MORE ((size_t)64 << 20) /* beside the files of a load, which JSON carries encoded */
+#define KEEP_BYTES 65536u             /* larger buffers are given back at once */
 #define TEXT_MAX \
     ((size_t)1 << 31) /* guard of the texts of replies; outputs have limits of their own */
 
@@ -19,7 +19,7 @@ static struct trp_exchange *make(struct trp_front *f)
     const struct trp_front_limits *l = &f->opts.limits;
     x->front = f;
     trp_head_init(&x->head, alloc, l->header_bytes, l->headers_n);
-    trp_arena_init(&x->arena, alloc, ARENA_BYTES, ARENA_MAX);
+    trp_arena_init(&x->arena, alloc, ARENA_BYTES, (size_t)l->body_bytes + ARENA_MORE);
     trp_buf_init(&x->reply.text, alloc, TEXT_MAX);
     trp_buf_init(&x->unpacked, alloc, l->body_bytes + 2 * TRP_BODY_ALIGN);
     trp_buf_init(&x->packed, alloc, TEXT_MAX);

@@ -134,8 +134,9 @@ static trp_status copy_input(struct trp_exchange *x, struct trp_call_tensor *in)
     const struct trp_alloc *alloc = x->front->opts.requests;
     void *copy = trp_alloc_aligned(alloc, t->bytes, TRP_BODY_ALIGN);
     if (!copy)
-        return trp_fail(&x->error, TRP_OUT_OF_MEMORY, "input '%.*s': %llu bytes", TRP_STR(in->name),
-                        (unsigned long long)t->bytes);
+        return trp_fail(&x->error, TRP_OUT_OF_MEMORY,
+                        "input '%.*s': no memory for %llu bytes (limits.request_memory)",
+                        TRP_STR(in->name), (unsigned long long)t->bytes);
     memcpy(copy, t->data, t->bytes);
     trp_front_count(x->front, TRP_METRIC_BYTES_COPIED, t->bytes);
     t->release(t->release_user, t->data);

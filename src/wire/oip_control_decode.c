@@ -24,7 +24,9 @@ static int shown(struct trp_str s)
 /* For the builders below: a node that could not be made. */
 static trp_status made(struct reading *r, const void *node)
 {
-    return node ? trp_ok() : trp_fail(r->err, TRP_OUT_OF_MEMORY, "request: out of memory");
+    if (node)
+        return trp_ok();
+    return trp_fail(r->err, TRP_OUT_OF_MEMORY, "no memory for the request (limits.request_memory)");
 }
 
 static trp_status wrong(struct reading *r, struct trp_str key, const char *expected,

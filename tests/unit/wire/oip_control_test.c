@@ -197,6 +197,24 @@ static void base64_is_read_in_all_its_spellings(void **state)
     close_fixture(&f);
 }
 
+static void a_file_that_memory_does_not_hold_names_its_limit(void **state)
+{
+    (void)state;
+    struct fixture f;
+    static char body[8192], file[8001];
+    open_fixture(&f);
+    trp_arena_deinit(&f.arena);
+    trp_arena_init(&f.arena, trp_heap(), 1024, 4096);
+    memset(file, 'A', sizeof file - 1);
+    snprintf(body, sizeof body, "{\"parameters\":{\"file:a\":\"%s\"}}", file);
+    const struct trp_route route = { .kind = TRP_ROUTE_CONTROL, .op = TRP_CONTROL_MODEL_LOAD };
+    const trp_status st =
+        trp_control_decode_http(&route, f.json, trp_str_of(body), &f.control, &f.err);
+    assert_int_equal(st.code, TRP_OUT_OF_MEMORY);
+    assert_string_equal(f.err.text, "no memory for the request (limits.request_memory)");
+    close_fixture(&f);
+}
+
 /* ---- HTTP replies ---------------------------------------------------------------------------- */
 
 /* Builds a reply tree from JSON. */
@@ -533,6 +551,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_http_request_becomes_the_tree_of_its_message),
         cmocka_unit_test(base64_is_read_in_all_its_spellings),
+        cmocka_unit_test(a_file_that_memory_does_not_hold_names_its_limit),
         cmocka_unit_test(every_reply_has_tritons_shape_in_json),
         cmocka_unit_test(errors_metrics_and_configurations_have_their_own_shape),
         cmocka_unit_test(grpc_requests_name_their_model_and_version),
