@@ -790,14 +790,14 @@ static void shared_memory_is_held_while_the_call_lives(void **state)
 static void what_shared_memory_cannot_give_in_place_is_copied(void **state)
 {
     (void)state;
-    static const struct row {
+    static const struct input {
         const char *dtype;
         int elements, bytes, offset, copied;
-    } rows[] = {
+    } inputs[] = {
         { "FP32", 2, 8, 4, 0 },  { "FP32", 2, 8, 5, 8 },  { "FP64", 1, 8, 5, 8 },
         { "INT16", 3, 6, 2, 0 }, { "UINT8", 3, 3, 3, 0 }, { "BYTES", 1, 4, 8, 4 },
     };
-    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+    for (const struct input *r = inputs; r < inputs + ARRAY_LEN(inputs); r++) {
         struct fixture f;
         char body[512];
         fixture_open(&f);
