@@ -79,7 +79,7 @@ class Reflected:
     def long_run(self):
         request = self.infer_request("slow", np.ones(3))
         request.inputs.add(name="steps", datatype="INT64", shape=[1])
-        request.raw_input_contents.append(np.array([200_000], np.int64).tobytes())
+        request.raw_input_contents.append(np.array([3_000_000], np.int64).tobytes())
         return request
 
 

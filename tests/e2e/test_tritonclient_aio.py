@@ -172,7 +172,7 @@ async def test_mistakes_are_told_by_name(server, side, client):
 
 
 def long_run(side):
-    return [side.tensor(np.ones(3, np.float32)), side.tensor(np.array([200_000], np.int64), "steps", "INT64")]
+    return [side.tensor(np.ones(3, np.float32)), side.tensor(np.array([3_000_000], np.int64), "steps", "INT64")]
 
 
 @with_each_client
@@ -352,7 +352,7 @@ async def test_models_are_listed_unloaded_and_loaded(server, side, client):
 
 
 @with_each_client
-async def test_loading_does_not_hold_up_inference(server, side, client):
+async def test_a_replacement_has_no_gap(server, side, client):
     async def reload():
         for _ in range(10):
             await client.load_model("own", config="{}")
@@ -360,6 +360,9 @@ async def test_loading_does_not_hold_up_inference(server, side, client):
     n = 0
     while not loading.done():
         await client.infer("own", [side.tensor(ONE)])
+        assert await client.is_model_ready("own")
+        assert (await client.get_model_metadata("own", **side.as_dict))["versions"] == ["1"]
+        assert len((await client.get_inference_statistics("own", **side.as_dict))["model_stats"]) == 1
         n += 1
     await loading
     assert n > 0

@@ -63,7 +63,7 @@ ONE = np.ones((1, 3), np.float32)
 
 def long_run():
     """Inputs of model `slow` that keep it busy until somebody ends it."""
-    return [tensor(np.ones(3, np.float32)), tensor(np.array([200_000], np.int64), "steps", "INT64")]
+    return [tensor(np.ones(3, np.float32)), tensor(np.array([3_000_000], np.int64), "steps", "INT64")]
 
 
 def runs_end(server):

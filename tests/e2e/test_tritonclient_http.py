@@ -312,7 +312,7 @@ def test_many_requests_at_once(client):
 
 def test_a_client_gives_up_and_the_server_goes_on(server):
     impatient = Client(server.url, connection_timeout=5, network_timeout=0.2)
-    steps = tensor(np.array([200_000], np.int64), "steps", "INT64")
+    steps = tensor(np.array([3_000_000], np.int64), "steps", "INT64")
     with pytest.raises(Exception) as caught:
         impatient.infer("slow", [tensor(np.ones(3, np.float32)), steps])
     assert "timed out" in str(caught.value).lower() or "timeout" in type(caught.value).__name__.lower()
@@ -325,7 +325,7 @@ def test_a_client_gives_up_and_the_server_goes_on(server):
 
 
 def test_a_request_can_say_how_long_it_may_take(client):
-    steps = tensor(np.array([200_000], np.int64), "steps", "INT64")
+    steps = tensor(np.array([3_000_000], np.int64), "steps", "INT64")
     began = time.monotonic()
     refusal(504, "deadline", client.infer, "slow", [tensor(np.ones(3, np.float32)), steps], timeout=100_000)
     assert time.monotonic() - began < 5 * SLOW
@@ -438,6 +438,14 @@ def test_registrations_that_cannot_be(client, region):
     refusal(400, "reserved", client.register_system_shared_memory, "triton_python_backend_shm_region_1", key, 16)
     client.register_system_shared_memory("twice", key, 16)
     refusal(409, "already", client.register_system_shared_memory, "twice", key, 16)
+
+
+def test_shared_memory_can_be_switched_off(serve, tmp_path):
+    server = serve(make_repository(tmp_path / "models", GOOD / "scalar.onnx"), settings={"http.shared_memory": "false"})
+    with Client(server.url) as client:
+        refusal(501, "switched off", client.register_system_shared_memory, "a", "/troupe_any_key", 16)
+        refusal(501, "switched off", client.unregister_system_shared_memory)
+        assert client.get_system_shared_memory_status() == []
 
 
 def test_cuda_shared_memory_is_answered_as_by_a_server_without_it(client):
@@ -569,6 +577,17 @@ def test_a_trace_level_that_is_set_writes_that_trace(server, client):
     check_trace(traces["second"], "HTTP", "traced", tensors)
     check_trace(traces["stamps only"], "HTTP", "traced", {})
     assert traces["tensors only"]["stamps"] == [] and traces["tensors only"]["tensors"] == tensors
+
+
+def test_traces_go_to_new_files_as_often_as_asked(server, client):
+    client.update_trace_settings(model_name="traced", settings={"trace_level": ["TIMESTAMPS"], "trace_rate": "1", "trace_count": "5",
+                                                                "log_frequency": "2"})
+    for i in range(6):
+        client.infer("traced", [tensor(np.ones((1, 1), np.float32))], request_id=f"file {i}")
+    client.update_trace_settings(model_name="traced", settings={"trace_level": None, "trace_rate": None, "trace_count": None,
+                                                                "log_frequency": None})
+    files = [server.trace_file.with_name(f"trace.json.{k}") for k in range(3)]
+    assert [sorted(read_traces(f)) for f in files] == [["file 0", "file 1"], ["file 2", "file 3"], ["file 4"]]
 
 
 def test_trace_settings_that_are_refused_change_nothing(client):
