@@ -166,9 +166,9 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
 {
     const char *policy = trp_settings_text(s->opts.settings, TRP_SETTING_ID_MODELS_LOAD);
     if (strcmp(policy, "startup") != 0 && strcmp(policy, "explicit") != 0)
-        return trp_fail(
-            err, TRP_UNIMPLEMENTED,
-            "models.load: %s is reserved and not acted upon yet; use startup or explicit", policy);
+        return trp_fail(err, TRP_UNIMPLEMENTED,
+                        "models.load: %s is reserved for a later release; use startup or explicit",
+                        policy);
     const struct trp_life_opts opts = {
         .repo = { .path = s->opts.repository,
                   .models_max = (uint32_t)setting(s, TRP_SETTING_ID_MODELS_MAX),

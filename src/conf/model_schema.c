@@ -476,7 +476,7 @@ FIELDS(model_config) = {
     MESSAGE(model_metrics, ONE, "model_metrics", 26, LATER, "The model's metrics."),
     CHOICE(load_policy, ONE, "load", 1001, OURS,
            "When it is loaded: `startup` or `explicit`; by default as `models.load` says.  "
-           "`on_demand` and `background` are reserved."),
+           "`on_demand` and `background` are reserved and refused."),
 };
 const struct trp_message trp_model_config_message = { "inference.ModelConfig", model_config_fields,
                                                       ARRAY_LEN(model_config_fields) };

@@ -17,7 +17,7 @@ static bool is_named_for_start(const struct trp_life *l, struct trp_str name)
     return false;
 }
 
-/* `on_demand` and `background` are reserved; until they act, such models are loaded at once. */
+/* A model whose configuration was refused (a reserved `load` among others) is taken up as well: its failure is to be seen. */
 static bool is_loaded_by_itself(const struct trp_repo_model *found)
 {
     return found->peek.load != TRP_LOAD_EXPLICIT;
