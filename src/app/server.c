@@ -284,7 +284,7 @@ static void open_runtime(void *user)
     if (trp_failed(trp_backends_get(s->backends, TRP_STR_LIT("onnxruntime"), &backend, &err)))
         TRP_WARN(s->log, "app", "ONNX models cannot be served: %s", err.text);
     else
-        TRP_INFO(s->log, "app", "onnxruntime %s is ready", trp_backend_version(backend));
+        TRP_INFO(s->log, "app", "ONNX Runtime is open (plugin %s)", trp_backend_version(backend));
 }
 
 /* As many descriptors as the system lets us have: a connection is one. */
