@@ -37,6 +37,7 @@ void trp_server_block_signals(void)
     sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write(), not the end */
 }
 
 trp_status trp_server_create(const struct trp_alloc *alloc, const struct trp_server_opts *opts,

@@ -45,7 +45,7 @@ trp_status trp_server_run(struct trp_server *s, struct trp_error *err);
  *   Errors: none. */
 void trp_server_stop(struct trp_server *s);
 
-/* Blocks the signals that the control loop reads, ignores SIGPIPE.
+/* Blocks the signals that the control loop reads, ignores SIGPIPE and SIGXFSZ.
  *   Owns  : nothing.
  *   Thread: startup, before any thread.
  *   Errors: none. */
