@@ -341,10 +341,11 @@ static bool frame_and_write(struct trp_conn *c, enum trp_outbox_result *out_resu
     bool more = false;
     do {
         const uint64_t queued = c->out.queued;
+        const bool was_behind = trp_h2_conn_is_behind(c);
         *out_over = c->kind == TRP_CONN_HTTP2 && !trp_h2_conn_send(c);
         *out_result = trp_outbox_flush(&c->out, c->fd);
         more = c->kind == TRP_CONN_HTTP2 && !*out_over && *out_result == TRP_OUTBOX_EMPTY &&
-               c->out.queued != queued && trp_h2_has_output(c->h2);
+               (was_behind || (c->out.queued != queued && trp_h2_has_output(c->h2)));
     } while (more && c->out.sent - before < FLUSH_BYTES);
     trp_front_count(c->front, TRP_METRIC_BYTES_OUT, c->out.sent - before);
     return more;

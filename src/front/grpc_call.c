@@ -314,8 +314,7 @@ void trp_grpc_call_data(struct trp_exchange *x, struct trp_str bytes)
         trp_h2_conn_consume(x, bytes.len - rest.len);
     if (rest.len == 0)
         return;
-    trp_buf_add_str(&g->pending, rest); /* the client's window bounds it */
-    if (trp_failed(trp_buf_check(&g->pending, "messages that wait", &x->error)))
+    if (trp_failed(trp_grpc_stream_hold(x, rest)))
         x->ops->answer(x);
 }
 

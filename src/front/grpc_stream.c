@@ -15,7 +15,7 @@
 #include "wire/oip_control.h"
 
 #define LOOK_NS TRP_S(1)              /* how often a watch looks */
-#define PENDING_MAX ((size_t)1 << 24) /* above any window we announce */
+#define PENDING_MAX ((size_t)1 << 25) /* above twice any window we announce */
 
 enum { SERVING = 1, NOT_SERVING = 2, SERVICE_UNKNOWN = 3 };
 
@@ -194,6 +194,20 @@ void trp_grpc_stream_half_closed(struct trp_exchange *stream)
     if (stream->grpc.children_n > 0)
         return; /* the last answer ends the stream */
     trp_grpc_call_finish(stream);
+}
+
+trp_status trp_grpc_stream_hold(struct trp_exchange *stream, struct trp_str bytes)
+{
+    struct trp_grpc_state *g = &stream->grpc;
+    struct trp_buf *b = &g->pending;
+    if (g->pending_at &&
+        g->pending_at >= b->len - g->pending_at) { /* less is moved than was used */
+        b->len -= g->pending_at;
+        memmove(b->ptr, b->ptr + g->pending_at, b->len);
+        g->pending_at = 0;
+    }
+    trp_buf_add_str(b, bytes); /* the client's window bounds it */
+    return trp_buf_check(b, "messages that wait", &stream->error);
 }
 
 void trp_grpc_stream_resume(struct trp_exchange *stream)

@@ -34,6 +34,12 @@ void trp_grpc_stream_closed(struct trp_exchange *stream);
  *   Errors: none. */
 bool trp_grpc_stream_is_full(const struct trp_exchange *stream);
 
+/* Keeps what came while the stream was stalled, for trp_grpc_stream_resume().
+ *   Owns  : `bytes` are borrowed.
+ *   Thread: loop.
+ *   Errors: TOO_LARGE, OUT_OF_MEMORY; the stream must end then. */
+trp_status trp_grpc_stream_hold(struct trp_exchange *stream, struct trp_str bytes);
+
 /* Fills the stream's body with the next answer that is ready; see trp_h2_events.
  *   Owns  : nothing.
  *   Thread: loop.

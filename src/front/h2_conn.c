@@ -301,8 +301,8 @@ static void take_read(struct trp_conn *c, size_t n)
         if (n <= slice / 2)
             return; /* few calls: they may as well be finished together with those of others */
         trp_loop_run_ready(c->front->loop);
-        if (!c->is_dead && trp_outbox_left(&c->out) < SEND_BYTES)
-            (void)trp_h2_conn_send(c); /* else the socket is behind: frame at its pace */
+        if (!c->is_dead)
+            (void)trp_h2_conn_send(c);
     }
 }
 
@@ -344,8 +344,15 @@ void trp_h2_conn_resume(struct trp_conn *c)
         resume_streams(c);
 }
 
+bool trp_h2_conn_is_behind(const struct trp_conn *c)
+{
+    return trp_outbox_left(&c->out) >= SEND_BYTES;
+}
+
 bool trp_h2_conn_send(struct trp_conn *c)
 {
+    if (trp_h2_conn_is_behind(c))
+        return true; /* a client that does not read is not framed for: its streams stay open, and they are limited */
     const bool is_lost = trp_failed(trp_h2_send(c->h2, SEND_BYTES, NULL));
     count_refused(c);         /* told to the client in what was framed just now */
     while (c->framed_first) { /* all of it is in the outbox now */

@@ -29,6 +29,12 @@ int64_t trp_h2_conn_due_ns(const struct trp_conn *c);
 void trp_h2_conn_overdue(struct trp_conn *c);
 void trp_h2_conn_drain(struct trp_conn *c);
 
+/* Whether so much waits for the socket that nothing more is framed (trp_h2_conn_send() does nothing then).
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+bool trp_h2_conn_is_behind(const struct trp_conn *c);
+
 /* Gives window back for bytes of a stream that were dealt with.
  *   Owns  : nothing.
  *   Thread: loop.

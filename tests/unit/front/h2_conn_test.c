@@ -2,6 +2,7 @@
 
 #include "base/compress.h"
 #include "base/pbwire.h"
+#include "front/conn.h"
 #include "unit/wire/h2_client.h"
 #include "wire/grpc.h"
 
@@ -425,6 +426,83 @@ static void a_stream_reads_no_further_than_its_limit(void **state)
     fixture_close(&f);
 }
 
+/* What waits of a stream once held all that had ever waited since it was last empty: a client that stayed ahead of the server
+ * was refused after 16 MB. */
+static void a_client_may_stay_ahead_of_its_stream_for_ever(void **state)
+{
+    (void)state;
+    enum { FLOATS = 65536, MESSAGES = 160 };
+    struct fixture f;
+    struct line l;
+    fixture_open(&f);
+    fixture_start(&f);
+    line_open(&l, &f);
+    float *values = calloc(FLOATS, sizeof *values);
+    assert_non_null(values);
+    struct trp_buf one = message("held", "", values, FLOATS), all;
+    trp_buf_init(&all, trp_heap(), 1 << 26);
+    for (int i = 0; i < MESSAGES; i++) /* 40 MB */
+        trp_buf_add_str(&all, trp_buf_str(&one));
+    assert_int_equal(all.failed, TRP_OK);
+    const int32_t id = client_request(&l.client, STREAM, all.ptr, all.len, false);
+    carry(&l);
+    for (int done = 0; done < MESSAGES && f.held_n > 0; done++) {
+        fixture_release(&f, 0);
+        carry(&l);
+    }
+    assert_int_equal(f.started_n, MESSAGES);
+    assert_true(says(client_at(&l.client, id), "grpc-status: 0\n"));
+    trp_buf_deinit(&one);
+    trp_buf_deinit(&all);
+    free(values);
+    line_close(&l);
+    fixture_close(&f);
+}
+
+/* Takes what the client has to say to the server; the client reads nothing. */
+static void push(struct line *l)
+{
+    const uint8_t *bytes;
+    ssize_t n;
+    while ((n = nghttp2_session_mem_send(l->client.session, &bytes)) > 0)
+        for (ssize_t at = 0, idle = 0; at < n && idle < 50; idle++) {
+            const ssize_t sent = send(l->fd, bytes + at, (size_t)(n - at), MSG_NOSIGNAL);
+            at += sent > 0 ? sent : 0;
+            fixture_turns(l->f, 1);
+        }
+}
+
+/* Whoever opens all windows and reads nothing used to be framed for in every turn that his requests came in. */
+static void answers_are_framed_no_further_ahead_than_the_socket_takes(void **state)
+{
+    (void)state;
+    enum { FLOATS = 16384, CALLS = 60, AHEAD = 512 << 10 };
+    struct fixture f;
+    struct line l;
+    fixture_open(&f);
+    fixture_start(&f);
+    l.f = &f;
+    l.fd = fixture_connect(&f, true);
+    client_open(&l.client, 1 << 30);
+    nghttp2_session_set_local_window_size(l.client.session, 0, 0, 1 << 30);
+    carry(&l);
+    float *values = calloc(FLOATS, sizeof *values);
+    assert_non_null(values);
+    struct trp_buf m = message("echo", "", values, FLOATS);
+    for (int i = 0; i < CALLS; i++) {
+        client_request(&l.client, INFER, m.ptr, m.len, false);
+        push(&l);
+        assert_true(trp_outbox_left(&f.front->conns->out) <= AHEAD);
+    }
+    carry(&l);
+    for (int i = 0; i < CALLS; i++)
+        assert_true(says(&l.client.streams[i], "grpc-status: 0\n"));
+    trp_buf_deinit(&m);
+    free(values);
+    line_close(&l);
+    fixture_close(&f);
+}
+
 static void a_stream_may_ask_for_its_end_at_the_first_error(void **state)
 {
     (void)state;
@@ -792,6 +870,8 @@ int main(void)
         cmocka_unit_test(a_connection_that_breaks_cancels_everything),
         cmocka_unit_test(stream_answers_keep_the_order_of_requests),
         cmocka_unit_test(a_stream_reads_no_further_than_its_limit),
+        cmocka_unit_test(a_client_may_stay_ahead_of_its_stream_for_ever),
+        cmocka_unit_test(answers_are_framed_no_further_ahead_than_the_socket_takes),
         cmocka_unit_test(a_stream_may_ask_for_its_end_at_the_first_error),
         cmocka_unit_test(an_empty_stream_ends_well_and_a_cut_one_does_not),
         cmocka_unit_test(health_is_checked_by_service),
