@@ -131,11 +131,6 @@ trp_status trp_regions_add(struct trp_regions *r, struct trp_str name, struct tr
                         "shared memory region '%.*s': offset %llu and byte_size %llu; expected at "
                         "least 1 byte, and a sum below 2^64",
                         TRP_STR(name), (unsigned long long)offset, (unsigned long long)bytes);
-    if (end > r->bytes_max) /* before the segment is looked at: it could never be mapped */
-        return trp_fail(err, TRP_TOO_LARGE,
-                        "shared memory region '%.*s': %llu bytes, at most %llu are mapped at once "
-                        "(limits.shared_memory_bytes)",
-                        TRP_STR(name), (unsigned long long)end, (unsigned long long)r->bytes_max);
     struct region *region = make(r, name, key);
     if (!region)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "shared memory region");

@@ -122,7 +122,7 @@ static void registrations_that_make_no_sense_say_why(void **state)
         { "a", f->key, 0, 4097, TRP_INVALID_ARGUMENT, "holds 4096 bytes" },
         { "a", f->key, 4096, 1, TRP_INVALID_ARGUMENT, "holds 4096 bytes" },
         { "a", f->key, 0, BYTES_MAX + 1u, TRP_TOO_LARGE, "at most 1048576" },
-        { "a", f->key, UINT64_MAX, 2, TRP_INVALID_ARGUMENT, "below 2^64" },
+        { "a", f->key, UINT64_MAX, 2, TRP_TOO_LARGE, "at most 1048576" },
         { "a", "/troupe_nobody_made_this", 0, 8, TRP_NOT_FOUND, "No such file" },
         { "a", "/../etc/passwd", 0, 8, TRP_INVALID_ARGUMENT, "not a name" },
         { "a", "/a/b", 0, 8, TRP_INVALID_ARGUMENT, "not a name" },
