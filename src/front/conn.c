@@ -125,7 +125,7 @@ static void rewatch(struct trp_conn *c)
 {
     uint32_t events = c->is_blocked ? EPOLLOUT : 0;
     if (!c->is_eof)
-        events |= c->is_paused ? EPOLLRDHUP : EPOLLIN;
+        events |= !c->is_paused ? EPOLLIN : c->has_hung_up ? 0 : EPOLLRDHUP;
     if (trp_failed(trp_loop_rewatch(c->front->loop, &c->watch, events, NULL)))
         trp_conn_close(c);
 }
@@ -253,6 +253,17 @@ static void linger(struct trp_conn *c)
         trp_conn_close(c);
 }
 
+/* The client will say no more, while we do not read.  This is told once: it stays true, and would be told in every turn. */
+static void hang_up(struct trp_conn *c)
+{
+    c->has_hung_up = true;
+    if (c->kind == TRP_CONN_HTTP1 && c->h1.state == TRP_H1_WAIT &&
+        c->front->opts.limits.half_close_cancels)
+        trp_conn_close(c);
+    else
+        rewatch(c);
+}
+
 static void flush(struct trp_conn *c);
 
 static void ready(struct trp_watch *watch, uint32_t events)
@@ -267,7 +278,9 @@ static void ready(struct trp_watch *watch, uint32_t events)
         flush(c);
     if (c->is_dead || !(events & (EPOLLIN | EPOLLRDHUP)) || c->is_eof)
         return;
-    if (c->kind == TRP_CONN_HTTP1)
+    if (c->is_paused && (events & EPOLLRDHUP))
+        hang_up(c);
+    else if (c->kind == TRP_CONN_HTTP1)
         trp_h1_readable(c);
     else if (c->kind == TRP_CONN_HTTP2)
         trp_h2_conn_readable(c);

@@ -27,6 +27,7 @@ struct trp_conn {
     int fd;
     enum trp_conn_kind kind;
     bool is_local, is_dirty, is_dead, is_eof, is_finishing, is_blocked, is_paused;
+    bool has_hung_up; /* the client closed its half while we were paused */
     bool must_linger; /* input was left unread: a close now would cost the client our answer */
     struct trp_outbox out;
     struct trp_exchange *exchanges;                    /* all that belong to this client */

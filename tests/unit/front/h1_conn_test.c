@@ -129,6 +129,53 @@ static void pipelined_requests_are_answered_in_order_and_together(void **state)
     fixture_close(&f);
 }
 
+/* How long a turn sleeps when nothing happens but time passing, in ms. */
+static int64_t slept_ms(struct fixture *f)
+{
+    const int64_t before = trp_clock_now_ns(trp_clock_system());
+    assert_int_equal(trp_loop_turn(f->loop, TRP_MS(30), NULL).code, TRP_OK);
+    return (trp_clock_now_ns(trp_clock_system()) - before) / TRP_MS(1);
+}
+
+/* A client that has closed its half while we do not read was told of in every turn: the loop span until it was gone. */
+static void a_half_that_is_closed_while_we_do_not_read_costs_nothing(void **state)
+{
+    (void)state;
+    static char ask_much[1 << 20];
+    struct fixture f;
+    fixture_open(&f);
+    fixture_start(&f);
+    const int fd = fixture_connect(&f, true);
+    const int head = snprintf(ask_much, sizeof ask_much,
+                              "{\"inputs\":[{\"name\":\"x\",\"shape\":[1,200000],\"datatype\":"
+                              "\"FP32\",\"parameters\":{\"binary_data_size\":800000}}],"
+                              "\"parameters\":{\"binary_data_output\":true}}");
+    char fields[256];
+    const int n = snprintf(fields, sizeof fields,
+                           "POST /v2/models/echo/infer HTTP/1.1\r\n" HOST
+                           "Connection: close\r\nInference-Header-Content-Length: %d\r\n"
+                           "Content-Length: %d\r\n\r\n",
+                           head, head + 800000);
+    fixture_send(fd, fields, (size_t)n);
+    for (size_t at = 0, all = (size_t)head + 800000; at < all;) {
+        const ssize_t sent = send(fd, ask_much + at, all - at, MSG_NOSIGNAL);
+        at += sent > 0 ? (size_t)sent : 0;
+        fixture_turns(&f, 1);
+    }
+    fixture_turns(&f, 3);
+    assert_int_equal(f.finished_n, 0); /* the answer is larger than what a socket takes */
+    shutdown(fd, SHUT_WR);
+    fixture_turns(&f, 3);
+    assert_true(slept_ms(&f) >= 20);
+    uint64_t got = 0;
+    for (ssize_t more = 0; (more = fixture_receive(fd, reply, sizeof reply)) >= 0;
+         got += (uint64_t)more)
+        fixture_turns(&f, 1);
+    assert_true(got > 800000);
+    close(fd);
+    fixture_close(&f);
+}
+
 static void what_follows_a_request_in_flight_waits(void **state)
 {
     (void)state;
@@ -870,6 +917,7 @@ int main(void)
         cmocka_unit_test(json_goes_in_and_comes_out),
         cmocka_unit_test(a_request_may_come_in_any_pieces),
         cmocka_unit_test(pipelined_requests_are_answered_in_order_and_together),
+        cmocka_unit_test(a_half_that_is_closed_while_we_do_not_read_costs_nothing),
         cmocka_unit_test(what_follows_a_request_in_flight_waits),
         cmocka_unit_test(much_input_behind_a_request_in_flight_pauses_the_socket),
         cmocka_unit_test(binary_tensors_lie_aligned_and_only_the_first_bytes_are_copied),
