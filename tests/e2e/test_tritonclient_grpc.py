@@ -441,7 +441,7 @@ def test_regions_have_bounds(client, region):
     refusal("NOT_FOUND", "nobody", infer, x, place(Output("y"), "nobody", 24, 0))
     refusal("NOT_FOUND", "", client.register_system_shared_memory, "none", "/troupe_no_such_key", 16)
     refusal("INVALID_ARGUMENT", "", client.register_system_shared_memory, "long", key, 1 << 16)
-    refusal("RESOURCE_EXHAUSTED", "at most 1048576", client.register_system_shared_memory, "huge", key, 1 << 21)
+    refusal("INVALID_ARGUMENT", "holds", client.register_system_shared_memory, "huge", key, 1 << 21)
     refusal("ALREADY_EXISTS", "already", client.register_system_shared_memory, "a", key, 16)
 
 

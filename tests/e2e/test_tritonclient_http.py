@@ -434,7 +434,7 @@ def test_registrations_that_cannot_be(client, region):
     refusal(404, "no_such_key", client.register_system_shared_memory, "none", "/troupe_there_is_no_such_key", 16)
     refusal(400, "", client.register_system_shared_memory, "long", key, 1 << 16)
     refusal(400, "", client.register_system_shared_memory, "late", key, 16, offset=1 << 16)
-    refusal(413, "at most 1048576", client.register_system_shared_memory, "huge", key, 1 << 21)
+    refusal(400, "holds", client.register_system_shared_memory, "huge", key, 1 << 21)
     refusal(400, "reserved", client.register_system_shared_memory, "triton_python_backend_shm_region_1", key, 16)
     client.register_system_shared_memory("twice", key, 16)
     refusal(409, "already", client.register_system_shared_memory, "twice", key, 16)

@@ -121,8 +121,8 @@ static void registrations_that_make_no_sense_say_why(void **state)
         { "a", f->key, 0, 0, TRP_INVALID_ARGUMENT, "byte_size 0" },
         { "a", f->key, 0, 4097, TRP_INVALID_ARGUMENT, "holds 4096 bytes" },
         { "a", f->key, 4096, 1, TRP_INVALID_ARGUMENT, "holds 4096 bytes" },
-        { "a", f->key, 0, BYTES_MAX + 1u, TRP_TOO_LARGE, "at most 1048576" },
-        { "a", f->key, UINT64_MAX, 2, TRP_TOO_LARGE, "at most 1048576" },
+        { "a", f->key, 0, BYTES_MAX + 1u, TRP_INVALID_ARGUMENT, "holds 4096 bytes" },
+        { "a", f->key, UINT64_MAX, 2, TRP_INVALID_ARGUMENT, "below 2^64" },
         { "a", "/troupe_nobody_made_this", 0, 8, TRP_NOT_FOUND, "No such file" },
         { "a", "/../etc/passwd", 0, 8, TRP_INVALID_ARGUMENT, "not a name" },
         { "a", "/a/b", 0, 8, TRP_INVALID_ARGUMENT, "not a name" },
@@ -148,6 +148,20 @@ static void names_and_limits_hold(void **state)
     trp_regions_remove(f->regions, trp_str_of("nobody"));
     trp_regions_remove(f->regions, trp_str_of("b"));
     assert_int_equal(add(f, "e", f->key, 0, 8), TRP_OK);
+}
+
+static void more_bytes_than_allowed_are_not_mapped(void **state)
+{
+    struct fixture *f = *state;
+    struct trp_regions *small;
+    assert_int_equal(trp_regions_create(trp_heap(), 100, 4, &small, &f->err).code, TRP_OK);
+    assert_int_equal(
+        trp_regions_add(small, trp_str_of("a"), trp_str_of(f->key), 0, 60, &f->err).code, TRP_OK);
+    assert_int_equal(
+        trp_regions_add(small, trp_str_of("b"), trp_str_of(f->key), 0, 60, &f->err).code,
+        TRP_TOO_LARGE);
+    assert_non_null(strstr(f->err.text, "at most 100"));
+    trp_regions_destroy(small);
 }
 
 static void a_segment_that_was_cut_short_is_not_touched(void **state)
@@ -196,6 +210,7 @@ int main(void)
         TEST(a_region_in_use_outlives_its_name),
         TEST(registrations_that_make_no_sense_say_why),
         TEST(names_and_limits_hold),
+        TEST(more_bytes_than_allowed_are_not_mapped),
         TEST(a_segment_that_was_cut_short_is_not_touched),
         TEST(the_status_lists_one_or_all),
     };
