@@ -144,8 +144,14 @@ static void answer_text(struct trp_exchange *x, int status, const char *type)
     a->json_bytes = -1;
     a->bytes = type ? x->reply.text.len : 0;
     a->parts_n = 0;
-    if (a->bytes == 0 || !trp_exchange_room(x, 1))
+    if (a->bytes == 0)
         return;
+    if (!trp_exchange_room(x, 1)) { /* a length without a body would put the client out of step */
+        a->status = trp_code_http(TRP_OUT_OF_MEMORY);
+        a->type = NULL;
+        a->bytes = 0;
+        return;
+    }
     x->parts[0] = (struct trp_part){ x->reply.text.ptr, x->reply.text.len };
     a->parts = x->parts;
     a->parts_n = 1;
