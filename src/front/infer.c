@@ -319,6 +319,9 @@ void trp_infer_end(struct trp_exchange *x)
     if (!call)
         return;
     x->call = NULL;
+    int64_t *end_ns = &call->stamps_ns[TRP_PHASE_ENCODED];
+    if (*end_ns == 0) /* it failed, was late, or nobody waits for it: it took time all the same */
+        *end_ns = x->answered_ns ? x->answered_ns : trp_front_now_ns(x->front);
     const struct trp_handlers *h = &x->front->opts.handlers;
     if (call->target) {
         if (h->finished)

@@ -43,7 +43,8 @@ struct fixture {
     struct trp_call *held[HELD_MAX]; /* started, not released */
     uint32_t held_n;
     uint32_t started_n, cancelled_n, finished_n;
-    bool is_ready; /* what SERVER_READY says */
+    int64_t finished_ns; /* how long the last one took */
+    bool is_ready;       /* what SERVER_READY says */
     bool controls_wait;
     struct trp_control *control; /* the last one, while controls_wait */
     uint32_t controls_n;
@@ -204,6 +205,7 @@ static inline void fake_finished(void *user, uint32_t loop_index, struct trp_cal
     (void)loop_index;
     assert_non_null(call->target);
     f->finished_n++;
+    f->finished_ns = call->stamps_ns[TRP_PHASE_ENCODED] - call->stamps_ns[TRP_PHASE_ARRIVED];
 }
 
 #endif
