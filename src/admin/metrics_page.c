@@ -189,6 +189,14 @@ static void write_accounts(struct trp_buf *b, const struct trp_admin *a)
                      (unsigned long long)trp_counter_get(&a->opts.accounts[i]->refused));
 }
 
+static void write_trace(struct trp_buf *b, const struct trp_admin *a)
+{
+    trp_metrics_write_head(b, "troupe_trace_records_lost_total", "counter",
+                           "Trace records that could not be written.");
+    trp_buf_addf(b, "troupe_trace_records_lost_total %llu\n",
+                 (unsigned long long)trp_trace_lost(a->opts.trace));
+}
+
 /* The kernel's view; a system without /proc merely lacks these rows. */
 static void write_process(struct trp_buf *b, const struct trp_admin *a)
 {
@@ -216,6 +224,7 @@ trp_status trp_answer_metrics(struct trp_admin *a, struct trp_control *c, struct
     trp_metrics_write(a->opts.metrics, &p.text);
     write_states(&p.text, s);
     write_accounts(&p.text, a);
+    write_trace(&p.text, a);
     write_process(&p.text, a);
     for (p.row = 0; p.row < ARRAY_LEN(families); p.row++) {
         trp_metrics_write_head(&p.text, families[p.row].name, families[p.row].type,

@@ -22,3 +22,4 @@ def test_a_file_that_may_not_grow_does_not_end_the_server(serve, repository, tmp
     assert status >= 400 and "File too large" in json.loads(reply)["error"]
     assert server.request("POST", "/v2/models/m/infer", BODY)[0] == 200
     assert (tmp_path / "trace.json").stat().st_size <= 64
+    assert server.metric("troupe_trace_records_lost_total") >= 5
