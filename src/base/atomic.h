@@ -126,6 +126,8 @@ static inline void trp_refs_up(struct trp_refs *r)
 /* True for the last owner, who destroys. */
 static inline bool trp_refs_down(struct trp_refs *r)
 {
+    if (atomic_load_explicit(&r->count, memory_order_acquire) == 1)
+        return true; /* nobody else owns it who could share it meanwhile */
     if (atomic_fetch_sub_explicit(&r->count, 1, memory_order_release) != 1)
         return false;
     /* Not a fence: this does the same, and the thread sanitizer understands it. */

@@ -18,12 +18,10 @@ void trp_buf_deinit(struct trp_buf *b)
     b->len = b->capacity = 0;
 }
 
-char *trp_buf_room(struct trp_buf *b, size_t bytes)
+char *trp_buf_grow(struct trp_buf *b, size_t bytes)
 {
     if (b->failed)
         return NULL;
-    if (b->ptr && bytes <= b->capacity - b->len)
-        return b->ptr + b->len;
     if (bytes > b->max || b->len > b->max - bytes) {
         b->failed = TRP_TOO_LARGE;
         return NULL;
@@ -41,32 +39,6 @@ char *trp_buf_room(struct trp_buf *b, size_t bytes)
     b->ptr = grown;
     b->capacity = capacity;
     return b->ptr + b->len;
-}
-
-void trp_buf_add(struct trp_buf *b, const void *ptr, size_t len)
-{
-    if (len == 0)
-        return;
-    char *room = trp_buf_room(b, len);
-    if (room) {
-        memcpy(room, ptr, len);
-        b->len += len;
-    }
-}
-
-void trp_buf_add_str(struct trp_buf *b, struct trp_str s)
-{
-    trp_buf_add(b, s.ptr, s.len);
-}
-
-void trp_buf_add_text(struct trp_buf *b, const char *terminated)
-{
-    trp_buf_add(b, terminated, strlen(terminated));
-}
-
-void trp_buf_add_char(struct trp_buf *b, char c)
-{
-    trp_buf_add(b, &c, 1);
 }
 
 void trp_buf_add_u64(struct trp_buf *b, uint64_t v)

@@ -29,7 +29,13 @@ void trp_buf_deinit(struct trp_buf *b);
  *   Owns  : borrowed until the next call.
  *   Thread: owner.
  *   Errors: NULL; see `failed`. */
-char *trp_buf_room(struct trp_buf *b, size_t bytes);
+char *trp_buf_grow(struct trp_buf *b, size_t bytes); /* when there is no room yet */
+static inline char *trp_buf_room(struct trp_buf *b, size_t bytes)
+{
+    if (bytes <= b->capacity - b->len && b->ptr && !b->failed)
+        return b->ptr + b->len;
+    return trp_buf_grow(b, bytes);
+}
 static inline void trp_buf_added(struct trp_buf *b, size_t bytes)
 {
     b->len += bytes;
@@ -39,10 +45,26 @@ static inline void trp_buf_added(struct trp_buf *b, size_t bytes)
  *   Owns  : the bytes are copied.
  *   Thread: owner.
  *   Errors: see `failed`. */
-void trp_buf_add(struct trp_buf *b, const void *ptr, size_t len);
-void trp_buf_add_str(struct trp_buf *b, struct trp_str s);
-void trp_buf_add_text(struct trp_buf *b, const char *terminated);
-void trp_buf_add_char(struct trp_buf *b, char c);
+static inline void trp_buf_add(struct trp_buf *b, const void *ptr, size_t len)
+{
+    char *room = len > 0 ? trp_buf_room(b, len) : NULL;
+    if (!room)
+        return;
+    memcpy(room, ptr, len);
+    b->len += len;
+}
+static inline void trp_buf_add_str(struct trp_buf *b, struct trp_str s)
+{
+    trp_buf_add(b, s.ptr, s.len);
+}
+static inline void trp_buf_add_text(struct trp_buf *b, const char *terminated)
+{
+    trp_buf_add(b, terminated, strlen(terminated));
+}
+static inline void trp_buf_add_char(struct trp_buf *b, char c)
+{
+    trp_buf_add(b, &c, 1);
+}
 void trp_buf_add_u64(struct trp_buf *b, uint64_t v);
 void trp_buf_add_i64(struct trp_buf *b, int64_t v);
 void trp_buf_addf(struct trp_buf *b, const char *format, ...) TRP_PRINTF(2, 3);

@@ -224,10 +224,13 @@ void trp_pb_write_double(struct trp_buf *b, uint32_t number, double v)
     trp_pb_write_fixed64(b, bits);
 }
 
+/* Tag and length go out together: most fields of a message are texts. */
 void trp_pb_write_head(struct trp_buf *b, uint32_t number, uint64_t len)
 {
-    write_tag(b, number, TRP_PB_BYTES);
-    trp_pb_write_varint(b, len);
+    uint8_t bytes[2 * TRP_PB_VARINT_BYTES_MAX];
+    TRP_DEBUG_ASSERT(number > 0 && number <= TRP_PB_NUMBER_MAX);
+    const size_t n = put_varint(bytes, (uint64_t)number << 3 | TRP_PB_BYTES);
+    trp_buf_add(b, bytes, n + put_varint(bytes + n, len));
 }
 
 void trp_pb_write_str(struct trp_buf *b, uint32_t number, struct trp_str s)

@@ -85,18 +85,26 @@ static const int64_t bounds_ns[TRP_HISTOGRAM_BUCKETS - 1] = {
 };
 #undef DECADE
 
+/* How many bounds have fewer bits than a duration of so many bits.  Bounds at least double, so no two have the same number of
+ * bits, and one comparison tells the rest; a search would guess wrong twice for every duration. */
+static const uint8_t shorter_bounds[38] = { 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  1,  2,
+                                            2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 11, 12, 13,
+                                            14, 15, 16, 17, 18, 19, 20, 20, 21, 22, 23, 24 };
+
+static uint32_t bucket_of(uint64_t duration_ns)
+{
+    const uint32_t bits = 64u - (uint32_t)__builtin_clzll(duration_ns | 1);
+    if (bits >= ARRAY_LEN(shorter_bounds))
+        return TRP_HISTOGRAM_BUCKETS - 1;
+    const uint32_t first = shorter_bounds[bits];
+    return first + (duration_ns > (uint64_t)bounds_ns[first]);
+}
+
 void trp_histogram_add(struct trp_histogram *h, int64_t duration_ns)
 {
-    uint32_t low = 0, high = TRP_HISTOGRAM_BUCKETS - 1; /* the first bound >= duration is in here */
-    while (low < high) {
-        const uint32_t middle = (low + high) / 2;
-        if (bounds_ns[middle] >= duration_ns)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    trp_counter_add(&h->buckets[low], 1);
-    trp_counter_add(&h->sum_ns, duration_ns > 0 ? (uint64_t)duration_ns : 0);
+    const uint64_t ns = duration_ns > 0 ? (uint64_t)duration_ns : 0;
+    trp_counter_add(&h->buckets[bucket_of(ns)], 1);
+    trp_counter_add(&h->sum_ns, ns);
 }
 
 uint64_t trp_histogram_count(const struct trp_histogram *h)

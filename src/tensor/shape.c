@@ -9,32 +9,31 @@
 
 bool trp_shape_elements(const int64_t *shape, uint32_t rank, uint64_t *out)
 {
-    bool empty = false;
+    bool empty = false, too_many = false;
+    int64_t elements = 1;
     for (uint32_t i = 0; i < rank; i++) {
         if (shape[i] < 0)
             return false;
-        empty = empty || shape[i] == 0;
+        empty |= shape[i] == 0;
+        too_many |= __builtin_mul_overflow(elements, shape[i], &elements);
     }
-    /* Settled first, so that [2^40, 2^40, 0] is empty whatever the order of its dimensions. */
-    uint64_t elements = empty ? 0 : 1;
-    for (uint32_t i = 0; i < rank && !empty; i++) {
-        if (elements > (uint64_t)INT64_MAX / (uint64_t)shape[i])
-            return false;
-        elements *= (uint64_t)shape[i];
-    }
-    *out = elements;
+    if (empty) /* [2^40, 2^40, 0] is, whatever the order of its dimensions */
+        elements = 0;
+    else if (too_many)
+        return false;
+    *out = (uint64_t)elements;
     return true;
 }
 
 bool trp_shape_bytes(const int64_t *shape, uint32_t rank, int32_t dtype, uint64_t *out)
 {
     const uint64_t width = trp_dtype_bytes(dtype);
-    uint64_t elements;
+    uint64_t elements, bytes;
     if (width == 0 || !trp_shape_elements(shape, rank, &elements))
         return false;
-    if (elements > (uint64_t)INT64_MAX / width)
+    if (__builtin_mul_overflow(elements, width, &bytes) || bytes > INT64_MAX)
         return false;
-    *out = elements * width;
+    *out = bytes;
     return true;
 }
 

@@ -109,6 +109,14 @@ static void a_duration_falls_into_the_first_bucket_that_holds_it(void **state)
         assert_int_equal(trp_counter_get(&h.sum_ns), r->ns > 0 ? r->ns : 0);
         assert_true((double)r->ns / 1e9 <= trp_histogram_bound_s(r->bucket));
     }
+    for (uint32_t i = 0; i < TRP_HISTOGRAM_BUCKETS - 1; i++) {
+        const int64_t bound_ns = llround(trp_histogram_bound_s(i) * 1e9);
+        struct trp_histogram h = { 0 };
+        trp_histogram_add(&h, bound_ns);
+        trp_histogram_add(&h, bound_ns + 1);
+        assert_int_equal(trp_counter_get(&h.buckets[i]), 1);
+        assert_int_equal(trp_counter_get(&h.buckets[i + 1]), 1);
+    }
     assert_true(isinf(trp_histogram_bound_s(TRP_HISTOGRAM_BUCKETS - 1)));
     for (uint32_t i = 1; i < TRP_HISTOGRAM_BUCKETS; i++)
         assert_true(trp_histogram_bound_s(i) > trp_histogram_bound_s(i - 1));
