@@ -5,7 +5,9 @@
  *
  *  1. Answers leave in the order of the requests.
  *  2. At most stream_requests_n children exist; then nothing more is read, and the stream's window closes.
- *  3. A stream that ends with a status drops its children; the one that is being framed is framed to its end. */
+ *  3. A stream that ends with a status drops its children; the one that is being framed is framed to its end.
+ *  4. While the server ends, a stream ends as soon as nothing is under way in it: watches and other streams that stay open for
+ *     days would hold the end up until timeouts.drain, and then break. */
 #include "front/grpc_stream.h"
 
 #include "front/conn.h"
@@ -103,6 +105,22 @@ static void answer_stream(struct trp_exchange *stream)
     trp_grpc_call_trailers(stream);
 }
 
+/* Says with which words the stream ends, when the server ends and all that was asked is answered. */
+static bool is_over(struct trp_exchange *stream)
+{
+    if (!stream->front->is_draining || stream->conn->goodbye_ns || stream->is_answered ||
+        stream->grpc.children_n > 0 || stream->grpc.is_stalled)
+        return false;
+    (void)trp_fail(&stream->error, TRP_UNAVAILABLE, "the server is ending");
+    return true;
+}
+
+void trp_grpc_stream_drain(struct trp_exchange *stream)
+{
+    if (stream->route.kind != TRP_ROUTE_HEALTH_WATCH && is_over(stream))
+        answer_stream(stream); /* a watch tells the news first */
+}
+
 /* An error of one message: words in the stream, or its end when the client asked for that. */
 static bool encode_error(struct trp_exchange *child)
 {
@@ -179,7 +197,9 @@ bool trp_grpc_stream_refill(struct trp_exchange *stream)
         body->left = child->answer.bytes;
         return true;
     }
-    if (!child && g->has_ended && !g->is_stalled && stream->route.kind != TRP_ROUTE_HEALTH_WATCH) {
+    if (child || stream->route.kind == TRP_ROUTE_HEALTH_WATCH)
+        return false;
+    if ((g->has_ended && !g->is_stalled) || is_over(stream)) {
         (void)trp_exchange_mark_answered(stream);
         trp_grpc_call_trailers(stream);
         body->is_last = true;
@@ -275,8 +295,11 @@ static void looked(struct trp_exchange *stream)
     g->look.due = look;
     (void)trp_timer_arm(stream->front->loop, &g->look, trp_front_now_ns(stream->front) + LOOK_NS,
                         NULL);
-    if (status == g->health)
+    if (status == g->health) {
+        if (is_over(stream))
+            answer_stream(stream);
         return;
+    }
     struct trp_exchange *child = trp_grpc_stream_child(stream);
     if (!child)
         return; /* told at the next look */

@@ -19,13 +19,14 @@ void trp_grpc_stream_begin(struct trp_exchange *stream);
  *   Errors: NULL. */
 struct trp_exchange *trp_grpc_stream_child(struct trp_exchange *stream);
 
-/* A message is complete; the client sends no more; the stream's window may move again; the stream was closed.
+/* A message is complete; the client sends no more; the stream's window may move again; the server ends; the stream was closed.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none. */
 void trp_grpc_stream_run(struct trp_exchange *child);
 void trp_grpc_stream_half_closed(struct trp_exchange *stream);
 void trp_grpc_stream_resume(struct trp_exchange *stream);
+void trp_grpc_stream_drain(struct trp_exchange *stream);
 void trp_grpc_stream_closed(struct trp_exchange *stream);
 
 /* True while the stream has as many messages in flight as it may.

@@ -403,6 +403,16 @@ int64_t trp_h2_conn_due_ns(const struct trp_conn *c)
     return due;
 }
 
+/* No stream comes any more. */
+static void end_idle_streams(struct trp_conn *c)
+{
+    for (struct trp_exchange *x = c->exchanges, *next = NULL; x && !c->is_dead; x = next) {
+        next = x->next;
+        if (!x->parent && x->grpc.is_stream)
+            trp_grpc_stream_drain(x);
+    }
+}
+
 void trp_h2_conn_overdue(struct trp_conn *c)
 {
     const int64_t now_ns = trp_front_now_ns(c->front);
@@ -410,6 +420,7 @@ void trp_h2_conn_overdue(struct trp_conn *c)
         c->goodbye_ns = 0;
         trp_h2_goaway(c->h2, true);
         trp_conn_mark_dirty(c);
+        end_idle_streams(c);
         return;
     }
     for (struct trp_exchange *x = c->exchanges, *next = NULL; x && !c->is_dead; x = next) {

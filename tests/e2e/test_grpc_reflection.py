@@ -234,6 +234,7 @@ def test_health_watch_tells_of_the_end(serve, tmp_path):
             if service == "" and status != health_pb2.HealthCheckResponse.SERVING:
                 break
         assert status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert server.process.wait(20 * SLOW) == 0, "who only watches does not hold up the end"
 
 
 # ---- what gRPC promises ----

@@ -837,6 +837,53 @@ static void draining_says_goodbye_twice_and_lets_calls_end(void **state)
     fixture_close(&f);
 }
 
+/* Whoever watches, or keeps a stream open, would hold up the end of the server for as long as it may take. */
+static void draining_ends_streams_in_which_nothing_is_under_way(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct line l;
+    bool is_drained = false;
+    fixture_open(&f);
+    fixture_start(&f);
+    line_open(&l, &f);
+    struct trp_buf held = message("held", "", two, 2), m = message("echo", "", two, 2);
+    const int32_t watch =
+        client_request(&l.client, GRPC("/grpc.health.v1.Health/Watch"), "\0\0\0\0\0", 5, false);
+    const int32_t untouched = client_request(&l.client, STREAM, "", 0, true);
+    const int32_t idle = client_request(&l.client, STREAM, m.ptr, m.len, true);
+    const int32_t busy = client_request(&l.client, STREAM, held.ptr, held.len, true);
+    carry(&l);
+    f.is_ready = false;
+    trp_front_drain(f.front, note_drained, &is_drained);
+    carry(&l);
+    assert_false(client_at(&l.client, idle)->has_ended); /* more may be on its way */
+    f.now_ns += TRP_MS(200);
+    carry(&l);
+    assert_true(says(client_at(&l.client, untouched), "grpc-status: 14\n"));
+    assert_true(says(client_at(&l.client, idle), "grpc-status: 14\n"));
+    assert_false(client_at(&l.client, busy)->has_ended);
+    f.now_ns += TRP_S(2);
+    carry(&l);
+    const struct client_stream *s = client_at(&l.client, watch);
+    assert_int_equal(s->data_n, 14);
+    assert_int_equal(s->data[13], 2); /* NOT_SERVING first */
+    f.now_ns += TRP_S(2);
+    carry(&l);
+    assert_true(says(s, "grpc-status: 14\n"));
+    assert_false(is_drained);
+    fixture_release(&f, 0);
+    carry(&l);
+    s = client_at(&l.client, busy);
+    assert_true(s->data_n > 5 && says(s, "grpc-status: 14\n")); /* answered, then over */
+    fixture_turns(&f, 3);
+    assert_true(is_drained);
+    trp_buf_deinit(&held);
+    trp_buf_deinit(&m);
+    line_close(&l);
+    fixture_close(&f);
+}
+
 static void the_preface_may_come_byte_by_byte(void **state)
 {
     (void)state;
@@ -886,6 +933,7 @@ int main(void)
         cmocka_unit_test(too_many_fields_are_told),
         cmocka_unit_test(slow_bodies_and_idle_connections_end),
         cmocka_unit_test(draining_says_goodbye_twice_and_lets_calls_end),
+        cmocka_unit_test(draining_ends_streams_in_which_nothing_is_under_way),
         cmocka_unit_test(the_preface_may_come_byte_by_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
