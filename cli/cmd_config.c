@@ -59,7 +59,7 @@ static int run(struct cli *cli)
     struct trp_settings *s;
     int code = CLI_OK;
     if (trp_failed(cli_settings(cli, cli->operands_n ? cli->operands[0] : ".", &s, &err)))
-        return cli_fail(cli, &err, NULL);
+        return cli_fail_settings(cli, &err);
     if (cli_flag(cli, "json")) {
         struct trp_buf text;
         trp_buf_init(&text, trp_heap(), 1 << 20);

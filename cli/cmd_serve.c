@@ -1,5 +1,6 @@
 /* cli/cmd_serve.c - troupe serve: the server itself. */
 #include "app/server.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/settings_options.h"
 
@@ -40,13 +41,27 @@ static int serve(const struct cli *cli, const char *repository, struct trp_setti
     return trp_failed(st) ? cli_fail(cli, &err, NULL) : CLI_OK;
 }
 
+/* A repository that is not there is a typing mistake, not a repository that is empty for now. */
+static trp_status check_repository(const char *path, struct trp_error *err)
+{
+    struct trp_file_stat st;
+    TRP_TRY(trp_file_stat(path, &st, err), err, "repository");
+    if (st.kind != 'd')
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "repository: %s is not a folder; give the folder that holds the models",
+                        path);
+    return trp_ok();
+}
+
 static int run(struct cli *cli)
 {
     struct trp_error err = { 0 };
     struct trp_settings *settings;
     const char *repository = cli->operands_n ? cli->operands[0] : ".";
+    if (trp_failed(check_repository(repository, &err)))
+        return cli_fail(cli, &err, NULL);
     if (trp_failed(cli_settings(cli, repository, &settings, &err)))
-        return cli_fail(cli, &err, "all keys and values: troupe config");
+        return cli_fail_settings(cli, &err);
     const int code = serve(cli, repository, settings);
     trp_settings_destroy(settings);
     return code;

@@ -46,3 +46,9 @@ trp_status cli_settings(const struct cli *cli, const char *repository,
         *out_settings = s;
     return st;
 }
+
+int cli_fail_settings(const struct cli *cli, const struct trp_error *err)
+{
+    const int code = cli_fail(cli, err, "all keys and values: troupe config --explain");
+    return err->status.code == TRP_INVALID_ARGUMENT ? CLI_USAGE : code;
+}

@@ -23,4 +23,10 @@
 trp_status cli_settings(const struct cli *cli, const char *repository,
                         struct trp_settings **out_settings, struct trp_error *err);
 
+/* Fails for the reader; a value that is not understood is a wrong command line (or file).
+ *   Owns  : borrowed.
+ *   Thread: owner.
+ *   Errors: returns the exit code. */
+int cli_fail_settings(const struct cli *cli, const struct trp_error *err);
+
 #endif

@@ -38,6 +38,8 @@ struct trp_version {
                                           * more, and in another order: their names tell */
     struct trp_backend_model *model;     /* open while READY or DRAINING */
     struct trp_account weights, activations;
+    uint64_t
+        reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
     struct trp_stats stats;
     struct trp_flag stop; /* raised: give the load up */
 

@@ -343,3 +343,14 @@ def test_the_version_is_told():
     assert re.match(r"troupe \d+\.\d+\.\d+\b", troupe("version"))
     assert re.match(r"\d+\.\d+\.\d+", json.loads(troupe("version", "--json"))["version"])
     assert troupe("--version") == troupe("version")
+
+
+@pytest.mark.parametrize("args, code, words", [
+    (["serve", "no-such-folder"], 4, "no-such-folder"),
+    (["serve", str(ROOT / "README.md")], 1, "is not a folder"),
+    (["serve", str(ROOT / "examples/models"), "--set", "limits.bodybytes=1"], 2, "limits.body_bytes"),
+    (["config", "--set", "limits.json_depth=many"], 2, "limits.json_depth"),
+])
+def test_a_start_that_cannot_be_meant_ends_at_once(args, code, words):
+    run = subprocess.run([str(TROUPE), *args], capture_output=True, text=True, timeout=60)
+    assert run.returncode == code and words in run.stderr, (run.returncode, run.stderr)
