@@ -18,7 +18,7 @@
 #define RESETS_PER_S 200u
 #define SEND_BYTES (256u << 10) /* framed ahead of the socket */
 #define READS 4                 /* recv() calls in one turn, of bodies */
-#define SLICE_BYTES 4096u       /* of a read that are looked at together */
+#define SLICE_BYTES 2048u       /* of a read that are looked at together */
 #define GOODBYE_NS TRP_MS(100)  /* streams that were under way when we said "no more" */
 
 static void write_answer(struct trp_exchange *x);
