@@ -93,7 +93,9 @@ static const struct {
 static void write_labels(struct trp_buf *b, const struct trp_version *v)
 {
     trp_metrics_write_label(b, "model", v->target.name);
-    trp_buf_addf(b, ",version=\"%lld\"", (long long)v->target.version);
+    trp_buf_add_text(b, ",version=\"");
+    trp_buf_add_i64(b, v->target.version);
+    trp_buf_add_char(b, '"');
 }
 
 static void write_family(void *user, const struct trp_entry *e)
@@ -104,9 +106,12 @@ static void write_family(void *user, const struct trp_entry *e)
         const struct trp_version *v = e->versions[i];
         if (!trp_lifecycle_is_serving(&v->life))
             continue;
-        trp_buf_addf(&p->text, "%s{", f->name);
+        trp_buf_add_text(&p->text, f->name);
+        trp_buf_add_char(&p->text, '{');
         write_labels(&p->text, v);
-        trp_buf_addf(&p->text, "} %llu\n", (unsigned long long)(f->read(v) / f->divisor));
+        trp_buf_add_text(&p->text, "} ");
+        trp_buf_add_u64(&p->text, f->read(v) / f->divisor);
+        trp_buf_add_char(&p->text, '\n');
     }
 }
 
@@ -133,15 +138,15 @@ static void write_duration(void *user, const struct trp_entry *e)
     struct trp_buf labels;
     for (uint32_t i = 0; i < e->versions_n; i++) {
         const struct trp_version *v = e->versions[i];
-        if (!trp_lifecycle_is_serving(&v->life))
-            continue;
+        const void *at = (const char *)&v->stats + durations[p->row].offset;
+        const struct trp_histogram *histogram = at;
+        if (!trp_lifecycle_is_serving(&v->life) || trp_histogram_count(histogram) == 0)
+            continue; /* a thousand models that nobody has asked would be 100,000 lines of zeros */
         trp_buf_init(&labels, p->text.alloc, 4096);
         write_labels(&labels, v);
         const char *text = trp_buf_text(&labels);
-        const char *histogram = (const char *)&v->stats + durations[p->row].offset;
         if (text)
-            trp_metrics_write_histogram(&p->text, durations[p->row].name, text,
-                                        (const struct trp_histogram *)(const void *)histogram);
+            trp_metrics_write_histogram(&p->text, durations[p->row].name, text, histogram);
         else
             p->text.failed = labels.failed;
         trp_buf_deinit(&labels);

@@ -147,7 +147,8 @@ void trp_metrics_write_head(struct trp_buf *b, const char *name, const char *typ
 
 void trp_metrics_write_label(struct trp_buf *b, const char *key, struct trp_str value)
 {
-    trp_buf_addf(b, "%s=\"", key);
+    trp_buf_add_text(b, key);
+    trp_buf_add_text(b, "=\"");
     write_escaped(b, value, true);
     trp_buf_add_char(b, '"');
 }

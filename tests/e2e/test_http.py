@@ -353,6 +353,18 @@ def test_the_metrics_can_be_read_line_by_line_and_are_those_of_the_page(server):
     assert documented - set(families) <= {"troupe_request_errors_total"}, "no failure yet"
 
 
+def test_a_model_that_nobody_has_asked_has_no_histograms(serve, repository):
+    for name in ("asked", "idle"):
+        repository.add(GOOD / "identity_fp32.onnx", f"{name}.onnx")
+    server = serve(repository.path).wait_ready("asked", "idle")
+    body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}).encode()
+    assert server.request("POST", "/v2/models/asked/infer", body)[0] == 200
+    page = server.request("GET", "/metrics")[1].decode()
+    assert 'troupe_compute_duration_seconds_count{model="asked",version="1"} 1\n' in page
+    assert 'nv_inference_request_success{model="idle",version="1"} 0\n' in page
+    assert 'seconds_bucket{model="idle"' not in page
+
+
 def grown(server, call):
     before = server.metric("troupe_copied_bytes_total")
     call()
