@@ -372,19 +372,19 @@ FIELDS(parameter) = {
 TYPE(parameter, "ModelParameter");
 
 FIELDS(warmup_input) = {
-    CHOICE(data_type, ONE, "data_type", 1, LATER, "The input's type."),
-    VALUE(INT64, MANY, "dims", 2, LATER, "The input's shape."),
-    MEMBER_VALUE(BOOL, "input_data_type", "zero_data", 3, LATER, "Zeros."),
-    MEMBER_VALUE(BOOL, "input_data_type", "random_data", 4, LATER, "Random numbers."),
+    CHOICE(data_type, ONE, "data_type", 1, ACTS, "The input's type."),
+    VALUE(INT64, MANY, "dims", 2, ACTS, "The input's shape."),
+    MEMBER_VALUE(BOOL, "input_data_type", "zero_data", 3, ACTS, "Zeros."),
+    MEMBER_VALUE(BOOL, "input_data_type", "random_data", 4, ACTS, "Random numbers."),
     MEMBER_VALUE(STRING, "input_data_type", "input_data_file", 5, LATER, "A file's content."),
 };
 TYPE(warmup_input, "ModelWarmup.Input");
 
 FIELDS(warmup) = {
-    VALUE(STRING, ONE, "name", 1, LATER, "The request's name."),
-    VALUE(UINT32, ONE, "batch_size", 2, LATER, "Its rows."),
-    MESSAGE(warmup_input, MAP_STRING, "inputs", 3, LATER, "Its inputs."),
-    VALUE(UINT32, ONE, "count", 4, LATER, "How often it is run."),
+    VALUE(STRING, ONE, "name", 1, ACTS, "The request's name."),
+    VALUE(UINT32, ONE, "batch_size", 2, ACTS, "Its rows."),
+    MESSAGE(warmup_input, MAP_STRING, "inputs", 3, ACTS, "Its inputs."),
+    VALUE(UINT32, ONE, "count", 4, ACTS, "How often it is run."),
 };
 TYPE(warmup, "ModelWarmup");
 
@@ -463,7 +463,7 @@ FIELDS(model_config) = {
             "Options of the backend; docs/onnxruntime.md lists ONNX Runtime's."),
     MEMBER(ensembling, "scheduling_choice", "ensemble_scheduling", 15, LATER,
            "A model made of models; such a model is refused at load for now."),
-    MESSAGE(warmup, MANY, "model_warmup", 16, LATER, "Requests to run before the model is ready."),
+    MESSAGE(warmup, MANY, "model_warmup", 16, ACTS, "Requests to run before the model is ready."),
     VALUE(STRING, ONE, "backend", 17, ACTS, "Who runs it; by default by the file's ending."),
     MESSAGE(operations, ONE, "model_operations", 18, LATER, "Operators of your own."),
     MESSAGE(transaction_policy, ONE, "model_transaction_policy", 19, ACTS,
