@@ -433,7 +433,7 @@ static void a_stream_reads_no_further_than_its_limit(void **state)
 static void a_client_may_stay_ahead_of_its_stream_for_ever(void **state)
 {
     (void)state;
-    enum { FLOATS = 65536, MESSAGES = 160 };
+    enum { FLOATS = 65536, MESSAGES = 80 };
     struct fixture f;
     struct line l;
     fixture_open(&f);
@@ -443,7 +443,7 @@ static void a_client_may_stay_ahead_of_its_stream_for_ever(void **state)
     assert_non_null(values);
     struct trp_buf one = message("held", "", values, FLOATS), all;
     trp_buf_init(&all, trp_heap(), 1 << 26);
-    for (int i = 0; i < MESSAGES; i++) /* 40 MB */
+    for (int i = 0; i < MESSAGES; i++) /* 20 MB */
         trp_buf_add_str(&all, trp_buf_str(&one));
     assert_int_equal(all.failed, TRP_OK);
     const int32_t id = client_request(&l.client, STREAM, all.ptr, all.len, false);
@@ -451,6 +451,7 @@ static void a_client_may_stay_ahead_of_its_stream_for_ever(void **state)
     for (int done = 0; done < MESSAGES && f.held_n > 0; done++) {
         fixture_release(&f, 0);
         carry(&l);
+        client_at(&l.client, id)->data_n = 0; /* nobody looks at these answers */
     }
     assert_int_equal(f.started_n, MESSAGES);
     assert_true(says(client_at(&l.client, id), "grpc-status: 0\n"));
