@@ -198,7 +198,7 @@ def output_is_input(_):
 
 @makes("good")
 def two_outputs(_):
-    """`sum` [n, 1] and `square` [n, 8], so that one of them can be asked for"""
+    """`sum` [n, 1] (a mean, in spite of its name) and `square` [n, 8], so that one of them can be asked for"""
     return model([h.make_node("ReduceMean", ["x"], ["sum"], axes=[1]), h.make_node("Mul", ["x", "x"], ["square"])],
                  [value("x", T.FLOAT, ["n", 8])], [value("sum", T.FLOAT, ["n", 1]), value("square", T.FLOAT, ["n", 8])])
 
