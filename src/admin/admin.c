@@ -146,9 +146,9 @@ static uint64_t tensor_bytes(const struct trp_call_tensor *tensors, uint32_t n)
 /* Success and failure as the client saw them; what happened in between was counted by exec. */
 void trp_admin_finished(void *user, uint32_t loop_index, struct trp_call *call)
 {
-    const struct trp_admin *a = user;
     struct trp_stats *s = call->target->ops->stats(call->target);
     const int64_t total = between(call, TRP_PHASE_ARRIVED, TRP_PHASE_ENCODED);
+    (void)user;
     (void)loop_index;
     if (!s)
         return;
@@ -166,5 +166,5 @@ void trp_admin_finished(void *user, uint32_t loop_index, struct trp_call *call)
     trp_histogram_add(&s->compute, between(call, TRP_PHASE_INPUT_END, TRP_PHASE_OUTPUT_START));
     trp_histogram_add(&s->encode, between(call, TRP_PHASE_RUN_END, TRP_PHASE_ENCODED));
     trp_counter_add(&s->bytes_out, tensor_bytes(call->outputs, call->outputs_n));
-    trp_counter_set(&s->last_inference_ms, (uint64_t)(trp_clock_wall_ns(a->opts.clock) / 1000000));
+    trp_counter_set(&s->last_inference_ns, (uint64_t)call->stamps_ns[TRP_PHASE_ENCODED]);
 }

@@ -7,6 +7,7 @@
 struct builder {
     struct trp_arena *arena;
     bool failed;
+    int64_t epoch_ns; /* on the monotonic clock */
 };
 
 static void add_u64(struct builder *b, struct trp_node *node, const char *key, uint64_t v)
@@ -68,7 +69,9 @@ static void add_version(struct builder *b, struct trp_node *list, const struct t
         b->failed = true;
         return;
     }
-    add_u64(b, node, "last_inference", trp_counter_get(&s->last_inference_ms));
+    const uint64_t last_ns = trp_counter_get(&s->last_inference_ns);
+    add_u64(b, node, "last_inference",
+            last_ns ? (uint64_t)((int64_t)last_ns - b->epoch_ns) / 1000000 : 0);
     add_u64(b, node, "inference_count", trp_counter_get(&s->inference_count));
     add_u64(b, node, "execution_count", trp_counter_get(&s->execution_count));
     struct trp_node *times = add_map(b, node, "inference_stats");
@@ -123,9 +126,12 @@ static trp_status walk_one(struct trp_admin *a, struct trp_control *c, struct wa
 trp_status trp_answer_statistics(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
 {
     struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
-    struct walk w = {
-        { c->arena, false }, trp_node_add_list(c->arena, root, "model_stats"), c->version, 0
-    };
+    const struct trp_clock *clock = a->opts.clock;
+    const int64_t epoch_ns = trp_clock_now_ns(clock) - trp_clock_wall_ns(clock);
+    struct walk w = { { c->arena, false, epoch_ns },
+                      trp_node_add_list(c->arena, root, "model_stats"),
+                      c->version,
+                      0 };
     w.builder.failed = !w.list;
     if (!w.builder.failed && c->model.len)
         TRP_CHECK(walk_one(a, c, &w, err));

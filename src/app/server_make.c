@@ -140,6 +140,7 @@ static trp_status make_exec(struct trp_server *s, uint32_t executors_n, struct t
     const struct trp_exec_opts opts = {
         .executors_n = executors_n,
         .loops_n = s->readers.n,
+        .executors_nice = (int)setting(s, TRP_SETTING_ID_EXECUTOR_NICE),
         .inline_run_ns = (int64_t)setting(s, TRP_SETTING_ID_INLINE_RUN),
         .inline_turn_ns = (int64_t)setting(s, TRP_SETTING_ID_INLINE_TURN),
         .queue_max = (uint32_t)setting(s, TRP_SETTING_ID_QUEUE_MAX),

@@ -1,8 +1,13 @@
 /* base/thread.c - see thread.h. */
 #include "base/thread.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/torture.h"
 
@@ -148,4 +153,24 @@ void trp_thread_join(struct trp_thread *t)
     if (t->started)
         pthread_join(t->id, NULL);
     t->started = false;
+}
+
+void trp_thread_yield_to_others(int nice)
+{
+    errno = 0;
+    const int before = getpriority(PRIO_PROCESS, 0); /* on Linux that is the calling thread */
+    if (nice > 0 && errno == 0)
+        (void)setpriority(PRIO_PROCESS, 0, before + nice); /* the kernel stops at 19 */
+}
+
+int64_t trp_thread_waited_ns(void)
+{
+    char text[64];
+    const int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *second = strchr(text, ' ');
+    return second ? strtoll(second, NULL, 10) : 0;
 }

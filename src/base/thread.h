@@ -66,4 +66,19 @@ trp_status trp_thread_start(struct trp_thread *t, const char *name, void (*body)
                             void *user, struct trp_error *err);
 void trp_thread_join(struct trp_thread *t); /* not started: nothing happens */
 
+/* Lets other threads go first when processors are short: raises the calling thread's nice value by so much, as far as it goes.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none; it is a courtesy. */
+void trp_thread_yield_to_others(int nice);
+
+/* How long the calling thread has been ready to run without a processor, all its life; 0 when the system does not say.
+ *   Units : ns.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Cost  : some microseconds.
+ *   Errors: none.
+ *   Source: the second number of /proc/thread-self/schedstat. */
+int64_t trp_thread_waited_ns(void);
+
 #endif

@@ -18,6 +18,7 @@ static struct trp_run_place place_at(const struct trp_exec *x, uint32_t shard, e
     return (struct trp_run_place){ .clock = x->opts.clock,
                                    .metrics = trp_metrics_shard(x->opts.metrics, shard),
                                    .runs = runs,
+                                   .waited_ns = trp_thread_waited_ns,
                                    .output_bytes_max = x->opts.output_bytes_max };
 }
 
@@ -39,6 +40,7 @@ trp_status trp_exec_create(const struct trp_alloc *alloc, const struct trp_exec_
     }
     for (uint32_t i = 0; i < opts->executors_n; i++) {
         x->executors[i].queue = &x->queue;
+        x->executors[i].nice = opts->executors_nice;
         x->executors[i].place = place_at(x, opts->loops_n + i, TRP_METRIC_EXECUTOR_RUNS);
     }
     *out_exec = x;

@@ -19,6 +19,7 @@ struct trp_exec;
 
 struct trp_exec_opts {
     uint32_t executors_n, loops_n;
+    int executors_nice; /* nice(2) of their threads, so that a loop is not kept waiting by long runs */
     int64_t inline_run_ns, inline_turn_ns;
     uint32_t queue_max, model_queue_max;
     uint64_t output_bytes_max;

@@ -20,6 +20,7 @@ static void run_until_stopped(void *user)
     struct trp_executor *e = user;
     struct trp_call_list expired = { 0 };
     struct trp_call *call, *next = NULL;
+    trp_thread_yield_to_others(e->nice);
     for (;;) {
         call = next;
         if (!call && !trp_runqueue_take(e->queue, e->place.clock, NULL, &call, &expired))

@@ -10,6 +10,7 @@ struct trp_executor {
     struct trp_thread thread;
     struct trp_runqueue *queue;
     struct trp_run_place place;
+    int nice;
 };
 
 /* Starts the thread; it ends after trp_runqueue_stop(), when what it runs has ended.  join: not started, nothing happens.

@@ -271,7 +271,14 @@ static void learn(struct trp_stats *s, uint64_t bytes, int64_t run_ns)
     trp_gauge_set(&s->run_bytes, known_ns == 0 ? size : old + (size - old) / 4);
 }
 
-static void count(struct trp_call *call)
+/* A run that was interrupted looks long.  How long it really was is looked up when it matters: when nothing is known yet, and
+ * when the last run was surprisingly long; that takes a few microseconds. */
+static int64_t waited_ns(const struct trp_run_place *p, bool matters)
+{
+    return matters && p->waited_ns ? p->waited_ns() : 0;
+}
+
+static void count(struct trp_call *call, int64_t waited)
 {
     struct trp_version *v = version_of(call);
     struct trp_stats *s = &v->stats;
@@ -291,7 +298,7 @@ static void count(struct trp_call *call)
     trp_duration_add(&s->compute_output, output_ns);
     trp_counter_add(&s->inference_count, rows);
     trp_stats_add_batch(s, rows, input_ns, infer_ns, output_ns);
-    learn(s, trp_run_input_bytes(call), infer_ns);
+    learn(s, trp_run_input_bytes(call), infer_ns - waited);
 }
 
 void trp_run_settle(struct trp_call *call)
@@ -312,11 +319,15 @@ int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64
     if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN) {
         int64_t *at = call->stamps_ns;
         at[TRP_PHASE_RUN_START] = now_ns;
+        const struct trp_stats *s = &version_of(call)->stats;
+        const bool in_doubt =
+            trp_gauge_get(&s->run_ns) == 0 || trp_gauge_get(&s->run_surprises) > 0;
+        const int64_t waited_before = waited_ns(p, in_doubt);
         const trp_status st = run_steps(p, call);
         now_ns = trp_clock_now_ns(p->clock);
         at[TRP_PHASE_RUN_END] = now_ns;
         if (!trp_failed(st))
-            count(call);
+            count(call, waited_ns(p, in_doubt) - waited_before);
     }
     trp_run_settle(call);
     return now_ns;

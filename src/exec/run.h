@@ -9,6 +9,7 @@
 
 struct trp_run_place {
     const struct trp_clock *clock;
+    int64_t (*waited_ns)(void);        /* as trp_thread_waited_ns(); NULL: not known */
     struct trp_metrics_shard *metrics; /* of the thread */
     enum trp_metric runs;              /* which counter: on a loop, or on an executor */
     uint64_t output_bytes_max;

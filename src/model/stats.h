@@ -14,7 +14,7 @@ struct trp_duration {
 #define TRP_STATS_BATCH_SIZES 32
 
 struct trp_stats {
-    struct trp_counter last_inference_ms;                /* wall clock; 0: never */
+    struct trp_counter last_inference_ns;                /* monotonic; 0: never */
     struct trp_counter inference_count, execution_count; /* rows answered; backend runs */
     struct trp_duration success, fail, queue, compute_input, compute_infer, compute_output;
     struct trp_gauge in_flight, queued;

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,37 @@ static void look_around(void *user)
     struct report *r = user;
     assert_int_equal(pthread_getname_np(pthread_self(), r->name, sizeof r->name), 0);
     assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &r->blocked), 0);
+}
+
+struct courtesy {
+    int before, after, highest;
+    int64_t waited_ns;
+};
+
+static void be_courteous(void *user)
+{
+    struct courtesy *c = user;
+    c->before = getpriority(PRIO_PROCESS, 0);
+    trp_thread_yield_to_others(0);
+    trp_thread_yield_to_others(2);
+    c->after = getpriority(PRIO_PROCESS, 0);
+    trp_thread_yield_to_others(19);
+    c->highest = getpriority(PRIO_PROCESS, 0);
+    c->waited_ns = trp_thread_waited_ns();
+}
+
+static void a_thread_can_let_others_go_first(void **state)
+{
+    (void)state;
+    struct trp_thread t = { 0 };
+    struct courtesy c = { 0 };
+    const int mine = getpriority(PRIO_PROCESS, 0);
+    assert_int_equal(trp_thread_start(&t, "courteous", be_courteous, &c, NULL).code, TRP_OK);
+    trp_thread_join(&t);
+    assert_int_equal(c.after, c.before + 2 < 19 ? c.before + 2 : 19);
+    assert_int_equal(c.highest, 19);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), mine); /* the others stay as they were */
+    assert_true(c.waited_ns >= 0);
 }
 
 static void a_thread_has_its_name_and_no_signals(void **state)
@@ -238,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_has_its_name_and_no_signals),
+        cmocka_unit_test(a_thread_can_let_others_go_first),
         cmocka_unit_test(what_is_shared_loses_nothing),
         cmocka_unit_test(small_atomic_types_do_what_they_say),
         cmocka_unit_test(a_pile_is_taken_whole_newest_first),

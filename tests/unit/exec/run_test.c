@@ -224,6 +224,23 @@ static void an_interrupted_run_is_not_learned_but_a_second_one_is(void **state)
     assert_true(trp_gauge_get(&v->stats.run_ns) > TRP_US(40));
 }
 
+static int64_t waited_so_far_ns(void)
+{
+    return w.time.now_ns; /* all the time that passes */
+}
+
+static void the_time_in_which_a_run_had_no_processor_is_not_learned(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY, NULL);
+    run(make_call(&w, v));
+    w.time.step_ns = TRP_MS(5);
+    here.waited_ns = waited_so_far_ns;
+    for (int i = 0; i < 5; i++)
+        run(make_call(&w, v));
+    assert_true(trp_gauge_get(&v->stats.run_ns) <= TRP_US(10));
+}
+
 static void large_inputs_are_expected_to_cost_more(void **state)
 {
     (void)state;
@@ -252,6 +269,7 @@ int main(void)
         RUN_TEST(outputs_together_are_bounded),
         RUN_TEST(a_call_without_memory_fails_before_the_backend_is_asked),
         RUN_TEST(an_interrupted_run_is_not_learned_but_a_second_one_is),
+        RUN_TEST(the_time_in_which_a_run_had_no_processor_is_not_learned),
         RUN_TEST(large_inputs_are_expected_to_cost_more),
     };
     return cmocka_run_group_tests_name("run", tests, NULL, NULL);
