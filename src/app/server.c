@@ -253,7 +253,7 @@ static trp_status watch_signals(struct trp_server *s, struct trp_error *err)
 /* The address that a listener really has: a port of 0 was chosen by the kernel. */
 static void tell_address(const struct trp_server *s, uint32_t index)
 {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = { 0 };
     socklen_t len = sizeof bound;
     char host[64], port[16], text[96];
     if (getsockname(s->listeners[index], (struct sockaddr *)&bound, &len) == 0 &&

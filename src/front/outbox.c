@@ -26,7 +26,7 @@ void trp_outbox_deinit(struct trp_outbox *o)
 
 static struct trp_outbox_part *push(struct trp_outbox *o)
 {
-    if (o->end == o->capacity && o->first > o->capacity / 2) {
+    if (o->parts && o->end == o->capacity && o->first > o->capacity / 2) {
         memmove(o->parts, o->parts + o->first, (o->end - o->first) * sizeof *o->parts);
         o->end -= o->first;
         o->first = 0;

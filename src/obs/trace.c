@@ -149,7 +149,7 @@ static trp_status own_rule(struct trp_trace *t, struct trp_str model, struct rul
                            struct trp_error *err)
 {
     struct rule *rule = model.len ? trp_table_get(t->models, model) : &t->global;
-    if (!rule) {
+    if (!rule && model.len) {
         rule = trp_alloc_zeroed(t->alloc, 1, sizeof *rule);
         if (!rule)
             return trp_fail(err, TRP_OUT_OF_MEMORY, "trace settings");

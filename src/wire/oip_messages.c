@@ -246,11 +246,12 @@ trp_status trp_oip_proto_file(struct trp_arena *arena, struct trp_proto_file *ou
                               struct trp_error *err)
 {
     const uint32_t own_n = ARRAY_LEN(messages), n = own_n + trp_model_config_messages_n;
-    const struct trp_message **all = trp_arena_get(arena, n * sizeof *all);
+    const size_t each = sizeof(void *); /* a table of pointers */
+    const struct trp_message **all = trp_arena_get(arena, n * each);
     if (!all)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "reflection: out of memory");
     memcpy(all, messages, sizeof messages);
-    memcpy(all + own_n, trp_model_config_messages, (n - own_n) * sizeof *all);
+    memcpy(all + own_n, trp_model_config_messages, (n - own_n) * each);
     *out = (struct trp_proto_file){ .name = "grpc_service.proto",
                                     .package = "inference",
                                     .messages = all,

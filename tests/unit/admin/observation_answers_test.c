@@ -23,10 +23,11 @@ static int set_up(void **state)
     f = (struct fixture){ 0 };
     trp_arena_init(&f.arena, trp_heap(), 4096, 1u << 20);
     f.control.arena = &f.arena;
-    if (trp_failed(trp_log_create(trp_heap(), trp_clock_system(), STDERR_FILENO, &f.admin.opts.log,
-                                  &f.err)) ||
-        trp_failed(trp_trace_create(trp_heap(), "", &f.admin.opts.trace, &f.err)))
-        return -1;
+    assert_int_equal(
+        trp_log_create(trp_heap(), trp_clock_system(), STDERR_FILENO, &f.admin.opts.log, &f.err)
+            .code,
+        TRP_OK);
+    assert_int_equal(trp_trace_create(trp_heap(), "", &f.admin.opts.trace, &f.err).code, TRP_OK);
     *state = &f;
     return 0;
 }

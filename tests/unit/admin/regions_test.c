@@ -26,6 +26,7 @@ static int set_up(void **state)
     static struct fixture f;
     f = (struct fixture){ 0 };
     snprintf(f.key, sizeof f.key, "/troupe_test_%d", (int)getpid());
+    shm_unlink(f.key); /* of a process with our number that crashed */
     const int fd = shm_open(f.key, O_CREAT | O_RDWR | O_EXCL, 0600);
     if (fd < 0 || ftruncate(fd, 4096) != 0)
         return -1;

@@ -29,11 +29,12 @@ static int set_up(void **state)
     static struct fixture f;
     f = (struct fixture){ 0 };
     const struct trp_loop_opts opts = { .name = "test" };
-    if (trp_failed(trp_loop_create(trp_heap(), &opts, &f.control, &f.err)) ||
-        trp_failed(trp_registry_create(trp_heap(), 2, &f.registry, &f.err)) ||
-        trp_failed(trp_readers_init(&f.readers, trp_heap(), 2, &opts,
-                                    trp_registry_current(f.registry), &f.err)))
-        return -1;
+    assert_int_equal(trp_loop_create(trp_heap(), &opts, &f.control, &f.err).code, TRP_OK);
+    assert_int_equal(trp_registry_create(trp_heap(), 2, &f.registry, &f.err).code, TRP_OK);
+    assert_int_equal(
+        trp_readers_init(&f.readers, trp_heap(), 2, &opts, trp_registry_current(f.registry), &f.err)
+            .code,
+        TRP_OK);
     f.readers.control = f.control;
     f.readers.seen = note_seen;
     f.readers.user = &f;

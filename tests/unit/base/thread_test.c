@@ -191,8 +191,11 @@ static void a_pile_is_taken_whole_newest_first(void **state)
 static void push_many(void *user)
 {
     struct shared *s = user;
-    for (int i = 0; i < ROUNDS; i++)
-        push(&s->pile, trp_alloc_get(trp_heap(), 1, sizeof(struct node)));
+    for (int i = 0; i < ROUNDS; i++) {
+        struct node *node = trp_alloc_get(trp_heap(), 1, sizeof *node);
+        if (node)
+            push(&s->pile, node);
+    }
 }
 
 static void a_pile_of_many_threads_loses_nothing(void **state)
