@@ -41,6 +41,7 @@ trp_status trp_exec_create(const struct trp_alloc *alloc, const struct trp_exec_
     for (uint32_t i = 0; i < opts->executors_n; i++) {
         x->executors[i].queue = &x->queue;
         x->executors[i].nice = opts->executors_nice;
+        x->executors[i].long_run_ns = opts->inline_turn_ns;
         x->executors[i].place = place_at(x, opts->loops_n + i, TRP_METRIC_EXECUTOR_RUNS);
     }
     *out_exec = x;

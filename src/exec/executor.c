@@ -13,6 +13,15 @@ static void answer_late_calls(struct trp_call_list *expired)
     }
 }
 
+static void run(struct trp_executor *e, struct trp_call *call)
+{
+    const int64_t cost_ns = trp_run_cost_ns(call);
+    const bool is_long = cost_ns == 0 || cost_ns > e->long_run_ns;
+    trp_gauge_add(&e->queue->long_runs, is_long);
+    trp_run_call(&e->place, call, trp_clock_now_ns(e->place.clock));
+    trp_gauge_add(&e->queue->long_runs, -(int64_t)is_long);
+}
+
 /* The next call is taken in the same stroke that gives the last one's slot back, and before that one is answered: an answered
  * call lets its version go, and the slot with it. */
 static void run_until_stopped(void *user)
@@ -28,7 +37,7 @@ static void run_until_stopped(void *user)
         answer_late_calls(&expired);
         if (!call)
             continue;
-        trp_run_call(&e->place, call, trp_clock_now_ns(e->place.clock));
+        run(e, call);
         trp_runqueue_take(e->queue, e->place.clock, trp_version_of(call->target), &next, &expired);
         trp_call_finish_from(call);
         answer_late_calls(&expired);

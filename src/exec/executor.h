@@ -11,6 +11,7 @@ struct trp_executor {
     struct trp_runqueue *queue;
     struct trp_run_place place;
     int nice;
+    int64_t long_run_ns; /* what runs longer is long: a loop would not take it on */
 };
 
 /* Starts the thread; it ends after trp_runqueue_stop(), when what it runs has ended.  join: not started, nothing happens.

@@ -15,7 +15,8 @@ struct trp_runqueue {
     struct trp_sched sched;  /* under `lock`, as are the next two */
     uint32_t sleeping, told; /* executors that sleep; signals that none has answered yet */
     struct trp_flag stopping;
-    struct trp_gauge idle, queued; /* for a glance: executors to be had, calls waiting */
+    struct trp_gauge idle, queued; /* for a glance: executors to be had, calls waiting, */
+    struct trp_gauge long_runs;    /* executors that are in a long run */
 };
 
 /* Sets up an empty queue.

@@ -68,19 +68,22 @@ static void answer_late_calls(struct trp_timer *timer, int64_t now_ns)
 struct plan {
     struct trp_call_list mine, theirs, later;
     struct trp_turn_budget budget;
-    uint32_t executors_idle;
+    struct trp_executors_seen executors;
 };
 
 static struct plan make_plan(const struct trp_turn *t)
 {
     const int64_t idle = trp_gauge_get(&t->queue->idle);
-    return (struct plan){ .budget = t->budget, .executors_idle = idle > 0 ? (uint32_t)idle : 0 };
+    return (
+        struct plan){ .budget = t->budget,
+                      .executors = { .idle = idle > 0 ? (uint32_t)idle : 0,
+                                     .has_long_run = trp_gauge_get(&t->queue->long_runs) > 0 } };
 }
 
 static void place(struct trp_turn *t, struct plan *plan, struct trp_call *call)
 {
     const int64_t cost_ns = trp_run_cost_ns(call);
-    switch (trp_place_call(&plan->budget, cost_ns, plan->executors_idle)) {
+    switch (trp_place_call(&plan->budget, cost_ns, &plan->executors)) {
     case TRP_PLACE_INLINE:
         plan->budget.left_ns -= cost_ns;
         plan->budget.used = true;
@@ -89,8 +92,8 @@ static void place(struct trp_turn *t, struct plan *plan, struct trp_call *call)
     case TRP_PLACE_EXECUTOR:
         if (cost_ns > 0 && cost_ns <= t->run_max_ns)
             trp_metric_add(t->place.metrics, TRP_METRIC_INLINE_CAPPED, 1);
-        if (plan->executors_idle > 0)
-            plan->executors_idle--;
+        if (plan->executors.idle > 0)
+            plan->executors.idle--;
         trp_call_list_push(&plan->theirs, call);
         return;
     case TRP_PLACE_LATER:
@@ -164,10 +167,17 @@ static void work(struct trp_task *task)
     t->started = plan.later; /* the hook brings them up in the next turn */
 }
 
+static struct trp_turn_budget fresh_budget(int64_t run_max_ns, int64_t turn_max_ns)
+{
+    return (struct trp_turn_budget){ .run_max_ns = run_max_ns,
+                                     .left_ns = turn_max_ns,
+                                     .turn_ns = turn_max_ns };
+}
+
 static void begin_next_turn(struct trp_hook *hook)
 {
     struct trp_turn *t = TRP_CONTAINER_OF(hook, struct trp_turn, hook);
-    t->budget = (struct trp_turn_budget){ t->run_max_ns, t->turn_max_ns, false };
+    t->budget = fresh_budget(t->run_max_ns, t->turn_max_ns);
     if (t->started.first)
         trp_loop_ready(t->loop, &t->task);
 }
@@ -180,7 +190,7 @@ void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueu
                             .place = *where,
                             .run_max_ns = run_max_ns,
                             .turn_max_ns = turn_max_ns,
-                            .budget = { run_max_ns, turn_max_ns, false },
+                            .budget = fresh_budget(run_max_ns, turn_max_ns),
                             .task.run = work,
                             .hook.turn_end = begin_next_turn,
                             .expiry.due = answer_late_calls };

@@ -2,16 +2,19 @@
 #include "sched/placement.h"
 
 enum trp_place trp_place_call(const struct trp_turn_budget *budget, int64_t cost_ns,
-                              uint32_t executors_idle)
+                              const struct trp_executors_seen *executors)
 {
     const bool is_short = cost_ns <= budget->run_max_ns, fits = cost_ns <= budget->left_ns;
     if (cost_ns <= 0 || budget->run_max_ns <= 0)
         return TRP_PLACE_EXECUTOR;
-    if (!is_short)
-        return fits && executors_idle == 0 ? TRP_PLACE_INLINE : TRP_PLACE_EXECUTOR;
-    if (fits || !budget->used)
+    if (is_short && (fits || !budget->used))
         return TRP_PLACE_INLINE;
-    return executors_idle > 0 ? TRP_PLACE_EXECUTOR : TRP_PLACE_LATER;
+    if (executors->idle > 0)
+        return TRP_PLACE_EXECUTOR;
+    if (fits)
+        return TRP_PLACE_INLINE;
+    const bool would_wait_long = executors->has_long_run && cost_ns <= budget->turn_ns;
+    return is_short || would_wait_long ? TRP_PLACE_LATER : TRP_PLACE_EXECUTOR;
 }
 
 int64_t trp_cost_estimate(const struct trp_cost *cost, uint64_t bytes)
@@ -42,5 +45,7 @@ int64_t trp_cost_believe(int64_t known_ns, int64_t expected_ns, int64_t measured
     *surprises = 0;
     if (measured_ns < known_ns) /* the average moves a quarter of the way: make that a half */
         return 2 * measured_ns > known_ns ? 2 * measured_ns - known_ns : 1;
+    if (known_ns > 0 && measured_ns > expected_ns) /* and a longer one makes it a sixteenth */
+        return known_ns + (measured_ns - known_ns) / 4;
     return measured_ns > 0 ? measured_ns : 1;
 }

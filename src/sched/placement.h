@@ -7,7 +7,7 @@
  *  2. A call that would run longer than `run_max_ns` goes to an executor; but while all of them are busy, one that fits what is
  *     left of the turn stays: in their queue it could stand behind whole runs of long models.
  *  3. When the turn's time is used up, the rest goes to executors that sleep; when none does, short ones wait for the next turn,
- *     for the same reason. */
+ *     for the same reason; and while an executor is in a run longer than a whole turn, so does what fits into a turn. */
 #ifndef TRP_PLACEMENT_H
 #define TRP_PLACEMENT_H
 
@@ -20,6 +20,14 @@ struct trp_turn_budget {
     int64_t run_max_ns; /* longest run that a loop takes on; 0: none */
     int64_t left_ns;    /* of this turn's time */
     bool used;          /* a run was taken on in this turn: the first one always may */
+    int64_t turn_ns;    /* a fresh turn's time */
+};
+
+/* What a glance at the executors shows. */
+struct trp_executors_seen {
+    uint32_t idle;
+    bool
+        has_long_run; /* one of them is in a run that is longer than a turn, or whose length is not known */
 };
 
 /* Decides for one call.
@@ -28,7 +36,7 @@ struct trp_turn_budget {
  *   Thread: any.
  *   Errors: none. */
 enum trp_place trp_place_call(const struct trp_turn_budget *budget, int64_t cost_ns,
-                              uint32_t executors_idle);
+                              const struct trp_executors_seen *executors);
 
 /* What a version's runs have cost so far. */
 struct trp_cost {
@@ -45,8 +53,8 @@ struct trp_cost {
 int64_t trp_cost_estimate(const struct trp_cost *cost, uint64_t bytes);
 
 /* What to learn from a measured run, 0: nothing.  Noise only ever makes a run longer (another thread had the core, the caches
- * were cold), so a cheaper run is believed twice as fast.  A run that took several times what was expected counts as noise the
- * first time; the more of them come in a row, the larger a change is believed.
+ * were cold), so a cheaper run is believed twice as fast, and a dearer one a quarter as fast.  A run that took several times what
+ * was expected counts as noise the first time; the more of them come in a row, the larger a change is believed.
  *   Units : ns; known_ns is the average (0: none yet), expected_ns the estimate for this run; *surprises counts the long runs in a
  *           row and is kept by the caller.
  *   Owns  : nothing.

@@ -102,6 +102,28 @@ static void a_used_up_turn_keeps_the_rest_for_the_next_when_executors_are_busy(v
     assert_int_equal(w.finished_n, 8);
 }
 
+static void what_fits_a_turn_is_not_put_behind_long_runs(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_known(TRP_US(150));
+    w.time.step_ns = TRP_US(50);
+    trp_gauge_set(&queue.long_runs, 1); /* and nobody sleeps */
+    for (int i = 0; i < 3; i++)
+        trp_turn_start(&turn, make_call(&w, v));
+    for (uint32_t done = 1; done <= 3; done++) {
+        turn_loop(&w, 0);
+        assert_int_equal(w.finished_n, done);
+        assert_int_equal(queued(), 0);
+    }
+    trp_gauge_set(&queue.long_runs, 0); /* now it would soon be its turn there */
+    v = make_known(TRP_US(150));
+    for (int i = 0; i < 3; i++)
+        trp_turn_start(&turn, make_call(&w, v));
+    turn_loop(&w, 0);
+    assert_int_equal(w.finished_n, 4);
+    assert_int_equal(queued(), 2);
+}
+
 static void a_used_up_turn_hands_the_rest_to_executors_that_sleep(void **state)
 {
     (void)state;
@@ -268,6 +290,7 @@ int main(void)
         TURN_TEST(an_unknown_model_goes_to_the_executors),
         TURN_TEST(longer_calls_are_handed_over_before_tiny_ones_run),
         TURN_TEST(a_used_up_turn_keeps_the_rest_for_the_next_when_executors_are_busy),
+        TURN_TEST(what_fits_a_turn_is_not_put_behind_long_runs),
         TURN_TEST(a_used_up_turn_hands_the_rest_to_executors_that_sleep),
         TURN_TEST(the_measured_time_counts_not_the_expected_one),
         TURN_TEST(a_call_started_by_a_finished_one_runs_in_the_same_turn),

@@ -18,33 +18,45 @@ static void a_loop_takes_on_what_is_known_to_be_short(void **state)
         bool used;
         uint32_t executors_idle;
         enum trp_place want;
+        bool has_long_run;
     } rows[] = {
-        { "short, time is left", TRP_US(5), TRP_US(200), true, 2, TRP_PLACE_INLINE },
-        { "just short enough", TRP_US(50), TRP_US(50), true, 2, TRP_PLACE_INLINE },
-        { "unknown", 0, TRP_US(200), false, 2, TRP_PLACE_EXECUTOR },
-        { "unknown, executors busy", 0, TRP_US(200), false, 0, TRP_PLACE_EXECUTOR },
-        { "too long", TRP_US(51), TRP_US(200), false, 2, TRP_PLACE_EXECUTOR },
-        { "too long, but executors are busy", TRP_US(51), TRP_US(200), false, 0, TRP_PLACE_INLINE },
+        { "short, time is left", TRP_US(5), TRP_US(200), true, 2, TRP_PLACE_INLINE, false },
+        { "just short enough", TRP_US(50), TRP_US(50), true, 2, TRP_PLACE_INLINE, false },
+        { "unknown", 0, TRP_US(200), false, 2, TRP_PLACE_EXECUTOR, false },
+        { "unknown, executors busy", 0, TRP_US(200), false, 0, TRP_PLACE_EXECUTOR, false },
+        { "too long", TRP_US(51), TRP_US(200), false, 2, TRP_PLACE_EXECUTOR, false },
+        { "too long, but executors are busy", TRP_US(51), TRP_US(200), false, 0, TRP_PLACE_INLINE,
+          false },
         { "the same, and the turn is nearly over", TRP_US(51), TRP_US(50), true, 0,
-          TRP_PLACE_EXECUTOR },
-        { "longer than any turn", TRP_MS(50), TRP_US(200), false, 0, TRP_PLACE_EXECUTOR },
-        { "turn used up, somebody sleeps", TRP_US(5), TRP_US(4), true, 1, TRP_PLACE_EXECUTOR },
-        { "turn used up, all busy", TRP_US(5), TRP_US(4), true, 0, TRP_PLACE_LATER },
-        { "overdrawn", TRP_US(5), -TRP_MS(1), true, 0, TRP_PLACE_LATER },
-        { "first of a turn that is too small", TRP_US(5), TRP_US(1), false, 2, TRP_PLACE_INLINE },
+          TRP_PLACE_EXECUTOR, false },
+        { "the same, and executors are in long runs", TRP_US(51), TRP_US(50), true, 0,
+          TRP_PLACE_LATER, true },
+        { "the same, and somebody sleeps", TRP_US(51), TRP_US(50), true, 1, TRP_PLACE_EXECUTOR,
+          true },
+        { "a long run behind long runs", TRP_US(201), TRP_US(50), true, 0, TRP_PLACE_EXECUTOR,
+          true },
+        { "longer than any turn", TRP_MS(50), TRP_US(200), false, 0, TRP_PLACE_EXECUTOR, false },
+        { "turn used up, somebody sleeps", TRP_US(5), TRP_US(4), true, 1, TRP_PLACE_EXECUTOR,
+          false },
+        { "turn used up, all busy", TRP_US(5), TRP_US(4), true, 0, TRP_PLACE_LATER, false },
+        { "overdrawn", TRP_US(5), -TRP_MS(1), true, 0, TRP_PLACE_LATER, false },
+        { "first of a turn that is too small", TRP_US(5), TRP_US(1), false, 2, TRP_PLACE_INLINE,
+          false },
     };
     for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
-        const struct trp_turn_budget budget = { TRP_US(50), r->left_ns, r->used };
+        const struct trp_turn_budget budget = { TRP_US(50), r->left_ns, r->used, TRP_US(200) };
+        const struct trp_executors_seen seen = { r->executors_idle, r->has_long_run };
         print_message("%s\n", r->what);
-        assert_int_equal(trp_place_call(&budget, r->cost_ns, r->executors_idle), r->want);
+        assert_int_equal(trp_place_call(&budget, r->cost_ns, &seen), r->want);
     }
 }
 
 static void inline_runs_can_be_switched_off(void **state)
 {
     (void)state;
-    const struct trp_turn_budget budget = { 0, TRP_US(200), false };
-    assert_int_equal(trp_place_call(&budget, 1, 0), TRP_PLACE_EXECUTOR);
+    const struct trp_turn_budget budget = { 0, TRP_US(200), false, TRP_US(200) };
+    const struct trp_executors_seen none = { 0 };
+    assert_int_equal(trp_place_call(&budget, 1, &none), TRP_PLACE_EXECUTOR);
 }
 
 static void larger_inputs_are_expected_to_cost_more(void **state)
@@ -74,9 +86,9 @@ static void one_long_run_is_noise_and_more_in_a_row_are_news(void **state)
         int64_t known_ns, measured_ns, want_ns, want_surprises;
     } rows[] = {
         { "the first ever", 0, TRP_MS(50), TRP_MS(50), 0 },
-        { "a little longer", TRP_US(5), TRP_US(6), TRP_US(6), 0 },
-        { "all small", TRP_US(1), TRP_US(19), TRP_US(19), 0 },
-        { "three times is no surprise", TRP_MS(1), TRP_MS(3), TRP_MS(3), 0 },
+        { "a little longer", TRP_US(5), TRP_US(9), TRP_US(6), 0 },
+        { "all small", TRP_US(3), TRP_US(19), TRP_US(7), 0 },
+        { "three times is no surprise", TRP_MS(1), TRP_MS(3), TRP_US(1500), 0 },
         { "a lone long one", TRP_US(5), TRP_MS(50), 0, 1 },
         { "it was noise", TRP_US(5), TRP_US(5), TRP_US(5), 0 },
         { "long again", TRP_US(5), TRP_MS(50), 0, 1 },
