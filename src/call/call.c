@@ -95,9 +95,9 @@ struct trp_call *trp_call_take(struct trp_call_pool *p)
     struct trp_call *call = get_call(p);
     if (!call)
         return NULL;
-    const struct trp_arena arena = call->arena;
-    memset(call, 0, sizeof *call);
-    call->arena = arena;
+    memset(call, 0, offsetof(struct trp_call, error));
+    call->error.status = trp_ok();
+    call->error.text[0] = '\0';
     call->pool = p;
     call->loop = p->loop;
     call->number = p->next_number++;

@@ -149,7 +149,6 @@ struct trp_call {
 
     /* the answer */
     struct trp_oneshot outcome;      /* enum trp_outcome */
-    struct trp_error error;          /* status OK: `outputs` hold */
     struct trp_call_tensor *outputs; /* one per `wanted`, same order */
     uint32_t outputs_n;
     struct trp_str answered_by; /* model and version, for the reply; empty: as asked */
@@ -169,8 +168,11 @@ struct trp_call {
     struct trp_queue_node queue_node, expiry_node; /* sched's, while the call waits */
     void *queue;     /* the queue it waits in; NULL: it waits nowhere */
     void *exec_slot; /* exec's, while it holds the call */
-    struct trp_arena arena;
     struct trp_call_pool *pool;
+
+    /* from here on not zeroed when a call is taken: it would be a third of the work */
+    struct trp_error error; /* status OK: `outputs` hold */
+    struct trp_arena arena;
 };
 
 /* Makes a loop's pool of calls.
