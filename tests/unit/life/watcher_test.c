@@ -15,7 +15,7 @@ static bool takes(const struct fixture *f, const char *model, const char *input)
 static void pass(struct fixture *f, int64_t ns)
 {
     for (const int64_t end = f->now_ns + ns; f->now_ns < end;) {
-        f->now_ns += TRP_MS(20);
+        f->now_ns += TRP_MS(49);
         turn(f);
     }
     pump(f, !trp_loaders_are_busy(f->life->loaders));
@@ -27,7 +27,7 @@ static void off_means_off(void **state)
     put(f, "m/1/model.echo", ECHO);
     start(f);
     put(f, "m/1/model.echo", OTHER);
-    pass(f, TRP_S(100));
+    pass(f, TRP_S(40));
     assert_true(takes(f, "m", "X"));
     rescan(f); /* somebody who asks need not wait until it settles */
     pump(f, takes(f, "m", "Other"));
