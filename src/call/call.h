@@ -7,8 +7,7 @@
  *   IDLE --take--> OPEN --start--> (rooms push `done`) --> finish --> done, done, ... --> give back
  *
  *  1. `outcome` leaves OPEN exactly once: DONE, CANCELLED or EXPIRED.  Who moved it decides the answer.
- *  2. trp_call_finish() pops one `done` at a time; each runs on the call's loop, exactly once, and never from
- *     inside a start().
+ *  2. trp_call_finish() pops one `done` at a time; each runs on the call's loop, exactly once, never inside a start().
  *  3. Whoever starts a call gets it back through `done`, whatever happened: cancelling makes that sooner, it does
  *     not take the memory away from a run that uses it. */
 #ifndef TRP_CALL_H
@@ -131,8 +130,7 @@ struct trp_call {
     uint32_t headers_n;
     const struct trp_param *params;
     uint32_t params_n;
-    struct trp_call_tensor
-        *inputs; /* before binding: as sent; after: one per input of the signature, in order */
+    struct trp_call_tensor *inputs; /* as sent; once bound: one per input of the signature */
     uint32_t inputs_n;
     struct trp_wanted *wanted; /* empty: all outputs */
     uint32_t wanted_n;
