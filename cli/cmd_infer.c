@@ -65,7 +65,7 @@ static void read_wanted(struct question *q, struct trp_json tensor)
     if (trp_json_find(tensor, "name", &v) && trp_json_as_str(v, &text))
         in->name = trp_arena_dup(&q->cli->arena, text);
     if (trp_json_find(tensor, "datatype", &v) && trp_json_as_str(v, &text))
-        in->wanted.dtype = trp_dtype_parse(text);
+        in->wanted.dtype = (int32_t)trp_dtype_parse(text);
     bool more = trp_json_find(tensor, "shape", &v) && trp_json_begin(v, &it);
     while (more && trp_json_next(&it, NULL, &dim) && in->wanted.rank < TROUPE_RANK_MAX)
         trp_json_as_i64(dim, &in->wanted.dims[in->wanted.rank++]);

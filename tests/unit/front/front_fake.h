@@ -26,7 +26,7 @@ struct fixture;
 struct fake_target {
     struct trp_target target;
     struct fixture *owner;
-    enum { FAKE_ECHO, FAKE_HELD, FAKE_BAD } kind;
+    enum fake_kind { FAKE_ECHO, FAKE_HELD, FAKE_BAD } kind;
 };
 
 struct fixture {

@@ -42,7 +42,7 @@ static inline void fixture_open(struct fixture *f)
     for (size_t i = 0; i < ARRAY_LEN(f->targets); i++)
         f->targets[i] = (struct fake_target){ .target = { &fake_ops, trp_str_of(names[i]), 1 },
                                               .owner = f,
-                                              .kind = (int)i };
+                                              .kind = (enum fake_kind)i };
 }
 
 static inline void fixture_start(struct fixture *f)
