@@ -7,7 +7,6 @@
  * before and after. */
 #include "ort_plugin.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,7 +143,7 @@ int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
         return code;
     }
     if (m->file_bytes >= ORT_LARGE_BYTES)
-        malloc_trim(0); /* loading takes up to 2.6 times what stays */
+        ort_trim_heap();
     if (sink)
         ort_signature_tell(m, sink);
     *out_model = m;
@@ -166,7 +165,7 @@ void ort_model_close(void *model)
     free(m->shrink);
     free(m);
     if (is_large)
-        malloc_trim(0);
+        ort_trim_heap();
 }
 
 /* What a model takes stands in the session only, so looking means opening; without optimising. */

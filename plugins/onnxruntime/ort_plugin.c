@@ -8,7 +8,6 @@
  *  3. Nothing is sent anywhere, and nothing is written to the standard streams. */
 #include "ort_plugin.h"
 
-#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -158,7 +157,7 @@ static int32_t start(const struct troupe_host *host, const struct troupe_option 
 static void trim(void *self)
 {
     (void)self;
-    malloc_trim(0);
+    ort_trim_heap();
 }
 
 const struct troupe_backend *troupe_backend_query(uint32_t host_abi);
