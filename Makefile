@@ -2,6 +2,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 WERROR ?= OFF
+PREFIX ?= /usr/local
 CTEST = ctest --test-dir $(1) --output-on-failure -j $(JOBS) $(if $(T),-R "$(T)",)
 
 all: $(BUILD)/build.ninja
@@ -66,7 +67,7 @@ docs:
 	@tools/generate
 
 install: all
-	@cmake --install $(BUILD)
+	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean:
 	@rm -rf build build-asan build-ubsan build-tsan build-torture build-check build-fuzz build-bench build-cov

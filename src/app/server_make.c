@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/server_internal.h"
+#include "base/file.h"
 
 #define BACKEND_OPTIONS_MAX 8
 
@@ -60,20 +61,26 @@ static trp_status make_observation(struct trp_server *s, uint32_t shards, struct
                             err);
 }
 
-/* lib/troupe beside the binary, unless backends.path says otherwise. */
+/* Puts `below` in place of the binary's own name; false when there is no room or no such folder. */
+static bool folder_beside(struct trp_server *s, const char *below)
+{
+    struct trp_file_stat st;
+    const ssize_t n = readlink("/proc/self/exe", s->plugin_path, sizeof s->plugin_path - 1);
+    s->plugin_path[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(s->plugin_path, '/');
+    const size_t room = slash ? sizeof s->plugin_path - (size_t)(slash - s->plugin_path) : 0;
+    return trp_str_copy(trp_str_of(below), slash ? slash : s->plugin_path, room ? room : 1) &&
+           slash && !trp_failed(trp_file_stat(s->plugin_path, &st, NULL)) && st.kind == 'd';
+}
+
+/* lib/troupe beside the binary (a build folder), or beside its folder (an installation), unless backends.path says otherwise. */
 static const char *plugin_folder(struct trp_server *s)
 {
     const char *path = trp_settings_text(s->opts.settings, TRP_SETTING_ID_PLUGINS);
     if (*path)
         return path;
-    const ssize_t n = readlink("/proc/self/exe", s->plugin_path, sizeof s->plugin_path - 1);
-    s->plugin_path[n > 0 ? n : 0] = '\0';
-    char *slash = strrchr(s->plugin_path, '/');
-    static const char below[] = "/lib/troupe";
-    if (!slash || (size_t)(slash - s->plugin_path) + sizeof below > sizeof s->plugin_path)
-        return NULL;
-    memcpy(slash, below, sizeof below);
-    return s->plugin_path;
+    return folder_beside(s, "/lib/troupe") || folder_beside(s, "/../lib/troupe") ? s->plugin_path
+                                                                                 : NULL;
 }
 
 static trp_status make_backends(struct trp_server *s, struct trp_error *err)

@@ -166,6 +166,8 @@ static void skip_empty(struct trp_h2_body *b)
 static struct trp_str take(struct trp_h2_body *b, size_t max)
 {
     skip_empty(b);
+    TRP_ASSERT(b->at <
+               b->parts_n); /* fewer bytes than were promised: a bug, and no end otherwise */
     const struct trp_part *part = &b->parts[b->at];
     const size_t n = part->len - b->off < max ? part->len - b->off : max;
     const struct trp_str range = trp_str_make((const char *)part->ptr + b->off, n);
