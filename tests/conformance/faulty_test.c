@@ -12,6 +12,7 @@
 #include "backend/backend_host.h"
 #include "base/arena.h"
 #include "base/thread.h"
+#include "scratch.h"
 
 struct stage {
     struct trp_backends *backends;
@@ -69,11 +70,11 @@ static void a_plugin_that_does_not_fit_is_refused_with_its_name(void **state)
 static void a_file_that_is_no_plugin_is_refused(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/troupe-faulty-XXXXXX", path[128];
+    char folder[SCRATCH_PATH_MAX], path[128];
     struct trp_backends *backends;
     struct trp_backend *b;
     struct trp_error err = { 0 };
-    assert_non_null(mkdtemp(folder));
+    scratch_folder(folder, "faulty");
     snprintf(path, sizeof path, "%s/troupe_backend_text.so", folder);
     FILE *f = fopen(path, "w");
     fputs("not a library", f);

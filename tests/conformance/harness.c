@@ -30,8 +30,7 @@ void harness_set_up(struct harness *h, const char *backend)
     *h = (struct harness){ 0 };
     if (strcmp(backend, "onnxruntime") == 0)
         find_onnxruntime();
-    trp_str_copy(TRP_STR_LIT("/tmp/troupe-conformance-XXXXXX"), h->folder, sizeof h->folder);
-    assert_non_null(mkdtemp(h->folder));
+    scratch_folder(h->folder, "conformance");
     trp_account_init(&h->account, TRP_ACCOUNT_ACTIVATIONS, NULL, 0);
     assert_int_equal(trp_backends_create(trp_heap(), &opts, &h->backends, &h->err).code, TRP_OK);
     const trp_status st = trp_backends_get(h->backends, trp_str_of(backend), &h->backend, &h->err);

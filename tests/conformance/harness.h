@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "memory/account.h"
 #include "onnx_writer.h"
+#include "scratch.h"
 
 #define HARNESS_IO_MAX 40
 #define HARNESS_SUBJECTS 8
@@ -26,7 +27,7 @@ struct subject {
 
 /* Holds whatever a test opens, so that a test which fails half way leaves nothing behind. */
 struct harness {
-    char folder[64];
+    char folder[SCRATCH_PATH_MAX];
     struct trp_backends *backends;
     struct trp_backend *backend;
     struct trp_account account;

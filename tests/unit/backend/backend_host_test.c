@@ -11,12 +11,13 @@
 #include "backend/backend_host.h"
 #include "base/arena.h"
 #include "memory/account.h"
+#include "scratch.h"
 
 struct fixture {
     struct trp_backends *backends;
     struct trp_arena arena;
     struct trp_error err;
-    char path[64];
+    char path[SCRATCH_PATH_MAX];
     struct trp_backend_model *model;
     struct trp_signature signature;
     struct trp_account account;
@@ -54,8 +55,7 @@ static int tear_down(void **state)
 static void open_model(struct fixture *f, const char *backend, const char *text)
 {
     struct trp_backend *b;
-    trp_str_copy(TRP_STR_LIT("/tmp/troupe-host-XXXXXX"), f->path, sizeof f->path);
-    const int fd = mkstemp(f->path);
+    const int fd = scratch_file(f->path, "host");
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     close(fd);
     assert_int_equal(trp_backends_get(f->backends, trp_str_of(backend), &b, &f->err).code, TRP_OK);
@@ -244,11 +244,11 @@ static void outputs_must_fit_the_inputs_they_echo(void **state)
 {
     struct fixture *f = *state;
     struct trp_backend *b;
-    char path[] = "/tmp/troupe-host-XXXXXX";
+    char path[SCRATCH_PATH_MAX];
     static const char *const texts[] = { "output y INT64 [1]",
                                          "output y FP32 [1]\noutput z FP32 [1]" };
     assert_int_equal(trp_backends_get(f->backends, TRP_STR_LIT("echo"), &b, &f->err).code, TRP_OK);
-    const int fd = mkstemp(path);
+    const int fd = scratch_file(path, "host");
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         assert_int_equal(ftruncate(fd, 0), 0);
         assert_int_equal(pwrite(fd, texts[i], strlen(texts[i]), 0), (ssize_t)strlen(texts[i]));

@@ -11,6 +11,7 @@
 #include "backend/script.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "scratch.h"
 
 /* A clock that jumps a millisecond each time it is read, so that nothing here really waits. */
 struct jumpy {
@@ -40,9 +41,8 @@ static trp_status accept(struct trp_script *script, struct trp_error *err)
 static int32_t open_text(const char *text, const struct troupe_host *host, bool is_open,
                          struct trp_script **out, struct troupe_error *error)
 {
-    char path[] = "/tmp/troupe-script-XXXXXX";
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0);
+    char path[SCRATCH_PATH_MAX];
+    const int fd = scratch_file(path, "script");
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     close(fd);
     const struct troupe_model_desc desc = { .struct_size = sizeof desc, .path = path };

@@ -12,10 +12,11 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "scratch.h"
 #include "unit/base/scarce.h"
 
 struct fixture {
-    char folder[64], path[128];
+    char folder[SCRATCH_PATH_MAX], path[128];
 };
 
 static const char *in(struct fixture *f, const char *name)
@@ -27,8 +28,7 @@ static const char *in(struct fixture *f, const char *name)
 static int make_folder(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    (void)snprintf(f->folder, sizeof f->folder, "/tmp/file_test.XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder(f->folder, "file");
     *state = f;
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "conf/settings.h"
+#include "scratch.h"
 #include "unit/base/scarce.h"
 
 static struct trp_settings *new_settings(void)
@@ -198,9 +199,8 @@ static void the_environment_speaks_in_capitals(void **state)
 static trp_status read_text(struct trp_settings *s, const char *text, struct trp_error *err,
                             char *out_words, size_t words_size)
 {
-    char path[] = "/tmp/troupe-settings-XXXXXX";
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0);
+    char path[SCRATCH_PATH_MAX];
+    const int fd = scratch_file(path, "settings");
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     close(fd);
     const trp_status st = trp_settings_read_file(s, path, err);

@@ -18,6 +18,7 @@
 #include "exec/exec.h"
 #include "exec/run.h"
 #include "model/version.h"
+#include "scratch.h"
 
 #define VERSIONS_MAX 8
 #define CALLS_MAX 256
@@ -93,13 +94,11 @@ static inline void drop_world(struct world *w)
 static inline struct trp_version *make_version(struct world *w, const char *script,
                                                struct trp_exec *runner)
 {
-    char path[] = "/tmp/troupe-exec-XXXXXX";
+    char path[SCRATCH_PATH_MAX];
     struct trp_error err = { 0 };
     struct trp_backend *echo;
     struct trp_version *v;
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    close(scratch_file(path, "exec"));
     assert_false(trp_failed(trp_file_replace(path, script, strlen(script), &err)));
     const struct trp_version_opts opts = { .model = TRP_STR_LIT("m"),
                                            .number = 1,

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "scratch.h"
 /* Connects to what `listener` listens on; blocks no longer than a connect to ourselves does. */
 static int connect_to(int listener)
 {
@@ -78,8 +79,8 @@ static void an_address_in_use_is_named(void **state)
 static void a_stale_socket_file_is_replaced_and_a_live_one_is_not(void **state)
 {
     (void)state;
-    char address[64], folder[] = "/tmp/troupe-test-XXXXXX";
-    assert_non_null(mkdtemp(folder));
+    char address[SCRATCH_PATH_MAX + 16], folder[SCRATCH_PATH_MAX];
+    scratch_folder(folder, "acceptor");
     snprintf(address, sizeof address, "unix:%s/s", folder);
     struct trp_error err = { 0 };
     int a = -1, b = -1;
@@ -148,9 +149,9 @@ static void the_peers_address_decides_what_is_local(void **state)
     struct fixture f;
     struct trp_acceptor *acceptor = NULL;
     struct trp_error err = { 0 };
-    char address[64], reply[1024], folder[] = "/tmp/troupe-test-XXXXXX";
+    char address[SCRATCH_PATH_MAX + 16], reply[1024], folder[SCRATCH_PATH_MAX];
     int listeners[2];
-    assert_non_null(mkdtemp(folder));
+    scratch_folder(folder, "acceptor");
     snprintf(address, sizeof address, "unix:%s/s", folder);
     fixture_open(&f);
     fixture_start(&f);

@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 #include "life/life_parts.h"
+#include "scratch.h"
 
 #define READERS 2
 #ifdef TRP_TORTURE
@@ -29,7 +30,7 @@
 #endif
 
 struct fixture {
-    char base[64], root[80], log_path[80];
+    char base[SCRATCH_PATH_MAX], root[80], log_path[80];
     int log_fd;
     int64_t now_ns;
     struct trp_clock clock;
@@ -95,8 +96,7 @@ static inline int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     struct trp_error err = { 0 };
-    (void)snprintf(f->base, sizeof f->base, "/tmp/troupe-life-XXXXXX");
-    assert_non_null(mkdtemp(f->base));
+    scratch_folder(f->base, "life");
     (void)snprintf(f->root, sizeof f->root, "%s/repo", f->base);
     (void)snprintf(f->log_path, sizeof f->log_path, "%s/log", f->base);
     assert_int_equal(mkdir(f->root, 0755), 0);

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/thread.h"
+#include "scratch.h"
 #include "unit/base/scarce.h"
 
 static const struct trp_str everyone = { "", 0 };
@@ -23,14 +24,13 @@ static const struct trp_str everyone = { "", 0 };
 struct fixture {
     struct trp_trace *trace;
     struct trp_json_parser *parser;
-    char folder[64], file[80];
+    char folder[SCRATCH_PATH_MAX], file[80];
 };
 
 static int open_trace(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    (void)snprintf(f->folder, sizeof f->folder, "/tmp/trace_test.XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder(f->folder, "trace");
     (void)snprintf(f->file, sizeof f->file, "%s/t.json", f->folder);
     assert_int_equal(trp_trace_create(trp_heap(), f->file, &f->trace, NULL).code, TRP_OK);
     assert_int_equal(trp_json_parser_create(1 << 22, 8, &f->parser, NULL).code, TRP_OK);

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "repo/repo.h"
+#include "scratch.h"
 
 #define TEXT(literal)                \
     {                                \
@@ -23,7 +24,7 @@
     }
 
 struct fixture {
-    char base[64], root[80];
+    char base[SCRATCH_PATH_MAX], root[80];
     struct trp_arena arena;
     struct trp_repo_opts opts;
     struct trp_repo_listing listing;
@@ -40,8 +41,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    (void)snprintf(f->base, sizeof f->base, "/tmp/troupe-repo-XXXXXX");
-    assert_non_null(mkdtemp(f->base));
+    scratch_folder(f->base, "repo");
     (void)snprintf(f->root, sizeof f->root, "%s/repo", f->base);
     assert_int_equal(mkdir(f->root, 0755), 0);
     trp_arena_init(&f->arena, trp_heap(), 1 << 16, 0);
