@@ -48,6 +48,7 @@ check: setup-dev
 	@tools/check build-check
 
 fuzz: setup-dev
+	@test -e fuzz/$(T).c || { echo "make fuzz T=... with one of: $(basename $(notdir $(filter-out %_main.c,$(wildcard fuzz/*.c))))"; exit 2; }
 	@cmake -G Ninja -S . -B build-fuzz -DTRP_FUZZ=ON -DTRP_SANITIZE=address -DCMAKE_BUILD_TYPE=RelWithDebInfo \
 		-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ --log-level=WARNING
 	@cmake --build build-fuzz -j $(JOBS) --target fuzz_$(T)
@@ -61,7 +62,7 @@ bench: setup-dev setup-test
 cov: setup-dev setup-test
 	$(call tested,build-cov,-DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=--coverage -DCMAKE_CXX_FLAGS=--coverage)
 	@$(call CTEST,build-cov)
-	@tools/coverage build-cov
+	@tools/coverage build-cov $(R)
 
 docs:
 	@tools/generate
