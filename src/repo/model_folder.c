@@ -5,8 +5,9 @@
  *   m/<number>/model.onnx              a version each (Triton's layout), or
  *   m/<number>/model.onnx/model.onnx   the same with external data in a folder of its own
  *
- * The digest of a version is made of names, sizes, times and inodes: of its own files, and of the plain files beside the
- * configuration (which labels may be).  A model is looked at, never opened: 1,000 of them are listed in some 20 ms. */
+ * The digest of a version is made of names, sizes, times and inodes: of its own files, of the plain files beside the
+ * configuration (which labels may be), and of those in `warmup/`.  A model is looked at, never opened: 1,000 of them are listed
+ * in some 20 ms. */
 #include "repo/model_folder.h"
 
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "repo/digest.h"
 
 #define FILES_MAX 10000u /* in one folder of a model */
+#define TREE_MAX 100000u /* in a version's folder and all below it: a link may lead in circles */
 #define DEPTH_MAX 4u     /* of folders inside a version */
 
 /* What a model file may be called when nobody said, and who runs it. */
@@ -47,7 +49,7 @@ static trp_status no_memory(struct trp_error *err)
 
 struct scan {
     struct trp_repo_walk *walk;
-    uint32_t depth;
+    uint32_t depth, seen_n;
     uint64_t digest;
     /* of a model's own folder only */
     struct trp_repo_model *model;
@@ -67,6 +69,9 @@ static trp_status digest_here(struct scan *s, const char *name, struct trp_error
     if (look.code == TRP_NOT_FOUND)
         return trp_ok(); /* went away just now; the next listing sees it */
     TRP_CHECK(look);
+    if (++s->seen_n > TREE_MAX)
+        return trp_fail(err, TRP_TOO_LARGE, "%s: more than %u files in one tree",
+                        trp_repo_walk_place(s->walk), TREE_MAX);
     s->digest = trp_digest_add_file(s->digest, name, &st);
     if (st.kind != 'd' || s->depth == DEPTH_MAX)
         return trp_ok();
@@ -175,6 +180,8 @@ static trp_status scan_entry(void *user, const char *name, struct trp_error *err
         return trp_ok();
     if (is_version_name(name, &number))
         return add_number(s, number, err);
+    if (strcmp(name, TRP_REPO_WARMUP_FOLDER) == 0)
+        return scan_tree(s, name, err);
     if (name[0] >= '0' && name[0] <= '9')
         return add_warning(s,
                            "a folder with a number of this form is no version (versions are 1, "
@@ -245,6 +252,35 @@ static uint32_t expected_files(const struct trp_model_config *peek, const char *
     return n;
 }
 
+/* Goes down to a file that the configuration names, which may lie in a folder of its own.  Each name on the way is looked at:
+ * the way may not lead out of the version's folder, nor a link out of the repository. */
+static trp_status push_named(struct trp_repo_walk *w, const char *path, bool *out_there,
+                             struct trp_error *err)
+{
+    struct trp_str rest = trp_str_of(path);
+    *out_there = true;
+    while (*out_there) {
+        const char *slash = memchr(rest.ptr, '/', rest.len);
+        const struct trp_str name = trp_arena_dup(
+            w->arena, trp_str_make(rest.ptr, slash ? (size_t)(slash - rest.ptr) : rest.len));
+        if (!name.ptr)
+            return no_memory(err);
+        if (name.len == 0 || trp_str_is(name, ".") || trp_str_is(name, ".."))
+            return trp_fail(err, TRP_INVALID_ARGUMENT,
+                            "default_model_filename '%s' leaves the version's folder", path);
+        TRP_CHECK(trp_repo_walk_push(w, name.ptr, err));
+        if (!slash)
+            return trp_ok();
+        struct trp_file_stat st;
+        const trp_status look = trp_repo_walk_look(w, &st, err);
+        *out_there = look.code != TRP_NOT_FOUND;
+        if (*out_there)
+            TRP_CHECK(look);
+        rest = trp_str_make(slash + 1, rest.len - name.len - 1);
+    }
+    return trp_ok();
+}
+
 /* The walk stands on a candidate: a file, or a folder that holds `model.onnx` and its external data. */
 static trp_status file_here(struct trp_repo_walk *w, bool *out_found, struct trp_error *err)
 {
@@ -288,9 +324,10 @@ static trp_status find_file(struct scan *s, struct trp_str *out_path, struct trp
     const uint32_t names_n = expected_files(&s->model->peek, names);
     const size_t len = w->len;
     for (uint32_t i = 0; i < names_n; i++) {
-        bool found = false;
-        TRP_CHECK(trp_repo_walk_push(w, names[i], err));
-        const trp_status st = file_here(w, &found, err);
+        bool found = false, is_there;
+        trp_status st = push_named(w, names[i], &is_there, err);
+        if (!trp_failed(st) && is_there)
+            st = file_here(w, &found, err);
         if (!trp_failed(st) && found)
             *out_path = trp_arena_dup(w->arena, trp_str_make(w->path, w->len));
         trp_repo_walk_pop(w, len);

@@ -9,10 +9,13 @@
 #include "base/status.h"
 #include "model/model_config.h"
 
+#define TRP_REPO_WARMUP_FOLDER \
+    "warmup" /* in a model's folder: what model_warmup's input_data_file names */
+
 struct trp_repo_version {
     int64_t number;      /* 1 for `m.onnx` and `m/model.onnx` */
     struct trp_str path; /* of the model file */
-    uint64_t digest;     /* of size, time and inode of the version's files and the configuration */
+    uint64_t digest;     /* of size, time and inode of the version's files and those beside it */
 };
 
 struct trp_repo_model {
@@ -57,11 +60,12 @@ trp_status trp_repo_find(const struct trp_repo_opts *opts, struct trp_str name,
                          struct trp_arena *arena, struct trp_repo_model *out,
                          struct trp_error *err);
 
-/* Checks that a path given inside a model (external data, labels) stays inside its folder, links followed.
+/* Checks that a path given inside a model (external data, labels, data of a warm-up) is a plain file inside its folder, links
+ * followed: whoever opens a pipe waits for its other end.
  *   Owns  : *out_path lives in `arena`.
  *   Thread: loader.
  *   Blocks: disk.
- *   Errors: INVALID_ARGUMENT (leaves the folder), NOT_FOUND. */
+ *   Errors: INVALID_ARGUMENT (leaves the folder, or no file), NOT_FOUND. */
 trp_status trp_repo_inside(struct trp_str folder, struct trp_str relative, struct trp_arena *arena,
                            struct trp_str *out_path, struct trp_error *err);
 

@@ -127,6 +127,10 @@ trp_status trp_repo_inside(struct trp_str folder, struct trp_str relative, struc
     if (!is_below(real, real_folder))
         return trp_fail(err, TRP_INVALID_ARGUMENT, "path '%.*s': a link leaves the model's folder",
                         TRP_STR(relative));
+    struct trp_file_stat st;
+    TRP_CHECK(trp_file_stat(real, &st, err));
+    if (st.kind != 'f')
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "path '%.*s' is no file", TRP_STR(relative));
     *out_path = path;
     return trp_ok();
 }

@@ -230,6 +230,60 @@ static void a_default_file_name_is_what_counts(void **state)
     check_one(f, "m", 1, "m/1/net.onnx");
 }
 
+/* It could name any file of the machine, and once did: names were joined and only the last one was looked at. */
+static void a_default_file_name_does_not_lead_out_of_the_version(void **state)
+{
+    struct fixture *f = *state;
+    static const struct row {
+        const char *name, *words; /* NULL: found */
+    } rows[] = {
+        { "net.onnx", NULL },
+        { "deep/net.onnx", NULL },
+        { "fine/net.onnx", NULL },
+        { "absent/net.onnx", "no model file" },
+        { "../../../outside/net.onnx", "leaves the version's folder" },
+        { "deep/../net.onnx", "leaves the version's folder" },
+        { "deep/./net.onnx", "leaves the version's folder" },
+        { "deep//net.onnx", "leaves the version's folder" },
+        { "/etc/passwd", "leaves the version's folder" },
+        { "out/net.onnx", "leaves the repository" },
+    };
+    put(f, "outside/net.onnx", "x");
+    put(f, "repo/m/1/net.onnx", "x");
+    put(f, "repo/m/1/deep/net.onnx", "x");
+    put_link(f, "repo/m/1/fine", "deep");
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        char text[128];
+        print_message("'%s'\n", r->name);
+        if (strncmp(r->name, "out/", 4) == 0)
+            put_link(f, "repo/m/1/out", "../../../outside");
+        (void)snprintf(text, sizeof text, "default_model_filename: \"%s\"\n", r->name);
+        put(f, "repo/m/config.pbtxt", text);
+        list(f);
+        if (r->words) {
+            check_broken(f, "m", r->words);
+            continue;
+        }
+        (void)snprintf(text, sizeof text, "m/1/%s", r->name);
+        check_one(f, "m", 1, text);
+    }
+}
+
+static void links_in_circles_are_not_followed_for_ever(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "repo/good.onnx", "x");
+    put(f, "repo/m/1/model.onnx", "x");
+    for (int i = 0; i < 400; i++) { /* 400 ways, four folders deep: 25,600,000,000 files */
+        char path[64];
+        (void)snprintf(path, sizeof path, "repo/m/1/around%03d", i);
+        put_link(f, path, ".");
+    }
+    list(f);
+    check_broken(f, "m", "more than 100000 files");
+    check_one(f, "good", 1, "good.onnx");
+}
+
 static void only_proper_numbers_are_versions(void **state)
 {
     struct fixture *f = *state;
@@ -312,11 +366,13 @@ static void a_digest_changes_with_the_files_and_only_with_them(void **state)
     struct fixture *f = *state;
     put(f, "repo/m/1/model.echo", "");
     put(f, "repo/m/1/data/weights.bin", "one");
+    put(f, "repo/m/warmup/digit", "half of i");
     put(f, "repo/m/config.pbtxt", "");
     uint64_t last = digest_of(f, "m");
     assert_int_equal(digest_of(f, "m"), last);
     static const char *const changes[] = { "repo/m/1/model.echo", "repo/m/1/data/weights.bin",
-                                           "repo/m/config.pbtxt", "repo/m/labels.txt" };
+                                           "repo/m/config.pbtxt", "repo/m/labels.txt",
+                                           "repo/m/warmup/digit" };
     for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
         put(f, changes[i], "# something longer\n");
         const uint64_t now = digest_of(f, "m");
@@ -434,7 +490,12 @@ static void what_a_model_names_must_lie_beside_it(void **state)
         { TEXT("out"), TRP_INVALID_ARGUMENT },
         { { "", 0 }, TRP_INVALID_ARGUMENT },
         { { "in\0", 3 }, TRP_INVALID_ARGUMENT },
+        { TEXT("data"), TRP_INVALID_ARGUMENT },
+        { TEXT("pipe"), TRP_INVALID_ARGUMENT }, /* opening it would wait for a writer, for ever */
     };
+    char pipe[160];
+    (void)snprintf(pipe, sizeof pipe, "%s/pipe", folder);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct trp_str path = { 0 };
         struct trp_error err = { 0 };
@@ -476,6 +537,8 @@ int main(void)
         WITH_FOLDER(a_broken_model_is_an_entry_that_says_why_and_hides_nobody),
         WITH_FOLDER(a_configuration_too_large_to_read_is_refused),
         WITH_FOLDER(a_default_file_name_is_what_counts),
+        WITH_FOLDER(a_default_file_name_does_not_lead_out_of_the_version),
+        WITH_FOLDER(links_in_circles_are_not_followed_for_ever),
         WITH_FOLDER(only_proper_numbers_are_versions),
         WITH_FOLDER(the_policy_chooses_among_versions),
         WITH_FOLDER(too_many_versions_are_refused_and_too_many_models_end_the_list),
