@@ -29,9 +29,7 @@ trp_status trp_answer_shm_status(struct trp_admin *a, struct trp_control *c, str
     struct status_reply reply = { c->arena, trp_node_add_map(c->arena, root, "regions"), false };
     if (!reply.regions)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "shared memory status");
-    if (!trp_regions_each(a->regions, name, add_status, &reply))
-        return trp_fail(err, TRP_NOT_FOUND, "Unable to find system shared memory region: '%.*s'",
-                        TRP_STR(name));
+    TRP_CHECK(trp_regions_each(a->regions, name, add_status, &reply, err));
     if (reply.failed)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "shared memory status");
     c->reply = root;

@@ -168,21 +168,58 @@ void trp_regions_remove(struct trp_regions *r, struct trp_str name)
     }
 }
 
-bool trp_regions_each(struct trp_regions *r, struct trp_str name,
-                      void (*each)(void *user, const struct trp_region_facts *facts), void *user)
+/* The regions of a moment, held: for whoever takes longer than a lock may last. */
+struct picture {
+    struct region **regions;
+    uint32_t n, capacity;
+};
+
+/* Fills it, or says in `capacity` how much room is needed. */
+static bool hold_all(struct trp_regions *r, struct trp_str name, struct picture *p)
 {
-    bool found = name.len == 0;
     trp_lock_enter(&r->lock);
-    for (const struct region *region = r->first; region; region = region->next) {
-        const struct trp_region_facts facts = { trp_str_of(region->name), trp_str_of(region->key),
-                                                region->offset, region->bytes };
-        if (name.len && !trp_str_is_equal(name, facts.name))
+    const uint32_t needed = name.len ? 1 : r->count;
+    const bool fits = needed <= p->capacity;
+    for (struct region *region = r->first; fits && region; region = region->next) {
+        if (name.len && !trp_str_is(name, region->name))
             continue;
-        found = true;
-        each(user, &facts);
+        trp_refs_up(&region->refs);
+        p->regions[p->n++] = region;
     }
     trp_lock_leave(&r->lock);
-    return found;
+    p->capacity = fits ? p->capacity : needed;
+    return fits;
+}
+
+static bool take_picture(struct trp_regions *r, struct trp_str name, struct picture *p)
+{
+    while (!hold_all(r, name, p)) { /* again only when others came in between */
+        trp_alloc_free(r->alloc, p->regions);
+        p->regions = trp_alloc_get(r->alloc, p->capacity, sizeof(struct region *));
+        if (!p->regions)
+            return false;
+    }
+    return true;
+}
+
+trp_status trp_regions_each(struct trp_regions *r, struct trp_str name,
+                            void (*each)(void *user, const struct trp_region_facts *facts),
+                            void *user, struct trp_error *err)
+{
+    struct picture p = { 0 };
+    if (!take_picture(r, name, &p))
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "shared memory status");
+    for (uint32_t i = 0; i < p.n; i++) {
+        const struct region *region = p.regions[i];
+        each(user, &(struct trp_region_facts){ trp_str_of(region->name), trp_str_of(region->key),
+                                               region->offset, region->bytes });
+        unref(p.regions[i]);
+    }
+    trp_alloc_free(r->alloc, p.regions);
+    if (name.len && p.n == 0)
+        return trp_fail(err, TRP_NOT_FOUND, "Unable to find system shared memory region: '%.*s'",
+                        TRP_STR(name));
+    return trp_ok();
 }
 
 trp_status trp_regions_hold(struct trp_regions *r, struct trp_str name, uint64_t offset,

@@ -34,16 +34,17 @@ trp_status trp_regions_add(struct trp_regions *r, struct trp_str name, struct tr
  *   Errors: none. */
 void trp_regions_remove(struct trp_regions *r, struct trp_str name);
 
-/* Visits one region (empty name: all) under the lock; `each` must not call back into the table.
+/* Visits one region (empty name: all) as they are now.  No lock is held meanwhile: `each` may call back into the table.
  *   Owns  : borrowed for the call.
  *   Thread: any.
- *   Errors: false when a named one does not exist. */
+ *   Errors: NOT_FOUND (a named one does not exist), OUT_OF_MEMORY; nothing was visited then. */
 struct trp_region_facts {
     struct trp_str name, key;
     uint64_t offset, bytes;
 };
-bool trp_regions_each(struct trp_regions *r, struct trp_str name,
-                      void (*each)(void *user, const struct trp_region_facts *facts), void *user);
+trp_status trp_regions_each(struct trp_regions *r, struct trp_str name,
+                            void (*each)(void *user, const struct trp_region_facts *facts),
+                            void *user, struct trp_error *err);
 
 /* Turns a range of a region into memory and holds it.
  *   Owns  : let go with trp_region_release(*out_hold, ...).

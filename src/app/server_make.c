@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/server_internal.h"
+#include "base/machine.h"
 #include "base/file.h"
 
 #define BACKEND_OPTIONS_MAX 8
@@ -57,8 +58,9 @@ static trp_status make_observation(struct trp_server *s, uint32_t shards, struct
     }
     trp_log_set_verbose(s->log, strcmp(level, "debug") == 0 ? 1 : 0);
     TRP_CHECK(trp_metrics_create(s->alloc, shards, &s->metrics, err));
-    return trp_trace_create(s->alloc, trp_settings_text(set, TRP_SETTING_ID_TRACE_FILE), &s->trace,
-                            err);
+    const struct trp_trace_opts trace = { .file = trp_settings_text(set, TRP_SETTING_ID_TRACE_FILE),
+                                          .log = s->log };
+    return trp_trace_create(s->alloc, &trace, &s->trace, err);
 }
 
 /* Puts `below` in place of the binary's own name; false when there is no room or no such folder. */
@@ -98,7 +100,9 @@ static trp_status make_backends(struct trp_server *s, struct trp_error *err)
                                             .clock = trp_clock_system(),
                                             .log = s->log,
                                             .options = options,
-                                            .options_n = n };
+                                            .options_n = n,
+                                            .account =
+                                                &s->accounts[TRP_ACCOUNT_BACKEND].plugin };
     return trp_backends_create(s->alloc, &opts, &s->backends, err);
 }
 
@@ -153,6 +157,7 @@ static trp_status make_exec(struct trp_server *s, uint32_t executors_n, struct t
         .queue_max = (uint32_t)setting(s, TRP_SETTING_ID_QUEUE_MAX),
         .model_queue_max = (uint32_t)setting(s, TRP_SETTING_ID_MODEL_QUEUE_MAX),
         .output_bytes_max = setting(s, TRP_SETTING_ID_OUTPUT_BYTES),
+        .run_bytes_max = s->accounts[TRP_ACCOUNT_ACTIVATIONS].limit,
         .clock = trp_clock_system(),
         .metrics = s->metrics,
     };
@@ -190,6 +195,8 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .watch = watch_mode(s->opts.settings),
         .poll_ns = (int64_t)setting(s, TRP_SETTING_ID_POLL),
         .settle_ns = (int64_t)setting(s, TRP_SETTING_ID_SETTLE),
+        .trim_ns = (int64_t)setting(s, TRP_SETTING_ID_TRIM),
+        .run_bytes_max = s->accounts[TRP_ACCOUNT_ACTIVATIONS].limit,
         .clock = trp_clock_system(),
         .control = s->control,
         .backends = s->backends,
@@ -216,6 +223,8 @@ static trp_status make_admin(struct trp_server *s, struct trp_error *err)
                                          .metrics = s->metrics,
                                          .life = s->life,
                                          .control = s->control,
+                                         .loops = s->loops,
+                                         .loops_n = s->readers.n,
                                          .clock = trp_clock_system(),
                                          .accounts = s->account_list,
                                          .accounts_n = TRP_ACCOUNT_KINDS,
@@ -293,6 +302,8 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
         .fronts_n = s->readers.n,
         .listeners = s->listeners,
         .listeners_n = s->listeners_n,
+        .metrics = trp_metrics_shard(s->metrics, 0),
+        .log = s->log,
     };
     return trp_acceptor_create(s->alloc, &opts, &s->acceptor, err);
 }
@@ -304,6 +315,16 @@ static void tune_heap(void)
     mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 }
 
+static uint64_t account_limit(const struct trp_server *s, enum trp_account_kind kind)
+{
+    if (kind == TRP_ACCOUNT_REQUEST)
+        return setting(s, TRP_SETTING_ID_REQUEST_MEMORY);
+    if (kind != TRP_ACCOUNT_ACTIVATIONS)
+        return 0;
+    const uint64_t asked = setting(s, TRP_SETTING_ID_RUN_MEMORY);
+    return asked ? asked : trp_machine_memory("") / 2;
+}
+
 trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err)
 {
     const uint64_t asked_loops = setting(s, TRP_SETTING_ID_LOOPS);
@@ -311,11 +332,9 @@ trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err)
     const uint32_t loops_n = asked_loops ? (uint32_t)asked_loops : (cores() + 3) / 4;
     const uint32_t executors_n = asked_executors ? (uint32_t)asked_executors : cores();
     tune_heap();
-    for (int i = 0; i < TRP_ACCOUNT_KINDS; i++) {
-        const bool is_request = i == TRP_ACCOUNT_REQUEST;
+    for (int i = 0; i < TRP_ACCOUNT_KINDS; i++)
         trp_account_init(&s->accounts[i], (enum trp_account_kind)i, NULL,
-                         is_request ? setting(s, TRP_SETTING_ID_REQUEST_MEMORY) : 0);
-    }
+                         account_limit(s, (enum trp_account_kind)i));
     TRP_CHECK(open_ports(s, err));
     TRP_CHECK(make_observation(s, loops_n + executors_n, err));
     TRP_CHECK(make_backends(s, err));

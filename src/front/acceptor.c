@@ -1,10 +1,18 @@
 /* front/acceptor.c - new connections, handed to whichever front has the fewest.
  *
  * One thread accepts for all: a hand-over costs once per connection, while sockets shared by SO_REUSEPORT leave loops idle
- * when clients are few and long-lived.  A connection on its way is counted, or a burst would all go to one front.  When
- * descriptors run out, accepting pauses instead of spinning. */
+ * when clients are few and long-lived.  A connection on its way is counted, or a burst would all go to one front.  
+ *
+ * accept() fails for two kinds of reasons.  Some are about one client (he gave up while he waited): the next one may be there.
+ * Others last: descriptors or memory have run out, and the listener would be told as readable in every turn.  Then all
+ * listeners rest, and are looked at again after a pause, for ever.
+ *
+ *  1. Every failure is counted by reason; those that last are told in the log, one line in ten seconds at most.
+ *  2. `pause` is armed for as long as there is an acceptor, so moving it takes no memory: a pause always ends.
+ *  3. A listener that could not be watched again is tried again after the next pause. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,11 +20,14 @@
 #include "front/front.h"
 
 #define ACCEPTS 64           /* of one listener in one turn */
-#define PAUSE_NS TRP_MS(100) /* after running out of descriptors */
+#define PAUSE_NS TRP_MS(100) /* after a failure that lasts */
+#define TELL_NS TRP_S(10)    /* from one line in the log to the next */
+#define NEVER_NS INT64_MAX
 
 struct listener {
     struct trp_watch watch;
     struct trp_acceptor *acceptor;
+    int fd;
 };
 
 struct lane { /* one front */
@@ -31,7 +42,11 @@ struct trp_acceptor {
     struct lane *lanes;
     struct listener *listeners;
     uint32_t lanes_n, listeners_n;
+    struct trp_metrics_shard *metrics;
+    struct trp_log *log;
     struct trp_timer pause;
+    int64_t tell_ns;   /* when the log may be written to again */
+    uint64_t untold_n; /* failures that it was not told of */
 };
 
 struct handover {
@@ -89,6 +104,7 @@ static void hand_over(struct trp_acceptor *a, int fd, bool local)
     }
     struct handover *h = trp_alloc_zeroed(a->alloc, 1, sizeof *h);
     if (!h) {
+        trp_metric_add(a->metrics, TRP_METRIC_ACCEPT_MEMORY, 1);
         close(fd);
         return;
     }
@@ -97,18 +113,90 @@ static void hand_over(struct trp_acceptor *a, int fd, bool local)
     trp_loop_post(lane->loop, &h->mail);
 }
 
-static void watch_all(struct trp_acceptor *a, uint32_t events)
+/* -- failures -- */
+
+/* Linux also hands over what the network has said about the new connection: accept(2). */
+static bool is_of_one_client(int error)
+{
+    switch (error) {
+    case ECONNABORTED:
+    case EPERM: /* a firewall's */
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static enum trp_metric reason_of(int error)
+{
+    if (error == EMFILE || error == ENFILE)
+        return TRP_METRIC_ACCEPT_DESCRIPTORS;
+    if (error == ENOMEM || error == ENOBUFS)
+        return TRP_METRIC_ACCEPT_MEMORY;
+    return is_of_one_client(error) ? TRP_METRIC_ACCEPT_GONE : TRP_METRIC_ACCEPT_OTHER;
+}
+
+static void tell(struct trp_acceptor *a, const char *reason)
+{
+    const int64_t now_ns = trp_loop_now_ns(a->loop);
+    a->untold_n++;
+    if (now_ns < a->tell_ns)
+        return;
+    TRP_WARN(a->log, "front", "cannot accept connections: %s (%llu failures since the last line)",
+             reason, (unsigned long long)a->untold_n);
+    a->untold_n = 0;
+    a->tell_ns = now_ns + TELL_NS;
+}
+
+static void rest(struct trp_acceptor *a)
 {
     for (uint32_t i = 0; i < a->listeners_n; i++)
         if (a->listeners[i].watch.slot)
-            (void)trp_loop_rewatch(a->loop, &a->listeners[i].watch, events, NULL);
+            (void)trp_loop_rewatch(a->loop, &a->listeners[i].watch, 0, NULL);
+    (void)trp_timer_arm(a->loop, &a->pause, trp_loop_now_ns(a->loop) + PAUSE_NS, NULL);
 }
 
 static void pause_is_over(struct trp_timer *timer, int64_t now_ns)
 {
-    (void)now_ns;
-    watch_all(TRP_CONTAINER_OF(timer, struct trp_acceptor, pause), EPOLLIN);
+    struct trp_acceptor *a = TRP_CONTAINER_OF(timer, struct trp_acceptor, pause);
+    int64_t next_ns = NEVER_NS;
+    for (uint32_t i = 0; i < a->listeners_n; i++) {
+        struct listener *l = &a->listeners[i];
+        struct trp_error error;
+        const trp_status st = l->watch.slot
+                                  ? trp_loop_rewatch(a->loop, &l->watch, EPOLLIN, &error)
+                                  : trp_loop_watch(a->loop, &l->watch, l->fd, EPOLLIN, &error);
+        if (!trp_failed(st))
+            continue;
+        trp_metric_add(
+            a->metrics,
+            st.code == TRP_OUT_OF_MEMORY ? TRP_METRIC_ACCEPT_MEMORY : TRP_METRIC_ACCEPT_OTHER, 1);
+        tell(a, error.text);
+        next_ns = now_ns + PAUSE_NS;
+    }
+    (void)trp_timer_arm(a->loop, timer, next_ns, NULL);
 }
+
+/* Returns whether it is worth trying the next client. */
+static bool outlives(struct trp_acceptor *a, int error)
+{
+    char words[128];
+    trp_metric_add(a->metrics, reason_of(error), 1);
+    if (is_of_one_client(error))
+        return true;
+    tell(a, strerror_r(error, words, sizeof words));
+    rest(a);
+    return false;
+}
+
+/* -- accepting -- */
 
 static void accept_some(struct trp_watch *watch, uint32_t events)
 {
@@ -119,22 +207,25 @@ static void accept_some(struct trp_watch *watch, uint32_t events)
         socklen_t len = sizeof peer;
         const int fd = accept4(watch->fd, (struct sockaddr *)(void *)&peer, &len,
                                SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
+        if (fd >= 0)
             hand_over(a, fd, len == 0 || is_local(&peer));
-            continue;
-        }
-        if (errno == EAGAIN)
+        else if (errno == EAGAIN || (errno != EINTR && !outlives(a, errno)))
             return;
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            watch_all(a, 0);
-            a->pause.due = pause_is_over;
-            if (trp_failed(
-                    trp_timer_arm(a->loop, &a->pause, trp_loop_now_ns(a->loop) + PAUSE_NS, NULL)))
-                watch_all(a, EPOLLIN);
-            return;
-        }
-        /* the client gave up while it waited: the next one */
     }
+}
+
+static trp_status watch_all(struct trp_acceptor *a, const struct trp_acceptor_opts *opts,
+                            struct trp_error *err)
+{
+    TRP_CHECK(trp_timer_arm(a->loop, &a->pause, NEVER_NS, err));
+    for (; a->listeners_n < opts->listeners_n; a->listeners_n++) {
+        struct listener *l = &a->listeners[a->listeners_n];
+        l->acceptor = a;
+        l->fd = opts->listeners[a->listeners_n];
+        l->watch.ready = accept_some;
+        TRP_CHECK(trp_loop_watch(a->loop, &l->watch, l->fd, EPOLLIN, err));
+    }
+    return trp_ok();
 }
 
 trp_status trp_acceptor_create(const struct trp_alloc *alloc, const struct trp_acceptor_opts *opts,
@@ -146,6 +237,9 @@ trp_status trp_acceptor_create(const struct trp_alloc *alloc, const struct trp_a
         return trp_fail(err, TRP_OUT_OF_MEMORY, "acceptor");
     a->alloc = alloc;
     a->loop = opts->loop;
+    a->metrics = opts->metrics;
+    a->log = opts->log;
+    a->pause.due = pause_is_over;
     a->lanes = trp_alloc_zeroed(alloc, opts->fronts_n, sizeof *a->lanes);
     a->listeners =
         trp_alloc_zeroed(alloc, opts->listeners_n ? opts->listeners_n : 1, sizeof *a->listeners);
@@ -156,18 +250,12 @@ trp_status trp_acceptor_create(const struct trp_alloc *alloc, const struct trp_a
     for (; a->lanes_n < opts->fronts_n; a->lanes_n++)
         a->lanes[a->lanes_n] =
             (struct lane){ .front = opts->fronts[a->lanes_n], .loop = opts->loops[a->lanes_n] };
-    for (uint32_t i = 0; i < opts->listeners_n; i++) {
-        struct listener *l = &a->listeners[i];
-        l->acceptor = a;
-        l->watch.ready = accept_some;
-        const trp_status st = trp_loop_watch(a->loop, &l->watch, opts->listeners[i], EPOLLIN, err);
-        if (trp_failed(st)) {
-            while (a->listeners_n) /* the sockets stay the caller's when we fail */
-                trp_loop_unwatch(a->loop, &a->listeners[--a->listeners_n].watch);
-            trp_acceptor_destroy(a);
-            return st;
-        }
-        a->listeners_n++;
+    const trp_status st = watch_all(a, opts, err);
+    if (trp_failed(st)) {
+        while (a->listeners_n) /* the sockets stay the caller's when we fail */
+            trp_loop_unwatch(a->loop, &a->listeners[--a->listeners_n].watch);
+        trp_acceptor_destroy(a);
+        return st;
     }
     *out_acceptor = a;
     return trp_ok();
@@ -178,7 +266,7 @@ void trp_acceptor_stop(struct trp_acceptor *a)
     trp_timer_disarm(a->loop, &a->pause);
     for (uint32_t i = 0; i < a->listeners_n; i++) {
         trp_loop_unwatch(a->loop, &a->listeners[i].watch);
-        close(a->listeners[i].watch.fd);
+        close(a->listeners[i].fd);
     }
     a->listeners_n = 0;
 }

@@ -71,7 +71,9 @@ struct trp_acceptor_opts {
     struct trp_front *const *fronts; /* fronts_n ... */
     struct trp_loop *const *loops;   /* ... and the loop of each */
     uint32_t fronts_n, listeners_n;
-    const int *listeners; /* of trp_listen() */
+    const int *listeners;              /* of trp_listen() */
+    struct trp_metrics_shard *metrics; /* that loop's */
+    struct trp_log *log;               /* NULL: none */
 };
 trp_status trp_acceptor_create(const struct trp_alloc *alloc, const struct trp_acceptor_opts *opts,
                                struct trp_acceptor **out_acceptor, struct trp_error *err);

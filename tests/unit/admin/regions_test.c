@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "admin/regions.h"
+#include "unit/base/scarce.h"
 
 #define BYTES_MAX (1u << 20)
 #define REGIONS_MAX 4
@@ -183,22 +184,69 @@ static void count_one(void *user, const struct trp_region_facts *facts)
     ++*(int *)user;
 }
 
+static int32_t each(struct fixture *f, const char *name,
+                    void (*fn)(void *user, const struct trp_region_facts *facts), void *user)
+{
+    return trp_regions_each(f->regions, trp_str_of(name), fn, user, &f->err).code;
+}
+
 static void the_status_lists_one_or_all(void **state)
 {
     struct fixture *f = *state;
     int n = 0;
-    assert_true(trp_regions_each(f->regions, trp_str_of(""), count_one, &n));
+    assert_int_equal(each(f, "", count_one, &n), TRP_OK);
     assert_int_equal(n, 0);
     assert_int_equal(add(f, "a", f->key, 0, 8), TRP_OK);
     assert_int_equal(add(f, "b", f->key, 8, 8), TRP_OK);
-    assert_true(trp_regions_each(f->regions, trp_str_of(""), count_one, &n));
+    assert_int_equal(each(f, "", count_one, &n), TRP_OK);
     assert_int_equal(n, 2);
-    assert_true(trp_regions_each(f->regions, trp_str_of("a"), count_one, &n));
+    assert_int_equal(each(f, "a", count_one, &n), TRP_OK);
     assert_int_equal(n, 3);
-    assert_false(trp_regions_each(f->regions, trp_str_of("z"), count_one, &n));
+    assert_int_equal(each(f, "z", count_one, &n), TRP_NOT_FOUND);
     trp_regions_remove(f->regions, trp_str_of(""));
-    assert_true(trp_regions_each(f->regions, trp_str_of(""), count_one, &n));
+    assert_int_equal(each(f, "", count_one, &n), TRP_OK);
     assert_int_equal(n, 3);
+}
+
+/* As rude as a visitor can be: he takes down what he is shown round in. */
+static void demolish(void *user, const struct trp_region_facts *facts)
+{
+    struct fixture *f = user;
+    trp_regions_remove(f->regions, trp_str_of(""));
+    assert_int_equal(add(f, "new", f->key, 16, 8), TRP_OK);
+    assert_int_equal(facts->bytes, 8); /* still what it was when the walk began */
+    assert_true(trp_str_is(facts->name, facts->offset ? "b" : "a"));
+    assert_true(trp_str_is(facts->key, f->key));
+}
+
+static void a_visitor_may_change_the_table(void **state)
+{
+    struct fixture *f = *state;
+    int n = 0;
+    assert_int_equal(add(f, "a", f->key, 0, 8), TRP_OK);
+    assert_int_equal(add(f, "b", f->key, 8, 8), TRP_OK);
+    assert_int_equal(each(f, "", demolish, f), TRP_OK);
+    assert_int_equal(each(f, "", count_one, &n), TRP_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(each(f, "new", count_one, &n), TRP_OK);
+}
+
+static void a_status_without_memory_says_so(void **state)
+{
+    struct fixture *f = *state;
+    struct scarce memory;
+    struct trp_regions *r;
+    int n = 0;
+    assert_int_equal(trp_regions_create(scarce_init(&memory, UINT64_MAX), 100, 4, &r, &f->err).code,
+                     TRP_OK);
+    assert_int_equal(trp_regions_add(r, trp_str_of("a"), trp_str_of(f->key), 0, 8, &f->err).code,
+                     TRP_OK);
+    trp_counter_set(&memory.left, 0);
+    assert_int_equal(trp_regions_each(r, trp_str_of(""), count_one, &n, &f->err).code,
+                     TRP_OUT_OF_MEMORY);
+    assert_int_equal(n, 0);
+    trp_regions_destroy(r);
+    assert_int_equal(trp_counter_get(&memory.out), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -214,6 +262,8 @@ int main(void)
         TEST(more_bytes_than_allowed_are_not_mapped),
         TEST(a_segment_that_was_cut_short_is_not_touched),
         TEST(the_status_lists_one_or_all),
+        TEST(a_visitor_may_change_the_table),
+        TEST(a_status_without_memory_says_so),
     };
     return cmocka_run_group_tests_name("regions", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -119,7 +120,8 @@ static void connections_go_to_the_emptiest_front(void **state)
                                             .loops = loops,
                                             .fronts_n = 2,
                                             .listeners = &listener,
-                                            .listeners_n = 1 };
+                                            .listeners_n = 1,
+                                            .metrics = trp_metrics_shard(f[0].metrics, 0) };
     assert_int_equal(trp_acceptor_create(trp_heap(), &opts, &acceptor, &err).code, TRP_OK);
     for (int i = 0; i < 6; i++)
         fds[i] = connect_to(listener);
@@ -162,7 +164,8 @@ static void the_peers_address_decides_what_is_local(void **state)
                                             .loops = &f.loop,
                                             .fronts_n = 1,
                                             .listeners = listeners,
-                                            .listeners_n = 2 };
+                                            .listeners_n = 2,
+                                            .metrics = trp_metrics_shard(f.metrics, 0) };
     assert_int_equal(trp_acceptor_create(trp_heap(), &opts, &acceptor, &err).code, TRP_OK);
     for (int i = 0; i < 2; i++) {
         const int fd = connect_to(listeners[i]);
@@ -179,6 +182,124 @@ static void the_peers_address_decides_what_is_local(void **state)
     fixture_close(&f);
 }
 
+/* Leaves this process no descriptor more than it has; returns the limit of before. */
+static struct rlimit take_descriptors(void)
+{
+    struct rlimit before, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const int lowest = dup(STDIN_FILENO);
+    assert_true(lowest >= 0);
+    close(lowest);
+    none = before;
+    none.rlim_cur = (rlim_t)lowest;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    return before;
+}
+
+static uint32_t lines_in(int fd)
+{
+    char text[4096];
+    uint32_t n = 0;
+    const ssize_t bytes = read(fd, text, sizeof text);
+    for (ssize_t i = 0; i < bytes; i++)
+        n += text[i] == '\n';
+    return n;
+}
+
+static void out_of_descriptors_accepting_rests_and_begins_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct trp_acceptor *acceptor = NULL;
+    struct trp_log *log = NULL;
+    struct trp_error err = { 0 };
+    int listener = -1, fds[3], told[2];
+    fixture_open(&f);
+    fixture_start(&f);
+    assert_int_equal(pipe2(told, O_NONBLOCK | O_CLOEXEC), 0);
+    assert_int_equal(trp_log_create(trp_heap(), &f.clock, told[1], &log, &err).code, TRP_OK);
+    assert_int_equal(trp_listen("127.0.0.1:0", &listener, &err).code, TRP_OK);
+    const struct trp_acceptor_opts opts = { .loop = f.loop,
+                                            .fronts = &f.front,
+                                            .loops = &f.loop,
+                                            .fronts_n = 1,
+                                            .listeners = &listener,
+                                            .listeners_n = 1,
+                                            .metrics = trp_metrics_shard(f.metrics, 0),
+                                            .log = log };
+    assert_int_equal(trp_acceptor_create(trp_heap(), &opts, &acceptor, &err).code, TRP_OK);
+    for (int i = 0; i < 2; i++)
+        fds[i] = connect_to(listener);
+    const struct rlimit before = take_descriptors();
+    fixture_turns(&f, 10); /* it is asked once, not in every turn */
+    assert_int_equal(fixture_metric(&f, TRP_METRIC_ACCEPT_DESCRIPTORS), 1);
+    assert_int_equal(lines_in(told[0]), 1);
+    for (int i = 2; i <= 100; i++) { /* nor does it give up, and the log stays readable */
+        f.now_ns += TRP_MS(100);
+        fixture_turns(&f, 3);
+        assert_int_equal(fixture_metric(&f, TRP_METRIC_ACCEPT_DESCRIPTORS), i);
+    }
+    assert_int_equal(lines_in(told[0]), 0);
+    f.now_ns += TRP_MS(100);
+    fixture_turns(&f, 2);
+    assert_int_equal(lines_in(told[0]), 1);
+    assert_int_equal(trp_front_connections(f.front), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    f.now_ns += TRP_MS(100);
+    fixture_turns(&f, 2);
+    assert_int_equal(trp_front_connections(f.front), 2); /* who waited is served */
+    fds[2] = connect_to(listener);
+    fixture_turns(&f, 2);
+    assert_int_equal(trp_front_connections(f.front), 3);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    fixture_turns(&f, 2);
+    trp_acceptor_destroy(acceptor);
+    fixture_close(&f);
+    trp_log_destroy(log);
+    close(told[0]);
+    close(told[1]);
+}
+
+static void memory_that_ends_on_the_way_to_a_front_is_counted(void **state)
+{
+    (void)state;
+    struct fixture f[2];
+    struct trp_front *fronts[2];
+    struct trp_loop *loops[2];
+    struct trp_acceptor *acceptor = NULL;
+    struct trp_error err = { 0 };
+    struct scarce memory;
+    int listener = -1, fds[2];
+    for (int i = 0; i < 2; i++) {
+        fixture_open(&f[i]);
+        fixture_start(&f[i]);
+        fronts[i] = f[i].front;
+        loops[i] = f[i].loop;
+    }
+    assert_int_equal(trp_listen("127.0.0.1:0", &listener, &err).code, TRP_OK);
+    const struct trp_acceptor_opts opts = { .loop = loops[0],
+                                            .fronts = fronts,
+                                            .loops = loops,
+                                            .fronts_n = 2,
+                                            .listeners = &listener,
+                                            .listeners_n = 1,
+                                            .metrics = trp_metrics_shard(f[0].metrics, 0) };
+    assert_int_equal(trp_acceptor_create(scarce_init(&memory, 3), &opts, &acceptor, &err).code,
+                     TRP_OK);
+    for (int i = 0; i < 2; i++)
+        fds[i] = connect_to(listener);
+    fixture_turns(&f[0], 2);
+    assert_int_equal(trp_front_connections(fronts[0]), 1);
+    assert_int_equal(fixture_metric(&f[0], TRP_METRIC_ACCEPT_MEMORY), 1);
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+    fixture_turns(&f[0], 2);
+    trp_acceptor_destroy(acceptor);
+    for (int i = 0; i < 2; i++)
+        fixture_close(&f[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +308,8 @@ int main(void)
         cmocka_unit_test(a_stale_socket_file_is_replaced_and_a_live_one_is_not),
         cmocka_unit_test(connections_go_to_the_emptiest_front),
         cmocka_unit_test(the_peers_address_decides_what_is_local),
+        cmocka_unit_test(out_of_descriptors_accepting_rests_and_begins_again),
+        cmocka_unit_test(memory_that_ends_on_the_way_to_a_front_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

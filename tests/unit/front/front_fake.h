@@ -19,6 +19,7 @@
 
 #include "call/target.h"
 #include "front/front.h"
+#include "unit/base/scarce.h"
 
 #define HELD_MAX 512
 
@@ -32,6 +33,7 @@ struct fake_target {
 struct fixture {
     struct trp_clock clock;
     int64_t now_ns;
+    struct scarce loops, requests; /* the loop's memory, and the requests' */
     struct trp_loop *loop;
     struct trp_pool *pool;
     struct trp_metrics *metrics;

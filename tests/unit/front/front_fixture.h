@@ -20,6 +20,8 @@ static inline void fixture_open(struct fixture *f)
     f->clock = (struct trp_clock){ fixture_now, fixture_wall, f };
     f->now_ns = TRP_S(1);
     f->is_ready = true;
+    (void)scarce_init(&f->loops, UINT64_MAX);
+    (void)scarce_init(&f->requests, UINT64_MAX);
     f->limits = (struct trp_front_limits){
         .body_bytes = 4 << 20,
         .output_bytes = 8 << 20,
@@ -50,10 +52,11 @@ static inline void fixture_start(struct fixture *f)
     struct trp_error err = { 0 };
     const struct trp_loop_opts loop = { .name = "test", .clock = &f->clock };
     const struct trp_pool_opts pool = { 0 };
-    assert_int_equal(trp_loop_create(trp_heap(), &loop, &f->loop, &err).code, TRP_OK);
+    assert_int_equal(trp_loop_create(&f->loops.alloc, &loop, &f->loop, &err).code, TRP_OK);
     assert_int_equal(trp_pool_create(trp_heap(), &pool, &f->pool, &err).code, TRP_OK);
     assert_int_equal(trp_metrics_create(trp_heap(), 1, &f->metrics, &err).code, TRP_OK);
-    assert_int_equal(trp_trace_create(trp_heap(), "/dev/null", &f->trace, &err).code, TRP_OK);
+    const struct trp_trace_opts trace = { .file = "/dev/null" };
+    assert_int_equal(trp_trace_create(trp_heap(), &trace, &f->trace, &err).code, TRP_OK);
     const struct trp_front_opts opts = { .loop = f->loop,
                                          .handlers = { f, fake_find, fake_control, fake_region,
                                                        fake_region_release, fake_finished },
@@ -62,7 +65,7 @@ static inline void fixture_start(struct fixture *f)
                                          .metrics = trp_metrics_shard(f->metrics, 0),
                                          .trace = f->trace,
                                          .pool = f->pool,
-                                         .requests = trp_heap(),
+                                         .requests = &f->requests.alloc,
                                          .connections = &f->connections };
     assert_int_equal(trp_front_create(trp_heap(), &opts, &f->front, &err).code, TRP_OK);
 }
@@ -85,6 +88,8 @@ static inline void fixture_close(struct fixture *f)
     trp_trace_destroy(f->trace);
     trp_metrics_destroy(f->metrics);
     trp_loop_destroy(f->loop);
+    assert_int_equal(trp_counter_get(&f->loops.out), 0);
+    assert_int_equal(trp_counter_get(&f->requests.out), 0);
 }
 
 /* A client's end of a new connection. */
