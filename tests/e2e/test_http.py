@@ -151,7 +151,8 @@ def test_every_address_serves_and_speaks_all_protocols(server):
         check_answer(curl(url + INFER, *where, data=JSON_REQUEST))
         check_answer(curl(url + INFER, *where, "--http2-prior-knowledge", data=JSON_REQUEST))
         with triton_grpc.InferenceServerClient(address) as client:
-            assert client.is_server_ready()
+            tensor = triton_grpc.InferInput("x", [2, 3], "FP32").set_data_from_numpy(X)
+            assert client.is_server_ready() and np.array_equal(client.infer("echo", [tensor]).as_numpy("y"), X)
 
 
 def test_calls_that_change_state_are_served_on_a_unix_socket(server):
@@ -232,6 +233,14 @@ def test_answers_are_compressed_when_the_client_takes_it(server, version, coding
     assert "content-encoding" not in never.headers
     check_binary_answer(never, array)
     assert curl(f"http://{server.url}/metrics", version, "--compressed").body.startswith(b"# HELP")
+
+
+@EVERY_VERSION
+def test_a_header_can_say_how_long_the_answer_may_take(server, version):
+    ask = ("-H", "troupe-timeout-ms: 50", version)
+    late = curl(f"http://{server.url}/v2/models/slow/infer", *ask, data=JSON_REQUEST)
+    assert late.status == 504 and "DEADLINE" in late.json()["error"].upper()
+    check_answer(curl(f"http://{server.url}{INFER}", "-H", "troupe-timeout-ms: 30000", version, data=JSON_REQUEST))
 
 
 # ---- methods ----

@@ -23,7 +23,8 @@ ONNX = {(path.parent if path.name == "model.onnx" else path).name.removesuffix("
         for path in [*GOOD.glob("*.onnx"), *GOOD.glob("*/model.onnx"), *EXAMPLES.glob("*.onnx"), *THIRD_PARTY.glob("*/model.onnx")]}
 ONNX |= {path.parents[1].name: path for path in EXAMPLES.glob("*/1/model.onnx")}
 MODELS = sorted(set(ONNX) - RANDOM)
-SIZES = {"silero_vad": {"input": [2, 512], "state": [2, 2, 128]}, "explodes": {"to": [2]}, "fails_when_run": {"x": [7]}}
+SIZES = {"silero_vad": {"input": [2, 512], "state": [2, 2, 128]}, "explodes": {"to": [2]}, "fails_when_run": {"x": [7]},
+         "symbol_misused": {"b": [1]}}  # both are called n
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,9 @@ import uuid
 import numpy as np
 import pytest
 import tritonclient.grpc.aio
+import tritonclient.grpc.aio.auth
 import tritonclient.http.aio
+import tritonclient.http.aio.auth
 import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
@@ -430,6 +432,9 @@ async def test_plugins(server, side, client):
     assert client.plugin() is plugin and await client.is_server_live() and plugin.calls == 1
     client.unregister_plugin()
     assert client.plugin() is None
+    auth = {"http": tritonclient.http.aio.auth, "grpc": tritonclient.grpc.aio.auth}[side.name]
+    client.register_plugin(auth.BasicAuth("nobody", "asks"))
+    assert await client.is_server_live()
     talkative = side.Client(server.url, verbose=True)
     await talkative.infer("identity_fp32", [side.tensor(ONE)])
     await talkative.close()

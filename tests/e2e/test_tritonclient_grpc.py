@@ -8,6 +8,7 @@ import uuid
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+import tritonclient.grpc.auth
 import tritonclient.utils.shared_memory as shm
 from google.protobuf.json_format import MessageToDict
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
@@ -584,6 +585,7 @@ def test_plugins_keepalive_and_talkative_clients(server, capsys):
     client.unregister_plugin()
     assert client.plugin() is None and client.is_server_live() and plugin.calls == 1
     time.sleep(2.5)  # two pings
+    client.register_plugin(tritonclient.grpc.auth.BasicAuth("nobody", "asks"))
     client.infer("identity_fp32", [tensor(ONE)])
     client.close()
     assert "identity_fp32" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import uuid
 import numpy as np
 import pytest
 import tritonclient.http as http
+import tritonclient.http.auth
 import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
@@ -656,6 +657,7 @@ def test_plugins_and_talkative_clients(server, capsys):
     assert client.plugin() is plugin and client.is_server_live() and plugin.calls == 1
     client.unregister_plugin()
     assert client.plugin() is None and client.is_server_live() and plugin.calls == 1
+    client.register_plugin(tritonclient.http.auth.BasicAuth("nobody", "asks"))
     client.infer("identity_fp32", [tensor(np.ones((1, 1), np.float32))])
     client.close()
     assert "POST" in capsys.readouterr().out
