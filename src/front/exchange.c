@@ -159,7 +159,7 @@ static void on_due(struct trp_timer *timer, int64_t now_ns)
     x->ops->answer(x);
 }
 
-void trp_exchange_dispatch(struct trp_exchange *x)
+trp_status trp_exchange_dispatch(struct trp_exchange *x)
 {
     static const enum trp_metric counted[] = {
         [TRP_PROTOCOL_HTTP1] = TRP_METRIC_REQUESTS_HTTP1,
@@ -172,9 +172,12 @@ void trp_exchange_dispatch(struct trp_exchange *x)
         trp_front_count(x->front, TRP_METRIC_IN_FLIGHT, 1);
     }
     if (x->deadline_ns == 0 || (x->timer.slot && x->timer.due_ns == x->deadline_ns))
-        return;
+        return x->error.status;
     x->timer.due = on_due;
-    (void)trp_timer_arm(x->front->loop, &x->timer, x->deadline_ns, NULL);
+    const trp_status st = trp_timer_arm(x->front->loop, &x->timer, x->deadline_ns, NULL);
+    if (trp_failed(st) && !trp_failed(x->error.status))
+        (void)trp_fail(&x->error, TRP_OUT_OF_MEMORY, "no memory to watch the deadline");
+    return x->error.status;
 }
 
 static void on_control_done(struct trp_control *control, void *user)

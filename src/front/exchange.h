@@ -121,8 +121,8 @@ struct trp_exchange *trp_exchange_take(struct trp_conn *conn, const struct trp_e
  *   Units : deadline_ns as in struct trp_exchange.
  *   Owns  : nothing.
  *   Thread: loop.
- *   Errors: none. */
-void trp_exchange_dispatch(struct trp_exchange *x);
+ *   Errors: in x->error, which keeps what it says already: OUT_OF_MEMORY, the deadline cannot be kept. */
+trp_status trp_exchange_dispatch(struct trp_exchange *x);
 
 /* Hands a control request over; ops->control_done follows unless the exchange was answered meanwhile.
  *   Owns  : x->control is filled but for the ways back.

@@ -210,8 +210,8 @@ void trp_grpc_call_head(struct trp_exchange *x)
     const trp_status st = read_head(x);
     if (x->grpc.is_stream)
         trp_grpc_stream_begin(x);
-    trp_exchange_dispatch(x);
-    if (trp_failed(st))
+    const trp_status dispatched = trp_exchange_dispatch(x);
+    if (trp_failed(st) || trp_failed(dispatched))
         trp_grpc_call_finish(x);
 }
 

@@ -65,12 +65,12 @@ bool trp_grpc_stream_is_full(const struct trp_exchange *stream)
 void trp_grpc_stream_run(struct trp_exchange *child)
 {
     if (!trp_grpc_call_unpack(child)) {
-        trp_exchange_dispatch(child);
+        (void)trp_exchange_dispatch(child);
         answer_child(child);
     } else if (child->route.kind == TRP_ROUTE_STREAM_INFER) {
         trp_infer_start(child);
     } else {
-        trp_exchange_dispatch(child);
+        (void)trp_exchange_dispatch(child);
         (void)trp_reflection_answer(&child->arena, child->bytes, &child->reply.text, &child->error);
         answer_child(child);
     }
@@ -293,8 +293,12 @@ static void looked(struct trp_exchange *stream)
     const int status = status_of(&stream->control);
     trp_arena_reset(&stream->arena); /* a watch may last for days */
     g->look.due = look;
-    (void)trp_timer_arm(stream->front->loop, &g->look, trp_front_now_ns(stream->front) + LOOK_NS,
-                        NULL);
+    if (trp_failed(trp_timer_arm(stream->front->loop, &g->look,
+                                 trp_front_now_ns(stream->front) + LOOK_NS, NULL))) {
+        (void)trp_fail(&stream->error, TRP_OUT_OF_MEMORY, "no memory to look again");
+        answer_stream(stream); /* a watch that sees nothing more would be a lie */
+        return;
+    }
     if (status == g->health) {
         if (is_over(stream))
             answer_stream(stream);

@@ -124,7 +124,7 @@ static void give_up(struct trp_conn *c)
     struct trp_exchange *x = c->h1.current;
     c->h1.keep_alive = false;
     c->must_linger = true;
-    trp_exchange_dispatch(x);
+    (void)trp_exchange_dispatch(x);
     x->ops->answer(x);
 }
 

@@ -124,7 +124,7 @@ static trp_status check_head(struct trp_exchange *x)
 
 static void refuse(struct trp_exchange *x)
 {
-    trp_exchange_dispatch(x);
+    (void)trp_exchange_dispatch(x);
     x->ops->answer(x);
 }
 

@@ -231,7 +231,7 @@ void trp_infer_start(struct trp_exchange *x)
     struct trp_front *f = x->front;
     struct trp_call *call = trp_call_take(f->calls);
     if (!call) {
-        trp_exchange_dispatch(x);
+        (void)trp_exchange_dispatch(x);
         (void)trp_fail(&x->error, TRP_QUEUE_FULL, "more than %u calls in flight (limits.calls)",
                        f->opts.limits.calls_n);
         x->ops->answer(x);
@@ -242,8 +242,8 @@ void trp_infer_start(struct trp_exchange *x)
     read_context(x, call);
     const trp_status st = prepare(x, call);
     x->deadline_ns = call->deadline_ns = earlier(call->deadline_ns, x->deadline_ns);
-    trp_exchange_dispatch(x);
-    if (trp_failed(st)) {
+    const trp_status dispatched = trp_exchange_dispatch(x);
+    if (trp_failed(st) || trp_failed(dispatched)) {
         fail_call(x);
         return;
     }

@@ -237,11 +237,11 @@ void trp_rest_run(struct trp_exchange *x)
 {
     if (x->route.kind != TRP_ROUTE_INFER || trp_failed(x->error.status) || is_options(x) ||
         is_welcome(x))
-        trp_exchange_dispatch(x); /* an inference is when its deadline is known */
+        (void)trp_exchange_dispatch(x); /* an inference is when its deadline is known */
     if (!trp_failed(x->error.status) && x->coding != TRP_CODING_IDENTITY && x->bytes.len)
         (void)trp_pack_open(x, x->coding, x->json_bytes > 0 ? (uint64_t)x->json_bytes : 0);
     if (trp_failed(x->error.status)) {
-        trp_exchange_dispatch(x);
+        (void)trp_exchange_dispatch(x);
         trp_rest_answer(x);
     } else if (is_options(x)) {
         answer_options(x);
