@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -275,6 +276,16 @@ static void tell_addresses(const struct trp_server *s)
         tell_address(s, i);
 }
 
+/* Whoever copies a file into the folder and sees nothing happen finds the reason at the top of the log. */
+static void tell_repository(const struct trp_server *s)
+{
+    const char *mode = trp_settings_text(s->opts.settings, TRP_SETTING_ID_WATCH);
+    const bool is_watched = strcmp(mode, "off") != 0;
+    TRP_INFO(s->log, "app", "repository %s; repository.watch: %s (%s)", s->opts.repository, mode,
+             is_watched ? "changed files are taken up by themselves"
+                        : "changed files wait for SIGHUP or a load: troupe load MODEL");
+}
+
 /* ONNX Runtime takes some 30 ms and 18 MiB to open; nobody should wait for that, and a server whose models do not need it
  * should only say that it is not there. */
 static void open_runtime(void *user)
@@ -312,6 +323,7 @@ trp_status trp_server_run(struct trp_server *s, struct trp_error *err)
     trp_status st = start_threads(s, err);
     if (!trp_failed(st)) {
         tell_addresses(s);
+        tell_repository(s);
         trp_life_start(s->life);
         st = trp_loop_run(s->control, err);
     }

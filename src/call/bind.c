@@ -14,11 +14,12 @@
 
 #define NONE UINT32_MAX
 #define NAMES_MAX 200 /* bytes of a list of names in a message */
+#define LISTED_MAX 16 /* names in it */
 
-#define BATCH_NOTE                                                                               \
-    "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to " \
-    "be prepended to each input shape. If you want to specify the full shape including the "     \
-    "batch dim in your input dims config, try setting max_batch_size to zero. See the model "    \
+#define BATCH_NOTE                                                                                \
+    " NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to " \
+    "be prepended to each input shape. If you want to specify the full shape including the "      \
+    "batch dim in your input dims config, try setting max_batch_size to zero. See the model "     \
     "configuration docs for more info on max_batch_size."
 
 static struct trp_str model_name(const struct trp_call *call)
@@ -150,7 +151,6 @@ static const char *name_list(char *out, size_t out_size, const struct trp_str *n
 static trp_status wrong_count(const struct trp_call *call, const struct trp_signature *s,
                               const uint32_t *from, struct trp_error *err)
 {
-    enum { LISTED_MAX = 16 };
     struct trp_str came[LISTED_MAX], missing[LISTED_MAX];
     char came_text[NAMES_MAX], missing_text[NAMES_MAX], expected[64];
     uint32_t came_n = 0, missing_n = 0, optional_n = 0;
@@ -172,6 +172,21 @@ static trp_status wrong_count(const struct trp_call *call, const struct trp_sign
                     expected, call->inputs_n, TRP_STR(model_name(call)),
                     name_list(came_text, sizeof came_text, came, came_n),
                     name_list(missing_text, sizeof missing_text, missing, missing_n));
+}
+
+/* A name that the signature lacks, and the names that it has; `kind` is "input" or "output". */
+static trp_status unexpected(const struct trp_call *call, const char *kind, struct trp_str name,
+                             const struct trp_io *ios, uint32_t ios_n, struct trp_error *err)
+{
+    struct trp_str known[LISTED_MAX];
+    char known_text[NAMES_MAX];
+    uint32_t known_n = 0;
+    for (; known_n < ios_n && known_n < LISTED_MAX; known_n++)
+        known[known_n] = ios[known_n].name;
+    return trp_fail(err, TRP_INVALID_ARGUMENT,
+                    "unexpected inference %s '%.*s' for model '%.*s'. Its %s(s) are [%s]", kind,
+                    TRP_STR(name), TRP_STR(model_name(call)), kind,
+                    name_list(known_text, sizeof known_text, known, known_n));
 }
 
 /* Finds for each input of the signature the place in call->inputs it comes from (NONE: not sent).
@@ -205,9 +220,7 @@ static trp_status match_inputs(const struct trp_call *call, const struct trp_sig
     if (call->inputs_n > s->inputs_n || (required_found < required && unknown == NONE))
         return wrong_count(call, s, from, err);
     if (unknown != NONE)
-        return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "unexpected inference input '%.*s' for model '%.*s'",
-                        TRP_STR(call->inputs[unknown].name), TRP_STR(model));
+        return unexpected(call, "input", call->inputs[unknown].name, s->inputs, s->inputs_n, err);
     return trp_ok();
 }
 
@@ -219,7 +232,7 @@ static trp_status wrong_shape(const struct trp_call *call, const struct trp_sign
 {
     char expected[400], got[400];
     return trp_fail(err, TRP_INVALID_ARGUMENT,
-                    "unexpected shape for input '%.*s' for model '%.*s'. Expected %s, got %s. %s",
+                    "unexpected shape for input '%.*s' for model '%.*s'. Expected %s, got %s.%s",
                     TRP_STR(io->name), TRP_STR(model_name(call)),
                     trp_shape_format(io->dims, io->rank, expected, sizeof expected),
                     trp_shape_format(t->shape, t->rank, got, sizeof got),
@@ -239,11 +252,12 @@ static trp_status check_batch(const struct trp_call *call, const struct trp_sign
                         TRP_STR(io->name), TRP_STR(model));
     if (t->shape[0] < 1)
         return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "inference request batch-size must be >= 1 for '%.*s'", TRP_STR(model));
+                        "inference request batch-size must be >= 1 for '%.*s', got %lld",
+                        TRP_STR(model), (long long)t->shape[0]);
     if (t->shape[0] > s->batch_max)
         return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "inference request batch-size must be <= %d for '%.*s'", s->batch_max,
-                        TRP_STR(model));
+                        "inference request batch-size must be <= %d for '%.*s', got %lld",
+                        s->batch_max, TRP_STR(model), (long long)t->shape[0]);
     if (*batch != 0 && *batch != t->shape[0])
         return trp_fail(err, TRP_INVALID_ARGUMENT,
                         "input '%.*s' batch size does not match other inputs for '%.*s'",
@@ -403,9 +417,7 @@ static trp_status bind_outputs(struct trp_call *call, const struct trp_signature
         struct trp_wanted *w = &call->wanted[i];
         w->index = find_io(s->outputs, s->outputs_n, w->name, i);
         if (w->index == NONE)
-            return trp_fail(err, TRP_INVALID_ARGUMENT,
-                            "unexpected inference output '%.*s' for model '%.*s'", TRP_STR(w->name),
-                            TRP_STR(model_name(call)));
+            return unexpected(call, "output", w->name, s->outputs, s->outputs_n, err);
         for (uint32_t before = 0; before < i; before++)
             if (call->wanted[before].index == w->index)
                 return trp_fail(err, TRP_INVALID_ARGUMENT,

@@ -180,6 +180,19 @@ static trp_status out_of_range(const struct trp_setting_row *row, const struct w
     return st;
 }
 
+/* A bare number is what people write first: say which unit makes it what they most likely mean. */
+static trp_status expected_duration(const struct trp_setting_row *row, const struct written *w,
+                                    struct trp_error *err)
+{
+    uint64_t v;
+    if (w->text.len > 20 || !trp_str_parse_u64(w->text, &v))
+        return expected(row, w, "a duration, such as 250ms, 2s or 1m", err);
+    return trp_fail(err, TRP_INVALID_ARGUMENT,
+                    "%s: %s: %.*s has no unit; write %.*ss for seconds, or %.*sms, %.*sm, %.*sh",
+                    w->source, row->key, TRP_STR(w->text), TRP_STR(w->text), TRP_STR(w->text),
+                    TRP_STR(w->text), TRP_STR(w->text));
+}
+
 static trp_status set_number(struct trp_settings *s, enum trp_setting id, const struct written *w,
                              struct trp_error *err)
 {
@@ -190,7 +203,7 @@ static trp_status set_number(struct trp_settings *s, enum trp_setting id, const 
         return expected(row, w, "bytes, such as 64MiB, 1GB or 4096", err);
     if (row->type == TRP_SETTING_DURATION &&
         !parse_scaled(w->text, time_scales, ARRAY_LEN(time_scales), 0, &v))
-        return expected(row, w, "a duration, such as 250ms, 2s or 1m", err);
+        return expected_duration(row, w, err);
     if (row->type == TRP_SETTING_COUNT && !trp_str_parse_u64(w->text, &v))
         return expected(row, w, "a whole number", err);
     if (v < row->minimum || (row->maximum > 0 && v > row->maximum))

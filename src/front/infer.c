@@ -210,9 +210,28 @@ static void on_done(struct trp_call *call, void *user)
     x->ops->answer(x);
 }
 
+/* Whoever misspelt a model is told that, and not what else is wrong: other servers of this protocol look the name up first.
+ * Here it costs nothing until something is wrong. */
+static trp_status prefer_unknown_model(struct trp_exchange *x, const struct trp_call *call)
+{
+    const struct trp_handlers *h = &x->front->opts.handlers;
+    struct trp_target *target = NULL;
+    void (*release)(struct trp_target *) = NULL;
+    struct trp_error err = { 0 };
+    if (call->model.len == 0)
+        return x->error.status;
+    if (trp_failed(h->find(h->user, x->front->opts.loop_index, call->model, call->version, &target,
+                           &release, &err)))
+        x->error = err;
+    else if (release)
+        release(target);
+    return x->error.status;
+}
+
 static trp_status prepare(struct trp_exchange *x, struct trp_call *call)
 {
-    TRP_CHECK(decode(x, call));
+    if (trp_failed(decode(x, call)))
+        return prefer_unknown_model(x, call);
     TRP_CHECK(find_target(x, call));
     TRP_CHECK(map_regions(x, call));
     return trp_call_bind(call, trp_target_signature(call->target), &x->error);

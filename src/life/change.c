@@ -276,8 +276,8 @@ static void commit(struct trp_change *c)
 static void add_failure(const struct trp_version *v, char *text, size_t size)
 {
     const size_t used = strlen(text);
-    const int n = snprintf(text + used, size - used, "version %lld is at UNAVAILABLE state: %s;",
-                           (long long)v->target.version, v->reason);
+    const int n = snprintf(text + used, size - used, "%sversion %lld is at UNAVAILABLE state: %s",
+                           used > 0 ? "; " : "", (long long)v->target.version, v->reason);
     if (n < 0)
         text[used] = '\0';
 }

@@ -468,8 +468,13 @@ static trp_status not_ready(const struct trp_entry *e, const struct trp_version 
 
 static trp_status none_available(const struct trp_entry *e, struct trp_error *err)
 {
-    return trp_fail(err, TRP_NOT_FOUND, UNKNOWN_MODEL " has no available versions%s%s",
-                    TRP_STR(e->name), e->reason ? ": " : "", e->reason ? e->reason : "");
+    if (e->reason)
+        return trp_fail(err, TRP_NOT_FOUND, UNKNOWN_MODEL " has no available versions: %s",
+                        TRP_STR(e->name), e->reason);
+    return trp_fail(err, TRP_NOT_FOUND,
+                    UNKNOWN_MODEL " has no available versions; to load it: troupe load %.*s, or "
+                                  "POST /v2/repository/models/%.*s/load",
+                    TRP_STR(e->name), TRP_STR(e->name), TRP_STR(e->name));
 }
 
 static trp_status pick_exact(const struct trp_entry *e, int64_t number,

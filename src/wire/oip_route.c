@@ -183,6 +183,11 @@ static const char *allowed(const struct row *row)
     return row->post == NO ? "GET, HEAD" : "GET, HEAD, POST";
 }
 
+static int shown(struct trp_str s)
+{
+    return (int)(s.len < 160 ? s.len : 160);
+}
+
 trp_status trp_oip_route_http(struct trp_str method, struct trp_str path, struct trp_arena *arena,
                               struct trp_route *out, struct trp_error *err)
 {
@@ -197,7 +202,9 @@ trp_status trp_oip_route_http(struct trp_str method, struct trp_str path, struct
         const bool get = trp_str_is(method, "GET") || trp_str_is(method, "HEAD");
         const int op = get ? row->get : trp_str_is(method, "POST") ? row->post : NO;
         if (op == NO)
-            return trp_fail(err, TRP_METHOD_NOT_ALLOWED, "Method Not Allowed");
+            return trp_fail(err, TRP_METHOD_NOT_ALLOWED,
+                            "Method Not Allowed: %.*s is not for this path; it takes %s",
+                            shown(method), method.ptr, out->allow);
         out->kind = row->kind;
         out->op = (enum trp_control_op)op;
         return capture(row->parts, &parts, arena, out, err);
@@ -258,11 +265,6 @@ static const struct service {
     { "grpc.reflection.v1alpha.ServerReflection", reflection_methods,
       ARRAY_LEN(reflection_methods) },
 };
-
-static int shown(struct trp_str s)
-{
-    return (int)(s.len < 160 ? s.len : 160);
-}
 
 trp_status trp_oip_route_grpc(struct trp_str path, struct trp_route *out, struct trp_error *err)
 {

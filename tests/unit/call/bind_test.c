@@ -143,15 +143,15 @@ static void says_what_came_and_what_was_expected(void **state)
         { IO("x", FP32, -1, 16),
           0,
           { "x", TROUPE_FP32, 2, { 1, 8 }, 32 },
-          "unexpected shape for input 'x' for model 'm'. Expected [-1,16], got [1,8]. " },
+          "unexpected shape for input 'x' for model 'm'. Expected [-1,16], got [1,8]." },
         { IO("x", FP32, -1, 16),
           0,
           { "x", TROUPE_FP32, 1, { 16 }, 64 },
-          "unexpected shape for input 'x' for model 'm'. Expected [-1,16], got [16]. " },
+          "unexpected shape for input 'x' for model 'm'. Expected [-1,16], got [16]." },
         { IO("x", FP32, 2),
           0,
           { "x", TROUPE_FP32, 1, { 0 }, 0 },
-          "unexpected shape for input 'x' for model 'm'. Expected [2], got [0]. " },
+          "unexpected shape for input 'x' for model 'm'. Expected [2], got [0]." },
         { IO("x", FP32, -1, 16),
           8,
           { "x", TROUPE_FP32, 2, { 1, 8 }, 32 },
@@ -162,11 +162,11 @@ static void says_what_came_and_what_was_expected(void **state)
         { IO("x", FP32, -1, 2),
           8,
           { "x", TROUPE_FP32, 2, { 9, 2 }, 72 },
-          "inference request batch-size must be <= 8 for 'm'" },
+          "inference request batch-size must be <= 8 for 'm', got 9" },
         { IO("x", FP32, -1, 2),
           8,
           { "x", TROUPE_FP32, 2, { 0, 2 }, 0 },
-          "inference request batch-size must be >= 1 for 'm'" },
+          "inference request batch-size must be >= 1 for 'm', got 0" },
         { IO("x", FP32, -1),
           8,
           { "x", TROUPE_FP32, 0, { 0 }, 4 },
@@ -194,7 +194,7 @@ static void says_what_came_and_what_was_expected(void **state)
         { IO("x", FP32, 1),
           0,
           { "y", TROUPE_FP32, 1, { 1 }, 4 },
-          "unexpected inference input 'y' for model 'm'" },
+          "unexpected inference input 'y' for model 'm'. Its input(s) are ['x']" },
         { { .name = TEXT("x"), .dtype = TROUPE_FP32, .any_rank = true },
           0,
           { "x", TROUPE_FP32, 3, { 1, 2, 3 }, 24 },
@@ -206,7 +206,7 @@ static void says_what_came_and_what_was_expected(void **state)
         { { .name = TEXT("x"), .dtype = TROUPE_FP32, .any_rank = true },
           4,
           { "x", TROUPE_FP32, 1, { 5 }, 20 },
-          "inference request batch-size must be <= 4 for 'm'" },
+          "inference request batch-size must be <= 4 for 'm', got 5" },
     };
     for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
         const struct trp_signature s = { .inputs = &r->io,
@@ -411,7 +411,9 @@ static void finds_the_outputs_that_were_asked_for(void **state)
     wanted[0].name = TRP_STR_LIT("x");
     assert_string_equal(bind_text(w, &s), "output 'x' is requested more than once");
     wanted[0].name = TRP_STR_LIT("z");
-    assert_string_equal(bind_text(w, &s), "unexpected inference output 'z' for model 'm'");
+    assert_string_equal(
+        bind_text(w, &s),
+        "unexpected inference output 'z' for model 'm'. Its output(s) are ['x','y']");
     w->call->wanted_n = 0; /* the array ends with this function */
 }
 

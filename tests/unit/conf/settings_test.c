@@ -121,7 +121,7 @@ static void what_is_not_allowed_is_refused_and_changes_nothing(void **state)
         { "limits.body_bytes=1",
           "--set: limits.body_bytes: expected a value from 1KiB to 4GiB, found \"1\"" },
         { "timeouts.idle=5",
-          "--set: timeouts.idle: expected a duration, such as 250ms, 2s or 1m, found \"5\"" },
+          "--set: timeouts.idle: 5 has no unit; write 5s for seconds, or 5ms, 5m, 5h" },
         { "timeouts.idle=1us",
           "--set: timeouts.idle: expected a value from 1ms to 1d, found \"1us\"" },
         { "limits.json_depth=5000",

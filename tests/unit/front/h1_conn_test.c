@@ -405,7 +405,8 @@ static const struct row {
     { "OPTIONS /v2 HTTP/1.1\r\n" HOST "\r\n", 204, "Allow: GET, HEAD\r\n" },
     { "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", 204, "Allow: " },
     { "OPTIONS /v2/nothing HTTP/1.1\r\n" HOST "\r\n", 404, "Not Found" },
-    { "POST /v2/models/nope/infer HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n{}", 400, "error" },
+    { "POST /v2/models/nope/infer HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n{}", 404,
+      "unknown model: 'nope'" }, /* whatever else is wrong */
     { "POST /v2/models/echo/infer HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\n{", 400, "error" },
     { "POST /v2/models/echo/infer HTTP/1.1\r\n" HOST "\r\n", 400, "error" },
     { "POST /v2/nothing HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\n12345", 404, "Not Found" },

@@ -162,7 +162,10 @@ static void an_unloaded_model_stays_in_the_index_with_its_signature(void **state
         trp_snapshot_pick(trp_registry_current(f->life->registry), TRP_STR_LIT("m"), 0, &v, &err)
             .code,
         TRP_NOT_FOUND);
-    assert_string_equal(err.text, "Request for unknown model: 'm' has no available versions");
+    assert_string_equal(
+        err.text,
+        "Request for unknown model: 'm' has no available versions; to load it: troupe load "
+        "m, or POST /v2/repository/models/m/load");
     rescan(f); /* what an operator unloaded is not loaded again by a look at the disk */
     assert_true(is(f, "m", "NEW"));
     load(f, "m", TRP_OK, "");

@@ -301,6 +301,9 @@ static void check_pick(const struct pick_row *row)
 }
 
 #define SAYS "Request for unknown model: 'm'"
+#define NOT_LOADED                                               \
+    " has no available versions; to load it: troupe load m, or " \
+    "POST /v2/repository/models/m/load"
 static void a_pick_gives_the_highest_ready_version_or_the_words_that_clients_match(void **state)
 {
     (void)state;
@@ -315,7 +318,7 @@ static void a_pick_gives_the_highest_ready_version_or_the_words_that_clients_mat
           1,
           TRP_OK,
           NULL },
-        { "not loaded", { 0 }, 0, NULL, 0, 0, TRP_NOT_FOUND, SAYS " has no available versions" },
+        { "not loaded", { 0 }, 0, NULL, 0, 0, TRP_NOT_FOUND, SAYS NOT_LOADED },
         { "not loaded, with its signature",
           { TRP_MODEL_NEW },
           1,
@@ -323,7 +326,7 @@ static void a_pick_gives_the_highest_ready_version_or_the_words_that_clients_mat
           0,
           0,
           TRP_NOT_FOUND,
-          SAYS " has no available versions" },
+          SAYS NOT_LOADED },
         { "broken",
           { 0 },
           0,
