@@ -1,5 +1,5 @@
 /* admin/admin.c - see admin.h.  One table says which function answers which operation; all but load and unload are answered
- * at once, on the loop that asked, from its own snapshot. */
+ * at once, on the loop that asked, from its own snapshot; those about tracing then wait for the traces before them. */
 #include "admin/admin.h"
 
 #include "admin/admin_internal.h"
@@ -101,7 +101,12 @@ void trp_admin_control(void *user, struct trp_control *control)
     const trp_answer_fn answer = answers[control->op];
     TRP_ASSERT(answer != NULL);
     control->error.status = answer(a, control, &control->error);
-    trp_control_finish_soon(control);
+    const bool is_trace =
+        control->op == TRP_CONTROL_TRACE_GET || control->op == TRP_CONTROL_TRACE_SET;
+    if (is_trace && !trp_failed(control->error.status))
+        trp_trace_flush_begin(a, control);
+    else
+        trp_control_finish_soon(control);
 }
 
 trp_status trp_admin_find(void *user, uint32_t loop_index, struct trp_str model, int64_t version,

@@ -22,6 +22,8 @@ struct trp_admin_opts {
     struct trp_metrics *metrics;
     struct trp_life *life;
     struct trp_loop *control;
+    struct trp_loop *const *loops; /* those with connections */
+    uint32_t loops_n;
     const struct trp_clock *clock;
     struct trp_account *const *accounts; /* for metrics */
     uint32_t accounts_n;

@@ -57,6 +57,9 @@ trp_status trp_answer_trace_set(struct trp_admin *a, struct trp_control *c, stru
 trp_status trp_answer_log_get(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 trp_status trp_answer_log_set(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 
+/* admin/trace_flush.c: finishes the control when every trace of an answer that was sent before is in its file, or lost. */
+void trp_trace_flush_begin(struct trp_admin *a, struct trp_control *c);
+
 /* admin/orders.c: load and unload go to the control thread and come back; they finish the control themselves. */
 void trp_order_begin(struct trp_admin *a, struct trp_control *c);
 

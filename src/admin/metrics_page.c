@@ -197,9 +197,13 @@ static void write_accounts(struct trp_buf *b, const struct trp_admin *a)
 static void write_trace(struct trp_buf *b, const struct trp_admin *a)
 {
     trp_metrics_write_head(b, "troupe_trace_records_lost_total", "counter",
-                           "Trace records that could not be written.");
-    trp_buf_addf(b, "troupe_trace_records_lost_total %llu\n",
-                 (unsigned long long)trp_trace_lost(a->opts.trace));
+                           "Traces that are missing in the trace file, by reason (full, write).");
+    static const char *const reasons[TRP_TRACE_LOSSES] = {
+        [TRP_TRACE_LOST_FULL] = "full", [TRP_TRACE_LOST_WRITE] = "write"
+    };
+    for (int i = 0; i < TRP_TRACE_LOSSES; i++)
+        trp_buf_addf(b, "troupe_trace_records_lost_total{reason=\"%s\"} %llu\n", reasons[i],
+                     (unsigned long long)trp_trace_lost(a->opts.trace, (enum trp_trace_loss)i));
 }
 
 /* The kernel's view; a system without /proc merely lacks these rows. */

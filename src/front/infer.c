@@ -318,18 +318,19 @@ static void write_trace(struct trp_exchange *x, const struct trp_call *call)
         if (all[i].at_ns)
             reached[n++] = all[i];
     struct trp_trace *trace = x->front->opts.trace;
-    trp_trace_write(trace, &(struct trp_trace_record){ .id = call->trace,
-                                                       .model = call->target->name,
-                                                       .request_id = call->id,
-                                                       .version = call->target->version,
-                                                       .stamps = reached,
-                                                       .stamps_n = n });
+    struct trp_trace_mail *mail =
+        trp_trace_open(trace, &(struct trp_trace_record){ .id = call->trace,
+                                                          .model = call->target->name,
+                                                          .request_id = call->id,
+                                                          .version = call->target->version,
+                                                          .stamps = reached,
+                                                          .stamps_n = n });
     for (uint32_t i = 0; call->trace_tensors && i < call->inputs_n; i++)
-        trp_trace_write_tensor(trace, call->trace, "TENSOR_QUEUE_INPUT", call->inputs[i].name,
-                               &call->inputs[i].tensor);
+        trp_trace_add(mail, "TENSOR_QUEUE_INPUT", call->inputs[i].name, &call->inputs[i].tensor);
     for (uint32_t i = 0; call->trace_tensors && i < call->outputs_n; i++)
-        trp_trace_write_tensor(trace, call->trace, "TENSOR_BACKEND_OUTPUT", call->outputs[i].name,
-                               &call->outputs[i].tensor);
+        trp_trace_add(mail, "TENSOR_BACKEND_OUTPUT", call->outputs[i].name,
+                      &call->outputs[i].tensor);
+    trp_trace_post(trace, mail);
 }
 
 void trp_infer_end(struct trp_exchange *x)

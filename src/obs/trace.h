@@ -1,7 +1,8 @@
 /* obs/trace.h - what one request went through, written to a file when somebody asked for it.
  * Answers "where did the time of this request go?".  Triton's trace settings: level OFF,
  * TIMESTAMPS, TENSORS; rate (every n-th request), count, log_frequency, file.  A file is a JSON
- * array of objects and complete after every write; a run begins its files anew. */
+ * array of objects and complete after every write; a run begins its files anew.  A thread of its own
+ * writes: a trace is handed over and, a moment later or after trp_trace_flush(), in the file. */
 #ifndef TRP_TRACE_H
 #define TRP_TRACE_H
 
@@ -9,6 +10,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/str.h"
+#include "obs/log.h"
 #include "troupe/tensor.h"
 
 struct trp_trace; /* process-wide: settings and the file */
@@ -26,11 +28,18 @@ struct trp_trace_stamp {
     int64_t at_ns;
 };
 
-/* Makes the tracer, off: rate 1000, no end.  An empty `file` drops what is traced.
- *   Owns  : the caller destroys; `file` is copied.
+struct trp_trace_opts {
+    const char *file;        /* empty: what is traced is lost */
+    struct trp_log *log;     /* told once of each file that cannot be written; may be NULL */
+    uint64_t mail_bytes_max; /* of traces that wait to be written; 0: 16 MiB */
+};
+
+/* Makes the tracer, off: rate 1000, no end.  Destroy writes what was posted.
+ *   Owns  : the caller destroys; opts->file is copied, the log borrowed.
  *   Thread: startup.
- *   Errors: OUT_OF_MEMORY, TOO_LARGE (the file's name). */
-trp_status trp_trace_create(const struct trp_alloc *alloc, const char *file,
+ *   Blocks: destroy: disk.
+ *   Errors: OUT_OF_MEMORY, TOO_LARGE (the file's name), IO (no thread). */
+trp_status trp_trace_create(const struct trp_alloc *alloc, const struct trp_trace_opts *opts,
                             struct trp_trace **out_trace, struct trp_error *err);
 void trp_trace_destroy(struct trp_trace *t);
 
@@ -52,11 +61,13 @@ void trp_trace_clear(struct trp_trace *t, struct trp_str model);
  *   Errors: none. */
 uint64_t trp_trace_begin(struct trp_trace *t, struct trp_str model, bool *out_tensors);
 
-/* Writes the trace: identity and stamps, as Triton's trace file has them; then tensors, when asked.
- *   Owns  : borrowed.
+/* Makes the letter of a trace: identity and stamps, as Triton's trace file has them; adds tensors, when asked, of more than
+ * TRP_TRACE_ELEMENTS_MAX elements the first ones; hands it to the writer.  All of a trace is in one file, or none of it.
+ *   Owns  : open: the caller posts what it returns; add copies; post moves the letter.
  *   Thread: any.
- *   Blocks: disk (one write).
- *   Errors: a failed write is counted, see trp_trace_lost(). */
+ *   Errors: NULL when the mailbox is full or memory is short (counted); add and post accept that. */
+#define TRP_TRACE_ELEMENTS_MAX 4096
+struct trp_trace_mail;
 struct trp_trace_record {
     uint64_t id;
     struct trp_str model, request_id;
@@ -64,17 +75,26 @@ struct trp_trace_record {
     const struct trp_trace_stamp *stamps;
     uint32_t stamps_n;
 };
-void trp_trace_write(struct trp_trace *t, const struct trp_trace_record *r);
+struct trp_trace_mail *trp_trace_open(struct trp_trace *t, const struct trp_trace_record *r);
+void trp_trace_add(struct trp_trace_mail *m, const char *activity, struct trp_str name,
+                   const struct troupe_tensor *tensor); /* activity: a literal */
+void trp_trace_post(struct trp_trace *t, struct trp_trace_mail *m);
 
-/* Writes a tensor of a trace behind it; of more than TRP_TRACE_ELEMENTS_MAX elements the first
- * ones.
- *   Owns  : borrowed.
+/* Calls `done` when everything that was posted before is in its file, or lost.
+ *   Owns  : `flush` stays the caller's and must live until then.
+ *   Thread: any; `done` is called on the writer's thread and must not block.
+ *   Errors: none. */
+struct trp_trace_flush {
+    void (*done)(struct trp_trace_flush *flush);
+    struct trp_trace_flush *next;
+};
+void trp_trace_flush(struct trp_trace *t, struct trp_trace_flush *flush);
+
+/* How many traces are missing in the file, because they came faster than they could be written, or because writing failed.
+ *   Owns  : nothing.
  *   Thread: any.
- *   Blocks: disk (one write).
- *   Errors: as trp_trace_write(). */
-#define TRP_TRACE_ELEMENTS_MAX 4096
-void trp_trace_write_tensor(struct trp_trace *t, uint64_t id, const char *activity,
-                            struct trp_str name, const struct troupe_tensor *tensor);
-uint64_t trp_trace_lost(const struct trp_trace *t); /* records that could not be written */
+ *   Errors: none. */
+enum trp_trace_loss { TRP_TRACE_LOST_FULL, TRP_TRACE_LOST_WRITE, TRP_TRACE_LOSSES };
+uint64_t trp_trace_lost(const struct trp_trace *t, enum trp_trace_loss loss);
 
 #endif

@@ -21,5 +21,7 @@ def test_a_file_that_may_not_grow_does_not_end_the_server(serve, repository, tmp
     status, reply, _ = server.request("POST", "/v2/repository/models/m/load", json.dumps({"parameters": files}).encode())
     assert status >= 400 and "File too large" in json.loads(reply)["error"]
     assert server.request("POST", "/v2/models/m/infer", BODY)[0] == 200
+    assert server.request("GET", "/v2/trace/setting")[0] == 200  # and all traces are written, or lost
     assert (tmp_path / "trace.json").stat().st_size <= 64
-    assert server.metric("troupe_trace_records_lost_total") >= 5
+    assert server.metric("troupe_trace_records_lost_total", reason="write") >= 5
+    assert server.log().count("trace.json' cannot be written") == 1

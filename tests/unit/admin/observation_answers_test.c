@@ -27,7 +27,9 @@ static int set_up(void **state)
         trp_log_create(trp_heap(), trp_clock_system(), STDERR_FILENO, &f.admin.opts.log, &f.err)
             .code,
         TRP_OK);
-    assert_int_equal(trp_trace_create(trp_heap(), "", &f.admin.opts.trace, &f.err).code, TRP_OK);
+    const struct trp_trace_opts trace = { .file = "" };
+    assert_int_equal(trp_trace_create(trp_heap(), &trace, &f.admin.opts.trace, &f.err).code,
+                     TRP_OK);
     *state = &f;
     return 0;
 }

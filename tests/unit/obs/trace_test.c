@@ -2,6 +2,7 @@
 #include "obs/trace.h"
 
 #include <fcntl.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -32,7 +34,8 @@ static int open_trace(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     scratch_folder(f->folder, "trace");
     (void)snprintf(f->file, sizeof f->file, "%s/t.json", f->folder);
-    assert_int_equal(trp_trace_create(trp_heap(), f->file, &f->trace, NULL).code, TRP_OK);
+    const struct trp_trace_opts opts = { .file = f->file };
+    assert_int_equal(trp_trace_create(trp_heap(), &opts, &f->trace, NULL).code, TRP_OK);
     assert_int_equal(trp_json_parser_create(1 << 22, 8, &f->parser, NULL).code, TRP_OK);
     *state = f;
     return 0;
@@ -73,9 +76,12 @@ static uint32_t chosen(struct fixture *f, struct trp_str model, uint32_t n)
     return traced;
 }
 
+static void flush(struct fixture *f);
+
 /* Parses a trace file whole; its text stays valid until the next call. */
 static struct trp_json read_file(struct fixture *f, const char *suffix)
 {
+    flush(f);
     char path[100];
     char *text;
     size_t len;
@@ -91,16 +97,56 @@ static struct trp_json read_file(struct fixture *f, const char *suffix)
     return root;
 }
 
-static void write_trace(struct fixture *f, uint64_t id)
+struct waiting {
+    struct trp_trace_flush flush;
+    sem_t done;
+};
+
+static void flushed(struct trp_trace_flush *flush)
+{
+    assert_int_equal(sem_post(&TRP_CONTAINER_OF(flush, struct waiting, flush)->done), 0);
+}
+
+/* Returns when everything that was posted is in its file, or lost. */
+static void flush(struct fixture *f)
+{
+    struct waiting w = { .flush.done = flushed };
+    assert_int_equal(sem_init(&w.done, 0, 0), 0);
+    trp_trace_flush(f->trace, &w.flush);
+    while (sem_wait(&w.done) != 0)
+        ;
+    sem_destroy(&w.done);
+}
+
+static uint64_t lost(struct fixture *f)
+{
+    flush(f);
+    return trp_trace_lost(f->trace, TRP_TRACE_LOST_WRITE) +
+           trp_trace_lost(f->trace, TRP_TRACE_LOST_FULL);
+}
+
+static struct trp_trace_mail *open_letter(struct fixture *f, uint64_t id)
 {
     static const struct trp_trace_stamp stamps[] = { { "REQUEST_START", 100 },
                                                      { "REQUEST_END", 250 } };
-    trp_trace_write(f->trace, &(struct trp_trace_record){ .id = id,
-                                                          .model = TRP_STR_LIT("dig\"its"),
-                                                          .request_id = TRP_STR_LIT("r7"),
-                                                          .version = 3,
-                                                          .stamps = stamps,
-                                                          .stamps_n = 2 });
+    return trp_trace_open(f->trace, &(struct trp_trace_record){ .id = id,
+                                                                .model = TRP_STR_LIT("dig\"its"),
+                                                                .request_id = TRP_STR_LIT("r7"),
+                                                                .version = 3,
+                                                                .stamps = stamps,
+                                                                .stamps_n = 2 });
+}
+
+static void write_trace(struct fixture *f, uint64_t id)
+{
+    trp_trace_post(f->trace, open_letter(f, id));
+}
+
+static void write_tensor(struct fixture *f, uint64_t id, const struct troupe_tensor *tensor)
+{
+    struct trp_trace_mail *m = open_letter(f, id);
+    trp_trace_add(m, "TENSOR_QUEUE_INPUT", TRP_STR_LIT("x"), tensor);
+    trp_trace_post(f->trace, m);
 }
 
 /* ---- settings -------------------------------------------------------------------------------- */
@@ -197,7 +243,7 @@ static void a_file_is_valid_json_after_every_write(void **state)
         write_trace(f, i);
         assert_int_equal(trp_json_count(read_file(f, "")), 2 * i);
     }
-    assert_int_equal(trp_trace_lost(f->trace), 0);
+    assert_int_equal(lost(f), 0);
     char *text;
     size_t len;
     assert_int_equal(trp_file_read(trp_heap(), f->file, 1000000, &text, &len, NULL).code, TRP_OK);
@@ -229,10 +275,8 @@ static void files_rotate_and_tensors_stay_with_their_trace(void **state)
                                           .bytes = sizeof data };
     set(f, everyone,
         (struct trp_trace_settings){ .tensors = true, .rate = 1, .count = -1, .log_frequency = 2 });
-    for (uint64_t i = 1; i <= 5; i++) {
-        write_trace(f, i);
-        trp_trace_write_tensor(f->trace, i, "TENSOR_QUEUE_INPUT", TRP_STR_LIT("x"), &tensor);
-    }
+    for (uint64_t i = 1; i <= 5; i++)
+        write_tensor(f, i, &tensor);
     assert_int_equal(trp_json_count(read_file(f, ".0")), 4);
     assert_int_equal(trp_json_count(read_file(f, ".1")), 4);
     assert_int_equal(trp_json_count(read_file(f, ".2")), 2);
@@ -260,17 +304,19 @@ static void tensors_are_written_as_triton_does(void **state)
         { { .dtype = TROUPE_INT64, .rank = 1, .shape = { 0 }, .bytes = 0 }, "0", "", "INT64" },
         { { .dtype = 99, .rank = 1, .shape = { 3 }, .bytes = 12 }, "3", "", "" },
     };
+    struct trp_trace_mail *m = open_letter(f, 7);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct troupe_tensor t = rows[i].tensor;
         t.data = (void *)(uintptr_t)(t.dtype == TROUPE_BYTES ? (const void *)strings : floats);
-        trp_trace_write_tensor(f->trace, 7, "TENSOR_BACKEND_OUTPUT", TRP_STR_LIT("y"), &t);
+        trp_trace_add(m, "TENSOR_BACKEND_OUTPUT", TRP_STR_LIT("y"), &t);
     }
+    trp_trace_post(f->trace, m);
     struct trp_json_iter it;
     struct trp_json record, tensor, v;
     struct trp_str s;
     const struct trp_json root = read_file(f, "");
-    assert_int_equal(trp_json_count(root), ARRAY_LEN(rows));
-    assert_true(trp_json_begin(root, &it));
+    assert_int_equal(trp_json_count(root), 1 + ARRAY_LEN(rows));
+    assert_true(trp_json_begin(root, &it) && trp_json_next(&it, NULL, &record));
     for (const struct row *r = rows; trp_json_next(&it, NULL, &record); r++) {
         assert_true(trp_json_find(record, "activity", &v) && trp_json_as_str(v, &s));
         assert_true(trp_str_is(s, "TENSOR_BACKEND_OUTPUT"));
@@ -294,15 +340,17 @@ static void of_a_huge_tensor_the_beginning_is_written(void **state)
     const struct troupe_tensor t = {
         .dtype = TROUPE_UINT8, .rank = 1, .shape = { N }, .data = zeros, .bytes = N
     };
-    trp_trace_write_tensor(f->trace, 1, "A", TRP_STR_LIT("x"), &t);
+    write_tensor(f, 1, &t);
+    memset(zeros, 1, N); /* what was posted is the letter's own */
     struct trp_json record, tensor, v;
     struct trp_json_iter it;
     struct trp_str s;
     assert_true(trp_json_begin(read_file(f, ""), &it));
-    assert_true(trp_json_next(&it, NULL, &record));
+    assert_true(trp_json_next(&it, NULL, &record) && trp_json_next(&it, NULL, &record));
     assert_true(trp_json_find(record, "tensor", &tensor));
     assert_true(trp_json_find(tensor, "data", &v));
     assert_true(trp_json_as_str(v, &s) && s.len == 2 * TRP_TRACE_ELEMENTS_MAX - 1);
+    assert_int_equal(s.ptr[0], '0');
     free(zeros);
 }
 
@@ -312,33 +360,104 @@ static void a_failed_write_is_counted_and_leaves_the_file_valid(void **state)
     struct rlimit before, small;
     set(f, everyone, (struct trp_trace_settings){ .timestamps = true, .rate = 1, .count = -1 });
     write_trace(f, 1);
+    flush(f);
     (void)signal(SIGXFSZ, SIG_IGN); /* an error of write() instead */
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     small = before;
     small.rlim_cur = 300; /* the second record crosses it */
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     write_trace(f, 2);
+    assert_int_equal(lost(f), 1);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    assert_int_equal(trp_trace_lost(f->trace), 1);
     assert_int_equal(trp_json_count(read_file(f, "")), 2);
     write_trace(f, 3);
     assert_int_equal(trp_json_count(read_file(f, "")), 4);
-    assert_int_equal(trp_trace_lost(f->trace), 1);
+    assert_int_equal(lost(f), 1);
 }
 
 static void without_a_usable_file_traces_are_dropped_and_counted(void **state)
 {
-    (void)state;
-    struct trp_trace *t;
-    static const char *const files[] = { "", "/nowhere/at/all/t.json" };
+    struct fixture *f = *state;
+    char pipe_nobody_reads[100];
+    (void)snprintf(pipe_nobody_reads, sizeof pipe_nobody_reads, "%s/pipe", f->folder);
+    assert_int_equal(mkfifo(pipe_nobody_reads, 0600), 0);
+    const char *const files[] = { "", "/nowhere/at/all/t.json", pipe_nobody_reads };
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        assert_int_equal(trp_trace_create(trp_heap(), files[i], &t, NULL).code, TRP_OK);
-        struct fixture f = { .trace = t };
-        write_trace(&f, 1);
-        assert_int_equal(trp_trace_lost(t), 1);
-        trp_trace_destroy(t);
+        const struct trp_trace_opts opts = { .file = files[i] };
+        struct fixture other = { 0 };
+        assert_int_equal(trp_trace_create(trp_heap(), &opts, &other.trace, NULL).code, TRP_OK);
+        write_trace(&other, 1);
+        assert_int_equal(lost(&other), 1);
+        assert_int_equal(trp_trace_lost(other.trace, TRP_TRACE_LOST_WRITE), 1);
+        trp_trace_destroy(other.trace);
     }
     trp_trace_destroy(NULL);
+}
+
+static void a_file_that_was_removed_is_begun_anew(void **state)
+{
+    struct fixture *f = *state;
+    set(f, everyone, (struct trp_trace_settings){ .timestamps = true, .rate = 1, .count = -1 });
+    write_trace(f, 1);
+    assert_int_equal(trp_json_count(read_file(f, "")), 2);
+    assert_int_equal(unlink(f->file), 0);
+    write_trace(f, 2);
+    assert_int_equal(trp_json_count(read_file(f, "")), 2);
+    assert_int_equal(lost(f), 0);
+}
+
+static void what_was_posted_is_written_before_the_end(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 2000 };
+    for (uint64_t i = 1; i <= N; i++)
+        write_trace(f, i);
+    trp_trace_destroy(f->trace);
+    const struct trp_trace_opts opts = { .file = "" };
+    assert_int_equal(trp_trace_create(trp_heap(), &opts, &f->trace, NULL).code, TRP_OK);
+    assert_int_equal(trp_json_count(read_file(f, "")), N);
+}
+
+/* The writer is held where its log does not take the line that says what is wrong. */
+static void who_traces_never_waits_for_the_writer(void **state)
+{
+    (void)state;
+    enum { N = 100, ROOM = 8192 };
+    int ends[2];
+    char bytes[65536] = { 0 };
+    struct fixture f = { 0 };
+    struct trp_log *log;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(ends[1], bytes, sizeof bytes) > 0)
+        ;
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+    assert_int_equal(trp_log_create(trp_heap(), trp_clock_system(), ends[1], &log, NULL).code,
+                     TRP_OK);
+    const struct trp_trace_opts opts = { .file = "/nowhere/at/all/t.json",
+                                         .log = log,
+                                         .mail_bytes_max = ROOM };
+    assert_int_equal(trp_trace_create(trp_heap(), &opts, &f.trace, NULL).code, TRP_OK);
+    for (uint64_t i = 1; i <= N; i++)
+        write_trace(&f, i);
+    assert_int_not_equal(trp_trace_lost(f.trace, TRP_TRACE_LOST_FULL), 0);
+    assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    size_t lines = 0;
+    do { /* until all that fitted has been refused by the disk, too */
+        const ssize_t n = read(ends[0], bytes, sizeof bytes);
+        for (ssize_t i = 0; i < n; i++)
+            lines += bytes[i] == '\n';
+    } while (trp_trace_lost(f.trace, TRP_TRACE_LOST_WRITE) +
+                 trp_trace_lost(f.trace, TRP_TRACE_LOST_FULL) <
+             N);
+    trp_trace_destroy(f.trace);
+    for (ssize_t n; (n = read(ends[0], bytes, sizeof bytes)) > 0;)
+        for (ssize_t i = 0; i < n; i++)
+            lines += bytes[i] == '\n';
+    assert_int_equal(lines, 1); /* one file, told once */
+    trp_log_destroy(log);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
 }
 
 static void a_tracer_that_cannot_be_made_says_why(void **state)
@@ -350,17 +469,23 @@ static void a_tracer_that_cannot_be_made_says_why(void **state)
     char name[600];
     memset(name, 'x', sizeof name);
     name[sizeof name - 1] = '\0';
-    assert_int_equal(trp_trace_create(trp_heap(), name, &t, &err).code, TRP_TOO_LARGE);
+    struct trp_trace_opts opts = { .file = name };
+    assert_int_equal(trp_trace_create(trp_heap(), &opts, &t, &err).code, TRP_TOO_LARGE);
     assert_null(t);
-    for (uint64_t blocks = 0; blocks < 3; blocks++) {
-        assert_int_equal(trp_trace_create(scarce_init(&scarce, blocks), "x", &t, &err).code,
+    opts.file = "x";
+    enum { BLOCKS = 4 };
+    for (uint64_t blocks = 0; blocks < BLOCKS; blocks++) {
+        assert_int_equal(trp_trace_create(scarce_init(&scarce, blocks), &opts, &t, &err).code,
                          TRP_OUT_OF_MEMORY);
         assert_null(t);
         assert_int_equal(trp_counter_get(&scarce.out), 0);
     }
-    assert_int_equal(trp_trace_create(scarce_init(&scarce, 3), "x", &t, &err).code, TRP_OK);
+    assert_int_equal(trp_trace_create(scarce_init(&scarce, BLOCKS), &opts, &t, &err).code, TRP_OK);
     const struct trp_trace_settings s = { .rate = 1 };
     assert_int_equal(trp_trace_set(t, TRP_STR_LIT("m"), &s, &err).code, TRP_OUT_OF_MEMORY);
+    struct fixture f = { .trace = t };
+    write_trace(&f, 1); /* no memory for the letter */
+    assert_int_equal(trp_trace_lost(t, TRP_TRACE_LOST_FULL), 1);
     trp_counter_set(&scarce.left, 1);
     assert_int_equal(trp_trace_set(t, TRP_STR_LIT("m"), &s, &err).code, TRP_OUT_OF_MEMORY);
     trp_trace_destroy(t);
@@ -400,12 +525,15 @@ int main(void)
         ON_TRACE(settings_that_make_no_sense_are_refused),
         ON_TRACE(ids_are_never_given_twice),
         ON_TRACE(a_file_is_valid_json_after_every_write),
+        ON_TRACE(a_file_that_was_removed_is_begun_anew),
+        ON_TRACE(what_was_posted_is_written_before_the_end),
+        cmocka_unit_test(who_traces_never_waits_for_the_writer),
         ON_TRACE(without_timestamps_only_the_identity_is_written),
         ON_TRACE(files_rotate_and_tensors_stay_with_their_trace),
         ON_TRACE(tensors_are_written_as_triton_does),
         ON_TRACE(of_a_huge_tensor_the_beginning_is_written),
         ON_TRACE(a_failed_write_is_counted_and_leaves_the_file_valid),
-        cmocka_unit_test(without_a_usable_file_traces_are_dropped_and_counted),
+        ON_TRACE(without_a_usable_file_traces_are_dropped_and_counted),
         cmocka_unit_test(a_tracer_that_cannot_be_made_says_why),
         ON_TRACE(traces_of_many_threads_do_not_mix),
     };
