@@ -192,6 +192,7 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .load_at_start_n = s->opts.load_at_start_n,
         .loaders_n = (uint32_t)setting(s, TRP_SETTING_ID_LOADERS),
         .load_ns_max = (int64_t)setting(s, TRP_SETTING_ID_LOAD_TIME),
+        .warmup_input_bytes_max = setting(s, TRP_SETTING_ID_BODY_BYTES),
         .watch = watch_mode(s->opts.settings),
         .poll_ns = (int64_t)setting(s, TRP_SETTING_ID_POLL),
         .settle_ns = (int64_t)setting(s, TRP_SETTING_ID_SETTLE),

@@ -373,18 +373,21 @@ TYPE(parameter, "ModelParameter");
 
 FIELDS(warmup_input) = {
     CHOICE(data_type, ONE, "data_type", 1, ACTS, "The input's type."),
-    VALUE(INT64, MANY, "dims", 2, ACTS, "The input's shape."),
-    MEMBER_VALUE(BOOL, "input_data_type", "zero_data", 3, ACTS, "Zeros."),
-    MEMBER_VALUE(BOOL, "input_data_type", "random_data", 4, ACTS, "Random numbers."),
-    MEMBER_VALUE(STRING, "input_data_type", "input_data_file", 5, LATER, "A file's content."),
+    VALUE(INT64, MANY, "dims", 2, ACTS, "The shape of one row: without the batch dimension."),
+    MEMBER_VALUE(BOOL, "input_data_type", "zero_data", 3, ACTS, "Zeros; empty strings."),
+    MEMBER_VALUE(BOOL, "input_data_type", "random_data", 4, ACTS,
+                 "Random numbers from 0 to 1, the same each time; integers are 0 or 1."),
+    MEMBER_VALUE(STRING, "input_data_type", "input_data_file", 5, ACTS,
+                 "A file in the folder `warmup` of the model's, with the bytes of one row."),
 };
 TYPE(warmup_input, "ModelWarmup.Input");
 
 FIELDS(warmup) = {
     VALUE(STRING, ONE, "name", 1, ACTS, "The request's name."),
-    VALUE(UINT32, ONE, "batch_size", 2, ACTS, "Its rows."),
+    VALUE(UINT32, ONE, "batch_size", 2, ACTS,
+          "How often the row that `inputs` describe is in it; 0 or absent: once."),
     MESSAGE(warmup_input, MAP_STRING, "inputs", 3, ACTS, "Its inputs."),
-    VALUE(UINT32, ONE, "count", 4, ACTS, "How often it is run."),
+    VALUE(UINT32, ONE, "count", 4, ACTS, "How often it is run; 0 or absent: once."),
 };
 TYPE(warmup, "ModelWarmup");
 

@@ -9,7 +9,7 @@
 #include "backend/backend_host.h"
 #include "model/version.h"
 #include "sched/placement.h"
-#include "tensor/shape.h"
+#include "tensor/reshape.h"
 
 #define FEW 64 /* inputs or outputs that fit on the stack: 168 bytes each */
 
@@ -38,56 +38,6 @@ static uint32_t place_of(const struct trp_io *ios, uint32_t n, struct trp_str na
         if (trp_str_is_equal(ios[i].name, name))
             return i;
     return UINT32_MAX;
-}
-
-static bool does_fit(const struct trp_io *io, const struct troupe_tensor *t)
-{
-    if (io->any_rank || io->shape_unchecked)
-        return true;
-    if (io->rank != t->rank)
-        return false;
-    for (uint32_t d = 0; d < io->rank; d++)
-        if (io->dims[d] >= 0 && io->dims[d] != t->shape[d])
-            return false;
-    return true;
-}
-
-/* Gives a tensor the shape that `to` declares (Triton's `reshape`): fixed sizes as declared, the k-th free one from the k-th
- * free one of `from`, a single free one that has no such partner from the number of elements.  What cannot be resolved stays as
- * it is: the backend says what it thinks of it. */
-static void reshape(const struct trp_io *from, const struct trp_io *to, struct troupe_tensor *t)
-{
-    int64_t shape[TROUPE_RANK_MAX];
-    uint32_t free_from = 0, alone = UINT32_MAX;
-    uint64_t elements = 0, known = 0;
-    if (!t->data || does_fit(to, t))
-        return;
-    for (uint32_t d = 0; d < to->rank; d++) {
-        shape[d] = to->dims[d];
-        if (shape[d] >= 0)
-            continue;
-        while (free_from < from->rank && from->dims[free_from] >= 0)
-            free_from++;
-        if (free_from < from->rank && free_from < t->rank)
-            shape[d] = t->shape[free_from++];
-        else if (alone == UINT32_MAX) {
-            alone = d;
-            shape[d] = 1;
-        } else
-            return;
-    }
-    if (!trp_shape_elements(t->shape, t->rank, &elements) ||
-        !trp_shape_elements(shape, to->rank, &known))
-        return;
-    if (alone != UINT32_MAX && known > 0 && elements % known == 0) {
-        shape[alone] = (int64_t)(elements / known);
-        known = elements;
-    }
-    if (known != elements)
-        return;
-    t->rank = to->rank;
-    for (uint32_t d = 0; d < to->rank; d++)
-        t->shape[d] = shape[d];
 }
 
 /* ---- before ---- */
@@ -122,7 +72,7 @@ static void gather_inputs(const struct trp_version *v, const struct trp_call *ca
         }
         inputs[i] = call->inputs[at].tensor;
         inputs[i].release = NULL;
-        reshape(&seen->inputs[at], &file->inputs[i], &inputs[i]);
+        trp_reshape_tensor(&seen->inputs[at], &file->inputs[i], &inputs[i]);
     }
 }
 
@@ -156,7 +106,8 @@ static void take_outputs(const struct trp_version *v, struct trp_call *call, con
                                          .region = w->region,
                                          .region_offset = w->region_offset,
                                          .region_bytes = w->region_bytes };
-        reshape(&file->outputs[a->output_index[i]], &seen->outputs[w->index], &out->tensor);
+        trp_reshape_tensor(&file->outputs[a->output_index[i]], &seen->outputs[w->index],
+                           &out->tensor);
     }
     call->outputs_n = call->wanted_n;
 }

@@ -239,8 +239,8 @@ static void init_fields(struct trp_life *l, const struct trp_alloc *alloc,
     l->alloc = alloc;
     l->opts = *opts;
     l->env = (struct trp_loading_env){ .backends = opts->backends,
-                                       .log = opts->log,
                                        .label_bytes_max = opts->repo.config_bytes_max,
+                                       .input_bytes_max = opts->warmup_input_bytes_max,
                                        .output_bytes_max = OUTPUT_BYTES_MAX };
     l->answers_end = &l->answers;
     l->rescans_end = &l->rescans;

@@ -23,6 +23,7 @@ struct trp_life_opts {
     uint32_t load_at_start_n;
     uint32_t loaders_n;
     int64_t load_ns_max;
+    uint64_t warmup_input_bytes_max; /* of one input of a warm-up run */
     enum trp_watch_mode watch;
     int64_t poll_ns, settle_ns;
     const struct trp_clock *clock;

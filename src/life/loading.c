@@ -176,13 +176,14 @@ static trp_status warm_up(struct steps *s, struct trp_error *err)
 {
     struct trp_loading *l = s->l;
     const struct trp_warmup warmup = { .model = l->loaded.model,
-                                       .id = l->version->id,
                                        .config = l->loaded.config.tree,
+                                       .seen = &l->loaded.signature,
                                        .signature = &l->loaded.file_signature,
+                                       .folder = l->source->folder,
                                        .account = &l->version->activations,
                                        .stop = &l->version->stop,
-                                       .output_bytes_max = l->env->output_bytes_max,
-                                       .log = l->env->log };
+                                       .input_bytes_max = l->env->input_bytes_max,
+                                       .output_bytes_max = l->env->output_bytes_max };
     if (l->on_warm)
         l->on_warm(l);
     return trp_warmup_run(&warmup, err);

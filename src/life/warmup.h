@@ -6,27 +6,26 @@
 #include "backend/backend_host.h"
 #include "conf/node.h"
 #include "memory/account.h"
-#include "obs/log.h"
 #include "tensor/signature.h"
 
 struct trp_warmup {
     struct trp_backend_model *model;
-    const char *id;                        /* "resnet50/3" */
-    const struct trp_node *config;         /* the model's tree: `model_warmup` */
+    const struct trp_node *config;    /* the model's tree: `model_warmup` */
+    const struct trp_signature *seen; /* what clients send; samples are written in its shapes */
     const struct trp_signature *signature; /* what the backend takes */
+    struct trp_str folder;                 /* the model's; empty: it is a single file */
     struct trp_account *account;           /* inputs and outputs */
     const struct trp_flag *stop;           /* raised: give up */
+    uint64_t input_bytes_max;              /* of one input */
     uint64_t output_bytes_max;
-    struct trp_log *log;
 };
 
-/* Runs each sample of `model_warmup` as often as its `count` says: zero_data are zeros (empty strings), random_data are
- * numbers in [0, 1), integers 0 or 1.  A sample with input_data_file is passed over with a warning.
+/* Runs each sample of `model_warmup` as often as its `count` says (0: once), with the inputs of warmup_input.h.
  *   Owns  : nothing is kept.
  *   Thread: loader.
- *   Blocks: device.
- *   Errors: INVALID_ARGUMENT (an input that the model lacks, or one that is missing; sizes), CANCELLED, OUT_OF_MEMORY, or
- *           the backend's; the sample's name in the words. */
+ *   Blocks: disk, device.
+ *   Errors: INVALID_ARGUMENT (an input that the model lacks, or one that is missing; a batch that it does not take), CANCELLED,
+ *           OUT_OF_MEMORY, as trp_warmup_input_make(), or the backend's; the sample's name in the words. */
 trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err);
 
 #endif

@@ -15,6 +15,7 @@ from conftest import ROOT, SLOW, TROUPE, Server
 MODELS = ROOT / "tests/models"
 BODY = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
 IO = "input x FP32 [-1]\noutput y FP32 [-1]\n"
+WARM_UPS = {"warm_missing": "other", "warm_half": "half", "warm_outside": "../model.echo", "warm_absolute": "/etc/passwd"}  # input_data_file
 # What each reason has to say; a model of tests/models/bad without a line here fails the test.
 REASONS = {
     "absurd_input": ["input 'x'", "2^63"], "absurd_weights": ["tensor 'w'", "2^63"], "corrupt": ["corrupt at byte 38"], "cycle": ["acyclic"], "div_constant_zero": ["division by zero"],
@@ -61,6 +62,12 @@ def server(tmp_path_factory):
         (folder / name).mkdir()
         (folder / name / "model.echo").write_text(IO)
         (folder / name / "model.yaml").write_text(text)
+    for name, file in WARM_UPS.items():
+        (folder / name / "warmup").mkdir(parents=True)
+        (folder / name / "model.echo").write_text(IO)
+        (folder / name / "warmup/half").write_bytes(b"123")
+        (folder / name / "model.yaml").write_text(
+            f"model_warmup: {{name: w, inputs: {{x: {{data_type: TYPE_FP32, dims: [1], input_data_file: {file}}}}}}}\n")
     (folder / "two_texts").mkdir()
     (folder / "two_texts/model.echo").write_text(IO)
     (folder / "two_texts/model.yaml").write_text("max_batch_size: 0\n")
@@ -136,6 +143,14 @@ def test_configurations_against_their_files(server, row, stub):
         found = entries(server, name)
         assert found and all(word in found[0]["reason"] for word in words), (name, found)
         asked(row, server, stub, name)
+
+
+def test_data_of_a_warm_up(server, row, stub):
+    words = {"warm_missing": ["No such file"], "warm_half": ["3 bytes", "4", "half written"], "warm_outside": ["leaves"], "warm_absolute": ["leaves"]}
+    for name, file in WARM_UPS.items():
+        (entry,) = entries(server, name)
+        assert all(word in entry["reason"] for word in ["warm-up 'w': input 'x'", f"'{file}'", *words[name]]), entry
+        asked(row, server, stub, name, "warm-up 'w'")
 
 
 def test_half_written_file(server, row, stub):

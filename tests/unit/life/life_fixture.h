@@ -111,6 +111,7 @@ static inline int set_up(void **state)
                                                 .config_bytes_max = 1 << 16 },
                                       .loaders_n = 2,
                                       .load_ns_max = TRP_S(600),
+                                      .warmup_input_bytes_max = 1 << 20,
                                       .poll_ns = TRP_S(15),
                                       .settle_ns = TRP_MS(500),
                                       .clock = &f->clock,

@@ -439,29 +439,6 @@ static void an_order_is_answered_when_every_reader_has_seen_its_result(void **st
     f->readers_sleep = false;
 }
 
-static void a_warm_up_runs_before_a_model_is_ready_and_its_failure_is_the_loads(void **state)
-{
-    struct fixture *f = *state;
-#define WARMUP(inputs)                                                                   \
-    "model_warmup { name: \"first\" batch_size: 2 count: 3 inputs { key: \"X\" value { " \
-    "data_type: TYPE_FP32 dims: [ 4 ] " inputs " } } }\nmax_batch_size: 8\n"
-    put(f, "good/config.pbtxt", WARMUP("random_data: true"));
-    put(f, "good/1/model.echo", "input X FP32 [-1,4]\n");
-    put(f, "bad/config.pbtxt", WARMUP("zero_data: true"));
-    put(f, "bad/1/model.echo", "input X FP32 [-1,4]\nfail BACKEND_FAILED the fan stopped\n");
-    put(f, "file/config.pbtxt", WARMUP("input_data_file: \"x\""));
-    put(f, "file/1/model.echo", "input X FP32 [-1,4]\n");
-    put(f, "other/config.pbtxt", WARMUP("zero_data: true"));
-    put(f, "other/1/model.echo", "input Y FP32 [-1,4]\n");
-    start(f);
-    pump(f, is(f, "good", "READY") && is(f, "file", "READY"));
-    assert_true(is(f, "bad", "FAILED"));
-    assert_non_null(strstr(highest(f, "bad")->reason, "warm-up 'first'"));
-    assert_non_null(strstr(highest(f, "bad")->reason, "the fan stopped"));
-    assert_non_null(strstr(highest(f, "other")->reason, "input 'Y' is missing"));
-    assert_true(log_says(f, "input_data_file"));
-}
-
 static void labels_must_lie_in_the_models_folder(void **state)
 {
     struct fixture *f = *state;
@@ -562,7 +539,6 @@ int main(void)
         WITH_LIFE(names_to_load_at_the_start_are_loaded_and_missing_ones_named),
         WITH_LIFE(a_model_says_for_itself_whether_it_is_loaded),
         WITH_LIFE(an_order_is_answered_when_every_reader_has_seen_its_result),
-        WITH_LIFE(a_warm_up_runs_before_a_model_is_ready_and_its_failure_is_the_loads),
         WITH_LIFE(labels_must_lie_in_the_models_folder),
         WITH_LIFE(a_backend_that_is_not_there_is_named),
         WITH_LIFE(the_end_waits_for_calls_in_flight_and_answers_everybody),
