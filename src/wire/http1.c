@@ -251,9 +251,14 @@ const struct trp_http1_request *trp_http1_request(const struct trp_http1 *p)
     return &p->request;
 }
 
-/* llhttp's reason in our code and words; a callback's own comes first. */
-static trp_status explain(struct trp_http1 *p, llhttp_errno_t code, struct trp_error *err)
+/* llhttp's reason in our code and words; a callback's own comes first, then a line end that is none, which llhttp's versions
+ * give different names. */
+static trp_status explain(struct trp_http1 *p, llhttp_errno_t code, struct trp_str in,
+                          struct trp_error *err)
 {
+    const char *const at = llhttp_get_error_pos(&p->parser), *const end = in.ptr + in.len;
+    if (!trp_failed(p->error.status) && at && at >= p->seen)
+        (void)check_lines(p, at < end ? at + 1 : end); /* the byte that it stumbled over, too */
     if (trp_failed(p->error.status)) {
         if (err)
             *err = p->error;
@@ -274,10 +279,10 @@ trp_status trp_http1_feed(struct trp_http1 *p, struct trp_str in, struct trp_htt
     p->seen = in.ptr;
     const llhttp_errno_t code = llhttp_execute(&p->parser, in.ptr, in.len);
     if (code != HPE_OK && code != HPE_PAUSED)
-        return explain(p, code, err);
+        return explain(p, code, in, err);
     step->used = code == HPE_OK ? in.len : (size_t)(llhttp_get_error_pos(&p->parser) - in.ptr);
     if (in.ptr + step->used > p->seen && trp_failed(check_lines(p, in.ptr + step->used)))
-        return explain(p, HPE_STRICT, err);
+        return explain(p, HPE_STRICT, in, err);
     step->event = p->event;
     step->body = p->body;
     if (code == HPE_PAUSED)

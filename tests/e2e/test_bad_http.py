@@ -62,7 +62,8 @@ def test_bare_lf(server, row):
 
 
 def test_bare_cr(server, row):
-    for data in ["GET / HTTP/1.1\r\nHost: a\r\r\nX: b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\rX"]:
+    for data in ["GET / HTTP/1.1\r\nHost: a\r\r\nX: b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\rX",
+                 "GET / HTTP/1.1\rX: a\r\nHost: a\r\n\r\n"]:
         say(server, row, data)
 
 
@@ -98,7 +99,7 @@ def test_endless_trailers(server, row):
 
 
 def test_http_versions(server, row):
-    for version in ["HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/3.0", "HTTP/9.9", "HTTP/11", "HTTP/1.1 ", "HTTP/1.1\rX: a"]:
+    for version in ["HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/3.0", "HTTP/9.9", "HTTP/11", "HTTP/1.1 "]:
         say(server, row, f"GET / {version}\r\nHost: a\r\n\r\n")
 
 
