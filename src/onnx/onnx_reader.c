@@ -15,14 +15,15 @@
  *   2. Weight bytes are not touched, so a mapped file costs page reads for its structure only.
  *   3. Every repeated thing has a maximum; recursion is bounded by depth_max.
  *   4. The result owns all its texts: the file can be closed.
- *   5. Where a field that may come once comes twice, the last one stands, as protobuf has it; a second graph is refused.
+ *   5. The file may change while it is read: the answer is then an error, or a model that the runtime refuses.
+ *   6. Where a field that may come once comes twice, the last one stands, as protobuf has it; a second graph is refused.
  *
  * Not done: checking that operators exist or that types agree.  The runtime does that when it loads. */
 #include "onnx/onnx_reader.h"
 
 #include <stdlib.h>
 
-#include "base/file.h"
+#include "base/map_guard.h"
 #include "onnx/onnx_graph.h"
 
 #define READ_WHOLE_BYTES (256u << 10) /* below, reading is cheaper than mapping */
@@ -321,7 +322,7 @@ trp_status trp_onnx_read(struct trp_str file, const struct trp_onnx_opts *opts,
     return status;
 }
 
-/* A small file is read: a mapping of it costs more, and one that is written over meanwhile would kill the process. */
+/* A small file is read: a mapping of it costs more. */
 static trp_status read_small(const char *path, const struct trp_onnx_opts *opts,
                              struct trp_arena *arena, struct trp_onnx_model *out,
                              struct trp_error *err)
@@ -334,14 +335,22 @@ static trp_status read_small(const char *path, const struct trp_onnx_opts *opts,
     return status;
 }
 
+/* A large one may be copied over at this moment, and a mapping loses its pages then. */
 static trp_status read_mapped(const char *path, const struct trp_onnx_opts *opts,
                               struct trp_arena *arena, struct trp_onnx_model *out,
                               struct trp_error *err)
 {
     struct trp_map map;
+    struct trp_map_guard guard;
+    struct trp_onnx_model read;
     TRP_CHECK(trp_map_file(path, &map, err));
-    const trp_status status = trp_onnx_read(trp_str_make(map.ptr, map.len), opts, arena, out, err);
+    trp_map_guard_enter(&guard, &map);
+    trp_status status = trp_onnx_read(trp_str_make(map.ptr, map.len), opts, arena, &read, err);
+    if (trp_map_guard_leave(&guard))
+        status = trp_fail(err, TRP_DATA_LOSS, "the file became shorter while it was read");
     trp_unmap(&map);
+    if (!trp_failed(status))
+        *out = read;
     return status;
 }
 

@@ -130,7 +130,8 @@ trp_status trp_onnx_read(struct trp_str file, const struct trp_onnx_opts *opts,
  *   Owns  : everything in *out lives in `arena`; no mapping is left behind.
  *   Thread: loader.
  *   Blocks: disk.
- *   Errors: as trp_fail_errno(), and as trp_onnx_read(), with the path in front. */
+ *   Errors: as trp_fail_errno(), and as trp_onnx_read(), with the path in front; DATA_LOSS also when the file becomes shorter
+ *           while it is read. */
 trp_status trp_onnx_read_file(const char *path, const struct trp_onnx_opts *opts,
                               struct trp_arena *arena, struct trp_onnx_model *out,
                               struct trp_error *err);

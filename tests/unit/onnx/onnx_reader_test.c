@@ -1,7 +1,10 @@
 /* What is read from models, good and bad.  The files of tests/models are read too. */
 #include "onnx_build.h"
 
+#include <unistd.h>
+
 #include "base/file.h"
+#include "scratch.h"
 
 #define MODELS "tests/models/"
 
@@ -530,6 +533,51 @@ static void every_allocation_that_fails_is_an_error_and_leaves_nothing_behind(vo
     }
 }
 
+/* Memory that cuts a file when it is first asked for some: the file is mapped by then, and not yet looked at. */
+struct scissors {
+    struct trp_alloc alloc;
+    const char *path;
+};
+
+static void *cut_and_get(const struct trp_alloc *a, size_t bytes, size_t align)
+{
+    const struct scissors *s = a->user;
+    assert_int_equal(truncate(s->path, 0), 0);
+    return trp_alloc_aligned(trp_heap(), bytes, align < 16 ? 16 : align);
+}
+
+static void drop(const struct trp_alloc *a, void *block)
+{
+    (void)a;
+    trp_alloc_free(trp_heap(), block);
+}
+
+/* `cp new.onnx model.onnx` begins with cutting the old one, and once ended the server that was reading it. */
+static void a_large_file_that_is_copied_over_while_it_is_read_is_an_error(void **state)
+{
+    (void)state;
+    struct build b;
+    char folder[SCRATCH_PATH_MAX], path[SCRATCH_PATH_MAX + 8];
+    build_start(&b, 8);
+    for (int i = 0; i < 20000; i++) /* larger than what is read whole */
+        text(&b, 6, "some documentation of this model");
+    scratch_folder(folder, "onnx");
+    (void)snprintf(path, sizeof path, "%s/m.onnx", folder);
+    const struct trp_str bytes = trp_buf_str(&b.bytes);
+    assert_false(trp_failed(trp_file_replace(path, bytes.ptr, bytes.len, &b.err)));
+    struct scissors s = { .alloc = { .alloc = cut_and_get, .free = drop, .name = "scissors" },
+                          .path = path };
+    s.alloc.user = &s;
+    struct trp_arena arena;
+    trp_arena_init(&arena, &s.alloc, 1024, 0);
+    assert_int_equal(trp_onnx_read_file(path, NULL, &arena, &b.model, &b.err).code, TRP_DATA_LOSS);
+    assert_non_null(strstr(b.err.text, "m.onnx: the file became shorter while it was read"));
+    trp_arena_deinit(&arena);
+    build_drop(&b);
+    (void)unlink(path);
+    (void)rmdir(folder);
+}
+
 static void the_head_of_a_model_is_kept(void **state)
 {
     (void)state;
@@ -575,6 +623,7 @@ int main(void)
         cmocka_unit_test(a_zipmap_is_described_as_the_matrix_it_is),
         cmocka_unit_test(external_data_is_listed_and_paths_that_leave_are_hazards),
         cmocka_unit_test(every_allocation_that_fails_is_an_error_and_leaves_nothing_behind),
+        cmocka_unit_test(a_large_file_that_is_copied_over_while_it_is_read_is_an_error),
         cmocka_unit_test(the_head_of_a_model_is_kept),
     };
     return cmocka_run_group_tests_name("onnx_reader", tests, NULL, NULL);
