@@ -41,7 +41,8 @@ struct troupe_host {
     uint32_t abi, struct_size;
     void *user;
     void (*log)(void *user, int32_t level, const char *category, const char *text);
-    int64_t (*now_ns)(void *user); /* monotonic clock */
+    int64_t (*now_ns)(void *user);        /* monotonic clock */
+    const struct troupe_account *account; /* what is in no model's name; may be NULL */
 };
 
 /* A key and its value, both terminated; for instance {"library", "/opt/ort/libonnxruntime.so"}. */
@@ -111,6 +112,7 @@ struct troupe_run {
     uint64_t output_bytes_max;            /* outputs together may not be larger; 0: no limit */
     struct troupe_error *error;           /* words of a failure */
     const uint32_t *output_index;         /* outputs[i] is the signature's output output_index[i] */
+    uint64_t memory_bytes_max;            /* held at once, activations and outputs; 0: no limit */
 };
 
 /* A blob that prepare() hands over: content that the server stores once and maps for ever. */
@@ -167,7 +169,8 @@ struct troupe_backend {
                        struct troupe_error *error); /* [cannot] */
     int32_t (*hibernate)(void *model);              /* drop pages, keep the session. [cannot] */
     int32_t (*wake)(void *model);                   /* [nothing to do] */
-    void (*trim)(void *self);                       /* give unused memory back. [nothing to do] */
+    void (*trim)(
+        void *self); /* give back what was not used since the last trim(). [nothing to do] */
     int32_t (*memory)(void *model, struct troupe_memory *out); /* [unknown] */
 };
 

@@ -101,8 +101,20 @@ struct OrtTensorTypeAndShapeInfo;
 struct OrtMapTypeInfo;
 struct OrtSequenceTypeInfo;
 struct OrtMemoryInfo;
-struct OrtAllocator;
 struct OrtThreadingOptions;
+struct OrtKeyValuePairs;
+struct OrtSyncStream;
+
+/* OrtAllocator, which a program may implement.  `Reserve` is for what stays: weights. */
+struct OrtAllocator {
+    uint32_t version; /* the API it was written for: members after `Info` came later */
+    void *(*Alloc)(struct OrtAllocator *self, size_t size);
+    void (*Free)(struct OrtAllocator *self, void *p);
+    const struct OrtMemoryInfo *(*Info)(const struct OrtAllocator *self);
+    void *(*Reserve)(struct OrtAllocator *self, size_t size);
+    struct OrtStatus *(*GetStats)(const struct OrtAllocator *self, struct OrtKeyValuePairs **out);
+    void *(*AllocOnStream)(struct OrtAllocator *self, size_t size, struct OrtSyncStream *stream);
+};
 
 /* OrtLoggingFunction */
 typedef void (*ort_log_fn)(void *param, int32_t severity, const char *category, const char *logid,
@@ -250,7 +262,11 @@ struct OrtApi {
     ort_unused_fn unused_152[13];
     struct OrtStatus *(*AddRunConfigEntry)(struct OrtRunOptions *options, const char *config_key,
                                            const char *config_value);
-    ort_unused_fn unused_166[86];
+    ort_unused_fn unused_166[10];
+    struct OrtStatus *(*RegisterAllocator)(struct OrtEnv *env, struct OrtAllocator *allocator);
+    struct OrtStatus *(*UnregisterAllocator)(struct OrtEnv *env,
+                                             const struct OrtMemoryInfo *mem_info);
+    ort_unused_fn unused_178[74];
     struct OrtStatus *(*GetResizedStringTensorElementBuffer)(struct OrtValue *value, size_t index,
                                                              size_t length_in_bytes, char **buffer);
     ort_unused_fn unused_253[40];
@@ -328,6 +344,8 @@ ORT_SLOT(SetGlobalInterOpNumThreads, 148);
 ORT_SLOT(SetGlobalSpinControl, 149);
 ORT_SLOT(CreateEnvWithCustomLoggerAndGlobalThreadPools, 151);
 ORT_SLOT(AddRunConfigEntry, 165);
+ORT_SLOT(RegisterAllocator, 176);
+ORT_SLOT(UnregisterAllocator, 177);
 ORT_SLOT(GetResizedStringTensorElementBuffer, 252);
 ORT_SLOT(SessionOptionsSetLoadCancellationFlag, 293);
 #undef ORT_SLOT

@@ -94,11 +94,20 @@ static int32_t create_session(struct ort_model *m, const struct troupe_model_des
 {
     const struct OrtApi *api = m->plugin->api;
     struct watcher w = { .api = api, .options = options, .flag = desc->cancel };
+    struct ort_payer payer = { .account = desc->account };
     if (is_raised(desc->cancel))
         return ort_words_fail(error, TROUPE_CANCELLED, "cancelled");
     start_watcher(&w);
+    ort_memory_enter(&payer);
     struct OrtStatus *status = api->CreateSession(m->plugin->env, desc->path, options, &m->session);
+    ort_memory_leave();
     stop_watcher(&w);
+    if (status && payer.refused_bytes) {
+        api->ReleaseStatus(status);
+        return ort_words_fail(
+            error, TROUPE_OUT_OF_MEMORY, "the model holds %llu bytes, and %llu more were refused",
+            (unsigned long long)payer.held_bytes, (unsigned long long)payer.refused_bytes);
+    }
     if (status)
         return ort_words_of_status(api, status, ORT_PHASE_LOAD, error);
     if (is_raised(desc->cancel))
@@ -114,12 +123,35 @@ static int32_t fill_model(struct ort_model *m, const struct troupe_model_desc *d
     if (stat(desc->path, &st) != 0 || !S_ISREG(st.st_mode))
         return ort_words_fail(error, TROUPE_NOT_FOUND, "no file %s", desc->path);
     m->file_bytes = (uint64_t)st.st_size;
-    int32_t code = ort_options_make(m->plugin, desc, &options, &m->shrink, error);
+    int32_t code = ort_options_make(m, desc, &options, error);
     if (code != TROUPE_OK)
         return code;
     code = create_session(m, desc, options, error);
     m->plugin->api->ReleaseSessionOptions(options);
     return code == TROUPE_OK ? ort_signature_read(m, desc->path, error) : code;
+}
+
+static void enlist(struct ort_model *m)
+{
+    struct ort_plugin *p = m->plugin;
+    pthread_mutex_lock(&p->lock);
+    m->next = p->models;
+    p->models = m;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Also of a model that never got into the list. */
+static void delist(const struct ort_model *m)
+{
+    struct ort_plugin *p = m->plugin;
+    pthread_mutex_lock(&p->lock);
+    struct ort_model **at = &p->models;
+    while (*at && *at != m)
+        at = &(*at)->next;
+    if (*at)
+        *at = m->next;
+    p->has_closed = true;
+    pthread_mutex_unlock(&p->lock);
 }
 
 int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
@@ -144,6 +176,7 @@ int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
     }
     if (m->file_bytes >= ORT_LARGE_BYTES)
         ort_trim_heap();
+    enlist(m);
     if (sink)
         ort_signature_tell(m, sink);
     *out_model = m;
@@ -156,13 +189,13 @@ void ort_model_close(void *model)
     struct ort_model *m = model;
     if (!m)
         return;
+    delist(m);
     ort_run_free_tickets(m);
     if (m->session)
         m->plugin->api->ReleaseSession(m->session);
     ort_signature_free(m);
     const bool is_large = m->file_bytes >= ORT_LARGE_BYTES;
     pthread_mutex_destroy(&m->lock);
-    free(m->shrink);
     free(m);
     if (is_large)
         ort_trim_heap();
@@ -181,6 +214,20 @@ int32_t ort_model_probe(void *self, const struct troupe_model_desc *desc,
     const int32_t code = ort_model_open(self, &bare, sink, &model, out_capabilities, error);
     ort_model_close(code == TROUPE_OK ? model : NULL);
     return code;
+}
+
+bool ort_model_trim(struct ort_plugin *p)
+{
+    struct ort_block *all = NULL;
+    pthread_mutex_lock(&p->lock);
+    const bool has_closed = p->has_closed;
+    p->has_closed = false;
+    for (struct ort_model *m = p->models; m; m = m->next)
+        all = ort_cache_join(ort_run_detach_stale(m), all);
+    pthread_mutex_unlock(&p->lock);
+    const bool has_any = all != NULL;
+    ort_cache_free(all); /* calls the host, so not under a lock */
+    return has_any || has_closed;
 }
 
 int32_t ort_model_memory(void *model, struct troupe_memory *out)

@@ -6,8 +6,9 @@
  * at all, which is what TROUPE_THREADS_ONE wants.  `intra_op_thread_count` above 1 asks for a pool
  * of its own on purpose.
  *
- * Memory.  ONNX Runtime's arena keeps the high-water mark of every session for good; without it the
- * heap serves all models, and a run costs the same. */
+ * Memory.  Every session uses the plugin's allocator (ort_memory.h) and no arena of its own, which
+ * would keep its high-water mark for good and outside of any account.  An owner who asks for the
+ * arena gets what it is for: what a run held stays with the model. */
 #include "ort_plugin.h"
 
 #include <stdlib.h>
@@ -88,10 +89,8 @@ static int32_t set_threads(const struct OrtApi *api, const struct wishes *w, int
 static int32_t set_memory(const struct OrtApi *api, const struct wishes *w,
                           struct OrtSessionOptions *so, struct troupe_error *error)
 {
-    if (w->arena == 1)
-        ORT_TRY(api, api->EnableCpuMemArena(so), error);
-    else
-        ORT_TRY(api, api->DisableCpuMemArena(so), error);
+    ORT_TRY(api, api->DisableCpuMemArena(so), error);
+    ORT_TRY(api, api->AddSessionConfigEntry(so, "session.use_env_allocators", "1"), error);
     if (w->pattern == 0)
         ORT_TRY(api, api->DisableMemPattern(so), error);
     return TROUPE_OK;
@@ -116,14 +115,13 @@ static int32_t set_quiet(const struct OrtApi *api, struct OrtSessionOptions *so,
     return TROUPE_OK;
 }
 
-int32_t ort_options_make(const struct ort_plugin *p, const struct troupe_model_desc *desc,
-                         struct OrtSessionOptions **out, char **out_shrink,
-                         struct troupe_error *error)
+int32_t ort_options_make(struct ort_model *m, const struct troupe_model_desc *desc,
+                         struct OrtSessionOptions **out, struct troupe_error *error)
 {
+    const struct ort_plugin *p = m->plugin;
     struct wishes w;
     struct OrtSessionOptions *so = NULL;
     *out = NULL;
-    *out_shrink = NULL;
     int32_t code = read_wishes(desc, &w, error);
     if (code != TROUPE_OK)
         return code;
@@ -135,15 +133,12 @@ int32_t ort_options_make(const struct ort_plugin *p, const struct troupe_model_d
         code = set_level(p->api, w.level, so, error);
     if (code == TROUPE_OK)
         code = set_quiet(p->api, so, error);
-    if (code == TROUPE_OK && w.arena == 1 && w.shrink && *w.shrink) { /* else nothing to shrink */
-        *out_shrink = strdup(w.shrink);
-        if (!*out_shrink)
-            code = ort_words_fail(error, TROUPE_OUT_OF_MEMORY, "session options");
-    }
     if (code != TROUPE_OK) {
         p->api->ReleaseSessionOptions(so);
         return code;
     }
+    m->keeps_memory = w.arena == 1;
+    m->shrinks = w.shrink && *w.shrink;
     *out = so;
     return TROUPE_OK;
 }

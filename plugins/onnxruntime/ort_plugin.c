@@ -97,16 +97,38 @@ static int32_t create_env(struct ort_plugin *p, int threads_n, struct troupe_err
     return code;
 }
 
+static int32_t register_memory(struct ort_plugin *p, struct troupe_error *error)
+{
+    const bool knows_account =
+        p->host->struct_size >= offsetof(struct troupe_host, account) + sizeof p->host->account;
+    ORT_TRY(p->api, p->api->CreateCpuMemoryInfo(ORT_ALLOCATOR_DEVICE, ORT_MEM_DEFAULT, &p->cpu),
+            error);
+    ort_memory_init(&p->memory, p->cpu, knows_account ? p->host->account : NULL);
+    ORT_TRY(p->api, p->api->RegisterAllocator(p->env, &p->memory.face), error);
+    p->is_registered = true;
+    return TROUPE_OK;
+}
+
+/* The environment outlives this plugin when somebody else in the process uses it. */
+static void unregister_memory(struct ort_plugin *p)
+{
+    struct OrtStatus *status =
+        p->is_registered ? p->api->UnregisterAllocator(p->env, p->cpu) : NULL;
+    if (status)
+        p->api->ReleaseStatus(status); /* it is not there: nothing to do */
+}
+
 static void stop(void *self)
 {
     struct ort_plugin *p = self;
     if (!p)
         return;
     ort_value_free_spare(p);
-    if (p->cpu)
-        p->api->ReleaseMemoryInfo(p->cpu);
+    unregister_memory(p);
     if (p->env)
         p->api->ReleaseEnv(p->env);
+    if (p->cpu)
+        p->api->ReleaseMemoryInfo(p->cpu);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -125,10 +147,8 @@ static int32_t start_env(struct ort_plugin *p, const struct troupe_option *optio
     code = create_env(p, threads_n, error);
     if (code != TROUPE_OK)
         return code;
-    ORT_TRY(p->api, p->api->CreateCpuMemoryInfo(ORT_ALLOCATOR_DEVICE, ORT_MEM_DEFAULT, &p->cpu),
-            error);
     ORT_TRY(p->api, p->api->GetAllocatorWithDefaultOptions(&p->allocator), error);
-    return TROUPE_OK;
+    return register_memory(p, error);
 }
 
 static int32_t start(const struct troupe_host *host, const struct troupe_option *options,
@@ -136,7 +156,7 @@ static int32_t start(const struct troupe_host *host, const struct troupe_option 
 {
     char text[768];
     *out_self = NULL;
-    if (host->struct_size < sizeof *host)
+    if (host->struct_size < offsetof(struct troupe_host, account))
         return ort_words_fail(error, TROUPE_UNIMPLEMENTED, "the server's host table is too short");
     struct ort_plugin *p = calloc(1, sizeof *p);
     if (!p)
@@ -156,8 +176,8 @@ static int32_t start(const struct troupe_host *host, const struct troupe_option 
 
 static void trim(void *self)
 {
-    (void)self;
-    ort_trim_heap();
+    if (ort_model_trim(self))
+        ort_trim_heap();
 }
 
 const struct troupe_backend *troupe_backend_query(uint32_t host_abi);

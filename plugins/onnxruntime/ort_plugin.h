@@ -10,6 +10,7 @@
 
 #include "ort.h"
 #include "ort_library.h"
+#include "ort_memory.h"
 #include "ort_words.h"
 #include "troupe/backend.h"
 
@@ -22,9 +23,13 @@ struct ort_plugin {
     struct ort_library library;
     struct OrtEnv *env;
     struct OrtMemoryInfo *cpu;
-    struct OrtAllocator *allocator; /* ONNX Runtime's own; not released */
-    pthread_mutex_t lock;           /* guards `spare` */
-    struct ort_lent *spare;         /* handles of outputs, for reuse */
+    struct OrtAllocator *allocator; /* ONNX Runtime's own, for names; not released */
+    struct ort_memory memory;       /* for everything else */
+    bool is_registered;
+    pthread_mutex_t lock;     /* guards `spare` and `models`; before a model's lock */
+    struct ort_lent *spare;   /* handles of outputs, for reuse */
+    struct ort_model *models; /* all that are open */
+    bool has_closed;          /* a model, since the last trim */
 };
 
 /* One input or output.  Constant after the model was opened, but for `is_misdeclared`. */
@@ -45,13 +50,16 @@ struct ort_io {
     uint32_t *column_of; /* ZipMap: the column of the i-th smallest key */
 };
 
-/* A run that can be cancelled.  Kept for reuse: making OrtRunOptions costs more than keeping
- * them. */
+/* A run: how it is cancelled, and who pays for it.  Kept for reuse: making OrtRunOptions costs more
+ * than keeping them, and so does memory. */
 struct ort_ticket {
     struct ort_ticket *next;
     struct OrtRunOptions *options;
     uint64_t id;
     bool is_terminated; /* the flag sticks in `options` until it is lowered */
+    bool is_stale;      /* not used since the last trim */
+    struct ort_payer payer;
+    struct ort_cache cache;
 };
 
 struct ort_model {
@@ -60,9 +68,11 @@ struct ort_model {
     struct ort_io *inputs, *outputs;
     uint32_t inputs_n, outputs_n;
     uint64_t file_bytes;
-    char *shrink;         /* value of memory.enable_memory_arena_shrinkage; NULL: none */
+    bool keeps_memory;    /* of runs, also while idle: enable_mem_arena */
+    bool shrinks;         /* gives it back after each run: memory.enable_memory_arena_shrinkage */
     pthread_mutex_t lock; /* guards the tickets */
     struct ort_ticket *active, *idle;
+    struct ort_model *next; /* of the plugin's */
 };
 
 #define ORT_LARGE_BYTES (1u << 20) /* a model file worth ort_trim_heap() */
@@ -105,20 +115,26 @@ int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
                        struct troupe_error *error);
 void ort_model_close(void *model);
 int32_t ort_model_memory(void *model, struct troupe_memory *out);
+bool ort_model_trim(struct ort_plugin *p); /* whether there was anything to give back */
 
 /* ort_options.c: session options from what the server and the model's owner say.
- *   Owns  : the caller releases *out; *out_shrink is the caller's to free().
+ *   Owns  : the caller releases *out; what concerns memory is noted in the model.
  *   Thread: loader.
  *   Errors: INVALID_ARGUMENT with the key and what is allowed, OUT_OF_MEMORY. */
-int32_t ort_options_make(const struct ort_plugin *p, const struct troupe_model_desc *desc,
-                         struct OrtSessionOptions **out, char **out_shrink,
-                         struct troupe_error *error);
+int32_t ort_options_make(struct ort_model *m, const struct troupe_model_desc *desc,
+                         struct OrtSessionOptions **out, struct troupe_error *error);
 
 /* ort_run.c: the functions of the plugin's table that run. */
 int32_t ort_run_model(void *model, const struct troupe_run *run, const struct troupe_tensor *inputs,
                       struct troupe_tensor *outputs);
 int32_t ort_run_cancel(void *model, uint64_t run_id);
 void ort_run_free_tickets(struct ort_model *m);
+
+/* Takes the memory of the tickets that were not used since the last time; see ort_cache_free().
+ *   Owns  : moves to the caller.
+ *   Thread: any.
+ *   Errors: none; NULL when there is none. */
+struct ort_block *ort_run_detach_stale(struct ort_model *m);
 
 /* ort_value.c: tensors to OrtValues and back.
  *   Owns  : of_tensor: the caller releases *out, which borrows the tensor's memory (strings are

@@ -10,7 +10,9 @@
  *  2. Memory that was given for an output is handed to ONNX Runtime only when every size is
  *     declared.  When the declaration is false the run fails; it is done again without, once, and
  *     never tried again for that output.
- *  3. After a failure no output holds memory. */
+ *  3. After a failure no output holds memory.
+ *  4. From its ticket on, what the run allocates is paid by the run's account; what the run gave
+ *     back stays with the ticket. */
 #include "ort_plugin.h"
 
 #include <stdlib.h>
@@ -49,9 +51,6 @@ static struct ort_ticket *create_ticket(struct ort_model *m, struct troupe_error
     struct OrtStatus *status = api->CreateRunOptions(&t->options);
     if (!status) /* a failure is returned, so it need not be logged as well */
         status = api->RunOptionsSetRunLogSeverityLevel(t->options, ORT_SEVERITY_FATAL);
-    if (!status && m->shrink)
-        status =
-            api->AddRunConfigEntry(t->options, "memory.enable_memory_arena_shrinkage", m->shrink);
     if (!status)
         return t;
     ort_words_of_status(api, status, ORT_PHASE_RUN, error);
@@ -71,6 +70,7 @@ static struct ort_ticket *take_ticket(struct ort_model *m, const struct troupe_r
     else
         t = create_ticket(m, run->error);
     if (t) {
+        t->is_stale = false;
         t->id = run->id;
         t->next = m->active;
         m->active = t;
@@ -79,16 +79,14 @@ static struct ort_ticket *take_ticket(struct ort_model *m, const struct troupe_r
     return t;
 }
 
-/* Returns whether the run was cancelled. */
-static bool retire_ticket(struct ort_model *m, struct ort_ticket *t)
+static void retire_ticket(struct ort_model *m, struct ort_ticket *t)
 {
     pthread_mutex_lock(&m->lock);
     struct ort_ticket **at = &m->active;
     while (*at != t)
         at = &(*at)->next;
     *at = t->next;
-    const bool was_cancelled = t->is_terminated;
-    if (was_cancelled) {
+    if (t->is_terminated) {
         struct OrtStatus *status = m->plugin->api->RunOptionsUnsetTerminate(t->options);
         if (status)
             m->plugin->api->ReleaseStatus(status); /* it only writes a bool */
@@ -97,7 +95,52 @@ static bool retire_ticket(struct ort_model *m, struct ort_ticket *t)
     t->next = m->idle;
     m->idle = t;
     pthread_mutex_unlock(&m->lock);
-    return was_cancelled;
+}
+
+static bool was_terminated(struct ort_model *m, const struct ort_ticket *t)
+{
+    pthread_mutex_lock(&m->lock);
+    const bool is = t->is_terminated;
+    pthread_mutex_unlock(&m->lock);
+    return is;
+}
+
+/* A ticket's blocks are in the name of the account that paid for them. */
+static void enter_payer(struct ort_ticket *t, const struct troupe_run *run)
+{
+    const bool knows_limit = run->struct_size >= offsetof(struct troupe_run, memory_bytes_max) +
+                                                     sizeof run->memory_bytes_max;
+    if (t->payer.account != run->account)
+        ort_cache_free(ort_cache_detach(&t->cache));
+    t->payer = (struct ort_payer){ .account = run->account,
+                                   .cache = &t->cache,
+                                   .bytes_max = knows_limit ? run->memory_bytes_max : 0,
+                                   .peak_bytes = t->payer.peak_bytes };
+    ort_memory_enter(&t->payer);
+}
+
+static void leave_payer(const struct ort_model *m, struct ort_ticket *t)
+{
+    ort_memory_leave();
+    if (m->shrinks)
+        ort_cache_free(ort_cache_detach(&t->cache));
+}
+
+struct ort_block *ort_run_detach_stale(struct ort_model *m)
+{
+    struct ort_block *all = NULL;
+    if (m->keeps_memory)
+        return NULL;
+    pthread_mutex_lock(&m->lock);
+    for (struct ort_ticket *t = m->idle; t; t = t->next) {
+        if (t->is_stale) {
+            all = ort_cache_join(ort_cache_detach(&t->cache), all);
+            t->payer.peak_bytes = 0;
+        }
+        t->is_stale = true;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return all;
 }
 
 int32_t ort_run_cancel(void *model, uint64_t run_id)
@@ -123,6 +166,7 @@ void ort_run_free_tickets(struct ort_model *m)
     for (struct ort_ticket *t = m->idle, *next; t; t = next) {
         next = t->next;
         m->plugin->api->ReleaseRunOptions(t->options);
+        ort_cache_free(ort_cache_detach(&t->cache));
         free(t);
     }
     m->idle = NULL;
@@ -238,11 +282,12 @@ static struct OrtStatus *call_session(struct call *c, const struct ort_ticket *t
                                   c->out_names, c->run->outputs_n, c->out_values);
 }
 
-/* Runs with a ticket in hand. */
-static int32_t run_with(struct call *c, struct ort_ticket *ticket)
+static int32_t run_session(struct call *c, const struct ort_ticket *ticket)
 {
     const struct OrtApi *api = c->m->plugin->api;
     bool is_again = false;
+    if (is_raised(c->run->cancel))
+        return ort_words_fail(c->run->error, TROUPE_CANCELLED, "the run was cancelled");
     struct OrtStatus *status = call_session(c, ticket);
     if (status && c->has_given && !is_raised(c->run->cancel)) {
         api->ReleaseStatus(status); /* perhaps a shape that was declared wrongly */
@@ -250,37 +295,52 @@ static int32_t run_with(struct call *c, struct ort_ticket *ticket)
         is_again = true;
         status = call_session(c, ticket);
     }
-    if (retire_ticket(c->m, ticket) && status) {
-        api->ReleaseStatus(status);
-        return ort_words_fail(c->run->error, TROUPE_CANCELLED, "the run was cancelled");
-    }
-    if (status)
+    if (!status)
+        return take_outputs(c, is_again);
+    if (!was_terminated(c->m, ticket))
         return ort_words_of_status(api, status, ORT_PHASE_RUN, c->run->error);
-    return take_outputs(c, is_again);
-}
-
-static int32_t run_ticketed(struct call *c)
-{
-    struct ort_ticket *ticket = take_ticket(c->m, c->run);
-    if (!ticket)
-        return TROUPE_OUT_OF_MEMORY;
-    if (!is_raised(c->run->cancel))
-        return run_with(c, ticket);
-    retire_ticket(c->m, ticket);
+    api->ReleaseStatus(status);
     return ort_words_fail(c->run->error, TROUPE_CANCELLED, "the run was cancelled");
 }
 
-static int32_t run_call(struct call *c)
+/* ONNX Runtime only says that there was no memory. */
+static int32_t explain_refusal(const struct troupe_run *run, const struct ort_payer *payer)
+{
+    const unsigned long long held = payer->held_bytes, asked = payer->refused_bytes;
+    if (payer->is_over_limit)
+        return ort_words_fail(run->error, TROUPE_TOO_LARGE,
+                              "the run holds %llu bytes and asked for %llu more; a run may hold "
+                              "%llu",
+                              held, asked, (unsigned long long)payer->bytes_max);
+    return ort_words_fail(run->error, TROUPE_OUT_OF_MEMORY,
+                          "the run holds %llu bytes, and %llu more were refused", held, asked);
+}
+
+static int32_t run_ticketed(struct call *c, struct ort_ticket *ticket)
 {
     const struct OrtApi *api = c->m->plugin->api;
+    enter_payer(ticket, c->run);
     int32_t code = wrap_inputs(c);
     if (code == TROUPE_OK) {
         code = name_outputs(c);
         if (code == TROUPE_OK)
-            code = run_ticketed(c);
+            code = run_session(c, ticket);
         release_values(api, c->out_values, c->run->outputs_n);
     }
+    if (code != TROUPE_OK && code != TROUPE_CANCELLED && ticket->payer.refused_bytes)
+        code = explain_refusal(c->run, &ticket->payer);
     release_values(api, c->in_values, c->sent_n);
+    leave_payer(c->m, ticket);
+    return code;
+}
+
+static int32_t run_call(struct call *c)
+{
+    struct ort_ticket *ticket = take_ticket(c->m, c->run);
+    if (!ticket)
+        return TROUPE_OUT_OF_MEMORY;
+    const int32_t code = run_ticketed(c, ticket);
+    retire_ticket(c->m, ticket);
     return code;
 }
 

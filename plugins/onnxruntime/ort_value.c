@@ -128,7 +128,8 @@ int32_t ort_value_of_tensor(const struct ort_model *m, const struct ort_io *io,
                               "input '%s' holds fewer strings than its shape says", io->name);
     struct OrtStatus *status =
         io->dtype == TROUPE_BYTES
-            ? api->CreateTensorAsOrtValue(m->plugin->allocator, t->shape, t->rank, io->element, out)
+            ? api->CreateTensorAsOrtValue(&m->plugin->memory.face, t->shape, t->rank, io->element,
+                                          out)
             : api->CreateTensorWithDataAsOrtValue(m->plugin->cpu, t->data, t->bytes, t->shape,
                                                   t->rank, io->element, out);
     if (status)

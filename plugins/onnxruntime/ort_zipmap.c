@@ -33,8 +33,8 @@ static int32_t copy_row(const struct ort_model *m, const struct ort_io *io, stru
 {
     const struct OrtApi *api = m->plugin->api;
     struct OrtValue *map = NULL, *values = NULL;
-    ORT_RUN_TRY(api, api->GetValue(maps, index, m->plugin->allocator, &map), error);
-    struct OrtStatus *status = api->GetValue(map, 1, m->plugin->allocator, &values);
+    ORT_RUN_TRY(api, api->GetValue(maps, index, &m->plugin->memory.face, &map), error);
+    struct OrtStatus *status = api->GetValue(map, 1, &m->plugin->memory.face, &values);
     api->ReleaseValue(map);
     ORT_RUN_TRY(api, status, error);
     const int32_t code = copy_values(api, io, values, row, error);

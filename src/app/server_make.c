@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "app/server_internal.h"
-#include "base/machine.h"
 #include "base/file.h"
+#include "base/machine.h"
 
 #define BACKEND_OPTIONS_MAX 8
 
@@ -101,8 +101,7 @@ static trp_status make_backends(struct trp_server *s, struct trp_error *err)
                                             .log = s->log,
                                             .options = options,
                                             .options_n = n,
-                                            .account =
-                                                &s->accounts[TRP_ACCOUNT_BACKEND].plugin };
+                                            .account = &s->accounts[TRP_ACCOUNT_BACKEND].plugin };
     return trp_backends_create(s->alloc, &opts, &s->backends, err);
 }
 

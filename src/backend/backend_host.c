@@ -59,6 +59,7 @@ struct trp_backends {
     struct trp_log *log;
     struct trp_arena arena; /* the options' texts */
     const char *path;       /* NULL: no folder */
+    const struct troupe_account *account;
     const struct troupe_option *options;
     uint32_t options_n;
 
@@ -112,6 +113,7 @@ trp_status trp_backends_create(const struct trp_alloc *alloc, const struct trp_b
     b->alloc = alloc;
     b->clock = opts->clock;
     b->log = opts->log;
+    b->account = opts->account;
     trp_arena_init(&b->arena, alloc, 1024, 0);
     trp_lock_init(&b->lock, TRP_LOCK_BACKEND);
     trp_signal_init(&b->changed);
@@ -273,6 +275,7 @@ static trp_status start_backend(struct trp_backend *b, struct trp_error *err)
         .user = b,
         .log = host_log,
         .now_ns = host_now_ns,
+        .account = b->table->account,
     };
     const int32_t code = TRP_TORTURE_FAILS("backend")
                              ? TROUPE_BACKEND_FAILED

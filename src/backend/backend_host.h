@@ -21,6 +21,7 @@ struct trp_backends_opts {
     const struct troupe_option
         *options; /* "onnxruntime.library" etc.: what stands behind "<name>." goes to that plugin */
     uint32_t options_n;
+    const struct troupe_account *account; /* for what a plugin holds in no model's name; may be NULL */
 };
 
 /* Makes the table, with `null` and `echo` built in; opens no plugin yet.

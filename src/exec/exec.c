@@ -19,7 +19,8 @@ static struct trp_run_place place_at(const struct trp_exec *x, uint32_t shard, e
                                    .metrics = trp_metrics_shard(x->opts.metrics, shard),
                                    .runs = runs,
                                    .waited_ns = trp_thread_waited_ns,
-                                   .output_bytes_max = x->opts.output_bytes_max };
+                                   .output_bytes_max = x->opts.output_bytes_max,
+                                   .run_bytes_max = x->opts.run_bytes_max };
 }
 
 trp_status trp_exec_create(const struct trp_alloc *alloc, const struct trp_exec_opts *opts,

@@ -22,7 +22,7 @@ struct trp_exec_opts {
     int executors_nice; /* nice(2) of their threads, so that a loop is not kept waiting by long runs */
     int64_t inline_run_ns, inline_turn_ns;
     uint32_t queue_max, model_queue_max;
-    uint64_t output_bytes_max;
+    uint64_t output_bytes_max, run_bytes_max;
     const struct trp_clock *clock;
     struct trp_metrics *metrics; /* shard i is loop i's; shard loops_n + e is executor e's */
 };

@@ -158,6 +158,7 @@ static trp_status run_backend(const struct trp_run_place *p, struct trp_call *ca
         .account = &v->activations.plugin,
         .output_bytes_max = p->output_bytes_max,
         .output_index = a->output_index,
+        .memory_bytes_max = p->run_bytes_max,
     };
     trp_counter_add(&v->stats.execution_count, 1);
     trp_metric_add(p->metrics, p->runs, 1);

@@ -12,7 +12,7 @@ struct trp_run_place {
     int64_t (*waited_ns)(void);        /* as trp_thread_waited_ns(); NULL: not known */
     struct trp_metrics_shard *metrics; /* of the thread */
     enum trp_metric runs;              /* which counter: on a loop, or on an executor */
-    uint64_t output_bytes_max;
+    uint64_t output_bytes_max, run_bytes_max;
 };
 
 /* Runs a bound call whose target is a READY version, learns what it cost, and settles it.  A call that was cancelled, or whose

@@ -196,6 +196,7 @@ static void loaders_idle(void *user)
 void trp_life_start(struct trp_life *l)
 {
     trp_watcher_start(l->watcher);
+    trp_trimmer_start(l);
     trp_rescan_begin(l, false, NULL);
 }
 
@@ -219,6 +220,7 @@ void trp_life_stop(struct trp_life *l, void (*done)(void *user), void *user)
         return;
     l->is_stopping = true;
     trp_watcher_stop(l->watcher);
+    trp_trimmer_stop(l);
     while (l->rescans) {
         struct trp_order *order = l->rescans;
         l->rescans = order->next;
@@ -241,7 +243,8 @@ static void init_fields(struct trp_life *l, const struct trp_alloc *alloc,
     l->env = (struct trp_loading_env){ .backends = opts->backends,
                                        .label_bytes_max = opts->repo.config_bytes_max,
                                        .input_bytes_max = opts->warmup_input_bytes_max,
-                                       .output_bytes_max = OUTPUT_BYTES_MAX };
+                                       .output_bytes_max = OUTPUT_BYTES_MAX,
+                                       .run_bytes_max = opts->run_bytes_max };
     l->answers_end = &l->answers;
     l->rescans_end = &l->rescans;
     l->listings_end = &l->listings;

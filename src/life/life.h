@@ -26,6 +26,8 @@ struct trp_life_opts {
     uint64_t warmup_input_bytes_max; /* of one input of a warm-up run */
     enum trp_watch_mode watch;
     int64_t poll_ns, settle_ns;
+    int64_t trim_ns;        /* between two looks for memory that runs left behind; 0: never */
+    uint64_t run_bytes_max; /* of a warm-up run; 0: no limit */
     const struct trp_clock *clock;
     struct trp_loop *control; /* the control thread's loop */
     struct trp_backends *backends;

@@ -87,6 +87,10 @@ struct trp_life {
     struct trp_order *rescans, **rescans_end;   /* wait for the next listing */
     struct trp_order *listings, **listings_end; /* wait for the one that runs */
 
+    /* memory of runs */
+    struct trp_timer trim_timer;
+    struct trp_job trim_job;
+
     /* the start and the end */
     bool has_listed;
     uint32_t first_n; /* first loads that have not ended */
@@ -118,6 +122,15 @@ void trp_life_answer(struct trp_life *l, struct trp_order *order);
  *   Thread: control.
  *   Errors: none. */
 void trp_life_check(struct trp_life *l);
+
+/* ---- trimmer.c ---- */
+
+/* Begins to ask the backends every opts.trim_ns for what runs left behind; stops asking.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: logged: memory then stays with the models until they leave. */
+void trp_trimmer_start(struct trp_life *l);
+void trp_trimmer_stop(struct trp_life *l);
 
 /* ---- member.c ---- */
 

@@ -183,7 +183,8 @@ static trp_status warm_up(struct steps *s, struct trp_error *err)
                                        .account = &l->version->activations,
                                        .stop = &l->version->stop,
                                        .input_bytes_max = l->env->input_bytes_max,
-                                       .output_bytes_max = l->env->output_bytes_max };
+                                       .output_bytes_max = l->env->output_bytes_max,
+                                       .run_bytes_max = l->env->run_bytes_max };
     if (l->on_warm)
         l->on_warm(l);
     return trp_warmup_run(&warmup, err);

@@ -9,7 +9,7 @@
 /* What every loading needs and none changes. */
 struct trp_loading_env {
     struct trp_backends *backends;
-    uint64_t label_bytes_max, input_bytes_max, output_bytes_max;
+    uint64_t label_bytes_max, input_bytes_max, output_bytes_max, run_bytes_max;
 };
 
 /* Filled by a loader thread, taken by control when the job is done; until then nobody else looks at it. */

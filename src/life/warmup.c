@@ -59,7 +59,8 @@ static trp_status run_once(const struct trp_warmup *w, const struct troupe_tenso
                               .account = &w->account->plugin,
                               .output_bytes_max = w->output_bytes_max,
                               .error = &words,
-                              .output_index = indices };
+                              .output_index = indices,
+                              .memory_bytes_max = w->run_bytes_max };
     for (uint32_t i = 0; i < run.outputs_n; i++) {
         outputs[i] = (struct troupe_tensor){ 0 };
         indices[i] = i;

@@ -17,7 +17,7 @@ struct trp_warmup {
     struct trp_account *account;           /* inputs and outputs */
     const struct trp_flag *stop;           /* raised: give up */
     uint64_t input_bytes_max;              /* of one input */
-    uint64_t output_bytes_max;
+    uint64_t output_bytes_max, run_bytes_max;
 };
 
 /* Runs each sample of `model_warmup` as often as its `count` says (0: once), with the inputs of warmup_input.h.

@@ -30,6 +30,7 @@ const char *trp_account_kind_name(enum trp_account_kind kind)
         [TRP_ACCOUNT_ACTIVATIONS] = "activations",
         [TRP_ACCOUNT_WEIGHTS] = "weights",
         [TRP_ACCOUNT_SHARED] = "shared",
+        [TRP_ACCOUNT_BACKEND] = "backend",
     };
     return (unsigned)kind < TRP_ACCOUNT_KINDS ? names[kind] : "unknown";
 }

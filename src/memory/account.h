@@ -14,10 +14,11 @@ enum trp_account_kind {
     TRP_ACCOUNT_ACTIVATIONS, /* a run's memory and outputs */
     TRP_ACCOUNT_WEIGHTS,     /* private weights */
     TRP_ACCOUNT_SHARED,      /* shared blobs */
+    TRP_ACCOUNT_BACKEND,     /* what a backend holds in no model's name */
     TRP_ACCOUNT_KINDS
 };
 
-/* "request", "activations", "weights", "shared".
+/* "request", "activations", "weights", "shared", "backend".
  *   Owns  : static.
  *   Thread: any.
  *   Errors: none. */

@@ -27,8 +27,9 @@ static int64_t jump(void *user)
 
 static struct troupe_host host_of(struct jumpy *clock)
 {
-    return (struct troupe_host){ TROUPE_BACKEND_ABI, sizeof(struct troupe_host), clock, NULL,
-                                 jump };
+    return (struct troupe_host){
+        TROUPE_BACKEND_ABI, sizeof(struct troupe_host), clock, NULL, jump, NULL
+    };
 }
 
 static trp_status accept(struct trp_script *script, struct trp_error *err)

@@ -1,0 +1,111 @@
+/* base/machine.c - see machine.h.
+ *
+ * /proc/self/cgroup has a line for each hierarchy: "0::/a/b" is version 2, "4:memory:/a/b" is version 1's for memory.  A limit
+ * of any folder on the way up counts for us as well.  Inside a container the path may be one of the host's, of which only the
+ * mount's own root can be seen: folders that are not there say nothing, and the root is asked in any case. */
+#include "base/machine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/str.h"
+
+#define FILE_MAX 65536
+#define PATH_BYTES 4096
+
+/* The text of a small file of the kernel's, terminated; NULL: not there.  The caller frees. */
+static char *read_text(const char *root, const char *path)
+{
+    char whole[PATH_BYTES];
+    char *text = NULL;
+    size_t len = 0;
+    if (snprintf(whole, sizeof whole, "%s%s", root, path) >= (int)sizeof whole)
+        return NULL;
+    if (trp_failed(trp_file_read(trp_heap(), whole, FILE_MAX, &text, &len, NULL)))
+        return NULL;
+    return text;
+}
+
+static uint64_t installed(const char *root)
+{
+    unsigned long long kib = 0;
+    char *text = read_text(root, "/proc/meminfo");
+    const char *line = text ? strstr(text, "MemTotal:") : NULL;
+    if (line && sscanf(line, "MemTotal: %llu kB", &kib) != 1)
+        kib = 0;
+    trp_alloc_free(trp_heap(), text);
+    return kib * 1024;
+}
+
+/* A group's own limit; UINT64_MAX: none ("max", or version 1's very large number). */
+static uint64_t limit_in(const char *root, const char *folder, const char *file)
+{
+    char path[PATH_BYTES];
+    unsigned long long limit = UINT64_MAX;
+    if (snprintf(path, sizeof path, "%s/%s", folder, file) >= (int)sizeof path)
+        return UINT64_MAX;
+    char *text = read_text(root, path);
+    if (text && sscanf(text, "%llu", &limit) != 1)
+        limit = UINT64_MAX;
+    trp_alloc_free(trp_heap(), text);
+    return limit;
+}
+
+/* The least limit from a group up to the mount. */
+static uint64_t least_limit(const char *root, const char *mount, struct trp_str group,
+                            const char *file)
+{
+    char folder[PATH_BYTES];
+    const size_t mount_n = strlen(mount);
+    uint64_t least = limit_in(root, mount, file);
+    if (snprintf(folder, sizeof folder, "%s%.*s", mount, TRP_STR(group)) >= (int)sizeof folder)
+        return least;
+    for (char *end = folder + strlen(folder); end > folder + mount_n;) {
+        const uint64_t limit = limit_in(root, folder, file);
+        least = limit < least ? limit : least;
+        while (end > folder + mount_n && *--end != '/')
+            ;
+        *end = '\0';
+    }
+    return least;
+}
+
+/* Whether a line of /proc/self/cgroup names the hierarchy that limits memory, and which version it is. */
+static uint64_t limit_of_line(const char *root, const char *line, size_t len)
+{
+    const char *first = memchr(line, ':', len);
+    const char *second = first ? memchr(first + 1, ':', len - (size_t)(first + 1 - line)) : NULL;
+    if (!second)
+        return UINT64_MAX;
+    const struct trp_str names = { first + 1, (size_t)(second - first - 1) };
+    const struct trp_str group = { second + 1, len - (size_t)(second + 1 - line) };
+    if (names.len == 0)
+        return least_limit(root, "/sys/fs/cgroup", group, "memory.max");
+    if (trp_str_is_equal(names, TRP_STR_LIT("memory")))
+        return least_limit(root, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
+    return UINT64_MAX;
+}
+
+static uint64_t contained(const char *root)
+{
+    uint64_t least = UINT64_MAX;
+    char *text = read_text(root, "/proc/self/cgroup");
+    for (const char *line = text; line && *line;) {
+        const size_t len = strcspn(line, "\n");
+        const uint64_t limit = limit_of_line(root, line, len);
+        least = limit < least ? limit : least;
+        line += len + (line[len] == '\n');
+    }
+    trp_alloc_free(trp_heap(), text);
+    return least;
+}
+
+uint64_t trp_machine_memory(const char *root)
+{
+    const uint64_t has = installed(root), may = contained(root);
+    if (may == UINT64_MAX)
+        return has;
+    return has && has < may ? has : may;
+}

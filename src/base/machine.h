@@ -1,0 +1,18 @@
+/* base/machine.h - what this machine, or the container around us, has.
+ * Answers "how much is there at all?". */
+#ifndef TRP_MACHINE_H
+#define TRP_MACHINE_H
+
+#include <stdint.h>
+
+/* Tells the memory that this process may use: what is installed, or a control group's limit (version 1 or 2, of any group from
+ * ours to the root) where that is less.
+ *   Units : bytes.
+ *   Owns  : `root` is put before /proc and /sys, so that a test can build a machine; "" is the real one.
+ *   Thread: any.
+ *   Blocks: disk (the kernel's own files).
+ *   Errors: 0 when nothing could be read.
+ *   Source: proc(5); the kernel's documentation of cgroup-v2 (memory.max) and cgroup-v1 (memory.limit_in_bytes). */
+uint64_t trp_machine_memory(const char *root);
+
+#endif

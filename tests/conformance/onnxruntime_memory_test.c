@@ -1,0 +1,304 @@
+/* tests/conformance/onnxruntime_memory_test.c - every byte of weights, activations and outputs is in
+ * an account, goes back when nobody needs it, and is refused with numbers when it may not be had. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "base/thread.h"
+#include "harness.h"
+
+#define SIDE 512
+#define WEIGHT_BYTES (SIDE * SIDE * sizeof(float))
+#define ROWS 256
+#define ROWS_BYTES (ROWS * SIDE * sizeof(float))
+
+static struct harness h;
+
+static int set_up(void **state)
+{
+    (void)state;
+    harness_set_up(&h, "onnxruntime");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    harness_tear_down(&h);
+    return 0;
+}
+
+static int close_what_is_open(void **state)
+{
+    (void)state;
+    harness_close_all(&h);
+    h.account.limit = 0;
+    return 0;
+}
+
+static uint64_t held(void)
+{
+    return trp_counter_get(&h.account.bytes);
+}
+
+/* y [-1, 512] = relu(x [-1, 512] . w [512, 512]) . w */
+static void write_wide(const char *name)
+{
+    struct onnx g = { 0 };
+    float *w = calloc(SIDE * SIDE, sizeof *w);
+    assert_non_null(w);
+    for (int i = 0; i < SIDE; i++)
+        w[i * SIDE + i] = 2;
+    onnx_simple(&g, "MatMul", "x w", "a");
+    onnx_simple(&g, "Relu", "a", "b");
+    onnx_simple(&g, "MatMul", "b w", "y");
+    onnx_input(&g, "x", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    onnx_output(&g, "y", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    onnx_initializer(&g, "w", ONNX_FLOAT, 2, DIMS(SIDE, SIDE), w, WEIGHT_BYTES);
+    onnx_save(&g, harness_path(&h, name));
+    free(w);
+}
+
+static float rows[ROWS * SIDE];
+
+static trp_status run_rows(struct subject *s, int64_t n)
+{
+    for (int i = 0; i < ROWS * SIDE; i++)
+        rows[i] = (float)(i % 7);
+    subject_send(s, 0, TROUPE_FP32, rows, (uint64_t)n * SIDE * sizeof(float), 2, DIMS(n, SIDE));
+    return subject_run(s);
+}
+
+static struct subject *open_with(const char *name, const struct troupe_option *option)
+{
+    struct subject *s;
+    const struct troupe_model_desc desc = { .options = option, .options_n = option ? 1 : 0 };
+    assert_int_equal(subject_try_open(&h, name, desc, &s).code, TRP_OK);
+    return s;
+}
+
+static void trim_twice(void)
+{
+    trp_backend_trim(h.backends);
+    trp_backend_trim(h.backends);
+}
+
+static void weights_are_in_the_account_until_the_model_is_closed(void **state)
+{
+    (void)state;
+    write_wide("wide.onnx");
+    struct subject *s = subject_open(&h, "wide.onnx");
+    assert_in_range(held(), WEIGHT_BYTES, 4 * WEIGHT_BYTES);
+    subject_close(s);
+    assert_int_equal(held(), 0);
+}
+
+static void activations_and_outputs_are_in_the_account(void **state)
+{
+    (void)state;
+    write_wide("wide.onnx");
+    struct subject *s = subject_open(&h, "wide.onnx");
+    const uint64_t idle = held();
+    assert_int_equal(run_rows(s, ROWS).code, TRP_OK);
+    assert_true(((float *)s->out[0].data)[1] == 4);
+    assert_true(held() >= idle + 2 * ROWS_BYTES); /* the output, and what the run left behind */
+    subject_release(s);
+    assert_in_range(held(), idle + ROWS_BYTES, idle + 4 * ROWS_BYTES);
+    trim_twice();
+    assert_int_equal(held(), idle);
+    subject_close(s);
+}
+
+static void what_a_run_left_behind_serves_the_next(void **state)
+{
+    (void)state;
+    write_wide("wide.onnx");
+    struct subject *s = subject_open(&h, "wide.onnx");
+    uint64_t after = 0;
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(run_rows(s, ROWS - i % 3).code, TRP_OK);
+        subject_release(s);
+        trp_backend_trim(h.backends); /* in use between two of these, so nothing goes */
+        if (i == 5)
+            after = held();
+        assert_true(i < 5 || held() <= after);
+    }
+    subject_close(s);
+}
+
+static void an_owner_may_keep_the_memory_of_runs_or_never(void **state)
+{
+    static const struct troupe_option keep = { "enable_mem_arena", "1" };
+    static const struct troupe_option shrink = { "memory.enable_memory_arena_shrinkage", "cpu:0" };
+    (void)state;
+    write_wide("wide.onnx");
+    struct subject *s = open_with("wide.onnx", &keep);
+    const uint64_t idle = held();
+    assert_int_equal(run_rows(s, ROWS).code, TRP_OK);
+    subject_release(s);
+    trim_twice();
+    assert_true(held() >= idle + ROWS_BYTES);
+    subject_close(s);
+    assert_int_equal(held(), 0);
+    s = open_with("wide.onnx", &shrink);
+    const uint64_t before = held();
+    assert_int_equal(run_rows(s, ROWS).code, TRP_OK);
+    subject_release(s);
+    assert_int_equal(held(), before);
+    subject_close(s);
+}
+
+static void a_load_that_the_account_refuses_fails_with_the_numbers(void **state)
+{
+    (void)state;
+    struct subject *s;
+    write_wide("wide.onnx");
+    h.account.limit = WEIGHT_BYTES / 2;
+    assert_int_equal(subject_try_open(&h, "wide.onnx", (struct troupe_model_desc){ 0 }, &s).code,
+                     TRP_OUT_OF_MEMORY);
+    assert_non_null(strstr(h.err.text, "1048576 more were refused"));
+    assert_int_equal(held(), 0);
+}
+
+static void a_run_that_the_account_refuses_fails_and_the_next_one_runs(void **state)
+{
+    (void)state;
+    write_wide("wide.onnx");
+    struct subject *s = subject_open(&h, "wide.onnx");
+    const uint64_t idle = held();
+    h.account.limit = idle + ROWS_BYTES;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(run_rows(s, ROWS).code, TRP_OUT_OF_MEMORY);
+        assert_non_null(strstr(h.err.text, "more were refused"));
+        assert_int_equal(run_rows(s, 8).code, TRP_OK);
+        assert_true(((float *)s->out[0].data)[1] == 4);
+        subject_release(s);
+    }
+    trim_twice();
+    assert_int_equal(held(), idle);
+    subject_close(s);
+}
+
+static void a_run_may_hold_what_its_limit_says_and_no_more(void **state)
+{
+    (void)state;
+    write_wide("wide.onnx");
+    struct subject *s = subject_open(&h, "wide.onnx");
+    s->run.memory_bytes_max = ROWS_BYTES;
+    assert_int_equal(run_rows(s, ROWS).code, TRP_TOO_LARGE);
+    assert_non_null(strstr(h.err.text, "a run may hold 524288"));
+    assert_int_equal(run_rows(s, ROWS / 8).code, TRP_OK);
+    subject_release(s);
+    s->run.memory_bytes_max = 8 * ROWS_BYTES;
+    assert_int_equal(run_rows(s, ROWS).code, TRP_OK);
+    subject_close(s);
+}
+
+/* A few bytes that ask for terabytes, which the heap would promise. */
+static void an_output_that_explodes_is_refused_before_it_is_filled(void **state)
+{
+    (void)state;
+    struct onnx g = { 0 };
+    const float x = 1;
+    const int64_t shape[3] = { 1000, 1000, 100000 };
+    onnx_simple(&g, "Expand", "x to", "y");
+    onnx_input(&g, "x", ONNX_FLOAT, 1, DIMS(1));
+    onnx_input(&g, "to", ONNX_INT64, 1, DIMS(-1));
+    onnx_output(&g, "y", ONNX_FLOAT, ONNX_ANY_RANK, NULL);
+    onnx_save(&g, harness_path(&h, "explodes.onnx"));
+    struct subject *s = subject_open(&h, "explodes.onnx");
+    s->run.memory_bytes_max = UINT64_C(1) << 30;
+    subject_send(s, 0, TROUPE_FP32, &x, sizeof x, 1, DIMS(1));
+    subject_send(s, 1, TROUPE_INT64, shape, sizeof shape, 1, DIMS(3));
+    assert_int_equal(subject_run(s).code, TRP_TOO_LARGE);
+    assert_non_null(strstr(h.err.text, "asked for 400000000000 more"));
+    subject_close(s);
+}
+
+/* The table of a tensor of strings is memory like any other. */
+static void strings_are_counted(void **state)
+{
+    (void)state;
+    struct onnx g = { 0 };
+    enum { N = 4096 };
+    static uint8_t empty[4 * N];
+    onnx_simple(&g, "Identity", "x", "y");
+    onnx_input(&g, "x", ONNX_STRING, 1, DIMS(-1));
+    onnx_output(&g, "y", ONNX_STRING, 1, DIMS(-1));
+    onnx_save(&g, harness_path(&h, "strings.onnx"));
+    struct subject *s = subject_open(&h, "strings.onnx");
+    s->run.memory_bytes_max = 32 * N;
+    subject_send(s, 0, TROUPE_BYTES, empty, sizeof empty, 1, DIMS(N));
+    assert_int_equal(subject_run(s).code, TRP_TOO_LARGE);
+    s->run.memory_bytes_max = 0;
+    assert_int_equal(subject_run(s).code, TRP_OK);
+    subject_close(s);
+    assert_int_equal(held(), 0);
+}
+
+/* --- many at once ----------------------------------------------------------------------------- */
+
+struct worker {
+    struct trp_thread thread;
+    struct subject copy; /* the same model, tensors of its own */
+};
+
+static void work(void *arg)
+{
+    struct worker *w = arg;
+    struct subject *s = &w->copy;
+    struct trp_error err;
+    for (int i = 0; i < 200; i++) {
+        const trp_status st = trp_backend_run(s->model, &s->run, s->in, s->out, &err);
+        if (trp_failed(st))
+            fail_msg("%s", err.text);
+        subject_release(s);
+    }
+}
+
+static void runs_side_by_side_and_a_trim_among_them_lose_nothing(void **state)
+{
+    (void)state;
+    static struct worker workers[4];
+    write_wide("wide.onnx");
+    struct subject *s = subject_open(&h, "wide.onnx");
+    const uint64_t idle = held();
+    assert_int_equal(run_rows(s, 4).code, TRP_OK);
+    subject_release(s);
+    for (size_t i = 0; i < ARRAY_LEN(workers); i++) {
+        struct worker *w = &workers[i];
+        w->copy = *s;
+        w->copy.run.id = i + 2;
+        w->copy.run.output_index = w->copy.wanted;
+        assert_int_equal(trp_thread_start(&w->thread, "worker", work, w, NULL).code, TRP_OK);
+    }
+    for (int i = 0; i < 50; i++)
+        trp_backend_trim(h.backends);
+    for (size_t i = 0; i < ARRAY_LEN(workers); i++)
+        trp_thread_join(&workers[i].thread);
+    trim_twice();
+    assert_int_equal(held(), idle);
+    subject_close(s);
+    assert_int_equal(held(), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, close_what_is_open)
+    const struct CMUnitTest tests[] = {
+        TEST(weights_are_in_the_account_until_the_model_is_closed),
+        TEST(activations_and_outputs_are_in_the_account),
+        TEST(what_a_run_left_behind_serves_the_next),
+        TEST(an_owner_may_keep_the_memory_of_runs_or_never),
+        TEST(a_load_that_the_account_refuses_fails_with_the_numbers),
+        TEST(a_run_that_the_account_refuses_fails_and_the_next_one_runs),
+        TEST(a_run_may_hold_what_its_limit_says_and_no_more),
+        TEST(an_output_that_explodes_is_refused_before_it_is_filled),
+        TEST(strings_are_counted),
+        TEST(runs_side_by_side_and_a_trim_among_them_lose_nothing),
+    };
+    return cmocka_run_group_tests_name("onnxruntime_memory", tests, set_up, tear_down);
+}

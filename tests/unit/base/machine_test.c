@@ -1,0 +1,133 @@
+/* What a machine and the containers on it say about memory. */
+#include "base/machine.h"
+
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "scratch.h"
+
+#define GIB (UINT64_C(1) << 30)
+#define MEMINFO "MemTotal:       16777216 kB\nMemFree:        1000 kB\n" /* 16 GiB */
+
+/* Writes a file below `root` and the folders on the way. */
+static void put(const char *root, const char *path, const char *text)
+{
+    char whole[512];
+    assert_true(snprintf(whole, sizeof whole, "%s%s", root, path) < (int)sizeof whole);
+    for (char *at = whole + strlen(root) + 1; (at = strchr(at, '/')); at++) {
+        *at = '\0';
+        (void)mkdir(whole, 0755);
+        *at = '/';
+    }
+    FILE *f = fopen(whole, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
+    assert_int_equal(fclose(f), 0);
+}
+
+static int drop(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+struct row {
+    const char *name, *meminfo, *groups;
+    struct {
+        const char *path, *text;
+    } limits[3];
+    uint64_t want;
+};
+
+static const struct row rows[] = {
+    { "no group", MEMINFO, NULL, { { NULL, NULL } }, 16 * GIB },
+    { "nothing at all", NULL, NULL, { { NULL, NULL } }, 0 },
+    { "meminfo without a total", "MemFree: 1 kB\n", NULL, { { NULL, NULL } }, 0 },
+    { "version 2, own group",
+      MEMINFO,
+      "0::/shop/troupe\n",
+      { { "/sys/fs/cgroup/shop/troupe/memory.max", "2147483648\n" } },
+      2 * GIB },
+    { "version 2, a group above",
+      MEMINFO,
+      "0::/shop/troupe\n",
+      { { "/sys/fs/cgroup/shop/memory.max", "1073741824\n" },
+        { "/sys/fs/cgroup/shop/troupe/memory.max", "max\n" } },
+      GIB },
+    { "version 2, none",
+      MEMINFO,
+      "0::/\n",
+      { { "/sys/fs/cgroup/memory.max", "max\n" } },
+      16 * GIB },
+    { "version 2 inside a container: the path is the host's, the mount is ours",
+      MEMINFO,
+      "0::/docker/0123\n",
+      { { "/sys/fs/cgroup/memory.max", "4294967296\n" } },
+      4 * GIB },
+    { "version 1",
+      MEMINFO,
+      "4:memory:/docker/0123\n1:cpu:/\n0::/\n",
+      { { "/sys/fs/cgroup/memory/docker/0123/memory.limit_in_bytes", "3221225472\n" } },
+      3 * GIB },
+    { "version 1 without a limit is a very large number",
+      MEMINFO,
+      "4:memory:/\n",
+      { { "/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n" } },
+      16 * GIB },
+    { "a limit and no meminfo",
+      NULL,
+      "0::/a\n",
+      { { "/sys/fs/cgroup/a/memory.max", "1073741824" } },
+      GIB },
+    { "broken lines say nothing",
+      MEMINFO,
+      "x\n0:\n:::\nmemory:/\n",
+      { { "/sys/fs/cgroup/memory/memory.limit_in_bytes", "soon\n" } },
+      16 * GIB },
+};
+
+static void the_least_of_what_is_installed_and_allowed_counts(void **state)
+{
+    (void)state;
+    char folder[SCRATCH_PATH_MAX], root[SCRATCH_PATH_MAX + 16];
+    scratch_folder(folder, "machine");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct row *r = &rows[i];
+        print_message("%s\n", r->name);
+        (void)snprintf(root, sizeof root, "%s/%zu", folder, i);
+        assert_int_equal(mkdir(root, 0755), 0);
+        if (r->meminfo)
+            put(root, "/proc/meminfo", r->meminfo);
+        if (r->groups)
+            put(root, "/proc/self/cgroup", r->groups);
+        for (size_t k = 0; k < ARRAY_LEN(r->limits) && r->limits[k].path; k++)
+            put(root, r->limits[k].path, r->limits[k].text);
+        assert_int_equal(trp_machine_memory(root), r->want);
+    }
+    assert_int_equal(nftw(folder, drop, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void this_machine_has_some(void **state)
+{
+    (void)state;
+    assert_in_range(trp_machine_memory(""), 1 << 20, UINT64_C(1) << 50);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_least_of_what_is_installed_and_allowed_counts),
+        cmocka_unit_test(this_machine_has_some),
+    };
+    return cmocka_run_group_tests_name("machine", tests, NULL, NULL);
+}
