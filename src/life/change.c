@@ -77,11 +77,19 @@ static void drop_load(struct load *d)
 
 static void end_change(struct trp_change *c);
 
+/* Errors of memory name what there was none for; the index shows no codes. */
+static void say_memory(struct trp_error *err)
+{
+    if (err->status.code == TRP_OUT_OF_MEMORY)
+        trp_error_within(err, "out of memory");
+}
+
 /* One load less to wait for; `err` with status OK when it went well. */
-static void load_ended(struct trp_change *c, struct load *d, const struct trp_error *err)
+static void load_ended(struct trp_change *c, struct load *d, struct trp_error *err)
 {
     struct trp_life *l = d->life;
     trp_timer_disarm(l->opts.control, &d->timer);
+    say_memory(err);
     if (trp_failed(err->status)) {
         TRP_ERROR_LOG(l->opts.log, "life", "failed to load '%s': %s", d->version->id, err->text);
         trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_FAILED, 1);
@@ -401,13 +409,20 @@ static void log_warnings(const struct trp_member *m, const struct trp_repo_model
     }
 }
 
+/* Only memory can be short here, and the next look may find some. */
+static void refuse_for_now(struct trp_member *m, const struct trp_error *err)
+{
+    m->taken = 0;
+    trp_member_refuse(m, err);
+}
+
 static void give_up_plan(struct trp_change *c, const struct trp_error *err)
 {
     struct trp_member *m = c->member;
     for (uint32_t i = 0; i < c->loads_n; i++)
         free_load(c->loads[i]); /* never submitted */
     free_change(c);
-    trp_member_finish(m, err);
+    refuse_for_now(m, err);
 }
 
 void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
@@ -417,8 +432,8 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
     struct trp_error err = { 0 };
     struct trp_change *c = trp_alloc_zeroed(l->alloc, 1, sizeof *c);
     if (!c) {
-        (void)trp_fail(&err, TRP_OUT_OF_MEMORY, "no memory to load '%.*s'", TRP_STR(m->name));
-        trp_member_finish(m, &err);
+        (void)trp_fail(&err, TRP_OUT_OF_MEMORY, "no memory to load the model");
+        refuse_for_now(m, &err);
         return;
     }
     c->member = m;

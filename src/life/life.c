@@ -41,10 +41,25 @@ static void answer_due(struct trp_life *l)
     answer_up_to(l, trp_registry_oldest_seen(l->registry));
 }
 
+/* What could not be shown, or forgotten, for lack of memory. */
+static void show_stale(struct trp_life *l)
+{
+    for (struct trp_member *m = l->members, *next; m && l->stale_n; m = next) {
+        next = m->next;
+        if (!m->is_stale)
+            continue;
+        m->is_stale = false;
+        l->stale_n--;
+        trp_life_show(m, true);
+        trp_member_tidy(m); /* m may be gone now */
+    }
+}
+
 static void publish(struct trp_task *task)
 {
     struct trp_life *l = TRP_CONTAINER_OF(task, struct trp_life, publish_task);
     trp_timer_disarm(l->opts.control, &l->lazy_timer);
+    show_stale(l);
     if (l->is_dirty) {
         l->is_dirty = false;
         const struct trp_snapshot *before = trp_registry_current(l->registry);
@@ -53,7 +68,7 @@ static void publish(struct trp_task *task)
             l->opts.publish(l->opts.publish_user, s);
     }
     const uint64_t epoch = trp_snapshot_epoch(trp_registry_current(l->registry));
-    for (struct trp_order *o = l->answers; o; o = o->next)
+    for (struct trp_order *o = l->answers; o && !l->stale_n; o = o->next)
         if (o->epoch == 0)
             o->epoch = epoch;
     answer_due(l);
@@ -81,6 +96,13 @@ static void changed(struct trp_life *l, bool lazy)
         publish_soon(l);
 }
 
+static void show_later(struct trp_member *m)
+{
+    m->life->stale_n += !m->is_stale;
+    m->is_stale = true;
+    changed(m->life, true);
+}
+
 void trp_life_show(struct trp_member *m, bool lazy)
 {
     struct trp_life *l = m->life;
@@ -91,22 +113,26 @@ void trp_life_show(struct trp_member *m, bool lazy)
                                      .versions = set->items,
                                      .reason = m->reason[0] ? m->reason : NULL,
                                      .wanted = m->wanted };
-    if (trp_failed(trp_registry_put(l->registry, &entry, &err)))
-        TRP_ERROR_LOG(l->opts.log, "life", "'%.*s' is not shown as it is: %s", TRP_STR(m->name),
-                      err.text);
-    else
+    if (!trp_failed(trp_registry_put(l->registry, &entry, &err))) {
         changed(l, lazy);
+        return;
+    }
+    TRP_ERROR_LOG(l->opts.log, "life", "'%.*s' is not shown as it is: %s", TRP_STR(m->name),
+                  err.text);
+    show_later(m);
 }
 
-void trp_life_hide(struct trp_member *m)
+bool trp_life_hide(struct trp_member *m)
 {
     struct trp_life *l = m->life;
     struct trp_error err;
-    if (trp_failed(trp_registry_remove(l->registry, m->name, &err)))
-        TRP_ERROR_LOG(l->opts.log, "life", "'%.*s' stays in the index: %s", TRP_STR(m->name),
-                      err.text);
-    else
+    if (!trp_failed(trp_registry_remove(l->registry, m->name, &err))) {
         changed(l, false);
+        return true;
+    }
+    TRP_ERROR_LOG(l->opts.log, "life", "'%.*s' stays in the index: %s", TRP_STR(m->name), err.text);
+    show_later(m);
+    return false;
 }
 
 void trp_life_answer(struct trp_life *l, struct trp_order *order)

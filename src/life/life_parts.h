@@ -56,6 +56,7 @@ struct trp_member {
     bool held_back;      /* an operator unloaded it: only an operator loads it again */
     bool is_present;     /* the repository has it */
     bool is_unsettled;   /* wanted, and not READY */
+    bool is_stale;       /* memory was short: the registry does not show it as it is */
     uint64_t taken;      /* digest of the files taken up last, for good or ill; 0: none */
     uint64_t pending;    /* digest seen since, waiting until it settles; 0: none */
     int64_t pending_ns;  /* since when */
@@ -77,6 +78,7 @@ struct trp_life {
 
     /* publishing and answering */
     bool is_dirty;
+    uint32_t stale_n; /* members to be shown again */
     struct trp_task publish_task;
     struct trp_timer lazy_timer;
     struct trp_order *answers, **answers_end; /* epoch 0: not published yet */
@@ -107,9 +109,9 @@ struct trp_life {
 /* Puts what stands behind a name into the next snapshot (`lazy`: it may wait some 25 ms for company), or takes it out.
  *   Owns  : nothing.
  *   Thread: control.
- *   Errors: logged; the registry stays as it was. */
+ *   Errors: logged; the registry stays as it was (hide: false), and all is tried again before anybody is answered. */
 void trp_life_show(struct trp_member *m, bool lazy);
-void trp_life_hide(struct trp_member *m);
+bool trp_life_hide(struct trp_member *m);
 
 /* Answers an order once every reader has seen what it changed, never from inside the call.
  *   Owns  : moves the order back to its owner then.
@@ -152,6 +154,12 @@ void trp_member_push(struct trp_member *m, const struct trp_op *op);
  *   Thread: control.
  *   Errors: none. */
 void trp_member_finish(struct trp_member *m, const struct trp_error *err);
+
+/* What was found cannot be used: what serves goes on, the index says why, and the op in hand has failed.
+ *   Owns  : `why` is copied.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_member_refuse(struct trp_member *m, const struct trp_error *why);
 
 /* Shows it anew and counts it as settled or not.
  *   Owns  : nothing.
@@ -237,12 +245,14 @@ trp_status trp_watcher_create(struct trp_life *l, struct trp_watcher **out_watch
                               struct trp_error *err);
 void trp_watcher_destroy(struct trp_watcher *w); /* accepts NULL */
 
-/* Begins; stops (a job may still be out); is told what a listing found and whether something has yet to settle.
- *   Owns  : takes a reference of the catalog while its folders are covered.
+/* Begins; stops (a job may still be out); is told that a listing ended well, and whether something has yet to settle, or that it
+ * failed.
+ *   Owns  : nothing.
  *   Thread: control.
  *   Errors: logged; `notify` falls back to `poll`. */
 void trp_watcher_start(struct trp_watcher *w);
 void trp_watcher_stop(struct trp_watcher *w);
-void trp_watcher_listed(struct trp_watcher *w, struct trp_catalog *catalog, bool is_unsettled);
+void trp_watcher_listed(struct trp_watcher *w, bool is_unsettled);
+void trp_watcher_failed(struct trp_watcher *w);
 
 #endif

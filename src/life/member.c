@@ -44,9 +44,13 @@ struct trp_member *trp_member_make(struct trp_life *l, struct trp_str name)
     return m;
 }
 
+/* Not before the registry has let it go: its entry holds versions. */
 static void free_member(struct trp_member *m)
 {
     struct trp_life *l = m->life;
+    if (!trp_life_hide(m))
+        return;
+    l->stale_n -= m->is_stale;
     if (m->prev)
         m->prev->next = m->next;
     else
@@ -55,7 +59,6 @@ static void free_member(struct trp_member *m)
         m->next->prev = m->prev;
     (void)trp_table_take(l->names, m->name);
     l->unsettled_n -= m->is_unsettled;
-    trp_life_hide(m);
     trp_alloc_free(l->alloc, (char *)(uintptr_t)m->name.ptr);
     trp_alloc_free(l->alloc, m);
     trp_life_check(l);
@@ -109,8 +112,7 @@ static void keep_reason(struct trp_member *m, const struct trp_error *why)
     trp_member_show(m);
 }
 
-/* The files cannot be used as they are; what serves goes on. */
-static void refuse(struct trp_member *m, const struct trp_error *why)
+void trp_member_refuse(struct trp_member *m, const struct trp_error *why)
 {
     struct trp_error err = { 0 };
     (void)trp_fail(&err, (enum trp_code)why->status.code,
@@ -128,8 +130,7 @@ static void refuse_absent(struct trp_member *m, const struct trp_error *why)
     (void)trp_fail(&err, (enum trp_code)why->status.code,
                    "failed to load '%.*s', failed to poll from model repository: %s",
                    TRP_STR(m->name), why->text);
-    if (m->op
-            ->is_first) { /* the server was told to load it: the index should say why it is not there */
+    if (m->op->is_first) { /* the server was told to load it: the index should say why it is not */
         m->wanted = true;
         keep_reason(m, why);
         TRP_ERROR_LOG(m->life->opts.log, "life", "%s", err.text);
@@ -157,7 +158,7 @@ static void looked(struct trp_catalog *c)
         m->pending = 0;
     }
     if (trp_failed(found->error.status)) {
-        refuse(m, &found->error);
+        trp_member_refuse(m, &found->error);
         return;
     }
     m->wanted = true;
@@ -251,7 +252,7 @@ static void begin_take(struct trp_member *m)
     struct trp_op *op = m->op;
     m->wanted = m->wanted || (op->is_wanted && !m->held_back);
     if (trp_failed(op->found->error.status)) {
-        refuse(m, &op->found->error);
+        trp_member_refuse(m, &op->found->error);
         return;
     }
     if (m->wanted || m->serving.n) {
@@ -316,6 +317,22 @@ static void go_on(struct trp_member *m)
     trp_member_tidy(m);
 }
 
+/* An op that there is no memory for: whoever waits is told, and the next look finds what this one found. */
+static void drop_op(struct trp_member *m, const struct trp_op *op)
+{
+    struct trp_life *l = m->life;
+    if (op->kind == TRP_OP_TAKE)
+        m->taken = 0;
+    if (op->kind == TRP_OP_LEAVE)
+        m->is_present = true;
+    trp_catalog_unref(op->catalog);
+    l->first_n -= op->is_first;
+    if (op->order) {
+        (void)trp_fail(&op->order->error, TRP_OUT_OF_MEMORY, "no memory for the order");
+        trp_life_answer(l, op->order);
+    }
+}
+
 void trp_member_push(struct trp_member *m, const struct trp_op *op)
 {
     struct trp_life *l = m->life;
@@ -323,12 +340,7 @@ void trp_member_push(struct trp_member *m, const struct trp_op *op)
     if (!copy) {
         TRP_ERROR_LOG(l->opts.log, "life", "model '%.*s': no memory for an order",
                       TRP_STR(m->name));
-        trp_catalog_unref(op->catalog);
-        l->first_n -= op->is_first;
-        if (op->order) {
-            (void)trp_fail(&op->order->error, TRP_OUT_OF_MEMORY, "no memory for the order");
-            trp_life_answer(l, op->order);
-        }
+        drop_op(m, op);
         return;
     }
     *copy = *op;

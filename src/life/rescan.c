@@ -135,9 +135,9 @@ static void listed(struct trp_catalog *c)
     l->is_listing = false;
     if (trp_failed(c->error.status)) {
         TRP_ERROR_LOG(l->opts.log, "life", "cannot list the repository: %s", c->error.text);
+        trp_watcher_failed(l->watcher);
     } else if (!l->is_stopping) {
-        const bool is_unsettled = reconcile(l, c);
-        trp_watcher_listed(l->watcher, c, is_unsettled);
+        trp_watcher_listed(l->watcher, reconcile(l, c));
     }
     l->has_listed = true;
     answer_listings(l, &c->error);
@@ -161,6 +161,7 @@ static void begin(struct trp_life *l)
     if (l->is_listing)
         return;
     TRP_ERROR_LOG(l->opts.log, "life", "cannot list the repository: %s", err.text);
+    trp_watcher_failed(l->watcher);
     l->has_listed = true;
     answer_listings(l, &err);
     trp_life_check(l);

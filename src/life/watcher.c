@@ -8,6 +8,8 @@
  * (an overflow is one more reason to look).  Looking is cheap, but a copy of a large model makes thousands of events, so they
  * are gathered for a moment.  What was found changed is looked at once more after `settle_ns` (rescan.c).
  *
+ * A listing that fails (the repository is moved away, or descriptors are short) is tried again after `poll_ns`.
+ *
  * New folders are covered after each listing; since something may have happened in one before it was covered, finding a new one
  * means one more look. */
 #include <errno.h>
@@ -34,9 +36,8 @@ struct trp_watcher {
     struct trp_timer look_timer; /* after an event, or to see whether a change has settled */
     struct trp_timer poll_timer;
     enum trp_watch_mode mode;
-    int fd;                                   /* of inotify; -1: none */
-    bool is_running, is_covering, is_covered; /* is_covered: at least once */
-    struct trp_catalog *catalog;              /* being covered */
+    int fd; /* of inotify; -1: none */
+    bool is_running, is_covering;
     /* the job's, while it is out */
     int newest; /* the highest watch so far: numbers rise, so a higher one is a new folder */
     bool found_new;
@@ -159,9 +160,8 @@ static void covered(struct trp_job *job)
         arm(w, &w->look_timer, GATHER_NS);
 }
 
-void trp_watcher_listed(struct trp_watcher *w, struct trp_catalog *catalog, bool is_unsettled)
+void trp_watcher_listed(struct trp_watcher *w, bool is_unsettled)
 {
-    (void)catalog;
     if (!w->is_running)
         return;
     if (is_unsettled)
@@ -172,6 +172,13 @@ void trp_watcher_listed(struct trp_watcher *w, struct trp_catalog *catalog, bool
     w->cover.work = cover;
     w->cover.done = covered;
     trp_loaders_submit(w->life->loaders, TRP_LANE_CHORE, &w->cover);
+}
+
+/* The kernel tells of what happens in a folder, not of its coming back. */
+void trp_watcher_failed(struct trp_watcher *w)
+{
+    if (w->is_running)
+        arm(w, &w->look_timer, w->life->opts.poll_ns);
 }
 
 /* ---- from beginning to end ---- */

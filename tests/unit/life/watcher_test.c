@@ -149,6 +149,29 @@ static void files_that_are_back_before_their_leaving_was_done_are_taken_up(void 
     pump(f, takes(f, "m", "Other"));
 }
 
+/* Somebody moves a new repository into the place of the old one; in between there is none, and the kernel tells of the old one. */
+static void a_repository_that_was_away_for_a_moment_is_found_again(void **state)
+{
+    struct fixture *f = *state;
+    char away[128];
+    (void)snprintf(away, sizeof away, "%s/away", f->base);
+    f->opts.watch = TRP_WATCH_NOTIFY;
+    put(f, "old.echo", ECHO);
+    start(f);
+    pass(f, TRP_S(2));
+    assert_int_equal(rename(f->root, away), 0);
+    pass(f, TRP_S(2));
+    assert_true(log_says(f, "cannot list the repository"));
+    assert_true(is(f, "old", "READY")); /* that it cannot be seen does not say that it has gone */
+    assert_int_equal(mkdir(f->root, 0755), 0);
+    put(f, "new.echo", ECHO);
+    pass(f, TRP_S(17));
+    pump(f, is(f, "new", "READY") && !entry(f, "old"));
+    put(f, "newer.echo", ECHO); /* and the kernel tells of the new one */
+    pass(f, TRP_S(3));
+    pump(f, is(f, "newer", "READY"));
+}
+
 static void nothing_happens_while_nothing_changes(void **state)
 {
     struct fixture *f = *state;
@@ -173,6 +196,7 @@ int main(void)
         WITH_LIFE(a_loaded_explicit_model_is_replaced_and_an_unloaded_one_is_not),
         WITH_LIFE(the_kernel_tells_of_new_changed_and_vanished_models),
         WITH_LIFE(files_that_are_back_before_their_leaving_was_done_are_taken_up),
+        WITH_LIFE(a_repository_that_was_away_for_a_moment_is_found_again),
         WITH_LIFE(nothing_happens_while_nothing_changes),
     };
     return cmocka_run_group_tests_name("watcher", tests, NULL, NULL);
