@@ -1,5 +1,6 @@
-"""What perf_analyzer sends, in its order, byte for byte where it matters: it needs a newer C library than Debian 12 has, so that it
-cannot run here itself.  HTTP goes over plain sockets, as libcurl writes it; gRPC over grpcio with Triton's own stubs."""
+"""What perf_analyzer sends, in its order, byte for byte where it matters: it needs a newer C library than Debian 12 has, and CUDA's for
+shared memory.  Where it can run, it does: test_perf_analyzer.py.  HTTP goes over plain sockets, as libcurl writes it; gRPC over grpcio
+with Triton's own stubs."""
 import json
 import mmap
 import os
