@@ -33,10 +33,13 @@ struct cli;
 struct cli_command {
     const char *name, *operands, *help;
     const char *details; /* more for --help and the manual; may be NULL */
+    const char *example; /* command lines, one a line; may be NULL */
     const struct cli_option *options;
     size_t options_n;
     uint32_t operands_min, operands_max;
     int (*run)(struct cli *cli);
+    /* What is meant by an option that there is not, as other servers have it; NULL: nobody knows.  May be NULL. */
+    const char *(*advise)(struct cli *cli, struct trp_str option);
 };
 
 #define CLI_VALUES_MAX 256
@@ -81,7 +84,7 @@ int cli_usage(const struct cli *cli, const char *format, ...) TRP_PRINTF(2, 3);
 struct cli_table {
     struct trp_arena *arena;
     const char *titles[CLI_COLUMNS_MAX];
-    size_t widths[CLI_COLUMNS_MAX];
+    size_t widths[CLI_COLUMNS_MAX], indent;
     uint32_t columns_n;
     struct cli_row {
         const char *cells[CLI_COLUMNS_MAX];
@@ -93,6 +96,12 @@ void cli_table_init(struct cli_table *t, struct trp_arena *arena, const char *co
                     uint32_t columns_n);
 void cli_table_row(struct cli_table *t, const struct trp_str *cells);
 void cli_table_print(const struct cli_table *t, FILE *out);
+
+/* The same as a section of a report: its title over rows without titles of their own, which may be empty or ">".
+ *   Owns  : borrowed.
+ *   Thread: owner.
+ *   Errors: as above. */
+void cli_table_print_section(struct cli_table *t, const char *title, FILE *out);
 
 /* Print the generated texts: help of one command, of all; the manual page; the completion script.
  *   Owns  : borrowed.

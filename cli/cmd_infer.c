@@ -4,6 +4,7 @@
  * go as binary tensors behind it. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -45,6 +46,7 @@ struct question {
     struct input inputs[INPUTS_MAX];
     uint32_t inputs_n;
     struct cli_image_opts image;
+    bool is_local; /* what is going on concerns operands, not the server */
 };
 
 static bool ends_with(const char *text, const char *ending)
@@ -102,21 +104,13 @@ static trp_status read_metadata(struct question *q, struct trp_error *err)
 static trp_status find_input(struct question *q, struct trp_str name, struct input **out,
                              struct trp_error *err)
 {
-    struct trp_buf known;
     for (uint32_t i = 0; i < q->inputs_n; i++) {
         if (trp_str_is_equal(q->inputs[i].name, name)) {
             *out = &q->inputs[i];
             return trp_ok();
         }
     }
-    trp_buf_init(&known, trp_heap(), 65536);
-    for (uint32_t i = 0; i < q->inputs_n; i++)
-        trp_buf_addf(&known, "%s%.*s", i ? ", " : "", TRP_STR(q->inputs[i].name));
-    const trp_status st =
-        trp_fail(err, TRP_INVALID_ARGUMENT, "the model has no input '%.*s'; its inputs: %.*s",
-                 TRP_STR(name), TRP_STR(trp_buf_str(&known)));
-    trp_buf_deinit(&known);
-    return st;
+    return trp_fail(err, TRP_INVALID_ARGUMENT, "the model has no input '%.*s'", TRP_STR(name));
 }
 
 /* A flat list for a model that wants [batch, n] is one row; a single value for one that wants a list is a list of one. */
@@ -170,6 +164,37 @@ static trp_status read_json_file(struct question *q, const char *path, struct in
     return measure(q, in, err);
 }
 
+/* A bare word for a text input. */
+static struct trp_str quoted(struct cli *cli, struct trp_str word)
+{
+    struct trp_buf b;
+    trp_buf_init(&b, trp_heap(), 1 << 20);
+    trp_json_write_str(&b, word);
+    const struct trp_str out = trp_arena_dup(&cli->arena, trp_buf_str(&b));
+    trp_buf_deinit(&b);
+    return out;
+}
+
+static trp_status read_value(struct question *q, const char *value, struct input *in,
+                             struct trp_error *err)
+{
+    if (ends_with(value, ".npy"))
+        return cli_read_npy(&q->cli->arena, value, &in->tensor, err);
+    if (ends_with(value, ".png") || ends_with(value, ".jpg") || ends_with(value, ".jpeg"))
+        return cli_read_image(&q->cli->arena, value, &in->wanted, &q->image, &in->tensor, err);
+    if (ends_with(value, ".json"))
+        return read_json_file(q, value, in, err);
+    in->json = trp_str_of(value);
+    if (in->wanted.dtype == TROUPE_BYTES && value[0] != '[' && value[0] != '"')
+        in->json = quoted(q->cli, in->json);
+    else if (!*value || !strchr("[{\"-0123456789tfnNI", value[0]))
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "input '%.*s': '%s' is neither JSON nor a file that ends in .npy, .png, "
+                        ".jpg or .json",
+                        TRP_STR(in->name), value);
+    return measure(q, in, err);
+}
+
 static trp_status read_operand(struct question *q, const char *operand, struct trp_error *err)
 {
     const char *equals = strchr(operand, '=');
@@ -179,22 +204,7 @@ static trp_status read_operand(struct question *q, const char *operand, struct t
                         "'%s' is not NAME=VALUE (a file.npy, an image, file.json, or JSON itself)",
                         operand);
     TRP_CHECK(find_input(q, trp_str_make(operand, (size_t)(equals - operand)), &in, err));
-    const char *value = equals + 1;
-    if (ends_with(value, ".npy"))
-        return cli_read_npy(&q->cli->arena, value, &in->tensor, err);
-    if (ends_with(value, ".png") || ends_with(value, ".jpg") || ends_with(value, ".jpeg"))
-        return cli_read_image(&q->cli->arena, value, &in->wanted, &q->image, &in->tensor, err);
-    if (ends_with(value, ".json"))
-        return read_json_file(q, value, in, err);
-    in->json = trp_str_of(value);
-    if (in->wanted.dtype == TROUPE_BYTES && value[0] != '[' && value[0] != '"') {
-        struct trp_buf quoted; /* a bare word for a text input */
-        trp_buf_init(&quoted, trp_heap(), 1 << 20);
-        trp_json_write_str(&quoted, in->json);
-        in->json = trp_arena_dup(&q->cli->arena, trp_buf_str(&quoted));
-        trp_buf_deinit(&quoted);
-    }
-    return measure(q, in, err);
+    return read_value(q, equals + 1, in, err);
 }
 
 /* -- the request -- */
@@ -361,8 +371,10 @@ static trp_status ask(struct question *q, struct trp_error *err)
     struct cli_reply reply;
     struct cli_request request = { .method = "POST" };
     TRP_CHECK(read_metadata(q, err));
+    q->is_local = true;
     for (uint32_t i = 1; i < q->cli->operands_n; i++)
         TRP_CHECK(read_operand(q, q->cli->operands[i], err));
+    q->is_local = false;
     trp_buf_init(&body, trp_heap(), JSON_BYTES_MAX);
     trp_status st = write_request(q, &body, &request.json_bytes, err);
     if (!trp_failed(st)) {
@@ -379,6 +391,37 @@ static trp_status ask(struct question *q, struct trp_error *err)
     if (cli_flag(q->cli, "json"))
         return printf("%.*s\n", TRP_STR(reply.body)), trp_ok();
     return print_answer(q, reply.body, err);
+}
+
+/* "digits_mlp takes: image FP32 [-1,64]" */
+static const char *inputs_text(struct question *q)
+{
+    struct trp_buf b;
+    char shape[256];
+    trp_buf_init(&b, trp_heap(), 65536);
+    trp_buf_addf(&b, "%s takes:", q->cli->operands[0]);
+    for (uint32_t i = 0; i < q->inputs_n; i++) {
+        const struct input *in = &q->inputs[i];
+        trp_buf_addf(&b, "%s %.*s %s%s", i ? "," : "", TRP_STR(in->name),
+                     trp_dtype_name(in->wanted.dtype),
+                     trp_shape_format(in->wanted.dims, in->wanted.rank, shape, sizeof shape));
+    }
+    trp_buf_addf(&b, "; give each as NAME=VALUE, see troupe infer --help");
+    const struct trp_str text = trp_arena_dup(&q->cli->arena, trp_buf_str(&b));
+    trp_buf_deinit(&b);
+    return text.ptr;
+}
+
+static int fail(struct question *q, const struct trp_error *err)
+{
+    char folder[4096];
+    if (q->is_local && err->status.code == TRP_NOT_FOUND && getcwd(folder, sizeof folder))
+        return cli_fail(
+            q->cli, err,
+            trp_arena_format(&q->cli->arena, "files are looked for from %s on", folder).ptr);
+    if (q->inputs_n > 0 && (q->is_local || q->cli->operands_n == 1))
+        return cli_fail(q->cli, err, inputs_text(q));
+    return cli_fail_asking(q->cli, err);
 }
 
 static int run(struct cli *cli)
@@ -401,18 +444,25 @@ static int run(struct cli *cli)
     q->image = (struct cli_image_opts){ scale, offset, cli_flag(cli, "invert") };
     const trp_status st = ask(q, &err);
     trp_json_parser_destroy(q->parser);
-    return trp_failed(st) ? cli_fail_asking(cli, &err) : CLI_OK;
+    return trp_failed(st) ? fail(q, &err) : CLI_OK;
 }
 
 const struct cli_command cmd_infer = {
     .name = "infer",
     .operands = "MODEL NAME=VALUE...",
     .help = "ask a model and print its answer",
-    .details =
-        "VALUE is a file.npy, a .png or .jpg image (resized to what the model wants), a file.json\n"
-        "with an array, or JSON itself: troupe infer digits_linear image=digit.png --invert\n"
-        "A flat list for a model that wants [batch, n] is one row, a single value for one that\n"
-        "wants a list is a list of one: troupe infer lookup word=cat",
+    .details = "NAME is an input of the model (troupe inspect MODEL lists them).  VALUE is a "
+               "file.npy, a .png\n"
+               "or .jpg image (resized to what the model wants), a file.json with an array, or "
+               "JSON itself.\n"
+               "A flat list for a model that wants [batch, n] is one row; a single value for one "
+               "that wants\n"
+               "a list is a list of one.",
+    .example =
+        "troupe infer digits_mlp image=examples/inputs/digit_3_scan.png --invert\n"
+        "troupe infer digits_cnn image=examples/inputs/digit_3.npy --output probabilities --top 3\n"
+        "troupe infer add 'x=[1,2,3]' y=4\n"
+        "troupe infer lookup word=cat --curl",
     .options = options,
     .options_n = ARRAY_LEN(options),
     .operands_min = 1,

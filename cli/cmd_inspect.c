@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/served_model.h"
 #include "onnx/onnx_reader.h"
 #include "onnx/onnx_report.h"
 #include "repo/repo.h"
@@ -80,24 +81,6 @@ static const char *file_in(struct cli *cli, const char *folder)
     return NULL;
 }
 
-static int print_model(struct cli *cli, const char *name)
-{
-    struct trp_error err = { 0 };
-    struct cli_reply reply;
-    struct cli_request request = { .method = "GET", .json_bytes = -1 };
-    request.path = cli_path(cli, "/v2/models/%s", name);
-    if (trp_failed(cli_ask(cli, &request, &reply, &err)))
-        return cli_fail_asking(cli, &err);
-    printf("%.*s\n", TRP_STR(reply.body));
-    if (cli_flag(cli, "json"))
-        return CLI_OK;
-    request.path = cli_path(cli, "/v2/models/%s/config", name);
-    if (trp_failed(cli_ask(cli, &request, &reply, &err)))
-        return cli_fail_asking(cli, &err);
-    printf("%.*s\n", TRP_STR(reply.body));
-    return CLI_OK;
-}
-
 static int run(struct cli *cli)
 {
     struct trp_error err = { 0 };
@@ -116,18 +99,23 @@ static int run(struct cli *cli)
     if (looks_like_a_path)
         return is_there ? cli_usage(cli, "'%s' holds no model.onnx", what)
                         : cli_fail(cli, &err, NULL);
-    return print_model(cli, what);
+    return cli_print_served_model(cli, what);
 }
 
 const struct cli_command cmd_inspect = {
     .name = "inspect",
     .operands = "FILE|MODEL",
     .help = "tell what is inside a model file, or what a running server says of a model",
-    .details = "FILE is an .onnx file (or a folder that holds one): inputs, outputs, operators, "
-               "parameters,\n"
-               "size and hazards, from troupe's own reader.  MODEL is a name that a running server "
-               "knows:\n"
-               "its metadata and configuration.",
+    .details =
+        "FILE is an .onnx file (or a folder that holds one): inputs, outputs, operators, "
+        "parameters,\n"
+        "size and hazards, from troupe's own reader.  MODEL is a name that a running server "
+        "knows:\n"
+        "its versions and their states, inputs, outputs and configuration.  A file in the current\n"
+        "folder comes before a model of the same name.",
+    .example = "troupe inspect examples/models/digits_linear.onnx\n"
+               "troupe inspect digits_cnn\n"
+               "troupe inspect --json digits_cnn | jq .config",
     .options = options,
     .options_n = ARRAY_LEN(options),
     .operands_min = 1,

@@ -29,8 +29,18 @@ static int run_load(struct cli *cli)
     return ask(cli, "/v2/repository/models/%s/load", "is loaded");
 }
 
+/* The server takes the unloading of a name that it never heard for done; whoever typed it wants to know. */
 static int run_unload(struct cli *cli)
 {
+    struct trp_error err = { 0 };
+    struct cli_reply reply;
+    const struct cli_request request = { .method = "GET",
+                                         .path =
+                                             cli_path(cli, "/v2/models/%s/ready", cli->operands[0]),
+                                         .json_bytes = -1 };
+    const trp_status st = cli_ask(cli, &request, &reply, &err);
+    if (st.code == TRP_NOT_FOUND || st.code == TRP_UNAVAILABLE)
+        return cli_fail_asking(cli, &err);
     return ask(cli, "/v2/repository/models/%s/unload", "is unloaded");
 }
 
@@ -38,7 +48,10 @@ const struct cli_command cmd_load = {
     .name = "load",
     .operands = "MODEL",
     .help = "load a model, or load it again when its files changed",
-    .details = "Returns when the model is ready or has failed.",
+    .details = "Returns when the model is ready, or has failed: then it says why and ends with 1, "
+               "and what was\n"
+               "served before goes on.  A folder that is new in the repository is found as well.",
+    .example = "troupe load digits_cnn",
     .options = options,
     .options_n = ARRAY_LEN(options),
     .operands_min = 1,
@@ -50,6 +63,9 @@ const struct cli_command cmd_unload = {
     .name = "unload",
     .operands = "MODEL",
     .help = "unload a model; requests in flight are answered first",
+    .details =
+        "It stays in `troupe ls` as UNLOADED until it is loaded again or its files are gone.",
+    .example = "troupe unload digits_cnn",
     .options = options,
     .options_n = ARRAY_LEN(options),
     .operands_min = 1,

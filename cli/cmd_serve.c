@@ -1,15 +1,23 @@
 /* cli/cmd_serve.c - troupe serve: the server itself. */
+#include <stdio.h>
+#include <string.h>
+
 #include "app/server.h"
-#include "base/file.h"
+#include "base/buf.h"
 #include "cli/commands.h"
+#include "cli/port_owner.h"
 #include "cli/settings_options.h"
+#include "repo/repo.h"
 
 #define NAMES_MAX CLI_VALUES_MAX
+#define NAMES_SHOWN 20u
 
 static const struct cli_option options[] = {
     CLI_SETTINGS_OPTIONS,
     { "load-model", 0, CLI_LIST, "NAME",
-      "load this model at start, with models.load: explicit; any number of times" },
+      "load this model at start, besides what loads by itself; * is all; any number of times" },
+    { "exit-on-error", 0, CLI_TEXT, "BOOL",
+      "end when the repository has no model of a --load-model; default true" },
 };
 
 static void print_address(void *user, const char *address)
@@ -18,7 +26,25 @@ static void print_address(void *user, const char *address)
     fprintf(stderr, "troupe: listening on %s\n", address);
 }
 
-static int serve(const struct cli *cli, const char *repository, struct trp_settings *settings)
+/* "port 8000 is held by troupe (process 4711); ..." */
+static const char *port_hint(struct cli *cli, const struct trp_settings *settings)
+{
+    static const char otherwise[] = "choose another: --listen 127.0.0.1:9000, any number of times; "
+                                    "each speaks HTTP and gRPC";
+    const uint32_t n = trp_settings_list_n(settings, TRP_SETTING_ID_LISTEN);
+    char owner[CLI_OWNER_MAX];
+    for (uint32_t i = 0; i < n; i++) {
+        const char *colon = strrchr(trp_settings_list_at(settings, TRP_SETTING_ID_LISTEN, i), ':');
+        uint64_t port;
+        if (colon && trp_str_parse_u64(trp_str_of(colon + 1), &port) && cli_port_owner(port, owner))
+            return trp_arena_format(&cli->arena, "port %llu is held by %s; %s",
+                                    (unsigned long long)port, owner, otherwise)
+                .ptr;
+    }
+    return otherwise;
+}
+
+static int serve(struct cli *cli, const char *repository, struct trp_settings *settings)
 {
     struct trp_error err = { 0 };
     const char *names[NAMES_MAX];
@@ -26,31 +52,70 @@ static int serve(const struct cli *cli, const char *repository, struct trp_setti
                                     .repository = repository,
                                     .load_at_start = names,
                                     .on_listening = print_address };
+    struct trp_server *server;
     while ((names[opts.load_at_start_n] = cli_list(cli, "load-model", opts.load_at_start_n)) &&
            opts.load_at_start_n + 1 < NAMES_MAX)
         opts.load_at_start_n++;
-    struct trp_server *server;
     trp_server_block_signals();
     if (trp_failed(trp_server_create(trp_heap(), &opts, &server, &err)))
         return cli_fail(cli, &err,
-                        err.status.code == TRP_ALREADY_EXISTS
-                            ? "another server is there; choose a port with --listen 127.0.0.1:9000"
-                            : NULL);
+                        err.status.code == TRP_ALREADY_EXISTS ? port_hint(cli, settings) : NULL);
     const trp_status st = trp_server_run(server, &err);
     trp_server_destroy(server);
     return trp_failed(st) ? cli_fail(cli, &err, NULL) : CLI_OK;
 }
 
-/* A repository that is not there is a typing mistake, not a repository that is empty for now. */
-static trp_status check_repository(const char *path, struct trp_error *err)
+/* -- what cannot be meant -- */
+
+static struct trp_repo_opts repo_opts(const char *repository, const struct trp_settings *settings)
 {
-    struct trp_file_stat st;
-    TRP_TRY(trp_file_stat(path, &st, err), err, "repository");
-    if (st.kind != 'd')
-        return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "repository: %s is not a folder; give the folder that holds the models",
-                        path);
-    return trp_ok();
+    return (struct trp_repo_opts){
+        .path = repository,
+        .models_max = (uint32_t)trp_settings_u64(settings, TRP_SETTING_ID_MODELS_MAX),
+        .versions_max = (uint32_t)trp_settings_u64(settings, TRP_SETTING_ID_VERSIONS_MAX),
+        .config_bytes_max = trp_settings_u64(settings, TRP_SETTING_ID_FILE_BYTES),
+    };
+}
+
+/* "it holds: a, b, c, ..." */
+static const char *names_hint(struct cli *cli, const struct trp_repo_opts *opts)
+{
+    struct trp_repo_listing listing = { .models_n = 0 };
+    struct trp_buf b;
+    if (trp_failed(trp_repo_list(opts, &cli->arena, &listing, NULL)) || listing.models_n == 0)
+        return "it holds no models; to serve all the same: --exit-on-error=false";
+    trp_buf_init(&b, trp_heap(), 65536);
+    trp_buf_add_text(&b, "it holds: ");
+    for (uint32_t i = 0; i < listing.models_n && i < NAMES_SHOWN; i++) {
+        trp_buf_add_text(&b, i ? ", " : "");
+        trp_buf_add_str(&b, listing.models[i]->name);
+    }
+    trp_buf_add_text(&b, listing.models_n > NAMES_SHOWN ? ", ..." : "");
+    trp_buf_add_text(&b, "; to serve without it: --exit-on-error=false");
+    const struct trp_str text = trp_arena_dup(&cli->arena, trp_buf_str(&b));
+    trp_buf_deinit(&b);
+    return text.ptr;
+}
+
+/* Whoever names a model at start means one that is there.  One that is there and broken is another matter: it is in the
+ * index with its reason, and the others are served. */
+static int check_names(struct cli *cli, const char *repository, const struct trp_settings *settings)
+{
+    const struct trp_repo_opts opts = repo_opts(repository, settings);
+    struct trp_error err = { 0 };
+    struct trp_repo_model found;
+    const char *name;
+    for (uint32_t i = 0; (name = cli_list(cli, "load-model", i)); i++) {
+        if (strcmp(name, "*") == 0)
+            continue;
+        const int32_t code = trp_repo_find(&opts, trp_str_of(name), &cli->arena, &found, &err).code;
+        if (code == TRP_NOT_FOUND || code == TRP_INVALID_ARGUMENT) {
+            (void)trp_fail(&err, TRP_NOT_FOUND, "--load-model: %s has no model '%s'", repository,
+                           name);
+            return cli_fail(cli, &err, names_hint(cli, &opts));
+        }
+    }
+    return CLI_OK;
 }
 
 static int run(struct cli *cli)
@@ -58,11 +123,16 @@ static int run(struct cli *cli)
     struct trp_error err = { 0 };
     struct trp_settings *settings;
     const char *repository = cli->operands_n ? cli->operands[0] : ".";
-    if (trp_failed(check_repository(repository, &err)))
+    const char *is_strict = cli_text(cli, "exit-on-error", "true");
+    if (strcmp(is_strict, "true") != 0 && strcmp(is_strict, "false") != 0)
+        return cli_usage(cli, "--exit-on-error is true or false, not '%s'", is_strict);
+    if (trp_failed(cli_check_repository(repository, &err)))
         return cli_fail(cli, &err, NULL);
     if (trp_failed(cli_settings(cli, repository, &settings, &err)))
         return cli_fail_settings(cli, &err);
-    const int code = serve(cli, repository, settings);
+    int code = strcmp(is_strict, "true") == 0 ? check_names(cli, repository, settings) : CLI_OK;
+    if (code == CLI_OK)
+        code = serve(cli, repository, settings);
     trp_settings_destroy(settings);
     return code;
 }
@@ -71,9 +141,15 @@ const struct cli_command cmd_serve = {
     .name = "serve",
     .operands = "[REPO]",
     .help = "serve the models of a folder until SIGTERM or Ctrl-C",
-    .details = "REPO is a folder of models (default: the current one): m.onnx, m/model.onnx,\n"
-               "m/1/model.onnx, with config.pbtxt or model.yaml beside them, or none.\n"
-               "SIGTERM drains and ends with 0; SIGHUP looks at the folder again.",
+    .details =
+        "REPO is a folder of models (default: the current one): m.onnx, m/model.onnx,\n"
+        "m/1/model.onnx, with config.pbtxt or model.yaml beside them, or none.\n"
+        "Options stand in REPO/troupe.yaml, in the environment, or behind --set; the last wins.\n"
+        "SIGTERM and Ctrl-C drain and end with 0; SIGHUP looks at the folder again.",
+    .example = "troupe serve examples/models\n"
+               "troupe serve examples/models --listen 0.0.0.0:9000 --set repository.watch=notify\n"
+               "troupe serve examples/models --set models.load=explicit --load-model digits_mlp",
+    .advise = cli_advise_setting,
     .options = options,
     .options_n = ARRAY_LEN(options),
     .operands_max = 1,

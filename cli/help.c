@@ -17,12 +17,26 @@ static void print_option(const struct cli_option *o, FILE *out)
         fprintf(out, "%-*s%s\n", HELP_COLUMN, left, o->help);
 }
 
+static void print_examples(const struct cli_command *c, const char *indent, FILE *out)
+{
+    if (!c->example)
+        return;
+    fputs(strchr(c->example, '\n') ? "Examples:\n" : "Example:\n", out);
+    for (const char *line = c->example; *line;) {
+        const size_t n = strcspn(line, "\n");
+        fprintf(out, "%s%.*s\n", indent, (int)n, line);
+        line += n + (line[n] == '\n');
+    }
+    fputc('\n', out);
+}
+
 void cli_print_help(const struct cli_command *c, FILE *out)
 {
     fprintf(out, "troupe %s - %s\n\nUsage: troupe %s [options]%s%s\n\n", c->name, c->help, c->name,
             *c->operands ? " " : "", c->operands);
     if (c->details)
         fprintf(out, "%s\n\n", c->details);
+    print_examples(c, "  ", out);
     fprintf(out, "Options:\n");
     for (size_t i = 0; i < c->options_n; i++)
         print_option(&c->options[i], out);
@@ -71,6 +85,15 @@ static void print_manual_options(const struct cli_option *options, size_t n, FIL
     }
 }
 
+static void print_manual_examples(const struct cli_command *c, FILE *out)
+{
+    if (!c->example)
+        return;
+    fputs(".PP\n.RS 4\n.nf\n", out);
+    print_roff(c->example, out);
+    fputs("\n.fi\n.RE\n", out);
+}
+
 void cli_print_manual(FILE *out)
 {
     fprintf(out, ".TH TROUPE 1\n.SH NAME\ntroupe \\- serve many models from one small process\n"
@@ -85,6 +108,7 @@ void cli_print_manual(FILE *out)
             print_roff(c->details, out);
             fputc('\n', out);
         }
+        print_manual_examples(c, out);
         print_manual_options(c->options, c->options_n, out);
         print_manual_options(cli_common_options, cli_common_options_n, out);
     }
@@ -94,7 +118,11 @@ void cli_print_manual(FILE *out)
         "command line is wrong; 3 no server answers at that address; 4 no such model, version "
         "or file.\n"
         ".SH ENVIRONMENT\n.TP\n.B TROUPE_SERVER\nwhere the client commands look for a server, "
-        "as \\-\\-server.\n.TP\n.B TROUPE_ONNXRUNTIME\npath of the ONNX Runtime library.\n");
+        "as \\-\\-server.\n.TP\n.B TROUPE_ONNXRUNTIME\npath of the ONNX Runtime library.\n"
+        ".TP\n.BI TROUPE_ KEY\nany key of troupe.yaml in capitals, dots as underscores: "
+        "TROUPE_LIMITS_BODY_BYTES.\n"
+        ".SH FILES\n.TP\n.I REPO/troupe.yaml\nthe server's configuration; "
+        "\\fBtroupe config \\-\\-explain\\fR lists its keys.\n");
 }
 
 void cli_print_completion(FILE *out)

@@ -96,7 +96,7 @@ int cli_usage(const struct cli *cli, const char *format, ...)
     return CLI_USAGE;
 }
 
-static int unknown_option(const struct cli *cli, const char *name, size_t len)
+static int unknown_option(struct cli *cli, const char *name, size_t len)
 {
     const char *best = NULL;
     uint32_t best_distance = 3;
@@ -108,6 +108,10 @@ static int unknown_option(const struct cli *cli, const char *name, size_t len)
             best_distance = d;
         }
     }
+    const char *advice =
+        cli->command->advise ? cli->command->advise(cli, trp_str_make(name, len)) : NULL;
+    if (advice)
+        return cli_usage(cli, "unknown option --%.*s; here it is: %s", (int)len, name, advice);
     if (best)
         return cli_usage(cli, "unknown option --%.*s; did you mean --%s?", (int)len, name, best);
     return cli_usage(cli, "unknown option --%.*s", (int)len, name);
@@ -179,8 +183,24 @@ static int run_command(const struct cli_command *command, int argc, char **argv)
     return code;
 }
 
+static const struct cli_command *find_command(const char *name)
+{
+    for (size_t i = 0; cli_commands[i]; i++) {
+        if (strcmp(name, cli_commands[i]->name) == 0)
+            return cli_commands[i];
+    }
+    return NULL;
+}
+
 static int unknown_command(const char *name)
 {
+    if (name[0] == '-') {
+        fprintf(stderr,
+                "troupe: a command comes first, options after it: troupe COMMAND %s\n"
+                "  try: troupe --help\n",
+                name);
+        return CLI_USAGE;
+    }
     const char *best = NULL;
     uint32_t best_distance = 3;
     for (size_t i = 0; cli_commands[i]; i++) {
@@ -207,11 +227,14 @@ int main(int argc, char **argv)
     }
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        for (size_t i = 0; argc > 2 && cli_commands[i]; i++) {
-            if (strcmp(argv[2], cli_commands[i]->name) == 0)
-                return cli_print_help(cli_commands[i], stdout), CLI_OK;
-        }
-        return cli_print_overview(stdout), CLI_OK;
+        const struct cli_command *asked = argc > 2 ? find_command(argv[2]) : NULL;
+        if (argc > 2 && !asked)
+            return unknown_command(argv[2]);
+        if (asked)
+            cli_print_help(asked, stdout);
+        else
+            cli_print_overview(stdout);
+        return CLI_OK;
     }
     if (strcmp(name, "--version") == 0)
         name = "version";
@@ -219,9 +242,6 @@ int main(int argc, char **argv)
         return cli_print_manual(stdout), CLI_OK;
     if (strcmp(name, "--bash-completion") == 0)
         return cli_print_completion(stdout), CLI_OK;
-    for (size_t i = 0; cli_commands[i]; i++) {
-        if (strcmp(name, cli_commands[i]->name) == 0)
-            return run_command(cli_commands[i], argc - 2, argv + 2);
-    }
-    return unknown_command(name);
+    const struct cli_command *command = find_command(name);
+    return command ? run_command(command, argc - 2, argv + 2) : unknown_command(name);
 }

@@ -1,6 +1,8 @@
 /* cli/settings_options.c - see settings_options.h. */
 #include "cli/settings_options.h"
 
+#include <string.h>
+
 #include "base/file.h"
 
 extern char **environ;
@@ -45,6 +47,67 @@ trp_status cli_settings(const struct cli *cli, const char *repository,
     else
         *out_settings = s;
     return st;
+}
+
+trp_status cli_check_repository(const char *path, struct trp_error *err)
+{
+    struct trp_file_stat st;
+    TRP_TRY(trp_file_stat(path, &st, err), err, "repository");
+    if (st.kind != 'd')
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "repository: %s is not a folder; give the folder that holds the models",
+                        path);
+    return trp_ok();
+}
+
+/* "watch", "body-bytes": the last part of a key. */
+static bool is_end_of_key(const char *key, struct trp_str option)
+{
+    const char *dot = strrchr(key, '.');
+    const char *end = dot ? dot + 1 : key;
+    if (strlen(end) != option.len)
+        return false;
+    for (size_t i = 0; i < option.len; i++) {
+        if (end[i] != (option.ptr[i] == '-' ? '_' : option.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+const char *cli_advise_setting(struct cli *cli, struct trp_str option)
+{
+    static const char every_port[] = "--listen ADDR:PORT (every port speaks HTTP and gRPC)";
+    static const struct {
+        const char *theirs, *ours;
+    } known[] = {
+        { "http-port", every_port },
+        { "grpc-port", every_port },
+        { "metrics-port", every_port },
+        { "http-address", every_port },
+        { "grpc-address", every_port },
+        { "port", every_port },
+        { "host", every_port },
+        { "model-repository", "an operand: troupe serve FOLDER" },
+        { "model-store", "an operand: troupe serve FOLDER" },
+        { "model-control-mode", "--set models.load=explicit, or --set repository.watch=poll" },
+        { "repository-poll-secs", "--set repository.watch=poll --set repository.poll=15s" },
+        { "strict-readiness", "--set health.strict_readiness=true" },
+        { "exit-timeout-secs", "--set timeouts.drain=30s" },
+        { "backend-directory", "--set backends.path=FOLDER" },
+        { "model-load-thread-count", "--set threads.loaders=2" },
+        { "log-verbose", "--set log.level=debug" },
+        { "log-format", "--set log.format=default|iso8601|json" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (trp_str_is(option, known[i].theirs))
+            return known[i].ours;
+    }
+    for (int i = 0; i < TRP_SETTINGS; i++) {
+        const char *key = trp_setting_row((enum trp_setting)i)->key;
+        if (is_end_of_key(key, option))
+            return trp_arena_format(&cli->arena, "--set %s=VALUE", key).ptr;
+    }
+    return NULL;
 }
 
 int cli_fail_settings(const struct cli *cli, const struct trp_error *err)

@@ -9,7 +9,8 @@
 #define CLI_SETTINGS_OPTIONS                                                                     \
     { "listen", 'l', CLI_LIST, "ADDR:PORT",                                                      \
       "listen here; any number of times; ADDR:PORT, [ADDR6]:PORT or unix:PATH" },                \
-        { "set", 0, CLI_LIST, "KEY=VALUE", "set any option of troupe.yaml; see troupe config" }, \
+        { "set", 0, CLI_LIST, "KEY=VALUE",                                                       \
+          "set any key of troupe.yaml; troupe config --explain lists them" },                    \
     {                                                                                            \
         "config", 'c', CLI_TEXT, "FILE",                                                         \
             "the server's configuration; default: troupe.yaml in the repository, when there is " \
@@ -22,6 +23,19 @@
  *   Errors: those of conf/settings.h. */
 trp_status cli_settings(const struct cli *cli, const char *repository,
                         struct trp_settings **out_settings, struct trp_error *err);
+
+/* Checks that a repository is a folder: one that is not there is a slip, not a repository that is empty for now.
+ *   Owns  : borrowed.
+ *   Thread: owner.
+ *   Blocks: disk.
+ *   Errors: NOT_FOUND, INVALID_ARGUMENT. */
+trp_status cli_check_repository(const char *path, struct trp_error *err);
+
+/* What an unknown option most likely means: an option of Triton's that is spelt otherwise here, or a key of troupe.yaml.
+ *   Owns  : static, or in the command's arena.
+ *   Thread: owner.
+ *   Errors: NULL: nobody knows. */
+const char *cli_advise_setting(struct cli *cli, struct trp_str option);
 
 /* Fails for the reader; a value that is not understood is a wrong command line (or file).
  *   Owns  : borrowed.

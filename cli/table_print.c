@@ -64,17 +64,37 @@ void cli_table_row(struct cli_table *t, const struct trp_str *cells)
     t->last = row;
 }
 
+static void pad(size_t n, FILE *out)
+{
+    while (n-- > 0)
+        fputc(' ', out);
+}
+
+/* Spaces are owed until something follows them, so that no line ends in one. */
 static void print_cells(const struct cli_table *t, const char *const *cells, FILE *out)
 {
+    size_t owed = t->indent;
     for (uint32_t i = 0; i < t->columns_n; i++) {
+        const size_t gap = t->widths[i] - width_of(cells[i]);
         const bool right = t->titles[i][0] == '>';
-        const int gap = (int)(t->widths[i] - width_of(cells[i]));
-        const bool is_last = i + 1 == t->columns_n;
-        fprintf(out, "%*s%s", right ? gap : 0, "", cells[i]);
-        if (!is_last)
-            fprintf(out, "%*s  ", right ? 0 : gap, "");
+        if (*cells[i]) {
+            pad(owed + (right ? gap : 0), out);
+            fputs(cells[i], out);
+            owed = right ? 0 : gap;
+        } else {
+            owed += t->widths[i];
+        }
+        owed += 2;
     }
     fputc('\n', out);
+}
+
+static void print_rows(const struct cli_table *t, FILE *out)
+{
+    for (const struct cli_row *row = t->first; row; row = row->next)
+        print_cells(t, row->cells, out);
+    if (t->failed)
+        fputs("(cut short: out of memory)\n", out);
 }
 
 void cli_table_print(const struct cli_table *t, FILE *out)
@@ -83,8 +103,14 @@ void cli_table_print(const struct cli_table *t, FILE *out)
     for (uint32_t i = 0; i < t->columns_n; i++)
         titles[i] = title_of(t, i);
     print_cells(t, titles, out);
-    for (const struct cli_row *row = t->first; row; row = row->next)
-        print_cells(t, row->cells, out);
-    if (t->failed)
-        fputs("(cut short: out of memory)\n", out);
+    print_rows(t, out);
+}
+
+void cli_table_print_section(struct cli_table *t, const char *title, FILE *out)
+{
+    t->indent = 2;
+    fprintf(out, "\n%s\n", title);
+    if (!t->first && !t->failed)
+        fputs("  none\n", out);
+    print_rows(t, out);
 }

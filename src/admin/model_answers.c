@@ -263,16 +263,29 @@ static bool add_api_tensors(struct listing *l, struct trp_node *node, const stru
             add_tensors(l->arena, node, "outputs", sig->outputs, sig->outputs_n));
 }
 
+/* NEW is a word of the code's.  Whoever reads the list wants to know whether it is for somebody to act: to load what nobody
+ * asked for yet, or to mend what is wrong with its files. */
+static const char *api_state(const struct trp_entry *e, const struct trp_version *v,
+                             struct trp_str reason)
+{
+    const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;
+    if (state != TRP_MODEL_NEW)
+        return trp_model_state_name(state);
+    if (reason.len > 0 && !trp_str_is(reason, "unloaded"))
+        return "FAILED";
+    return e->wanted ? "WAITING" : "UNLOADED";
+}
+
 static void add_api_entry(struct listing *l, const struct trp_entry *e, struct trp_version *v)
 {
     struct trp_arena *arena = l->arena;
     struct trp_node *node = trp_node_add(arena, l->list, nothing, TRP_NODE_MAP);
     const struct trp_str name = trp_arena_dup(arena, e->name);
     bool ok = node && name.ptr && trp_node_add_str(arena, node, "name", name);
-    const char *state = v ? trp_model_state_name(trp_lifecycle_get(&v->life)) : "NEW";
-    const struct trp_str copy = trp_arena_dup(arena, reason_of(e, v));
+    const struct trp_str reason = reason_of(e, v);
+    const struct trp_str copy = trp_arena_dup(arena, reason);
     ok = ok && copy.ptr && (!v || trp_node_add_i64(arena, node, "version", v->target.version)) &&
-         trp_node_add_str(arena, node, "state", trp_str_of(state)) &&
+         trp_node_add_str(arena, node, "state", trp_str_of(api_state(e, v, reason))) &&
          trp_node_add_str(arena, node, "reason", copy) &&
          trp_node_add_bool(arena, node, "wanted", e->wanted);
     if (ok && v) {

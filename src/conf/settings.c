@@ -125,7 +125,7 @@ static bool parse_scaled(struct trp_str s, const struct scale *scales, size_t sc
     return true;
 }
 
-/* Prints with the largest unit that divides it. */
+/* Prints a duration with the largest unit that divides it. */
 static void write_scaled(struct trp_buf *out, uint64_t v, const struct scale *scales,
                          size_t scales_n)
 {
@@ -137,7 +137,7 @@ static void write_scaled(struct trp_buf *out, uint64_t v, const struct scale *sc
         }
     }
     trp_buf_add_u64(out, v);
-    trp_buf_add_text(out, scales[scales_n - 1].name);
+    trp_buf_add_text(out, v > 0 ? scales[scales_n - 1].name : "s");
 }
 
 /* Binary units only: 1000000 bytes read better as such than as 1MB beside 1MiB. */
@@ -617,6 +617,24 @@ const char *trp_settings_list_at(const struct trp_settings *s, enum trp_setting 
 const char *trp_settings_source(const struct trp_settings *s, enum trp_setting id)
 {
     return s->values[id].source;
+}
+
+void trp_setting_allowed_text(enum trp_setting id, struct trp_buf *out)
+{
+    const struct trp_setting_row *row = &rows[id];
+    struct trp_str rest = trp_str_of(row->choices ? row->choices : ""), choice;
+    if (row->type == TRP_SETTING_BOOL) {
+        trp_buf_add_text(out, "true, false");
+    } else if (row->type == TRP_SETTING_CHOICE) {
+        for (bool first = true; take_piece(&rest, '|', &choice); first = false) {
+            trp_buf_add_text(out, first ? "" : ", ");
+            trp_buf_add_str(out, choice);
+        }
+    } else if (row->maximum > 0) {
+        write_number(out, row, row->minimum);
+        trp_buf_add_text(out, " to ");
+        write_number(out, row, row->maximum);
+    }
 }
 
 void trp_settings_value_text(const struct trp_settings *s, enum trp_setting id, struct trp_buf *out)

@@ -84,6 +84,8 @@ const char *const *trp_settings_list(const struct trp_settings *s,
 const char *trp_settings_list_at(const struct trp_settings *s, enum trp_setting id, uint32_t index);
 const char *trp_settings_source(const struct trp_settings *s,
                                 enum trp_setting id); /* "default", "troupe.yaml:3", "--set" */
+void trp_setting_allowed_text(
+    enum trp_setting id, struct trp_buf *out); /* "0 to 256", "off, poll, notify", or nothing */
 void trp_settings_value_text(const struct trp_settings *s, enum trp_setting id,
                              struct trp_buf *out);
 

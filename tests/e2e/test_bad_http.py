@@ -1,5 +1,6 @@
 """Malformed, truncated and slow HTTP/1.1; each test is a row of docs/bad-input.md."""
 import gzip
+import json
 import zlib
 
 import pytest
@@ -217,6 +218,8 @@ def test_wrong_method(server, row):
     for method, path, allowed in [("DELETE", INFER, "POST"), ("GET", INFER, "POST"), ("POST", "/v2/health/live", "GET, HEAD"), ("PUT", "/metrics", "GET, HEAD")]:
         _, headers = say(server, row, f"{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n")
         assert headers["Allow"] == allowed
+        status, reply, _ = server.request(method, path)
+        assert status == 405 and f"takes {allowed}" in json.loads(reply)["error"]
 
 
 def test_trace_and_connect(server, row):

@@ -402,6 +402,9 @@ def test_unknown_model(ask):
     for name in ["no", "identity_fp3", "x" * 1000, "..", "identity_fp32.onnx"]:
         ask.http(request(), model=name)
         ask.grpc(wire(model=name))
+    for body in ("", "{", "[]", {"inputs": [{"name": "x", "datatype": "FP31", "shape": [1], "data": [1]}]}, {"inputs": 5}):
+        ask.http(body, "unknown model: 'no'", model="no")
+    ask.grpc(wire(("x", "FP32", [1], None), model="no", raw=[b"123"]), "unknown model: 'no'")
 
 
 def test_unknown_version(ask):

@@ -68,6 +68,7 @@ def test_the_overview_names_every_command():
     text = troupe("--help")
     assert re.findall(r"^  (\w+) +\S", text, re.M) == COMMANDS
     assert text == troupe("help") == troupe("-h")
+    assert "there is no command 'nosuch'" in troupe("help", "nosuch", expect=USAGE)
     assert subprocess.run([TROUPE], capture_output=True, text=True).returncode == USAGE
 
 
@@ -117,7 +118,7 @@ def test_ls_shows_every_model_and_why(server):
     assert {("two", "1"), ("two", "2")} <= set(rows)
     assert "FAILED" in rows["truncated", "1"] and "cut off" in rows["truncated", "1"]
     models = json.loads(troupe("ls", "--json", server=server))["models"]
-    assert len(models) == len(rows)
+    assert len(models) == len(rows) and all(line == line.rstrip() for line in lines)
     assert troupe("ls", "-s", server.url) and troupe("ls", f"--server=http://{server.url}")
 
 
@@ -137,7 +138,24 @@ def test_an_address_that_is_none_is_refused():
     assert "is not ADDR:PORT" in troupe("ls", "-s", "nowhere", expect=FAILED)
 
 
-@pytest.mark.parametrize("words", [["infer", "nobody", "x=1"], ["load", "nobody"], ["inspect", "nobody"], ["infer", "two", "x=1", "-v", "9"]])
+def test_what_is_wrong_with_many_models_is_said_once(serve, repository):
+    for name in ("a", "b", "c"):
+        repository.add(GOOD / "scalar.onnx", f"{name}.onnx")
+    repository.add(GOOD / "scalar.onnx", "later/model.onnx")
+    repository.write("later/model.yaml", "load: explicit\n")
+    repository.write("typo/model.yaml", "max_batchsize: 3\n")
+    repository.add(GOOD / "scalar.onnx", "typo/model.onnx")
+    server = serve(repository.path, settings={"backends.onnxruntime.library": "/nowhere/libonnxruntime.so"}, env={"TROUPE_ONNXRUNTIME": ""})
+    server.wait(lambda: troupe("ls", server=server).count("see [1]") == 3, "the loads to fail")
+    text = troupe("ls", server=server)
+    assert text.count("/nowhere/libonnxruntime.so") == 1 and "\n[1] " in text
+    assert re.search(r"^typo .*FAILED.*did you mean \"max_batch_size\"", text, re.M)
+    assert re.search(r"^later .*UNLOADED", text, re.M) and "as in: troupe load later" in text
+    states = {m["name"]: m["state"] for m in json.loads(troupe("ls", "--json", server=server))["models"]}
+    assert states == {"a": "FAILED", "b": "FAILED", "c": "FAILED", "later": "UNLOADED", "typo": "FAILED"}
+
+
+@pytest.mark.parametrize("words", [["infer", "nobody", "x=1"], ["load", "nobody"], ["unload", "nobody"], ["inspect", "nobody"], ["infer", "two", "x=1", "-v", "9"]])
 def test_what_nobody_knows_is_4(server, words):
     text = troupe(*words, expect=NOT_FOUND, server=server)
     assert "troupe ls" in text
@@ -145,10 +163,13 @@ def test_what_nobody_knows_is_4(server, words):
 
 def test_models_are_loaded_and_unloaded(server):
     assert troupe("unload", "two", server=server) == "two is unloaded\n"
-    assert re.search(r"^two .*unloaded", troupe("ls", server=server), re.M)
-    assert "two" in troupe("infer", "two", "x=[[1]]", server=server, expect=NOT_FOUND)
+    listed = troupe("ls", server=server)
+    assert re.search(r"^two .*UNLOADED", listed, re.M) and "as in: troupe load two" in listed
+    assert "to load it: troupe load two" in troupe("inspect", "two", server=server)
+    assert "to load it: troupe load two" in troupe("infer", "two", "x=[[1]]", server=server, expect=NOT_FOUND)
     assert troupe("load", "two", server=server) == "two is loaded\n"
-    assert "cut off" in troupe("load", "truncated", server=server, expect=FAILED)
+    refusal = troupe("load", "truncated", server=server, expect=FAILED)
+    assert "cut off" in refusal and not refusal.rstrip().endswith(";")
     odd = "odd name: 100% of it"
     assert troupe("unload", odd, server=server) and troupe("load", odd, server=server) == f"{odd} is loaded\n"
 
@@ -201,7 +222,9 @@ def test_an_image_that_is_none_is_refused(server, tmp_path):
     for name, content in (("x.png", b"no png"), ("x.jpg", b"no jpeg"), ("x.npy", b"no npy"), ("cut.png", (INPUTS / "digit_3.png").read_bytes()[:60])):
         (tmp_path / name).write_bytes(content)
         assert name.split(".")[1].upper()[:2] in troupe("infer", "digits_mlp", f"image={tmp_path / name}", server=server, expect=FAILED).upper()
-    assert "No such file" in troupe("infer", "digits_mlp", "image=nothing.npy", server=server, expect=NOT_FOUND)
+    text = troupe("infer", "digits_mlp", "image=nothing.npy", server=server, expect=NOT_FOUND, cwd=tmp_path)
+    assert "nothing.npy: No such file" in text and f"from {tmp_path} on" in text and "troupe ls" not in text
+    assert "neither JSON nor a file" in troupe("infer", "digits_mlp", "image=x.bmp", server=server, expect=FAILED)
 
 
 def test_json_comes_from_a_file_or_from_the_line(server, tmp_path):
@@ -249,7 +272,9 @@ def test_outputs_and_versions_are_chosen(server):
 
 
 def test_what_does_not_fit_is_told_with_what_would(server):
-    assert "its inputs: image" in troupe("infer", "digits_cnn", "picture=[1]", server=server, expect=FAILED)
+    takes = "digits_cnn takes: image FP32[-1,64]"
+    for words in (["picture=[1]"], []):
+        assert takes in troupe("infer", "digits_cnn", *words, server=server, expect=FAILED)
     assert "is not NAME=VALUE" in troupe("infer", "digits_cnn", "image", server=server, expect=FAILED)
     assert "input 'image'" in troupe("infer", "digits_cnn", "image=[[1,2]]", server=server, expect=FAILED)
     assert "input 'image'" in troupe("infer", "digits_cnn", "image=[[1,", server=server, expect=FAILED)
@@ -294,10 +319,24 @@ def test_inspect_says_what_is_wrong_with_a_file(model):
         assert str(model) in text and len(text.splitlines()) == 1
 
 
-def test_inspect_asks_the_server_for_a_model(server):
-    metadata, config = troupe("inspect", "digits_cnn", server=server).splitlines()
-    assert json.loads(metadata)["inputs"][0]["name"] == "image" and json.loads(config)["max_batch_size"] == 64
-    assert json.loads(troupe("inspect", "--json", "digits_cnn", server=server))["platform"] == "onnxruntime_onnx"
+def test_inspect_tells_of_a_served_model_as_of_a_file(server):
+    text = troupe("inspect", "digits_cnn", server=server)
+    assert text.startswith(f"digits_cnn at {server.url}\n")
+    for title in ("model", "versions", "inputs", "outputs"):
+        assert re.search(rf"^{title}$", text, re.M), text
+    assert re.search(r"^  image +FP32 +\[-1,64\]$", text, re.M) and "of up to 64 rows" in text
+    assert re.search(r"^  1  READY .* answered$", text, re.M)
+    assert len(re.findall(r"^  [12]  READY ", troupe("inspect", "two", server=server), re.M)) == 2
+    told = json.loads(troupe("inspect", "--json", "digits_cnn", server=server))
+    assert told["metadata"]["platform"] == "onnxruntime_onnx" and told["config"]["max_batch_size"] == 64
+    assert told["versions"][0]["state"] == "READY" and told["versions"][0]["inputs"] == told["metadata"]["inputs"]
+    odd = "odd name: 100% of it"
+    assert json.loads(troupe("inspect", "--json", odd, server=server))["name"] == odd
+
+
+def test_inspect_of_a_model_that_failed_is_1_and_says_why(server):
+    done = subprocess.run([TROUPE, "inspect", "truncated", "-s", server.url], capture_output=True, text=True)
+    assert done.returncode == FAILED and re.search(r"^  1  FAILED +\S.*cut off", done.stdout, re.M)
 
 
 def test_inspect_of_no_file_is_4(tmp_path):
@@ -317,7 +356,8 @@ def test_config_says_where_each_value_comes_from(tmp_path):
                                ("listen", "127.0.0.1:9999", "--listen"), ("log.level", "info", "default")):
         assert values[key]["value"] == value and source in values[key]["source"], values[key]
         assert re.search(rf"^{re.escape(key)} +{re.escape(value)} +\S*{re.escape(source)}", rows[key])
-    assert "Models loaded at once." in troupe("config", "--explain")
+    assert re.search(r"^threads.loaders .* 1 to 64 +Models loaded at once\.$", troupe("config", "--explain"), re.M)
+    assert "No such file" in troupe("config", str(tmp_path / "nowhere"), expect=NOT_FOUND)
     elsewhere = tmp_path / "other.yaml"
     elsewhere.write_text("threads: {loaders: 9}\n")
     assert json.loads(troupe("config", "--json", "-c", str(elsewhere)))["threads.loaders"]["value"] == "9"
@@ -335,8 +375,39 @@ def test_a_wrong_setting_is_named(tmp_path, words, env, advice):
 
 
 def test_serve_says_what_stops_it(server, tmp_path):
-    assert "in use" in troupe("serve", str(tmp_path), "--listen", server.url, expect=FAILED)
+    text = troupe("serve", str(tmp_path), "--listen", server.url, expect=FAILED)
+    assert "in use" in text and f"port {server.port} is held by troupe (process {server.process.pid})" in text and "--listen" in text
     assert troupe("serve", str(tmp_path), "--listen", "nowhere", expect=FAILED)
+
+
+@pytest.mark.parametrize("option, here", [
+    ("--http-port=8000", "--listen ADDR:PORT"), ("--grpc-port", "--listen ADDR:PORT"), ("--model-repository=x", "troupe serve FOLDER"),
+    ("--watch=poll", "--set repository.watch="), ("--body-bytes=1", "--set limits.body_bytes="), ("--lisen", "did you mean --listen?")])
+def test_an_option_of_other_servers_is_named_as_it_is_here(option, here):
+    assert here in troupe("serve", option, expect=USAGE)
+
+
+def test_a_model_that_is_named_at_start_must_be_there(serve, repository):
+    repository.add(GOOD / "scalar.onnx")
+    repository.add(BAD / "truncated.onnx")
+    words = ["serve", str(repository.path), "--listen", "127.0.0.1:0", "--load-model", "sclar"]
+    text = troupe(*words, expect=NOT_FOUND)
+    assert "has no model 'sclar'" in text and "scalar, truncated" in text and "--exit-on-error=false" in text
+    assert "true or false" in troupe(*words, "--exit-on-error=perhaps", expect=USAGE)
+    for names in (["scalar", "truncated"], ["*"]):  # one that is there and broken stops nobody
+        server = serve(repository.path, *(word for name in names for word in ("--load-model", name)), settings={"models.load": "explicit"})
+        server.wait_ready("scalar")
+        assert re.search(r"^truncated .*FAILED", troupe("ls", server=server), re.M)
+    server = serve(repository.path, "--load-model", "sclar", "--exit-on-error=false")
+    server.wait_ready("scalar")
+    assert "no model 'sclar'" in server.log()
+
+
+@pytest.mark.parametrize("mode, words", [("off", "troupe load MODEL"), ("poll", "by themselves"), ("notify", "by themselves")])
+def test_the_log_says_how_new_files_are_noticed(serve, repository, mode, words):
+    server = serve(repository.path, settings={"repository.watch": mode})
+    line = rf"repository {re.escape(str(repository.path))}; repository.watch: {mode} \(.*{words}"
+    server.wait(lambda: re.search(line, server.log()), "the log to tell", seconds=10)
 
 
 def test_the_version_is_told():

@@ -228,7 +228,7 @@ def explicit(tmp_path_factory):
     for name in ("first", "second", "third"):
         (folder / f"{name}.onnx").write_bytes(IDENTITY.read_bytes())
     (folder / "truncated.onnx").write_bytes((BAD / "truncated.onnx").read_bytes())
-    server = Server(folder, "--load-model", "first", "--load-model", "missing", settings={"models.load": "explicit"})
+    server = Server(folder, "--load-model", "first", "--load-model", "missing", "--exit-on-error=false", settings={"models.load": "explicit"})
     server.wait_ready("first")
     yield server
     server.stop()
@@ -239,7 +239,7 @@ def test_only_what_was_named_is_loaded_and_a_name_that_is_missing_says_so(explic
     assert states["first/1"][0] == "READY" and states["second/1"] == ("", "")
     assert states["missing"][0] == "UNAVAILABLE" and "missing" in states["missing"][1]
     entries = {m["name"]: m for m in json.loads(explicit.get("/api/models")[1])["models"]}
-    assert entries["second"]["state"] == "NEW" and not entries["second"]["wanted"]
+    assert entries["second"]["state"] == "UNLOADED" and not entries["second"]["wanted"]
     assert entries["second"]["inputs"] == entries["first"]["inputs"], "what it takes is known before it is loaded"
     status, reply = post(explicit, "/v2/models/second/infer", {"inputs": []})
     assert status in (404, 503) and "second" in reply["error"]
@@ -298,7 +298,7 @@ def test_a_thousand_models_are_listed_with_inputs_and_outputs_before_any_is_load
     models = json.loads(server.get("/api/models")[1])["models"]
     assert {m["name"] for m in models} == {f"model_{i:04}" for i in range(1000)}
     assert all(m["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, -1]}] for m in models)
-    assert all(m["state"] == "NEW" for m in models)
+    assert all(m["state"] == "UNLOADED" for m in models)
     assert len(index(server)) == 1000
     assert load(server, "model_0500")[0] == 200
     assert np.array_equal(ask(server, "model_0500")[0], X)

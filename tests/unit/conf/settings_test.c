@@ -76,7 +76,7 @@ static void values_are_read_and_printed_in_people_s_units(void **state)
         { "timeouts.idle=1.5s", TRP_SETTING_ID_IDLE, "1500ms" },
         { "timeouts.idle=90s", TRP_SETTING_ID_IDLE, "90s" },
         { "timeouts.idle=24h", TRP_SETTING_ID_IDLE, "1d" },
-        { "timeouts.drain=0", TRP_SETTING_ID_DRAIN, "0ns" },
+        { "timeouts.drain=0", TRP_SETTING_ID_DRAIN, "0s" },
         { "threads.loops=8", TRP_SETTING_ID_LOOPS, "8" },
         { "admin.remote=true", TRP_SETTING_ID_ADMIN_REMOTE, "true" },
         { "repository.watch=notify", TRP_SETTING_ID_WATCH, "notify" },
@@ -313,6 +313,30 @@ static void too_little_memory_is_said_wherever_it_ends(void **state)
     assert_true(blocks > 3);
 }
 
+static void says_which_values_an_option_takes(void **state)
+{
+    (void)state;
+    static const struct {
+        enum trp_setting id;
+        const char *allowed;
+    } table[] = {
+        { TRP_SETTING_ID_WATCH, "off, poll, notify" },
+        { TRP_SETTING_ID_LOOPS, "0 to 256" },
+        { TRP_SETTING_ID_SPIN, "0s to 1s" },
+        { TRP_SETTING_ID_BODY_BYTES, "1KiB to 4GiB" },
+        { TRP_SETTING_ID_READY_STRICT, "true, false" },
+        { TRP_SETTING_ID_SERVER_NAME, "" },
+    };
+    struct trp_buf text;
+    trp_buf_init(&text, trp_heap(), 256);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        trp_buf_reset(&text);
+        trp_setting_allowed_text(table[i].id, &text);
+        assert_true(trp_str_is(trp_buf_str(&text), table[i].allowed));
+    }
+    trp_buf_deinit(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +348,7 @@ int main(void)
         cmocka_unit_test(a_file_may_nest_its_keys_or_not),
         cmocka_unit_test(mistakes_in_a_file_are_named_with_their_line),
         cmocka_unit_test(later_sources_win),
+        cmocka_unit_test(says_which_values_an_option_takes),
         cmocka_unit_test(too_little_memory_is_said_wherever_it_ends),
     };
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);

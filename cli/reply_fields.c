@@ -1,0 +1,62 @@
+/* cli/reply_fields.c - see reply_fields.h. */
+#include "cli/reply_fields.h"
+
+#include <inttypes.h>
+
+#include "cli/client.h"
+
+#define LIST_BYTES_MAX ((size_t)1 << 31)
+
+struct trp_str cli_field_text(struct trp_json object, const char *key)
+{
+    struct trp_json v;
+    struct trp_str s = TRP_STR_LIT("");
+    if (trp_json_find(object, key, &v))
+        trp_json_as_str(v, &s);
+    return s;
+}
+
+struct trp_str cli_field_number(struct cli *cli, struct trp_json object, const char *key)
+{
+    struct trp_json v;
+    int64_t n;
+    if (!trp_json_find(object, key, &v) || !trp_json_as_i64(v, &n))
+        return TRP_STR_LIT("-");
+    return trp_arena_format(&cli->arena, "%" PRId64, n);
+}
+
+struct trp_str cli_field_shape(struct cli *cli, struct trp_json object)
+{
+    struct trp_json shape, dim;
+    struct trp_json_iter it;
+    struct trp_buf b;
+    int64_t d = 0;
+    if (!trp_json_find(object, "shape", &shape) || !trp_json_begin(shape, &it))
+        return TRP_STR_LIT("-");
+    trp_buf_init(&b, trp_heap(), 65536);
+    trp_buf_add_char(&b, '[');
+    for (bool first = true; trp_json_next(&it, NULL, &dim); first = false) {
+        trp_json_as_i64(dim, &d);
+        trp_buf_addf(&b, "%s%" PRId64, first ? "" : ",", d);
+    }
+    trp_buf_add_char(&b, ']');
+    const struct trp_str out = trp_arena_dup(&cli->arena, trp_buf_str(&b));
+    trp_buf_deinit(&b);
+    return out;
+}
+
+trp_status cli_ask_models(struct cli *cli, struct trp_json_parser **out_parser,
+                          struct trp_json_iter *out_models, struct trp_error *err)
+{
+    const struct cli_request request = { .method = "GET", .path = "/api/models", .json_bytes = -1 };
+    struct cli_reply reply;
+    struct trp_json root, models;
+    *out_parser = NULL;
+    TRP_CHECK(cli_ask(cli, &request, &reply, err));
+    TRP_CHECK(trp_json_parser_create(LIST_BYTES_MAX, 64, out_parser, err));
+    TRP_CHECK(trp_json_parse(*out_parser, reply.body, false, &root, err));
+    if (!trp_json_find(root, "models", &models) || !trp_json_begin(models, out_models))
+        return trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server",
+                        cli_server(cli));
+    return trp_ok();
+}

@@ -1,0 +1,26 @@
+/* cli/reply_fields.h - what people read in a reply of the server.
+ * Answers "what does this part of the reply say, in a cell of a table?". */
+#ifndef TRP_REPLY_FIELDS_H
+#define TRP_REPLY_FIELDS_H
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "cli/cli.h"
+
+/* A text, a whole number, a shape as "[-1,64]"; "" for a text that is not there, "-" for the others.
+ *   Owns  : the text is borrowed from the parser; the others live in the command's arena.
+ *   Thread: owner.
+ *   Errors: none. */
+struct trp_str cli_field_text(struct trp_json object, const char *key);
+struct trp_str cli_field_number(struct cli *cli, struct trp_json object, const char *key);
+struct trp_str cli_field_shape(struct cli *cli, struct trp_json object);
+
+/* The list of models of the server: parsed, and walked with trp_json_next().
+ *   Owns  : the caller destroys *out_parser, also after a failure (NULL then).
+ *   Thread: owner.
+ *   Blocks: until the server has answered.
+ *   Errors: those of cli_ask(), and of trp_json_parse(). */
+trp_status cli_ask_models(struct cli *cli, struct trp_json_parser **out_parser,
+                          struct trp_json_iter *out_models, struct trp_error *err);
+
+#endif
