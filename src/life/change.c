@@ -229,6 +229,7 @@ static void take_results(struct load *d)
     v->file_signature = r->file_signature;
     v->model = r->model;
     r->model = NULL; /* the version's now */
+    trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
     const uint64_t counted = trp_counter_get(&v->weights.bytes);
     const uint64_t uncounted = r->bytes > counted ? r->bytes - counted : 0;
     if (trp_account_try_charge(&v->weights, uncounted))

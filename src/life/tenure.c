@@ -45,6 +45,7 @@ static void close_model(struct trp_job *job)
     struct tenure *t = (struct tenure *)job;
     trp_backend_close(t->version->model);
     t->version->model = NULL;
+    trp_gauge_set(&t->version->residency, TRP_RESIDENCY_NONE);
     trp_account_discharge(&t->version->weights, t->version->reported_bytes);
     trp_backend_trim(t->life->opts.backends);
 }

@@ -9,7 +9,7 @@
  *     says so, and never change afterwards.
  *  3. `arena` belongs to whoever prepares the version (a loader thread, until its result was taken); once READY it is
  *     exec's, under exec's lock.
- *  4. Statistics and accounts are counters; anybody, any time. */
+ *  4. Statistics, residency and accounts are counters; anybody, any time. */
 #include "model/version.h"
 
 #include <stdio.h>

@@ -15,6 +15,13 @@
 
 struct trp_backend_model;
 
+/* How much of a version is in memory: a second axis beside its state, because a READY one answers from any of them. */
+enum trp_residency {
+    TRP_RESIDENCY_NONE,      /* not open */
+    TRP_RESIDENCY_MAPPED,    /* open, and runs at once */
+    TRP_RESIDENCY_HIBERNATED /* open, its pages dropped; wakes for a run */
+};
+
 struct trp_version {
     struct trp_target target; /* first: a version is a target */
     struct trp_target_ops
@@ -40,6 +47,7 @@ struct trp_version {
     struct trp_account weights, activations;
     uint64_t
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
+    struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */
     struct trp_stats stats;
     struct trp_flag stop; /* raised: give the load up */
 

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "base/thread.h"
 #include "call/call.h"
 #include "call/target.h"
 
@@ -127,6 +128,12 @@ static void outer_done(struct trp_call *call, void *user)
     give_back(call);
 }
 
+static void outer_done_of_pool(struct trp_call *call, void *user)
+{
+    leave(call, user, 'o');
+    trp_call_give_back(call);
+}
+
 static void inner_done(struct trp_call *call, void *user)
 {
     leave(call, user, 'i');
@@ -192,6 +199,132 @@ static void cancelling_reaches_the_calls_below(void **state)
     give_back(parent); /* detaches its children */
     assert_null(child->cancel.parent);
     give_back(child);
+}
+
+/* A step of a pipeline to come: its token tells it that nobody wants it any more, and its own outcome follows, once. */
+static void cancel_step(struct trp_cancel *token)
+{
+    assert_true(trp_call_try_cancel(TRP_CONTAINER_OF(token, struct trp_call, cancel)));
+}
+
+static void a_step_hangs_below_its_parent_and_ends_with_it(void **state)
+{
+    struct world *w = *state;
+    struct trp_call *parent = take(w), *step = take(w), *other = take(w);
+    step->parent = other->parent = parent;
+    step->step = 2;
+    step->attempt = 1;
+    trp_cancel_attach(&parent->cancel, &step->cancel);
+    trp_cancel_attach(&parent->cancel, &other->cancel);
+    step->cancel.on_raise = other->cancel.on_raise = cancel_step;
+    assert_true(trp_call_try_done(other)); /* the fast one has answered */
+    other->cancel.on_raise = NULL;
+    assert_true(trp_call_try_expire(parent));
+    assert_int_equal(trp_oneshot_get(&step->outcome), TRP_OUTCOME_CANCELLED);
+    assert_int_equal(trp_oneshot_get(&other->outcome), TRP_OUTCOME_DONE);
+    assert_false(trp_call_try_done(step));
+    give_back(step);
+    give_back(other);
+    give_back(parent);
+
+    struct trp_call *again = take(w); /* nothing of it is left for the next one */
+    assert_null(again->parent);
+    assert_int_equal(again->step + again->attempt, 0);
+    assert_null(again->cancel.on_raise);
+    give_back(again);
+}
+
+/* ---- one outcome, whoever comes first ---- */
+
+#define ROUNDS 5000
+
+struct race {
+    struct trp_call *call;
+    struct trp_counter round; /* which one may begin */
+    struct trp_counter won[2];
+};
+
+static void finish_or_expire(void *user)
+{
+    struct race *r = user;
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        while (trp_counter_get(&r->round) != 2 * i - 1)
+            ;
+        const bool won = i % 2 ? trp_call_try_done(r->call) : trp_call_try_expire(r->call);
+        trp_counter_add(&r->won[0], won);
+        trp_counter_set(&r->round, 2 * i);
+    }
+}
+
+static void of_an_executor_and_a_loop_exactly_one_decides(void **state)
+{
+    struct world *w = *state;
+    struct race r = { .call = take(w) };
+    struct trp_thread executor = { 0 };
+    assert_false(trp_failed(trp_thread_start(&executor, "executor", finish_or_expire, &r, NULL)));
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        trp_oneshot_reset(&r.call->outcome);
+        trp_flag_lower(&r.call->cancel.raised);
+        const uint64_t before = trp_counter_get(&r.won[0]) + trp_counter_get(&r.won[1]);
+        trp_counter_set(&r.round, 2 * i - 1);
+        const bool won = trp_call_try_cancel(r.call);
+        trp_counter_add(&r.won[1], won);
+        while (trp_counter_get(&r.round) != 2 * i)
+            ;
+        assert_int_equal(trp_counter_get(&r.won[0]) + trp_counter_get(&r.won[1]), before + 1);
+        assert_int_equal(won, trp_oneshot_get(&r.call->outcome) == TRP_OUTCOME_CANCELLED);
+    }
+    trp_thread_join(&executor);
+    give_back(r.call);
+}
+
+/* ---- memory ---- */
+
+static uint64_t taken_blocks;
+static void *count_block(const struct trp_alloc *a, size_t bytes, size_t align)
+{
+    (void)a;
+    taken_blocks++;
+    return trp_heap()->alloc(trp_heap(), bytes, align);
+}
+
+static void free_block(const struct trp_alloc *a, void *block)
+{
+    (void)a;
+    trp_heap()->free(trp_heap(), block);
+}
+
+/* With TRP_ARENA_MALLOC each piece of an arena is a block of its own, on purpose. */
+static void a_call_that_takes_one_step_allocates_nothing(void **state)
+{
+    struct world *w = *state;
+    const struct trp_alloc counting = { .alloc = count_block, .free = free_block };
+    struct trp_call_pool *pool;
+    struct trail trail;
+    assert_false(
+        trp_failed(trp_call_pool_create(&counting, w->loop, 4096, 1 << 20, 3, &pool, NULL)));
+    for (int i = 0; i < 3; i++) { /* the first one makes the call and its first block */
+        const uint64_t before = taken_blocks;
+        struct trp_call *call = trp_call_take(pool);
+        assert_non_null(call);
+        call->inputs = trp_arena_zeroed(&call->arena, 2, sizeof *call->inputs);
+        call->wanted = trp_arena_zeroed(&call->arena, 2, sizeof *call->wanted);
+        call->outputs = trp_arena_zeroed(&call->arena, 2, sizeof *call->outputs);
+        assert_true(call->inputs && call->wanted && call->outputs);
+        trail = (struct trail){ 0 };
+        trp_call_push(call, outer_done_of_pool, &trail);
+        assert_true(trp_call_try_done(call));
+        trp_call_finish_soon(call);
+        turn(w);
+        assert_string_equal(trail.text, "o");
+#ifndef TRP_ARENA_MALLOC
+        if (i > 0)
+            assert_int_equal(taken_blocks, before);
+#else
+        (void)before;
+#endif
+    }
+    trp_call_pool_destroy(pool);
 }
 
 static void count_release(void *user, void *data)
@@ -289,6 +422,9 @@ int main(void)
         CALL_TEST(finish_soon_and_finish_from_run_in_a_turn_of_the_loop),
         CALL_TEST(only_the_first_outcome_counts),
         CALL_TEST(cancelling_reaches_the_calls_below),
+        CALL_TEST(a_step_hangs_below_its_parent_and_ends_with_it),
+        CALL_TEST(of_an_executor_and_a_loop_exactly_one_decides),
+        CALL_TEST(a_call_that_takes_one_step_allocates_nothing),
         CALL_TEST(giving_back_releases_everything_once),
         CALL_TEST(a_body_goes_home_with_its_call),
         CALL_TEST(parameters_and_headers_are_found_by_name),

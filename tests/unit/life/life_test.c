@@ -31,6 +31,8 @@ static void everything_is_loaded_at_the_start_and_what_is_broken_says_why(void *
     assert_int_equal(v->target.version, 3);
     assert_int_equal(v->signature.inputs_n, 1);
     assert_true(trp_str_is(v->config.backend, "echo"));
+    assert_int_equal(trp_gauge_get(&v->residency), TRP_RESIDENCY_MAPPED);
+    assert_int_equal(trp_gauge_get(&highest(f, "bad")->residency), TRP_RESIDENCY_NONE);
     trp_version_unref(v);
 }
 

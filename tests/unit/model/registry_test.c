@@ -113,6 +113,17 @@ static void one_change_among_a_hundred_thousand_copies_one_path(void **state)
     }
     assert_true(most <= DEPTH_MAX);
     assert_true(all / 1000 <= 40);
+    most = 0;
+    for (uint32_t i = 1; i < MANY; i += 100) { /* taking a name out, and putting it back */
+        char text[32];
+        const uint64_t start = c.taken;
+        assert_false(trp_failed(trp_registry_remove(r, name_at(i, text, sizeof text), NULL)));
+        put_name(r, i, false);
+        most = c.taken - start > most ? c.taken - start : most;
+    }
+    assert_true(most <= 3 * DEPTH_MAX);
+    assert_int_equal(trp_snapshot_count(before), MANY); /* what was published is as it was */
+    assert_int_equal(walk(before), MANY);
 
     const uint64_t live = c.live, start = c.taken;
     for (uint32_t i = 0; i < MANY; i += 97)
