@@ -63,6 +63,7 @@ static void order_done(struct trp_order *done, void *user)
 {
     struct order *o = user;
     o->control->error = done->error;
+    o->control->error.limit = TRP_LIMIT_NONE; /* life has counted it */
     trp_control_finish_from(o->control);
 }
 

@@ -95,16 +95,16 @@ static trp_status insert(struct trp_regions *r, struct region *region, struct tr
         st = trp_fail(err, TRP_ALREADY_EXISTS, "shared memory region '%s' already in manager",
                       region->name);
     else if (r->count >= r->count_max)
-        st = trp_fail(err, TRP_TOO_LARGE,
-                      "%u shared memory regions are registered, no more are allowed "
-                      "(limits.shared_memory_regions)",
-                      r->count);
+        st = trp_fail_limit(err, TRP_TOO_LARGE, TRP_LIMIT_SHM_REGIONS,
+                            "%u shared memory regions are registered, no more are allowed "
+                            "(limits.shared_memory_regions)",
+                            r->count);
     else if (region->shm.bytes > r->bytes_max - r->bytes)
-        st = trp_fail(err, TRP_TOO_LARGE,
-                      "shared memory region '%s': %llu bytes more, at most %llu are mapped at once "
-                      "(limits.shared_memory_bytes)",
-                      region->name, (unsigned long long)region->shm.bytes,
-                      (unsigned long long)r->bytes_max);
+        st = trp_fail_limit(
+            err, TRP_TOO_LARGE, TRP_LIMIT_SHM_BYTES,
+            "shared memory region '%s': %llu bytes more, at most %llu are mapped at once "
+            "(limits.shared_memory_bytes)",
+            region->name, (unsigned long long)region->shm.bytes, (unsigned long long)r->bytes_max);
     if (!trp_failed(st)) {
         region->next = r->first;
         r->first = region;

@@ -643,8 +643,9 @@ trp_status trp_json_parse(struct trp_json_parser *p, struct trp_str text, bool p
                           struct trp_json *out_root, struct trp_error *err)
 {
     if (text.len > p->bytes_max)
-        return trp_fail(err, TRP_TOO_LARGE, "JSON text: %zu bytes, at most %zu are allowed",
-                        text.len, p->bytes_max);
+        return trp_fail_limit(err, TRP_TOO_LARGE, TRP_LIMIT_BODY,
+                              "JSON text: %zu bytes, at most %zu are allowed", text.len,
+                              p->bytes_max);
     if (text.len == 0)
         text.ptr = "";
     const simdjson::error_code refused = parse_once(p, text, padded && text.len > 0);

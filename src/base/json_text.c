@@ -129,8 +129,8 @@ static void value_ended(struct walker *w)
 static trp_status open_container(struct walker *w, bool is_object)
 {
     if (w->depth == w->depth_max)
-        return trp_fail(w->err, TRP_INVALID_ARGUMENT, "byte %zu: nested deeper than %u", offset(w),
-                        w->depth_max);
+        return trp_fail_limit(w->err, TRP_INVALID_ARGUMENT, TRP_LIMIT_DEPTH,
+                              "byte %zu: nested deeper than %u", offset(w), w->depth_max);
     const uint8_t bit = (uint8_t)(1u << (w->depth % 8));
     uint8_t *bits = &w->is_object[w->depth / 8];
     *bits = (uint8_t)(is_object ? *bits | bit : *bits & ~bit);

@@ -50,17 +50,36 @@ bool trp_code_is_retryable(int32_t code)
     return row_of(code)->retryable;
 }
 
-#undef trp_fail /* the analyzer's, see status.h */
-trp_status trp_fail(struct trp_error *err, enum trp_code code, const char *format, ...)
+static trp_status record(struct trp_error *err, enum trp_code code, enum trp_limit limit,
+                         const char *format, va_list args)
 {
     const trp_status st = { (int32_t)code };
     if (err) {
-        va_list args;
-        va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
-        va_end(args);
         err->status = st;
+        err->limit = (int32_t)limit;
     }
+    return st;
+}
+
+#undef trp_fail /* the analyzer's, see status.h */
+trp_status trp_fail(struct trp_error *err, enum trp_code code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const trp_status st = record(err, code, TRP_LIMIT_NONE, format, args);
+    va_end(args);
+    return st;
+}
+
+#undef trp_fail_limit
+trp_status trp_fail_limit(struct trp_error *err, enum trp_code code, enum trp_limit limit,
+                          const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const trp_status st = record(err, code, limit, format, args);
+    va_end(args);
     return st;
 }
 
@@ -96,6 +115,7 @@ trp_status trp_fail_errno(struct trp_error *err, int errno_value, const char *fo
                      strerror_r(errno_value, reason, sizeof reason));
         }
         err->status = st;
+        err->limit = TRP_LIMIT_NONE;
     }
     return st;
 }

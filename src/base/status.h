@@ -26,9 +26,19 @@ typedef struct trp_status {
 #define TRP_MUST_USE __attribute__((warn_unused_result))
 #define TRP_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
 
+/* Which limit of ours an error tells of; see base/limits.def. */
+enum trp_limit {
+    TRP_LIMIT_NONE,
+#define X(id, settings) TRP_LIMIT_##id,
+#include "base/limits.def"
+#undef X
+    TRP_LIMITS
+};
+
 /* Lives inside the request, load or CLI call that owns the operation.  Zero is "no error". */
 struct trp_error {
     trp_status status;
+    int32_t limit;  /* enum trp_limit: whoever answers the error counts it */
     char text[512]; /* "model 'a/3': weights: mmap: Cannot allocate memory"; always terminated */
 };
 
@@ -48,6 +58,13 @@ static inline bool trp_failed(trp_status st)
 trp_status trp_fail(struct trp_error *err, enum trp_code code, const char *format, ...)
     TRP_PRINTF(3, 4);
 
+/* As trp_fail(), for what a limit refuses.
+ *   Owns  : as trp_fail().
+ *   Thread: owner.
+ *   Errors: returns `code` itself. */
+trp_status trp_fail_limit(struct trp_error *err, enum trp_code code, enum trp_limit limit,
+                          const char *format, ...) TRP_PRINTF(4, 5);
+
 /* Records a failure of the operating system: the words get ": " and strerror(errno_value) appended.
  *   Owns  : as trp_fail().
  *   Thread: owner.
@@ -60,6 +77,8 @@ trp_status trp_fail_errno(struct trp_error *err, int errno_value, const char *fo
 /* The analyzer does not see into status.c, and would follow roads on which a failure is OK. */
 #define trp_fail(err, code, ...) \
     ((void)trp_fail((err), (code), __VA_ARGS__), (trp_status){ (int32_t)(code) })
+#define trp_fail_limit(err, code, limit, ...) \
+    ((void)trp_fail_limit((err), (code), (limit), __VA_ARGS__), (trp_status){ (int32_t)(code) })
 #endif
 
 /* Puts "context: " in front of the words; too long a text is cut at its end.

@@ -55,8 +55,8 @@ static trp_status lay_out(struct trp_call *call, uint32_t inputs_n, struct frame
     }
     call->outputs = trp_arena_get(&call->arena, outputs_n * sizeof *call->outputs);
     if (!out->inputs || !out->outputs || !out->output_index || !call->outputs)
-        return trp_fail(&call->error, TRP_OUT_OF_MEMORY, "%u inputs and %u outputs", inputs_n,
-                        outputs_n);
+        return trp_fail_limit(&call->error, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY,
+                              "%u inputs and %u outputs", inputs_n, outputs_n);
     return trp_ok();
 }
 
@@ -167,8 +167,9 @@ static trp_status run_backend(const struct trp_run_place *p, struct trp_call *ca
     call->stamps_ns[TRP_PHASE_OUTPUT_START] = trp_clock_now_ns(p->clock);
     if (trp_failed(st)) {
         trp_error_within(&call->error, "model '%s'", v->id);
-        if (st.code == TRP_TOO_LARGE)
-            trp_metric_add(p->metrics, TRP_METRIC_LIMIT_OUTPUT, 1);
+        call->error.limit = st.code == TRP_TOO_LARGE       ? TRP_LIMIT_OUTPUT
+                            : st.code == TRP_OUT_OF_MEMORY ? TRP_LIMIT_RUN_MEMORY
+                                                           : TRP_LIMIT_NONE;
     }
     return st;
 }

@@ -71,13 +71,13 @@ static trp_status push_one(struct trp_runqueue *q, struct trp_call *call)
     case TRP_SCHED_QUEUED:
         break;
     case TRP_SCHED_FULL:
-        return trp_fail(err, TRP_QUEUE_FULL,
-                        "Exceeds maximum queue size: %u requests wait for all models",
-                        q->sched.queue_max);
+        return trp_fail_limit(err, TRP_QUEUE_FULL, TRP_LIMIT_QUEUE,
+                              "Exceeds maximum queue size: %u requests wait for all models",
+                              q->sched.queue_max);
     case TRP_SCHED_MODEL_FULL:
-        return trp_fail(err, TRP_QUEUE_FULL,
-                        "Exceeds maximum queue size: %u requests wait for model '%s'",
-                        q->sched.model_queue_max, v->id);
+        return trp_fail_limit(err, TRP_QUEUE_FULL, TRP_LIMIT_QUEUE,
+                              "Exceeds maximum queue size: %u requests wait for model '%s'",
+                              q->sched.model_queue_max, v->id);
     }
     trp_gauge_add(&v->stats.queued, 1);
     return trp_ok();

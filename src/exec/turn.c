@@ -35,11 +35,8 @@ static void hand_over(struct trp_turn *t, struct trp_call_list *calls)
         if (call->deadline_ns != 0 && (first_ns == 0 || call->deadline_ns < first_ns))
             first_ns = call->deadline_ns;
     trp_runqueue_push(t->queue, calls, &refused);
-    while ((call = trp_call_list_pop(&refused)) != NULL) {
-        if (call->error.status.code == TRP_QUEUE_FULL)
-            trp_metric_add(t->place.metrics, TRP_METRIC_LIMIT_QUEUE, 1);
+    while ((call = trp_call_list_pop(&refused)) != NULL)
         give_answer(call);
-    }
     if (first_ns == 0 || (t->expiry.slot != 0 && t->expiry.due_ns <= first_ns))
         return;
     /* Without memory for the timer a late call is found when an executor next looks. */

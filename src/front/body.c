@@ -8,8 +8,8 @@ trp_status trp_body_reserve(struct trp_body *b, struct trp_pool *pool, size_t by
     const size_t shift = (size_t)((TRP_BODY_ALIGN - aligned_at % TRP_BODY_ALIGN) % TRP_BODY_ALIGN);
     b->lease = trp_pool_acquire(pool, bytes + shift);
     if (!b->lease)
-        return trp_fail(err, TRP_OUT_OF_MEMORY,
-                        "no memory for a body of %zu bytes (limits.request_memory)", bytes);
+        return trp_fail_limit(err, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY,
+                              "no memory for a body of %zu bytes (limits.request_memory)", bytes);
     b->ptr = b->lease->ptr + shift;
     b->room = b->lease->capacity - shift;
     b->len = 0;
@@ -34,9 +34,9 @@ trp_status trp_body_append(struct trp_body *b, struct trp_pool *pool, struct trp
                            uint64_t bytes_max, struct trp_error *err)
 {
     if (bytes.len > bytes_max || b->len > bytes_max - bytes.len)
-        return trp_fail(err, TRP_TOO_LARGE,
-                        "the body is larger than %llu bytes (limits.body_bytes)",
-                        (unsigned long long)bytes_max);
+        return trp_fail_limit(err, TRP_TOO_LARGE, TRP_LIMIT_BODY,
+                              "the body is larger than %llu bytes (limits.body_bytes)",
+                              (unsigned long long)bytes_max);
     if (b->len + bytes.len > b->room) {
         size_t room = b->room ? b->room * 2 : FIRST_ROOM;
         while (room < b->len + bytes.len)

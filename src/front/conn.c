@@ -33,8 +33,11 @@ static void refuse(struct trp_front *f, int fd)
 void trp_conn_open(struct trp_front *f, int fd, bool is_local)
 {
     struct trp_counter *all = f->opts.connections;
-    if (trp_counter_add(all, 1) > f->opts.limits.connections_n || f->is_draining) {
+    const bool is_full = trp_counter_add(all, 1) > f->opts.limits.connections_n;
+    if (is_full || f->is_draining) {
         trp_counter_sub(all, 1);
+        if (is_full)
+            trp_front_count(f, TRP_METRIC_LIMIT_CONNECTIONS, 1);
         refuse(f, fd);
         return;
     }

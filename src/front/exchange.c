@@ -205,6 +205,13 @@ void trp_exchange_control(struct trp_exchange *x)
     x->front->opts.handlers.control(x->front->opts.handlers.user, c);
 }
 
+static void count_limit(struct trp_exchange *x)
+{
+    if (x->error.status.code == TRP_OUT_OF_MEMORY && !x->has_run_error)
+        x->error.limit = TRP_LIMIT_MEMORY;
+    trp_front_count_error(x->front, &x->error);
+}
+
 bool trp_exchange_mark_answered(struct trp_exchange *x)
 {
     if (x->is_answered || !x->conn)
@@ -214,8 +221,8 @@ bool trp_exchange_mark_answered(struct trp_exchange *x)
     trp_timer_disarm(x->front->loop, &x->timer);
     if (x->is_dispatched)
         trp_metric_sub(x->front->metrics, TRP_METRIC_IN_FLIGHT, 1);
-    if (trp_failed(x->error.status) && !x->is_counted)
-        trp_front_count_error(x->front, x->error.status.code);
+    if (trp_failed(x->error.status))
+        count_limit(x);
     return true;
 }
 

@@ -93,7 +93,7 @@ struct trp_exchange {
     int32_t stream_id; /* HTTP/2 */
     bool is_call_out, is_control_out, is_answered, is_written, is_dispatched, is_receiving,
         is_padded, is_listed, is_lent;
-    bool is_counted;     /* whoever failed has counted the limit that it hit */
+    bool has_run_error;  /* `error` is a run's: the memory that it lacked was not the request's */
     char method[16];     /* HTTP/2 */
     uint32_t unconsumed; /* received bytes whose window was not given back yet */
     int64_t arrived_ns, last_ns, deadline_ns, answered_ns;

@@ -137,26 +137,8 @@ struct trp_str trp_front_date(struct trp_front *f)
     return trp_str_make(f->date, f->date_len);
 }
 
-void trp_front_count_error(struct trp_front *f, int32_t code)
+void trp_front_count_error(struct trp_front *f, struct trp_error *err)
 {
-    switch (code) {
-    case TRP_TOO_LARGE:
-        trp_front_count(f, TRP_METRIC_LIMIT_BODY, 1);
-        break;
-    case TRP_HEADERS_TOO_LARGE:
-    case TRP_URI_TOO_LONG:
-        trp_front_count(f, TRP_METRIC_LIMIT_HEADER, 1);
-        break;
-    case TRP_REQUEST_TIMEOUT:
-        trp_front_count(f, TRP_METRIC_LIMIT_TIME, 1);
-        break;
-    case TRP_OUT_OF_MEMORY:
-        trp_front_count(f, TRP_METRIC_LIMIT_MEMORY, 1);
-        break;
-    case TRP_QUEUE_FULL:
-        trp_front_count(f, TRP_METRIC_LIMIT_QUEUE, 1);
-        break;
-    default:
-        break;
-    }
+    trp_metric_hit(f->metrics, err);
+    err->limit = TRP_LIMIT_NONE;
 }

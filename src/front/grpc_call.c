@@ -228,9 +228,9 @@ static trp_status begin_message(struct trp_exchange *x, struct trp_str follows)
     const uint32_t length = g->reader.length;
     const uint64_t limit = x->front->opts.limits.body_bytes;
     if (length > limit)
-        return trp_fail(&x->error, TRP_TOO_LARGE,
-                        "a message of %u bytes is larger than %llu (limits.body_bytes)", length,
-                        (unsigned long long)limit);
+        return trp_fail_limit(&x->error, TRP_TOO_LARGE, TRP_LIMIT_BODY,
+                              "a message of %u bytes is larger than %llu (limits.body_bytes)",
+                              length, (unsigned long long)limit);
     if (g->reader.is_compressed && g->coding == TRP_CODING_IDENTITY)
         return trp_fail(&x->error, TRP_INVALID_ARGUMENT,
                         "a compressed message without grpc-encoding");

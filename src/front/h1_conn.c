@@ -169,9 +169,9 @@ static trp_status check_length(struct trp_conn *c, const struct trp_http1_reques
     const uint64_t limit = c->front->opts.limits.body_bytes;
     if (request->content_length <= limit)
         return trp_ok();
-    return trp_fail(&c->h1.current->error, TRP_TOO_LARGE,
-                    "a body of %llu bytes is larger than %llu (limits.body_bytes)",
-                    (unsigned long long)request->content_length, (unsigned long long)limit);
+    return trp_fail_limit(&c->h1.current->error, TRP_TOO_LARGE, TRP_LIMIT_BODY,
+                          "a body of %llu bytes is larger than %llu (limits.body_bytes)",
+                          (unsigned long long)request->content_length, (unsigned long long)limit);
 }
 
 static void on_head(struct trp_conn *c, struct trp_str *in)
@@ -529,9 +529,10 @@ void trp_h1_overdue(struct trp_conn *c)
         trp_conn_close(c); /* idle for long enough */
         return;
     }
-    (void)trp_fail(&h->current->error, TRP_REQUEST_TIMEOUT,
-                   h->state == TRP_H1_HEAD ? "the header was not complete in time (timeouts.header)"
-                                           : "the body paused for too long (timeouts.body)");
+    (void)trp_fail_limit(&h->current->error, TRP_REQUEST_TIMEOUT, TRP_LIMIT_TIME,
+                         h->state == TRP_H1_HEAD
+                             ? "the header was not complete in time (timeouts.header)"
+                             : "the body paused for too long (timeouts.body)");
     give_up(c);
 }
 

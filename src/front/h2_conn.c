@@ -116,9 +116,9 @@ static trp_status check_head(struct trp_exchange *x)
     uint64_t length = 0;
     const struct trp_str text = trp_head_get(&x->head, TRP_HEADER_CONTENT_LENGTH);
     if (text.ptr && trp_str_parse_u64(text, &length) && length > l->body_bytes)
-        return trp_fail(&x->error, TRP_TOO_LARGE,
-                        "a body of %llu bytes is larger than %llu (limits.body_bytes)",
-                        (unsigned long long)length, (unsigned long long)l->body_bytes);
+        return trp_fail_limit(&x->error, TRP_TOO_LARGE, TRP_LIMIT_BODY,
+                              "a body of %llu bytes is larger than %llu (limits.body_bytes)",
+                              (unsigned long long)length, (unsigned long long)l->body_bytes);
     return trp_ok();
 }
 
@@ -433,8 +433,8 @@ void trp_h2_conn_overdue(struct trp_conn *c)
             trp_conn_finish(c);
             return;
         }
-        (void)trp_fail(&x->error, TRP_REQUEST_TIMEOUT,
-                       "the body paused for too long (timeouts.body)");
+        (void)trp_fail_limit(&x->error, TRP_REQUEST_TIMEOUT, TRP_LIMIT_TIME,
+                             "the body paused for too long (timeouts.body)");
         refuse(x);
     }
 }

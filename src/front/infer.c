@@ -93,10 +93,7 @@ static trp_status decode(struct trp_exchange *x, struct trp_call *call)
         st = trp_oip_decode_http(&f->codec, call, x->bytes, x->is_padded, x->json_bytes, &x->error);
     }
     trp_front_count(f, TRP_METRIC_BYTES_COPIED, f->codec.copied_bytes);
-    trp_front_count(f, TRP_METRIC_LIMIT_TENSORS, f->codec.refused_n);
-    x->is_counted = f->codec.refused_n > 0;
     f->codec.copied_bytes = 0;
-    f->codec.refused_n = 0;
     call->stamps_ns[TRP_PHASE_DECODED] = trp_loop_clock_ns(f->loop);
     return st;
 }
@@ -134,9 +131,9 @@ static trp_status copy_input(struct trp_exchange *x, struct trp_call_tensor *in)
     const struct trp_alloc *alloc = x->front->opts.requests;
     void *copy = trp_alloc_aligned(alloc, t->bytes, TRP_BODY_ALIGN);
     if (!copy)
-        return trp_fail(&x->error, TRP_OUT_OF_MEMORY,
-                        "input '%.*s': no memory for %llu bytes (limits.request_memory)",
-                        TRP_STR(in->name), (unsigned long long)t->bytes);
+        return trp_fail_limit(&x->error, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY,
+                              "input '%.*s': no memory for %llu bytes (limits.request_memory)",
+                              TRP_STR(in->name), (unsigned long long)t->bytes);
     memcpy(copy, t->data, t->bytes);
     trp_front_count(x->front, TRP_METRIC_BYTES_COPIED, t->bytes);
     t->release(t->release_user, t->data);
@@ -184,6 +181,8 @@ static void on_done(struct trp_call *call, void *user)
     struct trp_exchange *x = user;
     struct trp_front *f = x->front;
     x->is_call_out = false;
+    if (trp_failed(call->error.status))
+        trp_front_count_error(f, &call->error); /* also when nobody is told any more */
     if (!x->conn || x->is_answered) {
         trp_exchange_settle(x);
         return;
@@ -193,7 +192,7 @@ static void on_done(struct trp_call *call, void *user)
         (void)trp_fail(&call->error, TRP_DEADLINE_EXCEEDED, "deadline exceeded");
     if (trp_failed(call->error.status)) {
         x->error = call->error;
-        x->is_counted = true;
+        x->has_run_error = true;
         x->ops->answer(x);
         return;
     }
@@ -251,8 +250,8 @@ void trp_infer_start(struct trp_exchange *x)
     struct trp_call *call = trp_call_take(f->calls);
     if (!call) {
         (void)trp_exchange_dispatch(x);
-        (void)trp_fail(&x->error, TRP_QUEUE_FULL, "more than %u calls in flight (limits.calls)",
-                       f->opts.limits.calls_n);
+        (void)trp_fail_limit(&x->error, TRP_QUEUE_FULL, TRP_LIMIT_CALLS,
+                             "more than %u calls in flight (limits.calls)", f->opts.limits.calls_n);
         x->ops->answer(x);
         return;
     }

@@ -189,6 +189,8 @@ void trp_rest_control_done(struct trp_exchange *x)
     int status = 200;
     const char *type = NULL;
     trp_buf_reset(&x->reply.text);
+    if (trp_failed(x->control.error.status))
+        trp_front_count_error(x->front, &x->control.error);
     trp_control_encode_http(&x->control, &x->reply.text, &status, &type);
     if (trp_failed(trp_buf_check(&x->reply.text, "reply", &x->error))) {
         trp_rest_answer(x);

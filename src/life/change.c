@@ -93,6 +93,7 @@ static void load_ended(struct trp_change *c, struct load *d, struct trp_error *e
     if (trp_failed(err->status)) {
         TRP_ERROR_LOG(l->opts.log, "life", "failed to load '%s': %s", d->version->id, err->text);
         trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_FAILED, 1);
+        trp_metrics_hit(l->opts.metrics, err);
         (void)trp_str_copy(trp_str_of(err->text), d->version->reason, sizeof d->version->reason);
         trp_tenure_move(l, d->version, TRP_MODEL_FAILED);
         if (!trp_failed(c->error.status))
@@ -121,9 +122,9 @@ static void too_late(struct trp_timer *timer, int64_t now_ns)
     (void)now_ns;
     d->is_late = true;
     trp_flag_raise(&d->version->stop);
-    (void)trp_fail(&err, TRP_DEADLINE_EXCEEDED,
-                   "the load did not end within %lld ms (timeouts.load)",
-                   (long long)(d->life->opts.load_ns_max / 1000000));
+    (void)trp_fail_limit(&err, TRP_DEADLINE_EXCEEDED, TRP_LIMIT_LOAD_TIME,
+                         "the load did not end within %lld ms (timeouts.load)",
+                         (long long)(d->life->opts.load_ns_max / 1000000));
     load_ended(d->change, d, &err);
 }
 

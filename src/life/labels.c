@@ -37,7 +37,13 @@ static trp_status read_labels(struct trp_arena *arena, struct trp_str path, uint
 {
     char *read;
     size_t len;
-    TRP_CHECK(trp_file_read(arena->alloc, path.ptr, (size_t)bytes_max, &read, &len, err));
+    const trp_status st =
+        trp_file_read(arena->alloc, path.ptr, (size_t)bytes_max, &read, &len, err);
+    if (st.code == TRP_TOO_LARGE && err) {
+        trp_error_within(err, "limits.config_bytes");
+        err->limit = TRP_LIMIT_CONFIG;
+    }
+    TRP_CHECK(st);
     const struct trp_str text = trp_arena_dup(arena, trp_str_make(read, len));
     trp_alloc_free(arena->alloc, read);
     const uint32_t lines = text.ptr ? count_lines(text) : 0;

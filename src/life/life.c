@@ -182,6 +182,7 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
         return;
     }
     if (!m) {
+        trp_metrics_add(l->opts.metrics, TRP_METRIC_LIMIT_MODELS, 1);
         refuse_order(l, order, TRP_TOO_LARGE, "no room for one more model (limits.models)");
         return;
     }

@@ -119,6 +119,7 @@ void trp_member_refuse(struct trp_member *m, const struct trp_error *why)
                    "failed to load '%.*s', failed to poll from model repository: %s",
                    TRP_STR(m->name), why->text);
     TRP_ERROR_LOG(m->life->opts.log, "life", "model '%.*s': %s", TRP_STR(m->name), why->text);
+    trp_metrics_hit(m->life->opts.metrics, why);
     keep_reason(m, why);
     trp_member_finish(m, &err);
 }

@@ -135,6 +135,7 @@ static void listed(struct trp_catalog *c)
     l->is_listing = false;
     if (trp_failed(c->error.status)) {
         TRP_ERROR_LOG(l->opts.log, "life", "cannot list the repository: %s", c->error.text);
+        trp_metrics_hit(l->opts.metrics, &c->error);
         trp_watcher_failed(l->watcher);
     } else if (!l->is_stopping) {
         trp_watcher_listed(l->watcher, reconcile(l, c));

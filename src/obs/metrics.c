@@ -19,7 +19,7 @@ struct trp_metrics {
     struct trp_metrics_shard shards[];
 };
 
-enum kind { COUNTER, GAUGE };
+enum kind { COUNTER, GAUGE, PEAK };
 
 static const struct row {
     enum kind kind;
@@ -70,10 +70,41 @@ void trp_metrics_set(struct trp_metrics *m, enum trp_metric id, uint64_t n)
 
 int64_t trp_metrics_get(const struct trp_metrics *m, enum trp_metric id)
 {
-    uint64_t sum = trp_counter_get(&m->shared.values[id]);
-    for (uint32_t i = 0; i < m->shards_n; i++)
-        sum += trp_counter_get(&m->shards[i].values[id]); /* wraps: a shard may be below zero */
-    return (int64_t)sum;
+    uint64_t all = trp_counter_get(&m->shared.values[id]);
+    for (uint32_t i = 0; i < m->shards_n; i++) {
+        const uint64_t one = trp_counter_get(&m->shards[i].values[id]);
+        if (rows[id].kind != PEAK)
+            all += one; /* wraps: a shard may be below zero */
+        else if (one > all)
+            all = one;
+    }
+    return (int64_t)all;
+}
+
+/* TRP_METRICS for an error that tells of none. */
+static enum trp_metric limit_metric(const struct trp_error *err)
+{
+    static const enum trp_metric metrics[TRP_LIMITS] = {
+        [TRP_LIMIT_NONE] = TRP_METRICS,
+#define X(id, settings) [TRP_LIMIT_##id] = TRP_METRIC_LIMIT_##id,
+#include "base/limits.def"
+#undef X
+    };
+    return err->limit > 0 && err->limit < TRP_LIMITS ? metrics[err->limit] : TRP_METRICS;
+}
+
+void trp_metric_hit(struct trp_metrics_shard *s, const struct trp_error *err)
+{
+    const enum trp_metric id = limit_metric(err);
+    if (id != TRP_METRICS)
+        trp_metric_add(s, id, 1);
+}
+
+void trp_metrics_hit(struct trp_metrics *m, const struct trp_error *err)
+{
+    const enum trp_metric id = limit_metric(err);
+    if (id != TRP_METRICS)
+        trp_metrics_add(m, id, 1);
 }
 
 /* ---- histograms ------------------------------------------------------------------------------ */

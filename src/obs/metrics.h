@@ -9,8 +9,8 @@
 #include "base/atomic.h"
 #include "base/buf.h"
 
-/* X(id, kind, name, label_key, label_value, help); kind is COUNTER or GAUGE.  Rows of one name
- * stand together. */
+/* X(id, kind, name, label_key, label_value, help); kind is COUNTER, GAUGE, or PEAK: a
+ * gauge that only rises, of all threads the largest.  Rows of one name stand together. */
 enum trp_metric {
 #define X(id, kind, name, label_key, label_value, help) TRP_METRIC_##id,
 #include "obs/metrics.def"
@@ -62,9 +62,21 @@ static inline void trp_metric_sub(struct trp_metrics_shard *s, enum trp_metric i
 {
     trp_counter_own_add(&s->values[id], (uint64_t)0 - n);
 }
+static inline void trp_metric_raise(struct trp_metrics_shard *s, enum trp_metric id, uint64_t n)
+{
+    if (n > trp_counter_get(&s->values[id]))
+        trp_counter_set(&s->values[id], n);
+}
 void trp_metrics_add(struct trp_metrics *m, enum trp_metric id, uint64_t n);
 void trp_metrics_set(struct trp_metrics *m, enum trp_metric id, uint64_t n); /* gauges */
 int64_t trp_metrics_get(const struct trp_metrics *m, enum trp_metric id);
+
+/* Counts the limit that an error tells of, if any.
+ *   Owns  : nothing.
+ *   Thread: owner of the shard; any.
+ *   Errors: none. */
+void trp_metric_hit(struct trp_metrics_shard *s, const struct trp_error *err);
+void trp_metrics_hit(struct trp_metrics *m, const struct trp_error *err);
 
 /* Appends all rows, or one histogram, in the Prometheus text format.  `labels` is
  * `model="a",version="1"` or "".

@@ -110,8 +110,8 @@ static bool is_version_name(const char *name, int64_t *out_number)
 static trp_status add_number(struct scan *s, int64_t number, struct trp_error *err)
 {
     if (s->numbers_n == s->walk->opts->versions_max)
-        return trp_fail(err, TRP_TOO_LARGE, "more than %u versions (limits.versions_per_model)",
-                        s->numbers_n);
+        return trp_fail_limit(err, TRP_TOO_LARGE, TRP_LIMIT_VERSIONS,
+                              "more than %u versions (limits.versions_per_model)", s->numbers_n);
     if (s->numbers_n == s->numbers_capacity) {
         const uint32_t capacity = s->numbers_capacity ? s->numbers_capacity * 2 : 4;
         int64_t *grown = trp_arena_get(s->walk->arena, capacity * sizeof *grown);
@@ -204,8 +204,11 @@ static trp_status read_config(struct scan *s, const char *name, struct trp_error
     trp_status st = trp_file_read(w->arena->alloc, w->path, (size_t)w->opts->config_bytes_max,
                                   &text, &text_len, err);
     trp_repo_walk_pop(w, len);
-    if (st.code == TRP_TOO_LARGE)
+    if (st.code == TRP_TOO_LARGE) {
         trp_error_within(err, "limits.config_bytes");
+        if (err)
+            err->limit = TRP_LIMIT_CONFIG;
+    }
     TRP_CHECK(st);
     struct trp_node *tree = NULL;
     struct trp_str warnings = { 0 };

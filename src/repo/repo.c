@@ -26,8 +26,8 @@ static trp_status add_model(struct list *l, struct trp_str name, struct trp_repo
 {
     struct trp_arena *a = l->walk.arena;
     if (l->models_n == l->walk.opts->models_max)
-        return trp_fail(err, TRP_TOO_LARGE, "repository: more than %u models (limits.models)",
-                        l->models_n);
+        return trp_fail_limit(err, TRP_TOO_LARGE, TRP_LIMIT_MODELS,
+                              "repository: more than %u models (limits.models)", l->models_n);
     if (l->models_n == l->capacity) {
         const uint32_t capacity = l->capacity ? l->capacity * 2 : 64;
         struct trp_repo_model **grown =

@@ -128,15 +128,16 @@ trp_status trp_head_check(const struct trp_head *h, struct trp_error *err)
     if (h->text.failed == TRP_OUT_OF_MEMORY)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the header fields");
     if (h->too_many)
-        return trp_fail(err, TRP_HEADERS_TOO_LARGE, "more than %u header fields", h->headers_max);
+        return trp_fail_limit(err, TRP_HEADERS_TOO_LARGE, TRP_LIMIT_HEADERS,
+                              "more than %u header fields", h->headers_max);
     const size_t bytes = h->text.len + (size_t)h->headers_n * FIELD_OVERHEAD;
     if (h->text.failed == TRP_OK && bytes <= h->text.max)
         return trp_ok();
     if (h->headers_n == 0)
-        return trp_fail(err, TRP_URI_TOO_LONG, "the request target is longer than %zu bytes",
-                        h->text.max);
-    return trp_fail(err, TRP_HEADERS_TOO_LARGE, "request line and header fields pass %zu bytes",
-                    h->text.max);
+        return trp_fail_limit(err, TRP_URI_TOO_LONG, TRP_LIMIT_HEADER,
+                              "the request target is longer than %zu bytes", h->text.max);
+    return trp_fail_limit(err, TRP_HEADERS_TOO_LARGE, TRP_LIMIT_HEADER,
+                          "request line and header fields pass %zu bytes", h->text.max);
 }
 
 /* Which known names have a length, so that a field is compared with one or two of them. */

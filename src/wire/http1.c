@@ -177,8 +177,8 @@ static trp_status check_lines(struct trp_http1 *p, const char *end)
     }
     p->last = last;
     if (p->outside > p->head->text.max * 2)
-        return trp_fail(&p->error, TRP_HEADERS_TOO_LARGE, "more than %zu bytes outside the body",
-                        p->head->text.max * 2);
+        return trp_fail_limit(&p->error, TRP_HEADERS_TOO_LARGE, TRP_LIMIT_HEADER,
+                              "more than %zu bytes outside the body", p->head->text.max * 2);
     return trp_ok();
 }
 

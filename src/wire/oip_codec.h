@@ -19,7 +19,6 @@ struct trp_oip_codec {
     uint32_t tensors_max, params_max;
     uint64_t bytes_max;    /* decoded size of all inputs together */
     uint64_t copied_bytes; /* added up; the caller moves it to the metric and zeroes it */
-    uint32_t refused_n;    /* the same of requests with more tensors or parameters than allowed */
 };
 
 /* Decodes an HTTP infer request into call->id, params, inputs, wanted, sequence, priority and

@@ -23,15 +23,14 @@ static trp_status no_memory(struct trp_oip_decoding *d)
     return trp_fail(d->err, TRP_OUT_OF_MEMORY, "request: out of memory");
 }
 
-static trp_status make(struct trp_oip_decoding *d, size_t n, size_t max, size_t size,
+static trp_status make(struct trp_oip_decoding *d, size_t n, enum trp_limit limit, size_t size,
                        const char *what, void **out)
 {
+    const uint32_t max = limit == TRP_LIMIT_PARAMS ? d->codec->params_max : d->codec->tensors_max;
     *out = NULL;
-    if (n > max) {
-        d->codec->refused_n++;
-        return trp_fail(d->err, TRP_TOO_LARGE, "%zu %s in one request, at most %zu are allowed", n,
-                        what, max);
-    }
+    if (n > max)
+        return trp_fail_limit(d->err, TRP_TOO_LARGE, limit,
+                              "%zu %s in one request, at most %u are allowed", n, what, max);
     if (n > 0 && !(*out = trp_arena_zeroed(&d->call->arena, n, size)))
         return no_memory(d);
     return trp_ok();
@@ -40,7 +39,7 @@ static trp_status make(struct trp_oip_decoding *d, size_t n, size_t max, size_t 
 trp_status trp_oip_make_inputs(struct trp_oip_decoding *d, size_t n)
 {
     void *made = NULL;
-    TRP_CHECK(make(d, n, d->codec->tensors_max, sizeof *d->call->inputs, "inputs", &made));
+    TRP_CHECK(make(d, n, TRP_LIMIT_TENSORS, sizeof *d->call->inputs, "inputs", &made));
     d->call->inputs = made;
     d->call->inputs_n = (uint32_t)n;
     return trp_ok();
@@ -49,7 +48,7 @@ trp_status trp_oip_make_inputs(struct trp_oip_decoding *d, size_t n)
 trp_status trp_oip_make_wanted(struct trp_oip_decoding *d, size_t n)
 {
     void *made = NULL;
-    TRP_CHECK(make(d, n, d->codec->tensors_max, sizeof *d->call->wanted, "outputs", &made));
+    TRP_CHECK(make(d, n, TRP_LIMIT_TENSORS, sizeof *d->call->wanted, "outputs", &made));
     d->call->wanted = made;
     d->call->wanted_n = (uint32_t)n;
     d->call->wanted_named = n > 0;
@@ -59,7 +58,7 @@ trp_status trp_oip_make_wanted(struct trp_oip_decoding *d, size_t n)
 trp_status trp_oip_make_params(struct trp_oip_decoding *d, size_t n)
 {
     void *made = NULL;
-    TRP_CHECK(make(d, n, d->codec->params_max, sizeof *d->call->params, "parameters", &made));
+    TRP_CHECK(make(d, n, TRP_LIMIT_PARAMS, sizeof *d->call->params, "parameters", &made));
     d->call->params = made;
     d->call->params_n = 0;
     d->params_room = (uint32_t)n;
@@ -328,9 +327,10 @@ static trp_status count(struct trp_oip_decoding *d, const struct trp_call_tensor
                         uint64_t bytes)
 {
     if (bytes > d->codec->bytes_max - d->bytes) /* the sum never passes the maximum */
-        return trp_fail(
-            d->err, TRP_TOO_LARGE, "input '%.*s': the inputs hold more than %llu bytes together",
-            shown(input->name), input->name.ptr, (unsigned long long)d->codec->bytes_max);
+        return trp_fail_limit(d->err, TRP_TOO_LARGE, TRP_LIMIT_BODY,
+                              "input '%.*s': the inputs hold more than %llu bytes together",
+                              shown(input->name), input->name.ptr,
+                              (unsigned long long)d->codec->bytes_max);
     d->bytes += bytes;
     return trp_ok();
 }

@@ -121,10 +121,9 @@ static trp_status read_place(struct request *r, struct trp_json v, const char *w
     struct trp_json value;
     if (trp_json_type(v) != TRP_JSON_OBJECT)
         return wrong(r, "parameters", trp_str_of(whose), "an object", v);
-    if (trp_json_count(v) > r->d.codec->params_max) {
-        r->d.codec->refused_n++;
-        return trp_fail(r->d.err, TRP_TOO_LARGE, "more than %u parameters", r->d.codec->params_max);
-    }
+    if (trp_json_count(v) > r->d.codec->params_max)
+        return trp_fail_limit(r->d.err, TRP_TOO_LARGE, TRP_LIMIT_PARAMS, "more than %u parameters",
+                              r->d.codec->params_max);
     if (!trp_json_begin(v, &it))
         return trp_ok();
     while (trp_json_next(&it, &name, &value)) {
@@ -441,8 +440,9 @@ static trp_status read_raw(struct request *r, struct trp_str body)
     input->tensor.dtype = TROUPE_UINT64; /* the widest: aligned for whatever it turns out to be */
     input->tensor.rank = 1;
     if (body.len > r->d.codec->bytes_max)
-        return trp_fail(r->d.err, TRP_TOO_LARGE, "the input holds more than %llu bytes",
-                        (unsigned long long)r->d.codec->bytes_max);
+        return trp_fail_limit(r->d.err, TRP_TOO_LARGE, TRP_LIMIT_BODY,
+                              "the input holds more than %llu bytes",
+                              (unsigned long long)r->d.codec->bytes_max);
     TRP_CHECK(trp_oip_give_view(&r->d, input, body.ptr, body.len));
     input->tensor.dtype = TROUPE_NO_DTYPE;
     input->tensor.rank = 0;

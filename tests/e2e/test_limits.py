@@ -1,6 +1,7 @@
 """Every limit of docs/settings.md that can be hit from outside and is not hit elsewhere; each test is a row of docs/bad-input.md."""
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -243,6 +244,7 @@ def test_models(serve, repository, request):
         server.wait_ready()
         served = [name for name in "abcd" if infer(server, model=name)[0] == 200]
         refused = [name for name in "abcd" if infer(server, model=name)[0] == mine.http]
+        server.process.send_signal(signal.SIGHUP)  # lists again
         assert len(served) <= 3 and len(served) + len(refused) == 4 and "limits.models" in server.log(), (served, server.log())
     counted(server, mine, act)
 
@@ -255,6 +257,7 @@ def test_versions(serve, repository, request):
     server, mine = serve(repository.path, settings={"limits.versions_per_model": 3}).wait_ready("good"), row_of(request)
 
     def act():
+        assert server.request("POST", "/v2/repository/models/many/load", b"")[0] >= 400
         assert infer(server, model="many")[0] == mine.http
         assert "limits.versions_per_model" in server.request("POST", "/v2/repository/index", b"")[1].decode()
     counted(server, mine, act)
@@ -267,6 +270,7 @@ def test_config_bytes(serve, repository, request):
     server, mine = serve(repository.path, settings={"limits.config_bytes": 2048}).wait_ready("good"), row_of(request)
 
     def act():
+        assert server.request("POST", "/v2/repository/models/large/load", b"")[0] >= 400
         assert infer(server, model="large")[0] == mine.http
         assert "limits.config_bytes" in server.request("POST", "/v2/repository/index", b"")[1].decode()
     counted(server, mine, act)

@@ -197,7 +197,7 @@ static void outputs_together_are_bounded(void **state)
     here.output_bytes_max = 64;
     const struct trp_call *call = run(make_call(&w, v));
     assert_int_equal(call->error.status.code, TRP_TOO_LARGE);
-    assert_int_equal(trp_metrics_get(w.metrics, TRP_METRIC_LIMIT_OUTPUT), 1);
+    assert_int_equal(call->error.limit, TRP_LIMIT_OUTPUT);
 }
 
 static void a_call_without_memory_fails_before_the_backend_is_asked(void **state)
