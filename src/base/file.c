@@ -94,9 +94,10 @@ trp_status trp_file_read(const struct trp_alloc *alloc, const char *path, size_t
     struct trp_str text = { NULL, 0 };
     *out_ptr = NULL;
     TRP_CHECK(trp_file_open(path, O_RDONLY, 0, &fd, err));
-    if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
+    const int failed = fstat(fd, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+    if (failed) {
         close(fd);
-        return trp_fail_errno(err, S_ISDIR(st.st_mode) ? EISDIR : errno, "%s", path);
+        return trp_fail_errno(err, failed, "%s", path);
     }
     const size_t size = st.st_size > 0 ? (size_t)st.st_size : 0;
     if (size > max) {

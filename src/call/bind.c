@@ -10,6 +10,7 @@
 #include "call/call.h"
 #include "call/target.h"
 #include "tensor/dtype.h"
+#include "tensor/reshape.h"
 #include "tensor/shape.h"
 
 #define NONE UINT32_MAX
@@ -266,18 +267,6 @@ static trp_status check_batch(const struct trp_call *call, const struct trp_sign
     return trp_ok();
 }
 
-static bool is_shape_allowed(const struct trp_io *io, const struct troupe_tensor *t)
-{
-    if (io->any_rank || io->shape_unchecked)
-        return true;
-    if (t->rank != io->rank)
-        return false;
-    for (uint32_t d = 0; d < io->rank; d++)
-        if (io->dims[d] >= 0 && io->dims[d] != t->shape[d])
-            return false;
-    return true;
-}
-
 /* Words for a tensor that does not hold what its shape says; `shape` is only spelled out here, off the usual way. */
 static trp_status wrong_bytes(const struct trp_io *io, const struct troupe_tensor *t,
                               const char *what, struct trp_error *err)
@@ -303,9 +292,6 @@ static trp_status check_bytes(const struct trp_io *io, const struct troupe_tenso
                               struct trp_error *err)
 {
     uint64_t elements = 0, bytes = 0;
-    if (t->rank > TROUPE_RANK_MAX)
-        return trp_fail(err, TRP_INVALID_ARGUMENT, "input '%.*s': rank %u is above %d",
-                        TRP_STR(io->name), t->rank, TROUPE_RANK_MAX);
     if (t->dtype != TROUPE_BYTES && trp_shape_bytes(t->shape, t->rank, t->dtype, &bytes))
         return bytes != t->bytes || (bytes > 0 && !t->data) ? wrong_size(io, t, bytes, err)
                                                             : trp_ok();
@@ -328,7 +314,10 @@ static trp_status check_input(const struct trp_call *call, const struct trp_sign
                         TRP_STR(io->name), trp_dtype_name(t->dtype), TRP_STR(model_name(call)),
                         trp_dtype_name(io->dtype));
     TRP_CHECK(check_batch(call, s, io, t, batch, err));
-    if (!is_shape_allowed(io, t))
+    if (t->rank > TROUPE_RANK_MAX) /* first: what follows reads its sizes */
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "input '%.*s': rank %u is above %d",
+                        TRP_STR(io->name), t->rank, TROUPE_RANK_MAX);
+    if (!trp_reshape_fits(io, t))
         return wrong_shape(call, s, io, t, err);
     return check_bytes(io, t, err);
 }

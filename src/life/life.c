@@ -19,6 +19,7 @@
 #include "life/life.h"
 
 #include "life/life_parts.h"
+#include "life/watcher.h"
 
 #define LAZY_NS TRP_MS(25)
 #define OUTPUT_BYTES_MAX ((uint64_t)1 << 30) /* of a warm-up run */

@@ -7,7 +7,7 @@
  *   change.c   one set of versions on its way to READY, all or none
  *   survey.c   what a model that is not loaded would take and give
  *   tenure.c   a version object from its making to its burial
- *   watcher.c  when to look again */
+ *   watcher.c  when to look again (watcher.h) */
 #ifndef TRP_LIFE_PARTS_H
 #define TRP_LIFE_PARTS_H
 
@@ -238,21 +238,5 @@ void trp_set_drop(struct trp_life *l, struct trp_set *set);
  *   Thread: control.
  *   Errors: in the order, and logged. */
 void trp_rescan_begin(struct trp_life *l, bool is_watched, struct trp_order *order);
-
-/* ---- watcher.c ---- */
-
-trp_status trp_watcher_create(struct trp_life *l, struct trp_watcher **out_watcher,
-                              struct trp_error *err);
-void trp_watcher_destroy(struct trp_watcher *w); /* accepts NULL */
-
-/* Begins; stops (a job may still be out); is told that a listing ended well, and whether something has yet to settle, or that it
- * failed.
- *   Owns  : nothing.
- *   Thread: control.
- *   Errors: logged; `notify` falls back to `poll`. */
-void trp_watcher_start(struct trp_watcher *w);
-void trp_watcher_stop(struct trp_watcher *w);
-void trp_watcher_listed(struct trp_watcher *w, bool is_unsettled);
-void trp_watcher_failed(struct trp_watcher *w);
 
 #endif

@@ -11,6 +11,7 @@
  * loadings run side by side.  Every failure ends in `loaded.error` with what was opened closed again. */
 #include "life/loading.h"
 
+#include "base/file.h"
 #include "life/labels.h"
 #include "life/warmup.h"
 #include "onnx/onnx_reader.h"
@@ -53,21 +54,26 @@ static struct trp_str folder_of(struct trp_str path)
     return path.len > 1 ? trp_str_make(path.ptr, path.len - 1) : TRP_STR_LIT("/");
 }
 
-/* External data must exist beside the model before a runtime goes and opens whatever the file names. */
+/* External data must be there, whole, beside the model before a runtime goes and opens whatever the file names. */
+static trp_status check_file(struct steps *s, struct trp_str folder, const struct trp_onnx_file *e,
+                             struct trp_error *err)
+{
+    struct trp_str path;
+    struct trp_file_stat st;
+    TRP_CHECK(trp_repo_inside(folder, e->path, &s->scratch, &path, err));
+    TRP_CHECK(trp_file_stat(path.ptr, &st, err));
+    if (st.bytes >= e->end)
+        return trp_ok();
+    return trp_fail(err, TRP_DATA_LOSS, "'%.*s' has %llu bytes, the model's tensors end at %llu",
+                    TRP_STR(e->path), (unsigned long long)st.bytes, (unsigned long long)e->end);
+}
+
 static trp_status check_externals(struct steps *s, const struct trp_onnx_model *m,
                                   struct trp_error *err)
 {
     const struct trp_str folder = folder_of(s->l->version->path);
-    struct trp_str last = { 0 };
-    for (uint32_t i = 0; i < m->externals_n; i++) {
-        const struct trp_onnx_external *e = &m->externals[i];
-        struct trp_str path;
-        if (i && trp_str_is_equal(e->path, last))
-            continue; /* thousands of tensors share one file */
-        TRP_TRY(trp_repo_inside(folder, e->path, &s->scratch, &path, err), err,
-                "external data of tensor '%.*s'", TRP_STR(e->tensor));
-        last = e->path;
-    }
+    for (uint32_t i = 0; i < m->files_n; i++)
+        TRP_TRY(check_file(s, folder, &m->files[i], err), err, "external data");
     return trp_ok();
 }
 
@@ -96,19 +102,17 @@ static trp_status read_head(struct steps *s, struct trp_signature *out, struct t
     TRP_CHECK(trp_onnx_read_file(s->l->version->path.ptr, &opts, &s->scratch, &m, err));
     TRP_CHECK(check_externals(s, &m, err));
     note_hazards(s->l, &m);
-    return trp_onnx_signature(&m, s->l->survey ? &s->l->version->arena : &s->scratch, out, err);
+    return trp_onnx_signature(&m, &s->scratch, out, err);
 }
 
-/* Files of other backends are known by their backend alone. */
+/* What the file declares, in scratch memory.  Files of other backends are known by their backend alone. */
 static trp_status look_into_file(struct steps *s, struct trp_signature *out, struct trp_error *err)
 {
     uint32_t capabilities;
     if (is_onnx(s->l))
         return read_head(s, out, err);
     TRP_CHECK(trp_backends_get(s->l->env->backends, s->l->source->peek.backend, &s->backend, err));
-    return trp_backend_probe(s->backend, &s->desc,
-                             s->l->survey ? &s->l->version->arena : &s->scratch, out, &capabilities,
-                             err);
+    return trp_backend_probe(s->backend, &s->desc, &s->scratch, out, &capabilities, err);
 }
 
 /* ---- configuration ---- */
@@ -199,9 +203,9 @@ static trp_status attach_labels(struct steps *s, struct trp_error *err)
 static trp_status survey(struct steps *s, struct trp_error *err)
 {
     struct trp_loaded *out = &s->l->loaded;
-    TRP_CHECK(look_into_file(s, &out->file_signature, err));
-    TRP_CHECK(complete(s, &s->l->version->arena, &out->file_signature, &out->config,
-                       &out->signature, err));
+    struct trp_signature declared;
+    TRP_CHECK(look_into_file(s, &declared, err));
+    TRP_CHECK(complete(s, &s->l->version->arena, &declared, &out->config, &out->signature, err));
     return attach_labels(s, err);
 }
 
@@ -223,7 +227,8 @@ void trp_loading_work(struct trp_loading *l)
 {
     struct steps s = { .l = l };
     l->loaded = (struct trp_loaded){ 0 };
-    trp_arena_init(&s.scratch, trp_heap(), SCRATCH_BLOCK_BYTES, SCRATCH_BYTES_MAX);
+    trp_arena_init(&s.scratch, &l->version->activations.alloc, SCRATCH_BLOCK_BYTES,
+                   SCRATCH_BYTES_MAX);
     if (l->on_begin)
         l->on_begin(l);
     describe(&s);

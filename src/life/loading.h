@@ -17,9 +17,10 @@ struct trp_loaded {
     struct trp_error error;          /* status OK: the rest holds */
     struct trp_backend_model *model; /* NULL after a survey */
     struct trp_model_config config;
-    struct trp_signature signature, file_signature;
-    char warning[512]; /* what an operator should know, or empty */
-    uint64_t bytes;    /* private memory of the open model */
+    struct trp_signature signature;
+    struct trp_signature file_signature; /* of the open model; zero after a survey */
+    char warning[512];                   /* what an operator should know, or empty */
+    uint64_t bytes;                      /* private memory of the open model */
 };
 
 struct trp_loading {

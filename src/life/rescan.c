@@ -4,6 +4,7 @@
  * already.  A model is taken up when the digest of its files is another than the one taken up last.  When a watcher asked, the
  * new digest must first have stayed the same for `settle_ns`: somebody may still be copying. */
 #include "life/life_parts.h"
+#include "life/watcher.h"
 
 #define ABSENT 2u /* as a digest: real ones are odd */
 

@@ -35,7 +35,6 @@ static void fill_in(struct look *k)
         return;
     v->config = r->config;
     v->signature = r->signature;
-    v->file_signature = r->file_signature;
 }
 
 static void looked_into(struct trp_job *job)

@@ -12,6 +12,8 @@
  *
  * New folders are covered after each listing; since something may have happened in one before it was covered, finding a new one
  * means one more look. */
+#include "life/watcher.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>

@@ -140,18 +140,6 @@ static trp_status take_instances(const struct trp_node *tree, struct trp_model_c
     return trp_ok();
 }
 
-static trp_status take_label_file(struct trp_arena *a, const struct trp_node *tree,
-                                  struct trp_model_config *c, struct trp_error *err)
-{
-    const struct trp_node *outputs = trp_node_get(tree, "output");
-    for (const struct trp_node *o = outputs ? outputs->first : NULL; o; o = o->next) {
-        TRP_CHECK(take_text(a, o, "label_filename", &c->label_file, err));
-        if (c->label_file.len > 0)
-            return trp_ok();
-    }
-    return trp_ok();
-}
-
 static trp_status add_option(struct trp_arena *a, struct troupe_option *options, uint32_t *n,
                              struct trp_str key, struct trp_str value, struct trp_error *err)
 {
@@ -195,7 +183,6 @@ trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *wri
     TRP_CHECK(take_load_policy(written, &c, err));
     TRP_CHECK(take_versions(a, written, &c, err));
     TRP_CHECK(take_instances(written, &c, err));
-    TRP_CHECK(take_label_file(a, written, &c, err));
     TRP_CHECK(take_options(a, written, &c, err));
     *out_config = c;
     return trp_ok();

@@ -27,8 +27,7 @@ struct trp_model_config {
         const int64_t *specific;
         uint32_t specific_n;
     } versions;
-    struct trp_str label_file; /* label_filename of the first output that has one */
-    uint32_t instances;        /* run slots; 0: no limit */
+    uint32_t instances; /* run slots; 0: no limit */
     const struct troupe_option
         *options; /* for the backend: `parameters`; optimization.graph.level as `graph.level` */
     uint32_t options_n;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "call/call.h"
 
@@ -218,6 +219,24 @@ static void says_what_came_and_what_was_expected(void **state)
             fail_msg("row %td: '%s' instead of '%s'", r - rows, got, r->want);
         if (got[0] == '\0')
             assert_non_null(w->call->inputs[0].tensor.data); /* even when there are no elements */
+    }
+}
+
+/* Its sizes do not exist, so no message may spell them out: a fixed shape once was compared, and printed, first. */
+static void a_rank_that_no_tensor_has_is_refused_before_its_sizes_are_read(void **state)
+{
+    struct world *w = *state;
+    const struct trp_io ios[] = { IO("x", FP32, 1, 2),
+                                  { .name = TEXT("x"), .dtype = TROUPE_FP32, .any_rank = true } };
+    for (size_t i = 0; i < ARRAY_LEN(ios); i++) {
+        const struct trp_signature s = { .inputs = &ios[i], .inputs_n = 1 };
+        const struct sent sent = { "x", TROUPE_FP32, 2, { 1, 2 }, 8 };
+        char want[64];
+        send_inputs(w, &sent, 1);
+        w->call->inputs[0].tensor.rank = TROUPE_RANK_MAX + 1;
+        (void)snprintf(want, sizeof want, "input 'x': rank %d is above %d", TROUPE_RANK_MAX + 1,
+                       TROUPE_RANK_MAX);
+        assert_string_equal(bind_text(w, &s), want);
     }
 }
 
@@ -453,6 +472,7 @@ int main(void)
         BIND_TEST(binds_in_place_what_comes_in_order),
         BIND_TEST(puts_inputs_in_the_order_of_the_signature),
         BIND_TEST(says_what_came_and_what_was_expected),
+        BIND_TEST(a_rank_that_no_tensor_has_is_refused_before_its_sizes_are_read),
         BIND_TEST(named_dimensions_are_hints_not_a_law),
         BIND_TEST(inputs_of_one_batch_must_agree),
         BIND_TEST(counts_inputs_as_clients_expect),

@@ -45,6 +45,7 @@ static void what_a_model_may_not_name_is_refused_before_anything_opens_it(void *
         { "external_absolute", "leaves the model's folder" },
         { "external_link", "leaves the" },
         { "external_missing", "No such file" },
+        { "external_short", "'weights.bin' has 100 bytes, the model's tensors end at" },
         { "truncated", "truncated.onnx" },
         { "corrupt", "corrupt.onnx" },
         { "sequence_input", "sequence" },
@@ -88,6 +89,26 @@ static void a_division_that_can_end_the_process_is_a_warning(void **state)
     trp_version_unref(l.version);
 }
 
+/* What a survey read is gone when it ends; once the names of the file's signature still pointed there. */
+static void a_survey_keeps_what_clients_see_and_nothing_of_the_file(void **state)
+{
+    struct fixture *f = *state;
+    static const struct trp_repo_model source = { .peek.backend = { "onnxruntime", 11 } };
+    const struct trp_version_opts opts = { .model = TRP_STR_LIT("m"), .number = 1 };
+    create(f);
+    struct trp_loading l = { .env = &f->life->env, .source = &source, .survey = true };
+    must(trp_version_create(trp_heap(), &opts, &l.version, NULL), NULL);
+    l.version->path = TRP_STR_LIT(MODELS "good/two_outputs.onnx");
+    trp_loading_work(&l);
+    must(l.loaded.error.status, &l.loaded.error);
+    assert_int_equal(l.loaded.signature.outputs_n, 2);
+    assert_true(l.loaded.signature.outputs[0].name.len > 0);
+    assert_int_equal(l.loaded.file_signature.inputs_n + l.loaded.file_signature.outputs_n, 0);
+    assert_int_equal(trp_counter_get(&l.version->activations.bytes), 0);
+    assert_int_not_equal(trp_counter_get(&l.version->activations.peak), 0); /* it was in its name */
+    trp_version_unref(l.version);
+}
+
 static void a_load_that_was_given_up_before_it_began_opens_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -120,6 +141,7 @@ int main(void)
         WITH_LIFE(every_good_model_shows_what_it_takes_without_a_runtime),
         WITH_LIFE(what_a_model_may_not_name_is_refused_before_anything_opens_it),
         WITH_LIFE(a_division_that_can_end_the_process_is_a_warning),
+        WITH_LIFE(a_survey_keeps_what_clients_see_and_nothing_of_the_file),
         WITH_LIFE(a_load_that_was_given_up_before_it_began_opens_nothing),
         WITH_LIFE(external_data_beside_a_model_is_accepted),
     };
