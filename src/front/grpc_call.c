@@ -292,6 +292,7 @@ struct trp_str trp_grpc_call_read(struct trp_exchange *x, struct trp_str bytes)
         struct trp_str data;
         if (bytes.len && is_many(x) && trp_grpc_is_between(&g->reader) &&
             trp_grpc_stream_is_full(x)) {
+            trp_front_count(x->front, TRP_METRIC_LIMIT_STREAM_REQUESTS, 1);
             g->is_stalled = true;
             return bytes;
         }
