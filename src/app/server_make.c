@@ -35,7 +35,7 @@ static trp_status open_ports(struct trp_server *s, struct trp_error *err)
                         LISTEN_MAX);
     for (uint32_t i = 0; i < n; i++) {
         const char *address = trp_settings_list_at(s->opts.settings, TRP_SETTING_ID_LISTEN, i);
-        TRP_TRY(trp_listen(address, &s->listeners[s->listeners_n], err), err, "listen %s", address);
+        TRP_TRY(trp_listen(address, &s->listeners[s->listeners_n], err), err, "listen");
         s->listeners_n++;
     }
     return trp_ok();
