@@ -30,17 +30,6 @@ static struct trp_str model_name(const struct trp_call *call)
     return call->model;
 }
 
-/* Where `name` stands among `ios`; looks at `hint` first, because clients keep to the order they were told. */
-static uint32_t find_io(const struct trp_io *ios, uint32_t n, struct trp_str name, uint32_t hint)
-{
-    if (hint < n && trp_str_is_equal(ios[hint].name, name))
-        return hint;
-    for (uint32_t i = 0; i < n; i++)
-        if (trp_str_is_equal(ios[i].name, name))
-            return i;
-    return NONE;
-}
-
 /* ---- the raw binary request: a body that is the tensor of the model's only input ---- */
 
 static bool is_raw(const struct trp_call *call)
@@ -204,7 +193,7 @@ static trp_status match_inputs(const struct trp_call *call, const struct trp_sig
     }
     for (uint32_t i = 0; i < call->inputs_n; i++) {
         const struct trp_str name = call->inputs[i].name;
-        const uint32_t at = find_io(s->inputs, s->inputs_n, name, i);
+        const uint32_t at = trp_signature_place(s->inputs, s->inputs_n, name, i);
         if (at == NONE) {
             unknown = unknown == NONE ? i : unknown;
             continue;
@@ -404,7 +393,7 @@ static trp_status bind_outputs(struct trp_call *call, const struct trp_signature
         return want_all(call, s, err);
     for (uint32_t i = 0; i < call->wanted_n; i++) {
         struct trp_wanted *w = &call->wanted[i];
-        w->index = find_io(s->outputs, s->outputs_n, w->name, i);
+        w->index = trp_signature_place(s->outputs, s->outputs_n, w->name, i);
         if (w->index == NONE)
             return unexpected(call, "output", w->name, s->outputs, s->outputs_n, err);
         for (uint32_t before = 0; before < i; before++)

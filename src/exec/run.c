@@ -27,19 +27,6 @@ static struct trp_version *version_of(const struct trp_call *call)
     return trp_version_of(call->target);
 }
 
-/* ---- between what clients see and what the file says ---- */
-
-/* Where `name` stands in the other list; nearly always at the same place. */
-static uint32_t place_of(const struct trp_io *ios, uint32_t n, struct trp_str name, uint32_t hint)
-{
-    if (hint < n && trp_str_is_equal(ios[hint].name, name))
-        return hint;
-    for (uint32_t i = 0; i < n; i++)
-        if (trp_str_is_equal(ios[i].name, name))
-            return i;
-    return UINT32_MAX;
-}
-
 /* ---- before ---- */
 
 static trp_status lay_out(struct trp_call *call, uint32_t inputs_n, struct frame *frame,
@@ -65,7 +52,8 @@ static void gather_inputs(const struct trp_version *v, const struct trp_call *ca
 {
     const struct trp_signature *file = &v->file_signature, *seen = &v->signature;
     for (uint32_t i = 0; i < file->inputs_n; i++) {
-        const uint32_t at = place_of(seen->inputs, seen->inputs_n, file->inputs[i].name, i);
+        const uint32_t at =
+            trp_signature_place(seen->inputs, seen->inputs_n, file->inputs[i].name, i);
         if (at >= call->inputs_n) { /* an optional one that the configuration hides */
             inputs[i] = (struct troupe_tensor){ .dtype = file->inputs[i].dtype };
             continue;
@@ -83,7 +71,7 @@ static void offer_outputs(const struct trp_version *v, const struct trp_call *ca
     const bool may_give = trp_backend_capabilities(v->model) & TROUPE_CAN_GIVEN_OUT;
     for (uint32_t i = 0; i < call->wanted_n; i++) {
         const struct trp_wanted *w = &call->wanted[i];
-        a->output_index[i] = place_of(file->outputs, file->outputs_n, w->name, w->index);
+        a->output_index[i] = trp_signature_place(file->outputs, file->outputs_n, w->name, w->index);
         a->outputs[i] = (struct troupe_tensor){ 0 };
         if (may_give && w->memory) {
             a->outputs[i].data = w->memory;

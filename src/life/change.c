@@ -203,7 +203,7 @@ static void free_change(struct trp_change *c)
 {
     struct trp_life *l = c->member->life;
     c->member->change = NULL;
-    trp_set_drop(l, &c->next);
+    trp_set_drop(l->alloc, &c->next);
     trp_alloc_free(l->alloc, c->loads);
     trp_alloc_free(l->alloc, c);
 }
@@ -238,14 +238,6 @@ static void take_results(struct load *d)
     (void)trp_str_copy(trp_str_of(r->warning), v->reason, sizeof v->reason);
 }
 
-static bool contains(const struct trp_set *set, const struct trp_version *v)
-{
-    for (uint32_t i = 0; i < set->n; i++)
-        if (set->items[i] == v)
-            return true;
-    return false;
-}
-
 /* What served and is not wanted any more drains; what is kept has a reference of the new set. */
 static void swap_serving(struct trp_change *c)
 {
@@ -254,9 +246,9 @@ static void swap_serving(struct trp_change *c)
     m->serving = c->next;
     c->next = (struct trp_set){ 0 };
     for (uint32_t i = 0; i < old.n; i++)
-        if (!contains(&m->serving, old.items[i]))
+        if (!trp_set_has(&m->serving, old.items[i]))
             trp_tenure_move(m->life, old.items[i], TRP_MODEL_DRAINING);
-    trp_set_drop(m->life, &old);
+    trp_set_drop(m->life->alloc, &old);
 }
 
 static void commit(struct trp_change *c)
@@ -273,7 +265,7 @@ static void commit(struct trp_change *c)
         free_load(d);
     }
     swap_serving(c);
-    trp_set_drop(l, &m->shown);
+    trp_set_drop(l->alloc, &m->shown);
     m->survey_key++;
     m->reason[0] = '\0';
     free_change(c);
@@ -367,7 +359,7 @@ static trp_status plan(struct trp_change *c, struct trp_catalog *catalog,
 {
     struct trp_life *l = c->member->life;
     c->loads = trp_alloc_zeroed(l->alloc, (size_t)found->versions_n + 1, sizeof(struct load *));
-    if (!c->loads || !trp_set_init(l, &c->next, found->versions_n))
+    if (!c->loads || !trp_set_init(l->alloc, &c->next, found->versions_n))
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to load the model");
     for (uint32_t i = 0; i < found->versions_n; i++) {
         const struct trp_repo_version *files = &found->versions[i];
@@ -392,8 +384,8 @@ static void show_loading(struct trp_change *c)
     struct trp_set shown;
     m->survey_key++;
     m->reason[0] = '\0';
-    if (m->serving.n == 0 && trp_set_dup(l, &shown, &c->next)) {
-        trp_set_drop(l, &m->shown);
+    if (m->serving.n == 0 && trp_set_dup(l->alloc, &shown, &c->next)) {
+        trp_set_drop(l->alloc, &m->shown);
         m->shown = shown;
     }
     trp_member_show(m);

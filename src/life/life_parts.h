@@ -7,6 +7,7 @@
  *   change.c   one set of versions on its way to READY, all or none
  *   survey.c   what a model that is not loaded would take and give
  *   tenure.c   a version object from its making to its burial
+ *   set.c      some versions of one model, each with a reference (set.h)
  *   watcher.c  when to look again (watcher.h) */
 #ifndef TRP_LIFE_PARTS_H
 #define TRP_LIFE_PARTS_H
@@ -14,14 +15,9 @@
 #include "base/table.h"
 #include "life/catalog.h"
 #include "life/loading.h"
+#include "life/set.h"
 
 struct trp_watcher;
-
-/* Versions, each with one reference held by the set. */
-struct trp_set {
-    struct trp_version **items; /* ascending by number */
-    uint32_t n;
-};
 
 /* One thing to be done for one model; done one after the other, in order of arrival. */
 struct trp_op {
@@ -220,15 +216,6 @@ void trp_tenure_move(struct trp_life *l, struct trp_version *v, enum trp_model_s
  *   Thread: control.
  *   Errors: none. */
 void trp_tenure_retire(struct trp_life *l, struct trp_set *set);
-
-/* Sets: room for `n`; the same versions again; one more (in place of another of its number); none.
- *   Owns  : the caller drops; put moves a reference to the set.
- *   Thread: control.
- *   Errors: false when there is no memory: the set is empty (init, dup) or as it was (put). */
-bool trp_set_init(struct trp_life *l, struct trp_set *set, uint32_t n);
-bool trp_set_dup(struct trp_life *l, struct trp_set *set, const struct trp_set *from);
-bool trp_set_put(struct trp_life *l, struct trp_set *set, struct trp_version *v);
-void trp_set_drop(struct trp_life *l, struct trp_set *set);
 
 /* ---- rescan.c ---- */
 

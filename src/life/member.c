@@ -96,7 +96,7 @@ static void let_go(struct trp_member *m)
     m->reason[0] = '\0';
     m->survey_key++;
     trp_tenure_retire(m->life, &m->serving);
-    trp_set_drop(m->life, &m->shown);
+    trp_set_drop(m->life->alloc, &m->shown);
 }
 
 static void keep_reason(struct trp_member *m, const struct trp_error *why)
@@ -107,7 +107,7 @@ static void keep_reason(struct trp_member *m, const struct trp_error *why)
         m->reason[0] = '\0';
     if (m->serving.n == 0) { /* nothing of what was shown is true any more */
         m->survey_key++;
-        trp_set_drop(m->life, &m->shown);
+        trp_set_drop(m->life->alloc, &m->shown);
     }
     trp_member_show(m);
 }
@@ -194,7 +194,7 @@ static void surveyed_after_unload(struct trp_catalog *c)
 static void show_unloaded(struct trp_member *m, const struct trp_set *was)
 {
     struct trp_life *l = m->life;
-    if (!trp_set_init(l, &m->shown, was->n))
+    if (!trp_set_init(l->alloc, &m->shown, was->n))
         return;
     for (uint32_t i = 0; i < was->n; i++) {
         const struct trp_version *old = was->items[i];
@@ -234,10 +234,10 @@ static void begin_unload(struct trp_member *m)
     struct trp_set was = { 0 };
     const bool has_changed = !is_at_rest(m);
     if (has_changed) {
-        trp_set_dup(m->life, &was, m->serving.n ? &m->serving : &m->shown);
+        trp_set_dup(m->life->alloc, &was, m->serving.n ? &m->serving : &m->shown);
         let_go(m);
         show_unloaded(m, &was);
-        trp_set_drop(m->life, &was);
+        trp_set_drop(m->life->alloc, &was);
     }
     m->wanted = false;
     m->held_back = true;
@@ -261,7 +261,7 @@ static void begin_take(struct trp_member *m)
         return;
     }
     m->reason[0] = '\0';
-    trp_set_drop(m->life, &m->shown);
+    trp_set_drop(m->life->alloc, &m->shown);
     trp_member_show(m);
     trp_survey_begin(m, op->catalog, op->found, m->held_back ? "unloaded" : "");
     trp_member_finish(m, &ok);

@@ -43,7 +43,7 @@ static void looked_into(struct trp_job *job)
     struct trp_member *m = k->member;
     if (k->key == m->survey_key && !m->life->is_stopping) {
         fill_in(k);
-        if (trp_set_put(m->life, &m->shown, k->version))
+        if (trp_set_put(m->life->alloc, &m->shown, k->version))
             k->version = NULL; /* moved */
         trp_life_show(m, true);
     }

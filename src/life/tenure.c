@@ -127,56 +127,5 @@ void trp_tenure_retire(struct trp_life *l, struct trp_set *set)
 {
     for (uint32_t i = 0; i < set->n; i++)
         trp_tenure_move(l, set->items[i], TRP_MODEL_DRAINING);
-    trp_set_drop(l, set);
-}
-
-bool trp_set_init(struct trp_life *l, struct trp_set *set, uint32_t n)
-{
-    set->n = 0;
-    set->items = trp_alloc_zeroed(l->alloc, (size_t)n + 1, sizeof(struct trp_version *));
-    return set->items != NULL;
-}
-
-bool trp_set_dup(struct trp_life *l, struct trp_set *set, const struct trp_set *from)
-{
-    if (!trp_set_init(l, set, from->n))
-        return false;
-    for (uint32_t i = 0; i < from->n; i++) {
-        trp_version_ref(from->items[i]);
-        set->items[set->n++] = from->items[i];
-    }
-    return true;
-}
-
-bool trp_set_put(struct trp_life *l, struct trp_set *set, struct trp_version *v)
-{
-    struct trp_set grown;
-    if (!trp_set_init(l, &grown, set->n + 1))
-        return false;
-    for (uint32_t i = 0; i < set->n; i++) {
-        struct trp_version *old = set->items[i];
-        if (v && old->target.version >= v->target.version) {
-            const bool is_same = old->target.version == v->target.version;
-            grown.items[grown.n++] = v;
-            v = NULL;
-            if (is_same) {
-                trp_version_unref(old);
-                continue;
-            }
-        }
-        grown.items[grown.n++] = old;
-    }
-    if (v)
-        grown.items[grown.n++] = v;
-    trp_alloc_free(l->alloc, set->items);
-    *set = grown;
-    return true;
-}
-
-void trp_set_drop(struct trp_life *l, struct trp_set *set)
-{
-    for (uint32_t i = 0; i < set->n; i++)
-        trp_version_unref(set->items[i]);
-    trp_alloc_free(l->alloc, set->items);
-    *set = (struct trp_set){ 0 };
+    trp_set_drop(l->alloc, set);
 }

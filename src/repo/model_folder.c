@@ -59,9 +59,9 @@ struct scan {
     const char *stray; /* a model file by another name than expected */
 };
 
-static trp_status scan_tree(struct scan *s, const char *name, struct trp_error *err);
+static trp_status digest_folder(struct scan *s, struct trp_error *err);
 
-/* Adds one file, or a folder and all in it, to the digest; the walk stands on it. */
+/* Adds what the walk stands on: a file, or a folder and all in it. */
 static trp_status digest_here(struct scan *s, const char *name, struct trp_error *err)
 {
     struct trp_file_stat st;
@@ -76,29 +76,27 @@ static trp_status digest_here(struct scan *s, const char *name, struct trp_error
     if (st.kind != 'd' || s->depth == DEPTH_MAX)
         return trp_ok();
     s->depth++;
-    const trp_status st_tree = scan_tree(s, NULL, err);
+    const trp_status below = digest_folder(s, err);
     s->depth--;
-    return st_tree;
+    return below;
 }
 
 static trp_status digest_entry(void *user, const char *name, struct trp_error *err)
 {
     struct scan *s = user;
+    const size_t len = s->walk->len;
     if (trp_repo_is_hidden(name))
         return trp_ok();
-    return scan_tree(s, name, err);
-}
-
-/* With a name: goes down to it and adds it.  Without: adds everything in the folder where the walk stands. */
-static trp_status scan_tree(struct scan *s, const char *name, struct trp_error *err)
-{
-    if (!name)
-        return trp_dir_each(s->walk->path, FILES_MAX, digest_entry, s, err);
-    const size_t len = s->walk->len;
     TRP_CHECK(trp_repo_walk_push(s->walk, name, err));
     const trp_status st = digest_here(s, name, err);
     trp_repo_walk_pop(s->walk, len);
     return st;
+}
+
+/* Adds everything in the folder where the walk stands. */
+static trp_status digest_folder(struct scan *s, struct trp_error *err)
+{
+    return trp_dir_each(s->walk->path, FILES_MAX, digest_entry, s, err);
 }
 
 /* Triton's rule: digits, and no 0 in front.  Version 0 would be mistaken for "the default one". */
@@ -181,7 +179,7 @@ static trp_status scan_entry(void *user, const char *name, struct trp_error *err
     if (is_version_name(name, &number))
         return add_number(s, number, err);
     if (strcmp(name, TRP_REPO_WARMUP_FOLDER) == 0)
-        return scan_tree(s, name, err);
+        return digest_entry(s, name, err);
     if (name[0] >= '0' && name[0] <= '9')
         return add_warning(s,
                            "a folder with a number of this form is no version (versions are 1, "
@@ -358,7 +356,7 @@ static trp_status add_version(struct scan *s, int64_t number, uint64_t common,
     struct trp_repo_version *v = &m->versions[m->versions_n];
     struct scan files = { .walk = s->walk, .digest = trp_digest_add(common, (uint64_t)number) };
     TRP_CHECK(find_file(s, &v->path, err));
-    TRP_CHECK(scan_tree(&files, NULL, err));
+    TRP_CHECK(digest_folder(&files, err));
     v->number = number;
     v->digest = files.digest;
     m->versions_n++;

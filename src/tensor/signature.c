@@ -147,10 +147,8 @@ trp_status trp_signature_build(struct trp_signature_builder *b, struct trp_signa
 
 static const struct trp_io *find(const struct trp_io *ios, uint32_t n, struct trp_str name)
 {
-    for (uint32_t i = 0; i < n; i++)
-        if (trp_str_is_equal(ios[i].name, name))
-            return &ios[i];
-    return NULL;
+    const uint32_t at = trp_signature_place(ios, n, name, 0);
+    return at < n ? &ios[at] : NULL;
 }
 
 const struct trp_io *trp_signature_input(const struct trp_signature *s, struct trp_str name)

@@ -48,6 +48,22 @@ struct troupe_sink trp_signature_sink(struct trp_signature_builder *b);
 trp_status trp_signature_build(struct trp_signature_builder *b, struct trp_signature *out,
                                struct trp_error *err);
 
+/* Where `name` stands; looks at `hint` first, because whoever was told the order keeps to it.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Cost  : one comparison when the hint is right, else linear.
+ *   Errors: UINT32_MAX when absent. */
+static inline uint32_t trp_signature_place(const struct trp_io *ios, uint32_t n,
+                                           struct trp_str name, uint32_t hint)
+{
+    if (hint < n && trp_str_is_equal(ios[hint].name, name))
+        return hint;
+    for (uint32_t i = 0; i < n; i++)
+        if (trp_str_is_equal(ios[i].name, name))
+            return i;
+    return UINT32_MAX;
+}
+
 /* Finds by name; NULL when absent.
  *   Owns  : borrowed.
  *   Thread: any.

@@ -119,6 +119,24 @@ static void lack_of_memory_is_reported_at_the_end(void **state)
     }
 }
 
+static void a_name_is_found_whatever_the_hint(void **state)
+{
+    (void)state;
+    const struct trp_io ios[] = { { .name = TRP_STR_LIT("a") },
+                                  { .name = TRP_STR_LIT("b") },
+                                  { .name = TRP_STR_LIT("c") } };
+    static const struct row {
+        const char *name;
+        uint32_t hint, want;
+    } rows[] = {
+        { "b", 1, 1 },          { "b", 0, 1 },          { "c", 7, 2 },
+        { "a", UINT32_MAX, 0 }, { "d", 1, UINT32_MAX }, { "", 0, UINT32_MAX },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++)
+        assert_int_equal(trp_signature_place(ios, 3, trp_str_of(r->name), r->hint), r->want);
+    assert_int_equal(trp_signature_place(NULL, 0, trp_str_of("a"), 0), UINT32_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +144,7 @@ int main(void)
         cmocka_unit_test(inputs_keep_their_order_and_stop_at_the_limit),
         cmocka_unit_test(a_rank_beyond_the_limit_is_refused),
         cmocka_unit_test(lack_of_memory_is_reported_at_the_end),
+        cmocka_unit_test(a_name_is_found_whatever_the_hint),
     };
     return cmocka_run_group_tests_name("signature", tests, NULL, NULL);
 }
