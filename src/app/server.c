@@ -60,11 +60,24 @@ trp_status trp_server_create(const struct trp_alloc *alloc, const struct trp_ser
     return st;
 }
 
+static void close_models(struct trp_server *s);
+
+/* Orders of clients that the control loop has not come to, because it ended early: they are refused, or the fronts would wait
+ * for them for ever. */
+static void refuse_orders(struct trp_server *s)
+{
+    if (!s->life || s->phase == PHASE_CLOSING)
+        return;
+    close_models(s);
+    (void)trp_loop_turn(s->control, 0, NULL);
+}
+
 void trp_server_destroy(struct trp_server *s)
 {
     if (!s)
         return;
     trp_acceptor_destroy(s->acceptor);
+    refuse_orders(s);
     for (uint32_t i = 0; s->rooms && i < s->readers.n; i++)
         trp_front_destroy(s->rooms[i].front);
     trp_admin_destroy(s->admin);

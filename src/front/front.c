@@ -8,8 +8,8 @@
 
 #define CALL_ARENA_BYTES 8192u
 #define CALL_ARENA_MAX ((size_t)64 << 20)
-#define CALL_NUMBER_BITS 48 /* numbers of one loop; the bits above say which loop */
-#define DESTROY_TURNS 2000  /* of at most 1 ms: how long destroy waits for calls that are out */
+#define CALL_NUMBER_BITS 48   /* numbers of one loop; the bits above say which loop */
+#define OWED_TELL_NS TRP_S(5) /* how often the log hears what is waited for */
 
 static void turn_end(struct trp_hook *hook)
 {
@@ -73,6 +73,27 @@ trp_status trp_front_create(const struct trp_alloc *alloc, const struct trp_fron
     return trp_ok();
 }
 
+/* Runs that are out write to memory of ours: however long they take, they are waited for, as they were told to stop.  False:
+ * the loop is broken, so that nothing can come back. */
+static bool await_owed(struct trp_front *f)
+{
+    int64_t tell_ns = trp_front_now_ns(f) + OWED_TELL_NS;
+    while (f->exchanges_n || f->dead) {
+        struct trp_error err = { 0 };
+        if (trp_failed(trp_loop_turn(f->loop, OWED_TELL_NS, &err))) {
+            TRP_ERROR_LOG(f->opts.log, "front", "%u requests can never come back: %s",
+                          f->exchanges_n, err.text);
+            return false;
+        }
+        if (trp_front_now_ns(f) < tell_ns)
+            continue;
+        TRP_WARN(f->opts.log, "front", "the end waits for %u requests that are still at work",
+                 f->exchanges_n);
+        tell_ns = trp_front_now_ns(f) + OWED_TELL_NS;
+    }
+    return true;
+}
+
 void trp_front_destroy(struct trp_front *f)
 {
     if (!f)
@@ -80,13 +101,8 @@ void trp_front_destroy(struct trp_front *f)
     f->drained = NULL;
     while (f->conns)
         trp_conn_close(f->conns);
-    for (int i = 0; i < DESTROY_TURNS && (f->exchanges_n || f->dead); i++)
-        (void)trp_loop_turn(f->loop, TRP_MS(1), NULL);
-    if (f->exchanges_n) { /* freeing what a run writes to would be worse than losing it */
-        TRP_WARN(f->opts.log, "front", "%u requests never came back; their memory is given up",
-                 f->exchanges_n);
-        return;
-    }
+    if (!await_owed(f))
+        return; /* freeing what a run writes to would be worse than losing it */
     trp_exchange_free_idle(f);
     trp_h2_memory_deinit(&f->h2_memory);
     trp_call_pool_destroy(f->calls);

@@ -43,7 +43,8 @@ struct trp_front_opts {
 
 /* Makes a loop's front; `trp_front_take` gives it an accepted socket (moved), trp_front_drain() stops keep-alive, sends GOAWAY
  * and calls `done` when the last connection has gone; trp_front_give_up() closes those that are left, which cancels their calls;
- * so does destroy.
+ * so does destroy, which then waits for what is out to come back: runs on executors, and control requests, whose handlers must
+ * still be at work or have answered.
  *   Owns  : the caller destroys; opts copied, everything in them borrowed.
  *   Thread: startup (create, destroy), loop (take, drain, give_up).
  *   Errors: OUT_OF_MEMORY. */

@@ -38,6 +38,7 @@ struct fixture {
     struct trp_pool *pool;
     struct trp_metrics *metrics;
     struct trp_trace *trace;
+    struct trp_log *log; /* NULL: none */
     struct trp_front *front;
     struct trp_front_limits limits;
     struct trp_counter connections;

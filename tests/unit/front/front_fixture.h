@@ -64,6 +64,7 @@ static inline void fixture_start(struct fixture *f)
                                          .clock = &f->clock,
                                          .metrics = trp_metrics_shard(f->metrics, 0),
                                          .trace = f->trace,
+                                         .log = f->log,
                                          .pool = f->pool,
                                          .requests = &f->requests.alloc,
                                          .connections = &f->connections };
