@@ -7,7 +7,7 @@
  * enums travel as int32_t, which is what they are on this ABI; a result of `struct OrtStatus *` is
  * NULL on success and must be released otherwise.  Names are ONNX Runtime's own, so that its
  * documentation can be searched.
- *   Source: onnxruntime_c_api.h of release 1.23. */
+ *   Source: onnxruntime_c_api.h of releases 1.23 and 1.24. */
 #ifndef TRP_ORT_H
 #define TRP_ORT_H
 
@@ -15,7 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ORT_API_NEEDED 23u /* 1.23, the first with all that is used here */
+#define ORT_API_NEEDED 23u /* 1.23, the first with all that must be there */
+#define ORT_API_WANTED 24u /* 1.24, the first with all that is used where it is there */
 
 enum ort_element { /* ONNXTensorElementDataType */
                    ORT_ELEMENT_UNDEFINED = 0,
@@ -272,6 +273,12 @@ struct OrtApi {
     ort_unused_fn unused_253[40];
     struct OrtStatus *(*SessionOptionsSetLoadCancellationFlag)(struct OrtSessionOptions *options,
                                                                bool cancel);
+    ort_unused_fn unused_294[120];
+    /* From ORT_API_WANTED on: an older table ends before. */
+    struct OrtStatus *(*GetTensorElementTypeAndShapeDataReference)(const struct OrtValue *value,
+                                                                   int32_t *element_type,
+                                                                   const int64_t **shape_data,
+                                                                   size_t *shape_data_count);
 };
 
 #define ORT_SLOT(name, number) \
@@ -348,6 +355,7 @@ ORT_SLOT(RegisterAllocator, 176);
 ORT_SLOT(UnregisterAllocator, 177);
 ORT_SLOT(GetResizedStringTensorElementBuffer, 252);
 ORT_SLOT(SessionOptionsSetLoadCancellationFlag, 293);
+ORT_SLOT(GetTensorElementTypeAndShapeDataReference, 414);
 #undef ORT_SLOT
 
 struct OrtApiBase {

@@ -78,17 +78,20 @@ static int32_t open_anywhere(struct ort_library *out, void **out_handle, struct 
         file_names[0], folder[0] ? folder : "(unknown folder)");
 }
 
-/* False for versions that are known to be too old.  Asked before GetApi(), which prints to the
- * standard error when it refuses. */
-static bool is_new_enough(const char *version)
+/* The newest API of use here that a version has; 0: none.  Told from the version, because GetApi()
+ * prints to the standard error when it refuses. */
+static uint32_t api_of(const char *version)
 {
     char *end;
     const unsigned long major = strtoul(version, &end, 10);
     const unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
-    return major > 1 || (major == 1 && minor >= ORT_API_NEEDED);
+    if (major > 1 || (major == 1 && minor >= ORT_API_WANTED))
+        return ORT_API_WANTED;
+    return major == 1 && minor >= ORT_API_NEEDED ? ORT_API_NEEDED : 0;
 }
 
-static int32_t adopt(void *handle, struct ort_library *out, struct troupe_error *error)
+static int32_t adopt(void *handle, uint32_t api_max, struct ort_library *out,
+                     struct troupe_error *error)
 {
     const struct OrtApiBase *(*get_base)(void);
     *(void **)&get_base = dlsym(handle, "OrtGetApiBase"); /* POSIX blesses this cast */
@@ -96,7 +99,10 @@ static int32_t adopt(void *handle, struct ort_library *out, struct troupe_error 
     if (!base)
         return ort_words_fail(error, TROUPE_UNIMPLEMENTED, "%s is not ONNX Runtime", out->path);
     snprintf(out->version, sizeof out->version, "%s", base->GetVersionString());
-    out->api = is_new_enough(out->version) ? base->GetApi(ORT_API_NEEDED) : NULL;
+    out->api_version = api_of(out->version);
+    if (out->api_version > api_max)
+        out->api_version = api_max;
+    out->api = out->api_version ? base->GetApi(out->api_version) : NULL;
     if (!out->api)
         return ort_words_fail(error, TROUPE_UNIMPLEMENTED,
                               "ONNX Runtime %s at %s is too old: 1.%u or newer is needed",
@@ -104,7 +110,8 @@ static int32_t adopt(void *handle, struct ort_library *out, struct troupe_error 
     return TROUPE_OK;
 }
 
-int32_t ort_library_open(const char *wanted, struct ort_library *out, struct troupe_error *error)
+int32_t ort_library_open(const char *wanted, uint32_t api_max, struct ort_library *out,
+                         struct troupe_error *error)
 {
     void *handle = NULL;
     int32_t code;
@@ -118,7 +125,7 @@ int32_t ort_library_open(const char *wanted, struct ort_library *out, struct tro
         code = open_anywhere(out, &handle, error);
     if (code != TROUPE_OK)
         return code;
-    code = adopt(handle, out, error);
+    code = adopt(handle, api_max, out, error);
     if (code != TROUPE_OK && handle)
         dlclose(handle); /* not used yet, so it may go */
     return code;

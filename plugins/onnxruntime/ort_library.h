@@ -8,7 +8,8 @@
 
 struct ort_library {
     const struct OrtApi *api;
-    char path[512]; /* as it was found */
+    uint32_t api_version; /* ORT_API_NEEDED or ORT_API_WANTED: how far the table reaches */
+    char path[512];       /* as it was found */
     char version[32];
 };
 
@@ -16,12 +17,14 @@ struct ort_library {
  * TROUPE_ONNXRUNTIME, else beside this plugin, else on the linker's path.  What is named must be
  * there: nothing else is tried then. Before its first call ONNX Runtime is told to send no
  * telemetry.
+ *   Units : api_max: the newest API to ask for; a library may have only an older one.
  *   Owns  : it stays open until the process ends: its own threads and destructors need its code.
  *   Thread: loader.
  *   Blocks: disk.
  *   Errors: NOT_FOUND with every place that was looked at, IO (found, but cannot be opened),
  *   UNIMPLEMENTED
  *           (not ONNX Runtime, or older than 1.23). */
-int32_t ort_library_open(const char *wanted, struct ort_library *out, struct troupe_error *error);
+int32_t ort_library_open(const char *wanted, uint32_t api_max, struct ort_library *out,
+                         struct troupe_error *error);
 
 #endif

@@ -140,7 +140,10 @@ static int32_t start_env(struct ort_plugin *p, const struct troupe_option *optio
     int32_t code = read_threads(find_option(options, options_n, "threads"), &threads_n, error);
     if (code != TROUPE_OK)
         return code;
-    code = ort_library_open(find_option(options, options_n, "library"), &p->library, error);
+    const char *api = find_option(options, options_n, "api"); /* for tests of an older one */
+    code = ort_library_open(find_option(options, options_n, "library"),
+                            api && strcmp(api, "23") == 0 ? ORT_API_NEEDED : ORT_API_WANTED,
+                            &p->library, error);
     if (code != TROUPE_OK)
         return code;
     p->api = p->library.api;

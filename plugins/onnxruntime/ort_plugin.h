@@ -148,7 +148,7 @@ int32_t ort_value_of_tensor(const struct ort_model *m, const struct ort_io *io,
 int32_t ort_value_to_tensor(struct ort_model *m, const struct troupe_run *run,
                             const struct ort_io *io, struct OrtValue *value,
                             struct troupe_tensor *tensor);
-int32_t ort_value_shape(const struct OrtApi *api, const struct ort_io *io, struct OrtValue *value,
+int32_t ort_value_shape(const struct ort_plugin *p, const struct ort_io *io, struct OrtValue *value,
                         struct troupe_tensor *tensor, struct troupe_error *error);
 void ort_value_free_spare(struct ort_plugin *p);
 

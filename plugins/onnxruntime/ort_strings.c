@@ -100,7 +100,7 @@ int32_t ort_strings_to_tensor(const struct ort_model *m, const struct troupe_run
     const struct OrtApi *api = m->plugin->api;
     const uint64_t capacity = t->data ? t->bytes : 0;
     size_t content = 0;
-    int32_t code = ort_value_shape(api, io, value, t, run->error);
+    int32_t code = ort_value_shape(m->plugin, io, value, t, run->error);
     if (code != TROUPE_OK)
         return code;
     ORT_RUN_TRY(api, api->GetStringTensorDataLength(value, &content), run->error);

@@ -139,29 +139,55 @@ int32_t ort_value_of_tensor(const struct ort_model *m, const struct ort_io *io,
 
 /* --- out -------------------------------------------------------------------------------------- */
 
-static int32_t read_shape(const struct OrtApi *api, const struct OrtTensorTypeAndShapeInfo *info,
-                          const struct ort_io *io, struct troupe_tensor *t,
-                          struct troupe_error *error)
+static int32_t too_many_dimensions(const struct ort_io *io, struct troupe_error *error)
+{
+    return ort_words_fail(error, TROUPE_BACKEND_FAILED,
+                          "output '%s' came with more than 16 dimensions", io->name);
+}
+
+static int32_t read_info(const struct OrtApi *api, const struct OrtTensorTypeAndShapeInfo *info,
+                         const struct ort_io *io, struct troupe_tensor *t,
+                         struct troupe_error *error)
 {
     size_t rank = 0;
     ORT_RUN_TRY(api, api->GetDimensionsCount(info, &rank), error);
     if (rank > TROUPE_RANK_MAX)
-        return ort_words_fail(error, TROUPE_BACKEND_FAILED,
-                              "output '%s' came with more than 16 dimensions", io->name);
+        return too_many_dimensions(io, error);
     t->rank = (uint32_t)rank;
     ORT_RUN_TRY(api, api->GetDimensions(info, t->shape, rank), error);
     return TROUPE_OK;
 }
 
-int32_t ort_value_shape(const struct OrtApi *api, const struct ort_io *io, struct OrtValue *value,
-                        struct troupe_tensor *t, struct troupe_error *error)
+/* Before 1.24 a shape is only told through an object that is made for it. */
+static int32_t read_shape_by_info(const struct OrtApi *api, const struct ort_io *io,
+                                  struct OrtValue *value, struct troupe_tensor *t,
+                                  struct troupe_error *error)
 {
     struct OrtTensorTypeAndShapeInfo *info = NULL;
     ORT_RUN_TRY(api, api->GetTensorTypeAndShape(value, &info), error);
-    const int32_t code = read_shape(api, info, io, t, error);
+    const int32_t code = read_info(api, info, io, t, error);
     api->ReleaseTensorTypeAndShapeInfo(info);
-    t->dtype = io->dtype;
     return code;
+}
+
+int32_t ort_value_shape(const struct ort_plugin *p, const struct ort_io *io, struct OrtValue *value,
+                        struct troupe_tensor *t, struct troupe_error *error)
+{
+    const struct OrtApi *api = p->api;
+    int32_t element;
+    const int64_t *shape = NULL;
+    size_t rank = 0;
+    t->dtype = io->dtype;
+    if (p->library.api_version < ORT_API_WANTED)
+        return read_shape_by_info(api, io, value, t, error);
+    ORT_RUN_TRY(api, api->GetTensorElementTypeAndShapeDataReference(value, &element, &shape, &rank),
+                error);
+    if (rank > TROUPE_RANK_MAX)
+        return too_many_dimensions(io, error);
+    t->rank = (uint32_t)rank;
+    if (rank > 0) /* a scalar has no shape to point to */
+        memcpy(t->shape, shape, rank * sizeof *shape);
+    return TROUPE_OK;
 }
 
 /* A tensor of numbers: its OrtValue stays, or it is copied into memory that was given. */
@@ -171,7 +197,7 @@ static int32_t keep_value(struct ort_model *m, const struct troupe_run *run,
     const struct OrtApi *api = m->plugin->api;
     const uint64_t capacity = t->data ? t->bytes : 0;
     void *data = NULL;
-    const int32_t code = ort_value_shape(api, io, value, t, run->error);
+    const int32_t code = ort_value_shape(m->plugin, io, value, t, run->error);
     if (code != TROUPE_OK)
         return code;
     ORT_RUN_TRY(api, api->GetTensorMutableData(value, &data), run->error);

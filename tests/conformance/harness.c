@@ -26,7 +26,12 @@ static void find_onnxruntime(void)
 
 void harness_set_up(struct harness *h, const char *backend)
 {
-    const struct trp_backends_opts opts = { .clock = trp_clock_system(), .path = TRP_PLUGINS };
+    const char *api = getenv("TRP_TEST_ORT_API");
+    const struct troupe_option older = { "onnxruntime.api", api };
+    const struct trp_backends_opts opts = { .clock = trp_clock_system(),
+                                            .path = TRP_PLUGINS,
+                                            .options = &older,
+                                            .options_n = api ? 1 : 0 };
     *h = (struct harness){ 0 };
     if (strcmp(backend, "onnxruntime") == 0)
         find_onnxruntime();
