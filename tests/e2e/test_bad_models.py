@@ -20,7 +20,7 @@ WARM_UPS = {"warm_missing": "other", "warm_half": "half", "warm_outside": "../mo
 REASONS = {
     "absurd_input": ["input 'x'", "2^63"], "absurd_weights": ["tensor 'w'", "2^63"], "corrupt": ["corrupt at byte 38"], "cycle": ["acyclic"], "div_constant_zero": ["division by zero"],
     "empty": ["the file is empty"], "external_absolute": ["'/etc/passwd' leaves"], "external_link": ["weights.bin", "link leaves"], "external_missing": ["'weights.bin'", "No such file"],
-    "external_parent": ["'../external_short/weights.bin' leaves"], "external_short": ["64", "100"], "float8_input": ["float8"], "git_lfs_pointer": ["git lfs pull"], "map_input": ["map("],
+    "external_parent": ["'../external_short/weights.bin' leaves"], "external_short": ["'weights.bin' has 100 bytes", "end at 128"], "float8_input": ["float8"], "git_lfs_pointer": ["git lfs pull"], "map_input": ["map("],
     "negative_weights": ["negative"], "no_graph": ["no graph"], "opset_99": ["99"], "optional_output": ["optional("], "sequence_input": ["input 'x'", "sequence("],
     "sequence_output": ["output 'y'", "sequence("], "short_weights": ["12 bytes", "16"], "text": ["not an ONNX model"], "truncated": ["cut off"], "type_mismatch": ["Add"],
     "unknown_operator": ["Frobnicate"],
