@@ -24,7 +24,8 @@ static const struct cli_option options[] = {
     { "version", 'v', CLI_TEXT, "N",
       "this version of the model; default: the highest that is ready" },
     { "output", 'o', CLI_LIST, "NAME", "only this output; any number of times" },
-    { "top", 't', CLI_TEXT, "N", "the N best classes with their labels instead of numbers" },
+    { "top", 't', CLI_TEXT, "N",
+      "the N best classes with their labels, of --output or of the first output of floats" },
     { "invert", 0, CLI_FLAG, NULL, "images: dark becomes high (ink on paper)" },
     { "scale", 0, CLI_TEXT, "X", "images: multiply pixels (0 to 255) by this; default 1" },
     { "offset", 0, CLI_TEXT, "X", "images: then add this; default 0" },
@@ -45,6 +46,8 @@ struct question {
     struct trp_json_parser *parser; /* for metadata, then for JSON operands */
     struct input inputs[INPUTS_MAX];
     uint32_t inputs_n;
+    struct trp_str
+        classes; /* the first output of floats: what --top means when no output is named */
     struct cli_image_opts image;
     bool is_local; /* what is going on concerns operands, not the server */
 };
@@ -73,6 +76,20 @@ static void read_wanted(struct question *q, struct trp_json tensor)
         trp_json_as_i64(dim, &in->wanted.dims[in->wanted.rank++]);
 }
 
+static void read_classes(struct question *q, struct trp_json root)
+{
+    struct trp_json list, output, v;
+    struct trp_json_iter it;
+    struct trp_str name, type;
+    bool more = trp_json_find(root, "outputs", &list) && trp_json_begin(list, &it);
+    while (more && !q->classes.len && trp_json_next(&it, NULL, &output)) {
+        if (trp_json_find(output, "datatype", &v) && trp_json_as_str(v, &type) &&
+            (trp_str_is(type, "FP32") || trp_str_is(type, "FP64")) &&
+            trp_json_find(output, "name", &v) && trp_json_as_str(v, &name))
+            q->classes = trp_arena_dup(&q->cli->arena, name);
+    }
+}
+
 static const char *model_path(struct question *q, const char *rest)
 {
     const char *version = cli_text(q->cli, "version", NULL);
@@ -96,6 +113,10 @@ static trp_status read_metadata(struct question *q, struct trp_error *err)
     bool more = trp_json_find(root, "inputs", &list) && trp_json_begin(list, &it);
     while (more && q->inputs_n < INPUTS_MAX && trp_json_next(&it, NULL, &tensor))
         read_wanted(q, tensor);
+    read_classes(q, root);
+    if (cli_text(q->cli, "top", NULL) && !cli_list(q->cli, "output", 0) && !q->classes.len)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "--top: the model has no output of floats; name one with --output");
     return trp_ok();
 }
 
@@ -139,8 +160,9 @@ static trp_status measure(struct question *q, struct input *in, struct trp_error
             TRP_STR(in->name));
     if (trp_json_type(v) == TRP_JSON_OBJECT)
         return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "input '%.*s': an object; expected an array (curl sends whole requests)",
-                        TRP_STR(in->name));
+                        "input '%.*s': an object; expected an array of its values (whole requests "
+                        "are sent by: curl -s ADDR:PORT/v2/models/%s/infer -d @FILE)",
+                        TRP_STR(in->name), q->cli->operands[0]);
     t->dtype = in->wanted.dtype;
     while (trp_json_type(v) == TRP_JSON_ARRAY && t->rank < TROUPE_RANK_MAX) {
         t->shape[t->rank++] = (int64_t)trp_json_count(v);
@@ -178,6 +200,8 @@ static struct trp_str quoted(struct cli *cli, struct trp_str word)
 static trp_status read_value(struct question *q, const char *value, struct input *in,
                              struct trp_error *err)
 {
+    if (value[0] == '@' && in->wanted.dtype != TROUPE_BYTES)
+        value++; /* a habit from curl */
     if (ends_with(value, ".npy"))
         return cli_read_npy(&q->cli->arena, value, &in->tensor, err);
     if (ends_with(value, ".png") || ends_with(value, ".jpg") || ends_with(value, ".jpeg"))
@@ -235,10 +259,10 @@ static void write_inputs(const struct question *q, struct trp_buf *b)
 static void write_outputs(const struct question *q, struct trp_buf *b)
 {
     const char *top = cli_text(q->cli, "top", NULL);
-    for (uint32_t i = 0;; i++) {
-        const char *name = cli_list(q->cli, "output", i);
-        if (!name)
-            break;
+    const char *name = cli_list(q->cli, "output", 0);
+    if (!name && top)
+        name = q->classes.ptr;
+    for (uint32_t i = 0; name; name = cli_list(q->cli, "output", ++i)) {
         trp_buf_add_text(b, i ? ",{\"name\":" : ",\"outputs\":[{\"name\":");
         trp_json_write_str(b, trp_str_of(name));
         if (top)
@@ -429,15 +453,15 @@ static int run(struct cli *cli)
     struct trp_error err = { 0 };
     struct question *q = trp_arena_zeroed(&cli->arena, 1, sizeof *q);
     double scale = 1, offset = 0;
-    uint64_t top;
+    uint64_t top, version;
     if (!trp_str_parse_f64(trp_str_of(cli_text(cli, "scale", "1")), &scale) ||
         !trp_str_parse_f64(trp_str_of(cli_text(cli, "offset", "0")), &offset))
         return cli_usage(cli, "--scale and --offset need numbers");
     if (!trp_str_parse_u64(trp_str_of(cli_text(cli, "top", "1")), &top) || top == 0 ||
         top > 1000000)
         return cli_usage(cli, "--top needs a number from 1 to 1000000");
-    if (cli_text(cli, "top", NULL) && !cli_list(cli, "output", 0))
-        return cli_usage(cli, "--top needs an --output whose classes it names");
+    if (!trp_str_parse_u64(trp_str_of(cli_text(cli, "version", "1")), &version) || version == 0)
+        return cli_usage(cli, "--version needs a number from 1 on");
     if (!q || trp_failed(trp_json_parser_create(JSON_BYTES_MAX, 128, &q->parser, &err)))
         return cli_usage(cli, "out of memory");
     q->cli = cli;
@@ -458,11 +482,10 @@ const struct cli_command cmd_infer = {
                "A flat list for a model that wants [batch, n] is one row; a single value for one "
                "that wants\n"
                "a list is a list of one.",
-    .example =
-        "troupe infer digits_mlp image=examples/inputs/digit_3_scan.png --invert\n"
-        "troupe infer digits_cnn image=examples/inputs/digit_3.npy --output probabilities --top 3\n"
-        "troupe infer add 'x=[1,2,3]' y=4\n"
-        "troupe infer lookup word=cat --curl",
+    .example = "troupe infer digits_mlp image=examples/inputs/digit_3_scan.png --invert\n"
+               "troupe infer digits_cnn image=examples/inputs/digit_3.npy --top 3\n"
+               "troupe infer add 'x=[1,2,3]' y=4\n"
+               "troupe infer lookup word=cat --curl",
     .options = options,
     .options_n = ARRAY_LEN(options),
     .operands_min = 1,

@@ -57,9 +57,11 @@ static int serve(struct cli *cli, const char *repository, struct trp_settings *s
            opts.load_at_start_n + 1 < NAMES_MAX)
         opts.load_at_start_n++;
     trp_server_block_signals();
-    if (trp_failed(trp_server_create(trp_heap(), &opts, &server, &err)))
-        return cli_fail(cli, &err,
-                        err.status.code == TRP_ALREADY_EXISTS ? port_hint(cli, settings) : NULL);
+    if (trp_failed(trp_server_create(trp_heap(), &opts, &server, &err))) {
+        const bool is_taken = err.status.code == TRP_ALREADY_EXISTS;
+        const int code = cli_fail(cli, &err, is_taken ? port_hint(cli, settings) : NULL);
+        return err.status.code == TRP_INVALID_ARGUMENT ? CLI_USAGE : code;
+    }
     const trp_status st = trp_server_run(server, &err);
     trp_server_destroy(server);
     return trp_failed(st) ? cli_fail(cli, &err, NULL) : CLI_OK;

@@ -236,7 +236,7 @@ int main(int argc, char **argv)
             cli_print_overview(stdout);
         return CLI_OK;
     }
-    if (strcmp(name, "--version") == 0)
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0 || strcmp(name, "-v") == 0)
         name = "version";
     if (strcmp(name, "--manual") == 0)
         return cli_print_manual(stdout), CLI_OK;

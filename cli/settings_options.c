@@ -112,6 +112,8 @@ const char *cli_advise_setting(struct cli *cli, struct trp_str option)
 
 int cli_fail_settings(const struct cli *cli, const struct trp_error *err)
 {
-    const int code = cli_fail(cli, err, "all keys and values: troupe config --explain");
-    return err->status.code == TRP_INVALID_ARGUMENT ? CLI_USAGE : code;
+    const bool is_wrong = err->status.code == TRP_INVALID_ARGUMENT;
+    const int code =
+        cli_fail(cli, err, is_wrong ? "all keys and values: troupe config --explain" : NULL);
+    return is_wrong ? CLI_USAGE : code;
 }

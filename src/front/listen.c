@@ -21,7 +21,9 @@ union address {
 static trp_status bad_spelling(const char *address, struct trp_error *err)
 {
     return trp_fail(err, TRP_INVALID_ARGUMENT,
-                    "'%s' is no address: write ADDR:PORT, [ADDR6]:PORT or unix:PATH", address);
+                    "'%s' is no address: write ADDR:PORT (as 127.0.0.1:9000), [ADDR6]:PORT or "
+                    "unix:PATH",
+                    address);
 }
 
 static trp_status parse_path(const char *address, union address *out, socklen_t *out_len,

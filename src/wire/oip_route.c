@@ -188,13 +188,19 @@ static int shown(struct trp_str s)
     return (int)(s.len < 160 ? s.len : 160);
 }
 
+static trp_status no_such_path(struct trp_str path, struct trp_error *err)
+{
+    return trp_fail(err, TRP_NOT_FOUND, "Not Found: '%.*s' is no path here; GET / names some",
+                    shown(path), path.ptr);
+}
+
 trp_status trp_oip_route_http(struct trp_str method, struct trp_str path, struct trp_arena *arena,
                               struct trp_route *out, struct trp_error *err)
 {
     *out = (struct trp_route){ 0 };
     struct parts parts;
     if (!cut(path, &parts))
-        return trp_fail(err, TRP_NOT_FOUND, "Not Found");
+        return no_such_path(path, err);
     for (const struct row *row = rows; row < rows + ARRAY_LEN(rows); row++) {
         if (!does_match(row->parts, &parts))
             continue;
@@ -212,7 +218,7 @@ trp_status trp_oip_route_http(struct trp_str method, struct trp_str path, struct
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
         if (does_match(refused[i].parts, &parts))
             return trp_fail(err, TRP_UNIMPLEMENTED, "%s is not supported", refused[i].why);
-    return trp_fail(err, TRP_NOT_FOUND, "Not Found");
+    return no_such_path(path, err);
 }
 
 struct method {

@@ -78,7 +78,7 @@ def test_the_overview_names_every_command():
     (["ls", "--zzzzz"], "unknown option --zzzzz"), (["ls", "-x"], "unknown option"), (["ls", "word"], "'word' is one word too many"),
     (["ls", "--json=yes"], "--json takes no value"), (["infer"], "something is missing: MODEL"), (["ls", "--server"], "--server needs a value"),
     (["load"], "something is missing: MODEL"), (["inspect", "a", "b"], "one word too many"), (["infer", "m", "--top=many"], "--top needs a number"),
-    (["infer", "m", "--scale=x"], "need numbers"), (["infer", "m", "--top=3"], "--top needs an --output")])
+    (["infer", "m", "--scale=x"], "need numbers"), (["infer", "m", "-v", "x"], "--version needs a number")])
 def test_a_slip_is_met_with_advice(words, advice):
     text = troupe(*words, expect=USAGE)
     assert advice in text and "--help" in text
@@ -235,7 +235,7 @@ def test_json_comes_from_a_file_or_from_the_line(server, tmp_path):
     assert outputs(troupe("infer", "digits_cnn", f"image={tmp_path}/flat.json", "--json", server=server)) == expected
     assert outputs(troupe("infer", "digits_cnn", f"image={json.dumps(image)}", "--json", server=server)) == expected
     assert outputs(troupe("infer", "digits_cnn", f"image={tmp_path}/rows.json", "--json", server=server))["probabilities"]["shape"] == [2, 10]
-    assert "expected an array" in troupe("infer", "digits_cnn", f"image={INPUTS}/digit_3.json", server=server, expect=FAILED)
+    assert "v2/models/digits_cnn/infer -d @FILE" in troupe("infer", "digits_cnn", f"image={INPUTS}/digit_3.json", server=server, expect=FAILED)
     assert outputs(troupe("infer", "scalar", "x=41", "--json", server=server))["y"]["data"] == [42]
     assert outputs(troupe("infer", "identity_int64", "x=[[-9223372036854775808]]", "--json", server=server))["y"]["data"] == [-2**63]
     assert outputs(troupe("infer", "identity_bool", "x=[[true,false]]", "--json", server=server))["y"]["data"] == [True, False]
@@ -259,6 +259,8 @@ def test_an_answer_is_a_table(server):
 def test_the_best_classes_have_their_labels(server):
     text = troupe("infer", "digits_cnn", f"image={INPUTS}/digit_3.npy", "-o", "probabilities", "--top", "3", server=server)
     assert re.search(r"BYTES +\[1,3\] +0\.9\d+:3:three 0\.0", text)
+    assert text == troupe("infer", "digits_cnn", f"image=@{INPUTS}/digit_3.npy", "--top", "3", server=server)
+    assert "no output of floats" in troupe("infer", "identity_int64", "x=[[1]]", "--top", "3", server=server, expect=FAILED)
 
 
 def test_outputs_and_versions_are_chosen(server):
@@ -377,7 +379,7 @@ def test_a_wrong_setting_is_named(tmp_path, words, env, advice):
 def test_serve_says_what_stops_it(server, tmp_path):
     text = troupe("serve", str(tmp_path), "--listen", server.url, expect=FAILED)
     assert "in use" in text and f"port {server.port} is held by troupe (process {server.process.pid})" in text and "--listen" in text
-    assert troupe("serve", str(tmp_path), "--listen", "nowhere", expect=FAILED)
+    assert "as 127.0.0.1:9000" in troupe("serve", str(tmp_path), "--listen", "nowhere", expect=USAGE)
 
 
 @pytest.mark.parametrize("option, here", [
@@ -413,7 +415,7 @@ def test_the_log_says_how_new_files_are_noticed(serve, repository, mode, words):
 def test_the_version_is_told():
     assert re.match(r"troupe \d+\.\d+\.\d+\b", troupe("version"))
     assert re.match(r"\d+\.\d+\.\d+", json.loads(troupe("version", "--json"))["version"])
-    assert troupe("--version") == troupe("version")
+    assert troupe("--version") == troupe("version") == troupe("-V")
 
 
 @pytest.mark.parametrize("args, code, words", [
