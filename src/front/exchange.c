@@ -2,6 +2,7 @@
 
 #include "front/conn.h"
 #include "front/infer.h"
+#include "front/pack.h"
 
 #define IDLE_MAX 4096u                /* exchanges kept for reuse, 4 to 5 KB each */
 #define ARENA_BYTES 4096u             /* enough for a route and a small control request */
@@ -219,6 +220,8 @@ bool trp_exchange_mark_answered(struct trp_exchange *x)
     x->is_answered = true;
     x->answered_ns = trp_front_now_ns(x->front);
     trp_timer_disarm(x->front->loop, &x->timer);
+    if (x->packing) /* of its body; a reply is packed from now on */
+        trp_pack_stop(x);
     if (x->is_dispatched)
         trp_metric_sub(x->front->metrics, TRP_METRIC_IN_FLIGHT, 1);
     if (trp_failed(x->error.status))
@@ -244,6 +247,8 @@ void trp_exchange_drop(struct trp_exchange *x)
     x->is_answered = true;
     trp_timer_disarm(x->front->loop, &x->timer);
     trp_timer_disarm(x->front->loop, &x->grpc.look);
+    if (x->packing)
+        trp_pack_stop(x);
     if (x->is_call_out)
         (void)trp_infer_cancel(x);
     x->is_written = true;

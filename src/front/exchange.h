@@ -22,6 +22,7 @@
 struct trp_front;
 struct trp_conn;
 struct trp_exchange;
+struct trp_packing;
 
 /* How an exchange's protocol and kind behave. */
 struct trp_exchange_ops {
@@ -31,6 +32,9 @@ struct trp_exchange_ops {
     void (*control_done)(struct trp_exchange *x);
     /* REST only: x->answer is complete; put it on the wire. */
     void (*write)(struct trp_exchange *x);
+    /* The packed body is unpacked (or x->error); the reply is packed (or cannot be).  See front/pack.h. */
+    void (*unpacked)(struct trp_exchange *x);
+    void (*packed)(struct trp_exchange *x);
 };
 
 /* A REST answer before it becomes header fields. */
@@ -53,7 +57,9 @@ struct trp_grpc_state {
     enum trp_coding coding; /* of compressed messages */
     bool may_pack;          /* replies too */
     bool is_stream, is_compressed, has_message, has_head, has_ended, is_stalled, is_finishing;
-    bool errors_end_stream;            /* "triton_grpc_error: true" */
+    bool is_unpacking;      /* a stream: a message of it, which those behind it may not overtake */
+    bool is_framed;         /* a message: its answer can leave */
+    bool errors_end_stream; /* "triton_grpc_error: true" */
     struct trp_exchange *into;         /* whom the message that is being read belongs to */
     struct trp_exchange *first, *last; /* a stream's children, in order of their requests */
     struct trp_exchange *writing;      /* the child whose answer is being framed */
@@ -101,7 +107,9 @@ struct trp_exchange {
     enum trp_coding coding; /* of the request body */
     int64_t json_bytes;     /* Inference-Header-Content-Length; -1: absent */
     struct trp_body body;
-    struct trp_str bytes; /* the body, ready to decode */
+    struct trp_packing *packing; /* what is under way of unpacking the body, or packing the reply */
+    bool is_packed;              /* the reply is x->packed */
+    struct trp_str bytes;        /* the body, ready to decode */
     struct trp_call *call;
     struct trp_timer timer; /* deadline, or a watch's next look */
     struct trp_answer answer;

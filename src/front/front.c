@@ -5,6 +5,7 @@
 
 #include "front/conn.h"
 #include "front/front_state.h"
+#include "front/pack.h"
 
 #define CALL_ARENA_BYTES 8192u
 #define CALL_ARENA_MAX ((size_t)64 << 20)
@@ -13,7 +14,9 @@
 
 static void turn_end(struct trp_hook *hook)
 {
-    trp_conn_turn_end(TRP_CONTAINER_OF(hook, struct trp_front, hook));
+    struct trp_front *f = TRP_CONTAINER_OF(hook, struct trp_front, hook);
+    trp_conn_turn_end(f);
+    trp_pack_turn_end(f);
 }
 
 static void tell_drained(struct trp_task *task)

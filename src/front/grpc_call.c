@@ -73,10 +73,9 @@ void trp_grpc_call_respond(struct trp_exchange *x)
         respond(x, false);
 }
 
-void trp_grpc_call_finish(struct trp_exchange *x)
+/* With x->error's status; whoever calls has marked it as answered. */
+static void end_call(struct trp_exchange *x)
 {
-    if (!trp_exchange_mark_answered(x))
-        return;
     if (trp_failed(x->error.status) && (!x->call || !x->call->target))
         trp_front_count(x->front, TRP_METRIC_ERRORS_CLIENT, 1);
     trp_grpc_call_trailers(x);
@@ -89,43 +88,68 @@ void trp_grpc_call_finish(struct trp_exchange *x)
     trp_conn_mark_dirty(x->conn);
 }
 
+void trp_grpc_call_finish(struct trp_exchange *x)
+{
+    if (trp_exchange_mark_answered(x))
+        end_call(x);
+}
+
 /* -- messages out -- */
 
-bool trp_grpc_call_frame(struct trp_exchange *x, const struct trp_grpc_state *grpc)
+struct reply {
+    struct trp_part text; /* when there are no parts */
+    const struct trp_part *parts;
+    uint32_t n;
+    uint64_t bytes;
+};
+
+static void look_at_reply(const struct trp_exchange *x, struct reply *r)
 {
-    const struct trp_part text = { x->reply.text.ptr, x->reply.text.len };
     const bool is_text = x->reply.parts_n == 0;
-    const struct trp_part *parts = is_text ? &text : x->reply.parts;
-    uint32_t n = is_text ? 1 : x->reply.parts_n;
-    uint64_t bytes = is_text ? text.len : x->reply.bytes;
-    struct trp_part packed;
-    bool is_packed = grpc->is_compressed && grpc->may_pack &&
-                     bytes >= x->front->opts.limits.compress_min_bytes && bytes > 0 &&
-                     bytes <= TRP_PACK_MAX;
-    if (is_packed && !trp_failed(trp_pack_parts(x, grpc->coding, parts, n, bytes))) {
-        packed = (struct trp_part){ x->packed.ptr, x->packed.len };
-        parts = &packed;
-        n = 1;
-        bytes = packed.len;
-    } else {
-        is_packed = false;
+    r->text = (struct trp_part){ x->reply.text.ptr, x->reply.text.len };
+    r->parts = is_text ? &r->text : x->reply.parts;
+    r->n = is_text ? 1 : x->reply.parts_n;
+    r->bytes = is_text ? r->text.len : x->reply.bytes;
+}
+
+void trp_grpc_call_pack(struct trp_exchange *x)
+{
+    const struct trp_grpc_state *g = &x->grpc;
+    struct reply r;
+    look_at_reply(x, &r);
+    if (g->is_compressed && g->may_pack && r.bytes > 0 && r.bytes <= TRP_PACK_MAX &&
+        r.bytes >= x->front->opts.limits.compress_min_bytes)
+        trp_pack_reply(x, g->coding, r.parts, r.n, r.bytes);
+    else
+        x->ops->packed(x);
+}
+
+bool trp_grpc_call_frame(struct trp_exchange *x)
+{
+    struct reply r;
+    look_at_reply(x, &r);
+    if (x->is_packed) {
+        r.text = (struct trp_part){ x->packed.ptr, x->packed.len };
+        r.parts = &r.text;
+        r.n = 1;
+        r.bytes = x->packed.len;
     }
-    if (bytes > UINT32_MAX) {
+    if (r.bytes > UINT32_MAX) {
         (void)trp_fail(&x->error, TRP_TOO_LARGE, "a reply of %llu bytes is too large for gRPC",
-                       (unsigned long long)bytes);
+                       (unsigned long long)r.bytes);
         return false;
     }
     if (trp_failed(trp_buf_check(&x->reply.text, "reply", &x->error)))
         return false;
-    if (!trp_exchange_room(x, n + 1)) {
+    if (!trp_exchange_room(x, r.n + 1)) {
         (void)trp_fail(&x->error, TRP_OUT_OF_MEMORY, "no memory for the reply");
         return false;
     }
-    trp_grpc_write_prefix(is_packed, (uint32_t)bytes, x->grpc.prefix);
+    trp_grpc_write_prefix(x->is_packed, (uint32_t)r.bytes, x->grpc.prefix);
     x->parts[0] = (struct trp_part){ x->grpc.prefix, TRP_GRPC_PREFIX };
-    memcpy(x->parts + 1, parts, n * sizeof *parts);
-    x->parts_n = n + 1;
-    x->answer.bytes = bytes + TRP_GRPC_PREFIX;
+    memcpy(x->parts + 1, r.parts, r.n * sizeof *r.parts);
+    x->parts_n = r.n + 1;
+    x->answer.bytes = r.bytes + TRP_GRPC_PREFIX;
     return true;
 }
 
@@ -133,11 +157,19 @@ static void answer_unary(struct trp_exchange *x)
 {
     if (x->is_answered || !x->conn)
         return;
-    if (trp_failed(x->error.status) || !trp_grpc_call_frame(x, &x->grpc)) {
+    if (trp_failed(x->error.status))
         trp_grpc_call_finish(x);
+    else if (trp_exchange_mark_answered(x))
+        trp_grpc_call_pack(x);
+}
+
+static void unary_packed(struct trp_exchange *x)
+{
+    if (!trp_grpc_call_frame(x)) {
+        trp_front_count_error(x->front, &x->error);
+        end_call(x);
         return;
     }
-    (void)trp_exchange_mark_answered(x);
     x->h2_body = (struct trp_h2_body){
         .parts = x->parts, .parts_n = x->parts_n, .left = x->answer.bytes, .is_last = true
     };
@@ -164,8 +196,12 @@ static void control_done(struct trp_exchange *x)
     answer_unary(x);
 }
 
+static void run_unary(struct trp_exchange *x);
+
 static const struct trp_exchange_ops unary_ops = { .answer = answer_unary,
-                                                   .control_done = control_done };
+                                                   .control_done = control_done,
+                                                   .unpacked = run_unary,
+                                                   .packed = unary_packed };
 
 /* -- the header -- */
 
@@ -250,14 +286,15 @@ static trp_status begin_message(struct trp_exchange *x, struct trp_str follows)
                             raw > 0 ? (uint64_t)raw : 0, &x->error);
 }
 
-bool trp_grpc_call_unpack(struct trp_exchange *x)
+void trp_grpc_call_unpack(struct trp_exchange *x)
 {
     x->bytes = trp_str_make(x->body.ptr, x->body.len);
     x->is_padded = x->body.lease != NULL;
     trp_front_count(x->front, TRP_METRIC_BYTES_COPIED, x->body.copied_bytes);
-    if (!x->grpc.is_compressed || x->bytes.len == 0)
-        return true;
-    return !trp_failed(trp_pack_open(x, x->grpc.coding, 0));
+    if (x->grpc.is_compressed && x->bytes.len)
+        trp_pack_body_end(x, x->grpc.coding, 0);
+    else
+        x->ops->unpacked(x);
 }
 
 static trp_status on_event(struct trp_exchange *x, enum trp_grpc_event event, struct trp_str data,
@@ -271,6 +308,8 @@ static trp_status on_event(struct trp_exchange *x, enum trp_grpc_event event, st
         memcpy(into->body.ptr + into->body.len, data.ptr, data.len);
         into->body.len += data.len;
         into->body.copied_bytes += data.len;
+        if (into->grpc.is_compressed)
+            trp_pack_body_grew(into, into->grpc.coding, 0);
         break;
     case TRP_GRPC_END:
         if (into != x) {
@@ -284,15 +323,24 @@ static trp_status on_event(struct trp_exchange *x, enum trp_grpc_event event, st
     return trp_ok();
 }
 
+/* Before the next message of a stream. */
+static bool has_to_wait(struct trp_exchange *x)
+{
+    if (x->grpc.is_unpacking)
+        return true;
+    const bool is_full = trp_grpc_stream_is_full(x);
+    if (is_full)
+        trp_front_count(x->front, TRP_METRIC_LIMIT_STREAM_REQUESTS, 1);
+    return is_full;
+}
+
 struct trp_str trp_grpc_call_read(struct trp_exchange *x, struct trp_str bytes)
 {
     struct trp_grpc_state *g = &x->grpc;
     while (!x->is_answered) {
         enum trp_grpc_event event;
         struct trp_str data;
-        if (bytes.len && is_many(x) && trp_grpc_is_between(&g->reader) &&
-            trp_grpc_stream_is_full(x)) {
-            trp_front_count(x->front, TRP_METRIC_LIMIT_STREAM_REQUESTS, 1);
+        if (bytes.len && is_many(x) && trp_grpc_is_between(&g->reader) && has_to_wait(x)) {
             g->is_stalled = true;
             return bytes;
         }
@@ -356,7 +404,7 @@ static void run_control(struct trp_exchange *x)
 
 static void run_unary(struct trp_exchange *x)
 {
-    if (!trp_grpc_call_unpack(x))
+    if (trp_failed(x->error.status))
         answer_unary(x);
     else if (x->route.kind == TRP_ROUTE_INFER)
         trp_infer_start(x);
@@ -383,5 +431,5 @@ void trp_grpc_call_end(struct trp_exchange *x)
     else if (x->route.kind == TRP_ROUTE_HEALTH_WATCH)
         trp_grpc_stream_watch(x);
     else
-        run_unary(x);
+        trp_grpc_call_unpack(x); /* run_unary() follows */
 }

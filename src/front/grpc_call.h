@@ -19,17 +19,19 @@ void trp_grpc_call_end(struct trp_exchange *x);
  *   Errors: none; a malformed frame ends the call. */
 struct trp_str trp_grpc_call_read(struct trp_exchange *x, struct trp_str bytes);
 
-/* Decodes a complete message (x->body) and sets x->bytes; false: x->error says why not.
+/* A message (x->body) is complete: ops->unpacked follows, perhaps at once, with x->bytes on it, or why not in x->error.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: by x->error. */
-bool trp_grpc_call_unpack(struct trp_exchange *x);
+void trp_grpc_call_unpack(struct trp_exchange *x);
 
-/* Puts x->reply (or the text alone, when the reply has no parts) behind a message prefix into x->parts.
+/* Packs x->reply if that is wanted and worth it: ops->packed follows, perhaps at once.  Then puts it (or the text alone, when the
+ * reply has no parts) behind a message prefix into x->parts.
  *   Owns  : the parts are the exchange's.
  *   Thread: loop.
- *   Errors: false: x->error says why. */
-bool trp_grpc_call_frame(struct trp_exchange *x, const struct trp_grpc_state *grpc);
+ *   Errors: frame: false: x->error says why. */
+void trp_grpc_call_pack(struct trp_exchange *x);
+bool trp_grpc_call_frame(struct trp_exchange *x);
 
 /* Ends a call with x->error's status: trailers behind what was sent, or alone.
  *   Owns  : nothing.

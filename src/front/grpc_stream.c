@@ -25,9 +25,16 @@ static void answer_child(struct trp_exchange *child);
 static void answer_stream(struct trp_exchange *stream);
 static void looked(struct trp_exchange *stream);
 
-static const struct trp_exchange_ops child_ops = { .answer = answer_child };
+static void child_unpacked(struct trp_exchange *child);
+static void child_packed(struct trp_exchange *child);
+static void watch_unpacked(struct trp_exchange *stream);
+
+static const struct trp_exchange_ops child_ops = { .answer = answer_child,
+                                                   .unpacked = child_unpacked,
+                                                   .packed = child_packed };
 static const struct trp_exchange_ops stream_ops = { .answer = answer_stream,
-                                                    .control_done = looked };
+                                                    .control_done = looked,
+                                                    .unpacked = watch_unpacked };
 
 void trp_grpc_stream_begin(struct trp_exchange *stream)
 {
@@ -62,9 +69,26 @@ bool trp_grpc_stream_is_full(const struct trp_exchange *stream)
     return stream->grpc.children_n >= stream->front->opts.limits.stream_requests_n;
 }
 
+/* What waited may go on; not from here: we may be inside the session's callback. */
+static void go_on_later(struct trp_exchange *stream)
+{
+    if (!stream->grpc.is_stalled)
+        return;
+    stream->conn->has_room = true;
+    trp_loop_ready(stream->front->loop, &stream->conn->resume);
+}
+
 void trp_grpc_stream_run(struct trp_exchange *child)
 {
-    if (!trp_grpc_call_unpack(child)) {
+    child->parent->grpc.is_unpacking = true;
+    trp_grpc_call_unpack(child);
+}
+
+static void child_unpacked(struct trp_exchange *child)
+{
+    child->parent->grpc.is_unpacking = false;
+    go_on_later(child->parent);
+    if (trp_failed(child->error.status)) {
         (void)trp_exchange_dispatch(child);
         answer_child(child);
     } else if (child->route.kind == TRP_ROUTE_STREAM_INFER) {
@@ -133,22 +157,33 @@ static bool encode_error(struct trp_exchange *child)
     child->reply.parts_n = 0;
     trp_oip_encode_grpc_stream_error(id, &error, &child->reply.text);
     child->error.status = trp_ok();
-    return trp_grpc_call_frame(child, &child->grpc);
+    return true;
+}
+
+static void end_with(struct trp_exchange *stream, const struct trp_error *error)
+{
+    stream->error = *error;
+    answer_stream(stream);
 }
 
 static void answer_child(struct trp_exchange *child)
 {
-    struct trp_exchange *stream = child->parent;
     if (!trp_exchange_mark_answered(child))
         return;
-    const bool is_framed = trp_failed(child->error.status)
-                               ? encode_error(child)
-                               : trp_grpc_call_frame(child, &child->grpc);
-    if (!is_framed) {
-        stream->error = child->error;
-        answer_stream(stream);
+    if (trp_failed(child->error.status) && !encode_error(child))
+        end_with(child->parent, &child->error);
+    else
+        trp_grpc_call_pack(child);
+}
+
+static void child_packed(struct trp_exchange *child)
+{
+    struct trp_exchange *stream = child->parent;
+    if (!trp_grpc_call_frame(child)) {
+        end_with(stream, &child->error);
         return;
     }
+    child->grpc.is_framed = true;
     if (stream->grpc.first != child)
         return; /* others come before it */
     trp_grpc_call_respond(stream);
@@ -168,10 +203,7 @@ static void let_writing_go(struct trp_exchange *stream)
     g->children_n--;
     child->is_lent = stream->h2_body.borrowed_bytes != g->borrowed_before;
     trp_h2_conn_framed(child);
-    if (!g->is_stalled)
-        return;
-    stream->conn->has_room = true; /* not from here: we are inside the session's callback */
-    trp_loop_ready(stream->front->loop, &stream->conn->resume);
+    go_on_later(stream);
 }
 
 bool trp_grpc_stream_refill(struct trp_exchange *stream)
@@ -184,7 +216,7 @@ bool trp_grpc_stream_refill(struct trp_exchange *stream)
         return false;
     }
     struct trp_exchange *child = g->first;
-    if (child && child->is_answered) {
+    if (child && child->grpc.is_framed) {
         g->first = child->sibling;
         if (!g->first)
             g->last = NULL;
@@ -233,7 +265,7 @@ trp_status trp_grpc_stream_hold(struct trp_exchange *stream, struct trp_str byte
 void trp_grpc_stream_resume(struct trp_exchange *stream)
 {
     struct trp_grpc_state *g = &stream->grpc;
-    if (!g->is_stalled || trp_grpc_stream_is_full(stream))
+    if (!g->is_stalled || g->is_unpacking || trp_grpc_stream_is_full(stream))
         return;
     g->is_stalled = false;
     const struct trp_str waiting =
@@ -314,9 +346,13 @@ static void looked(struct trp_exchange *stream)
 
 void trp_grpc_stream_watch(struct trp_exchange *stream)
 {
-    if (!trp_grpc_call_unpack(stream)) {
+    trp_grpc_call_unpack(stream);
+}
+
+static void watch_unpacked(struct trp_exchange *stream)
+{
+    if (trp_failed(stream->error.status))
         answer_stream(stream);
-        return;
-    }
-    look(&stream->grpc.look, 0);
+    else
+        look(&stream->grpc.look, 0);
 }

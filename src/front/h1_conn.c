@@ -22,7 +22,9 @@ static void write_answer(struct trp_exchange *x);
 
 static const struct trp_exchange_ops rest_ops = { .answer = trp_rest_answer,
                                                   .control_done = trp_rest_control_done,
-                                                  .write = write_answer };
+                                                  .write = write_answer,
+                                                  .unpacked = trp_rest_unpacked,
+                                                  .packed = trp_rest_packed };
 
 /* -- answers -- */
 
@@ -351,6 +353,8 @@ static struct trp_str pump(struct trp_conn *c, struct trp_str in)
     if (h->state != TRP_H1_HEAD)
         c->since_ns =
             trp_front_now_ns(c->front); /* the pause begins anew; a header has one limit */
+    if (h->state == TRP_H1_BODY || h->state == TRP_H1_CHUNKED)
+        trp_rest_body_grew(h->current);
     trp_conn_wake_by(c, trp_h1_due_ns(c));
     return in;
 }
@@ -425,6 +429,8 @@ static void read_body(struct trp_conn *c)
         body->len += n;
         h->left -= n;
         c->since_ns = trp_front_now_ns(c->front);
+        if (h->left)
+            trp_rest_body_grew(h->current);
     }
     if (h->left == 0)
         body_is_complete(c);

@@ -9,6 +9,7 @@
 #include "front/conn.h"
 #include "front/grpc_call.h"
 #include "front/grpc_stream.h"
+#include "front/pack.h"
 #include "front/rest.h"
 
 #define STREAM_WINDOW (8u << 20) /* the default 64 KB costs 40 % CPU at 600 KB bodies */
@@ -25,7 +26,9 @@ static void write_answer(struct trp_exchange *x);
 
 static const struct trp_exchange_ops rest_ops = { .answer = trp_rest_answer,
                                                   .control_done = trp_rest_control_done,
-                                                  .write = write_answer };
+                                                  .write = write_answer,
+                                                  .unpacked = trp_rest_unpacked,
+                                                  .packed = trp_rest_packed };
 
 /* -- REST answers -- */
 
@@ -187,6 +190,8 @@ static void on_data(void *user, void *stream, struct trp_str bytes)
     else if (trp_failed(trp_body_append(&x->body, c->front->opts.pool, bytes,
                                         c->front->opts.limits.body_bytes, &x->error)))
         refuse(x);
+    else
+        trp_rest_body_grew(x);
 }
 
 static void on_end(void *user, void *stream)
@@ -216,6 +221,7 @@ static void on_closed(void *user, void *stream, uint32_t error)
         c->since_ns = trp_front_now_ns(c->front);
     if (x->grpc.is_stream)
         trp_grpc_stream_closed(x);
+    trp_pack_stop(x);
     x->is_lent = x->h2_body.borrowed_bytes > 0;
     if (x->is_answered)
         trp_h2_conn_framed(x);

@@ -107,32 +107,40 @@ static bool is_worth_packing(const struct trp_exchange *x)
            x->answer.bytes <= TRP_PACK_MAX;
 }
 
-/* Packs when the client takes it and it pays; when packing fails the answer goes out as it is. */
-static void consider_packing(struct trp_exchange *x)
+/* How the answer is packed when the client takes that and it pays. */
+static enum trp_coding coding_of(struct trp_exchange *x)
 {
-    struct trp_answer *a = &x->answer;
     const struct trp_str accepted = trp_head_get(&x->head, TRP_HEADER_ACCEPT_ENCODING);
     if (!accepted.ptr || !is_worth_packing(x))
-        return;
-    a->is_varied = true;
-    const enum trp_coding coding = trp_accept_coding(accepted);
-    if (coding == TRP_CODING_IDENTITY ||
-        trp_failed(trp_pack_parts(x, coding, a->parts, a->parts_n, a->bytes)) ||
-        !trp_exchange_room(x, 1))
-        return;
-    x->parts[0] = (struct trp_part){ x->packed.ptr, x->packed.len };
-    a->parts = x->parts;
-    a->parts_n = 1;
-    a->bytes = x->packed.len;
-    a->coding = coding;
+        return TRP_CODING_IDENTITY;
+    x->answer.is_varied = true;
+    return trp_accept_coding(accepted);
+}
+
+/* When packing fails the answer goes out as it is. */
+void trp_rest_packed(struct trp_exchange *x)
+{
+    struct trp_answer *a = &x->answer;
+    if (x->is_packed && trp_exchange_room(x, 1)) {
+        x->parts[0] = (struct trp_part){ x->packed.ptr, x->packed.len };
+        a->parts = x->parts;
+        a->parts_n = 1;
+        a->bytes = x->packed.len;
+        a->coding = trp_accept_coding(trp_head_get(&x->head, TRP_HEADER_ACCEPT_ENCODING));
+    }
+    x->ops->write(x);
 }
 
 static void send_answer(struct trp_exchange *x)
 {
+    const struct trp_answer *a = &x->answer;
     if (!trp_exchange_mark_answered(x))
         return;
-    consider_packing(x);
-    x->ops->write(x);
+    const enum trp_coding coding = coding_of(x);
+    if (coding == TRP_CODING_IDENTITY)
+        x->ops->write(x);
+    else
+        trp_pack_reply(x, coding, a->parts, a->parts_n, a->bytes);
 }
 
 /* The whole answer is x->reply.text. */
@@ -235,13 +243,30 @@ static void run_control(struct trp_exchange *x)
         trp_exchange_control(x);
 }
 
+static uint64_t first_tensor_at(const struct trp_exchange *x)
+{
+    return x->json_bytes > 0 ? (uint64_t)x->json_bytes : 0;
+}
+
+void trp_rest_body_grew(struct trp_exchange *x)
+{
+    if (x->coding != TRP_CODING_IDENTITY && x->body.len)
+        trp_pack_body_grew(x, x->coding, first_tensor_at(x));
+}
+
 void trp_rest_run(struct trp_exchange *x)
 {
     if (x->route.kind != TRP_ROUTE_INFER || trp_failed(x->error.status) || is_options(x) ||
         is_welcome(x))
         (void)trp_exchange_dispatch(x); /* an inference is when its deadline is known */
     if (!trp_failed(x->error.status) && x->coding != TRP_CODING_IDENTITY && x->bytes.len)
-        (void)trp_pack_open(x, x->coding, x->json_bytes > 0 ? (uint64_t)x->json_bytes : 0);
+        trp_pack_body_end(x, x->coding, first_tensor_at(x));
+    else
+        trp_rest_unpacked(x);
+}
+
+void trp_rest_unpacked(struct trp_exchange *x)
+{
     if (trp_failed(x->error.status)) {
         (void)trp_exchange_dispatch(x);
         trp_rest_answer(x);

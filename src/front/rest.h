@@ -17,16 +17,19 @@ trp_status trp_rest_head(struct trp_exchange *x);
  *   Errors: none. */
 bool trp_rest_is_transient(const struct trp_exchange *x, uint64_t body_bytes);
 
-/* The body (x->bytes) is complete: answer.
+/* The body (x->body) has grown, but is not complete; it (x->bytes) is complete: answer.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none; they are answers. */
+void trp_rest_body_grew(struct trp_exchange *x);
 void trp_rest_run(struct trp_exchange *x);
 
-/* Implement ops->answer and ops->control_done for REST.
+/* Implement ops->unpacked, ops->packed, ops->answer and ops->control_done for REST.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none. */
+void trp_rest_unpacked(struct trp_exchange *x);
+void trp_rest_packed(struct trp_exchange *x);
 void trp_rest_answer(struct trp_exchange *x);
 void trp_rest_control_done(struct trp_exchange *x);
 

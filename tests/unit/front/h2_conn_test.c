@@ -1,7 +1,7 @@
 #include "unit/front/front_line.h"
 
-#include "base/compress.h"
 #include "front/conn.h"
+#include "unit/base/coding.h"
 
 /* -- unary -- */
 
@@ -137,9 +137,8 @@ static void messages_are_compressed_both_ways(void **state)
     trp_buf_init(&packed, trp_heap(), 1 << 20);
     trp_buf_init(&plain, trp_heap(), 1 << 20);
     trp_buf_add(&packed, "\1\0\0\0\0", 5);
-    assert_int_equal(
-        trp_coding_pack(TRP_CODING_GZIP, trp_str_make(m.ptr + 5, m.len - 5), &packed, NULL).code,
-        TRP_OK);
+    assert_int_equal(coding_pack(TRP_CODING_GZIP, trp_str_make(m.ptr + 5, m.len - 5), &packed).code,
+                     TRP_OK);
     trp_grpc_write_prefix(true, (uint32_t)packed.len - 5, packed.ptr);
     const int32_t id =
         client_request(&l.client, INFER "grpc-encoding: gzip\ngrpc-accept-encoding: gzip\n",
@@ -150,8 +149,7 @@ static void messages_are_compressed_both_ways(void **state)
     assert_true(says(s, "grpc-status: 0\n"));
     assert_int_equal(s->data[0], 1);
     assert_int_equal(
-        trp_coding_unpack(TRP_CODING_GZIP, trp_str_make(s->data + 5, s->data_n - 5), &plain, NULL)
-            .code,
+        coding_unpack(TRP_CODING_GZIP, trp_str_make(s->data + 5, s->data_n - 5), &plain).code,
         TRP_OK);
     assert_true(plain.len > sizeof zeros);
     trp_buf_deinit(&m);
