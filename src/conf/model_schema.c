@@ -453,7 +453,7 @@ FIELDS(model_config) = {
     MESSAGE(output, MANY, "output", 6, ACTS, "The outputs; by default as the file says."),
     MESSAGE(instance_group, MANY, "instance_group", 7, ACTS, "How many runs go on at once."),
     VALUE(STRING, ONE, "default_model_filename", 8, ACTS,
-          "The file's name in the version's folder; by default `model.onnx`."),
+          "The file's name, or its path in the version's folder; by default `model.onnx`."),
     VALUE(STRING, MAP_STRING, "cc_model_filenames", 9, LATER,
           "Files by a GPU's compute capability."),
     VALUE(STRING, MAP_STRING, "metric_tags", 10, LATER, "Labels on the model's metrics."),

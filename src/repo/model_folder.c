@@ -16,7 +16,7 @@
 #include "repo/digest.h"
 
 #define FILES_MAX 10000u /* in one folder of a model */
-#define TREE_MAX 100000u /* in a version's folder and all below it: a link may lead in circles */
+#define TREE_MAX 20000u  /* in a version's folder and all below it: a link may lead in circles */
 #define DEPTH_MAX 4u     /* of folders inside a version */
 
 /* What a model file may be called when nobody said, and who runs it. */

@@ -49,8 +49,14 @@ static void look(struct fixture *f)
     trp_life_submit(f->life, &w.order);
     pump(f, w.is_done);
     pump(f, !trp_loaders_are_busy(f->life->loaders));
-    for (int i = 0; i < 30; i++)
-        turn(f); /* what could not be shown is tried again after 25 ms */
+}
+
+/* What could not be shown is tried again after 25 ms. */
+static void wait_for_the_index(struct fixture *f)
+{
+    f->now_ns += TRP_MS(30);
+    for (int i = 0; i < 3; i++)
+        turn(f);
 }
 
 static bool takes(const struct fixture *f, const char *input)
@@ -60,14 +66,16 @@ static bool takes(const struct fixture *f, const char *input)
            trp_str_is(v->signature.inputs[0].name, input);
 }
 
-#define POINTS 60 /* more than a change asks for */
+/* More than each asks for. */
+#define POINTS_OF_A_CHANGE 40
+#define POINTS_OF_A_LEAVING 12
 
 static void a_change_is_taken_up_by_the_next_look(void **state)
 {
     struct fixture *f = *state;
     put(f, "m.echo", "input Start FP32 [-1]\n");
     start_with_flaky(f);
-    for (int i = 1; i <= POINTS; i++) {
+    for (int i = 1; i <= POINTS_OF_A_CHANGE; i++) {
         char text[64], name[16];
         (void)snprintf(name, sizeof name, "Input%d", i);
         (void)snprintf(text, sizeof text, "input %s FP32 [-1]\n%*s", name, i, "");
@@ -76,6 +84,7 @@ static void a_change_is_taken_up_by_the_next_look(void **state)
         look(f);
         trp_gauge_set(&flaky.left, 0);
         look(f);
+        wait_for_the_index(f);
         const char *why = entry(f, "m")->reason;
         print_message("%d: %s\n", i, takes(f, name) ? "" : why);
         if (!takes(f, name)) { /* then it was tried, and the index says so */
@@ -92,7 +101,7 @@ static void a_model_that_leaves_is_gone_by_the_next_look(void **state)
 {
     struct fixture *f = *state;
     start_with_flaky(f);
-    for (int i = 1; i <= POINTS; i++) {
+    for (int i = 1; i <= POINTS_OF_A_LEAVING; i++) {
         put(f, "m.echo", "input X FP32 [-1]\n");
         look(f);
         pump(f, is(f, "m", "READY"));
@@ -101,6 +110,7 @@ static void a_model_that_leaves_is_gone_by_the_next_look(void **state)
         look(f);
         trp_gauge_set(&flaky.left, 0);
         look(f);
+        wait_for_the_index(f);
         print_message("%d: %s\n", i, state_of(f, "m"));
         pump(f, is(f, "m", "?"));
     }
