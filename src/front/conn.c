@@ -392,6 +392,8 @@ static void flush(struct trp_conn *c)
     }
     tell_written(c);
     set_blocked(c, result == TRP_OUTBOX_BLOCKED || more, c->out.sent != before);
+    if (c->kind == TRP_CONN_HTTP2)
+        trp_h2_conn_flushed(c);
     if (c->is_dead || c->is_blocked)
         return;
     if (is_over || (c->is_finishing && c->kind != TRP_CONN_LINGER))

@@ -38,8 +38,11 @@ struct trp_conn {
     struct trp_h1 h1;
     struct trp_h2 *h2;
     uint32_t unconsumed;
-    bool has_room;                                   /* a stalled stream may go on */
-    uint32_t streams_n;                              /* HTTP/2 requests not closed */
+    bool has_room;            /* a stalled stream may go on */
+    bool has_held;            /* something waits until less is owed, see trp_h2_conn_holds() */
+    uint64_t owed_bytes;      /* sum of the exchanges' */
+    uint64_t last_owed_bytes; /* of the last answer: the next are expected to be like it */
+    uint32_t streams_n;       /* HTTP/2 requests not closed */
     struct trp_exchange *framed_first, *framed_last; /* all framed, perhaps not yet in the outbox */
     int64_t goodbye_ns; /* when the last GOAWAY is due; 0: not draining */
 };

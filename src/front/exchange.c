@@ -145,6 +145,7 @@ static void leave_conn(struct trp_exchange *x)
         x->conn->exchanges = x->next;
     if (x->next)
         x->next->prev = x->prev;
+    x->conn->owed_bytes -= x->owed_bytes;
     x->conn = NULL;
 }
 

@@ -102,6 +102,8 @@ struct trp_exchange {
     bool has_run_error;  /* `error` is a run's: the memory that it lacked was not the request's */
     char method[16];     /* HTTP/2 */
     uint32_t unconsumed; /* received bytes whose window was not given back yet */
+    bool is_held;        /* HTTP/2: complete, and not started: see trp_h2_conn_holds() */
+    uint64_t owed_bytes; /* HTTP/2: what its answer takes, or is expected to take, until written */
     int64_t arrived_ns, last_ns, deadline_ns, answered_ns;
     struct trp_route route;
     enum trp_coding coding; /* of the request body */

@@ -150,6 +150,7 @@ bool trp_grpc_call_frame(struct trp_exchange *x)
     memcpy(x->parts + 1, r.parts, r.n * sizeof *r.parts);
     x->parts_n = r.n + 1;
     x->answer.bytes = r.bytes + TRP_GRPC_PREFIX;
+    trp_h2_conn_owe(x, x->answer.bytes);
     return true;
 }
 
@@ -326,7 +327,7 @@ static trp_status on_event(struct trp_exchange *x, enum trp_grpc_event event, st
 /* Before the next message of a stream. */
 static bool has_to_wait(struct trp_exchange *x)
 {
-    if (x->grpc.is_unpacking)
+    if (x->grpc.is_unpacking || trp_h2_conn_holds(x->conn))
         return true;
     const bool is_full = trp_grpc_stream_is_full(x);
     if (is_full)

@@ -61,6 +61,7 @@ struct trp_exchange *trp_grpc_stream_child(struct trp_exchange *stream)
         g->first = child;
     g->last = child;
     g->children_n++;
+    trp_h2_conn_expect(child);
     return child;
 }
 

@@ -18,9 +18,11 @@
 #define RESETS_BURST 1000u
 #define RESETS_PER_S 200u
 #define SEND_BYTES (256u << 10) /* framed ahead of the socket */
-#define READS 4                 /* recv() calls in one turn, of bodies */
-#define SLICE_BYTES 2048u       /* of a read that are looked at together */
-#define GOODBYE_NS TRP_MS(100)  /* streams that were under way when we said "no more" */
+#define OWED_BYTES \
+    ((uint64_t)CONNECTION_WINDOW) /* we hold as much for a client as it may send ahead */
+#define READS 4                   /* recv() calls in one turn, of bodies */
+#define SLICE_BYTES 2048u         /* of a read that are looked at together */
+#define GOODBYE_NS TRP_MS(100)    /* streams that were under way when we said "no more" */
 
 static void write_answer(struct trp_exchange *x);
 
@@ -35,6 +37,7 @@ static const struct trp_exchange_ops rest_ops = { .answer = trp_rest_answer,
 static void write_answer(struct trp_exchange *x)
 {
     struct trp_conn *c = x->conn;
+    trp_h2_conn_owe(x, x->answer.bytes);
     struct trp_rest_fields fields;
     struct trp_header headers[TRP_REST_FIELDS_MAX + 1];
     trp_rest_fields(x, &fields);
@@ -194,13 +197,39 @@ static void on_data(void *user, void *stream, struct trp_str bytes)
         trp_rest_body_grew(x);
 }
 
-static void on_end(void *user, void *stream)
+/* -- what is owed -- */
+
+void trp_h2_conn_owe(struct trp_exchange *x, uint64_t bytes)
 {
-    struct trp_exchange *x = stream;
-    (void)user;
-    x->is_receiving = false;
-    if (x->is_answered)
-        return;
+    struct trp_conn *c = x->conn;
+    c->owed_bytes += bytes - x->owed_bytes;
+    c->last_owed_bytes = x->owed_bytes = bytes;
+}
+
+void trp_h2_conn_expect(struct trp_exchange *x)
+{
+    x->owed_bytes = x->conn->last_owed_bytes;
+    x->conn->owed_bytes += x->owed_bytes;
+}
+
+static bool owes_too_much(const struct trp_conn *c)
+{
+    return c->owed_bytes > OWED_BYTES;
+}
+
+bool trp_h2_conn_holds(struct trp_conn *c)
+{
+    if (!owes_too_much(c))
+        return false;
+    c->has_held = true;
+    return true;
+}
+
+/* A request that is complete begins. */
+static void start(struct trp_exchange *x)
+{
+    if (!x->grpc.is_stream) /* each of its messages is expected by itself */
+        trp_h2_conn_expect(x);
     if (x->protocol == TRP_PROTOCOL_GRPC) {
         trp_grpc_call_end(x);
         return;
@@ -209,6 +238,48 @@ static void on_end(void *user, void *stream)
     x->bytes = trp_str_make(x->body.ptr, x->body.len);
     x->is_padded = x->body.lease != NULL;
     trp_rest_run(x);
+}
+
+/* Those that came first begin first. */
+static void start_held(struct trp_conn *c)
+{
+    struct trp_exchange *x = c->exchanges;
+    c->has_held = false;
+    while (x && x->next)
+        x = x->next;
+    for (struct trp_exchange *newer = NULL; x && !c->is_dead; x = newer) {
+        newer = x->prev;
+        if (!x->is_held || x->is_answered)
+            continue;
+        if (trp_h2_conn_holds(c))
+            return;
+        x->is_held = false;
+        start(x);
+    }
+}
+
+void trp_h2_conn_flushed(struct trp_conn *c)
+{
+    if (!c->is_finishing)
+        trp_conn_pause(c, c->is_blocked && trp_h2_conn_is_behind(c));
+    if (c->has_held && !owes_too_much(c) && !c->is_dead)
+        trp_loop_ready(c->front->loop, &c->resume);
+}
+
+static void on_end(void *user, void *stream)
+{
+    struct trp_conn *c = user;
+    struct trp_exchange *x = stream;
+    x->is_receiving = false;
+    if (x->is_answered)
+        return;
+    if (x->grpc.is_stream || !trp_h2_conn_holds(c)) {
+        start(x);
+        return;
+    }
+    x->is_held = true;
+    if (trp_failed(trp_exchange_dispatch(x))) /* its time runs */
+        x->ops->answer(x);
 }
 
 /* After an answer its parts may still wait in the outbox, even if the client has reset the stream meanwhile. */
@@ -346,7 +417,10 @@ static void resume_streams(struct trp_conn *c)
 
 void trp_h2_conn_resume(struct trp_conn *c)
 {
-    if (c->has_room)
+    const bool may_start = c->has_held && !owes_too_much(c);
+    if (may_start)
+        start_held(c);
+    if (!c->is_dead && (c->has_room || may_start))
         resume_streams(c);
 }
 
@@ -383,6 +457,22 @@ static bool is_slow(const struct trp_exchange *x)
     return !x->grpc.is_stream || !trp_grpc_is_between(&x->grpc.reader);
 }
 
+/* An answer that waits for nothing but its client: the whole connection is given up when nothing of it moves, as when the socket
+ * takes nothing. */
+static bool is_unread(const struct trp_exchange *x)
+{
+    return x->grpc.is_stream ? x->grpc.writing != NULL
+                             : !x->parent && x->is_answered && x->owed_bytes > 0;
+}
+
+static int64_t unread_from_ns(const struct trp_exchange *x)
+{
+    const struct trp_exchange *answer = x->grpc.is_stream ? x->grpc.writing : x;
+    const int64_t moved_ns = x->conn->since_ns;
+    return (answer->answered_ns > moved_ns ? answer->answered_ns : moved_ns) +
+           x->front->opts.limits.body_ns;
+}
+
 /* Between the frames of a header block no other frame may come: whoever stops there stops the connection. */
 static bool is_in_header(const struct trp_exchange *x)
 {
@@ -403,9 +493,12 @@ int64_t trp_h2_conn_due_ns(const struct trp_conn *c)
     if (c->streams_n == 0)
         return c->since_ns + l->idle_ns;
     int64_t due = 0;
-    for (const struct trp_exchange *x = c->exchanges; x; x = x->next)
+    for (const struct trp_exchange *x = c->exchanges; x; x = x->next) {
         if (!x->parent && is_slow(x) && (due == 0 || slow_from_ns(x) < due))
             due = slow_from_ns(x);
+        if (is_unread(x) && (due == 0 || unread_from_ns(x) < due))
+            due = unread_from_ns(x);
+    }
     return due;
 }
 
@@ -431,9 +524,10 @@ void trp_h2_conn_overdue(struct trp_conn *c)
     }
     for (struct trp_exchange *x = c->exchanges, *next = NULL; x && !c->is_dead; x = next) {
         next = x->next;
-        if (x->parent || !is_slow(x) || slow_from_ns(x) > now_ns)
+        const bool is_left_unread = is_unread(x) && unread_from_ns(x) <= now_ns;
+        if (!is_left_unread && (x->parent || !is_slow(x) || slow_from_ns(x) > now_ns))
             continue;
-        if (is_in_header(x)) {
+        if (is_left_unread || is_in_header(x)) {
             trp_front_count(c->front, TRP_METRIC_LIMIT_TIME, 1);
             trp_h2_goaway(c->h2, true);
             trp_conn_finish(c);

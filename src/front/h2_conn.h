@@ -35,6 +35,17 @@ void trp_h2_conn_drain(struct trp_conn *c);
  *   Errors: none. */
 bool trp_h2_conn_is_behind(const struct trp_conn *c);
 
+/* What answers take is bounded: a request that was started is expected to be answered like the last one, an answer is owed until
+ * it was written, and while a connection owes too much none of its requests is started (`holds`: the caller lets it wait, and is
+ * resumed).  `flushed`: something was written, or the socket took no more; a socket that takes nothing is not read from either.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_h2_conn_expect(struct trp_exchange *x);
+void trp_h2_conn_owe(struct trp_exchange *x, uint64_t bytes);
+bool trp_h2_conn_holds(struct trp_conn *c);
+void trp_h2_conn_flushed(struct trp_conn *c);
+
 /* Gives window back for bytes of a stream that were dealt with.
  *   Owns  : nothing.
  *   Thread: loop.

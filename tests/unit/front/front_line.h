@@ -21,38 +21,56 @@ struct line {
     struct fixture *f;
     struct client client;
     int fd;
+    struct trp_buf unsaid; /* what push() could not get rid of */
+    size_t unsaid_at;
 };
+
+static inline void line_open_client(struct line *l, int32_t window)
+{
+    trp_buf_init(&l->unsaid, trp_heap(), 1 << 28);
+    l->unsaid_at = 0;
+    client_open(&l->client, window);
+}
 
 static inline void line_open(struct line *l, struct fixture *f)
 {
     l->f = f;
     l->fd = fixture_connect(f, true);
-    client_open(&l->client, 1 << 20);
+    line_open_client(l, 1 << 20);
 }
 
 static inline void line_close(struct line *l)
 {
     close(l->fd);
     client_close(&l->client);
+    trp_buf_deinit(&l->unsaid);
+}
+
+/* Whether the socket took something of what the client has to say. */
+static inline bool say(struct line *l)
+{
+    const uint8_t *bytes;
+    ssize_t n;
+    while ((n = nghttp2_session_mem_send(l->client.session, &bytes)) > 0)
+        trp_buf_add(&l->unsaid, (const char *)bytes, (size_t)n);
+    assert_int_equal(l->unsaid.failed, TRP_OK);
+    const size_t left = l->unsaid.len - l->unsaid_at;
+    n = left ? send(l->fd, l->unsaid.ptr + l->unsaid_at, left, MSG_NOSIGNAL) : 0;
+    l->unsaid_at += n > 0 ? (size_t)n : 0;
+    if (l->unsaid_at == l->unsaid.len) {
+        trp_buf_reset(&l->unsaid);
+        l->unsaid_at = 0;
+    }
+    return n > 0;
 }
 
 /* Carries bytes both ways until both are silent. */
 static inline void carry(struct line *l)
 {
     static char in[1 << 16];
-    for (int i = 0, silent = 0; i < 1000 && silent < 3; i++) {
-        const uint8_t *bytes;
+    for (int i = 0, silent = 0; i < 10000 && silent < 3; i++) {
         ssize_t n;
-        silent++;
-        while ((n = nghttp2_session_mem_send(l->client.session, &bytes)) > 0)
-            for (size_t at = 0; at < (size_t)n;) {
-                const ssize_t sent = send(l->fd, bytes + at, (size_t)n - at, MSG_NOSIGNAL);
-                if (sent < 0 && errno != EAGAIN)
-                    return;
-                at += sent > 0 ? (size_t)sent : 0;
-                fixture_turns(l->f, 1);
-                silent = 0;
-            }
+        silent = say(l) ? 0 : silent + 1;
         fixture_turns(l->f, 1);
         while ((n = recv(l->fd, in, sizeof in, MSG_DONTWAIT)) > 0) {
             assert_int_equal(nghttp2_session_mem_recv(l->client.session, (uint8_t *)in, (size_t)n),
@@ -117,17 +135,11 @@ static inline bool says(const struct client_stream *s, const char *words)
     return strstr(s->fields, words) != NULL;
 }
 
-/* Takes what the client has to say to the server; the client reads nothing. */
+/* Takes what the client has to say to the server; the client reads nothing.  What the server does not take either is kept. */
 static inline void push(struct line *l)
 {
-    const uint8_t *bytes;
-    ssize_t n;
-    while ((n = nghttp2_session_mem_send(l->client.session, &bytes)) > 0)
-        for (ssize_t at = 0, idle = 0; at < n && idle < 50; idle++) {
-            const ssize_t sent = send(l->fd, bytes + at, (size_t)(n - at), MSG_NOSIGNAL);
-            at += sent > 0 ? sent : 0;
-            fixture_turns(l->f, 1);
-        }
+    for (int silent = 0; silent < 5; fixture_turns(l->f, 1))
+        silent = say(l) ? 0 : silent + 1;
 }
 
 #endif

@@ -360,7 +360,7 @@ static void answers_are_framed_no_further_ahead_than_the_socket_takes(void **sta
     fixture_start(&f);
     l.f = &f;
     l.fd = fixture_connect(&f, true);
-    client_open(&l.client, 1 << 30);
+    line_open_client(&l, 1 << 30);
     nghttp2_session_set_local_window_size(l.client.session, 0, 0, 1 << 30);
     carry(&l);
     float *values = calloc(FLOATS, sizeof *values);
@@ -555,7 +555,7 @@ static void changes_over_grpc_are_guarded_too(void **state)
         fixture_start(&f);
         l.f = &f;
         l.fd = fixture_connect(&f, local != 0);
-        client_open(&l.client, 1 << 20);
+        line_open_client(&l, 1 << 20);
         const int32_t id =
             client_request(&l.client, GRPC("/inference.GRPCInferenceService/RepositoryModelLoad"),
                            load, sizeof load - 1, false);
