@@ -1,5 +1,5 @@
-/* admin/admin.c - see admin.h.  One table says which function answers which operation; all but load and unload are answered
- * at once, on the loop that asked, from its own snapshot; those about tracing then wait for the traces before them. */
+/* admin/admin.c - see admin.h.  One table says which function answers which operation; all but load, unload and metrics are
+ * answered at once, on the loop that asked, from its own snapshot; those about tracing then wait for the traces before them. */
 #include "admin/admin.h"
 
 #include "admin/admin_internal.h"
@@ -24,7 +24,6 @@ static const trp_answer_fn answers[TRP_CONTROLS] = {
     [TRP_CONTROL_TRACE_SET] = trp_answer_trace_set,
     [TRP_CONTROL_LOG_GET] = trp_answer_log_get,
     [TRP_CONTROL_LOG_SET] = trp_answer_log_set,
-    [TRP_CONTROL_METRICS] = trp_answer_metrics,
     [TRP_CONTROL_API_MODELS] = trp_answer_api_models,
 };
 
@@ -96,6 +95,10 @@ void trp_admin_control(void *user, struct trp_control *control)
     struct trp_admin *a = user;
     if (control->op == TRP_CONTROL_MODEL_LOAD || control->op == TRP_CONTROL_MODEL_UNLOAD) {
         trp_order_begin(a, control);
+        return;
+    }
+    if (control->op == TRP_CONTROL_METRICS) {
+        trp_scrape_begin(a, control);
         return;
     }
     const trp_answer_fn answer = answers[control->op];

@@ -34,9 +34,11 @@ trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *
                                        struct trp_error *err);
 trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 
-/* admin/statistics.c, admin/metrics_page.c */
+/* admin/statistics.c */
 trp_status trp_answer_statistics(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
-trp_status trp_answer_metrics(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+
+/* admin/metrics_page.c: takes some turns of the loop, and finishes the control itself. */
+void trp_scrape_begin(struct trp_admin *a, struct trp_control *c);
 
 /* admin/region_answers.c */
 trp_status trp_answer_shm_status(struct trp_admin *a, struct trp_control *c, struct trp_error *err);

@@ -1,5 +1,9 @@
 /* admin/metrics_page.c - everything that is counted, in the Prometheus text format.
  *
+ * A thousand models that are asked make a page of 10 MB, which takes a tenth of a second to write: nobody else on the loop may wait
+ * for that.  So the page is written in steps of about TURN_NS, one a turn; the versions that it tells of are held meanwhile, and
+ * the numbers are those of the moment in which their line is written.  The text is not copied on its way out.
+ *
  * Three sources: the process-wide table (obs/metrics.def), the counters in each version's slot, and the kernel's view of
  * this process.  The per-model families are rows of one table here, so that the page, its order and docs/metrics.md agree. */
 #include <stdio.h>
@@ -8,12 +12,9 @@
 #include "admin/admin_internal.h"
 #include "base/file.h"
 
-#define PAGE_BYTES_MAX ((size_t)256 << 20)
-
-struct page {
-    struct trp_buf text;
-    uint32_t row; /* of `families`, while walking */
-};
+#define PAGE_BYTES_MAX ((size_t)1 << 30)
+#define TURN_NS TRP_US(500) /* of writing, in one turn */
+#define LINE_BYTES 96       /* a line without its model's name, about */
 
 typedef uint64_t (*read_fn)(const struct trp_version *v);
 
@@ -98,59 +99,50 @@ static void write_labels(struct trp_buf *b, const struct trp_version *v)
     trp_buf_add_char(b, '"');
 }
 
-static void write_family(void *user, const struct trp_entry *e)
+static void write_family(struct trp_buf *b, const struct trp_version *v, uint32_t row)
 {
-    struct page *p = user;
-    const struct family *f = &families[p->row];
-    for (uint32_t i = 0; i < e->versions_n; i++) {
-        const struct trp_version *v = e->versions[i];
-        if (!trp_lifecycle_is_serving(&v->life))
+    const struct family *f = &families[row];
+    if (!trp_lifecycle_is_serving(&v->life))
+        return;
+    trp_buf_add_text(b, f->name);
+    trp_buf_add_char(b, '{');
+    write_labels(b, v);
+    trp_buf_add_text(b, "} ");
+    trp_buf_add_u64(b, f->read(v) / f->divisor);
+    trp_buf_add_char(b, '\n');
+}
+
+static void write_errors(struct trp_buf *b, const struct trp_version *v)
+{
+    for (int32_t code = 0; code < TRP_CODES; code++) {
+        const uint64_t n = trp_counter_get(&v->stats.errors[code]);
+        if (n == 0)
             continue;
-        trp_buf_add_text(&p->text, f->name);
-        trp_buf_add_char(&p->text, '{');
-        write_labels(&p->text, v);
-        trp_buf_add_text(&p->text, "} ");
-        trp_buf_add_u64(&p->text, f->read(v) / f->divisor);
-        trp_buf_add_char(&p->text, '\n');
+        trp_buf_add_text(b, "troupe_request_errors_total{");
+        write_labels(b, v);
+        trp_buf_addf(b, ",reason=\"%s\"} %llu\n", trp_code_name(code), (unsigned long long)n);
     }
 }
 
-static void write_errors(void *user, const struct trp_entry *e)
+static const struct trp_histogram *duration_of(const struct trp_version *v, uint32_t row)
 {
-    struct page *p = user;
-    for (uint32_t i = 0; i < e->versions_n; i++) {
-        const struct trp_version *v = e->versions[i];
-        for (int32_t code = 0; code < TRP_CODES; code++) {
-            const uint64_t n = trp_counter_get(&v->stats.errors[code]);
-            if (n == 0)
-                continue;
-            trp_buf_add_text(&p->text, "troupe_request_errors_total{");
-            write_labels(&p->text, v);
-            trp_buf_addf(&p->text, ",reason=\"%s\"} %llu\n", trp_code_name(code),
-                         (unsigned long long)n);
-        }
-    }
+    const void *at = (const char *)&v->stats + durations[row].offset;
+    return at;
 }
 
-static void write_duration(void *user, const struct trp_entry *e)
+static void write_duration(struct trp_buf *b, const struct trp_version *v, uint32_t row)
 {
-    struct page *p = user;
     struct trp_buf labels;
-    for (uint32_t i = 0; i < e->versions_n; i++) {
-        const struct trp_version *v = e->versions[i];
-        const void *at = (const char *)&v->stats + durations[p->row].offset;
-        const struct trp_histogram *histogram = at;
-        if (!trp_lifecycle_is_serving(&v->life) || trp_histogram_count(histogram) == 0)
-            continue; /* a thousand models that nobody has asked would be 100,000 lines of zeros */
-        trp_buf_init(&labels, p->text.alloc, 4096);
-        write_labels(&labels, v);
-        const char *text = trp_buf_text(&labels);
-        if (text)
-            trp_metrics_write_histogram(&p->text, durations[p->row].name, text, histogram);
-        else
-            p->text.failed = labels.failed;
-        trp_buf_deinit(&labels);
-    }
+    if (!trp_lifecycle_is_serving(&v->life) || trp_histogram_count(duration_of(v, row)) == 0)
+        return; /* a thousand models that nobody has asked would be 100,000 lines of zeros */
+    trp_buf_init(&labels, b->alloc, 4096);
+    write_labels(&labels, v);
+    const char *text = trp_buf_text(&labels);
+    if (text)
+        trp_metrics_write_histogram(b, durations[row].name, text, duration_of(v, row));
+    else
+        b->failed = labels.failed;
+    trp_buf_deinit(&labels);
 }
 
 struct state_counts {
@@ -225,35 +217,154 @@ static void write_process(struct trp_buf *b, const struct trp_admin *a)
     trp_buf_addf(b, "process_resident_memory_bytes %llu\n", resident * page);
 }
 
-trp_status trp_answer_metrics(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
+/* -- page by page -- */
+
+/* A page that is being written: row after row, each for all versions. */
+struct scrape {
+    struct trp_mail mail;
+    struct trp_admin *admin;
+    struct trp_control *control;
+    struct trp_buf text;
+    struct trp_version **versions; /* held */
+    uint32_t versions_n, capacity;
+    uint32_t row, next; /* what is written next: this row of this version */
+    uint64_t bytes;     /* the page will have, about */
+};
+
+enum {
+    ERRORS_ROW = ARRAY_LEN(families),
+    FIRST_DURATION,
+    ROWS = FIRST_DURATION + ARRAY_LEN(durations)
+};
+
+static void free_scrape(struct scrape *s)
 {
-    const struct trp_snapshot *s = trp_admin_snapshot(a, c);
-    struct page p = { .row = 0 };
-    trp_buf_init(&p.text, a->alloc, PAGE_BYTES_MAX);
-    trp_metrics_write(a->opts.metrics, &p.text);
-    write_states(&p.text, s);
-    write_accounts(&p.text, a);
-    write_trace(&p.text, a);
-    write_process(&p.text, a);
-    for (p.row = 0; p.row < ARRAY_LEN(families); p.row++) {
-        trp_metrics_write_head(&p.text, families[p.row].name, families[p.row].type,
-                               families[p.row].help);
-        trp_snapshot_each(s, write_family, &p);
+    for (uint32_t i = 0; i < s->versions_n; i++)
+        trp_version_unref(s->versions[i]);
+    trp_alloc_free(s->admin->alloc, s->versions);
+    trp_buf_deinit(&s->text);
+    trp_alloc_free(s->admin->alloc, s);
+}
+
+static bool has_rows(const struct trp_version *v)
+{
+    return trp_lifecycle_is_serving(&v->life) || trp_counter_get(&v->stats.fail.count) > 0;
+}
+
+static void count_versions(void *user, const struct trp_entry *e)
+{
+    struct scrape *s = user;
+    for (uint32_t i = 0; i < e->versions_n; i++)
+        s->capacity += has_rows(e->versions[i]);
+}
+
+static void hold_versions(void *user, const struct trp_entry *e)
+{
+    struct scrape *s = user;
+    for (uint32_t i = 0; i < e->versions_n && s->versions_n < s->capacity; i++) {
+        struct trp_version *v = e->versions[i];
+        if (!has_rows(v))
+            continue;
+        uint64_t lines = ARRAY_LEN(families);
+        for (uint32_t row = 0; row < ARRAY_LEN(durations); row++)
+            lines += trp_histogram_count(duration_of(v, row)) ? TRP_HISTOGRAM_BUCKETS + 2 : 0;
+        s->bytes += lines * (LINE_BYTES + v->target.name.len);
+        s->versions[s->versions_n++] = v;
+        trp_version_ref(v);
     }
-    trp_metrics_write_head(&p.text, "troupe_request_errors_total", "counter",
-                           "Requests that failed, by reason.");
-    trp_snapshot_each(s, write_errors, &p);
-    for (p.row = 0; p.row < ARRAY_LEN(durations); p.row++) {
-        trp_metrics_write_head(&p.text, durations[p.row].name, "histogram", durations[p.row].help);
-        trp_snapshot_each(s, write_duration, &p);
+}
+
+static void write_head(struct scrape *s)
+{
+    struct trp_buf *b = &s->text;
+    if (s->row < ERRORS_ROW)
+        trp_metrics_write_head(b, families[s->row].name, families[s->row].type,
+                               families[s->row].help);
+    else if (s->row == ERRORS_ROW)
+        trp_metrics_write_head(&s->text, "troupe_request_errors_total", "counter",
+                               "Requests that failed, by reason.");
+    else
+        trp_metrics_write_head(b, durations[s->row - FIRST_DURATION].name, "histogram",
+                               durations[s->row - FIRST_DURATION].help);
+}
+
+static void write_row(struct scrape *s, const struct trp_version *v)
+{
+    if (s->row < ERRORS_ROW)
+        write_family(&s->text, v, s->row);
+    else if (s->row == ERRORS_ROW)
+        write_errors(&s->text, v);
+    else
+        write_duration(&s->text, v, s->row - FIRST_DURATION);
+}
+
+/* Returns whether the page is complete; it is not when the turn's time is over. */
+static bool write_some(struct scrape *s)
+{
+    const struct trp_clock *clock = s->admin->opts.clock;
+    const int64_t until_ns = trp_clock_now_ns(clock) + TURN_NS;
+    for (; s->row < ROWS; s->row++, s->next = 0) {
+        if (s->next == 0)
+            write_head(s);
+        while (s->next < s->versions_n) {
+            write_row(s, s->versions[s->next++]);
+            if (trp_clock_now_ns(clock) >= until_ns && s->next < s->versions_n)
+                return false;
+        }
     }
-    trp_status st = trp_buf_check(&p.text, "metrics", err);
-    if (!trp_failed(st)) {
-        c->raw = trp_arena_dup(c->arena, trp_buf_str(&p.text));
-        c->raw_type = "text/plain; version=0.0.4; charset=utf-8";
-        if (!c->raw.ptr)
-            st = trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the metrics page");
+    return true;
+}
+
+static void finish(struct scrape *s)
+{
+    struct trp_control *c = s->control;
+    c->error.status = trp_buf_check(&s->text, "metrics", &c->error);
+    c->page = &s->text;
+    c->raw_type = "text/plain; version=0.0.4; charset=utf-8";
+    c->done(c, c->done_user);
+    free_scrape(s);
+}
+
+static void step(struct trp_mail *mail)
+{
+    struct scrape *s = TRP_CONTAINER_OF(mail, struct scrape, mail);
+    if (write_some(s))
+        finish(s);
+    else
+        trp_loop_post(s->control->loop, &s->mail); /* the next turn, after everybody else */
+}
+
+static bool begin(struct scrape *s, const struct trp_snapshot *snapshot)
+{
+    struct trp_admin *a = s->admin;
+    struct trp_buf *b = &s->text;
+    trp_snapshot_each(snapshot, count_versions, s);
+    s->versions = trp_alloc_get(a->alloc, s->capacity + 1u, sizeof(struct trp_version *));
+    if (!s->versions)
+        return false;
+    trp_snapshot_each(snapshot, hold_versions, s);
+    (void)trp_buf_room(b, s->bytes < PAGE_BYTES_MAX ? (size_t)s->bytes : PAGE_BYTES_MAX);
+    trp_metrics_write(a->opts.metrics, b);
+    write_states(b, snapshot);
+    write_accounts(b, a);
+    write_trace(b, a);
+    write_process(b, a);
+    return true;
+}
+
+void trp_scrape_begin(struct trp_admin *a, struct trp_control *c)
+{
+    struct scrape *s = trp_alloc_zeroed(a->alloc, 1, sizeof *s);
+    if (s) {
+        *s = (struct scrape){ .mail = { .deliver = step }, .admin = a, .control = c };
+        trp_buf_init(&s->text, c->arena->alloc, PAGE_BYTES_MAX);
     }
-    trp_buf_deinit(&p.text);
-    return st;
+    if (s && begin(s, trp_admin_snapshot(a, c))) {
+        trp_loop_post(c->loop, &s->mail);
+        return;
+    }
+    if (s)
+        free_scrape(s);
+    c->error.status = trp_fail(&c->error, TRP_OUT_OF_MEMORY, "no memory for the metrics page");
+    trp_control_finish_soon(c);
 }

@@ -6,6 +6,7 @@
 #define TRP_CONTROL_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/loop.h"
 #include "base/status.h"
 #include "base/str.h"
@@ -60,8 +61,9 @@ struct trp_control {
 
     struct trp_error error;       /* status OK: the reply holds */
     const struct trp_node *reply; /* normal tree, or NULL when empty */
-    struct trp_str raw;           /* METRICS: the text; borrowed from the arena */
-    const char *raw_type;         /* its content type */
+    struct trp_str raw;           /* API_MODELS: the text; borrowed from the arena */
+    struct trp_buf *page; /* METRICS: the text, until `done` has returned; may be taken out of it */
+    const char *raw_type; /* the content type of either */
 
     /* On the loop, exactly once, never from inside the handler. */
     void (*done)(struct trp_control *control, void *user);

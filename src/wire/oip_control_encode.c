@@ -87,11 +87,28 @@ static void answer_health(const struct trp_control *control, const char *key, st
     *out_type = JSON;
 }
 
+/* A page may have megabytes, so it changes hands instead of being copied. */
+static void take_page(struct trp_buf *body, struct trp_buf *page)
+{
+    if (body->alloc != page->alloc || body->len || page->len > body->max) {
+        trp_buf_add_str(body, trp_buf_str(page));
+        return;
+    }
+    trp_alloc_free(body->alloc, body->ptr);
+    body->ptr = page->ptr;
+    body->len = page->len;
+    body->capacity = page->capacity;
+    page->ptr = NULL;
+    page->len = page->capacity = 0;
+}
+
 static void answer_own(const struct trp_control *control, struct trp_buf *body,
                        const char **out_type)
 {
     *out_type = control->raw_type ? control->raw_type : JSON;
-    if (control->raw.ptr)
+    if (control->page)
+        take_page(body, control->page);
+    else if (control->raw.ptr)
         trp_buf_add_str(body, control->raw);
     else if (control->reply)
         trp_node_write_json(body, control->reply);

@@ -1,0 +1,274 @@
+/* The page of metrics: written in steps, so that a thousand models that are asked hold nobody up; the same whatever the steps. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "admin/admin_internal.h"
+#include "model/registry.h"
+#include "unit/base/scarce.h"
+
+#define MODELS 1000u
+#define HISTOGRAMS 5u
+
+struct fixture {
+    struct trp_admin admin;
+    struct trp_clock clock;
+    int64_t now_ns, step_ns; /* a clock that moves on whenever it is read */
+    struct trp_loop *loop;
+    struct trp_registry *registry;
+    struct trp_arena arena;
+    struct trp_control control;
+    struct scarce memory; /* of the request */
+    uint32_t done_n;
+    struct trp_buf text;
+    char *page; /* in it, terminated */
+    size_t page_n;
+    int32_t code;
+};
+
+static int64_t now(void *user)
+{
+    struct fixture *f = user;
+    return f->now_ns += f->step_ns;
+}
+
+static const struct trp_snapshot *current(void *user, uint32_t loop_index)
+{
+    (void)loop_index;
+    return trp_registry_current(((struct fixture *)user)->registry);
+}
+
+static void drop_page(struct fixture *f)
+{
+    if (f->text.alloc)
+        trp_buf_deinit(&f->text);
+    f->page = NULL;
+}
+
+static void take_page(struct trp_control *c, void *user)
+{
+    struct fixture *f = user;
+    f->done_n++;
+    f->code = c->error.status.code;
+    if (f->code != TRP_OK)
+        return;
+    trp_buf_add_char(c->page, '\0');
+    f->text = *c->page; /* as an encoder does: no copy */
+    f->page = f->text.ptr;
+    f->page_n = f->text.len - 1;
+    trp_buf_init(c->page, f->text.alloc, f->text.max);
+}
+
+/* As many histograms as the version has, with a sample in every bucket. */
+static void use_version(struct trp_version *v)
+{
+    struct trp_histogram *all[HISTOGRAMS] = { &v->stats.decode, &v->stats.wait, &v->stats.compute,
+                                              &v->stats.encode, &v->stats.total };
+    for (uint32_t i = 0; i < HISTOGRAMS; i++)
+        for (uint32_t bucket = 0; bucket < TRP_HISTOGRAM_BUCKETS; bucket++)
+            trp_counter_add(&all[i]->buckets[bucket], 1);
+    trp_duration_add(&v->stats.success, TRP_MS(1));
+    trp_duration_add(&v->stats.fail, TRP_MS(1));
+    trp_counter_add(&v->stats.errors[TRP_QUEUE_FULL], 2);
+}
+
+static void add_model(struct fixture *f, uint32_t i, bool is_ready)
+{
+    char name[32];
+    struct trp_version *v = NULL;
+    snprintf(name, sizeof name, "model-%04u", i);
+    const struct trp_version_opts opts = { .model = trp_str_of(name), .number = 1 };
+    assert_int_equal(trp_version_create(trp_heap(), &opts, &v, NULL).code, TRP_OK);
+    if (is_ready) {
+        static const enum trp_model_state way[] = { TRP_MODEL_LOADING, TRP_MODEL_WARMING,
+                                                    TRP_MODEL_READY };
+        for (size_t n = 0; n < ARRAY_LEN(way); n++)
+            assert_int_equal(trp_lifecycle_move(&v->life, way[n], 0, NULL).code, TRP_OK);
+        use_version(v);
+    }
+    struct trp_version *const versions[] = { v };
+    const struct trp_entry e = { .name = trp_str_of(name), .versions = versions, .versions_n = 1 };
+    assert_int_equal(trp_registry_put(f->registry, &e, NULL).code, TRP_OK);
+    trp_version_unref(v); /* the registry's now */
+}
+
+static int set_up(void **state)
+{
+    static struct fixture f;
+    f = (struct fixture){ 0 };
+    f.clock = (struct trp_clock){ now, now, &f };
+    const struct trp_loop_opts loop = { .name = "test" };
+    const struct trp_trace_opts trace = { .file = "" };
+    struct trp_admin_opts *o = &f.admin.opts;
+    assert_int_equal(trp_loop_create(trp_heap(), &loop, &f.loop, NULL).code, TRP_OK);
+    assert_int_equal(trp_metrics_create(trp_heap(), 1, &o->metrics, NULL).code, TRP_OK);
+    assert_int_equal(trp_trace_create(trp_heap(), &trace, &o->trace, NULL).code, TRP_OK);
+    assert_int_equal(trp_registry_create(trp_heap(), 0, &f.registry, NULL).code, TRP_OK);
+    f.admin.alloc = trp_heap();
+    o->clock = &f.clock;
+    o->snapshot = current;
+    o->snapshot_user = &f;
+    trp_arena_init(&f.arena, scarce_init(&f.memory, UINT64_MAX), 4096, 1u << 20);
+    *state = &f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    drop_page(f);
+    trp_arena_deinit(&f->arena);
+    assert_int_equal(trp_counter_get(&f->memory.out), 0);
+    trp_registry_destroy(f->registry);
+    trp_trace_destroy(f->admin.opts.trace);
+    trp_metrics_destroy(f->admin.opts.metrics);
+    trp_loop_destroy(f->loop);
+    return 0;
+}
+
+static void ask(struct fixture *f)
+{
+    drop_page(f);
+    f->done_n = 0;
+    f->control = (struct trp_control){ .op = TRP_CONTROL_METRICS,
+                                       .loop = f->loop,
+                                       .arena = &f->arena,
+                                       .done = take_page,
+                                       .done_user = f };
+    trp_admin_control(&f->admin, &f->control);
+    assert_int_equal(f->done_n, 0); /* never from inside the handler */
+}
+
+/* Time of this thread alone: others may have the processor meanwhile. */
+static int64_t cpu_ns(void)
+{
+    struct timespec t;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
+    return TRP_S((int64_t)t.tv_sec) + t.tv_nsec;
+}
+
+/* Turns until the page is there; returns how many, and how long the longest took. */
+static uint32_t turn(struct fixture *f, int64_t *out_longest_ns)
+{
+    uint32_t n = 0;
+    *out_longest_ns = 0;
+    for (; f->done_n == 0 && n < 1000000; n++) {
+        const int64_t begun_ns = cpu_ns();
+        assert_int_equal(trp_loop_turn(f->loop, 0, NULL).code, TRP_OK);
+        const int64_t took_ns = cpu_ns() - begun_ns;
+        *out_longest_ns = took_ns > *out_longest_ns ? took_ns : *out_longest_ns;
+    }
+    assert_int_equal(f->done_n, 1);
+    return n;
+}
+
+static uint32_t count(const struct fixture *f, const char *what)
+{
+    uint32_t n = 0;
+    for (const char *at = f->page; (at = strstr(at, what)) != NULL; at += strlen(what))
+        n++;
+    return n;
+}
+
+static void a_page_of_a_thousand_models_is_written_over_many_turns(void **state)
+{
+    struct fixture *f = *state;
+    int64_t longest_ns;
+    for (uint32_t i = 0; i < MODELS; i++)
+        add_model(f, i, true);
+    trp_registry_publish(f->registry);
+    f->admin.opts.clock = trp_clock_system();
+    const int64_t begun_ns = cpu_ns();
+    ask(f);
+    const int64_t asked_ns = cpu_ns() - begun_ns;
+    const uint32_t turns = turn(f, &longest_ns);
+    print_message("%zu bytes for %u models: %lld us to begin, then %u turns, the longest %lld us\n",
+                  f->page_n, MODELS, (long long)asked_ns / 1000, turns,
+                  (long long)longest_ns / 1000);
+    assert_true(turns > 5); /* how long one took is the machine's; the rows below are ours */
+    assert_int_equal(count(f, "_seconds_count{"), HISTOGRAMS * MODELS);
+    assert_int_equal(count(f, "le=\"+Inf\""), HISTOGRAMS * MODELS);
+    assert_int_equal(count(f, "\nnv_inference_request_success{"), MODELS);
+    assert_int_equal(count(f, "reason=\"QUEUE_FULL\"} 2\n"), MODELS);
+    assert_int_equal(count(f, "# TYPE troupe_queue_duration_seconds histogram\n"), 1);
+}
+
+static void the_page_is_the_same_whatever_a_turn_has_time_for(void **state)
+{
+    struct fixture *f = *state;
+    int64_t longest_ns;
+    for (uint32_t i = 0; i < 20; i++)
+        add_model(f, i, i % 4 != 3); /* some are not loaded: no rows */
+    trp_registry_publish(f->registry);
+    ask(f); /* a clock that stands still: all in one turn */
+    assert_int_equal(turn(f, &longest_ns), 1);
+    struct trp_buf whole = f->text;
+    const char *rows = strstr(whole.ptr, "# HELP nv_inference_request_success");
+    f->text = (struct trp_buf){ 0 };
+    assert_non_null(rows);
+    for (int64_t step_ns = TRP_US(100); step_ns <= TRP_S(1); step_ns *= 10) {
+        f->step_ns = step_ns;
+        ask(f);
+        assert_true(turn(f, &longest_ns) > 20);
+        assert_string_equal(strstr(f->page, "# HELP nv_inference_request_success"), rows);
+    }
+    assert_int_equal(count(f, "\nnv_inference_count{"), 15);
+    trp_buf_deinit(&whole);
+}
+
+/* What is being written about is held: it may be unloaded, and the snapshot replaced, between two turns. */
+static void models_may_go_while_they_are_told_of(void **state)
+{
+    struct fixture *f = *state;
+    int64_t longest_ns;
+    for (uint32_t i = 0; i < 10; i++)
+        add_model(f, i, true);
+    trp_registry_publish(f->registry);
+    f->step_ns = TRP_S(1); /* a row a turn */
+    ask(f);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(trp_loop_turn(f->loop, 0, NULL).code, TRP_OK);
+    for (uint32_t i = 0; i < 10; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "model-%04u", i);
+        assert_int_equal(trp_registry_remove(f->registry, trp_str_of(name), NULL).code, TRP_OK);
+    }
+    trp_registry_publish(f->registry);
+    (void)turn(f, &longest_ns);
+    assert_int_equal(count(f, "\nnv_inference_count{"), 10);
+    ask(f);
+    (void)turn(f, &longest_ns);
+    assert_int_equal(count(f, "\nnv_inference_count{"), 0);
+}
+
+static void a_page_without_memory_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    int64_t longest_ns;
+    add_model(f, 0, true);
+    trp_registry_publish(f->registry);
+    trp_counter_set(&f->memory.left, 0);
+    ask(f);
+    (void)turn(f, &longest_ns);
+    assert_int_equal(f->code, TRP_OUT_OF_MEMORY);
+    assert_null(f->page);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_page_of_a_thousand_models_is_written_over_many_turns),
+        TEST(the_page_is_the_same_whatever_a_turn_has_time_for),
+        TEST(models_may_go_while_they_are_told_of),
+        TEST(a_page_without_memory_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
