@@ -99,6 +99,9 @@ struct troupe_model_desc {
     const struct troupe_account *account; /* private weights and arenas */
     const volatile int32_t
         *cancel; /* non-zero: give the load up, return TROUPE_CANCELLED; may be NULL */
+    /* open only: what prepare() made of this model, to open instead of it; NULL: nothing */
+    const char *skeleton; /* a file */
+    const char *blobs;    /* the folder that the blobs' names begin in */
 };
 
 /* One run.  Owns: borrowed until run() returns; `account` outlives the outputs. */
@@ -115,11 +118,16 @@ struct troupe_run {
     uint64_t memory_bytes_max;            /* held at once, activations and outputs; 0: no limit */
 };
 
-/* A blob that prepare() hands over: content that the server stores once and maps for ever. */
+#define TROUPE_BLOB_NAME_MAX 80 /* with its end */
+
+/* Where prepare() puts what it makes: blobs, that the server stores once however many models hold
+ * them, and one skeleton that refers to them.  Owns: borrowed until prepare() returns; what is handed
+ * over is copied.  Errors: a code; the words are the server's own, so they are not repeated. */
 struct troupe_blob_sink {
     uint32_t struct_size;
     void *user;
-    /* Stores `bytes` at `data`, returns its file name in `out_name` (at least 80 bytes). */
+    /* Stores `bytes` at `data`; `out_name` gets a name that is a path below `desc->blobs` of a later
+     * open(), TROUPE_BLOB_NAME_MAX bytes at most. */
     int32_t (*blob)(void *user, const void *data, uint64_t bytes, char *out_name);
     int32_t (*skeleton)(void *user, const void *data, uint64_t bytes);
 };
@@ -164,6 +172,8 @@ struct troupe_backend {
     /* optional */
 
     int32_t (*cancel)(void *model, uint64_t run_id); /* one run, never the model. [the flag only] */
+    /* Makes what open() can map: once per model, kind of processor, version of the backend and
+     * options.  Blocks: disk.  Thread: loader. */
     int32_t (*prepare)(void *self, const struct troupe_model_desc *desc,
                        const struct troupe_blob_sink *sink,
                        struct troupe_error *error); /* [cannot] */
@@ -172,6 +182,9 @@ struct troupe_backend {
     void (*trim)(
         void *self); /* give back what was not used since the last trim(). [nothing to do] */
     int32_t (*memory)(void *model, struct troupe_memory *out); /* [unknown] */
+    /* What a skeleton depends on besides the model, its options and the kind of processor: "onnxruntime
+     * 1.32.0".  Owns: the plugin's, until stop(). */
+    const char *(*fingerprint)(void *self); /* [name and version] */
 };
 
 /* The one export.

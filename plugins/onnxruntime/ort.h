@@ -105,6 +105,9 @@ struct OrtMemoryInfo;
 struct OrtThreadingOptions;
 struct OrtKeyValuePairs;
 struct OrtSyncStream;
+struct OrtExternalInitializerInfo;
+struct OrtModelCompilationOptions;
+struct OrtCompileApi;
 
 /* OrtAllocator, which a program may implement.  `Reserve` is for what stays: weights. */
 struct OrtAllocator {
@@ -125,14 +128,17 @@ typedef void (*ort_unused_fn)(void);
 
 /* OrtApi up to the last slot that is used. */
 struct OrtApi {
-    ort_unused_fn unused_0[1];
+    struct OrtStatus *(*CreateStatus)(int32_t code, const char *msg);
     int32_t (*GetErrorCode)(const struct OrtStatus *status);
     const char *(*GetErrorMessage)(const struct OrtStatus *status);
     ort_unused_fn unused_3[4];
     struct OrtStatus *(*CreateSession)(const struct OrtEnv *env, const char *model_path,
                                        const struct OrtSessionOptions *options,
                                        struct OrtSession **out);
-    ort_unused_fn unused_8[1];
+    struct OrtStatus *(*CreateSessionFromArray)(const struct OrtEnv *env, const void *model_data,
+                                                size_t model_data_length,
+                                                const struct OrtSessionOptions *options,
+                                                struct OrtSession **out);
     struct OrtStatus *(*Run)(struct OrtSession *session, const struct OrtRunOptions *run_options,
                              const char *const *input_names, const struct OrtValue *const *inputs,
                              size_t input_len, const char *const *output_names,
@@ -273,7 +279,14 @@ struct OrtApi {
     ort_unused_fn unused_253[40];
     struct OrtStatus *(*SessionOptionsSetLoadCancellationFlag)(struct OrtSessionOptions *options,
                                                                bool cancel);
-    ort_unused_fn unused_294[120];
+    const struct OrtCompileApi *(*GetCompileApi)(void);
+    ort_unused_fn unused_295[23];
+    struct OrtStatus *(*GetTensorSizeInBytes)(const struct OrtValue *ort_value, size_t *size);
+    ort_unused_fn unused_319[70];
+    struct OrtStatus *(*CreateExternalInitializerInfo)(const char *filepath, int64_t file_offset,
+                                                       size_t byte_size,
+                                                       struct OrtExternalInitializerInfo **out);
+    ort_unused_fn unused_390[24];
     /* From ORT_API_WANTED on: an older table ends before. */
     struct OrtStatus *(*GetTensorElementTypeAndShapeDataReference)(const struct OrtValue *value,
                                                                    int32_t *element_type,
@@ -283,9 +296,11 @@ struct OrtApi {
 
 #define ORT_SLOT(name, number) \
     _Static_assert(offsetof(struct OrtApi, name) == (number) * sizeof(void (*)(void)), #name)
+ORT_SLOT(CreateStatus, 0);
 ORT_SLOT(GetErrorCode, 1);
 ORT_SLOT(GetErrorMessage, 2);
 ORT_SLOT(CreateSession, 7);
+ORT_SLOT(CreateSessionFromArray, 8);
 ORT_SLOT(Run, 9);
 ORT_SLOT(CreateSessionOptions, 10);
 ORT_SLOT(SetSessionExecutionMode, 13);
@@ -355,8 +370,41 @@ ORT_SLOT(RegisterAllocator, 176);
 ORT_SLOT(UnregisterAllocator, 177);
 ORT_SLOT(GetResizedStringTensorElementBuffer, 252);
 ORT_SLOT(SessionOptionsSetLoadCancellationFlag, 293);
+ORT_SLOT(GetCompileApi, 294);
+ORT_SLOT(GetTensorSizeInBytes, 318);
+ORT_SLOT(CreateExternalInitializerInfo, 389);
 ORT_SLOT(GetTensorElementTypeAndShapeDataReference, 414);
 #undef ORT_SLOT
+
+/* OrtWriteBufferFunc, OrtGetInitializerLocationFunc */
+typedef struct OrtStatus *(*ort_write_fn)(void *state, const void *buffer, size_t buffer_num_bytes);
+typedef struct OrtStatus *(*ort_place_fn)(void *state, const char *initializer_name,
+                                          const struct OrtValue *initializer_value,
+                                          const struct OrtExternalInitializerInfo *external_info,
+                                          struct OrtExternalInitializerInfo **new_external_info);
+
+/* OrtCompileApi, whole. */
+struct OrtCompileApi {
+    void (*ReleaseModelCompilationOptions)(struct OrtModelCompilationOptions *object);
+    struct OrtStatus *(*CreateModelCompilationOptionsFromSessionOptions)(
+        const struct OrtEnv *env, const struct OrtSessionOptions *session_options,
+        struct OrtModelCompilationOptions **out);
+    struct OrtStatus *(*ModelCompilationOptions_SetInputModelPath)(
+        struct OrtModelCompilationOptions *options, const char *input_model_path);
+    ort_unused_fn unused_3[5];
+    struct OrtStatus *(*CompileModel)(const struct OrtEnv *env,
+                                      const struct OrtModelCompilationOptions *options);
+    ort_unused_fn unused_9[2];
+    struct OrtStatus *(*ModelCompilationOptions_SetGraphOptimizationLevel)(
+        struct OrtModelCompilationOptions *options, int32_t graph_optimization_level);
+    struct OrtStatus *(*ModelCompilationOptions_SetOutputModelWriteFunc)(
+        struct OrtModelCompilationOptions *options, ort_write_fn write, void *state);
+    struct OrtStatus *(*ModelCompilationOptions_SetOutputModelGetInitializerLocationFunc)(
+        struct OrtModelCompilationOptions *options, ort_place_fn place, void *state);
+};
+_Static_assert(offsetof(struct OrtCompileApi, CompileModel) == 8 * sizeof(void (*)(void)),
+               "CompileModel");
+_Static_assert(sizeof(struct OrtCompileApi) == 14 * sizeof(void (*)(void)), "OrtCompileApi");
 
 struct OrtApiBase {
     const struct OrtApi *(*GetApi)(uint32_t version); /* NULL: this library is older */

@@ -8,6 +8,7 @@
 #include "ort_plugin.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -89,8 +90,30 @@ static void stop_watcher(struct watcher *w)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+struct skeleton {
+    void *data;
+    size_t bytes;
+};
+
+/* Reads a file of a size that is known.  The caller frees the data, also after a failure. */
+static int32_t read_skeleton(const char *path, struct skeleton *out, struct troupe_error *error)
+{
+    FILE *f = fopen(path, "rbe");
+    if (!f)
+        return ort_words_fail(error, TROUPE_NOT_FOUND, "no file %s", path);
+    out->data = malloc(out->bytes + 1);
+    const size_t n = out->data ? fread(out->data, 1, out->bytes, f) : 0;
+    fclose(f);
+    if (!out->data)
+        return ort_words_fail(error, TROUPE_OUT_OF_MEMORY, "the skeleton");
+    if (n != out->bytes)
+        return ort_words_fail(error, TROUPE_DATA_LOSS, "%s is shorter than it was", path);
+    return TROUPE_OK;
+}
+
 static int32_t create_session(struct ort_model *m, const struct troupe_model_desc *desc,
-                              struct OrtSessionOptions *options, struct troupe_error *error)
+                              const struct skeleton *skeleton, struct OrtSessionOptions *options,
+                              struct troupe_error *error)
 {
     const struct OrtApi *api = m->plugin->api;
     struct watcher w = { .api = api, .options = options, .flag = desc->cancel };
@@ -99,7 +122,10 @@ static int32_t create_session(struct ort_model *m, const struct troupe_model_des
         return ort_words_fail(error, TROUPE_CANCELLED, "cancelled");
     start_watcher(&w);
     ort_memory_enter(&payer);
-    struct OrtStatus *status = api->CreateSession(m->plugin->env, desc->path, options, &m->session);
+    struct OrtStatus *status =
+        skeleton ? api->CreateSessionFromArray(m->plugin->env, skeleton->data, skeleton->bytes,
+                                               options, &m->session)
+                 : api->CreateSession(m->plugin->env, desc->path, options, &m->session);
     ort_memory_leave();
     stop_watcher(&w);
     if (status && payer.refused_bytes) {
@@ -115,20 +141,42 @@ static int32_t create_session(struct ort_model *m, const struct troupe_model_des
     return TROUPE_OK;
 }
 
-static int32_t fill_model(struct ort_model *m, const struct troupe_model_desc *desc,
-                          struct troupe_error *error)
+static int32_t make_session(struct ort_model *m, const struct troupe_model_desc *desc,
+                            const struct skeleton *skeleton, struct troupe_error *error)
 {
     struct OrtSessionOptions *options;
-    struct stat st;
-    if (stat(desc->path, &st) != 0 || !S_ISREG(st.st_mode))
-        return ort_words_fail(error, TROUPE_NOT_FOUND, "no file %s", desc->path);
-    m->file_bytes = (uint64_t)st.st_size;
     int32_t code = ort_options_make(m, desc, &options, error);
     if (code != TROUPE_OK)
         return code;
-    code = create_session(m, desc, options, error);
+    code = create_session(m, desc, skeleton, options, error);
     m->plugin->api->ReleaseSessionOptions(options);
-    return code == TROUPE_OK ? ort_signature_read(m, desc->path, error) : code;
+    return code;
+}
+
+/* Opened from its bytes: beside a path ONNX Runtime would look for the weights, which are
+ * elsewhere. */
+static int32_t open_skeleton(struct ort_model *m, const struct troupe_model_desc *desc,
+                             struct troupe_error *error)
+{
+    struct skeleton skeleton = { .bytes = m->file_bytes };
+    int32_t code = read_skeleton(desc->skeleton, &skeleton, error);
+    if (code == TROUPE_OK)
+        code = make_session(m, desc, &skeleton, error);
+    free(skeleton.data);
+    return code;
+}
+
+static int32_t fill_model(struct ort_model *m, const struct troupe_model_desc *desc,
+                          struct troupe_error *error)
+{
+    const char *path = desc->skeleton ? desc->skeleton : desc->path;
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return ort_words_fail(error, TROUPE_NOT_FOUND, "no file %s", path);
+    m->file_bytes = (uint64_t)st.st_size;
+    const int32_t code =
+        desc->skeleton ? open_skeleton(m, desc, error) : make_session(m, desc, NULL, error);
+    return code == TROUPE_OK ? ort_signature_read(m, path, error) : code;
 }
 
 static void enlist(struct ort_model *m)
@@ -180,7 +228,8 @@ int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
     if (sink)
         ort_signature_tell(m, sink);
     *out_model = m;
-    *out_capabilities = TROUPE_CAN_CANCEL | TROUPE_CAN_GIVEN_OUT | TROUPE_CAN_CONCURRENT;
+    *out_capabilities =
+        TROUPE_CAN_CANCEL | TROUPE_CAN_GIVEN_OUT | TROUPE_CAN_CONCURRENT | TROUPE_CAN_PREPARE;
     return TROUPE_OK;
 }
 

@@ -96,13 +96,28 @@ static int32_t set_memory(const struct OrtApi *api, const struct wishes *w,
     return TROUPE_OK;
 }
 
-/* Triton's numbers: -1 basic, 0 everything, 1 extended, 2 nothing. */
-static int32_t set_level(const struct OrtApi *api, long level, struct OrtSessionOptions *so,
-                         struct troupe_error *error)
+int32_t ort_options_level(long level)
 {
     static const int32_t levels[] = { ORT_LEVEL_BASIC, ORT_LEVEL_ALL, ORT_LEVEL_EXTENDED,
                                       ORT_LEVEL_NONE };
-    ORT_TRY(api, api->SetSessionGraphOptimizationLevel(so, levels[level + 1]), error);
+    return level >= -1 && level <= 2 ? levels[level + 1] : ORT_LEVEL_ALL;
+}
+
+/* A skeleton was optimised when it was made.  Its weights are used where they are mapped: packing
+ * them anew for this processor would be a private copy, and most of the time of a load. */
+static int32_t set_level(const struct OrtApi *api, long level, const struct troupe_model_desc *desc,
+                         struct OrtSessionOptions *so, struct troupe_error *error)
+{
+    if (!desc->skeleton) {
+        ORT_TRY(api, api->SetSessionGraphOptimizationLevel(so, ort_options_level(level)), error);
+        return TROUPE_OK;
+    }
+    ORT_TRY(api, api->SetSessionGraphOptimizationLevel(so, ORT_LEVEL_NONE), error);
+    ORT_TRY(api, api->AddSessionConfigEntry(so, "session.disable_prepacking", "1"), error);
+    ORT_TRY(api,
+            api->AddSessionConfigEntry(so, "session.model_external_initializers_file_folder_path",
+                                       desc->blobs),
+            error);
     return TROUPE_OK;
 }
 
@@ -130,7 +145,7 @@ int32_t ort_options_make(struct ort_model *m, const struct troupe_model_desc *de
     if (code == TROUPE_OK)
         code = set_memory(p->api, &w, so, error);
     if (code == TROUPE_OK)
-        code = set_level(p->api, w.level, so, error);
+        code = set_level(p->api, w.level, desc, so, error);
     if (code == TROUPE_OK)
         code = set_quiet(p->api, so, error);
     if (code != TROUPE_OK) {

@@ -177,6 +177,12 @@ static int32_t start(const struct troupe_host *host, const struct troupe_option 
     return TROUPE_OK;
 }
 
+static const char *fingerprint(void *self)
+{
+    const struct ort_plugin *p = self;
+    return p->library.version;
+}
+
 static void trim(void *self)
 {
     if (ort_model_trim(self))
@@ -200,8 +206,10 @@ troupe_backend_query(uint32_t host_abi)
         .run = ort_run_model,
         .close = ort_model_close,
         .cancel = ort_run_cancel,
+        .prepare = ort_prepare_model,
         .trim = trim,
         .memory = ort_model_memory,
+        .fingerprint = fingerprint,
     };
     return host_abi == TROUPE_BACKEND_ABI ? &onnxruntime : NULL;
 }

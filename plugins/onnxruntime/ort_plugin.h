@@ -124,6 +124,13 @@ bool ort_model_trim(struct ort_plugin *p); /* whether there was anything to give
 int32_t ort_options_make(struct ort_model *m, const struct troupe_model_desc *desc,
                          struct OrtSessionOptions **out, struct troupe_error *error);
 
+/* ONNX Runtime's level for Triton's number: -1 basic, 0 everything, 1 extended, 2 nothing. */
+int32_t ort_options_level(long level);
+
+/* ort_prepare.c: see troupe/backend.h. */
+int32_t ort_prepare_model(void *self, const struct troupe_model_desc *desc,
+                          const struct troupe_blob_sink *sink, struct troupe_error *error);
+
 /* ort_run.c: the functions of the plugin's table that run. */
 int32_t ort_run_model(void *model, const struct troupe_run *run, const struct troupe_tensor *inputs,
                       struct troupe_tensor *outputs);

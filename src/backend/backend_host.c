@@ -461,6 +461,33 @@ trp_status trp_backend_open(struct trp_backend *b, const struct troupe_model_des
     return trp_ok();
 }
 
+bool trp_backend_can_prepare(const struct trp_backend *b)
+{
+    return b->api.prepare != NULL;
+}
+
+trp_status trp_backend_prepare(struct trp_backend *b, const struct troupe_model_desc *desc,
+                               const struct troupe_blob_sink *sink, struct trp_error *err)
+{
+    struct troupe_error words = { 0 };
+    struct troupe_model_desc sized = *desc;
+    struct troupe_blob_sink sized_sink = *sink;
+    if (!b->api.prepare)
+        return trp_fail(err, TRP_UNIMPLEMENTED, "backend '%s' cannot prepare models", b->name);
+    sized.struct_size = sizeof sized;
+    sized_sink.struct_size = sizeof sized_sink;
+    const int32_t code = TRP_TORTURE_FAILS("backend")
+                             ? TROUPE_BACKEND_FAILED
+                             : b->api.prepare(b->self, &sized, &sized_sink, &words);
+    return code == TROUPE_OK ? trp_ok() : from_plugin(b, code, &words, err);
+}
+
+const char *trp_backend_fingerprint(const struct trp_backend *b)
+{
+    const char *told = b->api.fingerprint ? b->api.fingerprint(b->self) : NULL;
+    return told ? told : trp_backend_version(b);
+}
+
 void trp_backend_close(struct trp_backend_model *m)
 {
     if (!m)

@@ -21,7 +21,8 @@ struct trp_backends_opts {
     const struct troupe_option
         *options; /* "onnxruntime.library" etc.: what stands behind "<name>." goes to that plugin */
     uint32_t options_n;
-    const struct troupe_account *account; /* for what a plugin holds in no model's name; may be NULL */
+    const struct troupe_account
+        *account; /* for what a plugin holds in no model's name; may be NULL */
 };
 
 /* Makes the table, with `null` and `echo` built in; opens no plugin yet.
@@ -61,6 +62,22 @@ trp_status trp_backend_probe(struct trp_backend *b, const struct troupe_model_de
                              struct trp_arena *arena, struct trp_signature *out_signature,
                              uint32_t *out_capabilities, struct trp_error *err);
 void trp_backend_close(struct trp_backend_model *m); /* accepts NULL */
+
+/* Makes what a later open maps: desc's `skeleton` and `blobs`; see troupe/backend.h.
+ *   Owns  : desc and sink are borrowed until it returns.
+ *   Thread: loader.
+ *   Blocks: disk; as long as a load, and longer.
+ *   Errors: UNIMPLEMENTED (this backend cannot), the sink's own code (with words that say so), or the plugin's, with its
+ *           words. */
+trp_status trp_backend_prepare(struct trp_backend *b, const struct troupe_model_desc *desc,
+                               const struct troupe_blob_sink *sink, struct trp_error *err);
+bool trp_backend_can_prepare(const struct trp_backend *b);
+
+/* What a skeleton of this backend depends on, besides model, options and processor.
+ *   Owns  : the backend's.
+ *   Thread: any.
+ *   Errors: none; never NULL. */
+const char *trp_backend_fingerprint(const struct trp_backend *b);
 uint32_t trp_backend_capabilities(const struct trp_backend_model *m);
 void trp_backend_trim(struct trp_backends *b);
 bool trp_backend_memory(const struct trp_backend_model *m, struct troupe_memory *out);
