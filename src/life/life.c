@@ -160,6 +160,17 @@ static void refuse_order(struct trp_life *l, struct trp_order *order, enum trp_c
     trp_life_answer(l, order);
 }
 
+/* There is no place for one more name: because of the limit, or for lack of memory. */
+static void refuse_member(struct trp_life *l, struct trp_order *order)
+{
+    if (trp_table_count(l->names) < l->opts.repo.models_max) {
+        refuse_order(l, order, TRP_OUT_OF_MEMORY, "no memory for one more model");
+        return;
+    }
+    trp_metrics_add(l->opts.metrics, TRP_METRIC_LIMIT_MODELS, 1);
+    refuse_order(l, order, TRP_TOO_LARGE, "no room for one more model (limits.models)");
+}
+
 void trp_life_submit(struct trp_life *l, struct trp_order *order)
 {
     order->error = (struct trp_error){ 0 };
@@ -183,8 +194,7 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
         return;
     }
     if (!m) {
-        trp_metrics_add(l->opts.metrics, TRP_METRIC_LIMIT_MODELS, 1);
-        refuse_order(l, order, TRP_TOO_LARGE, "no room for one more model (limits.models)");
+        refuse_member(l, order);
         return;
     }
     const struct trp_op op = { .kind = is_load ? TRP_OP_LOAD : TRP_OP_UNLOAD, .order = order };

@@ -116,11 +116,23 @@ static void a_model_that_leaves_is_gone_by_the_next_look(void **state)
     }
 }
 
+/* Both leave no place for the name; only one of them can be mended by `limits.models`. */
+static void lack_of_memory_is_not_called_a_limit(void **state)
+{
+    struct fixture *f = *state;
+    start_with_flaky(f);
+    trp_gauge_set(&flaky.left, 1);
+    load(f, "nobody", TRP_OUT_OF_MEMORY, "no memory for one more model");
+    assert_int_equal(metric(f, TRP_METRIC_LIMIT_MODELS), 0);
+    load(f, "nobody", TRP_NOT_FOUND, "no model 'nobody'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_LIFE(a_change_is_taken_up_by_the_next_look),
         WITH_LIFE(a_model_that_leaves_is_gone_by_the_next_look),
+        WITH_LIFE(lack_of_memory_is_not_called_a_limit),
     };
     return cmocka_run_group_tests_name("scarcity", tests, NULL, NULL);
 }
