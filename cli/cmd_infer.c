@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "cli/answer_print.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/tensor_file.h"
@@ -16,7 +17,6 @@
 #include "tensor/shape.h"
 
 #define INPUTS_MAX 256
-#define VALUES_SHOWN 12
 #define JSON_BYTES_MAX ((size_t)1 << 31)
 
 static const struct cli_option options[] = {
@@ -324,71 +324,6 @@ static void print_curl(struct question *q, struct trp_str body)
     fputc('\n', stdout);
 }
 
-/* -- the answer -- */
-
-static struct trp_str values_text(struct cli *cli, struct trp_json data)
-{
-    struct trp_json v;
-    struct trp_json_iter it;
-    struct trp_buf b;
-    uint32_t n = 0;
-    trp_buf_init(&b, trp_heap(), 1 << 20);
-    for (bool more = trp_json_begin(data, &it); more && trp_json_next(&it, NULL, &v); n++) {
-        struct trp_str s;
-        double d;
-        int64_t i64;
-        bool yes;
-        if (n == VALUES_SHOWN) {
-            trp_buf_addf(&b, " ... (%zu in all)", trp_json_count(data));
-            break;
-        }
-        if (n)
-            trp_buf_add_char(&b, ' ');
-        if (trp_json_type(v) == TRP_JSON_STRING && trp_json_as_str(v, &s))
-            trp_buf_add_str(&b, s);
-        else if (trp_json_as_i64(v, &i64))
-            trp_buf_add_i64(&b, i64);
-        else if (trp_json_as_f64(v, &d))
-            trp_buf_addf(&b, "%.4g", d);
-        else if (trp_json_as_bool(v, &yes))
-            trp_buf_add_text(&b, yes ? "true" : "false");
-    }
-    const struct trp_str out = trp_arena_dup(&cli->arena, trp_buf_str(&b));
-    trp_buf_deinit(&b);
-    return out;
-}
-
-static trp_status print_answer(struct question *q, struct trp_str body, struct trp_error *err)
-{
-    static const char *const titles[] = { "OUTPUT", "TYPE", "SHAPE", "VALUES" };
-    struct trp_json root, list, output, v, dim;
-    struct trp_json_iter it, dims;
-    struct cli_table t;
-    cli_table_init(&t, &q->cli->arena, titles, ARRAY_LEN(titles));
-    TRP_CHECK(trp_json_parse(q->parser, body, false, &root, err));
-    bool more = trp_json_find(root, "outputs", &list) && trp_json_begin(list, &it);
-    while (more && trp_json_next(&it, NULL, &output)) {
-        struct trp_str cells[4] = { TRP_STR_LIT(""), TRP_STR_LIT(""), TRP_STR_LIT(""),
-                                    TRP_STR_LIT("") };
-        int64_t shape[TROUPE_RANK_MAX];
-        uint32_t rank = 0;
-        char text[256];
-        if (trp_json_find(output, "name", &v))
-            trp_json_as_str(v, &cells[0]);
-        if (trp_json_find(output, "datatype", &v))
-            trp_json_as_str(v, &cells[1]);
-        bool has_dims = trp_json_find(output, "shape", &v) && trp_json_begin(v, &dims);
-        while (has_dims && rank < TROUPE_RANK_MAX && trp_json_next(&dims, NULL, &dim))
-            trp_json_as_i64(dim, &shape[rank++]);
-        cells[2] = trp_str_of(trp_shape_format(shape, rank, text, sizeof text));
-        if (trp_json_find(output, "data", &v))
-            cells[3] = values_text(q->cli, v);
-        cli_table_row(&t, cells);
-    }
-    cli_table_print(&t, stdout);
-    return trp_ok();
-}
-
 static trp_status ask(struct question *q, struct trp_error *err)
 {
     struct trp_buf body;
@@ -414,7 +349,7 @@ static trp_status ask(struct question *q, struct trp_error *err)
     TRP_CHECK(st);
     if (cli_flag(q->cli, "json"))
         return printf("%.*s\n", TRP_STR(reply.body)), trp_ok();
-    return print_answer(q, reply.body, err);
+    return cli_print_answer(q->cli, q->parser, reply.body, err);
 }
 
 /* "digits_mlp takes: image FP32 [-1,64]" */
