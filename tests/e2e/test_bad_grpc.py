@@ -161,6 +161,13 @@ def test_slow_h2_headers(server, row):
         assert peer.is_closed()
 
 
+def test_answer_without_a_window(server, row):
+    with H2Peer(server, settings=struct.pack(">HI", 4, 0)) as peer:  # SETTINGS_INITIAL_WINDOW_SIZE
+        peer.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, get_fields("/metrics")))
+        assert peer.status() == 200
+        assert peer.goaway() == NO_ERROR and peer.is_closed()
+
+
 # -- floods --
 
 def test_too_many_streams(server, row):
