@@ -5,7 +5,6 @@ import resource
 import time
 
 from conftest import SLOW
-from triton_support import GOOD
 
 
 def page(line):
@@ -23,7 +22,7 @@ def cpu_seconds(pid):
 
 
 def test_out_of_descriptors_and_back(serve, repository):
-    repository.add(GOOD / "identity_fp32.onnx", "m.onnx")
+    repository.write("m.echo", "input x FP32 [-1]\noutput y FP32 [-1]\n")
     server = serve(repository.path).wait_ready("m")
     pid, counter = server.process.pid, 'troupe_accept_errors_total{reason="descriptors"}'
     host, port = server.url.split(":")
