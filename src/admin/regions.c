@@ -180,7 +180,8 @@ static bool hold_all(struct trp_regions *r, struct trp_str name, struct picture 
     trp_lock_enter(&r->lock);
     const uint32_t needed = name.len ? 1 : r->count;
     const bool fits = needed <= p->capacity;
-    for (struct region *region = r->first; fits && region; region = region->next) {
+    for (struct region *region = r->first; fits && region && p->n < p->capacity;
+         region = region->next) {
         if (name.len && !trp_str_is(name, region->name))
             continue;
         trp_refs_up(&region->refs);
