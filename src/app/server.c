@@ -85,6 +85,7 @@ void trp_server_destroy(struct trp_server *s)
     trp_exec_destroy(s->exec);
     for (uint32_t i = 0; s->rooms && i < s->readers.n; i++)
         trp_pool_destroy(s->rooms[i].pool);
+    trp_trace_destroy(s->trace); /* its thread may still be inside a post to a loop */
     trp_loop_destroy(s->control);
     trp_readers_deinit(&s->readers);
     trp_registry_destroy(s->before);
@@ -93,7 +94,6 @@ void trp_server_destroy(struct trp_server *s)
         close(s->listeners[i]); /* the acceptor would own them */
     for (int i = 0; i < TRP_ACCOUNT_KINDS; i++)
         trp_account_deinit(&s->accounts[i]);
-    trp_trace_destroy(s->trace);
     trp_metrics_destroy(s->metrics);
     trp_log_destroy(s->log);
     trp_alloc_free(s->alloc, s->loops);
