@@ -24,22 +24,30 @@ struct listing {
     struct trp_str unloaded; /* the first such model's name */
 };
 
+#define TENSORS_SHOWN \
+    4 /* a model of 64 inputs would make every line of the table a thousand columns wide */
+
 /* "image FP32[-1,64], mask BOOL[1]" */
 static struct trp_str tensors_of(struct cli *cli, struct trp_json object, const char *key)
 {
     struct trp_json list, tensor;
     struct trp_json_iter it;
     struct trp_buf b;
+    uint32_t n = 0;
     if (!trp_json_find(object, key, &list) || !trp_json_begin(list, &it))
         return TRP_STR_LIT("-");
     trp_buf_init(&b, trp_heap(), 65536);
     while (trp_json_next(&it, NULL, &tensor)) {
+        if (n++ >= TENSORS_SHOWN)
+            continue;
         trp_buf_add_text(&b, b.len ? ", " : "");
         trp_buf_add_str(&b, cli_field_text(tensor, "name"));
         trp_buf_add_char(&b, ' ');
         trp_buf_add_str(&b, cli_field_text(tensor, "datatype"));
         trp_buf_add_str(&b, cli_field_shape(cli, tensor));
     }
+    if (n > TENSORS_SHOWN)
+        trp_buf_addf(&b, ", %u more", n - TENSORS_SHOWN);
     const struct trp_str out = trp_arena_dup(&cli->arena, trp_buf_str(&b));
     trp_buf_deinit(&b);
     return out;

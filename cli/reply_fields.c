@@ -27,12 +27,16 @@ struct trp_str cli_field_number(struct cli *cli, struct trp_json object, const c
 
 struct trp_str cli_field_shape(struct cli *cli, struct trp_json object)
 {
-    struct trp_json shape, dim;
+    struct trp_json shape, dim, any;
     struct trp_json_iter it;
     struct trp_buf b;
     int64_t d = 0;
-    if (!trp_json_find(object, "shape", &shape) || !trp_json_begin(shape, &it))
+    if (trp_json_find(object, "any_rank", &any))
+        return TRP_STR_LIT("[any]");
+    if (!trp_json_find(object, "shape", &shape))
         return TRP_STR_LIT("-");
+    if (!trp_json_begin(shape, &it))
+        return TRP_STR_LIT("[]"); /* nothing in it: a scalar */
     trp_buf_init(&b, trp_heap(), 65536);
     trp_buf_add_char(&b, '[');
     for (bool first = true; trp_json_next(&it, NULL, &dim); first = false) {

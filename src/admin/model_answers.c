@@ -95,7 +95,9 @@ trp_status trp_answer_model_ready(struct trp_admin *a, struct trp_control *c, st
     return reply_bool(c, "ready", !trp_failed(st), err);
 }
 
-static bool add_tensor(struct trp_arena *arena, struct trp_node *list, const struct trp_io *io)
+/* The protocol has no word for a tensor of any rank: its shape looks like a scalar's.  Our own list has one. */
+static bool add_tensor(struct trp_arena *arena, struct trp_node *list, const struct trp_io *io,
+                       bool is_ours)
 {
     struct trp_node *tensor = trp_node_add(arena, list, nothing, TRP_NODE_MAP);
     const struct trp_str name = trp_arena_dup(arena, io->name);
@@ -103,6 +105,8 @@ static bool add_tensor(struct trp_arena *arena, struct trp_node *list, const str
     if (!tensor || !name.ptr || !trp_node_add_str(arena, tensor, "name", name) ||
         !trp_node_add_str(arena, tensor, "datatype", trp_str_of(trp_dtype_name(io->dtype))) ||
         !(shape = trp_node_add_list(arena, tensor, "shape")))
+        return false;
+    if (is_ours && io->any_rank && !trp_node_add_bool(arena, tensor, "any_rank", true))
         return false;
     for (uint32_t d = 0; !io->any_rank && d < io->rank; d++) {
         if (!trp_node_add_i64(arena, shape, "", io->dims[d]))
@@ -112,12 +116,12 @@ static bool add_tensor(struct trp_arena *arena, struct trp_node *list, const str
 }
 
 static bool add_tensors(struct trp_arena *arena, struct trp_node *root, const char *key,
-                        const struct trp_io *ios, uint32_t n)
+                        const struct trp_io *ios, uint32_t n, bool is_ours)
 {
     struct trp_node *list = trp_node_add_list(arena, root, key);
     bool ok = list != NULL;
     for (uint32_t i = 0; ok && i < n; i++)
-        ok = add_tensor(arena, list, &ios[i]);
+        ok = add_tensor(arena, list, &ios[i], is_ours);
     return ok;
 }
 
@@ -150,8 +154,8 @@ trp_status trp_answer_model_metadata(struct trp_admin *a, struct trp_control *c,
                     trp_node_add_str(c->arena, root, "name", name) &&
                     add_versions(c->arena, root, entry, c->version) &&
                     trp_node_add_str(c->arena, root, "platform", platform) &&
-                    add_tensors(c->arena, root, "inputs", sig->inputs, sig->inputs_n) &&
-                    add_tensors(c->arena, root, "outputs", sig->outputs, sig->outputs_n);
+                    add_tensors(c->arena, root, "inputs", sig->inputs, sig->inputs_n, false) &&
+                    add_tensors(c->arena, root, "outputs", sig->outputs, sig->outputs_n, false);
     trp_version_unref(v);
     if (!ok)
         return no_memory(err);
@@ -259,8 +263,8 @@ static bool add_api_tensors(struct listing *l, struct trp_node *node, const stru
 {
     const struct trp_signature *sig = &v->signature;
     return (sig->inputs_n == 0 && sig->outputs_n == 0) ||
-           (add_tensors(l->arena, node, "inputs", sig->inputs, sig->inputs_n) &&
-            add_tensors(l->arena, node, "outputs", sig->outputs, sig->outputs_n));
+           (add_tensors(l->arena, node, "inputs", sig->inputs, sig->inputs_n, true) &&
+            add_tensors(l->arena, node, "outputs", sig->outputs, sig->outputs_n, true));
 }
 
 /* NEW is a word of the code's.  Whoever reads the list wants to know whether it is for somebody to act: to load what nobody

@@ -23,7 +23,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     repository = make_repository(folder / "models", *EXAMPLES.iterdir(), BAD / "truncated.onnx",
                                  *(GOOD / f"{m}.onnx" for m in ("string_lookup", "string_label", "scalar", "two_outputs", "identity_int64",
-                                                               "identity_bool", "not_finite", "odd name: 100% of it", "fails_when_run")))
+                                                               "identity_bool", "not_finite", "odd name: 100% of it", "fails_when_run", "inputs_64")))
     (repository / "two/1").mkdir(parents=True)
     (repository / "two/2").mkdir()
     shutil.copy(GOOD / "identity_fp32.onnx", repository / "two/1/model.onnx")
@@ -119,6 +119,8 @@ def test_ls_shows_every_model_and_why(server):
     assert "FAILED" in rows["truncated", "1"] and "cut off" in rows["truncated", "1"]
     models = json.loads(troupe("ls", "--json", server=server))["models"]
     assert len(models) == len(rows) and all(line == line.rstrip() for line in lines)
+    assert "[any]" in rows["two", "2"] and "[]" in rows["scalar", "1"]
+    assert ", 60 more" in rows["inputs_64", "1"] and max(map(len, lines)) < 400
     assert troupe("ls", "-s", server.url) and troupe("ls", f"--server=http://{server.url}")
 
 
