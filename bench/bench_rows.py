@@ -166,7 +166,7 @@ def tail(bench):
 def saturated(bench):
     """Runs per second of a model of some milliseconds, both cores, 8 requests in flight."""
     path, rows, size = bench.path("chain.onnx"), 8, 512
-    onnx_maker.chain(path, rows, size, 24)
+    onnx_maker.chain(path, rows, size, 36)
     threads = len(os.sched_getaffinity(0))
     troupe = bench.start(Troupe({"chain.onnx": path}, cpus=None))
     values = struct.pack("<f", 0.25) * (rows * size)
