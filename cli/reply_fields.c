@@ -59,8 +59,9 @@ trp_status cli_ask_models(struct cli *cli, struct trp_json_parser **out_parser,
     TRP_CHECK(cli_ask(cli, &request, &reply, err));
     TRP_CHECK(trp_json_parser_create(LIST_BYTES_MAX, 64, out_parser, err));
     TRP_CHECK(trp_json_parse(*out_parser, reply.body, false, &root, err));
-    if (!trp_json_find(root, "models", &models) || !trp_json_begin(models, out_models))
+    if (!trp_json_find(root, "models", &models) || trp_json_type(models) != TRP_JSON_ARRAY)
         return trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server",
                         cli_server(cli));
+    (void)trp_json_begin(models, out_models); /* false for a repository of no models */
     return trp_ok();
 }

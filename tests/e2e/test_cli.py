@@ -124,6 +124,10 @@ def test_ls_shows_every_model_and_why(server):
     assert troupe("ls", "-s", server.url) and troupe("ls", f"--server=http://{server.url}")
 
 
+def test_a_repository_of_no_models_is_said_to_be_one(serve, repository):
+    assert troupe("ls", server=serve(repository.path)).startswith("no models")
+
+
 def test_servers_are_found_on_unix_sockets(server):
     address = f"unix:{server.repository.parent}/it's a socket"
     assert "digits_cnn" in troupe("ls", server=address)
