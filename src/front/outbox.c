@@ -129,6 +129,16 @@ static void tidy(struct trp_outbox *o)
     }
 }
 
+/* One piece, which most replies are, needs no message header that the kernel would have to read. */
+static ssize_t send_some(int fd, const struct iovec *iov, size_t n)
+{
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    if (n == 1)
+        return send(fd, iov[0].iov_base, iov[0].iov_len, flags);
+    const struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n };
+    return sendmsg(fd, &message, flags);
+}
+
 enum trp_outbox_result trp_outbox_flush(struct trp_outbox *o, int fd)
 {
     enum trp_outbox_result result = TRP_OUTBOX_EMPTY;
@@ -141,8 +151,7 @@ enum trp_outbox_result trp_outbox_flush(struct trp_outbox *o, int fd)
             iov[n].iov_len = o->parts[i].len - skip;
             bytes += iov[n].iov_len;
         }
-        const struct msghdr message = { .msg_iov = iov, .msg_iovlen = n };
-        const ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t sent = send_some(fd, iov, n);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0) {
