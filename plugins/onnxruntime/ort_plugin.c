@@ -99,8 +99,7 @@ static int32_t create_env(struct ort_plugin *p, int threads_n, struct troupe_err
 
 static int32_t register_memory(struct ort_plugin *p, struct troupe_error *error)
 {
-    const bool knows_account =
-        p->host->struct_size >= offsetof(struct troupe_host, account) + sizeof p->host->account;
+    const bool knows_account = p->host->struct_size > offsetof(struct troupe_host, account);
     ORT_TRY(p->api, p->api->CreateCpuMemoryInfo(ORT_ALLOCATOR_DEVICE, ORT_MEM_DEFAULT, &p->cpu),
             error);
     ort_memory_init(&p->memory, p->cpu, knows_account ? p->host->account : NULL);

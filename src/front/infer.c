@@ -244,15 +244,25 @@ static int64_t earlier(int64_t a_ns, int64_t b_ns)
     return a_ns < b_ns ? a_ns : b_ns;
 }
 
+static void refuse_call(struct trp_exchange *x)
+{
+    struct trp_front *f = x->front;
+    (void)trp_exchange_dispatch(x);
+    if (trp_call_pool_is_full(f->calls))
+        (void)trp_fail_limit(&x->error, TRP_QUEUE_FULL, TRP_LIMIT_CALLS,
+                             "more than %u calls in flight (limits.calls)", f->opts.limits.calls_n);
+    else
+        (void)trp_fail_limit(&x->error, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY,
+                             "no memory for the call (limits.request_memory)");
+    x->ops->answer(x);
+}
+
 void trp_infer_start(struct trp_exchange *x)
 {
     struct trp_front *f = x->front;
     struct trp_call *call = trp_call_take(f->calls);
     if (!call) {
-        (void)trp_exchange_dispatch(x);
-        (void)trp_fail_limit(&x->error, TRP_QUEUE_FULL, TRP_LIMIT_CALLS,
-                             "more than %u calls in flight (limits.calls)", f->opts.limits.calls_n);
-        x->ops->answer(x);
+        refuse_call(x);
         return;
     }
     x->call = call;

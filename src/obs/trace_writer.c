@@ -299,7 +299,7 @@ trp_status trp_trace_writer_create(const struct trp_alloc *alloc, const struct t
     trp_buf_init(&w->batch, alloc, TRP_TRACE_TEXT_MAX + BATCH_BYTES);
     trp_lock_init(&w->lock, TRP_LOCK_TRACE_MAIL);
     trp_signal_init(&w->came);
-    trp_status st = trp_ok();
+    trp_status st;
     if (!trp_str_copy(trp_str_of(opts->file), w->file, sizeof w->file))
         st = trp_fail(err, TRP_TOO_LARGE, "trace file: a name of more than %zu bytes",
                       sizeof w->file - 1);
