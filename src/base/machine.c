@@ -5,8 +5,11 @@
  * mount's own root can be seen: folders that are not there say nothing, and the root is asked in any case. */
 #include "base/machine.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/utsname.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -100,6 +103,40 @@ static uint64_t contained(const char *root)
     }
     trp_alloc_free(trp_heap(), text);
     return least;
+}
+
+/* What the kernels of numeric libraries are chosen by. */
+static void add_features(char *out, size_t size)
+{
+#if defined(__x86_64__)
+    const struct feature {
+        const char *name;
+        bool has;
+    } features[] = {
+        { " sse4.1", __builtin_cpu_supports("sse4.1") != 0 },
+        { " avx", __builtin_cpu_supports("avx") != 0 },
+        { " avx2", __builtin_cpu_supports("avx2") != 0 },
+        { " fma", __builtin_cpu_supports("fma") != 0 },
+        { " avx512f", __builtin_cpu_supports("avx512f") != 0 },
+        { " avx512bw", __builtin_cpu_supports("avx512bw") != 0 },
+        { " avx512vnni", __builtin_cpu_supports("avx512vnni") != 0 },
+    };
+    for (const struct feature *f = features; f < features + ARRAY_LEN(features); f++) {
+        const size_t used = strlen(out);
+        if (f->has)
+            (void)snprintf(out + used, size - used, "%s", f->name);
+    }
+#else
+    const size_t used = strlen(out);
+    (void)snprintf(out + used, size - used, " %lx %lx", getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
+#endif
+}
+
+void trp_machine_processor(char *out, size_t size)
+{
+    struct utsname told;
+    (void)snprintf(out, size, "%s", uname(&told) == 0 ? told.machine : "unknown");
+    add_features(out, size);
 }
 
 uint64_t trp_machine_memory(const char *root)

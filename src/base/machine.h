@@ -3,6 +3,7 @@
 #ifndef TRP_MACHINE_H
 #define TRP_MACHINE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Tells the memory that this process may use: what is installed, or a control group's limit (version 1 or 2, of any group from
@@ -14,5 +15,12 @@
  *   Errors: 0 when nothing could be read.
  *   Source: proc(5); the kernel's documentation of cgroup-v2 (memory.max) and cgroup-v1 (memory.limit_in_bytes). */
 uint64_t trp_machine_memory(const char *root);
+
+/* Writes what kind of processor this is, as far as compiled code depends on it: "x86_64 avx2 avx512f ...".  Machines that
+ * write the same can use the same code.
+ *   Owns  : `out` is the caller's, size >= 1; always terminated.
+ *   Thread: any.
+ *   Errors: none; cut at its end. */
+void trp_machine_processor(char *out, size_t size);
 
 #endif

@@ -1,0 +1,146 @@
+/* base/disk.c - see disk.h. */
+#include "base/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/torture.h"
+
+#define PATH_BYTES 4096
+#define FOLDERS_OPEN 16
+
+/* --- folders ---------------------------------------------------------------------------------- */
+
+static int make_one(const char *path)
+{
+    struct stat st;
+    if (TRP_TORTURE_FAILS("mkdir"))
+        return EIO;
+    if (mkdir(path, 0755) == 0)
+        return 0;
+    const int failed = errno;
+    return failed == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? 0 : failed;
+}
+
+trp_status trp_disk_make_folder(const char *path, struct trp_error *err)
+{
+    char folder[PATH_BYTES];
+    const size_t n = strlen(path);
+    if (n == 0 || n >= sizeof folder)
+        return trp_fail_errno(err, n ? ENAMETOOLONG : ENOENT, "%s", path);
+    memcpy(folder, path, n + 1);
+    for (char *at = folder + 1; (at = strchr(at, '/')); at++) {
+        *at = '\0';
+        const int failed = make_one(folder);
+        if (failed)
+            return trp_fail_errno(err, failed, "%s", folder);
+        *at = '/';
+    }
+    const int failed = make_one(folder);
+    return failed ? trp_fail_errno(err, failed, "%s", folder) : trp_ok();
+}
+
+/* Makes a new name in a folder outlive a crash; 0 or an errno. */
+static int sync_folder_of(const char *path)
+{
+    char folder[PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    const size_t n = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+    if (n >= sizeof folder)
+        return ENAMETOOLONG;
+    memcpy(folder, path, n);
+    folder[n] = '\0';
+    const int fd = open(n ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    const int failed = fsync(fd) != 0 ? errno : 0;
+    close(fd);
+    return failed;
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static int write_all(int fd, const char *at, size_t left)
+{
+    while (left) {
+        const ssize_t n = TRP_TORTURE_FAILS("write") ? (errno = ENOSPC, -1) : write(fd, at, left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        at += n;
+        left -= (size_t)n;
+    }
+    return 0;
+}
+
+trp_status trp_disk_write(const char *path, const void *data, size_t bytes, mode_t mode,
+                          struct trp_error *err)
+{
+    const int fd = TRP_TORTURE_FAILS("open")
+                       ? (errno = EMFILE, -1)
+                       : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return trp_fail_errno(err, errno, "%s", path);
+    int failed = write_all(fd, data, bytes);
+    if (!failed && fsync(fd) != 0)
+        failed = errno;
+    if (close(fd) != 0 && !failed)
+        failed = errno;
+    if (!failed)
+        return trp_ok();
+    unlink(path);
+    return trp_fail_errno(err, failed, "%s: %zu bytes", path, bytes);
+}
+
+trp_status trp_disk_publish(const char *from, const char *to, struct trp_error *err)
+{
+    int failed = TRP_TORTURE_FAILS("rename") ? EIO : rename(from, to) == 0 ? 0 : errno;
+    if (failed == ENOTEMPTY)
+        failed = EEXIST;
+    if (!failed)
+        failed = sync_folder_of(to);
+    return failed ? trp_fail_errno(err, failed, "%s", to) : trp_ok();
+}
+
+/* --- removing --------------------------------------------------------------------------------- */
+
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    return TRP_TORTURE_FAILS("remove") ? (errno = EIO, -1) : remove(path);
+}
+
+trp_status trp_disk_remove(const char *path, struct trp_error *err)
+{
+    if (nftw(path, remove_entry, FOLDERS_OPEN, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT)
+        return trp_ok();
+    return trp_fail_errno(err, errno, "%s", path);
+}
+
+/* --- locks ------------------------------------------------------------------------------------ */
+
+trp_status trp_disk_lock(const char *path, int *out_fd, struct trp_error *err)
+{
+    const int fd = TRP_TORTURE_FAILS("open") ? (errno = EMFILE, -1)
+                                             : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return trp_fail_errno(err, errno, "%s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        *out_fd = fd;
+        return trp_ok();
+    }
+    const int failed = errno;
+    close(fd);
+    if (failed == EWOULDBLOCK)
+        return trp_fail(err, TRP_UNAVAILABLE, "%s: another process has it", path);
+    return trp_fail_errno(err, failed, "%s", path);
+}

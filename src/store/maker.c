@@ -1,0 +1,109 @@
+/* store/maker.c - see maker.h. */
+#include "store/maker.h"
+
+#include "store/prover.h"
+
+#define SCRATCH_BLOCK 16384
+#define SCRATCH_MAX (64u << 20)
+
+trp_status trp_making_key(const struct trp_making *m, struct trp_sha256 *out, struct trp_error *err)
+{
+    const struct trp_store_subject subject = { .path = m->desc->path,
+                                               .backend = trp_backend_name(m->backend),
+                                               .fingerprint = trp_backend_fingerprint(m->backend),
+                                               .options = m->desc->options,
+                                               .options_n = m->desc->options_n };
+    return trp_store_key(m->store, &subject, out, err);
+}
+
+/* A failure that comes back whenever it is tried, and is worth remembering. */
+static bool is_final(int32_t code)
+{
+    switch (code) {
+    case TRP_FAILED_PRECONDITION:
+    case TRP_INVALID_ARGUMENT:
+    case TRP_UNIMPLEMENTED:
+    case TRP_BACKEND_FAILED:
+    case TRP_DATA_LOSS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static trp_status compare(const struct trp_making *m, struct trp_backend_model *plain,
+                          const struct trp_signature *signature, const struct trp_draft *draft,
+                          struct trp_arena *arena, struct trp_error *err)
+{
+    struct troupe_model_desc desc = *m->desc;
+    struct trp_backend_model *prepared;
+    struct trp_signature seen;
+    desc.skeleton = draft->artefact.skeleton;
+    desc.blobs = draft->artefact.blobs_folder;
+    TRP_TRY(trp_backend_open(m->backend, &desc, arena, &prepared, &seen, err), err,
+            "what was prepared cannot be opened");
+    const struct trp_proof proof = { .plain = plain,
+                                     .prepared = prepared,
+                                     .signature = signature,
+                                     .account = m->desc->account,
+                                     .memory_bytes_max = m->memory_bytes_max,
+                                     .cancel = m->desc->cancel };
+    trp_status st = trp_ok();
+    if (seen.inputs_n != signature->inputs_n || seen.outputs_n != signature->outputs_n)
+        st =
+            trp_fail(err, TRP_FAILED_PRECONDITION, "what was prepared has other inputs or outputs");
+    if (!trp_failed(st))
+        st = trp_prover_compare(&proof, err);
+    trp_backend_close(prepared);
+    return st;
+}
+
+static trp_status prove(const struct trp_making *m, const struct trp_draft *draft,
+                        struct trp_error *err)
+{
+    struct trp_backend_model *plain;
+    struct trp_signature signature;
+    struct trp_arena arena;
+    trp_arena_init(&arena, trp_heap(), SCRATCH_BLOCK, SCRATCH_MAX);
+    trp_status st = trp_backend_open(m->backend, m->desc, &arena, &plain, &signature, err);
+    if (!trp_failed(st)) {
+        st = compare(m, plain, &signature, draft, &arena, err);
+        trp_backend_close(plain);
+    }
+    trp_arena_deinit(&arena);
+    return st;
+}
+
+static trp_status make(const struct trp_making *m, const struct trp_sha256 *key,
+                       struct trp_draft *draft, struct trp_error *err)
+{
+    TRP_CHECK(trp_draft_begin(draft, m->store, err));
+    const trp_status st = trp_backend_prepare(m->backend, m->desc, &draft->sink, err);
+    if (trp_failed(draft->error.status)) { /* the backend could only pass its code on */
+        if (err)
+            *err = draft->error;
+        return draft->error.status;
+    }
+    TRP_CHECK(st);
+    TRP_CHECK(trp_draft_finish(draft, m->desc->path, err));
+    TRP_CHECK(prove(m, draft, err));
+    return trp_draft_publish(draft, key, err);
+}
+
+trp_status trp_making_run(const struct trp_making *m, const struct trp_sha256 *key,
+                          struct trp_error *err)
+{
+    struct trp_draft draft;
+    trp_status st = make(m, key, &draft, err);
+    trp_draft_drop(&draft);
+    if (!trp_failed(st) || !is_final(st.code))
+        return st;
+    st.code = TRP_FAILED_PRECONDITION;
+    struct trp_error ignored;
+    const char *why = err ? err->text : "cannot be prepared";
+    if (trp_failed(trp_artefact_refuse(m->store, key, why, &ignored)))
+        TRP_WARN(trp_store_log(m->store), "store", "will be tried again: %s", ignored.text);
+    if (err)
+        err->status = st;
+    return st;
+}

@@ -1,0 +1,246 @@
+/* store/store_key.c - see store_key.h.
+ *
+ * Reading a gigabyte to name it takes longer than mapping it.  So what was read once is written down: for each model file a small
+ * text in seen/ that holds the size, time, inode and device of all of its files, and the digest of their bytes:
+ *
+ *     troupe seen 1
+ *     file 1048576 1700000000123456789 4242 65024 /models/a/model.onnx
+ *     file ...
+ *     digest 9f86d081...
+ *
+ * As long as stat() says the same of each, the digest holds.  A file that is replaced within one tick of the file system's clock,
+ * at the same size and inode, is not noticed; nobody but its writer could tell. */
+#include "store/store_key.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <xxhash.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/machine.h"
+#include "onnx/onnx_reader.h"
+
+#define HEAD "troupe seen 1\n"
+#define SEEN_MAX (16u << 20)
+#define SCRATCH_BLOCK 65536
+#define SCRATCH_MAX (256u << 20)
+#define TEXT_MAX (1u << 20)
+
+static trp_status no_memory(struct trp_error *err)
+{
+    return trp_fail(err, TRP_OUT_OF_MEMORY, "key of a model");
+}
+
+static bool seen_path(const struct trp_store *s, const char *path, char out[TRP_STORE_PATH_MAX])
+{
+    char name[33];
+    const XXH128_hash_t hash = XXH3_128bits(path, strlen(path));
+    (void)snprintf(name, sizeof name, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64,
+                   (uint64_t)hash.low64);
+    return trp_store_part(s, "seen", name, out);
+}
+
+/* --- what was seen ---------------------------------------------------------------------------- */
+
+static void add_file(struct trp_buf *b, const char *path, const struct trp_file_stat *st)
+{
+    char line[160];
+    (void)snprintf(line, sizeof line, "file %" PRIu64 " %" PRId64 " %" PRIu64 " %" PRIu64 " ",
+                   st->bytes, st->mtime_ns, st->inode, st->device);
+    trp_buf_add_text(b, line);
+    trp_buf_add_text(b, path);
+    trp_buf_add_text(b, "\n");
+}
+
+/* Whether a line "file ..." still tells the truth. */
+static bool is_unchanged(const char *line)
+{
+    struct trp_file_stat was, is;
+    int at = 0;
+    if (sscanf(line, "file %" SCNu64 " %" SCNd64 " %" SCNu64 " %" SCNu64 " %n", &was.bytes,
+               &was.mtime_ns, &was.inode, &was.device, &at) != 4 ||
+        at == 0 || trp_failed(trp_file_stat(line + at, &is, NULL)))
+        return false;
+    return is.kind == 'f' && is.bytes == was.bytes && is.mtime_ns == was.mtime_ns &&
+           is.inode == was.inode && is.device == was.device;
+}
+
+/* The first file must be the model itself: two paths may have one hash. */
+static bool read_seen(char *text, const char *path, struct trp_sha256 *out)
+{
+    bool is_first = true;
+    if (strncmp(text, HEAD, strlen(HEAD)) != 0)
+        return false;
+    for (char *line = text + strlen(HEAD), *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        if (strncmp(line, "digest ", 7) == 0)
+            return !is_first && trp_sha256_parse(line + 7, out);
+        const size_t n = strlen(path), len = (size_t)(end - line);
+        if (is_first && (len < n || strcmp(end - n, path) != 0))
+            return false;
+        if (!is_unchanged(line))
+            return false;
+        is_first = false;
+    }
+    return false;
+}
+
+static bool recall(const struct trp_store *s, const char *path, struct trp_sha256 *out)
+{
+    char file[TRP_STORE_PATH_MAX];
+    char *text = NULL;
+    size_t n = 0;
+    if (!seen_path(s, path, file) ||
+        trp_failed(trp_file_read(trp_heap(), file, SEEN_MAX, &text, &n, NULL)))
+        return false;
+    const bool is_known = strlen(text) == n && read_seen(text, path, out);
+    trp_alloc_free(trp_heap(), text);
+    return is_known;
+}
+
+/* Only costs time when it cannot be written. */
+static void remember(const struct trp_store *s, const char *path, struct trp_buf *files,
+                     const struct trp_sha256 *digest)
+{
+    char file[TRP_STORE_PATH_MAX], text[TRP_SHA256_TEXT];
+    struct trp_error err;
+    trp_sha256_format(digest, text);
+    trp_buf_add_text(files, "digest ");
+    trp_buf_add_text(files, text);
+    trp_buf_add_text(files, "\n");
+    if (files->failed || !seen_path(s, path, file))
+        return;
+    if (trp_failed(trp_file_replace(file, files->ptr, files->len, &err)))
+        TRP_WARN(trp_store_log(s), "store", "will be read again: %s", err.text);
+}
+
+/* --- reading the files ------------------------------------------------------------------------ */
+
+struct reading {
+    struct trp_buf seen;    /* the text for seen/ */
+    struct trp_buf digests; /* name and digest of each file, in order */
+    struct trp_arena arena;
+};
+
+static trp_status read_one(struct reading *r, const char *name, const char *path,
+                           struct trp_error *err)
+{
+    struct trp_file_stat before, after;
+    struct trp_sha256 digest;
+    TRP_CHECK(trp_file_stat(path, &before, err));
+    TRP_CHECK(trp_sha256_file(path, &digest, err));
+    TRP_CHECK(trp_file_stat(path, &after, err));
+    if (before.bytes != after.bytes || before.mtime_ns != after.mtime_ns ||
+        before.inode != after.inode)
+        return trp_fail(err, TRP_UNAVAILABLE, "%s changes while it is read", path);
+    add_file(&r->seen, path, &after);
+    trp_buf_add(&r->digests, name, strlen(name) + 1);
+    trp_buf_add(&r->digests, digest.bytes, sizeof digest.bytes);
+    return trp_ok();
+}
+
+static trp_status read_externals(struct reading *r, const char *path,
+                                 const struct trp_onnx_model *model, struct trp_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    const int folder_n = slash ? (int)(slash - path) + 1 : 0;
+    for (uint32_t i = 0; i < model->files_n; i++) {
+        const struct trp_str name = trp_arena_dup(&r->arena, model->files[i].path);
+        const struct trp_str whole =
+            trp_arena_format(&r->arena, "%.*s%.*s", folder_n, path, TRP_STR(name));
+        if (!name.ptr || !whole.ptr)
+            return no_memory(err);
+        TRP_CHECK(read_one(r, name.ptr, whole.ptr, err));
+    }
+    return trp_ok();
+}
+
+static trp_status read_files(struct reading *r, const char *path, struct trp_sha256 *out,
+                             struct trp_error *err)
+{
+    static const struct trp_onnx_opts opts = { 0 };
+    struct trp_onnx_model model;
+    trp_buf_add_text(&r->seen, HEAD);
+    TRP_CHECK(trp_onnx_read_file(path, &opts, &r->arena, &model, err));
+    TRP_CHECK(read_one(r, "", path, err)); /* wherever it lies */
+    TRP_CHECK(read_externals(r, path, &model, err));
+    if (r->digests.failed)
+        return no_memory(err);
+    return trp_sha256_memory(r->digests.ptr, r->digests.len, out, err);
+}
+
+static trp_status digest_of(const struct trp_store *s, const char *path, struct trp_sha256 *out,
+                            struct trp_error *err)
+{
+    struct reading r;
+    if (recall(s, path, out))
+        return trp_ok();
+    trp_buf_init(&r.seen, trp_heap(), SEEN_MAX);
+    trp_buf_init(&r.digests, trp_heap(), SEEN_MAX);
+    trp_arena_init(&r.arena, trp_heap(), SCRATCH_BLOCK, SCRATCH_MAX);
+    const trp_status st = read_files(&r, path, out, err);
+    if (!trp_failed(st))
+        remember(s, path, &r.seen, out);
+    trp_arena_deinit(&r.arena);
+    trp_buf_deinit(&r.digests);
+    trp_buf_deinit(&r.seen);
+    return st;
+}
+
+/* --- the key ---------------------------------------------------------------------------------- */
+
+static int compare_options(const void *a, const void *b)
+{
+    const struct troupe_option *x = a, *y = b;
+    const int by_key = strcmp(x->key, y->key);
+    return by_key ? by_key : strcmp(x->value, y->value);
+}
+
+static void add_line(struct trp_buf *b, const char *key, const char *value)
+{
+    trp_buf_add_text(b, key);
+    trp_buf_add(b, "\0", 1); /* no text holds one, so no two lists look alike */
+    trp_buf_add_text(b, value);
+    trp_buf_add(b, "\0", 1);
+}
+
+static trp_status describe(struct trp_buf *b, const struct trp_store_subject *subject,
+                           struct trp_error *err)
+{
+    char processor[256];
+    struct troupe_option *options =
+        trp_alloc_zeroed(trp_heap(), subject->options_n + 1, sizeof *options);
+    if (!options)
+        return no_memory(err);
+    trp_machine_processor(processor, sizeof processor);
+    add_line(b, "backend", subject->backend);
+    add_line(b, "fingerprint", subject->fingerprint);
+    add_line(b, "processor", processor);
+    for (uint32_t i = 0; i < subject->options_n; i++)
+        options[i] = subject->options[i];
+    qsort(options, subject->options_n, sizeof *options, compare_options);
+    for (uint32_t i = 0; i < subject->options_n; i++)
+        add_line(b, options[i].key, options[i].value);
+    trp_alloc_free(trp_heap(), options);
+    return trp_ok();
+}
+
+trp_status trp_store_key(const struct trp_store *s, const struct trp_store_subject *subject,
+                         struct trp_sha256 *out, struct trp_error *err)
+{
+    struct trp_sha256 content;
+    struct trp_buf text;
+    TRP_CHECK(digest_of(s, subject->path, &content, err));
+    trp_buf_init(&text, trp_heap(), TEXT_MAX);
+    trp_buf_add(&text, content.bytes, sizeof content.bytes);
+    trp_status st = describe(&text, subject, err);
+    if (!trp_failed(st) && text.failed)
+        st = trp_fail(err, (enum trp_code)text.failed, "options of a model");
+    if (!trp_failed(st))
+        st = trp_sha256_memory(text.ptr, text.len, out, err);
+    trp_buf_deinit(&text);
+    return st;
+}

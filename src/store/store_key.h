@@ -1,0 +1,25 @@
+/* store/store_key.h - what makes two prepared models the same.
+ * Answers "under which name would this one lie?".  A key is made of the bytes of the model's files, the backend and its version, its
+ * options, and the kind of processor: change any of them, and it is another artefact. */
+#ifndef TRP_STORE_KEY_H
+#define TRP_STORE_KEY_H
+
+#include "store/store.h"
+#include "troupe/backend.h"
+
+struct trp_store_subject {
+    const char *path; /* the model file; its external data is found by looking into it */
+    const char *backend, *fingerprint; /* trp_backend_fingerprint() */
+    const struct troupe_option *options;
+    uint32_t options_n;
+};
+
+/* Makes the key.  Files whose size, time and inode are as when they were last read are not read again.
+ *   Owns  : borrowed; `out` is the caller's.
+ *   Thread: any.
+ *   Blocks: disk; the first time as long as reading all files takes.
+ *   Errors: NOT_FOUND, DATA_LOSS and others of the files; OUT_OF_MEMORY. */
+trp_status trp_store_key(const struct trp_store *s, const struct trp_store_subject *subject,
+                         struct trp_sha256 *out, struct trp_error *err);
+
+#endif

@@ -1,0 +1,296 @@
+/* tests/conformance/store_maker_test.c - models are prepared with the real backend, proven, published,
+ * and opened from the store; what cannot be proven is refused with its reason. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/disk.h"
+#include "harness.h"
+#include "store/maker.h"
+
+#define SIDE 64
+#define WEIGHT_BYTES (SIDE * SIDE * sizeof(float))
+
+static struct harness h;
+static struct trp_store *store;
+static char store_folder[SCRATCH_PATH_MAX];
+
+static int set_up(void **state)
+{
+    (void)state;
+    harness_set_up(&h, "onnxruntime");
+    scratch_folder(store_folder, "maker");
+    const struct trp_store_opts opts = { .path = store_folder };
+    assert_int_equal(trp_store_open(trp_heap(), &opts, &store, &h.err).code, TRP_OK);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    trp_store_close(store);
+    assert_int_equal(trp_disk_remove(store_folder, &h.err).code, TRP_OK);
+    harness_tear_down(&h);
+    return 0;
+}
+
+static int close_what_is_open(void **state)
+{
+    (void)state;
+    harness_close_all(&h);
+    return 0;
+}
+
+/* --- making and opening ----------------------------------------------------------------------- */
+
+struct making {
+    char path[512];
+    struct troupe_model_desc desc;
+    struct trp_making making;
+    struct trp_sha256 key;
+};
+
+static void begin(struct making *m, const char *name)
+{
+    (void)snprintf(m->path, sizeof m->path, "%s", harness_path(&h, name));
+    m->desc = (struct troupe_model_desc){
+        .name = name, .path = m->path, .device = "cpu", .account = &h.account.plugin
+    };
+    m->making = (struct trp_making){ .store = store, .backend = h.backend, .desc = &m->desc };
+    assert_int_equal(trp_making_key(&m->making, &m->key, &h.err).code, TRP_OK);
+}
+
+static trp_status prepare(struct making *m, const char *name)
+{
+    begin(m, name);
+    const trp_status st = trp_making_run(&m->making, &m->key, &h.err);
+    if (trp_failed(st))
+        print_message("%s: %s: %s\n", name, trp_code_name(st.code), h.err.text);
+    assert_int_equal(trp_counter_get(&h.account.bytes), 0);
+    return st;
+}
+
+static struct subject *open_from_store(struct making *m, const char *name)
+{
+    struct trp_artefact a;
+    struct subject *s;
+    assert_int_equal(trp_artefact_get(store, &m->key, &a, &h.err).code, TRP_OK);
+    const struct troupe_model_desc desc = { .skeleton = a.skeleton, .blobs = a.blobs_folder };
+    assert_int_equal(subject_try_open(&h, name, desc, &s).code, TRP_OK);
+    trp_artefact_deinit(&a);
+    return s;
+}
+
+static void expect_refusal(const char *name, const char *words)
+{
+    struct making m;
+    struct trp_artefact a;
+    assert_int_equal(prepare(&m, name).code, TRP_FAILED_PRECONDITION);
+    assert_non_null(strstr(h.err.text, words));
+    assert_int_equal(trp_artefact_get(store, &m.key, &a, &h.err).code, TRP_FAILED_PRECONDITION);
+    assert_non_null(strstr(h.err.text, words)); /* and it is remembered */
+}
+
+/* --- models ----------------------------------------------------------------------------------- */
+
+static float weights[SIDE * SIDE];
+
+static void fill_weights(void)
+{
+    for (int i = 0; i < SIDE * SIDE; i++)
+        weights[i] = (float)(i * 7 % 13) / 13 - 0.5f;
+}
+
+static void add_weights(struct onnx *g, const char *name)
+{
+    fill_weights();
+    onnx_initializer(g, name, ONNX_FLOAT, 2, DIMS(SIDE, SIDE), weights, WEIGHT_BYTES);
+}
+
+static void save(struct onnx *g, const char *name)
+{
+    onnx_save(g, harness_path(&h, name));
+}
+
+static void write_dense(const char *name)
+{
+    struct onnx g = { 0 };
+    onnx_simple(&g, "MatMul", "x w", "a");
+    onnx_simple(&g, "Relu", "a", "y");
+    onnx_input(&g, "x", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    onnx_output(&g, "y", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    add_weights(&g, "w");
+    save(&g, name);
+}
+
+/* Rows of a table: the input is indices, and larger ones than the table are refused. */
+static void write_lookup(const char *name)
+{
+    struct onnx g = { 0 };
+    onnx_simple(&g, "Gather", "w ids", "y");
+    onnx_input(&g, "ids", ONNX_INT64, 1, DIMS(-1));
+    onnx_output(&g, "y", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    add_weights(&g, "w");
+    save(&g, name);
+}
+
+static void write_random(const char *name)
+{
+    struct onnx g = { 0 }, node = onnx_node("RandomNormalLike", "", "a", "r");
+    onnx_simple(&g, "MatMul", "x w", "a");
+    onnx_part(&g, 1, &node);
+    onnx_simple(&g, "Add", "a r", "y");
+    onnx_input(&g, "x", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    onnx_output(&g, "y", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    add_weights(&g, "w");
+    save(&g, name);
+}
+
+/* Takes 3 x 5 and nothing else, which is not declared. */
+static void write_picky(const char *name)
+{
+    struct onnx g = { 0 };
+    const int64_t shape[2] = { 3, 5 };
+    onnx_simple(&g, "Reshape", "x shape", "y");
+    onnx_input(&g, "x", ONNX_FLOAT, 2, DIMS(-1, -1));
+    onnx_output(&g, "y", ONNX_FLOAT, 2, DIMS(3, 5));
+    onnx_initializer(&g, "shape", ONNX_INT64, 1, DIMS(2), shape, sizeof shape);
+    save(&g, name);
+}
+
+/* Weights of both branches lie inside the branches. */
+static void write_branches(const char *name)
+{
+    struct onnx g = { 0 }, node = onnx_node("If", "", "which", "y");
+    for (int i = 0; i < 2; i++) {
+        struct onnx branch = { 0 };
+        onnx_simple(&branch, "MatMul", i ? "x wa" : "x wb", i ? "ya" : "yb");
+        onnx_output(&branch, i ? "ya" : "yb", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+        add_weights(&branch, i ? "wa" : "wb");
+        onnx_attr_graph(&node, i ? "then_branch" : "else_branch", &branch);
+    }
+    onnx_part(&g, 1, &node);
+    onnx_input(&g, "which", ONNX_BOOL, 0, NULL);
+    onnx_input(&g, "x", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    onnx_output(&g, "y", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    save(&g, name);
+}
+
+/* --- the tests -------------------------------------------------------------------------------- */
+
+static void a_proven_model_is_published_and_opens_from_the_store(void **state)
+{
+    (void)state;
+    struct making m;
+    static float x[2 * SIDE];
+    write_dense("dense.onnx");
+    assert_int_equal(prepare(&m, "dense.onnx").code, TRP_OK);
+    assert_int_equal(trp_artefact_verify(store, &m.key, &h.err).code, TRP_OK);
+    struct subject *plain = subject_open(&h, "dense.onnx");
+    struct subject *mapped = open_from_store(&m, "dense.onnx");
+    for (int i = 0; i < 2 * SIDE; i++)
+        x[i] = (float)(i % 5) - 2;
+    subject_send(plain, 0, TROUPE_FP32, x, sizeof x, 2, DIMS(2, SIDE));
+    subject_send(mapped, 0, TROUPE_FP32, x, sizeof x, 2, DIMS(2, SIDE));
+    assert_int_equal(subject_run(plain).code, TRP_OK);
+    assert_int_equal(subject_run(mapped).code, TRP_OK);
+    for (int i = 0; i < 2 * SIDE; i++)
+        assert_float_equal(((float *)plain->out[0].data)[i], ((float *)mapped->out[0].data)[i],
+                           1e-4);
+}
+
+static void indices_and_branches_are_proven_too(void **state)
+{
+    (void)state;
+    struct making m;
+    write_lookup("lookup.onnx");
+    assert_int_equal(prepare(&m, "lookup.onnx").code, TRP_OK);
+    (void)open_from_store(&m, "lookup.onnx");
+    write_branches("branches.onnx");
+    assert_int_equal(prepare(&m, "branches.onnx").code, TRP_OK);
+    (void)open_from_store(&m, "branches.onnx");
+    struct trp_artefact a;
+    assert_int_equal(trp_artefact_get(store, &m.key, &a, &h.err).code, TRP_OK);
+    assert_int_equal(a.blobs_n, 1); /* the weights of both branches are the same bytes */
+    trp_artefact_deinit(&a);
+}
+
+static void a_model_that_answers_at_random_is_refused_with_that_reason(void **state)
+{
+    (void)state;
+    write_random("random.onnx");
+    expect_refusal("random.onnx", "differ from run to run");
+}
+
+static void a_model_that_takes_nothing_generated_is_refused_with_that_reason(void **state)
+{
+    (void)state;
+    write_picky("picky.onnx");
+    expect_refusal("picky.onnx", "none of the generated inputs");
+}
+
+static void what_is_full_is_not_remembered(void **state)
+{
+    (void)state;
+    struct making m;
+    struct trp_artefact a;
+    volatile int32_t cancel = 1;
+    write_dense("dense2.onnx");
+    begin(&m, "dense2.onnx");
+    h.account.limit = 100;
+    assert_true(trp_failed(trp_artefact_drop(store, &m.key, NULL)) == false);
+    assert_int_equal(trp_making_run(&m.making, &m.key, &h.err).code, TRP_OUT_OF_MEMORY);
+    h.account.limit = 0;
+    assert_int_equal(trp_artefact_get(store, &m.key, &a, &h.err).code, TRP_NOT_FOUND);
+    m.desc.cancel = &cancel;
+    assert_int_equal(trp_making_run(&m.making, &m.key, &h.err).code, TRP_CANCELLED);
+    assert_int_equal(trp_artefact_get(store, &m.key, &a, &h.err).code, TRP_NOT_FOUND);
+    m.desc.cancel = NULL;
+    assert_int_equal(trp_making_run(&m.making, &m.key, &h.err).code, TRP_OK);
+}
+
+static void a_read_only_store_fails_with_its_path(void **state)
+{
+    (void)state;
+    struct making m;
+    char blobs[TRP_STORE_PATH_MAX];
+    if (geteuid() == 0) { /* root writes everywhere; a file in the way stops it */
+        struct onnx g = { 0 };
+        onnx_simple(&g, "MatMul", "x w", "y");
+        onnx_input(&g, "x", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+        onnx_output(&g, "y", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+        fill_weights();
+        weights[0] = 77; /* content that was not stored before */
+        onnx_initializer(&g, "w", ONNX_FLOAT, 2, DIMS(SIDE, SIDE), weights, WEIGHT_BYTES);
+        save(&g, "other.onnx");
+        begin(&m, "other.onnx");
+        assert_true(trp_store_part(store, "tmp", NULL, blobs));
+        assert_int_equal(trp_disk_remove(blobs, &h.err).code, TRP_OK);
+        assert_int_equal(trp_disk_write(blobs, "", 0, 0644, &h.err).code, TRP_OK);
+        const trp_status st = trp_making_run(&m.making, &m.key, &h.err);
+        assert_true(trp_failed(st));
+        assert_non_null(strstr(h.err.text, store_folder));
+        assert_int_equal(unlink(blobs), 0);
+        assert_int_equal(trp_disk_make_folder(blobs, &h.err).code, TRP_OK);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, close_what_is_open)
+    const struct CMUnitTest tests[] = {
+        TEST(a_proven_model_is_published_and_opens_from_the_store),
+        TEST(indices_and_branches_are_proven_too),
+        TEST(a_model_that_answers_at_random_is_refused_with_that_reason),
+        TEST(a_model_that_takes_nothing_generated_is_refused_with_that_reason),
+        TEST(what_is_full_is_not_remembered),
+        TEST(a_read_only_store_fails_with_its_path),
+    };
+    return cmocka_run_group_tests_name("store_maker", tests, set_up, tear_down);
+}
