@@ -8,12 +8,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/torture.h"
 
 #define PATH_BYTES 4096
 #define FOLDERS_OPEN 16
+#define WAIT_TURN_NS 1000000
 
 /* --- folders ---------------------------------------------------------------------------------- */
 
@@ -109,6 +111,29 @@ trp_status trp_disk_publish(const char *from, const char *to, struct trp_error *
     return failed ? trp_fail_errno(err, failed, "%s", to) : trp_ok();
 }
 
+trp_status trp_disk_move(const char *from, const char *to, struct trp_error *err)
+{
+    const int failed = TRP_TORTURE_FAILS("rename") ? EIO : rename(from, to) == 0 ? 0 : errno;
+    return failed ? trp_fail_errno(err, failed, "%s", from) : trp_ok();
+}
+
+trp_status trp_disk_write_at(int fd, const void *data, size_t bytes, uint64_t at,
+                             struct trp_error *err)
+{
+    const char *from = data;
+    for (size_t done = 0; done < bytes;) {
+        const ssize_t n = TRP_TORTURE_FAILS("write")
+                              ? (errno = ENOSPC, -1)
+                              : pwrite(fd, from + done, bytes - done, (off_t)(at + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return trp_fail_errno(err, errno, "%zu bytes", bytes);
+        done += (size_t)n;
+    }
+    return trp_ok();
+}
+
 /* --- removing --------------------------------------------------------------------------------- */
 
 static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at)
@@ -128,19 +153,47 @@ trp_status trp_disk_remove(const char *path, struct trp_error *err)
 
 /* --- locks ------------------------------------------------------------------------------------ */
 
-trp_status trp_disk_lock(const char *path, int *out_fd, struct trp_error *err)
+/* 0, or an errno: EWOULDBLOCK when somebody is in the way. */
+static int lock_once(int fd, int kind)
 {
+    int failed;
+    do {
+        failed = flock(fd, kind | LOCK_NB) == 0 ? 0 : errno;
+    } while (failed == EINTR);
+    return failed;
+}
+
+static trp_status lock_at(const char *path, int kind, int64_t wait_ns, int *out_fd,
+                          struct trp_error *err)
+{
+    const struct timespec turn = { .tv_nsec = WAIT_TURN_NS };
     const int fd = TRP_TORTURE_FAILS("open") ? (errno = EMFILE, -1)
                                              : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return trp_fail_errno(err, errno, "%s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    int failed = lock_once(fd, kind);
+    for (int64_t waited = 0; failed == EWOULDBLOCK && waited < wait_ns; waited += WAIT_TURN_NS) {
+        (void)nanosleep(&turn, NULL);
+        failed = lock_once(fd, kind);
+    }
+    if (!failed) {
         *out_fd = fd;
         return trp_ok();
     }
-    const int failed = errno;
     close(fd);
     if (failed == EWOULDBLOCK)
         return trp_fail(err, TRP_UNAVAILABLE, "%s: another process has it", path);
     return trp_fail_errno(err, failed, "%s", path);
+}
+
+trp_status trp_disk_lock(const char *path, int *out_fd, struct trp_error *err)
+{
+    return lock_at(path, LOCK_EX, 0, out_fd, err);
+}
+
+/* In turns and not in the kernel, which would wait for ever. */
+trp_status trp_disk_lock_wait(const char *path, bool alone, int64_t wait_ns, int *out_fd,
+                              struct trp_error *err)
+{
+    return lock_at(path, alone ? LOCK_EX : LOCK_SH, wait_ns, out_fd, err);
 }

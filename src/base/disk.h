@@ -4,6 +4,7 @@
 #ifndef TRP_DISK_H
 #define TRP_DISK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -33,6 +34,21 @@ trp_status trp_disk_write(const char *path, const void *data, size_t bytes, mode
  *   Errors: ALREADY_EXISTS (a folder that is not empty), else as trp_fail_errno(); nothing is renamed then, or the sync failed. */
 trp_status trp_disk_publish(const char *from, const char *to, struct trp_error *err);
 
+/* Renames without a sync: for what may come back after a crash.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Blocks: disk.
+ *   Errors: as trp_fail_errno(). */
+trp_status trp_disk_move(const char *from, const char *to, struct trp_error *err);
+
+/* Writes all of a piece at an offset of an open file, without a sync.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Blocks: disk.
+ *   Errors: as trp_fail_errno(); some of it may have been written. */
+trp_status trp_disk_write_at(int fd, const void *data, size_t bytes, uint64_t at,
+                             struct trp_error *err);
+
 /* Removes a file, or a folder with all that is in it, without following links; what is not there is removed.
  *   Owns  : nothing.
  *   Thread: any.
@@ -46,5 +62,14 @@ trp_status trp_disk_remove(const char *path, struct trp_error *err);
  *   Blocks: never.
  *   Errors: UNAVAILABLE (somebody else has it), else as trp_fail_errno(). */
 trp_status trp_disk_lock(const char *path, int *out_fd, struct trp_error *err);
+
+/* Likewise, but waits for others to leave; any number may hold it together when none of them is `alone`.
+ *   Units : wait_ns from now.
+ *   Owns  : the caller closes *out_fd, and so unlocks.
+ *   Thread: any; also two threads of one process exclude each other.
+ *   Blocks: until it is free, or wait_ns have passed: who holds it may be stopped.
+ *   Errors: UNAVAILABLE (waited in vain), else as trp_fail_errno(). */
+trp_status trp_disk_lock_wait(const char *path, bool alone, int64_t wait_ns, int *out_fd,
+                              struct trp_error *err);
 
 #endif

@@ -24,7 +24,8 @@ trp_status trp_sha256_memory(const void *data, size_t bytes, struct trp_sha256 *
                                                                               : failed(err);
 }
 
-static trp_status hash_rest(int fd, char *piece, EVP_MD_CTX *context, struct trp_error *err)
+static trp_status hash_rest(int fd, char *piece, EVP_MD_CTX *context,
+                            const struct trp_sha256_pace *pace, struct trp_error *err)
 {
     for (;;) {
         const ssize_t n =
@@ -37,10 +38,18 @@ static trp_status hash_rest(int fd, char *piece, EVP_MD_CTX *context, struct trp
             return trp_ok();
         if (EVP_DigestUpdate(context, piece, (size_t)n) != 1)
             return failed(err);
+        if (pace && !pace->go_on(pace->user, (size_t)n))
+            return trp_fail(err, TRP_CANCELLED, "given up");
     }
 }
 
 trp_status trp_sha256_file(const char *path, struct trp_sha256 *out, struct trp_error *err)
+{
+    return trp_sha256_file_paced(path, NULL, out, err);
+}
+
+trp_status trp_sha256_file_paced(const char *path, const struct trp_sha256_pace *pace,
+                                 struct trp_sha256 *out, struct trp_error *err)
 {
     int fd = -1;
     TRP_CHECK(trp_file_open(path, O_RDONLY, 0, &fd, err));
@@ -48,7 +57,7 @@ trp_status trp_sha256_file(const char *path, struct trp_sha256 *out, struct trp_
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     trp_status st = failed(err);
     if (piece && context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1)
-        st = hash_rest(fd, piece, context, err);
+        st = hash_rest(fd, piece, context, pace, err);
     if (!trp_failed(st) && EVP_DigestFinal_ex(context, out->bytes, NULL) != 1)
         st = failed(err);
     EVP_MD_CTX_free(context);

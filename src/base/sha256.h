@@ -32,6 +32,18 @@ trp_status trp_sha256_memory(const void *data, size_t bytes, struct trp_sha256 *
  *   Errors: as trp_fail_errno(), OUT_OF_MEMORY. */
 trp_status trp_sha256_file(const char *path, struct trp_sha256 *out, struct trp_error *err);
 
+/* As trp_sha256_file(), but asks after each piece whether to go on: somebody who reads all day does it slowly.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Blocks: disk, and as long as `go_on` does.
+ *   Errors: as trp_sha256_file(); CANCELLED when go_on() was false. */
+struct trp_sha256_pace {
+    bool (*go_on)(void *user, size_t bytes); /* read just now */
+    void *user;
+};
+trp_status trp_sha256_file_paced(const char *path, const struct trp_sha256_pace *pace,
+                                 struct trp_sha256 *out, struct trp_error *err);
+
 /* Writes 64 lower-case digits and an end; reads them back.
  *   Owns  : `out` is the caller's.
  *   Thread: any.

@@ -4,6 +4,7 @@
  *
  *     troupe prepared 1
  *     source /models/resnet50/1/model.onnx
+ *     made-by onnxruntime 1.32.0
  *     skeleton 38694 9f86d081...
  *     blob ab/cdef... 9437184 1f2e3d4c5b6a7988
  *     end 1
@@ -40,6 +41,8 @@ static trp_status too_long(const struct trp_store *s, struct trp_error *err)
 void trp_artefact_deinit(struct trp_artefact *a)
 {
     trp_alloc_free(trp_heap(), a->blobs);
+    trp_alloc_free(trp_heap(), a->text);
+    a->source = a->made_by = a->text = NULL;
     a->blobs = NULL;
     a->blobs_n = 0;
 }
@@ -70,7 +73,9 @@ static bool read_line(const char *line, struct trp_artefact *a, bool *is_over)
     char digest[TRP_SHA256_TEXT];
     uint32_t n = 0;
     if (strncmp(line, "source ", 7) == 0)
-        return true;
+        return a->source = line + 7, true;
+    if (strncmp(line, "made-by ", 8) == 0)
+        return a->made_by = line + 8, true;
     if (strncmp(line, "blob ", 5) == 0)
         return read_blob(line, a);
     if (sscanf(line, "skeleton %" SCNu64 " %64s", &a->skeleton_bytes, digest) == 2)
@@ -109,15 +114,23 @@ static trp_status load_manifest(const struct trp_store *s, const struct trp_sha2
                                 struct trp_artefact *a, struct trp_error *err)
 {
     char path[TRP_STORE_PATH_MAX];
-    char *text = NULL;
     size_t n = 0;
     if (!part_of(s, "made", key, "manifest", path) ||
         !part_of(s, "made", key, "skeleton.onnx", a->skeleton) ||
         !trp_store_part(s, "blobs", NULL, a->blobs_folder))
         return too_long(s, err);
-    TRP_CHECK(trp_file_read(trp_heap(), path, MANIFEST_MAX, &text, &n, err));
-    const trp_status st = strlen(text) == n ? read_manifest(text, a, err) : is_damaged(err);
-    trp_alloc_free(trp_heap(), text);
+    TRP_CHECK(trp_file_read(trp_heap(), path, MANIFEST_MAX, &a->text, &n, err));
+    a->source = a->made_by = "";
+    return strlen(a->text) == n ? read_manifest(a->text, a, err) : is_damaged(err);
+}
+
+trp_status trp_artefact_read(const struct trp_store *s, const struct trp_sha256 *key,
+                             struct trp_artefact *out, struct trp_error *err)
+{
+    *out = (struct trp_artefact){ 0 };
+    const trp_status st = load_manifest(s, key, out, err);
+    if (trp_failed(st))
+        trp_artefact_deinit(out);
     return st;
 }
 
@@ -173,18 +186,17 @@ static trp_status as_loss(trp_status st, struct trp_error *err)
 trp_status trp_artefact_get(const struct trp_store *s, const struct trp_sha256 *key,
                             struct trp_artefact *out, struct trp_error *err)
 {
-    *out = (struct trp_artefact){ 0 };
-    trp_status st = load_manifest(s, key, out, err);
+    trp_status st = trp_artefact_read(s, key, out, err);
     if (st.code == TRP_NOT_FOUND)
         return look_for_reason(s, key, err);
-    if (!trp_failed(st))
-        st = as_loss(check_parts(s, out, trp_blob_check, err), err);
+    TRP_CHECK(st);
+    st = as_loss(check_parts(s, out, trp_blob_check, err), err);
     if (trp_failed(st))
         trp_artefact_deinit(out);
     return st;
 }
 
-static trp_status verify_skeleton(const struct trp_artefact *a, struct trp_error *err)
+trp_status trp_artefact_verify_skeleton(const struct trp_artefact *a, struct trp_error *err)
 {
     struct trp_sha256 digest;
     TRP_CHECK(trp_sha256_file(a->skeleton, &digest, err));
@@ -193,14 +205,20 @@ static trp_status verify_skeleton(const struct trp_artefact *a, struct trp_error
                : trp_fail(err, TRP_DATA_LOSS, "the skeleton was changed");
 }
 
+static trp_status verify_blob(const struct trp_store *s, const struct trp_blob *blob,
+                              struct trp_error *err)
+{
+    return trp_blob_verify(s, blob, NULL, err);
+}
+
 trp_status trp_artefact_verify(const struct trp_store *s, const struct trp_sha256 *key,
                                struct trp_error *err)
 {
     struct trp_artefact a;
     TRP_CHECK(trp_artefact_get(s, key, &a, err));
-    trp_status st = verify_skeleton(&a, err);
+    trp_status st = trp_artefact_verify_skeleton(&a, err);
     if (!trp_failed(st))
-        st = check_parts(s, &a, trp_blob_verify, err);
+        st = check_parts(s, &a, verify_blob, err);
     trp_artefact_deinit(&a);
     return as_loss(st, err);
 }
@@ -216,14 +234,14 @@ trp_status trp_artefact_drop(const struct trp_store *s, const struct trp_sha256 
     return trp_disk_remove(path, err);
 }
 
-trp_status trp_artefact_refuse(const struct trp_store *s, const struct trp_sha256 *key,
+trp_status trp_artefact_refuse(struct trp_store *s, const struct trp_sha256 *key,
                                const char *reason, struct trp_error *err)
 {
-    char path[TRP_STORE_PATH_MAX];
+    char name[TRP_SHA256_TEXT];
     const size_t n = strlen(reason);
-    if (!part_of(s, "bad", key, NULL, path))
-        return too_long(s, err);
-    return trp_file_replace(path, reason, n < REASON_MAX ? n : REASON_MAX - 1, err);
+    trp_sha256_format(key, name);
+    return trp_store_replace(s, "bad", name,
+                             trp_str_make(reason, n < REASON_MAX ? n : REASON_MAX - 1), err);
 }
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -254,6 +272,15 @@ static bool is_listed(const struct trp_artefact *a, const char *name)
     return false;
 }
 
+static trp_status keep_blob(struct trp_draft *d, const void *data, const struct trp_blob *blob)
+{
+    TRP_CHECK(trp_pins_add(&d->pins, blob->name, &d->error));
+    TRP_CHECK(trp_blob_put(d->store, data, blob, &d->error));
+    d->artefact.blobs_n++;
+    d->artefact.blob_bytes += blob->bytes;
+    return trp_ok();
+}
+
 static int32_t take_blob(void *user, const void *data, uint64_t bytes, char *out_name)
 {
     struct trp_draft *d = user;
@@ -261,15 +288,12 @@ static int32_t take_blob(void *user, const void *data, uint64_t bytes, char *out
     if (!has_room(d))
         return trp_fail(&d->error, TRP_OUT_OF_MEMORY, "%u blobs", a->blobs_n).code;
     struct trp_blob *blob = &a->blobs[a->blobs_n];
-    const trp_status st = trp_blob_put(d->store, data, bytes, blob, &d->error);
-    if (trp_failed(st))
-        return st.code;
-    (void)trp_str_copy(trp_str_of(blob->name), out_name, TROUPE_BLOB_NAME_MAX);
-    if (!is_listed(a, blob->name)) { /* equal weights within one model */
-        a->blobs_n++;
-        a->blob_bytes += bytes;
-    }
-    return TRP_OK;
+    trp_status st = trp_blob_describe(data, bytes, blob, &d->error);
+    if (!trp_failed(st) && !is_listed(a, blob->name)) /* equal weights within one model */
+        st = keep_blob(d, data, blob);
+    if (!trp_failed(st))
+        (void)trp_str_copy(trp_str_of(blob->name), out_name, TROUPE_BLOB_NAME_MAX);
+    return st.code;
 }
 
 static int32_t take_skeleton(void *user, const void *data, uint64_t bytes)
@@ -298,17 +322,28 @@ trp_status trp_draft_begin(struct trp_draft *d, struct trp_store *s, struct trp_
         d->folder[0] = '\0';
         return too_long(s, err);
     }
-    return trp_disk_make_folder(d->folder, err);
+    TRP_CHECK(trp_disk_make_folder(d->folder, err));
+    return trp_pins_open(&d->pins, s, d->folder, err);
 }
 
-static void write_lines(struct trp_buf *b, const struct trp_artefact *a, const char *source)
+static void write_text(struct trp_buf *b, const char *what, const char *text)
+{
+    trp_buf_add_text(b, what);
+    for (; *text; text++) /* a line stays a line */
+        trp_buf_add(b, *text == '\n' ? "?" : text, 1);
+    trp_buf_add_text(b, "\n");
+}
+
+static void write_lines(struct trp_buf *b, const struct trp_artefact *a, const char *source,
+                        const char *made_by)
 {
     char digest[TRP_SHA256_TEXT], line[LINE_MAX_BYTES];
     trp_sha256_format(&a->skeleton_digest, digest);
-    trp_buf_add_text(b, HEAD "source ");
-    for (const char *c = source; *c; c++) /* a line stays a line */
-        trp_buf_add(b, *c == '\n' ? "?" : c, 1);
-    (void)snprintf(line, sizeof line, "\nskeleton %" PRIu64 " %s\n", a->skeleton_bytes, digest);
+    trp_buf_add_text(b, HEAD);
+    write_text(b, "source ", source);
+    if (made_by)
+        write_text(b, "made-by ", made_by);
+    (void)snprintf(line, sizeof line, "skeleton %" PRIu64 " %s\n", a->skeleton_bytes, digest);
     trp_buf_add_text(b, line);
     for (uint32_t i = 0; i < a->blobs_n; i++) {
         (void)snprintf(line, sizeof line, "blob %s %" PRIu64 " %016" PRIx64 "\n", a->blobs[i].name,
@@ -328,12 +363,24 @@ trp_status trp_draft_finish(struct trp_draft *d, const char *source, struct trp_
     if (snprintf(path, sizeof path, "%s/manifest", d->folder) >= (int)sizeof path)
         return too_long(d->store, err);
     trp_buf_init(&lines, trp_heap(), MANIFEST_MAX);
-    write_lines(&lines, &d->artefact, source);
+    write_lines(&lines, &d->artefact, source, d->made_by);
     const trp_status st = lines.failed ? trp_fail(err, TRP_OUT_OF_MEMORY, "manifest")
                                        : trp_disk_write(path, trp_buf_str(&lines).ptr,
                                                         trp_buf_str(&lines).len, 0444, err);
     trp_buf_deinit(&lines);
     return st;
+}
+
+/* Whether what lies under a key already can be opened; what cannot makes room. */
+static bool is_as_good(const struct trp_store *s, const struct trp_sha256 *key)
+{
+    struct trp_artefact other;
+    const trp_status st = trp_artefact_get(s, key, &other, NULL);
+    if (!trp_failed(st))
+        trp_artefact_deinit(&other);
+    else if (st.code == TRP_DATA_LOSS)
+        (void)trp_artefact_drop(s, key, NULL);
+    return !trp_failed(st);
 }
 
 trp_status trp_draft_publish(struct trp_draft *d, const struct trp_sha256 *key,
@@ -342,9 +389,12 @@ trp_status trp_draft_publish(struct trp_draft *d, const struct trp_sha256 *key,
     char path[TRP_STORE_PATH_MAX];
     if (!part_of(d->store, "made", key, NULL, path))
         return too_long(d->store, err);
-    const trp_status st = trp_disk_publish(d->folder, path, err);
-    if (st.code == TRP_ALREADY_EXISTS)
-        return trp_ok(); /* somebody was faster; the draft is dropped */
+    trp_status st = trp_disk_publish(d->folder, path, err);
+    if (st.code == TRP_ALREADY_EXISTS) {
+        if (is_as_good(d->store, key))
+            return trp_ok(); /* somebody was faster; the draft is dropped */
+        st = trp_disk_publish(d->folder, path, err);
+    }
     if (!trp_failed(st))
         d->folder[0] = '\0';
     return st;
@@ -355,6 +405,8 @@ void trp_draft_drop(struct trp_draft *d)
     struct trp_error err;
     if (d->folder[0] && trp_failed(trp_disk_remove(d->folder, &err)))
         TRP_WARN(trp_store_log(d->store), "store", "a temporary folder stays: %s", err.text);
+    trp_pins_close(
+        &d->pins); /* after it was published: no moment in which nobody names its blobs */
     trp_artefact_deinit(&d->artefact);
     d->folder[0] = '\0';
 }

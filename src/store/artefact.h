@@ -4,7 +4,7 @@
 #ifndef TRP_ARTEFACT_H
 #define TRP_ARTEFACT_H
 
-#include "store/blob.h"
+#include "store/pins.h"
 
 #define TRP_ARTEFACT_BLOBS_MAX 1000000u
 
@@ -16,10 +16,20 @@ struct trp_artefact {
     struct trp_blob *blobs;
     uint32_t blobs_n;
     uint64_t blob_bytes; /* of all */
+    char *text;          /* of the manifest, in which these lie; "" when it does not say */
+    const char *source, *made_by;
 };
 
+/* Reads what was prepared under a key, and looks no further.
+ *   Owns  : as trp_artefact_get().
+ *   Thread: any.
+ *   Blocks: disk.
+ *   Errors: NOT_FOUND, DATA_LOSS (the manifest is damaged), else as trp_fail_errno(). */
+trp_status trp_artefact_read(const struct trp_store *s, const struct trp_sha256 *key,
+                             struct trp_artefact *out, struct trp_error *err);
+
 /* Finds what was prepared under a key, and looks whether it is still whole (trp_blob_check() for each blob).
- *   Owns  : out->blobs is the caller's, trp_artefact_deinit().
+ *   Owns  : `out` is the caller's, trp_artefact_deinit().
  *   Thread: any.
  *   Blocks: disk.
  *   Errors: NOT_FOUND (never prepared), FAILED_PRECONDITION (cannot be prepared: the reason), DATA_LOSS (what is wrong; prepare
@@ -35,6 +45,7 @@ void trp_artefact_deinit(struct trp_artefact *a);
  *   Errors: as trp_artefact_get(). */
 trp_status trp_artefact_verify(const struct trp_store *s, const struct trp_sha256 *key,
                                struct trp_error *err);
+trp_status trp_artefact_verify_skeleton(const struct trp_artefact *a, struct trp_error *err);
 
 /* Removes what was prepared under a key, or remembers that it cannot be and why.  Blobs stay: others may need them.
  *   Owns  : borrowed.
@@ -43,7 +54,7 @@ trp_status trp_artefact_verify(const struct trp_store *s, const struct trp_sha25
  *   Errors: as trp_fail_errno(). */
 trp_status trp_artefact_drop(const struct trp_store *s, const struct trp_sha256 *key,
                              struct trp_error *err);
-trp_status trp_artefact_refuse(const struct trp_store *s, const struct trp_sha256 *key,
+trp_status trp_artefact_refuse(struct trp_store *s, const struct trp_sha256 *key,
                                const char *reason, struct trp_error *err);
 
 /* --- making one ---
@@ -54,6 +65,8 @@ struct trp_draft {
     struct trp_store *store;
     char folder[TRP_STORE_PATH_MAX];
     struct trp_artefact artefact; /* its paths are the draft's until it is published */
+    struct trp_pins pins;
+    const char *made_by; /* backend and version, for whoever looks into the manifest; may be NULL */
     uint32_t blobs_capacity;
     bool has_skeleton;
     struct trp_error error; /* of the sink, which can only tell a code */
@@ -74,7 +87,8 @@ trp_status trp_draft_begin(struct trp_draft *d, struct trp_store *s, struct trp_
  *   Errors: FAILED_PRECONDITION (no skeleton came), as trp_fail_errno(). */
 trp_status trp_draft_finish(struct trp_draft *d, const char *source, struct trp_error *err);
 
-/* Makes it what trp_artefact_get() finds.  When somebody else was faster, his is as good.
+/* Makes it what trp_artefact_get() finds.  When somebody else was faster, his is as good, unless it is
+ * damaged: then it is replaced.
  *   Owns  : nothing.
  *   Thread: as begin.
  *   Blocks: disk.

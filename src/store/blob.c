@@ -77,14 +77,14 @@ trp_status trp_blob_check(const struct trp_store *s, const struct trp_blob *blob
 }
 
 trp_status trp_blob_verify(const struct trp_store *s, const struct trp_blob *blob,
-                           struct trp_error *err)
+                           const struct trp_sha256_pace *pace, struct trp_error *err)
 {
     char path[TRP_STORE_PATH_MAX], text[TRP_SHA256_TEXT];
     struct trp_sha256 digest;
     TRP_CHECK(trp_blob_check(s, blob, err));
     if (!path_of(s, blob->name, path))
         return too_long(s, err);
-    TRP_CHECK(trp_sha256_file(path, &digest, err));
+    TRP_CHECK(trp_sha256_file_paced(path, pace, &digest, err));
     trp_sha256_format(&digest, text);
     const bool is_same = strncmp(blob->name, text, FOLDER_DIGITS) == 0 &&
                          strcmp(blob->name + FOLDER_DIGITS + 1, text + FOLDER_DIGITS) == 0;
@@ -108,20 +108,25 @@ static trp_status write_blob(struct trp_store *s, const void *data, const struct
     return st;
 }
 
-trp_status trp_blob_put(struct trp_store *s, const void *data, uint64_t bytes, struct trp_blob *out,
-                        struct trp_error *err)
+trp_status trp_blob_describe(const void *data, uint64_t bytes, struct trp_blob *out,
+                             struct trp_error *err)
 {
-    char path[TRP_STORE_PATH_MAX], text[TRP_SHA256_TEXT];
+    char text[TRP_SHA256_TEXT];
     struct trp_sha256 digest;
-    struct trp_blob blob = { .bytes = bytes, .edges = edges_of(data, bytes) };
     TRP_CHECK(trp_sha256_memory(data, bytes, &digest, err));
     trp_sha256_format(&digest, text);
-    (void)snprintf(blob.name, sizeof blob.name, "%.*s/%s", FOLDER_DIGITS, text,
+    *out = (struct trp_blob){ .bytes = bytes, .edges = edges_of(data, bytes) };
+    (void)snprintf(out->name, sizeof out->name, "%.*s/%s", FOLDER_DIGITS, text,
                    text + FOLDER_DIGITS);
-    if (!path_of(s, blob.name, path))
-        return too_long(s, err);
-    if (trp_failed(trp_blob_check(s, &blob, NULL)))
-        TRP_CHECK(write_blob(s, data, &blob, path, err));
-    *out = blob;
     return trp_ok();
+}
+
+trp_status trp_blob_put(struct trp_store *s, const void *data, const struct trp_blob *blob,
+                        struct trp_error *err)
+{
+    char path[TRP_STORE_PATH_MAX];
+    if (!path_of(s, blob->name, path))
+        return too_long(s, err);
+    return trp_failed(trp_blob_check(s, blob, NULL)) ? write_blob(s, data, blob, path, err)
+                                                     : trp_ok();
 }

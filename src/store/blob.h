@@ -14,22 +14,30 @@ struct trp_blob {
     uint64_t edges; /* hash of its first and last page */
 };
 
-/* Stores content, or finds that it is there.
+/* Names content, and says how it is recognised.
  *   Owns  : borrowed; `out` is the caller's.
  *   Thread: any.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_blob_describe(const void *data, uint64_t bytes, struct trp_blob *out,
+                             struct trp_error *err);
+
+/* Stores what was described, unless it is there.  Whoever needs it later writes that down before: pins.h.
+ *   Owns  : borrowed.
+ *   Thread: any.
  *   Blocks: disk.
- *   Errors: as trp_fail_errno(), OUT_OF_MEMORY. */
-trp_status trp_blob_put(struct trp_store *s, const void *data, uint64_t bytes, struct trp_blob *out,
+ *   Errors: as trp_fail_errno(). */
+trp_status trp_blob_put(struct trp_store *s, const void *data, const struct trp_blob *blob,
                         struct trp_error *err);
 
-/* Looks whether a blob is there with its size and its first and last page, or (verify) with every byte.
+/* Looks whether a blob is there with its size and its first and last page, or (verify) with every byte, as fast as `pace` says
+ * (NULL: as it can).
  *   Owns  : borrowed.
  *   Thread: any.
  *   Blocks: disk; verify: as long as reading it takes.
- *   Errors: NOT_FOUND, DATA_LOSS with the blob's name and what is wrong, else as trp_fail_errno(). */
+ *   Errors: NOT_FOUND, DATA_LOSS with the blob's name and what is wrong, CANCELLED (by `pace`), else as trp_fail_errno(). */
 trp_status trp_blob_check(const struct trp_store *s, const struct trp_blob *blob,
                           struct trp_error *err);
 trp_status trp_blob_verify(const struct trp_store *s, const struct trp_blob *blob,
-                           struct trp_error *err);
+                           const struct trp_sha256_pace *pace, struct trp_error *err);
 
 #endif

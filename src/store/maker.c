@@ -85,6 +85,7 @@ static trp_status make(const struct trp_making *m, const struct trp_sha256 *key,
         return draft->error.status;
     }
     TRP_CHECK(st);
+    draft->made_by = trp_backend_fingerprint(m->backend);
     TRP_CHECK(trp_draft_finish(draft, m->desc->path, err));
     TRP_CHECK(prove(m, draft, err));
     return trp_draft_publish(draft, key, err);

@@ -8,7 +8,9 @@
  *   STORE/bad/KEY                 why this one cannot be prepared
  *   STORE/seen/PATH-HASH          content of a model's files by size, time and inode
  *   STORE/tmp/NAME                what is being written
- *   STORE/leases/PID.LIFE         a lock for each process that uses the store
+ *   STORE/tmp/NAME.blobs          what a draft builds upon, see pins.h
+ *   STORE/leases/PID.LIFE         a lock for each process that uses the store, and what it uses, see lease.h
+ *   STORE/lock                    shared by who writes down what he uses, taken alone by who removes
  *
  * Several processes may use one store at once. */
 #ifndef TRP_STORE_H
@@ -27,19 +29,23 @@ struct trp_store;
 struct trp_store_opts {
     const char *path;
     struct trp_log *log; /* may be NULL */
+    bool look_only;      /* make nothing, take no lease: nothing can be put, held or removed */
 };
 
 /* Opens a store, making its folders if need be, and leases it.
  *   Owns  : the caller closes, when nothing of it is mapped any more; opts are copied, the log borrowed.
  *   Thread: any.
  *   Blocks: disk.
- *   Errors: as trp_fail_errno() (read-only, no room), FAILED_PRECONDITION (of another layout), OUT_OF_MEMORY. */
+ *   Errors: as trp_fail_errno() (read-only, no room; NOT_FOUND with look_only), FAILED_PRECONDITION (of another layout),
+ *           OUT_OF_MEMORY. */
 trp_status trp_store_open(const struct trp_alloc *alloc, const struct trp_store_opts *opts,
                           struct trp_store **out_store, struct trp_error *err);
 void trp_store_close(struct trp_store *s); /* accepts NULL */
 
 const char *trp_store_path(const struct trp_store *s);
 struct trp_log *trp_store_log(const struct trp_store *s);
+struct trp_lease;
+struct trp_lease *trp_store_lease(struct trp_store *s);
 
 /* Writes a path in the store; a NULL name is the part itself.
  *   Owns  : `out` is the caller's.
@@ -53,5 +59,22 @@ bool trp_store_part(const struct trp_store *s, const char *part, const char *nam
  *   Thread: any.
  *   Errors: false when it does not fit. */
 bool trp_store_temporary(struct trp_store *s, char out[TRP_STORE_PATH_MAX]);
+
+/* Writes a file of a part whole or not at all, replacing what is there.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Blocks: disk.
+ *   Errors: INVALID_ARGUMENT (path too long), as trp_fail_errno(). */
+trp_status trp_store_replace(struct trp_store *s, const char *part, const char *name,
+                             struct trp_str text, struct trp_error *err);
+
+/* Keeps others from removing (shared, for a moment) or from writing down what they use (alone).
+ *   Owns  : the caller closes *out_fd, and so unlocks.
+ *   Thread: any; one thread takes it once.
+ *   Blocks: until it is free, for a limited time.
+ *   Errors: UNAVAILABLE (waited in vain), as trp_fail_errno(). */
+enum trp_store_lock_kind { TRP_STORE_SHARED, TRP_STORE_ALONE };
+trp_status trp_store_lock(const struct trp_store *s, enum trp_store_lock_kind kind, int *out_fd,
+                          struct trp_error *err);
 
 #endif

@@ -28,19 +28,18 @@
 #define SCRATCH_BLOCK 65536
 #define SCRATCH_MAX (256u << 20)
 #define TEXT_MAX (1u << 20)
+#define SEEN_NAME_MAX 33
 
 static trp_status no_memory(struct trp_error *err)
 {
     return trp_fail(err, TRP_OUT_OF_MEMORY, "key of a model");
 }
 
-static bool seen_path(const struct trp_store *s, const char *path, char out[TRP_STORE_PATH_MAX])
+static void seen_name(const char *path, char out[SEEN_NAME_MAX])
 {
-    char name[33];
     const XXH128_hash_t hash = XXH3_128bits(path, strlen(path));
-    (void)snprintf(name, sizeof name, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64,
+    (void)snprintf(out, SEEN_NAME_MAX, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64,
                    (uint64_t)hash.low64);
-    return trp_store_part(s, "seen", name, out);
 }
 
 /* --- what was seen ---------------------------------------------------------------------------- */
@@ -90,10 +89,11 @@ static bool read_seen(char *text, const char *path, struct trp_sha256 *out)
 
 static bool recall(const struct trp_store *s, const char *path, struct trp_sha256 *out)
 {
-    char file[TRP_STORE_PATH_MAX];
+    char file[TRP_STORE_PATH_MAX], name[SEEN_NAME_MAX];
     char *text = NULL;
     size_t n = 0;
-    if (!seen_path(s, path, file) ||
+    seen_name(path, name);
+    if (!trp_store_part(s, "seen", name, file) ||
         trp_failed(trp_file_read(trp_heap(), file, SEEN_MAX, &text, &n, NULL)))
         return false;
     const bool is_known = strlen(text) == n && read_seen(text, path, out);
@@ -102,18 +102,19 @@ static bool recall(const struct trp_store *s, const char *path, struct trp_sha25
 }
 
 /* Only costs time when it cannot be written. */
-static void remember(const struct trp_store *s, const char *path, struct trp_buf *files,
+static void remember(struct trp_store *s, const char *path, struct trp_buf *files,
                      const struct trp_sha256 *digest)
 {
-    char file[TRP_STORE_PATH_MAX], text[TRP_SHA256_TEXT];
+    char name[SEEN_NAME_MAX], text[TRP_SHA256_TEXT];
     struct trp_error err;
     trp_sha256_format(digest, text);
     trp_buf_add_text(files, "digest ");
     trp_buf_add_text(files, text);
     trp_buf_add_text(files, "\n");
-    if (files->failed || !seen_path(s, path, file))
+    if (files->failed)
         return;
-    if (trp_failed(trp_file_replace(file, files->ptr, files->len, &err)))
+    seen_name(path, name);
+    if (trp_failed(trp_store_replace(s, "seen", name, trp_buf_str(files), &err)))
         TRP_WARN(trp_store_log(s), "store", "will be read again: %s", err.text);
 }
 
@@ -172,7 +173,7 @@ static trp_status read_files(struct reading *r, const char *path, struct trp_sha
     return trp_sha256_memory(r->digests.ptr, r->digests.len, out, err);
 }
 
-static trp_status digest_of(const struct trp_store *s, const char *path, struct trp_sha256 *out,
+static trp_status digest_of(struct trp_store *s, const char *path, struct trp_sha256 *out,
                             struct trp_error *err)
 {
     struct reading r;
@@ -228,7 +229,7 @@ static trp_status describe(struct trp_buf *b, const struct trp_store_subject *su
     return trp_ok();
 }
 
-trp_status trp_store_key(const struct trp_store *s, const struct trp_store_subject *subject,
+trp_status trp_store_key(struct trp_store *s, const struct trp_store_subject *subject,
                          struct trp_sha256 *out, struct trp_error *err)
 {
     struct trp_sha256 content;

@@ -19,7 +19,7 @@ struct trp_store_subject {
  *   Thread: any.
  *   Blocks: disk; the first time as long as reading all files takes.
  *   Errors: NOT_FOUND, DATA_LOSS and others of the files; OUT_OF_MEMORY. */
-trp_status trp_store_key(const struct trp_store *s, const struct trp_store_subject *subject,
+trp_status trp_store_key(struct trp_store *s, const struct trp_store_subject *subject,
                          struct trp_sha256 *out, struct trp_error *err);
 
 #endif
