@@ -68,6 +68,18 @@ bool cli_flag(const struct cli *cli, const char *name);
 const char *cli_text(const struct cli *cli, const char *name, const char *otherwise);
 const char *cli_list(const struct cli *cli, const char *name, uint32_t index);
 
+/* Whether this command's table has an option at all.
+ *   Owns  : borrowed.
+ *   Thread: owner.
+ *   Errors: none. */
+bool cli_has(const struct cli *cli, const char *name);
+
+/* "512 bytes", "39.5 KiB", "1.2 GiB".
+ *   Owns  : in the command's arena.
+ *   Thread: owner.
+ *   Errors: "?" without memory. */
+const char *cli_bytes_text(struct cli *cli, uint64_t bytes);
+
 /* Prints "troupe COMMAND: text" and a hint when there is one, to stderr; returns the exit code that fits.
  *   Owns  : borrowed.
  *   Thread: owner.

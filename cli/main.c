@@ -6,9 +6,10 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 
-const struct cli_command *const cli_commands[] = { &cmd_serve,  &cmd_ls,      &cmd_inspect,
-                                                   &cmd_infer,  &cmd_load,    &cmd_unload,
-                                                   &cmd_config, &cmd_version, NULL };
+const struct cli_command *const cli_commands[] = { &cmd_serve,   &cmd_ls,    &cmd_inspect,
+                                                   &cmd_infer,   &cmd_load,  &cmd_unload,
+                                                   &cmd_prepare, &cmd_store, &cmd_config,
+                                                   &cmd_version, NULL };
 
 const struct cli_option cli_common_options[] = {
     { "help", 'h', CLI_FLAG, NULL, "print this help" },
@@ -37,6 +38,25 @@ static const struct cli_option *find_option(const struct cli_command *c, const c
 static void check_known(const struct cli *cli, const char *name)
 {
     TRP_ASSERT(find_option(cli->command, name, strlen(name)) != NULL);
+}
+
+bool cli_has(const struct cli *cli, const char *name)
+{
+    return find_option(cli->command, name, strlen(name)) != NULL;
+}
+
+const char *cli_bytes_text(struct cli *cli, uint64_t bytes)
+{
+    static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB" };
+    double n = (double)bytes;
+    size_t unit = 0;
+    while (n >= 1024 && unit + 1 < ARRAY_LEN(units)) {
+        n /= 1024;
+        unit++;
+    }
+    const char *text =
+        trp_arena_format(&cli->arena, unit ? "%.1f %s" : "%.0f %s", n, units[unit]).ptr;
+    return text ? text : "?";
 }
 
 bool cli_flag(const struct cli *cli, const char *name)

@@ -26,16 +26,6 @@ static void add_fact(struct report *r, const char *key, struct trp_str value)
         cli_table_row(&r->facts, (const struct trp_str[]){ trp_str_of(key), value });
 }
 
-/* "39.5 KiB" */
-static struct trp_str bytes_text(struct cli *cli, int64_t bytes)
-{
-    if (bytes < 1024)
-        return trp_arena_format(&cli->arena, "%" PRId64 " bytes", bytes);
-    if (bytes < 1024 * 1024)
-        return trp_arena_format(&cli->arena, "%.1f KiB", (double)bytes / 1024);
-    return trp_arena_format(&cli->arena, "%.1f MiB", (double)bytes / (1024 * 1024));
-}
-
 static void add_tensors(struct report *r, struct cli_table *table, struct trp_json version,
                         const char *key)
 {
@@ -100,7 +90,7 @@ static void add_version(struct report *r, struct trp_json version)
     const struct trp_str cells[] = {
         cli_field_number(r->cli, version, "version"),
         state,
-        is_serving ? bytes_text(r->cli, weights) : TRP_STR_LIT(""),
+        is_serving ? trp_str_of(cli_bytes_text(r->cli, (uint64_t)weights)) : TRP_STR_LIT(""),
         is_serving ? trp_arena_format(&r->cli->arena, "%.*s answered",
                                       TRP_STR(cli_field_number(r->cli, version, "inferences")))
                    : TRP_STR_LIT(""),

@@ -27,7 +27,7 @@ static trp_status fill(const struct cli *cli, const char *repository, struct trp
     const char *value;
     TRP_CHECK(read_file(cli, repository, s, err));
     TRP_CHECK(trp_settings_read_env(s, environ, err));
-    for (uint32_t i = 0; (value = cli_list(cli, "listen", i)); i++)
+    for (uint32_t i = 0; cli_has(cli, "listen") && (value = cli_list(cli, "listen", i)); i++)
         TRP_CHECK(
             trp_settings_append(s, TRP_SETTING_ID_LISTEN, trp_str_of(value), "--listen", err));
     for (uint32_t i = 0; (value = cli_list(cli, "set", i)); i++)

@@ -6,11 +6,15 @@
 #include "cli/cli.h"
 #include "conf/settings.h"
 
-#define CLI_SETTINGS_OPTIONS                                                                     \
-    { "listen", 'l', CLI_LIST, "ADDR:PORT",                                                      \
-      "listen here; any number of times; ADDR:PORT, [ADDR6]:PORT or unix:PATH" },                \
-        { "set", 0, CLI_LIST, "KEY=VALUE",                                                       \
-          "set any key of troupe.yaml; troupe config --explain lists them" },                    \
+#define CLI_SETTINGS_OPTIONS                                                      \
+    { "listen", 'l', CLI_LIST, "ADDR:PORT",                                       \
+      "listen here; any number of times; ADDR:PORT, [ADDR6]:PORT or unix:PATH" }, \
+        CLI_SET_OPTIONS
+
+/* Of commands that need settings and serve nobody. */
+#define CLI_SET_OPTIONS                                                                          \
+    { "set", 0, CLI_LIST, "KEY=VALUE",                                                           \
+      "set any key of troupe.yaml; troupe config --explain lists them" },                        \
     {                                                                                            \
         "config", 'c', CLI_TEXT, "FILE",                                                         \
             "the server's configuration; default: troupe.yaml in the repository, when there is " \

@@ -5,11 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/backend_set.h"
 #include "app/server_internal.h"
-#include "base/file.h"
 #include "base/machine.h"
-
-#define BACKEND_OPTIONS_MAX 8
 
 static uint64_t setting(const struct trp_server *s, enum trp_setting id)
 {
@@ -63,46 +61,10 @@ static trp_status make_observation(struct trp_server *s, uint32_t shards, struct
     return trp_trace_create(s->alloc, &trace, &s->trace, err);
 }
 
-/* Puts `below` in place of the binary's own name; false when there is no room or no such folder. */
-static bool folder_beside(struct trp_server *s, const char *below)
-{
-    struct trp_file_stat st;
-    const ssize_t n = readlink("/proc/self/exe", s->plugin_path, sizeof s->plugin_path - 1);
-    s->plugin_path[n > 0 ? n : 0] = '\0';
-    char *slash = strrchr(s->plugin_path, '/');
-    const size_t room = slash ? sizeof s->plugin_path - (size_t)(slash - s->plugin_path) : 0;
-    return trp_str_copy(trp_str_of(below), slash ? slash : s->plugin_path, room ? room : 1) &&
-           slash && !trp_failed(trp_file_stat(s->plugin_path, &st, NULL)) && st.kind == 'd';
-}
-
-/* lib/troupe beside the binary (a build folder), or beside its folder (an installation), unless backends.path says otherwise. */
-static const char *plugin_folder(struct trp_server *s)
-{
-    const char *path = trp_settings_text(s->opts.settings, TRP_SETTING_ID_PLUGINS);
-    if (*path)
-        return path;
-    return folder_beside(s, "/lib/troupe") || folder_beside(s, "/../lib/troupe") ? s->plugin_path
-                                                                                 : NULL;
-}
-
 static trp_status make_backends(struct trp_server *s, struct trp_error *err)
 {
-    struct troupe_option options[BACKEND_OPTIONS_MAX];
-    uint32_t n = 0;
-    char threads[24];
-    const char *library = trp_settings_text(s->opts.settings, TRP_SETTING_ID_ORT_LIBRARY);
-    if (*library)
-        options[n++] = (struct troupe_option){ "onnxruntime.library", library };
-    snprintf(threads, sizeof threads, "%llu",
-             (unsigned long long)setting(s, TRP_SETTING_ID_ORT_THREADS));
-    options[n++] = (struct troupe_option){ "onnxruntime.threads", threads };
-    const struct trp_backends_opts opts = { .path = plugin_folder(s),
-                                            .clock = trp_clock_system(),
-                                            .log = s->log,
-                                            .options = options,
-                                            .options_n = n,
-                                            .account = &s->accounts[TRP_ACCOUNT_BACKEND].plugin };
-    return trp_backends_create(s->alloc, &opts, &s->backends, err);
+    return trp_backend_set_create(s->alloc, s->opts.settings, s->log,
+                                  &s->accounts[TRP_ACCOUNT_BACKEND].plugin, &s->backends, err);
 }
 
 static void publish(void *user, const struct trp_snapshot *snapshot)

@@ -125,6 +125,11 @@ static bool parse_scaled(struct trp_str s, const struct scale *scales, size_t sc
     return true;
 }
 
+bool trp_setting_parse_bytes(struct trp_str text, uint64_t *out)
+{
+    return text.len > 0 && parse_scaled(text, byte_scales, ARRAY_LEN(byte_scales), 1, out);
+}
+
 /* Prints a duration with the largest unit that divides it. */
 static void write_scaled(struct trp_buf *out, uint64_t v, const struct scale *scales,
                          size_t scales_n)

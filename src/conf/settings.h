@@ -35,6 +35,12 @@ struct trp_setting_row {
     const char *doc;
 };
 
+/* Reads "64MiB", "1GB", "4096" as options of BYTES are read.
+ *   Owns  : borrowed; *out is untouched on false.
+ *   Thread: any.
+ *   Errors: false when it is none, or does not fit. */
+bool trp_setting_parse_bytes(struct trp_str text, uint64_t *out);
+
 /* The row of an option.
  *   Owns  : static.
  *   Thread: any.

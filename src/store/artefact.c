@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/disk.h"
@@ -371,16 +372,26 @@ trp_status trp_draft_finish(struct trp_draft *d, const char *source, struct trp_
     return st;
 }
 
-/* Whether what lies under a key already can be opened; what cannot makes room. */
-static bool is_as_good(const struct trp_store *s, const struct trp_sha256 *key)
+/* What lies under a key already is as good, unless it cannot be opened: then it makes room.  With the store to ourselves, so that of
+ * two who find the same damage none removes what the other has just made. */
+static trp_status replace_damaged(struct trp_draft *d, const struct trp_sha256 *key,
+                                  const char *path, struct trp_error *err)
 {
     struct trp_artefact other;
-    const trp_status st = trp_artefact_get(s, key, &other, NULL);
-    if (!trp_failed(st))
-        trp_artefact_deinit(&other);
-    else if (st.code == TRP_DATA_LOSS)
-        (void)trp_artefact_drop(s, key, NULL);
-    return !trp_failed(st);
+    int lock = -1;
+    TRP_CHECK(trp_store_lock(d->store, TRP_STORE_ALONE, &lock, err));
+    trp_status st = trp_artefact_get(d->store, key, &other, NULL);
+    if (!trp_failed(st)) {
+        trp_artefact_deinit(&other); /* somebody was faster; the draft is dropped */
+    } else {
+        st = trp_artefact_drop(d->store, key, err);
+        if (!trp_failed(st))
+            st = trp_disk_publish(d->folder, path, err);
+        if (!trp_failed(st))
+            d->folder[0] = '\0';
+    }
+    close(lock);
+    return st;
 }
 
 trp_status trp_draft_publish(struct trp_draft *d, const struct trp_sha256 *key,
@@ -389,12 +400,9 @@ trp_status trp_draft_publish(struct trp_draft *d, const struct trp_sha256 *key,
     char path[TRP_STORE_PATH_MAX];
     if (!part_of(d->store, "made", key, NULL, path))
         return too_long(d->store, err);
-    trp_status st = trp_disk_publish(d->folder, path, err);
-    if (st.code == TRP_ALREADY_EXISTS) {
-        if (is_as_good(d->store, key))
-            return trp_ok(); /* somebody was faster; the draft is dropped */
-        st = trp_disk_publish(d->folder, path, err);
-    }
+    const trp_status st = trp_disk_publish(d->folder, path, err);
+    if (st.code == TRP_ALREADY_EXISTS)
+        return replace_damaged(d, key, path, err);
     if (!trp_failed(st))
         d->folder[0] = '\0';
     return st;

@@ -47,8 +47,8 @@ trp_status trp_pins_add(struct trp_pins *p, const char *blob, struct trp_error *
     TRP_CHECK(trp_store_lock(p->store, TRP_STORE_SHARED, &lock, err));
     const trp_status st = trp_disk_write_at(p->fd, line, LINE_BYTES, p->bytes, err);
     close(lock);
-    if (!trp_failed(st))
-        p->bytes += LINE_BYTES;
+    TRP_TRY(st, err, "%s", p->path);
+    p->bytes += LINE_BYTES;
     return st;
 }
 

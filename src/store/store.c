@@ -7,7 +7,7 @@
 #include "base/atomic.h"
 #include "base/disk.h"
 #include "base/file.h"
-#include "store/lease.h"
+#include "store/store_lease.h"
 
 #define FORMAT "troupe store 1\n"
 #define LOCK_WAIT_NS INT64_C(10000000000)
@@ -15,7 +15,7 @@
 struct trp_store {
     const struct trp_alloc *alloc;
     char path[TRP_STORE_PATH_MAX];
-    struct trp_lease lease;
+    struct trp_store_lease lease;
     struct trp_counter temporaries;
     struct trp_log *log;
 };
@@ -30,7 +30,7 @@ struct trp_log *trp_store_log(const struct trp_store *s)
     return s->log;
 }
 
-struct trp_lease *trp_store_lease(struct trp_store *s)
+struct trp_store_lease *trp_store_own_lease(struct trp_store *s)
 {
     return &s->lease;
 }
@@ -45,7 +45,7 @@ bool trp_store_part(const struct trp_store *s, const char *part, const char *nam
 
 bool trp_store_temporary(struct trp_store *s, char out[TRP_STORE_PATH_MAX])
 {
-    char name[TRP_LEASE_NAME_MAX + 32];
+    char name[TRP_STORE_LEASE_NAME_MAX + 32];
     const unsigned long long n = trp_counter_add(&s->temporaries, 1);
     (void)snprintf(name, sizeof name, "%s.%llu", s->lease.name, n);
     return trp_store_part(s, "tmp", name, out);
@@ -133,10 +133,10 @@ static trp_status open_folder(struct trp_store *s, bool look_only, struct trp_er
     if (format.code != TRP_NOT_FOUND)
         TRP_CHECK(format);
     TRP_CHECK(make_parts(s, err));
-    TRP_CHECK(trp_lease_take(&s->lease, s, err));
+    TRP_CHECK(trp_store_lease_take(&s->lease, s, err));
     if (format.code == TRP_NOT_FOUND)
         TRP_CHECK(write_format(s, err));
-    if (trp_failed(trp_lease_bury(s, NULL, &ignored)))
+    if (trp_failed(trp_store_lease_bury(s, NULL, &ignored)))
         TRP_WARN(s->log, "store", "left-overs stay: %s", ignored.text);
     return trp_ok();
 }
@@ -165,6 +165,6 @@ void trp_store_close(struct trp_store *s)
 {
     if (!s)
         return;
-    trp_lease_give_back(&s->lease, s);
+    trp_store_lease_give_back(&s->lease, s);
     trp_alloc_free(s->alloc, s);
 }

@@ -9,7 +9,7 @@
  *   STORE/seen/PATH-HASH          content of a model's files by size, time and inode
  *   STORE/tmp/NAME                what is being written
  *   STORE/tmp/NAME.blobs          what a draft builds upon, see pins.h
- *   STORE/leases/PID.LIFE         a lock for each process that uses the store, and what it uses, see lease.h
+ *   STORE/leases/PID.LIFE         a lock for each process that uses the store, and what it uses, see store_lease.h
  *   STORE/lock                    shared by who writes down what he uses, taken alone by who removes
  *
  * Several processes may use one store at once. */
@@ -44,8 +44,8 @@ void trp_store_close(struct trp_store *s); /* accepts NULL */
 
 const char *trp_store_path(const struct trp_store *s);
 struct trp_log *trp_store_log(const struct trp_store *s);
-struct trp_lease;
-struct trp_lease *trp_store_lease(struct trp_store *s);
+struct trp_store_lease;
+struct trp_store_lease *trp_store_own_lease(struct trp_store *s);
 
 /* Writes a path in the store; a NULL name is the part itself.
  *   Owns  : `out` is the caller's.

@@ -1,4 +1,4 @@
-/* store/lease.c - see lease.h.
+/* store/store_lease.c - see store_lease.h.
  *
  * A lease is text, a line of 65 bytes for each place: the key of an artefact that is open, or dashes.
  *
@@ -7,7 +7,7 @@
  *     holds the lock of a file that others cannot see.
  *  3. A number comes back (in a container it is 1 every time): whoever takes a lease first removes what its last owner left.
  *  4. A line is written while STORE/lock is shared.  It is blanked without: a removal that still sees the key spares too much. */
-#include "store/lease.h"
+#include "store/store_lease.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -68,7 +68,7 @@ static trp_status bury_one(void *user, const char *name, struct trp_error *err)
     return st;
 }
 
-trp_status trp_lease_bury(const struct trp_store *s, uint32_t *out_n, struct trp_error *err)
+trp_status trp_store_lease_bury(const struct trp_store *s, uint32_t *out_n, struct trp_error *err)
 {
     struct orphans o = { .store = s };
     char folder[TRP_STORE_PATH_MAX];
@@ -89,7 +89,7 @@ static bool has_its_name(int fd)
     return fstat(fd, &st) == 0 && st.st_nlink > 0;
 }
 
-static trp_status empty(struct trp_lease *l, const struct trp_store *s, struct trp_error *err)
+static trp_status empty(struct trp_store_lease *l, const struct trp_store *s, struct trp_error *err)
 {
     struct orphans o = { s, l->name, 0 };
     if (ftruncate(l->fd, 0) != 0)
@@ -97,7 +97,8 @@ static trp_status empty(struct trp_lease *l, const struct trp_store *s, struct t
     return remove_orphans(&o, err);
 }
 
-trp_status trp_lease_take(struct trp_lease *l, const struct trp_store *s, struct trp_error *err)
+trp_status trp_store_lease_take(struct trp_store_lease *l, const struct trp_store *s,
+                                struct trp_error *err)
 {
     char path[TRP_STORE_PATH_MAX];
     trp_lock_init(&l->lock, TRP_LOCK_LEASE);
@@ -117,7 +118,7 @@ trp_status trp_lease_take(struct trp_lease *l, const struct trp_store *s, struct
     return trp_fail(err, TRP_UNAVAILABLE, "%s: too many leases", trp_store_path(s));
 }
 
-void trp_lease_give_back(struct trp_lease *l, const struct trp_store *s)
+void trp_store_lease_give_back(struct trp_store_lease *l, const struct trp_store *s)
 {
     char path[TRP_STORE_PATH_MAX];
     if (!l->name[0])
@@ -134,7 +135,7 @@ void trp_lease_give_back(struct trp_lease *l, const struct trp_store *s)
 
 /* --- holding ---------------------------------------------------------------------------------- */
 
-static bool find_place(const struct trp_lease *l, uint32_t *out)
+static bool find_place(const struct trp_store_lease *l, uint32_t *out)
 {
     for (uint32_t i = 0; i < l->words_n; i++) {
         if (l->taken[i] != UINT64_MAX) {
@@ -146,7 +147,7 @@ static bool find_place(const struct trp_lease *l, uint32_t *out)
 }
 
 /* Doubles them; false without memory. */
-static bool grow(struct trp_lease *l)
+static bool grow(struct trp_store_lease *l)
 {
     const uint32_t wanted = l->words_n ? 2 * l->words_n : 1;
     uint64_t *taken =
@@ -159,7 +160,7 @@ static bool grow(struct trp_lease *l)
     return true;
 }
 
-static trp_status claim(struct trp_lease *l, uint32_t *out_place, struct trp_error *err)
+static trp_status claim(struct trp_store_lease *l, uint32_t *out_place, struct trp_error *err)
 {
     trp_lock_enter(&l->lock);
     const bool found = find_place(l, out_place) || (grow(l) && find_place(l, out_place));
@@ -169,15 +170,15 @@ static trp_status claim(struct trp_lease *l, uint32_t *out_place, struct trp_err
     return found ? trp_ok() : trp_fail(err, TRP_OUT_OF_MEMORY, "a lease");
 }
 
-static void unclaim(struct trp_lease *l, uint32_t place)
+static void unclaim(struct trp_store_lease *l, uint32_t place)
 {
     trp_lock_enter(&l->lock);
     l->taken[place / WORD_BITS] &= ~(UINT64_C(1) << place % WORD_BITS);
     trp_lock_leave(&l->lock);
 }
 
-static trp_status write_line(struct trp_lease *l, uint32_t place, const struct trp_sha256 *key,
-                             struct trp_error *err)
+static trp_status write_line(struct trp_store_lease *l, uint32_t place,
+                             const struct trp_sha256 *key, struct trp_error *err)
 {
     char line[LINE_BYTES];
     if (key)
@@ -198,10 +199,10 @@ static void touch(const struct trp_store *s, const struct trp_sha256 *key)
         (void)utimensat(AT_FDCWD, path, NULL, 0);
 }
 
-trp_status trp_lease_hold(struct trp_store *s, const struct trp_sha256 *key, struct trp_hold *out,
-                          struct trp_error *err)
+trp_status trp_store_lease_hold(struct trp_store *s, const struct trp_sha256 *key,
+                                struct trp_hold *out, struct trp_error *err)
 {
-    struct trp_lease *l = trp_store_lease(s);
+    struct trp_store_lease *l = trp_store_own_lease(s);
     uint32_t place = 0;
     int lock = -1;
     *out = (struct trp_hold){ 0 };
@@ -214,6 +215,7 @@ trp_status trp_lease_hold(struct trp_store *s, const struct trp_sha256 *key, str
         close(lock);
     }
     if (trp_failed(st)) {
+        trp_error_within(err, "%s: lease", trp_store_path(s));
         (void)write_line(l, place, NULL, NULL); /* half a key spares nothing */
         unclaim(l, place);
         return st;
@@ -223,9 +225,9 @@ trp_status trp_lease_hold(struct trp_store *s, const struct trp_sha256 *key, str
     return st;
 }
 
-void trp_lease_release(struct trp_store *s, struct trp_hold *hold)
+void trp_store_lease_release(struct trp_store *s, struct trp_hold *hold)
 {
-    struct trp_lease *l = trp_store_lease(s);
+    struct trp_store_lease *l = trp_store_own_lease(s);
     struct trp_error err;
     if (!hold->place)
         return;
@@ -273,10 +275,10 @@ static trp_status visit_lease(void *user, const char *name, struct trp_error *er
     return st;
 }
 
-trp_status trp_lease_each(const struct trp_store *s,
-                          trp_status (*each)(void *user, const struct trp_sha256 *key,
-                                             struct trp_error *err),
-                          void *user, struct trp_error *err)
+trp_status trp_store_lease_each(const struct trp_store *s,
+                                trp_status (*each)(void *user, const struct trp_sha256 *key,
+                                                   struct trp_error *err),
+                                void *user, struct trp_error *err)
 {
     struct visit v = { s, each, user };
     char folder[TRP_STORE_PATH_MAX];
