@@ -241,8 +241,15 @@ static int collect(struct asking *a)
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-static int ask(struct asking *a, const char *path, bool look_only, int (*action)(struct asking *a))
+struct action {
+    const char *name, *list; /* what its JSON calls the list */
+    int (*run)(struct asking *a);
+    bool looks_only;
+};
+
+static int ask(struct asking *a, const char *path, const struct action *action)
 {
+    const bool look_only = action->looks_only || a->is_dry;
     const struct trp_store_opts opts = { .path = path, .look_only = look_only };
     const struct trp_store_opts look = { .path = path, .look_only = true };
     struct trp_error err = { 0 };
@@ -257,8 +264,8 @@ static int ask(struct asking *a, const char *path, bool look_only, int (*action)
     if (trp_failed(st))
         return fail(a, &err);
     trp_buf_init(&a->json, trp_heap(), (size_t)1 << 30);
-    trp_buf_add_text(&a->json, "{\"artefacts\": [");
-    const int code = action(a);
+    trp_buf_addf(&a->json, "{\"%s\": [", action->list);
+    const int code = action->run(a);
     trp_buf_deinit(&a->json);
     trp_store_close(a->store);
     return code;
@@ -266,11 +273,9 @@ static int ask(struct asking *a, const char *path, bool look_only, int (*action)
 
 static int run(struct cli *cli)
 {
-    static const struct {
-        const char *name;
-        int (*action)(struct asking *a);
-        bool looks_only;
-    } actions[] = { { "ls", list, true }, { "verify", verify, false }, { "gc", collect, false } };
+    static const struct action actions[] = { { "ls", "artefacts", list, true },
+                                             { "verify", "damaged", verify, false },
+                                             { "gc", "removed", collect, false } };
     struct asking a = { .cli = cli,
                         .is_json = cli_flag(cli, "json"),
                         .is_dry = cli_flag(cli, "dry-run") };
@@ -282,7 +287,7 @@ static int run(struct cli *cli)
         cli_text(cli, "store", trp_settings_text(a.settings, TRP_SETTING_ID_STORE_PATH));
     for (size_t i = 0; i < ARRAY_LEN(actions) && *path; i++) {
         if (strcmp(cli->operands[0], actions[i].name) == 0)
-            code = ask(&a, path, actions[i].looks_only || a.is_dry, actions[i].action);
+            code = ask(&a, path, &actions[i]);
     }
     if (!*path)
         code = cli_usage(cli, "which store?  --store DIR, or the setting store.path");

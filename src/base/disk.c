@@ -27,7 +27,9 @@ static int make_one(const char *path)
     if (mkdir(path, 0755) == 0)
         return 0;
     const int failed = errno;
-    return failed == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? 0 : failed;
+    if (failed != EEXIST || stat(path, &st) != 0)
+        return failed;
+    return S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
 }
 
 trp_status trp_disk_make_folder(const char *path, struct trp_error *err)

@@ -342,7 +342,7 @@ static void write_lines(struct trp_buf *b, const struct trp_artefact *a, const c
     trp_sha256_format(&a->skeleton_digest, digest);
     trp_buf_add_text(b, HEAD);
     write_text(b, "source ", source);
-    if (made_by)
+    if (*made_by)
         write_text(b, "made-by ", made_by);
     (void)snprintf(line, sizeof line, "skeleton %" PRIu64 " %s\n", a->skeleton_bytes, digest);
     trp_buf_add_text(b, line);

@@ -66,7 +66,7 @@ struct trp_draft {
     char folder[TRP_STORE_PATH_MAX];
     struct trp_artefact artefact; /* its paths are the draft's until it is published */
     struct trp_pins pins;
-    const char *made_by; /* backend and version, for whoever looks into the manifest; may be NULL */
+    char made_by[128]; /* backend and version, for whoever looks into the manifest; may be "" */
     uint32_t blobs_capacity;
     bool has_skeleton;
     struct trp_error error; /* of the sink, which can only tell a code */

@@ -1,6 +1,8 @@
 /* store/maker.c - see maker.h. */
 #include "store/maker.h"
 
+#include <stdio.h>
+
 #include "store/prover.h"
 
 #define SCRATCH_BLOCK 16384
@@ -85,7 +87,8 @@ static trp_status make(const struct trp_making *m, const struct trp_sha256 *key,
         return draft->error.status;
     }
     TRP_CHECK(st);
-    draft->made_by = trp_backend_fingerprint(m->backend);
+    (void)snprintf(draft->made_by, sizeof draft->made_by, "%s %s", trp_backend_name(m->backend),
+                   trp_backend_fingerprint(m->backend));
     TRP_CHECK(trp_draft_finish(draft, m->desc->path, err));
     TRP_CHECK(prove(m, draft, err));
     return trp_draft_publish(draft, key, err);

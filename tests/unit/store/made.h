@@ -77,7 +77,7 @@ static inline trp_status make_in(struct trp_store *s, const char *name, const ch
         st.code = d.sink.skeleton(d.sink.user, skeleton, strlen(skeleton));
     if (trp_failed(d.error.status) && err)
         *err = d.error;
-    d.made_by = "test 1";
+    (void)snprintf(d.made_by, sizeof d.made_by, "test 1");
     if (!trp_failed(st))
         st = trp_draft_finish(&d, name, err);
     if (!trp_failed(st))
