@@ -27,7 +27,7 @@ struct piece {
     const struct trp_repo_model *model;
     const char *path;
     struct trp_sha256 key;
-    struct trp_hold hold;
+    struct trp_store_hold hold;
     struct piece *next; /* among those that are done and not told of */
 };
 

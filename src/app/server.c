@@ -90,6 +90,7 @@ void trp_server_destroy(struct trp_server *s)
     trp_readers_deinit(&s->readers);
     trp_registry_destroy(s->before);
     trp_backends_destroy(s->backends);
+    trp_store_close(s->store);
     for (uint32_t i = 0; !s->acceptor && i < s->listeners_n; i++)
         close(s->listeners[i]); /* the acceptor would own them */
     for (int i = 0; i < TRP_ACCOUNT_KINDS; i++)

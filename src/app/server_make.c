@@ -136,6 +136,16 @@ static enum trp_watch_mode watch_mode(const struct trp_settings *set)
                                          : TRP_WATCH_OFF;
 }
 
+/* A server that cannot use its store serves all the same. */
+static void open_store(struct trp_server *s)
+{
+    const char *path = trp_settings_text(s->opts.settings, TRP_SETTING_ID_STORE_PATH);
+    const struct trp_store_opts opts = { .path = path, .log = s->log };
+    struct trp_error err;
+    if (*path && trp_failed(trp_store_open(s->alloc, &opts, &s->store, &err)))
+        TRP_ERROR_LOG(s->log, "store", "serving without a store: %s", err.text);
+}
+
 static trp_status make_life(struct trp_server *s, struct trp_error *err)
 {
     const char *policy = trp_settings_text(s->opts.settings, TRP_SETTING_ID_MODELS_LOAD);
@@ -162,6 +172,7 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .clock = trp_clock_system(),
         .control = s->control,
         .backends = s->backends,
+        .store = s->store,
         .exec = s->exec,
         .log = s->log,
         .metrics = s->metrics,
@@ -302,6 +313,7 @@ trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err)
     TRP_CHECK(make_backends(s, err));
     TRP_CHECK(make_loops(s, loops_n, err));
     TRP_CHECK(make_exec(s, executors_n, err));
+    open_store(s);
     TRP_CHECK(make_life(s, err));
     TRP_CHECK(make_admin(s, err));
     return make_fronts(s, err);

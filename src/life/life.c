@@ -222,7 +222,7 @@ void trp_life_check(struct trp_life *l)
     else
         trp_flag_lower(&l->settled);
     if (l->is_stopping && !l->members && l->versions_n == 0 && !l->is_listing &&
-        !trp_loaders_are_busy(l->loaders))
+        !trp_loaders_are_busy(l->loaders) && !trp_preparer_is_busy(l))
         trp_loop_ready(l->opts.control, &l->stopped_task);
 }
 
@@ -259,6 +259,7 @@ void trp_life_stop(struct trp_life *l, void (*done)(void *user), void *user)
     l->is_stopping = true;
     trp_watcher_stop(l->watcher);
     trp_trimmer_stop(l);
+    trp_preparer_stop(l);
     while (l->rescans) {
         struct trp_order *order = l->rescans;
         l->rescans = order->next;
@@ -279,6 +280,8 @@ static void init_fields(struct trp_life *l, const struct trp_alloc *alloc,
     l->alloc = alloc;
     l->opts = *opts;
     l->env = (struct trp_loading_env){ .backends = opts->backends,
+                                       .store = opts->store,
+                                       .log = opts->log,
                                        .label_bytes_max = opts->repo.config_bytes_max,
                                        .input_bytes_max = opts->warmup_input_bytes_max,
                                        .output_bytes_max = OUTPUT_BYTES_MAX,
@@ -299,18 +302,24 @@ trp_status trp_life_create(const struct trp_alloc *alloc, const struct trp_life_
     if (!l)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "life");
     init_fields(l, alloc, opts);
+    const struct trp_loaders_opts loaders = { .threads_n = opts->loaders_n,
+                                              .control = opts->control };
     trp_status st = trp_registry_create(alloc, opts->readers_n, &l->registry, err);
     if (!trp_failed(st))
         st = trp_table_create(alloc, opts->repo.models_max, &l->names, err);
     if (!trp_failed(st))
         st = trp_watcher_create(l, &l->watcher, err);
     if (!trp_failed(st))
-        st = trp_loaders_create(alloc, opts->loaders_n, opts->control, &l->loaders, err);
+        st = trp_loaders_create(alloc, &loaders, &l->loaders, err);
+    if (!trp_failed(st))
+        st = trp_preparer_create(l, err);
     if (trp_failed(st)) {
         trp_life_destroy(l);
         return st;
     }
     trp_loaders_on_idle(l->loaders, loaders_idle, l);
+    if (l->preparers)
+        trp_loaders_on_idle(l->preparers, loaders_idle, l);
     *out_life = l;
     return st;
 }
@@ -321,6 +330,7 @@ void trp_life_destroy(struct trp_life *l)
         return;
     TRP_ASSERT(!l->members &&
                l->versions_n == 0); /* trp_life_stop() first: models are closed by it */
+    trp_loaders_destroy(l->preparers);
     trp_loaders_destroy(l->loaders);
     trp_watcher_destroy(l->watcher);
     trp_registry_destroy(l->registry);

@@ -12,6 +12,7 @@
 #include "model/registry.h"
 #include "obs/log.h"
 #include "repo/repo.h"
+#include "store/store.h"
 
 struct trp_life;
 
@@ -31,6 +32,7 @@ struct trp_life_opts {
     const struct trp_clock *clock;
     struct trp_loop *control; /* the control thread's loop */
     struct trp_backends *backends;
+    struct trp_store *store; /* of prepared models; NULL: none */
     struct trp_exec *exec;
     struct trp_log *log;
     struct trp_metrics *metrics;

@@ -7,6 +7,7 @@
  *   change.c   one set of versions on its way to READY, all or none
  *   survey.c   what a model that is not loaded would take and give
  *   tenure.c   a version object from its making to its burial
+ *   preparer.c makes what the next load maps
  *   set.c      some versions of one model, each with a reference (set.h)
  *   watcher.c  when to look again (watcher.h) */
 #ifndef TRP_LIFE_PARTS_H
@@ -67,6 +68,7 @@ struct trp_life {
     struct trp_loading_env env;
     struct trp_registry *registry;
     struct trp_loaders *loaders;
+    struct trp_loaders *preparers; /* NULL: no store */
     struct trp_watcher *watcher;
     struct trp_table *names; /* name -> member */
     struct trp_member *members;
@@ -84,6 +86,10 @@ struct trp_life {
     uint32_t round;
     struct trp_order *rescans, **rescans_end;   /* wait for the next listing */
     struct trp_order *listings, **listings_end; /* wait for the one that runs */
+
+    /* preparing */
+    struct preparing *preparings; /* under way, see preparer.c */
+    struct trp_flag stop_preparing;
 
     /* memory of runs */
     struct trp_timer trim_timer;
@@ -120,6 +126,19 @@ void trp_life_answer(struct trp_life *l, struct trp_order *order);
  *   Thread: control.
  *   Errors: none. */
 void trp_life_check(struct trp_life *l);
+
+/* ---- preparer.c ---- */
+
+/* Makes the thread that prepares models, when there is a store; prepares the model of a version that was just loaded plainly; gives
+ * up; is anything under way?
+ *   Owns  : the version is borrowed for the call, the backend until the end.
+ *   Thread: control.
+ *   Errors: create: OUT_OF_MEMORY, IO.  What cannot be prepared is logged and counted. */
+trp_status trp_preparer_create(struct trp_life *l, struct trp_error *err);
+void trp_preparer_begin(struct trp_life *l, const struct trp_version *v,
+                        struct trp_backend *backend, const struct trp_sha256 *key);
+void trp_preparer_stop(struct trp_life *l);
+bool trp_preparer_is_busy(const struct trp_life *l);
 
 /* ---- trimmer.c ---- */
 
@@ -204,6 +223,12 @@ void trp_survey_begin(struct trp_member *m, struct trp_catalog *catalog,
 trp_status trp_tenure_begin(struct trp_life *l, struct trp_str name,
                             const struct trp_repo_version *files, uint64_t override_digest,
                             struct trp_version **out_version, struct trp_error *err);
+
+/* Keeps what its open model holds of the store, until that is closed.
+ *   Owns  : moves the hold out of `stored`.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_tenure_keep(struct trp_version *v, struct trp_stored *stored);
 
 /* Moves a version on; the table of lifecycle.c must allow it.
  *   Owns  : nothing.

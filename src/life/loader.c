@@ -10,6 +10,7 @@ struct queue {
 struct trp_loaders {
     const struct trp_alloc *alloc;
     struct trp_loop *control;
+    int nice;
     struct trp_lock lock;
     struct trp_signal work;
     struct queue queues[TRP_LANES]; /* lock */
@@ -47,6 +48,7 @@ static void deliver(struct trp_mail *mail)
 
 static void serve(struct trp_loaders *l, bool takes_loads)
 {
+    trp_thread_yield_to_others(l->nice);
     trp_lock_enter(&l->lock);
     for (;;) {
         struct trp_job *job = pop(l, takes_loads);
@@ -75,16 +77,17 @@ static void chore_thread(void *user)
     serve(user, false);
 }
 
-trp_status trp_loaders_create(const struct trp_alloc *alloc, uint32_t threads_n,
-                              struct trp_loop *control, struct trp_loaders **out_loaders,
-                              struct trp_error *err)
+trp_status trp_loaders_create(const struct trp_alloc *alloc, const struct trp_loaders_opts *opts,
+                              struct trp_loaders **out_loaders, struct trp_error *err)
 {
+    const uint32_t threads_n = opts->threads_n;
     *out_loaders = NULL;
     struct trp_loaders *l = trp_alloc_zeroed(alloc, 1, sizeof *l);
     if (!l)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "loaders");
     l->alloc = alloc;
-    l->control = control;
+    l->control = opts->control;
+    l->nice = opts->nice;
     trp_lock_init(&l->lock, TRP_LOCK_LIFE);
     trp_signal_init(&l->work);
     for (int lane = 0; lane < TRP_LANES; lane++)

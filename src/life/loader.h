@@ -22,13 +22,18 @@ struct trp_job {
 
 struct trp_loaders;
 
-/* Makes the queues; `threads_n` threads take jobs of every lane, one more takes no loads.
+struct trp_loaders_opts {
+    uint32_t threads_n; /* that take jobs of every lane; one more takes no loads */
+    int nice;           /* how much they yield to others: nice(2) */
+    struct trp_loop *control;
+};
+
+/* Makes the queues and their threads.
  *   Owns  : the caller destroys, when no job is out any more; `control` is borrowed.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY, IO. */
-trp_status trp_loaders_create(const struct trp_alloc *alloc, uint32_t threads_n,
-                              struct trp_loop *control, struct trp_loaders **out_loaders,
-                              struct trp_error *err);
+trp_status trp_loaders_create(const struct trp_alloc *alloc, const struct trp_loaders_opts *opts,
+                              struct trp_loaders **out_loaders, struct trp_error *err);
 void trp_loaders_destroy(struct trp_loaders *l); /* accepts NULL; joins the threads */
 
 /* Whether any job is out, and who is told (on the control loop, after the job's `done`) when none is any more.

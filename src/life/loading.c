@@ -19,12 +19,14 @@
 #define SCRATCH_BLOCK_BYTES (16u << 10)
 #define SCRATCH_BYTES_MAX ((size_t)256 << 20)
 #define HAZARDS_SHOWN 3u
+#define LARGE_BYTES (64u << 10) /* of weights: below, a plain load is as fast and holds as little */
 
 struct steps {
     struct trp_loading *l;
     struct trp_arena scratch; /* what is not needed any more when the version is ready */
     const struct trp_node *written;
     struct trp_backend *backend;
+    bool is_large; /* enough that mapping it pays */
     struct troupe_model_desc desc;
 };
 
@@ -101,6 +103,7 @@ static trp_status read_head(struct steps *s, struct trp_signature *out, struct t
     const struct trp_onnx_opts opts = { .signature_only = s->l->survey };
     TRP_CHECK(trp_onnx_read_file(s->l->version->path.ptr, &opts, &s->scratch, &m, err));
     TRP_CHECK(check_externals(s, &m, err));
+    s->is_large = m.files_n > 0 || m.total.bytes >= LARGE_BYTES;
     note_hazards(s->l, &m);
     return trp_onnx_signature(&m, &s->scratch, out, err);
 }
@@ -167,8 +170,14 @@ static trp_status open_model(struct steps *s, struct trp_error *err)
     TRP_CHECK(give_up_if_told(l, err));
     s->desc.options = out->config.options;
     s->desc.options_n = out->config.options_n;
-    TRP_CHECK(trp_backend_open(s->backend, &s->desc, &l->version->arena, &out->model,
-                               &out->file_signature, err));
+    const struct trp_stored_open opening = { .store = l->env->store,
+                                             .backend = s->backend,
+                                             .desc = &s->desc,
+                                             .is_worth_it = s->is_large,
+                                             .log = l->env->log };
+    TRP_CHECK(trp_stored_open(&opening, &l->version->arena, &out->stored, &out->model,
+                              &out->file_signature, err));
+    out->backend = s->backend;
     struct troupe_memory memory = { .struct_size = sizeof memory };
     out->bytes = trp_backend_memory(out->model, &memory)
                      ? memory.weights_bytes + memory.arena_bytes
@@ -241,6 +250,7 @@ void trp_loading_work(struct trp_loading *l)
         l->loaded.error.status = st;
         trp_backend_close(l->loaded.model);
         l->loaded.model = NULL;
+        trp_stored_release(l->env->store, &l->loaded.stored);
         if (!l->survey)
             trp_backend_trim(l->env->backends); /* a failed load leaves no memory behind */
     }

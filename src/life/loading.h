@@ -5,10 +5,13 @@
 
 #include "life/life.h"
 #include "life/loader.h"
+#include "life/stored.h"
 
 /* What every loading needs and none changes. */
 struct trp_loading_env {
     struct trp_backends *backends;
+    struct trp_store *store; /* NULL: none */
+    struct trp_log *log;
     uint64_t label_bytes_max, input_bytes_max, output_bytes_max, run_bytes_max;
 };
 
@@ -21,6 +24,8 @@ struct trp_loaded {
     struct trp_signature file_signature; /* of the open model; zero after a survey */
     char warning[512];                   /* what an operator should know, or empty */
     uint64_t bytes;                      /* private memory of the open model */
+    struct trp_backend *backend;         /* that opened it */
+    struct trp_stored stored;            /* how */
 };
 
 struct trp_loading {

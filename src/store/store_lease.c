@@ -200,12 +200,12 @@ static void touch(const struct trp_store *s, const struct trp_sha256 *key)
 }
 
 trp_status trp_store_lease_hold(struct trp_store *s, const struct trp_sha256 *key,
-                                struct trp_hold *out, struct trp_error *err)
+                                struct trp_store_hold *out, struct trp_error *err)
 {
     struct trp_store_lease *l = trp_store_own_lease(s);
     uint32_t place = 0;
     int lock = -1;
-    *out = (struct trp_hold){ 0 };
+    *out = (struct trp_store_hold){ 0 };
     if (!l->name[0])
         return trp_fail(err, TRP_FAILED_PRECONDITION, "the store is only looked at");
     TRP_CHECK(claim(l, &place, err));
@@ -221,11 +221,11 @@ trp_status trp_store_lease_hold(struct trp_store *s, const struct trp_sha256 *ke
         return st;
     }
     touch(s, key);
-    *out = (struct trp_hold){ .place = place + 1, .key = *key };
+    *out = (struct trp_store_hold){ .place = place + 1, .key = *key };
     return st;
 }
 
-void trp_store_lease_release(struct trp_store *s, struct trp_hold *hold)
+void trp_store_lease_release(struct trp_store *s, struct trp_store_hold *hold)
 {
     struct trp_store_lease *l = trp_store_own_lease(s);
     struct trp_error err;
@@ -236,7 +236,7 @@ void trp_store_lease_release(struct trp_store *s, struct trp_hold *hold)
         TRP_WARN(trp_store_log(s), "store", "a lease is kept longer than it is used: %s", err.text);
     else
         unclaim(l, hold->place - 1);
-    *hold = (struct trp_hold){ 0 };
+    *hold = (struct trp_store_hold){ 0 };
 }
 
 /* --- looking at all --------------------------------------------------------------------------- */

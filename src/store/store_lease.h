@@ -14,7 +14,7 @@
 #define TRP_STORE_LEASE_NAME_MAX 64
 
 /* One use of an artefact; zero is none. */
-struct trp_hold {
+struct trp_store_hold {
     uint32_t place; /* its line in the lease, from 1 */
     struct trp_sha256 key;
 };
@@ -27,9 +27,9 @@ struct trp_hold {
  *   Errors: FAILED_PRECONDITION (a store that is only looked at), UNAVAILABLE (a removal takes too long), OUT_OF_MEMORY, as
  *           trp_fail_errno(); *out is zero then. */
 trp_status trp_store_lease_hold(struct trp_store *s, const struct trp_sha256 *key,
-                                struct trp_hold *out, struct trp_error *err);
+                                struct trp_store_hold *out, struct trp_error *err);
 void trp_store_lease_release(struct trp_store *s,
-                             struct trp_hold *hold); /* zeroes it; accepts zero */
+                             struct trp_store_hold *hold); /* zeroes it; accepts zero */
 
 /* --- for this room --- */
 

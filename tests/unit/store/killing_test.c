@@ -34,7 +34,7 @@ static int prepare(void *path)
     const struct trp_sha256 key = key_of("a"), bad = key_of("bad");
     struct trp_store *s = open_at(path);
     struct trp_sha256 digest;
-    struct trp_hold hold;
+    struct trp_store_hold hold;
     struct trp_artefact a;
     if (!s || trp_failed(trp_store_key(s, &subject, &digest, NULL)) ||
         trp_failed(trp_store_lease_hold(s, &key, &hold, NULL)) ||

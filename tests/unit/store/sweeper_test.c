@@ -124,7 +124,7 @@ static void a_list_says_what_is_shared_and_what_was_used_last(void **state)
 {
     struct fixture *f = *state;
     struct listed l = { .n = 0 };
-    struct trp_hold hold;
+    struct trp_store_hold hold;
     make(f, "a", "xyz");
     make(f, "b", "zy1");
     used_at(f, "a", 2000);
@@ -157,7 +157,7 @@ static void a_store_that_is_only_looked_at_is_listed_and_not_changed(void **stat
     struct trp_verified verified;
     struct listed l = { .n = 0 };
     struct trp_swept swept;
-    struct trp_hold hold;
+    struct trp_store_hold hold;
     make(f, "a", "x");
     struct fixture other = *f;
     assert_int_equal(trp_store_open(trp_heap(), &opts, &other.store, &f->err).code, TRP_OK);
@@ -243,7 +243,7 @@ static void the_least_recently_used_go_until_the_rest_fits(void **state)
 static bool hold_a(struct trp_store *s)
 {
     const struct trp_sha256 key = key_of("a"), none = key_of("none");
-    static struct trp_hold holds[100];
+    static struct trp_store_hold holds[100];
     for (int i = 0; i < 100; i++) { /* more than one word of places */
         if (trp_failed(trp_store_lease_hold(s, i == 99 ? &key : &none, &holds[i], NULL)))
             return false;
@@ -335,7 +335,7 @@ static void blobs_of_a_held_artefact_that_cannot_be_read_stay_with_all_others(vo
     struct fixture *f = *state;
     char path[TRP_STORE_PATH_MAX], name[TRP_SHA256_TEXT + 16], text[TRP_SHA256_TEXT];
     const struct trp_sha256 key = key_of("a");
-    struct trp_hold hold;
+    struct trp_store_hold hold;
     make(f, "a", "x");
     assert_int_equal(trp_store_lease_hold(f->store, &key, &hold, &f->err).code, TRP_OK);
     trp_sha256_format(&key, text);
@@ -361,7 +361,7 @@ static int publish_and_open(const char *path, int rounds)
     if (trp_failed(trp_store_open(trp_heap(), &opts, &s, &err)))
         return 1;
     for (int i = 0; i < rounds; i++) {
-        struct trp_hold hold;
+        struct trp_store_hold hold;
         struct trp_artefact a;
         if (trp_failed(trp_store_lease_hold(s, &key, &hold, &err)) ||
             trp_failed(make_in(s, "a", "xyz", &err)) ||
