@@ -39,7 +39,7 @@ static void work(struct trp_job *job)
                                        .memory_bytes_max = l->opts.run_bytes_max };
     p->begun_ns = trp_clock_now_ns(l->opts.clock);
     p->error = (struct trp_error){ 0 };
-    (void)trp_making_run(&making, &p->key, &p->error);
+    p->error.status = trp_making_run(&making, &p->key, &p->error);
     p->ended_ns = trp_clock_now_ns(l->opts.clock);
 }
 

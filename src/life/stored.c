@@ -63,7 +63,8 @@ static bool open_mapped(const struct trp_stored_open *o, struct trp_arena *arena
         return false;
     desc.skeleton = artefact.skeleton;
     desc.blobs = artefact.blobs_folder;
-    const trp_status st = trp_backend_open(o->backend, &desc, arena, out_model, out_signature, &err);
+    const trp_status st =
+        trp_backend_open(o->backend, &desc, arena, out_model, out_signature, &err);
     out->is_mapped = !trp_failed(st);
     out->mapped_bytes = artefact.blob_bytes;
     trp_artefact_deinit(&artefact);

@@ -11,9 +11,9 @@ struct trp_stored {
     bool is_mapped;      /* from what was prepared */
     bool should_prepare; /* it was not there, or was damaged, and it would pay */
     struct trp_sha256 key;
-    struct trp_store_hold hold;  /* keeps it in the store while it is open */
-    uint64_t mapped_bytes; /* of its blobs */
-    char note[240];        /* why it was opened plainly, for whoever wonders; empty: nothing to say */
+    struct trp_store_hold hold; /* keeps it in the store while it is open */
+    uint64_t mapped_bytes;      /* of its blobs */
+    char note[240]; /* why it was opened plainly, for whoever wonders; empty: nothing to say */
 };
 
 struct trp_stored_open {

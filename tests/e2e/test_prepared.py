@@ -108,7 +108,7 @@ def test_the_end_does_not_wait_for_a_preparation(serve, repository, store):
     for i in range(4 if SLOW == 1 else 2):
         repository.add(MAGIKA, f"m{i}/model.onnx")
         with open(repository.path / f"m{i}/model.onnx", "ab") as f:
-            f.write(b"\x42\x03" + bytes([97 + i]) * 3)  # another doc_string: another model
+            f.write(b"\x32\x03" + bytes([97 + i]) * 3)  # another doc_string: another model
     server = serve(repository.path, settings=settings(store)).wait_ready("m0")
     server.stop()
     assert not list((store / "tmp").iterdir())
