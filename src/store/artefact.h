@@ -75,14 +75,14 @@ struct trp_draft {
 
 /* Begins one, and hands out the sink that a backend fills.
  *   Owns  : the caller drops it in any case; the store is borrowed.
- *   Thread: one at a time.
+ *   Thread: owner.
  *   Blocks: disk.
  *   Errors: as trp_fail_errno(). */
 trp_status trp_draft_begin(struct trp_draft *d, struct trp_store *s, struct trp_error *err);
 
 /* Writes the manifest; `source` is told to whoever looks into the folder.
  *   Owns  : borrowed.
- *   Thread: as begin.
+ *   Thread: owner.
  *   Blocks: disk.
  *   Errors: FAILED_PRECONDITION (no skeleton came), as trp_fail_errno(). */
 trp_status trp_draft_finish(struct trp_draft *d, const char *source, struct trp_error *err);
@@ -90,7 +90,7 @@ trp_status trp_draft_finish(struct trp_draft *d, const char *source, struct trp_
 /* Makes it what trp_artefact_get() finds.  When somebody else was faster, his is as good, unless it is
  * damaged: then it is replaced.
  *   Owns  : nothing.
- *   Thread: as begin.
+ *   Thread: owner.
  *   Blocks: disk.
  *   Errors: as trp_fail_errno(). */
 trp_status trp_draft_publish(struct trp_draft *d, const struct trp_sha256 *key,

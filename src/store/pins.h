@@ -15,7 +15,7 @@ struct trp_pins {
 
 /* Begins the list of a draft, whose path it gets; ends it.
  *   Owns  : `p` is the caller's storage; close accepts a zeroed one.
- *   Thread: one at a time.
+ *   Thread: owner.
  *   Blocks: disk.
  *   Errors: INVALID_ARGUMENT (path too long), as trp_fail_errno(). */
 trp_status trp_pins_open(struct trp_pins *p, const struct trp_store *s, const char *draft,
@@ -24,7 +24,7 @@ void trp_pins_close(struct trp_pins *p);
 
 /* Writes one down.
  *   Owns  : borrowed.
- *   Thread: as open.
+ *   Thread: owner.
  *   Blocks: disk; until a removal that goes on is over.
  *   Errors: UNAVAILABLE (a removal takes too long), as trp_fail_errno(). */
 trp_status trp_pins_add(struct trp_pins *p, const char *blob, struct trp_error *err);
