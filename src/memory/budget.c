@@ -77,12 +77,7 @@ struct trp_amounts trp_budget_left(const struct trp_budget *b)
 
 struct trp_amounts trp_budget_missing(const struct trp_budget *b, struct trp_amounts need)
 {
-    return trp_amounts_less(need, trp_budget_left(b));
-}
-
-struct trp_amounts trp_budget_excess(const struct trp_budget *b)
-{
-    return trp_amounts_less(trp_budget_used(b), limits(b));
+    return trp_amounts_less(trp_amounts_sum(trp_budget_used(b), need), limits(b));
 }
 
 struct trp_amounts trp_budget_reach(const struct trp_budget *b, struct trp_amounts kept)
@@ -95,12 +90,12 @@ struct trp_amounts trp_budget_reach(const struct trp_budget *b, struct trp_amoun
 enum trp_reserve trp_budget_reserve(struct trp_budget *b, struct trp_amounts need,
                                     struct trp_hold *hold)
 {
-    const struct trp_amounts missing = trp_budget_missing(b, need);
+    const struct trp_amounts left = trp_budget_left(b);
     TRP_DEBUG_ASSERT(trp_amounts_is_zero(hold->amounts));
     *hold = (struct trp_hold){ .is_committed = false };
     for (int r = 0; r < TRP_RESOURCES; r++)
-        b->refused[r] += missing.of[r] != 0;
-    if (!trp_amounts_is_zero(missing)) {
+        b->refused[r] += need.of[r] > left.of[r];
+    if (!trp_amounts_fit(need, left)) {
         const struct trp_amounts reach = trp_budget_reach(b, (struct trp_amounts){ { 0 } });
         return trp_amounts_fit(need, reach) ? TRP_RESERVE_NOT_NOW : TRP_RESERVE_NEVER;
     }

@@ -79,7 +79,7 @@ enum trp_reserve trp_budget_reserve(struct trp_budget *b, struct trp_amounts nee
  * Again with another measurement, that one counts.
  *   Owns  : as trp_budget_reserve(); `hold` may hold nothing before.
  *   Thread: owner.
- *   Errors: none; trp_budget_excess() tells whether a limit was passed by it. */
+ *   Errors: none; trp_budget_missing() of nothing is what passes a limit now. */
 void trp_budget_commit(struct trp_budget *b, struct trp_hold *hold, struct trp_amounts measured);
 
 /* Gives back what was reserved or committed.
@@ -89,14 +89,13 @@ void trp_budget_commit(struct trp_budget *b, struct trp_hold *hold, struct trp_a
 void trp_budget_release(struct trp_budget *b, struct trp_hold *hold);
 
 /* What is used (fixed, committed and reserved); what is left (UINT64_MAX where there is no limit);
- * what is missing for `need`; what is used beyond the limits.
+ * what would have to be given back so that `need` fits, also for what is used beyond a limit.
  *   Owns  : nothing.
  *   Thread: owner.
  *   Errors: none. */
 struct trp_amounts trp_budget_used(const struct trp_budget *b);
 struct trp_amounts trp_budget_left(const struct trp_budget *b);
 struct trp_amounts trp_budget_missing(const struct trp_budget *b, struct trp_amounts need);
-struct trp_amounts trp_budget_excess(const struct trp_budget *b);
 
 /* The most that could be had if only `kept` and what is fixed stayed (UINT64_MAX: no limit).
  *   Owns  : nothing.
