@@ -30,7 +30,7 @@ struct trp_server {
     struct trp_account accounts[TRP_ACCOUNT_KINDS];
     struct trp_account *account_list[TRP_ACCOUNT_KINDS];
     struct trp_backends *backends;
-    struct trp_store *store; /* NULL: none */
+    struct trp_store *store;     /* NULL: none */
     struct trp_registry *before; /* the empty picture that loops hold before the first listing */
     struct trp_loop *control;
     struct trp_readers readers;

@@ -88,14 +88,9 @@ static struct trp_call *get_call(struct trp_call_pool *p)
     return call;
 }
 
-bool trp_call_pool_is_full(const struct trp_call_pool *p)
-{
-    return trp_counter_get(&p->out) >= p->calls_max;
-}
-
 struct trp_call *trp_call_take(struct trp_call_pool *p)
 {
-    if (trp_call_pool_is_full(p))
+    if (trp_counter_get(&p->out) >= p->calls_max)
         return NULL;
     struct trp_call *call = get_call(p);
     if (!call)

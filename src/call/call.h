@@ -188,7 +188,6 @@ void trp_call_pool_destroy(struct trp_call_pool *p);
  *   Thread: loop.
  *   Errors: NULL when calls_max are out, or memory is short. */
 struct trp_call *trp_call_take(struct trp_call_pool *p);
-bool trp_call_pool_is_full(const struct trp_call_pool *p); /* calls_max are out */
 void trp_call_give_back(struct trp_call *call);
 uint32_t trp_call_pool_out(const struct trp_call_pool *p);
 /* Numbers the calls to come from `first` on (otherwise from 1), so that each pool of a process can have a range of its own.

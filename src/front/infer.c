@@ -248,7 +248,7 @@ static void refuse_call(struct trp_exchange *x)
 {
     struct trp_front *f = x->front;
     (void)trp_exchange_dispatch(x);
-    if (trp_call_pool_is_full(f->calls))
+    if (trp_call_pool_out(f->calls) >= f->opts.limits.calls_n)
         (void)trp_fail_limit(&x->error, TRP_QUEUE_FULL, TRP_LIMIT_CALLS,
                              "more than %u calls in flight (limits.calls)", f->opts.limits.calls_n);
     else

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "life/life_parts.h"
+#include "life/preparer.h"
 
 struct load {
     struct trp_loading loading; /* first */

@@ -19,6 +19,7 @@
 #include "life/life.h"
 
 #include "life/life_parts.h"
+#include "life/preparer.h"
 #include "life/watcher.h"
 
 #define LAZY_NS TRP_MS(25)

@@ -127,19 +127,6 @@ void trp_life_answer(struct trp_life *l, struct trp_order *order);
  *   Errors: none. */
 void trp_life_check(struct trp_life *l);
 
-/* ---- preparer.c ---- */
-
-/* Makes the thread that prepares models, when there is a store; prepares the model of a version that was just loaded plainly; gives
- * up; is anything under way?
- *   Owns  : the version is borrowed for the call, the backend until the end.
- *   Thread: control.
- *   Errors: create: OUT_OF_MEMORY, IO.  What cannot be prepared is logged and counted. */
-trp_status trp_preparer_create(struct trp_life *l, struct trp_error *err);
-void trp_preparer_begin(struct trp_life *l, const struct trp_version *v,
-                        struct trp_backend *backend, const struct trp_sha256 *key);
-void trp_preparer_stop(struct trp_life *l);
-bool trp_preparer_is_busy(const struct trp_life *l);
-
 /* ---- trimmer.c ---- */
 
 /* Begins to ask the backends every opts.trim_ns for what runs left behind; stops asking.

@@ -3,6 +3,7 @@
  * A model that was loaded plainly although it could be mapped is prepared afterwards: the load was what somebody waited for.  What
  * is made serves the next load of it, here or in another process; what serves now goes on as it is, because it is open and warm.
  * The thread is nice to all others, holds nothing of the version, and is given up when the server ends. */
+#include "life/preparer.h"
 #include "life/life_parts.h"
 
 #include "store/maker.h"
