@@ -394,6 +394,64 @@ static void a_removal_never_takes_what_is_being_published(void **state)
     assert_int_equal(blobs(f), 0);
 }
 
+/* --- threads ---------------------------------------------------------------------------------- */
+
+#define THREADS 4
+#define HOLDS 200
+
+struct worker {
+    struct trp_store *store;
+    struct trp_thread thread;
+    struct trp_sha256 key;
+    uint32_t failed_n;
+};
+
+static void hold_and_release(void *user)
+{
+    struct worker *w = user;
+    struct trp_hold holds[3];
+    for (int i = 0; i < HOLDS; i++) {
+        for (int k = 0; k < 3; k++)
+            w->failed_n += trp_failed(trp_store_lease_hold(w->store, &w->key, &holds[k], NULL));
+        for (int k = 0; k < 3; k++)
+            trp_store_lease_release(w->store, &holds[k]);
+    }
+}
+
+static void loaders_of_one_process_hold_and_release_beside_each_other(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[THREADS] = { "a", "b", "c", "d" };
+    struct worker workers[THREADS];
+    struct trp_hold hold;
+    const struct trp_sha256 key = key_of("a");
+    const struct trp_gc_opts keep_all = { 0 };
+    uint32_t failed = 0;
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){ .store = f->store, .key = key_of(names[i]) };
+        make(f, names[i], "x");
+    }
+    const trp_status held = trp_store_lease_hold(f->store, &key, &hold, &f->err);
+    for (int i = 0; i < THREADS; i++)
+        failed += trp_failed(
+            trp_thread_start(&workers[i].thread, "hold", hold_and_release, &workers[i], NULL));
+    for (int i = 0; i < 20;
+         i++) { /* no assertion while they run: it would jump out from under them */
+        struct trp_swept swept = { 0 };
+        failed += trp_failed(trp_sweeper_gc(f->store, &keep_all, &swept, NULL)) || !swept.held_n;
+    }
+    for (int i = 0; i < THREADS; i++) {
+        trp_thread_join(&workers[i].thread);
+        failed += workers[i].failed_n;
+    }
+    assert_int_equal(held.code, TRP_OK);
+    assert_int_equal(failed, 0);
+    assert_int_equal(gc(f, 1).held_n, 1);
+    assert_int_equal(state_of(f, "a"), TRP_OK);
+    trp_store_lease_release(f->store, &hold);
+    assert_int_equal(gc(f, 1).held_n, 0);
+}
+
 /* --- verifying -------------------------------------------------------------------------------- */
 
 struct damages {
@@ -559,6 +617,7 @@ int main(void)
         TEST(damaged_manifests_and_left_overs_go_and_what_is_not_ours_stays),
         TEST(blobs_of_a_held_artefact_that_cannot_be_read_stay_with_all_others),
         TEST(a_removal_never_takes_what_is_being_published),
+        TEST(loaders_of_one_process_hold_and_release_beside_each_other),
         TEST(verifying_names_what_is_damaged_and_makes_room_for_a_new_one),
         TEST(a_changed_skeleton_and_a_missing_blob_are_damage),
         TEST(verifying_in_the_background_reads_so_much_a_second_and_can_be_stopped),
