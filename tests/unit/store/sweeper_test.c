@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "made.h"
@@ -83,6 +84,7 @@ static pid_t begin_other(struct fixture *f, bool (*what)(struct trp_store *s))
     if (child == 0) {
         const struct trp_store_opts opts = { .path = f->path };
         struct trp_store *s;
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
         if (trp_failed(trp_store_open(trp_heap(), &opts, &s, NULL)) || !what(s) ||
             write(ready[1], "r", 1) != 1)
             _exit(1);
@@ -383,8 +385,10 @@ static void a_removal_never_takes_what_is_being_published(void **state)
     uint32_t removed = 0;
     const pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0)
+    if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         _exit(publish_and_open(f->path, 150));
+    }
     while (waitpid(child, &status, WNOHANG) == 0)
         removed += gc(f, 1).removed_n;
     assert_true(WIFEXITED(status));
