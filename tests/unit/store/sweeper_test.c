@@ -413,7 +413,7 @@ struct worker {
 static void hold_and_release(void *user)
 {
     struct worker *w = user;
-    struct trp_hold holds[3];
+    struct trp_store_hold holds[3];
     for (int i = 0; i < HOLDS; i++) {
         for (int k = 0; k < 3; k++)
             w->failed_n += trp_failed(trp_store_lease_hold(w->store, &w->key, &holds[k], NULL));
@@ -427,7 +427,7 @@ static void loaders_of_one_process_hold_and_release_beside_each_other(void **sta
     struct fixture *f = *state;
     static const char *const names[THREADS] = { "a", "b", "c", "d" };
     struct worker workers[THREADS];
-    struct trp_hold hold;
+    struct trp_store_hold hold;
     const struct trp_sha256 key = key_of("a");
     const struct trp_gc_opts keep_all = { 0 };
     uint32_t failed = 0;
