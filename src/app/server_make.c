@@ -173,6 +173,7 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .control = s->control,
         .backends = s->backends,
         .store = s->store,
+        .store_bytes_max = setting(s, TRP_SETTING_ID_STORE_BYTES),
         .exec = s->exec,
         .log = s->log,
         .metrics = s->metrics,

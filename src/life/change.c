@@ -53,7 +53,7 @@ static void close_late(struct trp_job *job)
     struct load *d = (struct load *)job;
     trp_backend_close(d->loading.loaded.model);
     d->loading.loaded.model = NULL;
-    trp_stored_release(d->life->opts.store, &d->loading.loaded.stored);
+    trp_mapping_release(d->life->opts.store, &d->loading.loaded.mapping);
     trp_backend_trim(d->life->opts.backends);
 }
 
@@ -214,16 +214,16 @@ static void log_loaded(const struct load *d, bool is_replacing)
 {
     const struct trp_version *v = d->version;
     struct trp_log *log = d->life->opts.log;
-    const struct trp_stored *stored = &d->loading.loaded.stored;
+    const struct trp_mapping *mapping = &d->loading.loaded.mapping;
     char mapped[64] = "";
-    if (stored->is_mapped)
+    if (mapping->is_mapped)
         (void)snprintf(mapped, sizeof mapped, " and %llu mapped",
-                       (unsigned long long)stored->mapped_bytes);
+                       (unsigned long long)mapping->mapped_bytes);
     TRP_INFO(log, "life", "%s '%s' in %lld ms, %llu bytes%s (%s)%s%s",
              is_replacing ? "replaced" : "loaded", v->id,
              (long long)((trp_loop_now_ns(d->life->opts.control) - d->begun_ns) / 1000000),
              (unsigned long long)d->loading.loaded.bytes, mapped,
-             d->loading.source->peek.backend.ptr, stored->note[0] ? "; " : "", stored->note);
+             d->loading.source->peek.backend.ptr, mapping->note[0] ? "; " : "", mapping->note);
     if (v->reason[0])
         TRP_WARN(log, "life", "'%s': %s", v->id, v->reason);
 }
@@ -238,7 +238,7 @@ static void take_results(struct load *d)
     v->file_signature = r->file_signature;
     v->model = r->model;
     r->model = NULL; /* the version's now */
-    trp_tenure_keep(v, &r->stored);
+    trp_tenure_keep(v, &r->mapping);
     trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
     const uint64_t counted = trp_counter_get(&v->weights.bytes);
     const uint64_t uncounted = r->bytes > counted ? r->bytes - counted : 0;
@@ -270,12 +270,12 @@ static void commit(struct trp_change *c)
         take_results(d);
         trp_tenure_move(l, d->version, TRP_MODEL_READY);
         trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_OK, 1);
-        if (d->loading.loaded.stored.is_mapped)
+        if (d->loading.loaded.mapping.is_mapped)
             trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_MAPPED, 1);
         log_loaded(d, is_replacing);
-        if (d->loading.loaded.stored.should_prepare)
+        if (d->loading.loaded.mapping.should_prepare)
             trp_preparer_begin(l, d->version, d->loading.loaded.backend,
-                               &d->loading.loaded.stored.key);
+                               &d->loading.loaded.mapping.key);
         free_load(d);
     }
     swap_serving(c);

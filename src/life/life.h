@@ -32,7 +32,8 @@ struct trp_life_opts {
     const struct trp_clock *clock;
     struct trp_loop *control; /* the control thread's loop */
     struct trp_backends *backends;
-    struct trp_store *store; /* of prepared models; NULL: none */
+    struct trp_store *store;  /* of prepared models; NULL: none */
+    uint64_t store_bytes_max; /* 0: no limit */
     struct trp_exec *exec;
     struct trp_log *log;
     struct trp_metrics *metrics;

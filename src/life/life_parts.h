@@ -212,10 +212,10 @@ trp_status trp_tenure_begin(struct trp_life *l, struct trp_str name,
                             struct trp_version **out_version, struct trp_error *err);
 
 /* Keeps what its open model holds of the store, until that is closed.
- *   Owns  : moves the hold out of `stored`.
+ *   Owns  : moves the hold out of `mapping`.
  *   Thread: control.
  *   Errors: none. */
-void trp_tenure_keep(struct trp_version *v, struct trp_stored *stored);
+void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping);
 
 /* Moves a version on; the table of lifecycle.c must allow it.
  *   Owns  : nothing.

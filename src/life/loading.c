@@ -170,13 +170,13 @@ static trp_status open_model(struct steps *s, struct trp_error *err)
     TRP_CHECK(give_up_if_told(l, err));
     s->desc.options = out->config.options;
     s->desc.options_n = out->config.options_n;
-    const struct trp_stored_open opening = { .store = l->env->store,
-                                             .backend = s->backend,
-                                             .desc = &s->desc,
-                                             .is_worth_it = s->is_large,
-                                             .log = l->env->log };
-    TRP_CHECK(trp_stored_open(&opening, &l->version->arena, &out->stored, &out->model,
-                              &out->file_signature, err));
+    const struct trp_mapping_opts opening = { .store = l->env->store,
+                                              .backend = s->backend,
+                                              .desc = &s->desc,
+                                              .is_worth_it = s->is_large,
+                                              .log = l->env->log };
+    TRP_CHECK(trp_mapping_open(&opening, &l->version->arena, &out->mapping, &out->model,
+                               &out->file_signature, err));
     out->backend = s->backend;
     struct troupe_memory memory = { .struct_size = sizeof memory };
     out->bytes = trp_backend_memory(out->model, &memory)
@@ -250,7 +250,7 @@ void trp_loading_work(struct trp_loading *l)
         l->loaded.error.status = st;
         trp_backend_close(l->loaded.model);
         l->loaded.model = NULL;
-        trp_stored_release(l->env->store, &l->loaded.stored);
+        trp_mapping_release(l->env->store, &l->loaded.mapping);
         if (!l->survey)
             trp_backend_trim(l->env->backends); /* a failed load leaves no memory behind */
     }

@@ -5,7 +5,7 @@
 
 #include "life/life.h"
 #include "life/loader.h"
-#include "life/stored.h"
+#include "life/mapping.h"
 
 /* What every loading needs and none changes. */
 struct trp_loading_env {
@@ -25,7 +25,7 @@ struct trp_loaded {
     char warning[512];                   /* what an operator should know, or empty */
     uint64_t bytes;                      /* private memory of the open model */
     struct trp_backend *backend;         /* that opened it */
-    struct trp_stored stored;            /* how */
+    struct trp_mapping mapping;          /* how */
 };
 
 struct trp_loading {

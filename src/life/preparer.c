@@ -7,6 +7,7 @@
 #include "life/life_parts.h"
 
 #include "store/maker.h"
+#include "store/sweeper.h"
 
 #define ARENA_BLOCK 4096
 #define ARENA_MAX (1u << 20)
@@ -30,6 +31,21 @@ static void free_preparing(struct preparing *p)
     trp_alloc_free(p->life->alloc, p);
 }
 
+/* The store has a size, and has just grown. */
+static void make_room(const struct trp_life *l)
+{
+    const struct trp_gc_opts opts = { .bytes_max = l->opts.store_bytes_max };
+    struct trp_swept swept;
+    struct trp_error err;
+    if (opts.bytes_max == 0)
+        return;
+    if (trp_failed(trp_sweeper_gc(l->opts.store, &opts, &swept, &err)))
+        TRP_WARN(l->opts.log, "store", "it may be larger than store.max_bytes: %s", err.text);
+    else if (swept.removed_n > 0)
+        TRP_INFO(l->opts.log, "store", "%u prepared models went to keep within store.max_bytes",
+                 swept.removed_n);
+}
+
 static void work(struct trp_job *job)
 {
     struct preparing *p = (struct preparing *)job;
@@ -41,6 +57,8 @@ static void work(struct trp_job *job)
     p->begun_ns = trp_clock_now_ns(l->opts.clock);
     p->error = (struct trp_error){ 0 };
     p->error.status = trp_making_run(&making, &p->key, &p->error);
+    if (!trp_failed(p->error.status))
+        make_room(l);
     p->ended_ns = trp_clock_now_ns(l->opts.clock);
 }
 

@@ -11,7 +11,7 @@ struct tenure {
     struct trp_mail unused;
     struct trp_life *life;
     struct trp_version *version;
-    struct trp_stored stored; /* how its model was opened */
+    struct trp_mapping mapping; /* how its model was opened */
 };
 
 static uint64_t held_bytes(const struct trp_version *v)
@@ -46,7 +46,7 @@ static void close_model(struct trp_job *job)
     struct tenure *t = (struct tenure *)job;
     trp_backend_close(t->version->model);
     t->version->model = NULL;
-    trp_stored_release(t->life->opts.store, &t->stored);
+    trp_mapping_release(t->life->opts.store, &t->mapping);
     trp_gauge_set(&t->version->residency, TRP_RESIDENCY_NONE);
     trp_account_discharge(&t->version->weights, t->version->reported_bytes);
     trp_backend_trim(t->life->opts.backends);
@@ -118,11 +118,11 @@ trp_status trp_tenure_begin(struct trp_life *l, struct trp_str name,
     return trp_ok();
 }
 
-void trp_tenure_keep(struct trp_version *v, struct trp_stored *stored)
+void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping)
 {
     struct tenure *t = v->life_slot;
-    t->stored = *stored;
-    stored->hold = (struct trp_store_hold){ 0 };
+    t->mapping = *mapping;
+    mapping->hold = (struct trp_store_hold){ 0 };
 }
 
 void trp_tenure_move(struct trp_life *l, struct trp_version *v, enum trp_model_state to)

@@ -88,6 +88,16 @@ def test_a_damaged_blob_is_noticed_and_prepared_anew(serve, repository, store, d
     ask(server)
 
 
+def test_the_store_keeps_within_its_size(serve, repository, store):
+    repository.add(MAGIKA, "magika.onnx")
+    repository.add(SILERO, "silero.onnx")
+    server = serve(repository.path, settings={**settings(store), "store.max_bytes": "4MB"}).wait_ready("magika", "silero")
+    prepared(server, 2)
+    server.wait(lambda: len(list((store / "made").iterdir())) == 1, "the older one to go")
+    assert sum(b.stat().st_size for b in blobs(store)) <= 4_000_000
+    ask(server)
+
+
 def test_a_small_model_is_not_worth_it(serve, repository, store):
     repository.add(ROOT / "examples/models/digits_linear.onnx")
     server = serve(repository.path, settings=settings(store)).wait_ready("digits_linear")

@@ -1,35 +1,42 @@
-/* life/stored.c - see stored.h.
+/* life/mapping.c - see mapping.h.
  *
  * The hold comes first: between the look whether an artefact is whole and the opening of it nobody may remove it. */
-#include "life/stored.h"
+#include "life/mapping.h"
 
 #include <stdio.h>
 
 #include "store/artefact.h"
 #include "store/maker.h"
 
-static void note(struct trp_stored *out, const char *what, const struct trp_error *why)
+static void note(struct trp_mapping *out, const char *what, const struct trp_error *why)
 {
     (void)snprintf(out->note, sizeof out->note, "%s%s%s", what, why ? ": " : "",
                    why ? why->text : "");
 }
 
-/* Somebody else may be making it anew meanwhile; his is whole and stays: dropping fails only in vain. */
-static void drop_damaged(const struct trp_stored_open *o, struct trp_stored *out,
-                         const struct trp_error *why)
+/* It stays where it is until it is prepared anew: publishing replaces what is damaged, and another process may be at that. */
+static void note_damage(const struct trp_mapping_opts *o, struct trp_mapping *out,
+                        const struct trp_error *why)
 {
-    struct trp_error err;
     TRP_WARN(o->log, "store", "'%s': what was prepared is not used any more: %s", o->desc->name,
              why->text);
-    if (trp_failed(trp_artefact_drop(o->store, &out->key, &err)))
-        TRP_WARN(o->log, "store", "'%s': it stays in the store: %s", o->desc->name, err.text);
     out->should_prepare = o->is_worth_it;
     note(out, "what was prepared was damaged", why);
 }
 
+/* Whole, and yet the backend does not open it: nothing would replace it. */
+static void drop_useless(const struct trp_mapping_opts *o, struct trp_mapping *out,
+                         const struct trp_error *why)
+{
+    struct trp_error err;
+    note_damage(o, out, why);
+    if (trp_failed(trp_artefact_drop(o->store, &out->key, &err)))
+        TRP_WARN(o->log, "store", "'%s': it stays in the store: %s", o->desc->name, err.text);
+}
+
 /* Looks for it; true when `artefact` can be opened. */
-static bool find(const struct trp_stored_open *o, struct trp_artefact *artefact,
-                 struct trp_stored *out)
+static bool find(const struct trp_mapping_opts *o, struct trp_artefact *artefact,
+                 struct trp_mapping *out)
 {
     struct trp_error err;
     const trp_status st = trp_artefact_get(o->store, &out->key, artefact, &err);
@@ -44,7 +51,7 @@ static bool find(const struct trp_stored_open *o, struct trp_artefact *artefact,
         note(out, "cannot be prepared", &err);
         return false;
     case TRP_DATA_LOSS:
-        drop_damaged(o, out, &err);
+        note_damage(o, out, &err);
         return false;
     default:
         note(out, "the store cannot be read", &err);
@@ -52,8 +59,8 @@ static bool find(const struct trp_stored_open *o, struct trp_artefact *artefact,
     }
 }
 
-static bool open_mapped(const struct trp_stored_open *o, struct trp_arena *arena,
-                        struct trp_stored *out, struct trp_backend_model **out_model,
+static bool open_mapped(const struct trp_mapping_opts *o, struct trp_arena *arena,
+                        struct trp_mapping *out, struct trp_backend_model **out_model,
                         struct trp_signature *out_signature)
 {
     struct trp_artefact artefact;
@@ -73,12 +80,12 @@ static bool open_mapped(const struct trp_stored_open *o, struct trp_arena *arena
     if (st.code == TRP_CANCELLED || st.code == TRP_OUT_OF_MEMORY)
         note(out, "what was prepared did not open", &err); /* which is not its fault */
     else
-        drop_damaged(o, out, &err);
+        drop_useless(o, out, &err);
     return false;
 }
 
-static bool try_store(const struct trp_stored_open *o, struct trp_arena *arena,
-                      struct trp_stored *out, struct trp_backend_model **out_model,
+static bool try_store(const struct trp_mapping_opts *o, struct trp_arena *arena,
+                      struct trp_mapping *out, struct trp_backend_model **out_model,
                       struct trp_signature *out_signature)
 {
     const struct trp_making making = { .store = o->store, .backend = o->backend, .desc = o->desc };
@@ -99,18 +106,18 @@ static bool try_store(const struct trp_stored_open *o, struct trp_arena *arena,
     return false;
 }
 
-trp_status trp_stored_open(const struct trp_stored_open *o, struct trp_arena *arena,
-                           struct trp_stored *out, struct trp_backend_model **out_model,
-                           struct trp_signature *out_signature, struct trp_error *err)
+trp_status trp_mapping_open(const struct trp_mapping_opts *o, struct trp_arena *arena,
+                            struct trp_mapping *out, struct trp_backend_model **out_model,
+                            struct trp_signature *out_signature, struct trp_error *err)
 {
-    *out = (struct trp_stored){ 0 };
+    *out = (struct trp_mapping){ 0 };
     if (try_store(o, arena, out, out_model, out_signature))
         return trp_ok();
     return trp_backend_open(o->backend, o->desc, arena, out_model, out_signature, err);
 }
 
-void trp_stored_release(struct trp_store *store, struct trp_stored *stored)
+void trp_mapping_release(struct trp_store *store, struct trp_mapping *mapping)
 {
     if (store)
-        trp_store_lease_release(store, &stored->hold);
+        trp_store_lease_release(store, &mapping->hold);
 }

@@ -1,13 +1,13 @@
-/* life/stored.h - what the store does for a load.
+/* life/mapping.h - what the store does for a load.
  * Answers "was this model prepared, and if not, should it be?".  Private to this room. */
-#ifndef TRP_STORED_H
-#define TRP_STORED_H
+#ifndef TRP_MAPPING_H
+#define TRP_MAPPING_H
 
 #include "backend/backend_host.h"
 #include "store/store_lease.h"
 
 /* How a model was opened.  Zero: plainly, and there is no store. */
-struct trp_stored {
+struct trp_mapping {
     bool is_mapped;      /* from what was prepared */
     bool should_prepare; /* it was not there, or was damaged, and it would pay */
     struct trp_sha256 key;
@@ -16,7 +16,7 @@ struct trp_stored {
     char note[240]; /* why it was opened plainly, for whoever wonders; empty: nothing to say */
 };
 
-struct trp_stored_open {
+struct trp_mapping_opts {
     struct trp_store *store; /* NULL: none */
     struct trp_backend *backend;
     const struct troupe_model_desc *desc;
@@ -24,15 +24,15 @@ struct trp_stored_open {
     struct trp_log *log;
 };
 
-/* Opens a model from the store where it is there and whole, else the model itself.  What turns out to be damaged, or does not open,
- * leaves the store.
+/* Opens a model from the store where it is there and whole, else the model itself.  What turns out to be damaged is to be prepared
+ * anew.
  *   Owns  : the caller closes *out_model, then releases *out.
  *   Thread: loader.
  *   Blocks: disk, device.
  *   Errors: as trp_backend_open() of the model itself; nothing about the store is an error. */
-trp_status trp_stored_open(const struct trp_stored_open *o, struct trp_arena *arena,
-                           struct trp_stored *out, struct trp_backend_model **out_model,
-                           struct trp_signature *out_signature, struct trp_error *err);
-void trp_stored_release(struct trp_store *store, struct trp_stored *stored);
+trp_status trp_mapping_open(const struct trp_mapping_opts *o, struct trp_arena *arena,
+                            struct trp_mapping *out, struct trp_backend_model **out_model,
+                            struct trp_signature *out_signature, struct trp_error *err);
+void trp_mapping_release(struct trp_store *store, struct trp_mapping *mapping);
 
 #endif
