@@ -6,6 +6,7 @@
 #include "life/life.h"
 #include "life/loader.h"
 #include "life/mapping.h"
+#include "life/sizing.h"
 
 /* What every loading needs and none changes. */
 struct trp_loading_env {
@@ -34,15 +35,36 @@ struct trp_loading {
     struct trp_version *version;         /* its arena is used, nothing else of it is touched */
     const struct trp_repo_model *source; /* borrowed; constant */
     bool survey;                         /* only look: signature and configuration */
-    /* Told once each, on the loader thread, when the work begins and when the model is open; may be NULL. */
+    /* Told on the loader thread, when either half begins, and when the model is open; may be NULL. */
     void (*on_begin)(struct trp_loading *l);
     void (*on_warm)(struct trp_loading *l);
+    const struct trp_measured *measured; /* what its files took before; may be NULL */
     struct trp_loaded loaded;
+    /* between its two halves */
+    struct trp_loading_steps *steps; /* NULL: it is not between them */
+    struct trp_size size; /* what it will take; its texts live until the second half has ended */
 };
 
-/* Does all of it.  In order: read the file's head (hazards, external data that must lie beside it), complete and check the
- * configuration, start the backend, open, check the configuration against what was opened, read the labels, warm up.
+/* The first half of a load: reads the file's head (hazards, external data that must lie beside it), completes and checks the
+ * configuration, and says how much it will take.  A survey is that alone, and has no second half.
+ *   Owns  : what the halves share, until trp_loading_finish() or trp_loading_drop().
+ *   Thread: loader.
+ *   Blocks: disk.
+ *   Errors: in loaded.error; there is no second half then. */
+void trp_loading_look(struct trp_loading *l);
+
+/* The second half: starts the backend, opens, checks the configuration against what was opened, reads the labels, warms up.
  *   Owns  : `loaded` moves to the caller; its texts live in the version's arena.
+ *   Thread: loader.
+ *   Blocks: disk, device.
+ *   Errors: in loaded.error; nothing is open then. */
+void trp_loading_finish(struct trp_loading *l);
+void trp_loading_drop(
+    struct trp_loading
+        *l); /* instead, when it was given up; nothing happens outside of its halves */
+
+/* Both halves, one after the other.
+ *   Owns  : as trp_loading_finish().
  *   Thread: loader.
  *   Blocks: disk, device.
  *   Errors: in loaded.error; nothing is open then. */
