@@ -35,6 +35,7 @@ struct trp_loading {
     struct trp_version *version;         /* its arena is used, nothing else of it is touched */
     const struct trp_repo_model *source; /* borrowed; constant */
     bool survey;                         /* only look: signature and configuration */
+    uint64_t bytes_max;                  /* that it may hold; 0: no limit */
     /* Told on the loader thread, when either half begins, and when the model is open; may be NULL. */
     void (*on_begin)(struct trp_loading *l);
     void (*on_warm)(struct trp_loading *l);
