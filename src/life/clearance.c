@@ -128,6 +128,8 @@ static void add_shares(struct trp_clearance *c, struct trp_resident *to, const s
 static void add_guest(struct trp_residence *r, struct trp_guest *g, bool is_newcomer)
 {
     struct trp_clearance *c = r->clearance;
+    if (r->opts.describe && g->owner)
+        r->opts.describe(r->opts.user, g);
     struct trp_resident one = { .rate = g->rate,
                                 .loaded_ns = g->loaded_ns,
                                 .safe_until_ns = g->safe_until_ns,

@@ -37,6 +37,13 @@ struct trp_stay { /* zero it before first use */
     uint64_t counted;              /* of its answers, those that are in the guest's rate */
 };
 
+/* What a model's files were measured to take, plain and mapped. */
+struct trp_measured {
+    uint64_t digest;    /* of the files; 0: nothing was measured */
+    uint64_t bytes[2];  /* of its own, [is mapped]; 0: not known */
+    int64_t load_ns[2]; /* as above */
+};
+
 struct trp_guest {
     struct trp_residence *residence;
     struct trp_guest *next, *prev; /* among those who have stays */
@@ -50,6 +57,7 @@ struct trp_guest {
     int64_t safe_until_ns; /* kept until then; 0: no such promise */
     int64_t reload_ns;     /* what loading it takes; 0: not known */
     double weight;         /* of its requests; 0: as 1 */
+    struct trp_measured measured;
     bool is_pinned;
     bool is_held; /* something is being done with it: not now */
 };

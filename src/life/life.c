@@ -237,7 +237,8 @@ void trp_life_check(struct trp_life *l)
     else
         trp_flag_lower(&l->settled);
     if (l->is_stopping && !l->members && l->versions_n == 0 && !l->is_listing &&
-        !trp_loaders_are_busy(l->loaders) && !trp_preparer_is_busy(l))
+        !trp_loaders_are_busy(l->loaders) && !trp_preparer_is_busy(l) &&
+        !(l->residence && trp_residence_is_busy(l->residence)))
         trp_loop_ready(l->opts.control, &l->stopped_task);
 }
 
@@ -275,6 +276,8 @@ void trp_life_stop(struct trp_life *l, void (*done)(void *user), void *user)
     trp_watcher_stop(l->watcher);
     trp_trimmer_stop(l);
     trp_preparer_stop(l);
+    if (l->residence)
+        trp_residence_close(l->residence);
     while (l->rescans) {
         struct trp_order *order = l->rescans;
         l->rescans = order->next;
@@ -330,6 +333,8 @@ trp_status trp_life_create(const struct trp_alloc *alloc, const struct trp_life_
         st = trp_loaders_create(alloc, &loaders, &l->loaders, err);
     if (!trp_failed(st))
         st = trp_preparer_create(l, err);
+    if (!trp_failed(st))
+        st = trp_steward_create(l, err);
     if (trp_failed(st)) {
         trp_life_destroy(l);
         return st;
@@ -350,6 +355,7 @@ void trp_life_destroy(struct trp_life *l)
     trp_loaders_destroy(l->preparers);
     trp_loaders_destroy(l->loaders);
     trp_watcher_destroy(l->watcher);
+    trp_residence_destroy(l->residence);
     trp_registry_destroy(l->registry);
     trp_table_destroy(l->names);
     trp_alloc_free(l->alloc, l);

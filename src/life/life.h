@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "base/loop.h"
 #include "exec/exec.h"
+#include "memory/eviction.h"
+#include "memory/ledger.h"
 #include "model/registry.h"
 #include "obs/log.h"
 #include "repo/repo.h"
@@ -33,8 +35,11 @@ struct trp_life_opts {
     const struct trp_clock *clock;
     struct trp_loop *control; /* the control thread's loop */
     struct trp_backends *backends;
-    struct trp_store *store;  /* of prepared models; NULL: none */
-    uint64_t store_bytes_max; /* 0: no limit */
+    struct trp_store *store;   /* of prepared models; NULL: none */
+    uint64_t store_bytes_max;  /* 0: no limit */
+    struct trp_ledger *ledger; /* where there must be room for a load; NULL: nowhere */
+    enum trp_eviction_policy policy;
+    uint64_t loading_bytes_max; /* of loads at once; 0: no limit but the ledger's */
     struct trp_exec *exec;
     struct trp_log *log;
     struct trp_metrics *metrics;

@@ -11,6 +11,7 @@
  *   idle.c     who has not been asked for longer than its keep_alive
  *   backlog.c  who is loaded by itself, a few at a time
  *   tenure.c   a version object from its making to its burial
+ *   steward.c  room in memory for what is loaded
  *   preparer.c makes what the next load maps
  *   set.c      some versions of one model, each with a reference (set.h)
  *   watcher.c  when to look again (watcher.h) */
@@ -21,6 +22,7 @@
 #include "exec/waiting.h"
 #include "life/catalog.h"
 #include "life/loading.h"
+#include "life/residence.h"
 #include "life/set.h"
 
 struct trp_watcher;
@@ -55,19 +57,20 @@ struct trp_member {
     struct trp_set serving; /* READY */
     struct trp_set shown;   /* what the index shows while nothing serves: LOADING, FAILED or NEW */
     struct trp_change *change;
-    char reason[512];    /* why nothing serves, or why newer files do not; empty: neither */
-    bool wanted;         /* should be READY */
-    bool held_back;      /* an operator unloaded it: only an operator loads it again */
-    bool is_present;     /* the repository has it */
-    bool is_unsettled;   /* wanted, and not READY */
-    bool is_stale;       /* memory was short: the registry does not show it as it is */
-    uint64_t taken;      /* digest of the files taken up last, for good or ill; 0: none */
-    uint64_t pending;    /* digest seen since, waiting until it settles; 0: none */
-    int64_t pending_ns;  /* since when */
-    uint32_t round;      /* of the last listing that had it */
-    uint32_t surveys_n;  /* jobs out that look at its files */
-    uint32_t survey_key; /* results of older surveys are dropped */
-    struct {             /* waits for its turn to be surveyed */
+    char reason[512];        /* why nothing serves, or why newer files do not; empty: neither */
+    bool wanted;             /* should be READY */
+    bool held_back;          /* an operator unloaded it: only an operator loads it again */
+    bool is_present;         /* the repository has it */
+    bool is_unsettled;       /* wanted, and not READY */
+    bool is_stale;           /* memory was short: the registry does not show it as it is */
+    uint64_t taken;          /* digest of the files taken up last, for good or ill; 0: none */
+    uint64_t pending;        /* digest seen since, waiting until it settles; 0: none */
+    int64_t pending_ns;      /* since when */
+    uint32_t round;          /* of the last listing that had it */
+    uint32_t surveys_n;      /* jobs out that look at its files */
+    uint32_t survey_key;     /* results of older surveys are dropped */
+    struct trp_guest *guest; /* in memory, or was once; NULL: never */
+    struct {                 /* waits for its turn to be surveyed */
         struct trp_catalog *catalog; /* one reference; NULL: it does not wait */
         const struct trp_repo_model *found;
         struct trp_member *next;
@@ -97,7 +100,8 @@ struct trp_life {
     struct trp_loading_env env;
     struct trp_registry *registry;
     struct trp_loaders *loaders;
-    struct trp_loaders *preparers; /* NULL: no store */
+    struct trp_loaders *preparers;   /* NULL: no store */
+    struct trp_residence *residence; /* NULL: there is room for anything */
     struct trp_watcher *watcher;
     struct trp_table *names; /* name -> member */
     struct trp_member *members;
@@ -230,6 +234,40 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
  *   Thread: control.
  *   Errors: none. */
 void trp_change_cancel(struct trp_change *c);
+
+/* The version's time in memory.
+ *   Owns  : the tenure's.
+ *   Thread: control.
+ *   Errors: none. */
+struct trp_stay *trp_tenure_stay(const struct trp_version *v);
+
+/* ---- steward.c ---- */
+
+/* Makes the residence, when there is a ledger; life destroys it.
+ *   Owns  : life's.
+ *   Thread: startup.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_steward_create(struct trp_life *l, struct trp_error *err);
+
+/* A version of a model is to be loaded: it waits for room with the model's next ask.
+ *   Owns  : until trp_stay_end() of its stay; `size` is copied.
+ *   Thread: control.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_steward_expect(struct trp_member *m, const struct trp_version *v,
+                              const struct trp_size *size, struct trp_error *err);
+
+/* Asks for all of them, as urgently as the op in hand wants them.
+ *   Owns  : `ask` is borrowed until it is answered.
+ *   Thread: control.
+ *   Errors: as trp_residence_ask(). */
+void trp_steward_ask(struct trp_member *m, struct trp_ask *ask);
+
+/* It is loaded, and takes what was measured.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_steward_settle(const struct trp_version *v, const struct trp_loaded *loaded,
+                        int64_t load_ns);
 
 /* ---- rescan.c ---- */
 

@@ -243,6 +243,7 @@ static trp_status estimate(struct trp_loading_steps *s, struct trp_error *err)
                                        .backend = s->backend,
                                        .desc = &s->desc,
                                        .weights_bytes = s->weights_bytes,
+                                       .bytes_max = l->bytes_max,
                                        .digest = l->version->digest,
                                        .measured = l->measured };
     return trp_sizing_estimate(&sizing, &s->scratch, &l->size, err);

@@ -151,6 +151,7 @@ static bool make_room(struct trp_residence *r, struct trp_ask *ask, struct trp_a
         return true;
     if (decision.fit == TRP_FIT_EVICT)
         (void)trp_ledger_refuse(r->opts.ledger, need, &err);
+    ask->is_put_off = !ask->is_asked_for && decision.fit != TRP_FIT_NEVER;
     ask->refused = err;
     refuse(r, ask);
     return false;
@@ -303,6 +304,7 @@ void trp_residence_ask(struct trp_residence *r, struct trp_ask *ask)
     ask->state = TRP_ASK_QUEUED;
     ask->is_known = false;
     ask->refused = (struct trp_error){ 0 };
+    ask->is_put_off = false;
     ask->since_ns = trp_loop_now_ns(r->opts.control);
     ask->tried_ns = 0;
     r->waiting_n++;

@@ -34,6 +34,7 @@ struct trp_ask { /* zero it before first use */
     bool is_known; /* to the thrash meter */
     int64_t since_ns, tried_ns;
     struct trp_error refused;
+    bool is_put_off; /* refused only because nobody asked for it: it fits when others go */
 };
 
 struct trp_residence_opts {
@@ -47,6 +48,8 @@ struct trp_residence_opts {
     int64_t wait_ns_max;        /* for room, then refused */
     /* Begins to unload all that a guest has, so that trp_stay_leave() is called for each of its stays; false: not now. */
     bool (*evict)(void *user, struct trp_guest *guest, const char *why);
+    /* Says how things are with a guest now: `is_pinned`, `is_held`, `weight`; NULL: they are what they are. */
+    void (*describe)(void *user, struct trp_guest *guest);
     void (*idle)(
         void
             *user); /* the residence is closed, and nothing of it is under way; may be told again */

@@ -81,6 +81,8 @@ static void estimate_plain(const struct trp_sizing *s, struct trp_size *out)
     if (s->weights_bytes) {
         guess += thousandths(s->weights_bytes, PLAIN_OWN);
         loading = thousandths(s->weights_bytes, PLAIN_LOADING);
+    } else if (s->bytes_max) {
+        guess = s->bytes_max; /* its owner knows */
     } else if (!trp_failed(trp_file_stat(s->desc->path, &st, &err))) {
         guess += st.bytes;
     }

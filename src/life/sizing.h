@@ -9,18 +9,12 @@
 #include "life/guest.h"
 #include "store/store.h"
 
-/* What a model's files were measured to take, mapped and plain; kept with its guest. */
-struct trp_measured {
-    uint64_t digest;    /* of the files; 0: nothing was measured */
-    uint64_t bytes[2];  /* of its own, [is mapped]; 0: not known */
-    int64_t load_ns[2]; /* as above */
-};
-
 struct trp_sizing {
     struct trp_store *store; /* NULL: none */
     struct trp_backend *backend;
     const struct troupe_model_desc *desc;
     uint64_t weights_bytes; /* in its files, also external ones; 0: not known */
+    uint64_t bytes_max;     /* that it may hold; 0: no limit */
     uint64_t digest;        /* of its files */
     const struct trp_measured *measured;
 };

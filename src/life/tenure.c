@@ -13,6 +13,7 @@ struct tenure {
     struct trp_life *life;
     struct trp_version *version;
     struct trp_mapping mapping; /* how its model was opened */
+    struct trp_stay stay;
 };
 
 static uint64_t held_bytes(const struct trp_version *v)
@@ -26,6 +27,7 @@ static void bury(struct tenure *t)
     struct trp_version *v = t->version;
     const bool has_served = trp_lifecycle_get(&v->life) == TRP_MODEL_DRAINING;
     trp_tenure_move(l, v, TRP_MODEL_GONE);
+    trp_stay_end(&t->stay);
     if (has_served) {
         const int64_t ns = v->life.since_ns[TRP_MODEL_GONE] - v->life.since_ns[TRP_MODEL_DRAINING];
         TRP_INFO(l->opts.log, "life", "unloaded '%s' (drained in %lld ms)", v->id,
@@ -131,11 +133,18 @@ void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping)
     mapping->hold = (struct trp_store_hold){ 0 };
 }
 
+struct trp_stay *trp_tenure_stay(const struct trp_version *v)
+{
+    return &((struct tenure *)v->life_slot)->stay;
+}
+
 void trp_tenure_move(struct trp_life *l, struct trp_version *v, enum trp_model_state to)
 {
     struct trp_error err;
     const trp_status st = trp_lifecycle_move(&v->life, to, trp_loop_now_ns(l->opts.control), &err);
     TRP_ASSERT(!trp_failed(st)); /* whoever moves it knows where it is */
+    if (to == TRP_MODEL_DRAINING)
+        trp_stay_leave(trp_tenure_stay(v));
 }
 
 void trp_tenure_retire(struct trp_life *l, struct trp_set *set)
