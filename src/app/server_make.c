@@ -265,6 +265,7 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
             .pool = s->rooms[i].pool,
             .requests = requests,
             .connections = &s->connections,
+            .age_ns = (int64_t)setting(s, TRP_SETTING_ID_TRIM),
         };
         TRP_CHECK(trp_front_create(s->alloc, &opts, &s->rooms[i].front, err));
         s->fronts[i] = s->rooms[i].front;

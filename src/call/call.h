@@ -190,6 +190,12 @@ void trp_call_pool_destroy(struct trp_call_pool *p);
 struct trp_call *trp_call_take(struct trp_call_pool *p);
 void trp_call_give_back(struct trp_call *call);
 uint32_t trp_call_pool_out(const struct trp_call_pool *p);
+
+/* Frees the idle calls that nobody needed since the last time.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_call_pool_age(struct trp_call_pool *p);
 /* Numbers the calls to come from `first` on (otherwise from 1), so that each pool of a process can have a range of its own.
  *   Owns  : nothing.
  *   Thread: loop.
