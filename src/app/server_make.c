@@ -146,22 +146,45 @@ static void open_store(struct trp_server *s)
         TRP_ERROR_LOG(s->log, "store", "serving without a store: %s", err.text);
 }
 
+static enum trp_load_policy default_load(const struct trp_settings *set)
+{
+    const char *word = trp_settings_text(set, TRP_SETTING_ID_MODELS_LOAD);
+    return strcmp(word, "startup") == 0      ? TRP_LOAD_STARTUP
+           : strcmp(word, "background") == 0 ? TRP_LOAD_BACKGROUND
+           : strcmp(word, "explicit") == 0   ? TRP_LOAD_EXPLICIT
+                                             : TRP_LOAD_ON_DEMAND;
+}
+
+static trp_status default_keeping(const struct trp_server *s, struct trp_keeping *out,
+                                  struct trp_error *err)
+{
+    const struct trp_settings *set = s->opts.settings;
+    const char *stay = trp_settings_text(set, TRP_SETTING_ID_MODELS_KEEP_ALIVE);
+    *out = (struct trp_keeping){ .priority = (uint32_t)setting(s, TRP_SETTING_ID_MODELS_PRIORITY),
+                                 .pin = trp_settings_bool(set, TRP_SETTING_ID_MODELS_PIN),
+                                 .max_bytes = setting(s, TRP_SETTING_ID_MODELS_MAX_BYTES) };
+    if (trp_setting_parse_stay(trp_str_of(stay), &out->keep_alive_ns))
+        return trp_ok();
+    return trp_fail(err, TRP_INVALID_ARGUMENT,
+                    "models.keep_alive: expected a duration, such as 5m, or forever, found \"%s\"",
+                    stay);
+}
+
 static trp_status make_life(struct trp_server *s, struct trp_error *err)
 {
-    const char *policy = trp_settings_text(s->opts.settings, TRP_SETTING_ID_MODELS_LOAD);
-    if (strcmp(policy, "startup") != 0 && strcmp(policy, "explicit") != 0)
-        return trp_fail(err, TRP_UNIMPLEMENTED,
-                        "models.load: %s is reserved for a later release; use startup or explicit",
-                        policy);
+    struct trp_keeping keeping;
+    TRP_CHECK(default_keeping(s, &keeping, err));
     const struct trp_life_opts opts = {
         .repo = { .path = s->opts.repository,
                   .models_max = (uint32_t)setting(s, TRP_SETTING_ID_MODELS_MAX),
                   .versions_max = (uint32_t)setting(s, TRP_SETTING_ID_VERSIONS_MAX),
                   .config_bytes_max = setting(s, TRP_SETTING_ID_FILE_BYTES),
-                  .explicit_default = strcmp(policy, "explicit") == 0 },
+                  .load_default = default_load(s->opts.settings),
+                  .keeping = keeping },
         .load_at_start = s->opts.load_at_start,
         .load_at_start_n = s->opts.load_at_start_n,
         .loaders_n = (uint32_t)setting(s, TRP_SETTING_ID_LOADERS),
+        .waiting_max = (uint32_t)setting(s, TRP_SETTING_ID_MODEL_QUEUE_MAX),
         .load_ns_max = (int64_t)setting(s, TRP_SETTING_ID_LOAD_TIME),
         .warmup_input_bytes_max = setting(s, TRP_SETTING_ID_BODY_BYTES),
         .watch = watch_mode(s->opts.settings),

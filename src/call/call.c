@@ -183,6 +183,20 @@ void trp_call_finish_from(struct trp_call *call)
     trp_loop_post(call->loop, &call->finish_mail);
 }
 
+static void come_home(struct trp_mail *mail)
+{
+    struct trp_call *call = TRP_CONTAINER_OF(mail, struct trp_call, finish_mail);
+    call->finish_mail.deliver = finish_mail;
+    call->home(call);
+}
+
+void trp_call_send_home(struct trp_call *call, void (*fn)(struct trp_call *call))
+{
+    call->home = fn;
+    call->finish_mail.deliver = come_home;
+    trp_loop_post(call->loop, &call->finish_mail);
+}
+
 bool trp_call_try_done(struct trp_call *call)
 {
     return trp_oneshot_try(&call->outcome, TRP_OUTCOME_DONE);

@@ -130,6 +130,20 @@ bool trp_setting_parse_bytes(struct trp_str text, uint64_t *out)
     return text.len > 0 && parse_scaled(text, byte_scales, ARRAY_LEN(byte_scales), 1, out);
 }
 
+bool trp_setting_parse_stay(struct trp_str text, int64_t *out)
+{
+    uint64_t ns = 0;
+    if (trp_str_is(text, "forever")) {
+        *out = TRP_SETTING_FOREVER;
+        return true;
+    }
+    if (text.len == 0 || !parse_scaled(text, time_scales, ARRAY_LEN(time_scales), 0, &ns) ||
+        ns > INT64_MAX)
+        return false;
+    *out = (int64_t)ns;
+    return true;
+}
+
 /* Prints a duration with the largest unit that divides it. */
 static void write_scaled(struct trp_buf *out, uint64_t v, const struct scale *scales,
                          size_t scales_n)

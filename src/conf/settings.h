@@ -41,6 +41,14 @@ struct trp_setting_row {
  *   Errors: false when it is none, or does not fit. */
 bool trp_setting_parse_bytes(struct trp_str text, uint64_t *out);
 
+/* Reads "5m", "0s" or "forever" (which gives TRP_SETTING_FOREVER), as models.keep_alive is written.
+ *   Units : ns.
+ *   Owns  : borrowed; *out is untouched on false.
+ *   Thread: any.
+ *   Errors: false when it is none of these, or does not fit. */
+#define TRP_SETTING_FOREVER INT64_C(-1)
+bool trp_setting_parse_stay(struct trp_str text, int64_t *out);
+
 /* The row of an option.
  *   Owns  : static.
  *   Thread: any.

@@ -4,6 +4,7 @@
 
 #include "exec/executor.h"
 #include "exec/turn.h"
+#include "exec/waiting.h"
 
 struct trp_exec {
     const struct trp_alloc *alloc;
@@ -107,15 +108,37 @@ static struct trp_turn *turn_of(struct trp_exec *x, const struct trp_loop *loop)
     return &x->turns[i];
 }
 
+static void refuse(struct trp_call *call)
+{
+    trp_run_refuse(call);
+    trp_call_finish_soon(call);
+}
+
+/* The version may have become READY since the call was decoded: only its state, looked at here, decides. */
 void trp_exec_start_call(struct trp_target *target, struct trp_call *call)
 {
+    struct trp_version *const v = trp_version_of(target);
     TRP_DEBUG_ASSERT(call->target == target); /* pinned */
-    trp_turn_start(turn_of(trp_version_of(target)->runner, call->loop), call);
+    if (v->room && !trp_lifecycle_is_serving(&v->life)) {
+        if (trp_failed(trp_waiting_enter(v->room, call, trp_loop_now_ns(call->loop))))
+            refuse(call);
+        return;
+    }
+    if (call->is_unbound && trp_failed(trp_call_bind(call, &v->signature, &call->error))) {
+        refuse(call);
+        return;
+    }
+    call->is_unbound = false;
+    trp_turn_start(turn_of(v->runner, call->loop), call);
 }
 
 void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call)
 {
-    trp_turn_cancel(turn_of(trp_version_of(target)->runner, call->loop), call);
+    struct trp_version *const v = trp_version_of(target);
+    if (v->room && trp_waiting_remove(v->room, call))
+        refuse(call);
+    else
+        trp_turn_cancel(turn_of(v->runner, call->loop), call);
 }
 
 uint32_t trp_exec_queued(const struct trp_exec *x)

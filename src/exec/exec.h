@@ -51,7 +51,7 @@ void trp_exec_destroy(struct trp_exec *x);
  *   Owns  : start moves the call until its `done`.
  *   Thread: loop.
  *   Blocks: never.
- *   Errors: in call->error: QUEUE_FULL, BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE (stopping). */
+ *   Errors: in call->error: QUEUE_FULL, INVALID_ARGUMENT (bound here), what kept its model from being loaded, BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE (stopping). */
 void trp_exec_start_call(struct trp_target *target, struct trp_call *call);
 void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call);
 

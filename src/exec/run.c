@@ -245,6 +245,11 @@ static void count(struct trp_call *call, int64_t waited)
 void trp_run_settle(struct trp_call *call)
 {
     trp_gauge_add(&version_of(call)->stats.in_flight, -1);
+    trp_run_refuse(call);
+}
+
+void trp_run_refuse(struct trp_call *call)
+{
     if (trp_call_try_done(call))
         return;
     if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_EXPIRED)

@@ -32,6 +32,12 @@ int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64
  *   Errors: in call->error: what stands there, or CANCELLED, DEADLINE_EXCEEDED. */
 void trp_run_settle(struct trp_call *call);
 
+/* Ends a call that was never started on its target: as trp_run_settle(), but nobody counted it as in flight.
+ *   Owns  : the call stays the caller's, who finishes it.
+ *   Thread: any, the one that holds the call.
+ *   Errors: as trp_run_settle(). */
+void trp_run_refuse(struct trp_call *call);
+
 /* Bytes of all inputs, and what their run will likely cost (0: not known).
  *   Units : bytes; ns.
  *   Owns  : nothing.

@@ -197,7 +197,8 @@ void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueu
 void trp_turn_start(struct trp_turn *t, struct trp_call *call)
 {
     trp_gauge_add(&version_of(call)->stats.in_flight, 1);
-    call->stamps_ns[TRP_PHASE_QUEUED] = trp_loop_now_ns(t->loop);
+    if (call->stamps_ns[TRP_PHASE_QUEUED] == 0) /* else it has waited for a load already */
+        call->stamps_ns[TRP_PHASE_QUEUED] = trp_loop_now_ns(t->loop);
     trp_call_list_push(&t->started, call);
     trp_loop_ready(t->loop, &t->task);
 }
@@ -206,7 +207,9 @@ void trp_turn_cancel(struct trp_turn *t, struct trp_call *call)
 {
     if (trp_runqueue_remove(t->queue, call))
         give_answer(call);
-    else /* running, about to run, or in `started`: whoever has it looks at the token; the backend may be deep in it */
+    else if (trp_lifecycle_is_serving(&version_of(call)->life))
+        /* running, about to run, or in `started`: whoever has it looks at the token; the backend may be deep in it.  A version
+         * that does not serve has it on its way to one that does. */
         trp_backend_cancel(version_of(call)->model, (uint64_t)(uintptr_t)call);
 }
 

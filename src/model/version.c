@@ -17,9 +17,11 @@
 #define ARENA_BLOCK_BYTES 1024
 #define ARENA_BYTES_MAX ((size_t)64 << 20) /* labels and configuration of one version */
 
+/* A survey reads what the file declares; only the open model says what follows from it, and calls are bound to that. */
 static const struct trp_signature *get_signature(const struct trp_target *t)
 {
-    return &((const struct trp_version *)t)->signature;
+    const struct trp_version *v = (const struct trp_version *)t;
+    return trp_lifecycle_is_serving(&v->life) ? &v->signature : NULL;
 }
 
 static const struct trp_node *get_config(const struct trp_target *t)
@@ -31,8 +33,8 @@ static void get_state(const struct trp_target *t, struct trp_target_state *out)
 {
     const struct trp_version *v = (const struct trp_version *)t;
     const enum trp_model_state state = trp_lifecycle_get(&v->life);
-    out->ready = state == TRP_MODEL_READY;
-    out->state = trp_model_state_wire_name(state);
+    out->ready = trp_version_counts_as_ready(v);
+    out->state = trp_model_state_wire_name(out->ready ? TRP_MODEL_READY : state);
     out->reason = trp_version_reason(v);
 }
 
@@ -129,4 +131,29 @@ struct trp_str trp_version_reason(const struct trp_version *v)
     default:
         return trp_str_of(v->reason);
     }
+}
+
+bool trp_version_takes_calls(const struct trp_version *v)
+{
+    switch (trp_lifecycle_get(&v->life)) {
+    case TRP_MODEL_READY:
+    case TRP_MODEL_DRAINING:
+        return true;
+    case TRP_MODEL_NEW:
+    case TRP_MODEL_LOADING:
+    case TRP_MODEL_WARMING:
+        return v->is_cold;
+    case TRP_MODEL_FAILED:
+        return trp_flag_is_up(&v->may_retry);
+    case TRP_MODEL_GONE:
+    case TRP_MODEL_STATES:
+    default:
+        return false;
+    }
+}
+
+bool trp_version_counts_as_ready(const struct trp_version *v)
+{
+    const enum trp_model_state state = trp_lifecycle_get(&v->life);
+    return state == TRP_MODEL_READY || (state == TRP_MODEL_NEW && v->is_cold && v->failure == 0);
 }

@@ -14,6 +14,7 @@
 #include "model/stats.h"
 
 struct trp_backend_model;
+struct trp_waiting;
 
 /* How much of a version is in memory: a second axis beside its state, because a READY one answers from any of them. */
 enum trp_residency {
@@ -50,6 +51,14 @@ struct trp_version {
     struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */
     struct trp_stats stats;
     struct trp_flag stop; /* raised: give the load up */
+
+    /* Loading by demand.  `is_cold`, `has_signature` and `failure` are written as `signature` is. */
+    bool
+        is_cold; /* calls may come before it is READY: they wait in `room` for its model to be loaded */
+    bool has_signature;        /* signature and configuration hold: READY, or NEW and surveyed */
+    int32_t failure;           /* FAILED: the code that calls get; 0: NOT_READY */
+    struct trp_flag may_retry; /* FAILED and cold: the next call may have it loaded again */
+    struct trp_waiting *room; /* exec's, its model's; constant after creation; NULL: nobody waits */
 
     void *runner;    /* exec's, constant after creation */
     void *exec_slot; /* exec's; in `arena`, made under its lock by the first call */
@@ -91,6 +100,18 @@ void trp_version_release_target(struct trp_target *t); /* a pin's release functi
  *   Thread: any.
  *   Errors: none. */
 struct trp_str trp_version_reason(const struct trp_version *v);
+
+/* Whether a call may be sent to it: it serves, or is cold and the call waits until its model is loaded.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_version_takes_calls(const struct trp_version *v);
+
+/* Whether clients may take it for ready: READY, or cold and nothing is known that would keep it from being loaded.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_version_counts_as_ready(const struct trp_version *v);
 
 static inline struct trp_version *trp_version_of(struct trp_target *t)
 {

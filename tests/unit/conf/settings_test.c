@@ -50,7 +50,7 @@ static void every_default_is_valid_and_says_so(void **state)
     assert_string_equal(trp_settings_list_at(s, TRP_SETTING_ID_LISTEN, 1), "127.0.0.1:8001");
     assert_string_equal(trp_settings_list(s, TRP_SETTING_ID_LISTEN)[2], "127.0.0.1:8002");
     assert_int_equal(trp_settings_list_n(s, TRP_SETTING_ID_CORS), 0);
-    assert_string_equal(trp_settings_text(s, TRP_SETTING_ID_MODELS_LOAD), "startup");
+    assert_string_equal(trp_settings_text(s, TRP_SETTING_ID_MODELS_LOAD), "on_demand");
     assert_int_equal(trp_settings_u64(s, TRP_SETTING_ID_BODY_BYTES), 256u << 20);
     assert_int_equal(trp_settings_u64(s, TRP_SETTING_ID_POLL), 15 * 1000000000LL);
     assert_false(trp_settings_bool(s, TRP_SETTING_ID_ADMIN_REMOTE));
