@@ -165,6 +165,7 @@ struct trp_call {
     struct trp_queue_node queue_node, expiry_node; /* sched's, while the call waits */
     void *queue;     /* the queue it waits in; NULL: it waits nowhere */
     void *exec_slot; /* exec's, while it holds the call */
+    uint64_t run_peak_bytes; /* exec's: what its run held at most; 0: not known */
     struct trp_call_pool *pool;
 
     /* from here on not zeroed when a call is taken: it would be a third of the work */
