@@ -11,6 +11,7 @@
  *     load_sleep 1s         opening waits so long
  *     load_fail text        opening fails (INVALID_ARGUMENT)
  *     weighs N              an open model holds N bytes of memory of its account
+ *     holds N               each run holds N bytes of memory while it waits and computes
  *     grow N                the first output has N times as many rows
  *
  * Durations are a number and ns, us, ms or s. */
@@ -38,6 +39,7 @@ struct trp_script {
     void *weight; /* so many bytes of `account`, while it is open */
     const struct troupe_account *account;
     uint64_t fail_every;
+    uint64_t holds_bytes;    /* while a run waits and computes */
     uint32_t grow;           /* >= 1 */
     struct trp_counter runs; /* counted only when some must fail */
 };

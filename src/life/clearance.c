@@ -208,6 +208,16 @@ struct trp_amounts trp_clearance_leaving(const struct trp_residence *r,
     return trp_amounts_less(leaving, kept);
 }
 
+struct trp_amounts trp_clearance_loading(const struct trp_residence *r)
+{
+    struct trp_amounts loading = { { 0 } };
+    for (const struct trp_guest *g = r->guests; g; g = g->next)
+        for (const struct trp_stay *s = g->stays; s; s = s->next)
+            if (s->state == TRP_STAY_COMING)
+                loading = trp_amounts_sum(loading, s->extra);
+    return loading;
+}
+
 /* ---- the decision ---- */
 
 trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_clearance_wish *wish,
@@ -226,6 +236,7 @@ trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_cleara
     show_everybody(r, wish->newcomer);
     trp_ledger_look(r->opts.ledger, &budget);
     budget.committed = trp_amounts_less(budget.committed, trp_clearance_leaving(r, wish->newcomer));
+    budget.committed = trp_amounts_less(budget.committed, wish->already);
     const struct trp_eviction_need need = { .budget = &budget, .amounts = wish->amounts };
     (void)trp_eviction_decide(&opts, &c->who, &need, trp_loop_now_ns(r->opts.control), c->victims,
                               out);

@@ -20,7 +20,8 @@ void trp_clearance_destroy(struct trp_clearance *c); /* accepts NULL */
 struct trp_clearance_wish {
     const struct trp_guest *newcomer; /* its waiting stays; NULL: a run, or nobody */
     struct trp_amounts amounts;
-    const char *for_whom; /* in the words of an eviction */
+    struct trp_amounts already; /* is counted twice: not to be made room for */
+    const char *for_whom;       /* in the words of an eviction */
     enum trp_metric counted_as;
 };
 
@@ -43,6 +44,13 @@ trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_cleara
  *   Errors: how many of them could not be told to go just now. */
 uint32_t trp_clearance_carry_out(struct trp_residence *r, const struct trp_clearance_wish *wish,
                                  const struct trp_eviction *decision);
+
+/* What loads hold for a while besides what they will keep.  The process is measured meanwhile, and what a backend takes in nobody's
+ * name is seen then; so while it lasts, as much as that may count twice.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+struct trp_amounts trp_clearance_loading(const struct trp_residence *r);
 
 /* What is on its way out.
  *   Owns  : nothing.

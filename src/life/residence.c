@@ -179,12 +179,15 @@ static void make_good(struct trp_residence *r, int64_t now_ns)
     struct trp_budget budget;
     struct trp_eviction decision;
     const bool is_for_runs = !trp_amounts_is_zero(r->runs_short);
+    const struct trp_amounts loading = trp_clearance_loading(r), none = { { 0 } };
     const struct trp_clearance_wish wish = {
         .amounts = r->runs_short,
+        .already = is_for_runs ? none : loading,
         .for_whom = is_for_runs ? "a run" : "what is used beyond the budget",
         .counted_as = is_for_runs ? TRP_METRIC_EVICTIONS_RUN : TRP_METRIC_EVICTIONS_OVER
     };
     trp_ledger_look(r->opts.ledger, &budget);
+    budget.committed = trp_amounts_less(budget.committed, wish.already);
     if (trp_amounts_is_zero(trp_budget_missing(&budget, r->runs_short))) {
         if (r->runs_until_ns > now_ns + RUNS_TAKE_NS)
             r->runs_until_ns = now_ns + RUNS_TAKE_NS;
@@ -412,6 +415,7 @@ void trp_residence_destroy(struct trp_residence *r)
     if (!r)
         return;
     TRP_ASSERT(r->known_n == 0 && !r->first && !r->answered);
+    trp_ledger_forget(r->opts.ledger, r);
     trp_timer_disarm(r->opts.control, &r->timer);
     trp_shares_deinit(&r->shares);
     trp_clearance_destroy(r->clearance);

@@ -18,6 +18,7 @@
 #define TRP_LEDGER_H
 
 #include "base/alloc.h"
+#include "memory/account.h"
 #include "memory/budget.h"
 
 struct trp_ledger;
@@ -53,8 +54,32 @@ void trp_ledger_commit(struct trp_ledger *ledger, struct trp_hold *hold,
                        struct trp_amounts measured);
 void trp_ledger_release(struct trp_ledger *ledger, struct trp_hold *hold);
 
+/* As trp_ledger_commit(), for whoever holds a lock: true when listeners have to be told, by
+ * trp_ledger_tell_room(), after that lock was left.
+ *   Owns  : as trp_ledger_commit(); a measurement of nothing ends the hold.
+ *   Thread: settle: any, locks of lower rank may be held; tell_room: as trp_ledger_commit().
+ *   Errors: none. */
+bool trp_ledger_settle(struct trp_ledger *ledger, struct trp_hold *hold,
+                       struct trp_amounts measured);
+void trp_ledger_tell_room(struct trp_ledger *ledger);
+
+/* Moves what `extra` has to `hold`, as a commitment: nothing more and nothing less is taken.
+ *   Owns  : `extra` holds nothing afterwards.
+ *   Thread: any; locks of lower rank may be held.
+ *   Errors: none. */
+void trp_ledger_join(struct trp_ledger *ledger, struct trp_hold *hold, struct trp_hold *extra);
+
+/* Counts what an account holds, at every step as it is then, as part of what is fixed; never less
+ * than `least_bytes`, which are kept for it.  For memory that nobody reserves: bodies and replies.
+ *   Units : bytes.
+ *   Owns  : `account` is borrowed until the ledger is destroyed.
+ *   Thread: startup, before anybody reserves; up to four.
+ *   Errors: none. */
+void trp_ledger_count(struct trp_ledger *ledger, const struct trp_account *account,
+                      uint64_t least_bytes);
+
 /* What is held whatever anybody reserves: the program, and what nobody accounts for.  May be more
- * than the limit; then nothing is reserved until it is less.
+ * than the limit; then nothing is reserved until it is less.  Counted accounts come on top of it.
  *   Owns  : nothing.
  *   Thread: as trp_ledger_commit().
  *   Errors: none. */
@@ -74,7 +99,8 @@ void trp_ledger_look(struct trp_ledger *ledger, struct trp_budget *out_budget);
 trp_status trp_ledger_refuse(struct trp_ledger *ledger, struct trp_amounts need,
                              struct trp_error *err);
 
-/* Tells every `on_short` listener that somebody waits for `need`, and would be glad of room.
+/* Tells every `on_short` listener that somebody waits for `need`, and would be glad of room; a need of
+ * nothing: that more is used than there is.
  *   Owns  : nothing.
  *   Thread: any that holds no lock.
  *   Blocks: what the listeners take.
@@ -82,12 +108,18 @@ trp_status trp_ledger_refuse(struct trp_ledger *ledger, struct trp_amounts need,
 void trp_ledger_ask_room(struct trp_ledger *ledger, struct trp_amounts need);
 
 /* Adds a listener: to room (invariant 2), to somebody short of it.  Up to four of each.
- *   Owns  : `user` is borrowed until the ledger is destroyed.
+ *   Owns  : `user` is borrowed until trp_ledger_forget() or the ledger's end.
  *   Thread: startup, before anybody reserves; `fn` is called by any thread, which holds no lock.
  *   Errors: none. */
 typedef void (*trp_ledger_room_fn)(void *user);
 typedef void (*trp_ledger_short_fn)(void *user, struct trp_amounts need);
 void trp_ledger_on_room(struct trp_ledger *ledger, trp_ledger_room_fn fn, void *user);
 void trp_ledger_on_short(struct trp_ledger *ledger, trp_ledger_short_fn fn, void *user);
+
+/* Takes back all listeners with this `user`, which goes before the ledger.
+ *   Owns  : `user` is borrowed no more.
+ *   Thread: startup, when no other thread uses the ledger any more.
+ *   Errors: none. */
+void trp_ledger_forget(struct trp_ledger *ledger, const void *user);
 
 #endif

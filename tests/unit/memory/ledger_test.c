@@ -123,6 +123,36 @@ static void who_can_make_room_hears_how_much_is_wanted(void **state)
     trp_ledger_ask_room(ledger, (struct trp_amounts){ { 7, 3 } });
     assert_int_equal(heard.of[TRP_RESOURCE_BYTES], 7);
     assert_int_equal(heard.of[TRP_RESOURCE_MAPPINGS], 3);
+    trp_ledger_forget(ledger, &heard);
+    trp_ledger_ask_room(ledger, bytes(9));
+    assert_int_equal(heard.of[TRP_RESOURCE_BYTES], 7);
+    trp_ledger_destroy(ledger);
+}
+
+static void counted_accounts_count_as_they_are(void **state)
+{
+    (void)state;
+    struct trp_ledger *ledger = make();
+    struct trp_account requests;
+    struct trp_counter told = { 0 };
+    struct trp_hold a = { 0 };
+    struct trp_budget seen;
+    if (!ledger)
+        return;
+    trp_account_init(&requests, TRP_ACCOUNT_REQUEST, NULL, 0);
+    trp_ledger_count(ledger, &requests, 10);
+    trp_ledger_on_room(ledger, count_up, &told);
+    trp_ledger_set_fixed(ledger, bytes(5));
+    trp_ledger_look(ledger, &seen);
+    assert_int_equal(seen.fixed.of[TRP_RESOURCE_BYTES], 15); /* kept for it */
+    assert_true(trp_account_try_charge(&requests, 40));
+    assert_int_equal(trp_ledger_reserve(ledger, bytes(56), &a), TRP_RESERVE_NEVER);
+    assert_int_equal(trp_ledger_reserve(ledger, bytes(55), &a), TRP_RESERVE_DONE);
+    trp_account_discharge(&requests, 40);
+    trp_ledger_release(ledger, &a);
+    assert_int_equal(trp_ledger_reserve(ledger, bytes(85), &a), TRP_RESERVE_DONE);
+    trp_ledger_release(ledger, &a);
+    trp_account_deinit(&requests);
     trp_ledger_destroy(ledger);
 }
 
@@ -229,6 +259,7 @@ int main(void)
         cmocka_unit_test(room_is_told_once_and_only_to_who_was_refused_for_now),
         cmocka_unit_test(room_is_told_when_the_program_itself_takes_less),
         cmocka_unit_test(who_can_make_room_hears_how_much_is_wanted),
+        cmocka_unit_test(counted_accounts_count_as_they_are),
         cmocka_unit_test(a_refusal_says_what_could_be_had),
         cmocka_unit_test(threads_never_hold_more_than_the_limit_and_none_sleeps_for_ever),
     };
