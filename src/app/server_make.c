@@ -269,6 +269,7 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
             strcmp(trp_settings_text(s->opts.settings, TRP_SETTING_ID_MEMORY_POLICY), "lru") == 0
                 ? TRP_EVICTION_LRU
                 : TRP_EVICTION_COST,
+        .stay_ns = (int64_t)setting(s, TRP_SETTING_ID_MEMORY_STAY),
         .loading_bytes_max = loading > 0 ? loading : budget.limit.of[TRP_RESOURCE_BYTES] / 2,
         .exec = s->exec,
         .log = s->log,

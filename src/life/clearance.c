@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define FRESH_NS TRP_S(10)
 #define FRESH_RELOADS 10 /* while thrashing: most of the time goes to answers */
 
 struct trp_clearance {
@@ -226,7 +225,7 @@ trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_cleara
     struct trp_clearance *c = r->clearance;
     const struct trp_eviction_opts opts = { .policy = r->opts.policy,
                                             .half_life_ns = TRP_RESIDENCE_HALF_LIFE_NS,
-                                            .fresh_ns = FRESH_NS,
+                                            .fresh_ns = r->opts.stay_ns,
                                             .fresh_reloads =
                                                 r->thrash.is_thrashing ? FRESH_RELOADS : 0 };
     struct trp_budget budget;

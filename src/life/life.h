@@ -39,6 +39,7 @@ struct trp_life_opts {
     uint64_t store_bytes_max;  /* 0: no limit */
     struct trp_ledger *ledger; /* where there must be room for a load; NULL: nowhere */
     enum trp_eviction_policy policy;
+    int64_t stay_ns;            /* who was just loaded is not evicted for so long */
     uint64_t loading_bytes_max; /* of loads at once; 0: no limit but the ledger's */
     struct trp_exec *exec;
     struct trp_log *log;

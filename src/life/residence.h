@@ -46,6 +46,7 @@ struct trp_residence_opts {
     uint32_t loads_max;         /* at once; >= 1 */
     uint64_t loading_bytes_max; /* of those that load at once, unless it is one; 0: no limit */
     int64_t wait_ns_max;        /* for room, then refused */
+    int64_t stay_ns;            /* who came less long ago is safe */
     /* Begins to unload all that a guest has, so that trp_stay_leave() is called for each of its stays; false: not now. */
     bool (*evict)(void *user, struct trp_guest *guest, const char *why);
     /* Says how things are with a guest now: `is_pinned`, `is_held`, `weight`; NULL: they are what they are. */

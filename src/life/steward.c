@@ -41,6 +41,7 @@ trp_status trp_steward_create(struct trp_life *l, struct trp_error *err)
                                              .loads_max = l->opts.loaders_n,
                                              .loading_bytes_max = l->opts.loading_bytes_max,
                                              .wait_ns_max = WAIT_NS,
+                                             .stay_ns = l->opts.stay_ns,
                                              .evict = evict,
                                              .describe = describe,
                                              .idle = idle,

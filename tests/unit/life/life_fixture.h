@@ -117,6 +117,7 @@ static inline int set_up(void **state)
                                       .warmup_input_bytes_max = 1 << 20,
                                       .poll_ns = TRP_S(15),
                                       .settle_ns = TRP_MS(500),
+                                      .stay_ns = TRP_S(10),
                                       .clock = &f->clock,
                                       .weights = &f->weights,
                                       .activations = &f->activations,

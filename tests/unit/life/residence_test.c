@@ -208,9 +208,12 @@ static struct house *plot(void)
     h->models = calloc(MODELS + 1, sizeof *h->models);
     h->now_ns = TRP_S(1000);
     h->clock = (struct trp_clock){ .now_ns = clock_now, .wall_ns = clock_now, .user = h };
-    h->opts = (struct trp_residence_opts){
-        .loads_max = 8, .wait_ns_max = TRP_S(60), .evict = evict, .idle = note_idle, .user = h
-    };
+    h->opts = (struct trp_residence_opts){ .loads_max = 8,
+                                           .wait_ns_max = TRP_S(60),
+                                           .stay_ns = TRP_S(10),
+                                           .evict = evict,
+                                           .idle = note_idle,
+                                           .user = h };
     return h;
 }
 
@@ -318,7 +321,7 @@ static void who_is_busy_or_held_stays_until_it_is_not(void **state)
     assert_int_equal(metric(h, TRP_METRIC_LOADS_WAITING), 0);
 }
 
-static void who_has_just_come_is_safe_for_ten_seconds(void **state)
+static void who_has_just_come_is_safe_for_a_while(void **state)
 {
     struct house *h = *state;
     struct model *a = ask(h, "a", 60 * MB);
@@ -777,7 +780,7 @@ int main(void)
         TEST(who_is_asked_for_least_leaves_and_its_memory_is_waited_for),
         TEST(what_never_fits_is_refused_with_the_numbers_and_nobody_goes),
         TEST(who_is_busy_or_held_stays_until_it_is_not),
-        TEST(who_has_just_come_is_safe_for_ten_seconds),
+        TEST(who_has_just_come_is_safe_for_a_while),
         TEST(a_victim_that_cannot_go_just_now_is_asked_again),
         TEST(who_waited_too_long_is_refused_with_the_numbers),
         TEST(what_nobody_asked_for_has_nobody_evicted),
