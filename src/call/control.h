@@ -100,6 +100,11 @@ struct trp_handlers {
     void (*region_release)(void *hold, void *ptr);
     /* Statistics of a finished call (success or failure), called once per inference request that had a target. */
     void (*finished)(void *user, uint32_t loop_index, struct trp_call *call);
+    /* As `find`, for a call that is decoded and not yet bound: its name may stand for several, of which its inputs choose; then
+     * answered_by and answered_why are set.  May be NULL: `find` then. */
+    trp_status (*find_for)(void *user, uint32_t loop_index, struct trp_call *call,
+                           struct trp_target **out_target,
+                           void (**out_release)(struct trp_target *), struct trp_error *err);
 };
 
 #endif

@@ -26,7 +26,8 @@ struct steps {
     struct trp_arena scratch; /* what is not needed any more when the version is ready */
     const struct trp_node *written;
     struct trp_backend *backend;
-    bool is_large; /* enough that mapping it pays */
+    struct trp_card file_card; /* what the file says it is for */
+    bool is_large;             /* enough that mapping it pays */
     struct troupe_model_desc desc;
 };
 
@@ -105,6 +106,7 @@ static trp_status read_head(struct steps *s, struct trp_signature *out, struct t
     TRP_CHECK(check_externals(s, &m, err));
     s->is_large = m.files_n > 0 || m.total.bytes >= LARGE_BYTES;
     note_hazards(s->l, &m);
+    TRP_CHECK(trp_card_from_file(&s->scratch, &m, &s->file_card, err));
     return trp_onnx_signature(&m, &s->scratch, out, err);
 }
 
@@ -141,8 +143,9 @@ static trp_status complete(struct steps *s, struct trp_arena *a,
                            struct trp_model_config *out_config, struct trp_signature *out_signature,
                            struct trp_error *err)
 {
-    return trp_model_config_complete(a, s->l->version->target.name, s->written, file_signature,
-                                     out_config, out_signature, err);
+    TRP_CHECK(trp_model_config_complete(a, s->l->version->target.name, s->written, file_signature,
+                                        out_config, out_signature, err));
+    return trp_card_complete(a, &s->file_card, &out_config->card, err);
 }
 
 /* ---- the steps ---- */

@@ -5,6 +5,7 @@
 #define TRP_MODEL_CONFIG_H
 
 #include "conf/model_schema.h"
+#include "model/card.h"
 #include "tensor/signature.h"
 
 enum trp_load_policy {
@@ -27,7 +28,8 @@ struct trp_model_config {
         const int64_t *specific;
         uint32_t specific_n;
     } versions;
-    uint32_t instances; /* run slots; 0: no limit */
+    struct trp_card card; /* what it is for; the file's words are not in it yet */
+    uint32_t instances;   /* run slots; 0: no limit */
     const struct troupe_option
         *options; /* for the backend: `parameters`; optimization.graph.level as `graph.level` */
     uint32_t options_n;

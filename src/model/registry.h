@@ -73,6 +73,14 @@ const struct trp_entry *trp_snapshot_find(const struct trp_snapshot *s, struct t
 void trp_snapshot_each(const struct trp_snapshot *s,
                        void (*each)(void *user, const struct trp_entry *e), void *user);
 
+/* Walks the same way from the first name that is not before `from`, as long as `each` says true.
+ *   Owns  : borrowed from the snapshot.
+ *   Thread: any that may hold the snapshot.
+ *   Cost  : O(log n) and what is visited; no allocation.
+ *   Errors: none. */
+void trp_snapshot_walk(const struct trp_snapshot *s, struct trp_str from,
+                       bool (*each)(void *user, const struct trp_entry *e), void *user);
+
 /* Picks the version that answers: the asked one, or (0) the highest that serves; it is referenced.
  *   Owns  : moves one reference to the caller.
  *   Thread: any that may hold the snapshot.

@@ -49,7 +49,8 @@ struct trp_version {
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
     struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */
     struct trp_stats stats;
-    struct trp_flag stop; /* raised: give the load up */
+    struct trp_gauge load_ns; /* of its last load, or of the one before it went; 0: not known */
+    struct trp_flag stop;     /* raised: give the load up */
 
     void *runner;    /* exec's, constant after creation */
     void *exec_slot; /* exec's; in `arena`, made under its lock by the first call */
