@@ -25,6 +25,7 @@ static const trp_answer_fn answers[TRP_CONTROLS] = {
     [TRP_CONTROL_LOG_GET] = trp_answer_log_get,
     [TRP_CONTROL_LOG_SET] = trp_answer_log_set,
     [TRP_CONTROL_API_MODELS] = trp_answer_api_models,
+    [TRP_CONTROL_API_OPENAPI] = trp_answer_openapi,
 };
 
 static trp_status make_tasks(struct trp_admin *a, struct trp_error *err)

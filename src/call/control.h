@@ -37,7 +37,8 @@
     X(LOG_GET, 0)             \
     X(LOG_SET, 1)             \
     X(METRICS, 0)             \
-    X(API_MODELS, 0)
+    X(API_MODELS, 0)          \
+    X(API_OPENAPI, 0)
 /* clang-format on */
 
 enum trp_control_op {
@@ -61,7 +62,7 @@ struct trp_control {
 
     struct trp_error error;       /* status OK: the reply holds */
     const struct trp_node *reply; /* normal tree, or NULL when empty */
-    struct trp_str raw;           /* API_MODELS: the text; borrowed from the arena */
+    struct trp_str raw;           /* API_*: the text; of the arena, or static */
     struct trp_buf *page; /* METRICS: the text, until `done` has returned; may be taken out of it */
     const char *raw_type; /* the content type of either */
 

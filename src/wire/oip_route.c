@@ -30,6 +30,7 @@ static const struct row rows[] = {
     { { "v2", "health", "ready" }, GET(SERVER_READY) },
     { { "metrics" }, GET(METRICS) },
     { { "api", "models" }, GET(API_MODELS) },
+    { { "api", "openapi.json" }, GET(API_OPENAPI) },
     { { "v2", "models", "stats" }, GET(MODEL_STATISTICS) },
     { { "v2", "models", "*m" }, GET(MODEL_METADATA) },
     { { "v2", "models", "*m", "versions", "*v" }, GET(MODEL_METADATA) },
