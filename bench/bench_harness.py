@@ -79,7 +79,9 @@ class Troupe(Server):
                     shutil.copyfile(what, repository / name)
                 else:
                     (repository / name).write_text(what, encoding="utf-8")
-        options = ["--listen", f"127.0.0.1:{self.port}", *(x for s in self.settings for x in ("--set", s))]
+        # Rows are about loaded models unless they say otherwise.
+        settings = ["models.load=startup", *self.settings]
+        options = ["--listen", f"127.0.0.1:{self.port}", *(x for s in settings for x in ("--set", s))]
         return [*self.wrapper, bench.build / "troupe", "serve", repository, *options]
 
     def is_up(self, bench):

@@ -107,10 +107,18 @@ void trp_control_finish_from(struct trp_control *c)
     trp_loop_post(c->loop, &c->mail);
 }
 
+trp_status trp_admin_answer(struct trp_admin *a, struct trp_control *c)
+{
+    const trp_answer_fn answer = answers[c->op];
+    TRP_ASSERT(answer != NULL);
+    return answer(a, c, &c->error);
+}
+
 void trp_admin_control(void *user, struct trp_control *control)
 {
     struct trp_admin *a = user;
-    if (control->op == TRP_CONTROL_MODEL_LOAD || control->op == TRP_CONTROL_MODEL_UNLOAD) {
+    if (control->op == TRP_CONTROL_MODEL_LOAD || control->op == TRP_CONTROL_MODEL_UNLOAD ||
+        trp_answer_needs_survey(a, control)) {
         trp_order_begin(a, control);
         return;
     }
@@ -118,9 +126,7 @@ void trp_admin_control(void *user, struct trp_control *control)
         trp_scrape_begin(a, control);
         return;
     }
-    const trp_answer_fn answer = answers[control->op];
-    TRP_ASSERT(answer != NULL);
-    control->error.status = answer(a, control, &control->error);
+    control->error.status = trp_admin_answer(a, control);
     const bool is_trace =
         control->op == TRP_CONTROL_TRACE_GET || control->op == TRP_CONTROL_TRACE_SET;
     if (is_trace && !trp_failed(control->error.status))

@@ -32,6 +32,8 @@ trp_status trp_answer_model_metadata(struct trp_admin *a, struct trp_control *c,
                                      struct trp_error *err);
 trp_status trp_answer_model_config(struct trp_admin *a, struct trp_control *c,
                                    struct trp_error *err);
+/* Whether what it asks for is not known yet, so that somebody must look into the model's files first. */
+bool trp_answer_needs_survey(struct trp_admin *a, const struct trp_control *c);
 trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *c,
                                        struct trp_error *err);
 
@@ -72,8 +74,12 @@ trp_status trp_answer_log_set(struct trp_admin *a, struct trp_control *c, struct
 /* admin/trace_flush.c: finishes the control when every trace of an answer that was sent before is in its file, or lost. */
 void trp_trace_flush_begin(struct trp_admin *a, struct trp_control *c);
 
-/* admin/orders.c: load and unload go to the control thread and come back; they finish the control themselves. */
+/* admin/orders.c: load and unload go to the control thread and come back; they finish the control themselves.  So does a question
+ * that needs a survey: it is answered when it is back. */
 void trp_order_begin(struct trp_admin *a, struct trp_control *c);
+
+/* Answers from the snapshot of the request's loop, on that loop. */
+trp_status trp_admin_answer(struct trp_admin *a, struct trp_control *c);
 
 /* Ends a control request: `done` runs from the loop's ready list, or by mail from another thread. */
 void trp_control_finish_soon(struct trp_control *c);

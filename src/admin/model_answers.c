@@ -80,19 +80,53 @@ trp_status trp_answer_server_metadata(struct trp_admin *a, struct trp_control *c
 static trp_status pick(struct trp_admin *a, const struct trp_control *c,
                        struct trp_version **out_version, struct trp_error *err)
 {
-    return trp_admin_pick(a, c->loop_index, c->model, c->version, NULL, out_version, err);
+    const struct trp_snapshot *s = trp_admin_snapshot(a, c);
+    if (trp_task_of_name(c->model).len)
+        return trp_admin_pick(a, c->loop_index, c->model, c->version, NULL, out_version, err);
+    return trp_snapshot_look(s, c->model, c->version, out_version, err);
+}
+
+/* One whose files nobody could read so far says why; asking again does not help. */
+static trp_status pick_known(struct trp_admin *a, const struct trp_control *c,
+                             struct trp_version **out_version, struct trp_error *err)
+{
+    TRP_CHECK(pick(a, c, out_version, err));
+    const struct trp_version *v = *out_version;
+    if (v->has_signature)
+        return trp_ok();
+    const struct trp_str why = trp_version_reason(v);
+    const trp_status st = trp_fail(err, TRP_NOT_READY,
+                                   "Request for unknown model: '%.*s' version %" PRId64
+                                   " is not at ready state: %.*s",
+                                   TRP_STR(c->model), v->target.version, TRP_STR(why));
+    trp_version_unref(*out_version);
+    *out_version = NULL;
+    return st;
+}
+
+bool trp_answer_needs_survey(struct trp_admin *a, const struct trp_control *c)
+{
+    struct trp_version *v;
+    if ((c->op != TRP_CONTROL_MODEL_METADATA && c->op != TRP_CONTROL_MODEL_CONFIG) ||
+        trp_failed(pick(a, c, &v, NULL)))
+        return false;
+    const bool needs = !v->has_signature && v->failure == 0;
+    trp_version_unref(v);
+    return needs;
 }
 
 trp_status trp_answer_model_ready(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
 {
     struct trp_version *v = NULL;
     const trp_status st = pick(a, c, &v, err);
+    const bool is_ready = !trp_failed(st) && trp_version_counts_as_ready(v);
+    const bool drains = !trp_failed(st) && trp_lifecycle_is_serving(&v->life);
     if (!trp_failed(st))
         trp_version_unref(v);
     if (st.code == TRP_NOT_FOUND && !trp_snapshot_find(trp_admin_snapshot(a, c), c->model))
         return st; /* a name that nobody knows is an error, not "false"; nor a task that nothing has */
     *err = (struct trp_error){ 0 };
-    return reply_bool(c, "ready", !trp_failed(st), err);
+    return reply_bool(c, "ready", is_ready || drains, err);
 }
 
 /* The protocol has no word for a tensor of any rank: its shape looks like a scalar's. */
@@ -129,7 +163,8 @@ static bool add_versions(struct trp_arena *arena, struct trp_node *root,
     bool ok = list != NULL;
     for (uint32_t i = 0; ok && i < entry->versions_n; i++) {
         const struct trp_version *v = entry->versions[i];
-        if ((only && v->target.version != only) || !trp_lifecycle_is_serving(&v->life))
+        if ((only && v->target.version != only) ||
+            !(trp_lifecycle_is_serving(&v->life) || trp_version_counts_as_ready(v)))
             continue;
         const struct trp_str text = trp_arena_format(arena, "%" PRId64, v->target.version);
         ok = text.ptr && trp_node_add_str(arena, list, "", text);
@@ -141,8 +176,8 @@ trp_status trp_answer_model_metadata(struct trp_admin *a, struct trp_control *c,
                                      struct trp_error *err)
 {
     struct trp_version *v = NULL;
-    TRP_CHECK(pick(a, c, &v, err));
-    const struct trp_signature *sig = trp_target_signature(&v->target);
+    TRP_CHECK(pick_known(a, c, &v, err));
+    const struct trp_signature *sig = &v->signature;
     const struct trp_entry *entry = trp_snapshot_find(trp_admin_snapshot(a, c), v->target.name);
     const struct trp_str name = trp_arena_dup(c->arena, v->target.name);
     const struct trp_str platform = trp_arena_dup(c->arena, sig->platform);
@@ -164,7 +199,7 @@ trp_status trp_answer_model_config(struct trp_admin *a, struct trp_control *c,
                                    struct trp_error *err)
 {
     struct trp_version *v = NULL;
-    TRP_CHECK(pick(a, c, &v, err));
+    TRP_CHECK(pick_known(a, c, &v, err));
     const struct trp_node *config = v->target.ops->config(&v->target);
     struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
     struct trp_node *copy = config ? trp_node_dup(c->arena, config) : NULL;
@@ -187,9 +222,12 @@ struct listing {
     bool only_ready, failed;
 };
 
-/* What clients see of a version's state; empty for one that was never loaded. */
-static const char *index_state(enum trp_model_state state, struct trp_str reason)
+/* What clients see of a version's state; empty for one that was never loaded, and that no call loads. */
+static const char *index_state(const struct trp_version *v, struct trp_str reason)
 {
+    const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;
+    if (v && trp_version_counts_as_ready(v))
+        return trp_model_state_wire_name(TRP_MODEL_READY);
     if (state != TRP_MODEL_NEW)
         return trp_model_state_wire_name(state);
     return reason.len ? "UNAVAILABLE" : "";
@@ -216,9 +254,8 @@ static bool add_text(struct trp_arena *arena, struct trp_node *node, const char 
 static void add_index_entry(struct listing *l, const struct trp_entry *e,
                             const struct trp_version *v)
 {
-    const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;
     const struct trp_str reason = trp_admin_reason(e, v);
-    if (l->only_ready && state != TRP_MODEL_READY)
+    if (l->only_ready && !(v && trp_version_counts_as_ready(v)))
         return;
     struct trp_node *node = trp_node_add(l->arena, l->list, nothing, TRP_NODE_MAP);
     const struct trp_str name = trp_arena_dup(l->arena, e->name);
@@ -226,7 +263,7 @@ static void add_index_entry(struct listing *l, const struct trp_entry *e,
         v ? trp_arena_format(l->arena, "%" PRId64, v->target.version) : nothing;
     const bool ok = node && name.ptr && trp_node_add_str(l->arena, node, "name", name) &&
                     (!v || number.ptr) && add_text(l->arena, node, "version", number) &&
-                    add_text(l->arena, node, "state", trp_str_of(index_state(state, reason))) &&
+                    add_text(l->arena, node, "state", trp_str_of(index_state(v, reason))) &&
                     add_text(l->arena, node, "reason", reason);
     l->failed |= !ok;
 }

@@ -131,6 +131,8 @@ static const char *api_state(const struct trp_entry *e, const struct trp_version
     const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;
     if (state != TRP_MODEL_NEW)
         return trp_model_state_name(state);
+    if (v && trp_version_counts_as_ready(v))
+        return "COLD";
     if (reason.len > 0 && !trp_str_is(reason, "unloaded"))
         return "FAILED";
     return e->wanted ? "WAITING" : "UNLOADED";
@@ -213,13 +215,6 @@ static void add_card(struct trp_buf *b, const struct trp_card *card)
     trp_buf_addf(b, ",\"lower_is_better\":%s}", card->quality.lower_is_better ? "true" : "false");
 }
 
-/* Before a load has ended, signature and card are being written. */
-static bool is_described(const struct trp_version *v)
-{
-    const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_LOADING;
-    return state != TRP_MODEL_LOADING && state != TRP_MODEL_WARMING;
-}
-
 static void add_found(struct model_search *s, const struct trp_entry *e,
                       const struct trp_version *v, const char *state, struct trp_str reason)
 {
@@ -231,13 +226,12 @@ static void add_found(struct model_search *s, const struct trp_entry *e,
     add_str(b, "state", trp_str_of(state));
     add_str(b, "reason", reason);
     trp_buf_addf(b, ",\"wanted\":%s", e->wanted ? "true" : "false");
-    if (is_described(v)) {
-        const struct trp_signature *sig = &v->signature;
-        add_card(b, &v->config.card);
-        if (sig->inputs_n || sig->outputs_n) {
-            add_tensors(b, "inputs", sig->inputs, sig->inputs_n, &v->config.card);
-            add_tensors(b, "outputs", sig->outputs, sig->outputs_n, NULL);
-        }
+    const struct trp_version *face = v ? trp_version_face(v) : NULL;
+    if (face) {
+        const struct trp_signature *sig = &face->signature;
+        add_card(b, &face->config.card);
+        add_tensors(b, "inputs", sig->inputs, sig->inputs_n, &face->config.card);
+        add_tensors(b, "outputs", sig->outputs, sig->outputs_n, NULL);
     }
     if (v) {
         add_i64(b, "weights_bytes", (int64_t)trp_counter_get(&v->weights.bytes));
@@ -252,7 +246,7 @@ static bool look(struct model_search *s, const struct trp_entry *e, const struct
 {
     static const struct trp_card no_card = { 0 };
     static const struct trp_signature no_signature = { 0 };
-    const bool has_card = is_described(v);
+    const struct trp_version *face = v ? trp_version_face(v) : NULL;
     const struct trp_str reason = trp_admin_reason(e, v);
     const char *state = api_state(e, v, reason);
     if (s->looked_n++ == LOOKS_MAX) {
@@ -261,8 +255,8 @@ static bool look(struct model_search *s, const struct trp_entry *e, const struct
         return false;
     }
     if ((s->state.len && !trp_str_is(s->state, state)) ||
-        !trp_wish_fits(&s->wish, e->name, has_card ? &v->config.card : &no_card,
-                       has_card ? &v->signature : &no_signature))
+        !trp_wish_fits(&s->wish, e->name, face ? &face->config.card : &no_card,
+                       face ? &face->signature : &no_signature))
         return true;
     if (s->found_n == s->limit) {
         s->next_name = e->name;

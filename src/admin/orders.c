@@ -1,16 +1,35 @@
-/* admin/orders.c - load and unload: over to the control thread, and back.
+/* admin/orders.c - load, unload, and what must be looked up first: over to the control thread, and back.
  *
  *   loop: order_begin --mail--> control: trp_life_submit ... order_done --mail--> loop: finish
+ *                                                             (survey) --mail--> loop: answer, finish
  *
  * The order lives in the request's arena; the loop does not touch the arena while the order is away. */
 #include "admin/admin_internal.h"
+
+#define SECONDS_MAX (INT64_MAX / TRP_S(1))
 
 struct order {
     struct trp_order order; /* first */
     struct trp_admin *admin;
     struct trp_control *control;
-    struct trp_mail there;
+    struct trp_mail there, back;
 };
+
+/* How long it stays: seconds as a number (less than none: forever), or "5m" or "forever". */
+static bool read_stay(const struct trp_node *param, struct trp_order *order)
+{
+    const struct trp_node *text = trp_node_get(param, "string_param");
+    const struct trp_node *number = trp_node_get(param, "int64_param");
+    const int64_t seconds = trp_node_i64(param, "int64_param", 0);
+    order->has_keep_alive = true;
+    if (text)
+        return trp_setting_parse_stay(trp_node_str(param, "string_param", trp_str_make(NULL, 0)),
+                                      &order->keep_alive_ns);
+    if (!number || seconds > SECONDS_MAX)
+        return false;
+    order->keep_alive_ns = seconds < 0 ? TRP_SETTING_FOREVER : TRP_S(seconds);
+    return true;
+}
 
 static trp_status read_load(struct trp_control *c, struct trp_order *order, struct trp_error *err)
 {
@@ -33,10 +52,11 @@ static trp_status read_load(struct trp_control *c, struct trp_order *order, stru
                 trp_str_make(p->key.ptr + file_prefix.len, p->key.len - file_prefix.len),
                 trp_node_str(p, bytes ? "bytes_param" : "string_param", none)
             };
-        } else {
+        } else if (!trp_str_is(p->key, "keep_alive") || !read_stay(p, order)) {
             return trp_fail(err, TRP_INVALID_ARGUMENT,
                             "load of '%.*s': parameter '%.*s' is not known, or of a wrong type; "
-                            "known are 'config' (string) and 'file:<version>/<path>' (bytes)",
+                            "known are 'config' (string), 'file:<version>/<path>' (bytes) and "
+                            "'keep_alive' (seconds, or a text such as 5m or forever)",
                             TRP_STR(c->model), TRP_STR(p->key));
         }
     }
@@ -54,8 +74,18 @@ static trp_status read_order(struct trp_control *c, struct trp_order *order, str
     order->model = c->model;
     if (c->op == TRP_CONTROL_MODEL_LOAD)
         return read_load(c, order, err);
-    order->kind = TRP_ORDER_UNLOAD; /* unload_dependents: nothing depends on a model yet */
+    /* unload_dependents: nothing depends on a model yet */
+    order->kind = c->op == TRP_CONTROL_MODEL_UNLOAD ? TRP_ORDER_UNLOAD : TRP_ORDER_SURVEY;
     return trp_ok();
+}
+
+/* On the loop: it holds the snapshot that has what was looked up. */
+static void answer(struct trp_mail *mail)
+{
+    struct order *o = TRP_CONTAINER_OF(mail, struct order, back);
+    struct trp_control *c = o->control;
+    c->error.status = trp_admin_answer(o->admin, c);
+    c->done(c, c->done_user);
 }
 
 /* On the control thread. */
@@ -64,6 +94,11 @@ static void order_done(struct trp_order *done, void *user)
     struct order *o = user;
     o->control->error = done->error;
     o->control->error.limit = TRP_LIMIT_NONE; /* life has counted it */
+    if (done->kind == TRP_ORDER_SURVEY && !trp_failed(done->error.status)) {
+        o->back.deliver = answer;
+        trp_loop_post(o->control->loop, &o->back);
+        return;
+    }
     trp_control_finish_from(o->control);
 }
 

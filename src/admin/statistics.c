@@ -91,6 +91,7 @@ struct walk {
     struct builder builder;
     struct trp_node *list;
     int64_t version; /* 0: all */
+    bool is_named;   /* one model: cold ones have numbers, too, if only zeros */
     uint32_t found;
 };
 
@@ -99,7 +100,9 @@ static void add_entry(void *user, const struct trp_entry *e)
     struct walk *w = user;
     for (uint32_t i = 0; i < e->versions_n && !w->builder.failed; i++) {
         const struct trp_version *v = e->versions[i];
-        if ((w->version && v->target.version != w->version) || !trp_lifecycle_is_serving(&v->life))
+        if ((w->version && v->target.version != w->version) ||
+            !(trp_lifecycle_is_serving(&v->life) ||
+              (w->is_named && trp_version_counts_as_ready(v))))
             continue;
         w->found++;
         add_version(&w->builder, w->list, v);
@@ -131,6 +134,7 @@ trp_status trp_answer_statistics(struct trp_admin *a, struct trp_control *c, str
     struct walk w = { { c->arena, false, epoch_ns },
                       trp_node_add_list(c->arena, root, "model_stats"),
                       c->version,
+                      c->model.len > 0,
                       0 };
     w.builder.failed = !w.list;
     if (!w.builder.failed && c->model.len)

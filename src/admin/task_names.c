@@ -67,16 +67,11 @@ void trp_task_names_destroy(struct trp_task_names *n)
 
 /* ---- which names have the task ---- */
 
-/* Before a load has ended, the card is being written. */
-static bool has_card(const struct trp_version *v)
+/* What is known of a version that has the task; NULL: it has not. */
+static const struct trp_version *face_for(const struct trp_version *v, struct trp_str task)
 {
-    const enum trp_model_state state = trp_lifecycle_get(&v->life);
-    return state == TRP_MODEL_NEW || trp_lifecycle_is_serving(&v->life);
-}
-
-static bool has_task(const struct trp_version *v, struct trp_str task)
-{
-    return has_card(v) && trp_str_is_equal_nocase(v->config.card.task, task);
+    const struct trp_version *face = trp_version_face(v);
+    return face && trp_str_is_equal_nocase(face->config.card.task, task) ? face : NULL;
 }
 
 static bool take_names(void *user, const struct trp_entry *e)
@@ -84,7 +79,7 @@ static bool take_names(void *user, const struct trp_entry *e)
     struct task_list *l = user;
     const struct trp_str task = trp_str_make(l->task, l->task_len);
     for (uint32_t i = 0; i < e->versions_n; i++) {
-        if (!has_task(e->versions[i], task))
+        if (!face_for(e->versions[i], task))
             continue;
         const struct trp_str name = trp_arena_dup(&l->arena, e->name);
         l->lacks_memory = !name.ptr;
@@ -148,9 +143,9 @@ static void look_at_name(struct candidates *c, const struct trp_snapshot *s, str
     c->known_n++;
     if (trp_failed(trp_snapshot_pick(s, name, 0, &v, NULL)))
         return;
-    const bool is_known = has_task(v, task);
-    c->ready_n += is_known;
-    if (!is_known || (call && !trp_call_fits(call, &v->signature))) {
+    const struct trp_version *face = face_for(v, task);
+    c->ready_n += face != NULL;
+    if (!face || (call && !trp_call_fits(call, &face->signature))) {
         trp_version_unref(v);
         return;
     }
@@ -159,9 +154,9 @@ static void look_at_name(struct candidates *c, const struct trp_snapshot *s, str
     c->versions[c->n] = v;
     c->of[c->n++] = (struct trp_candidate){ .name = v->target.name,
                                             .version = v->target.version,
-                                            .quality = v->config.card.quality,
-                                            .run_ns = cost.run_ns,
-                                            .load_ns = trp_gauge_get(&v->load_ns),
+                                            .quality = face->config.card.quality,
+                                            .run_ns = trp_gauge_get(&face->stats.run_ns),
+                                            .load_ns = trp_gauge_get(&face->load_ns),
                                             .is_cold = !trp_lifecycle_is_serving(&v->life),
                                             .queued = cost.queued };
 }

@@ -1,5 +1,4 @@
-/* call/call.h - one question on its way down, and its answer on the way up.
- * Answers "what is being asked?".
+/* call/call.h - one question on its way down, and its answer on the way up.  Answers "what is being asked?".
  *
  * A call lives in its loop's pool and belongs to that loop; while it runs, an executor borrows it.  Everything
  * variable lies in its arena; tensors name their lender.  A call that takes one step allocates nothing.
@@ -127,15 +126,14 @@ struct trp_call {
 
     /* what is asked */
     const struct trp_header *headers;
-    uint32_t headers_n;
     const struct trp_param *params;
-    uint32_t params_n;
+    uint32_t headers_n, params_n;
     struct trp_call_tensor *inputs; /* as sent; once bound: one per input of the signature */
     uint32_t inputs_n;
     struct trp_wanted *wanted; /* empty: all outputs */
     uint32_t wanted_n;
-    bool wanted_named; /* the client named its outputs */
-    bool binary_default;
+    bool wanted_named, binary_default; /* the client named its outputs; HTTP: binary unless said */
+    bool is_unbound; /* its target did not know its signature yet: whoever starts it binds it */
     struct trp_lease *body; /* what the input views lie in */
 
     /* who answers */
@@ -159,13 +157,15 @@ struct trp_call {
     } done[TRP_CALL_DEPTH];
     uint32_t done_n;
     struct trp_loop *loop;
-    struct trp_task finish_task; /* inline runs finish through the loop's ready list */
-    struct trp_mail finish_mail; /* executors post */
-    struct trp_call *queue_next; /* whoever holds the call may chain it */
-    int64_t queue_key;           /* sched's, while the call waits: its place in order of arrival */
+    struct trp_task finish_task;         /* inline runs finish through the loop's ready list */
+    struct trp_mail finish_mail;         /* executors post */
+    void (*home)(struct trp_call *call); /* see trp_call_send_home() */
+    struct trp_call *queue_next;         /* whoever holds the call may chain it */
+    int64_t queue_key; /* sched's, while the call waits: its place in order of arrival */
     struct trp_queue_node queue_node, expiry_node; /* sched's, while the call waits */
     void *queue;     /* the queue it waits in; NULL: it waits nowhere */
     void *exec_slot; /* exec's, while it holds the call */
+    uint64_t run_peak_bytes; /* exec's: what its run held at most; 0: not known */
     struct trp_call_pool *pool;
 
     /* from here on not zeroed when a call is taken: it would be a third of the work */
@@ -190,6 +190,12 @@ void trp_call_pool_destroy(struct trp_call_pool *p);
 struct trp_call *trp_call_take(struct trp_call_pool *p);
 void trp_call_give_back(struct trp_call *call);
 uint32_t trp_call_pool_out(const struct trp_call_pool *p);
+
+/* Frees the idle calls that nobody needed since the last time.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_call_pool_age(struct trp_call_pool *p);
 /* Numbers the calls to come from `first` on (otherwise from 1), so that each pool of a process can have a range of its own.
  *   Owns  : nothing.
  *   Thread: loop.
@@ -203,13 +209,14 @@ void trp_call_pool_number_from(struct trp_call_pool *p, uint64_t first);
 void trp_call_push(struct trp_call *call, trp_done_fn fn, void *user);
 
 /* Says that the work is over: pops the last `done` and runs it.  finish: on the loop, outside any start();
- * finish_soon: on the loop, by the ready list; finish_from: from another thread, by mail.
+ * finish_soon: on the loop, by the ready list; finish_from: from another thread, by mail; send_home: by mail to `fn` instead.
  *   Owns  : moves the call to whoever is told.
- *   Thread: loop; loop; any.
+ *   Thread: loop; loop; any; any.
  *   Errors: none; see call->error. */
 void trp_call_finish(struct trp_call *call);
 void trp_call_finish_soon(struct trp_call *call);
 void trp_call_finish_from(struct trp_call *call);
+void trp_call_send_home(struct trp_call *call, void (*fn)(struct trp_call *call));
 
 /* Moves the outcome; true for the one that comes first.  A cancelled or expired call has its token raised; an expiry from
  * another thread than the loop's raises its own token only, for which it must have no children (exec's calls have none).

@@ -27,12 +27,13 @@ struct trp_target_cost {
 };
 
 struct trp_target_ops {
-    /* What it takes and gives.  Owns: borrowed from the target.  Thread: any, once READY. */
+    /* What it takes and gives; NULL: not known before it is loaded, a call to it is left unbound (call->is_unbound).
+     * Owns: borrowed from the target.  Thread: any. */
     const struct trp_signature *(*signature)(const struct trp_target *t);
     /* Its configuration as a node tree under conf/schema.h's ModelConfig.  Owns: borrowed. */
     const struct trp_node *(*config)(const struct trp_target *t);
     /* Begins to answer.  The call comes back through its `done`, later, exactly once.  The caller has pinned
-     * the target and bound the call.  Thread: loop.  Blocks: never. */
+     * the target and bound the call, or told that it is not.  Thread: loop.  Blocks: never. */
     void (*start)(struct trp_target *t, struct trp_call *call);
     /* Wakes what waits or runs for a call whose token was raised.  Thread: loop. */
     void (*cancel)(struct trp_target *t, struct trp_call *call);

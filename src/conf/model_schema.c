@@ -488,8 +488,18 @@ FIELDS(model_config) = {
     VALUE(STRING, ONE, "runtime", 25, LATER, "The backend library's file."),
     MESSAGE(model_metrics, ONE, "model_metrics", 26, LATER, "The model's metrics."),
     CHOICE(load_policy, ONE, "load", 1001, OURS,
-           "When it is loaded: `startup` or `explicit`; by default as `models.load` says.  "
-           "`on_demand` and `background` are reserved and refused."),
+           "When it is loaded: `on_demand`, `startup`, `background` or `explicit`; by default as "
+           "`models.load` says."),
+    VALUE(STRING, ONE, "keep_alive", 1002, OURS,
+          "How long it stays loaded without a request, such as `5m`; `forever`: until its room is "
+          "wanted; by default as `models.keep_alive` says."),
+    VALUE(BOOL, ONE, "pin", 1003, OURS, "Never let go by itself; by default as `models.pin` says."),
+    VALUE(UINT32, ONE, "priority", 1004, OURS,
+          "1 to 100: how much its requests count against others' when room is short; by default "
+          "as `models.priority` says."),
+    VALUE(STRING, ONE, "max_bytes", 1005, OURS,
+          "Most memory that each version may hold, such as `2GiB`; what would hold more is "
+          "refused; by default as `models.max_bytes` says."),
     VALUE(STRING, ONE, "task", 1021, OURS,
           "What it is for, such as `classification`, `detection`, `embedding`, `ranking`: small "
           "letters, digits, `-`, `_`, `.`; the name `task:classification` finds the best for it."),

@@ -13,6 +13,7 @@ enum trp_setting_type {
     TRP_SETTING_BOOL,
     TRP_SETTING_COUNT,    /* unsigned */
     TRP_SETTING_BYTES,    /* "64MiB", "1GB", "4096" */
+    TRP_SETTING_SHARE,    /* as BYTES, or "80%": of the memory of the machine or its container */
     TRP_SETTING_DURATION, /* "250ms", "2s", "1m"; kept as ns */
     TRP_SETTING_TEXT,
     TRP_SETTING_CHOICE, /* one of the words in `choices`, separated by | */
@@ -40,6 +41,14 @@ struct trp_setting_row {
  *   Thread: any.
  *   Errors: false when it is none, or does not fit. */
 bool trp_setting_parse_bytes(struct trp_str text, uint64_t *out);
+
+/* Reads "5m", "0s" or "forever" (which gives TRP_SETTING_FOREVER), as models.keep_alive is written.
+ *   Units : ns.
+ *   Owns  : borrowed; *out is untouched on false.
+ *   Thread: any.
+ *   Errors: false when it is none of these, or does not fit. */
+#define TRP_SETTING_FOREVER INT64_C(-1)
+bool trp_setting_parse_stay(struct trp_str text, int64_t *out);
 
 /* The row of an option.
  *   Owns  : static.
@@ -76,13 +85,13 @@ trp_status trp_settings_append(struct trp_settings *s, enum trp_setting id, stru
                                const char *source, struct trp_error *err);
 
 /* Values.
- *   Units : bytes; ns for durations.
+ *   Units : bytes; ns for durations; a share was multiplied out when it was set.
  *   Owns  : borrowed from the settings.
  *   Thread: any, after startup.
  *   Errors: none. */
 bool trp_settings_bool(const struct trp_settings *s, enum trp_setting id);
 uint64_t trp_settings_u64(const struct trp_settings *s,
-                          enum trp_setting id); /* COUNT, BYTES, DURATION */
+                          enum trp_setting id); /* COUNT, BYTES, SHARE, DURATION */
 const char *trp_settings_text(const struct trp_settings *s, enum trp_setting id); /* TEXT, CHOICE */
 uint32_t trp_settings_list_n(const struct trp_settings *s, enum trp_setting id);
 const char *const *trp_settings_list(const struct trp_settings *s,

@@ -11,6 +11,7 @@
 #include "exec/turn.h"
 
 #include "backend/backend_host.h"
+#include "exec/admission.h"
 
 static struct trp_version *version_of(const struct trp_call *call)
 {
@@ -99,11 +100,14 @@ static void place(struct trp_turn *t, struct plan *plan, struct trp_call *call)
     }
 }
 
-/* Runs a call here; false when its version has no slot free, and it has to queue for one. */
+/* Runs a call here; false when its version has no slot free, and it has to queue for one, or when it may have to wait for memory:
+ * an executor asks for that. */
 static bool try_run(struct trp_turn *t, struct trp_call *call, int64_t *now_ns)
 {
     struct trp_version *v = version_of(call);
     const bool needs_slot = trp_runqueue_needs_slot(v);
+    if (!trp_admission_is_free(t->place.admission, call))
+        return false;
     if (needs_slot && !trp_runqueue_try_begin(t->queue, v))
         return false;
     const int64_t begun_ns = *now_ns;
@@ -197,7 +201,8 @@ void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueu
 void trp_turn_start(struct trp_turn *t, struct trp_call *call)
 {
     trp_gauge_add(&version_of(call)->stats.in_flight, 1);
-    call->stamps_ns[TRP_PHASE_QUEUED] = trp_loop_now_ns(t->loop);
+    if (call->stamps_ns[TRP_PHASE_QUEUED] == 0) /* else it has waited for a load already */
+        call->stamps_ns[TRP_PHASE_QUEUED] = trp_loop_now_ns(t->loop);
     trp_call_list_push(&t->started, call);
     trp_loop_ready(t->loop, &t->task);
 }
@@ -206,7 +211,9 @@ void trp_turn_cancel(struct trp_turn *t, struct trp_call *call)
 {
     if (trp_runqueue_remove(t->queue, call))
         give_answer(call);
-    else /* running, about to run, or in `started`: whoever has it looks at the token; the backend may be deep in it */
+    else if (trp_lifecycle_is_serving(&version_of(call)->life))
+        /* running, about to run, or in `started`: whoever has it looks at the token; the backend may be deep in it.  A version
+         * that does not serve has it on its way to one that does. */
         trp_backend_cancel(version_of(call)->model, (uint64_t)(uintptr_t)call);
 }
 

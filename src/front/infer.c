@@ -237,7 +237,9 @@ static trp_status prepare(struct trp_exchange *x, struct trp_call *call)
         return prefer_unknown_model(x, call);
     TRP_CHECK(find_target(x, call));
     TRP_CHECK(map_regions(x, call));
-    return trp_call_bind(call, trp_target_signature(call->target), &x->error);
+    const struct trp_signature *signature = trp_target_signature(call->target);
+    call->is_unbound = !signature; /* it is not loaded: bound when it is started on what is */
+    return signature ? trp_call_bind(call, signature, &x->error) : trp_ok();
 }
 
 /* A deadline that the body names (Triton's `timeout`) may be nearer than the header's. */

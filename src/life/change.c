@@ -12,8 +12,10 @@
  *  3. Results of a load belong to the loader thread until its `done`; only then are they put into the version. */
 #include <stdio.h>
 
+#include "life/demand.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
+#include "life/tenure.h"
 
 struct load {
     struct trp_loading loading; /* first */
@@ -97,6 +99,7 @@ static void load_ended(struct trp_change *c, struct load *d, struct trp_error *e
         trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_FAILED, 1);
         trp_metrics_hit(l->opts.metrics, err);
         (void)trp_str_copy(trp_str_of(err->text), d->version->reason, sizeof d->version->reason);
+        d->version->failure = err->status.code == TRP_OVER_BUDGET ? TRP_OVER_BUDGET : 0;
         trp_tenure_move(l, d->version, TRP_MODEL_FAILED);
         if (!trp_failed(c->error.status))
             c->error = *err;
@@ -171,14 +174,25 @@ static void work(struct trp_job *job)
     trp_loading_work((struct trp_loading *)job);
 }
 
+/* What a cold version says of its model is said until this one knows better. */
+static void keep_face(const struct trp_member *m, struct trp_version *v)
+{
+    struct trp_version *cold = trp_set_numbered(&m->shown, v->target.version);
+    if (!cold || cold->digest != v->digest || !trp_version_face(cold))
+        return;
+    v->before = (struct trp_version *)(uintptr_t)trp_version_face(cold);
+    trp_version_ref(v->before);
+}
+
 static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                            const struct trp_repo_model *found, const struct trp_repo_version *files,
                            struct trp_error *err)
 {
     struct trp_life *l = c->member->life;
     struct trp_version *v;
-    TRP_CHECK(trp_tenure_begin(l, c->member->name, files, catalog->override_digest, &v, err));
+    TRP_CHECK(trp_tenure_begin(c->member, files, catalog->override_digest, &v, err));
     c->next.items[c->next.n++] = v;
+    keep_face(c->member, v);
     struct load *d = trp_alloc_zeroed(l->alloc, 1, sizeof *d);
     if (!d)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to load version %lld",
@@ -193,6 +207,7 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                                        .env = &l->env,
                                        .version = v,
                                        .source = found,
+                                       .bytes_max = c->member->keeping.max_bytes,
                                        .on_begin = post_begun,
                                        .on_warm = post_warming };
     c->loads[c->loads_n++] = d;
@@ -235,6 +250,7 @@ static void take_results(struct load *d)
     struct trp_loaded *r = &d->loading.loaded;
     v->config = r->config;
     v->signature = r->signature;
+    v->has_signature = true;
     v->file_signature = r->file_signature;
     v->model = r->model;
     r->model = NULL; /* the version's now */
@@ -281,10 +297,13 @@ static void commit(struct trp_change *c)
     }
     swap_serving(c);
     trp_set_drop(l->alloc, &m->shown);
-    m->survey_key++;
+    trp_survey_forget(m);
+    trp_backoff_reset(m);
+    m->is_overridden = m->op->catalog && m->op->catalog->override_digest != 0;
     m->reason[0] = '\0';
     free_change(c);
     trp_member_show(m);
+    trp_idle_begin(m);
     const struct trp_error ok = { 0 };
     trp_member_finish(m, &ok);
 }
@@ -315,6 +334,18 @@ static enum trp_code order_code(int32_t code)
     }
 }
 
+/* The index says what became of it, in place of what was shown meanwhile. */
+static void show_failed(struct trp_change *c)
+{
+    struct trp_member *m = c->member;
+    struct trp_set failed;
+    if (m->serving.n || !trp_set_dup(m->life->alloc, &failed, &c->next))
+        return; /* without memory what was shown stays, and whoever waits is told */
+    trp_survey_forget(m);
+    trp_set_drop(m->life->alloc, &m->shown);
+    m->shown = failed;
+}
+
 static void abandon(struct trp_change *c)
 {
     struct trp_member *m = c->member;
@@ -339,7 +370,10 @@ static void abandon(struct trp_change *c)
         (void)snprintf(m->reason, sizeof m->reason, "%s%s",
                        m->serving.n ? "the last load failed, older files are served: " : "",
                        failures);
+    show_failed(c);
     free_change(c); /* what is shown has references of its own */
+    if (m->serving.n == 0 || err.status.code != TRP_INVALID_ARGUMENT)
+        trp_backoff_failed(m); /* else something serves, and only other files would help */
     trp_member_show(m);
     trp_member_finish(m, &err);
 }
@@ -391,15 +425,25 @@ static trp_status plan(struct trp_change *c, struct trp_catalog *catalog,
     return trp_ok();
 }
 
+/* Cold versions count as ready, and say what they take and give, while they are loaded as well as before. */
+static bool shows_cold(const struct trp_member *m)
+{
+    for (uint32_t i = 0; i < m->shown.n; i++)
+        if (!m->shown.items[i]->is_cold ||
+            trp_lifecycle_get(&m->shown.items[i]->life) != TRP_MODEL_NEW)
+            return false;
+    return m->shown.n > 0;
+}
+
 /* While nothing serves, the index shows what is being loaded. */
 static void show_loading(struct trp_change *c)
 {
     struct trp_member *m = c->member;
     struct trp_life *l = m->life;
     struct trp_set shown;
-    m->survey_key++;
     m->reason[0] = '\0';
-    if (m->serving.n == 0 && trp_set_dup(l->alloc, &shown, &c->next)) {
+    if (m->serving.n == 0 && !shows_cold(m) && trp_set_dup(l->alloc, &shown, &c->next)) {
+        trp_survey_forget(m);
         trp_set_drop(l->alloc, &m->shown);
         m->shown = shown;
     }
@@ -454,6 +498,8 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
     if (c->loads_n == 0 && c->kept_n == m->serving.n) { /* nothing is different */
         free_change(c);
         m->reason[0] = '\0';
+        trp_backoff_reset(m);
+        trp_idle_begin(m); /* whoever asked may have said how long it should stay */
         trp_member_show(m);
         trp_member_finish(m, &err);
         return;

@@ -18,6 +18,7 @@
  *                            └─ tenure (close, free) ◄── last unref ──┘ */
 #include "life/life.h"
 
+#include "life/demand.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
 #include "life/watcher.h"
@@ -172,6 +173,15 @@ static void refuse_member(struct trp_life *l, struct trp_order *order)
     refuse_order(l, order, TRP_TOO_LARGE, "no room for one more model (limits.models)");
 }
 
+static void survey(struct trp_life *l, struct trp_order *order)
+{
+    struct trp_member *m = trp_member_get(l, order->model);
+    if (m)
+        trp_survey_await(m, order);
+    else
+        trp_life_answer(l, order); /* whoever asked finds that it is not there */
+}
+
 void trp_life_submit(struct trp_life *l, struct trp_order *order)
 {
     order->error = (struct trp_error){ 0 };
@@ -187,6 +197,10 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
         refuse_order(l, order, TRP_INVALID_ARGUMENT, "a model's name may not be empty");
         return;
     }
+    if (order->kind == TRP_ORDER_SURVEY) {
+        survey(l, order);
+        return;
+    }
     const bool is_load = order->kind == TRP_ORDER_LOAD;
     struct trp_member *m =
         is_load ? trp_member_make(l, order->model) : trp_member_get(l, order->model);
@@ -199,7 +213,7 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
         return;
     }
     const struct trp_op op = { .kind = is_load ? TRP_OP_LOAD : TRP_OP_UNLOAD, .order = order };
-    trp_member_push(m, &op);
+    (void)trp_member_push(m, &op);
 }
 
 /* ---- the start and the end ---- */
@@ -287,6 +301,8 @@ static void init_fields(struct trp_life *l, const struct trp_alloc *alloc,
                                        .input_bytes_max = opts->warmup_input_bytes_max,
                                        .output_bytes_max = OUTPUT_BYTES_MAX,
                                        .run_bytes_max = opts->run_bytes_max };
+    l->surveys_end = &l->surveys;
+    l->backlog_end = &l->backlog;
     l->answers_end = &l->answers;
     l->rescans_end = &l->rescans;
     l->listings_end = &l->listings;

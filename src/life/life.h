@@ -23,6 +23,7 @@ struct trp_life_opts {
     const char *const *load_at_start; /* names, with models.load: explicit */
     uint32_t load_at_start_n;
     uint32_t loaders_n;
+    uint32_t waiting_max; /* calls that wait for one model to be loaded; 0: 4000 */
     int64_t load_ns_max;
     uint64_t warmup_input_bytes_max; /* of one input of a warm-up run */
     enum trp_watch_mode watch;
@@ -66,18 +67,20 @@ void trp_life_seen(struct trp_life *l, uint32_t index, uint64_t epoch);
 
 /* A wish of an operator; answered by `done` on the control thread.  A load ends when the model is READY or FAILED; an unload
  * when its versions have left the registry (in-flight calls may still hold them), a rescan when what was found is in the index;
- * loads that it began go on.  In each case every reader has seen the snapshot that holds the result before `done` is called.
+ * loads that it began go on; a survey when the index has all that can be known of the model without loading it.  In each case every reader has seen the snapshot that holds the result before `done` is called.
  *   Owns  : the order is the caller's until `done`.
  *   Thread: control.
  *   Errors: in order->error, with Triton's words. */
 struct trp_order {
-    enum { TRP_ORDER_LOAD, TRP_ORDER_UNLOAD, TRP_ORDER_RESCAN } kind;
+    enum { TRP_ORDER_LOAD, TRP_ORDER_UNLOAD, TRP_ORDER_RESCAN, TRP_ORDER_SURVEY } kind;
     struct trp_str model;
     struct trp_str config;          /* load: a JSON ModelConfig that overrides; empty: none */
     struct trp_order_file {         /* load: files that replace the folder */
         struct trp_str path, bytes; /* "1/model.onnx" */
     } * files;
     uint32_t files_n;
+    bool has_keep_alive;   /* load: how long it stays without a request; otherwise it is pinned */
+    int64_t keep_alive_ns; /* < 0: as long as there is room */
     struct trp_error error;
     void (*done)(struct trp_order *order, void *user);
     void *user;

@@ -6,6 +6,10 @@
  *   member.c   one model: its orders one after the other, what serves and what is shown
  *   change.c   one set of versions on its way to READY, all or none
  *   survey.c   what a model that is not loaded would take and give
+ *   cold.c     who waits for a model that is not loaded; letting one go
+ *   backoff.c  when a load that failed is tried again
+ *   idle.c     who has not been asked for longer than its keep_alive
+ *   backlog.c  who is loaded by itself, a few at a time
  *   tenure.c   a version object from its making to its burial
  *   preparer.c makes what the next load maps
  *   set.c      some versions of one model, each with a reference (set.h)
@@ -14,6 +18,7 @@
 #define TRP_LIFE_PARTS_H
 
 #include "base/table.h"
+#include "exec/waiting.h"
 #include "life/catalog.h"
 #include "life/loading.h"
 #include "life/set.h"
@@ -31,8 +36,10 @@ struct trp_op {
     struct trp_order *order;     /* NULL: nobody waits */
     struct trp_catalog *catalog; /* one reference; NULL: not looked yet */
     const struct trp_repo_model *found;
-    bool is_wanted; /* TAKE: should be loaded, unless an operator unloaded it */
-    bool is_first;  /* one of the loads that the start waits for */
+    bool is_wanted;  /* TAKE: should be loaded, unless an operator unloaded it */
+    bool is_first;   /* one of the loads that the start waits for */
+    bool is_by_call; /* LOAD: calls wait for it */
+    bool is_backlog; /* LOAD: from the backlog */
     struct trp_op *next;
 };
 
@@ -60,6 +67,28 @@ struct trp_member {
     uint32_t round;      /* of the last listing that had it */
     uint32_t surveys_n;  /* jobs out that look at its files */
     uint32_t survey_key; /* results of older surveys are dropped */
+    struct {             /* waits for its turn to be surveyed */
+        struct trp_catalog *catalog; /* one reference; NULL: it does not wait */
+        const struct trp_repo_model *found;
+        struct trp_member *next;
+    } survey;
+    struct trp_order *askers; /* wait until nobody looks at its files any more */
+
+    /* loading by demand */
+    struct trp_waiting *room;    /* where its calls wait */
+    enum trp_load_policy policy; /* of its files, as is the next */
+    struct trp_keeping keeping;
+    bool on_demand; /* a call has it loaded */
+    bool
+        was_let_go; /* it was loaded, and went by itself: a call has it loaded, whatever its policy */
+    bool is_pinned;     /* an operator loaded it to stay */
+    bool is_overridden; /* what serves came with an order: nothing could load it again */
+    bool has_stay;      /* an operator said how long it stays: stay_ns */
+    int64_t stay_ns;
+    struct trp_timer idle_timer, retry_timer;
+    int64_t retry_ns; /* the pause after the last failure; 0: the last load went well */
+    bool in_backlog;
+    struct trp_member *backlog_next;
 };
 
 struct trp_life {
@@ -86,6 +115,11 @@ struct trp_life {
     uint32_t round;
     struct trp_order *rescans, **rescans_end;   /* wait for the next listing */
     struct trp_order *listings, **listings_end; /* wait for the one that runs */
+
+    /* surveys and loads that go on by themselves */
+    struct trp_member *surveys, **surveys_end;
+    struct trp_member *backlog, **backlog_end;
+    uint32_t surveys_out, backlog_out;
 
     /* preparing */
     struct preparing *preparings; /* under way, see preparer.c */
@@ -148,8 +182,14 @@ struct trp_member *trp_member_make(struct trp_life *l, struct trp_str name);
 /* Queues an op and does it when its turn has come.
  *   Owns  : `op` is copied; its reference to the catalog moves.
  *   Thread: control.
- *   Errors: an order is answered with OUT_OF_MEMORY; otherwise logged. */
-void trp_member_push(struct trp_member *m, const struct trp_op *op);
+ *   Errors: false: an order is answered with OUT_OF_MEMORY; otherwise logged. */
+bool trp_member_push(struct trp_member *m, const struct trp_op *op);
+
+/* Does what waits for its turn, when nothing is in hand; looks after the calls that wait for it.
+ *   Owns  : `m` may be gone afterwards.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_member_go_on(struct trp_member *m);
 
 /* The op in hand has ended: answers its order, goes on with the next.
  *   Owns  : `err` is copied.
@@ -190,44 +230,6 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
  *   Thread: control.
  *   Errors: none. */
 void trp_change_cancel(struct trp_change *c);
-
-/* ---- survey.c ---- */
-
-/* Shows the versions of a model that is not loaded, and looks into their files in the background; `reason` is "unloaded"
- * or empty.
- *   Owns  : takes references of the catalog.
- *   Thread: control.
- *   Errors: logged; the index then lacks inputs and outputs. */
-void trp_survey_begin(struct trp_member *m, struct trp_catalog *catalog,
-                      const struct trp_repo_model *found, const char *reason);
-
-/* ---- tenure.c ---- */
-
-/* Makes a NEW version whose last owner's leaving brings it to its burial: closed on a loader thread, then freed.
- *   Owns  : one reference, the caller's.
- *   Thread: control.
- *   Errors: OUT_OF_MEMORY. */
-trp_status trp_tenure_begin(struct trp_life *l, struct trp_str name,
-                            const struct trp_repo_version *files, uint64_t override_digest,
-                            struct trp_version **out_version, struct trp_error *err);
-
-/* Keeps what its open model holds of the store, until that is closed.
- *   Owns  : moves the hold out of `mapping`.
- *   Thread: control.
- *   Errors: none. */
-void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping);
-
-/* Moves a version on; the table of lifecycle.c must allow it.
- *   Owns  : nothing.
- *   Thread: control.
- *   Errors: none (a refusal is a bug). */
-void trp_tenure_move(struct trp_life *l, struct trp_version *v, enum trp_model_state to);
-
-/* READY versions leave: no more picks; closed when the last call has gone.  Empties the set.
- *   Owns  : the set's references go.
- *   Thread: control.
- *   Errors: none. */
-void trp_tenure_retire(struct trp_life *l, struct trp_set *set);
 
 /* ---- rescan.c ---- */
 

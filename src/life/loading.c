@@ -164,6 +164,15 @@ static void describe(struct steps *s)
                                         (const volatile int32_t *)(const void *)&v->stop.value };
 }
 
+static trp_status check_bytes(const struct trp_loading *l, struct trp_error *err)
+{
+    const uint64_t bytes = l->loaded.bytes + l->loaded.mapping.mapped_bytes;
+    if (l->bytes_max == 0 || bytes <= l->bytes_max)
+        return trp_ok();
+    return trp_fail(err, TRP_OVER_BUDGET, "it holds %llu bytes, max_bytes is %llu",
+                    (unsigned long long)bytes, (unsigned long long)l->bytes_max);
+}
+
 static trp_status open_model(struct steps *s, struct trp_error *err)
 {
     struct trp_loading *l = s->l;
@@ -185,7 +194,7 @@ static trp_status open_model(struct steps *s, struct trp_error *err)
     out->bytes = trp_backend_memory(out->model, &memory)
                      ? memory.weights_bytes + memory.arena_bytes
                      : trp_counter_get(&l->version->weights.bytes);
-    return trp_ok();
+    return check_bytes(l, err);
 }
 
 static trp_status warm_up(struct steps *s, struct trp_error *err)

@@ -34,6 +34,7 @@ struct trp_loading {
     struct trp_version *version;         /* its arena is used, nothing else of it is touched */
     const struct trp_repo_model *source; /* borrowed; constant */
     bool survey;                         /* only look: signature and configuration */
+    uint64_t bytes_max;                  /* that it may hold; 0: no limit */
     /* Told once each, on the loader thread, when the work begins and when the model is open; may be NULL. */
     void (*on_begin)(struct trp_loading *l);
     void (*on_warm)(struct trp_loading *l);

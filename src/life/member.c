@@ -6,11 +6,13 @@
  *
  *   LOAD    look at the files (a job) ──► change ──► answer
  *   UNLOAD  drain what serves ──► answer; then survey, so that the index still says what the model takes
- *   TAKE    the files are known: wanted or serving ──► change; else survey
+ *   TAKE    the files are known: wanted or serving ──► change; else survey, and perhaps the backlog
  *   LEAVE   drain what serves; forget the name
  *
  * `serving` is READY and answers.  `shown` stands in its place in the index while nothing serves. */
+#include "life/demand.h"
 #include "life/life_parts.h"
+#include "life/tenure.h"
 
 #include <stdio.h>
 
@@ -28,13 +30,17 @@ struct trp_member *trp_member_make(struct trp_life *l, struct trp_str name)
         return m;
     m = trp_alloc_zeroed(l->alloc, 1, sizeof *m);
     char *text = m ? trp_alloc_text(l->alloc, name.ptr, name.len) : NULL;
-    if (!text || trp_failed(trp_table_put(l->names, name, m, NULL, NULL))) {
+    if (m)
+        m->life = l;
+    if (!text || trp_failed(trp_cold_open(m, NULL)) ||
+        trp_failed(trp_table_put(l->names, name, m, NULL, NULL))) {
+        if (m)
+            trp_waiting_unref(m->room);
         trp_alloc_free(l->alloc, text);
         trp_alloc_free(l->alloc, m);
         TRP_ERROR_LOG(l->opts.log, "life", "no room for model '%.*s'", TRP_STR(name));
         return NULL;
     }
-    m->life = l;
     m->name = trp_str_make(text, name.len);
     m->end = &m->first;
     m->next = l->members;
@@ -50,6 +56,9 @@ static void free_member(struct trp_member *m)
     struct trp_life *l = m->life;
     if (!trp_life_hide(m))
         return;
+    trp_cold_close(m);
+    trp_backoff_reset(m);
+    trp_idle_end(m);
     l->stale_n -= m->is_stale;
     if (m->prev)
         m->prev->next = m->next;
@@ -66,7 +75,8 @@ static void free_member(struct trp_member *m)
 
 void trp_member_tidy(struct trp_member *m)
 {
-    if (m->op || m->first || m->running || m->surveys_n || m->serving.n)
+    if (m->op || m->first || m->running || m->surveys_n || m->survey.catalog || m->in_backlog ||
+        m->serving.n)
         return;
     if (m->life->is_stopping || (!m->is_present && !m->wanted && m->shown.n == 0 && !m->reason[0]))
         free_member(m);
@@ -92,9 +102,13 @@ static void fail_op(struct trp_member *m, enum trp_code code, const char *words)
 /* Drops all that stands behind the name. */
 static void let_go(struct trp_member *m)
 {
-    m->wanted = false;
+    m->wanted = m->on_demand = m->was_let_go = false;
+    m->is_pinned = m->has_stay = m->is_overridden = false;
     m->reason[0] = '\0';
-    m->survey_key++;
+    trp_survey_forget(m);
+    trp_backlog_drop(m);
+    trp_backoff_reset(m);
+    trp_idle_end(m);
     trp_tenure_retire(m->life, &m->serving);
     trp_set_drop(m->life->alloc, &m->shown);
 }
@@ -106,7 +120,7 @@ static void keep_reason(struct trp_member *m, const struct trp_error *why)
     if (n < 0) /* a text that does not fit is cut */
         m->reason[0] = '\0';
     if (m->serving.n == 0) { /* nothing of what was shown is true any more */
-        m->survey_key++;
+        trp_survey_forget(m);
         trp_set_drop(m->life->alloc, &m->shown);
     }
     trp_member_show(m);
@@ -139,6 +153,30 @@ static void refuse_absent(struct trp_member *m, const struct trp_error *why)
     trp_member_finish(m, &err);
 }
 
+/* What its owner wants, as its files say now. */
+static void take_policy(struct trp_member *m, const struct trp_repo_model *found)
+{
+    m->policy = found->peek.load;
+    m->keeping = found->peek.keeping;
+    m->on_demand = !m->held_back && (m->policy == TRP_LOAD_ON_DEMAND ||
+                                     m->policy == TRP_LOAD_BACKGROUND || m->was_let_go);
+}
+
+/* Whoever asks for a load by name wants the model to be there; a call wants its answer only. */
+static void take_order(struct trp_member *m, const struct trp_op *op)
+{
+    const struct trp_order *order = op->order;
+    if (order) {
+        m->is_pinned = !order->has_keep_alive;
+        m->has_stay = order->has_keep_alive;
+        m->stay_ns = order->keep_alive_ns;
+    }
+    if (order || op->is_first) {
+        m->wanted = true;
+        m->held_back = false;
+    }
+}
+
 static void looked(struct trp_catalog *c)
 {
     struct trp_member *m = c->user;
@@ -162,8 +200,8 @@ static void looked(struct trp_catalog *c)
         trp_member_refuse(m, &found->error);
         return;
     }
-    m->wanted = true;
-    m->held_back = false;
+    take_order(m, m->op);
+    take_policy(m, found);
     trp_change_begin(m, c, found, c->override_digest != 0);
 }
 
@@ -174,76 +212,41 @@ static void begin_load(struct trp_member *m)
     const struct trp_catalog_request request = {
         .opts = &l->opts.repo, .name = m->name, .order = m->op->order, .done = looked, .user = m
     };
+    if (m->retry_ns)
+        trp_metrics_add(l->opts.metrics, TRP_METRIC_LOAD_RETRIES, 1);
     trp_backends_forget_failures(l->opts.backends); /* somebody may have put the library there */
     if (trp_failed(trp_catalog_ask(l->alloc, l->loaders, &request, &err)))
         trp_member_finish(m, &err);
-}
-
-static void surveyed_after_unload(struct trp_catalog *c)
-{
-    struct trp_member *m = c->user;
-    m->surveys_n--;
-    const bool is_idle = !m->op && m->serving.n == 0 && m->held_back;
-    if (is_idle && !m->life->is_stopping && !trp_failed(c->error.status))
-        trp_survey_begin(m, c, c->listing.models[0], "unloaded");
-    trp_catalog_unref(c);
-    trp_member_tidy(m);
-}
-
-/* What was unloaded stays in the index as what it now is: versions that could be loaded again. */
-static void show_unloaded(struct trp_member *m, const struct trp_set *was)
-{
-    struct trp_life *l = m->life;
-    if (!trp_set_init(l->alloc, &m->shown, was->n))
-        return;
-    for (uint32_t i = 0; i < was->n; i++) {
-        const struct trp_version *old = was->items[i];
-        const struct trp_repo_version files = { .number = old->target.version,
-                                                .path = old->path,
-                                                .digest = old->digest };
-        struct trp_version *v;
-        if (trp_failed(trp_tenure_begin(l, m->name, &files, 0, &v, NULL)))
-            continue; /* one line less in the index, until the survey */
-        (void)trp_str_copy(TRP_STR_LIT("unloaded"), v->reason, sizeof v->reason);
-        m->shown.items[m->shown.n++] = v;
-    }
-}
-
-static void survey_soon(struct trp_member *m)
-{
-    struct trp_life *l = m->life;
-    const struct trp_catalog_request request = {
-        .opts = &l->opts.repo, .name = m->name, .done = surveyed_after_unload, .user = m
-    };
-    if (!trp_failed(trp_catalog_ask(l->alloc, l->loaders, &request, NULL)))
-        m->surveys_n++;
 }
 
 /* Nothing to drain, nothing that failed: an unload only says that nobody but an operator should load it. */
 static bool is_at_rest(const struct trp_member *m)
 {
     for (uint32_t i = 0; i < m->shown.n; i++)
-        if (trp_lifecycle_get(&m->shown.items[i]->life) != TRP_MODEL_NEW)
+        if (m->shown.items[i]->is_cold ||
+            trp_lifecycle_get(&m->shown.items[i]->life) != TRP_MODEL_NEW)
             return false;
     return m->serving.n == 0 && !m->reason[0];
 }
 
+/* What was unloaded stays in the index as what it now is: versions that could be loaded again. */
 static void begin_unload(struct trp_member *m)
 {
     const struct trp_error ok = { 0 };
     struct trp_set was = { 0 };
     const bool has_changed = !is_at_rest(m);
+    m->held_back = true;
     if (has_changed) {
         trp_set_dup(m->life->alloc, &was, m->serving.n ? &m->serving : &m->shown);
         let_go(m);
-        show_unloaded(m, &was);
+        (void)trp_cold_show(m, &was); /* without memory its lines are missing until the survey */
         trp_set_drop(m->life->alloc, &was);
     }
-    m->wanted = false;
-    m->held_back = true;
+    m->wanted = m->on_demand = m->was_let_go = false;
+    trp_backlog_drop(m);
     trp_member_show(m);
     if (has_changed && m->is_present)
-        survey_soon(m);
+        trp_survey_ask(m);
     trp_member_finish(m, &ok);
 }
 
@@ -251,19 +254,22 @@ static void begin_take(struct trp_member *m)
 {
     const struct trp_error ok = { 0 };
     struct trp_op *op = m->op;
-    m->wanted = m->wanted || (op->is_wanted && !m->held_back);
+    m->wanted = m->wanted || (op->is_wanted && !m->held_back && !m->was_let_go);
     if (trp_failed(op->found->error.status)) {
         trp_member_refuse(m, &op->found->error);
         return;
     }
-    if (m->wanted || m->serving.n) {
+    take_policy(m, op->found);
+    const bool can_wait = m->policy == TRP_LOAD_BACKGROUND && !op->is_first;
+    if (m->serving.n || (m->wanted && !can_wait)) {
         trp_change_begin(m, op->catalog, op->found, false);
         return;
     }
     m->reason[0] = '\0';
-    trp_set_drop(m->life->alloc, &m->shown);
-    trp_member_show(m);
-    trp_survey_begin(m, op->catalog, op->found, m->held_back ? "unloaded" : "");
+    trp_backoff_reset(m); /* other files, other luck */
+    trp_survey_begin(m, op->catalog, op->found);
+    if (m->wanted)
+        trp_backlog_add(m);
     trp_member_finish(m, &ok);
 }
 
@@ -300,18 +306,20 @@ static void begin_op(struct trp_member *m)
 }
 
 /* Ops that end at once do not pile up on the stack: the outermost call does them all. */
-static void go_on(struct trp_member *m)
+void trp_member_go_on(struct trp_member *m)
 {
     if (m->running)
         return;
     m->running = true;
-    while (!m->op && m->first) {
-        m->op = m->first;
-        m->first = m->op->next;
-        if (!m->first)
-            m->end = &m->first;
-        begin_op(m);
-    }
+    do {
+        while (!m->op && m->first) {
+            m->op = m->first;
+            m->first = m->op->next;
+            if (!m->first)
+                m->end = &m->first;
+            begin_op(m);
+        }
+    } while (!m->op && trp_cold_attend(m));
     m->running = false;
     if (m->life->is_stopping && !m->op)
         let_go(m);
@@ -334,7 +342,7 @@ static void drop_op(struct trp_member *m, const struct trp_op *op)
     }
 }
 
-void trp_member_push(struct trp_member *m, const struct trp_op *op)
+bool trp_member_push(struct trp_member *m, const struct trp_op *op)
 {
     struct trp_life *l = m->life;
     struct trp_op *copy = trp_alloc_get(l->alloc, 1, sizeof *copy);
@@ -342,13 +350,14 @@ void trp_member_push(struct trp_member *m, const struct trp_op *op)
         TRP_ERROR_LOG(l->opts.log, "life", "model '%.*s': no memory for an order",
                       TRP_STR(m->name));
         drop_op(m, op);
-        return;
+        return false;
     }
     *copy = *op;
     copy->next = NULL;
     *m->end = copy;
     m->end = &copy->next;
-    go_on(m);
+    trp_member_go_on(m);
+    return true;
 }
 
 void trp_member_finish(struct trp_member *m, const struct trp_error *err)
@@ -357,19 +366,23 @@ void trp_member_finish(struct trp_member *m, const struct trp_error *err)
     struct trp_op *op = m->op;
     m->op = NULL;
     l->first_n -= op->is_first;
+    trp_cold_ended(m, op, err);
     if (op->order) {
         op->order->error = *err;
         trp_life_answer(l, op->order);
     }
+    const bool is_backlog = op->is_backlog;
     trp_catalog_unref(op->catalog);
     trp_alloc_free(l->alloc, op);
     trp_life_check(l);
-    go_on(m);
+    if (is_backlog)
+        trp_backlog_ended(l);
+    trp_member_go_on(m);
 }
 
 void trp_member_stop(struct trp_member *m)
 {
     if (m->change)
         trp_change_cancel(m->change);
-    go_on(m); /* an op in hand ends first, and then goes on here */
+    trp_member_go_on(m); /* an op in hand ends first, and then goes on here */
 }

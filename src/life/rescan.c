@@ -18,10 +18,9 @@ static bool is_named_for_start(const struct trp_life *l, struct trp_str name)
     return false;
 }
 
-/* A model whose configuration was refused (a reserved `load` among others) is taken up as well: its failure is to be seen. */
 static bool is_loaded_by_itself(const struct trp_repo_model *found)
 {
-    return found->peek.load != TRP_LOAD_EXPLICIT;
+    return found->peek.load == TRP_LOAD_STARTUP || found->peek.load == TRP_LOAD_BACKGROUND;
 }
 
 /* True when the change may be taken up now; otherwise it waits for another look. */
@@ -56,9 +55,9 @@ static bool consider(struct trp_life *l, struct trp_catalog *c, const struct trp
     m->pending = 0;
     m->taken = digest;
     m->is_present = true;
-    const bool is_wanted =
-        is_loaded_by_itself(found) || (!l->has_listed && is_named_for_start(l, found->name));
-    const bool is_first = !l->has_listed && is_wanted;
+    const bool is_named = !l->has_listed && is_named_for_start(l, found->name);
+    const bool is_wanted = is_loaded_by_itself(found) || is_named;
+    const bool is_first = is_named || (!l->has_listed && found->peek.load == TRP_LOAD_STARTUP);
     l->first_n += is_first;
     trp_catalog_ref(c);
     const struct trp_op op = { .kind = TRP_OP_TAKE,
@@ -66,7 +65,7 @@ static bool consider(struct trp_life *l, struct trp_catalog *c, const struct trp
                                .found = found,
                                .is_wanted = is_wanted,
                                .is_first = is_first };
-    trp_member_push(m, &op);
+    (void)trp_member_push(m, &op);
     return true;
 }
 
@@ -80,7 +79,7 @@ static bool consider_absent(struct trp_member *m)
     m->taken = 0; /* now, not when the op is done: the files may be back before that */
     m->is_present = false;
     const struct trp_op op = { .kind = TRP_OP_LEAVE };
-    trp_member_push(m, &op); /* m may be gone now */
+    (void)trp_member_push(m, &op); /* m may be gone now */
     return true;
 }
 
@@ -96,7 +95,7 @@ static void load_missing_names(struct trp_life *l)
             continue;
         const struct trp_op op = { .kind = TRP_OP_LOAD, .is_first = true };
         l->first_n++;
-        trp_member_push(m, &op);
+        (void)trp_member_push(m, &op);
     }
 }
 

@@ -4,6 +4,7 @@
  *
  * A version whose memory is still lent when it should go is kept: its account's address is in somebody's hands, and a leak
  * that the log names is better than a write to freed memory. */
+#include "life/tenure.h"
 #include "life/life_parts.h"
 
 struct tenure {
@@ -31,9 +32,10 @@ static void bury(struct tenure *t)
                  (long long)(ns / 1000000));
         trp_metrics_add(l->opts.metrics, TRP_METRIC_UNLOADS, 1);
     }
-    if (held_bytes(v) == 0)
+    if (held_bytes(v) == 0) {
+        trp_waiting_unref(v->room);
         trp_version_destroy(v);
-    else
+    } else
         TRP_ERROR_LOG(l->opts.log, "life", "'%s': %llu bytes were not given back", v->id,
                       (unsigned long long)held_bytes(v));
     trp_alloc_free(l->alloc, t);
@@ -78,16 +80,17 @@ static void on_unused(struct trp_version *v, void *user)
     trp_loop_post(t->life->opts.control, &t->unused);
 }
 
-trp_status trp_tenure_begin(struct trp_life *l, struct trp_str name,
-                            const struct trp_repo_version *files, uint64_t override_digest,
-                            struct trp_version **out_version, struct trp_error *err)
+trp_status trp_tenure_begin(struct trp_member *m, const struct trp_repo_version *files,
+                            uint64_t override_digest, struct trp_version **out_version,
+                            struct trp_error *err)
 {
+    struct trp_life *l = m->life;
     *out_version = NULL;
     struct tenure *t = trp_alloc_zeroed(l->alloc, 1, sizeof *t);
     if (!t)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "version %lld", (long long)files->number);
     t->life = l;
-    const struct trp_version_opts opts = { .model = name,
+    const struct trp_version_opts opts = { .model = m->name,
                                            .number = files->number,
                                            .start = trp_exec_start_call,
                                            .cancel = trp_exec_cancel_call,
@@ -113,6 +116,9 @@ trp_status trp_tenure_begin(struct trp_life *l, struct trp_str name,
         return st;
     }
     t->version = v;
+    v->is_cold = m->on_demand;
+    v->room = m->room;
+    trp_waiting_ref(v->room);
     l->versions_n++;
     *out_version = v;
     return trp_ok();

@@ -5,6 +5,7 @@
  * form: its keys stand in the order of the schema's numbers, so /config shows them as Triton does. */
 #include "model/model_config.h"
 
+#include "conf/settings.h"
 #include "model/model_io.h"
 
 #define PLATFORM_ONNX "onnxruntime_onnx"
@@ -71,18 +72,61 @@ static trp_status take_batch_max(const struct trp_node *tree, struct trp_model_c
     return trp_ok();
 }
 
-static trp_status take_load_policy(const struct trp_node *tree, struct trp_model_config *c,
-                                   struct trp_error *err)
+static void take_load_policy(const struct trp_node *tree, struct trp_model_config *c)
 {
     const struct trp_field *f = trp_message_field(&trp_model_config_message, TRP_STR_LIT("load"));
     const struct trp_str word = trp_node_str(tree, "load", nothing);
     const struct trp_enum_value *v = trp_enum_named(f->enumeration, word);
     c->load = v ? (enum trp_load_policy)v->number : TRP_LOAD_DEFAULT;
-    if (c->load == TRP_LOAD_ON_DEMAND || c->load == TRP_LOAD_BACKGROUND)
-        return trp_node_fail(trp_node_get(tree, "load"), err, TRP_UNIMPLEMENTED,
-                             "load: %.*s is reserved for a later release; use startup or explicit",
-                             TRP_STR(word));
+}
+
+static trp_status take_keeping(const struct trp_node *tree, struct trp_model_config *c,
+                               struct trp_error *err)
+{
+    const struct trp_node *stay = trp_node_get(tree, "keep_alive");
+    const struct trp_node *priority = trp_node_get(tree, "priority");
+    const struct trp_node *bytes = trp_node_get(tree, "max_bytes");
+    struct trp_keeping *k = &c->keeping;
+    *k = (struct trp_keeping){ .keep_alive_ns = TRP_KEEP_ALIVE_NONE,
+                               .priority =
+                                   (uint32_t)trp_node_u64(tree, "priority", TRP_KEEPING_PRIORITY),
+                               .pin = trp_node_bool(tree, "pin", false) };
+    const struct trp_str stay_text = trp_node_str(tree, "keep_alive", nothing);
+    const struct trp_str bytes_text = trp_node_str(tree, "max_bytes", nothing);
+    if (stay && !trp_setting_parse_stay(stay_text, &k->keep_alive_ns))
+        return trp_node_fail(stay, err, TRP_INVALID_ARGUMENT,
+                             "keep_alive is \"%.*s\"; it is a duration, such as 5m, or forever",
+                             TRP_STR(stay_text));
+    if (bytes && !trp_setting_parse_bytes(bytes_text, &k->max_bytes))
+        return trp_node_fail(bytes, err, TRP_INVALID_ARGUMENT,
+                             "max_bytes is \"%.*s\"; it is bytes, such as 512MiB or 2GiB",
+                             TRP_STR(bytes_text));
+    if (k->priority < 1 || k->priority > 100)
+        return trp_node_fail(priority, err, TRP_INVALID_ARGUMENT, "priority is %u; it is 1 to 100",
+                             k->priority);
+    c->keeping_written = (stay ? TRP_KEEPING_HAS_STAY : 0u) |
+                         (trp_node_get(tree, "pin") ? TRP_KEEPING_HAS_PIN : 0u) |
+                         (priority ? TRP_KEEPING_HAS_PRIORITY : 0u) |
+                         (bytes ? TRP_KEEPING_HAS_BYTES : 0u);
     return trp_ok();
+}
+
+void trp_model_config_default(struct trp_model_config *c, enum trp_load_policy load,
+                              const struct trp_keeping *keeping)
+{
+    struct trp_keeping *k = &c->keeping;
+    if (c->load == TRP_LOAD_DEFAULT)
+        c->load = load == TRP_LOAD_DEFAULT ? TRP_LOAD_ON_DEMAND : load;
+    if (!keeping)
+        return;
+    if (!(c->keeping_written & TRP_KEEPING_HAS_STAY))
+        k->keep_alive_ns = keeping->keep_alive_ns;
+    if (!(c->keeping_written & TRP_KEEPING_HAS_PIN))
+        k->pin = keeping->pin;
+    if (!(c->keeping_written & TRP_KEEPING_HAS_PRIORITY))
+        k->priority = keeping->priority;
+    if (!(c->keeping_written & TRP_KEEPING_HAS_BYTES))
+        k->max_bytes = keeping->max_bytes;
 }
 
 static trp_status take_specific(struct trp_arena *a, const struct trp_node *specific,
@@ -180,7 +224,8 @@ trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *wri
     TRP_CHECK(take_text(a, written, "default_model_filename", &c.default_file, err));
     TRP_CHECK(take_backend(a, written, &c, err));
     TRP_CHECK(take_batch_max(written, &c, err));
-    TRP_CHECK(take_load_policy(written, &c, err));
+    take_load_policy(written, &c);
+    TRP_CHECK(take_keeping(written, &c, err));
     TRP_CHECK(take_versions(a, written, &c, err));
     TRP_CHECK(take_instances(written, &c, err));
     TRP_CHECK(take_options(a, written, &c, err));

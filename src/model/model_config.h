@@ -8,6 +8,20 @@
 #include "model/card.h"
 #include "tensor/signature.h"
 
+/* How long a model is kept once it is loaded, and against whom. */
+struct trp_keeping {
+    int64_t keep_alive_ns; /* without a request; < 0: as long as there is room */
+    uint64_t max_bytes;    /* of each version; 0: no limit */
+    uint32_t priority;     /* against others, when room is short: 1 to 100; more stays longer */
+    bool pin;              /* never let go by itself */
+};
+#define TRP_KEEP_ALIVE_NONE INT64_C(-1)
+#define TRP_KEEPING_PRIORITY 10u
+#define TRP_KEEPING_HAS_STAY 1u
+#define TRP_KEEPING_HAS_PIN 2u
+#define TRP_KEEPING_HAS_PRIORITY 4u
+#define TRP_KEEPING_HAS_BYTES 8u
+
 enum trp_load_policy {
     TRP_LOAD_DEFAULT,
     TRP_LOAD_STARTUP,
@@ -22,7 +36,9 @@ struct trp_model_config {
     struct trp_str name, backend, platform, default_file;
     int32_t batch_max; /* max_batch_size */
     enum trp_load_policy load;
-    struct { /* version_policy */
+    struct trp_keeping keeping; /* keep_alive, pin, priority, max_bytes */
+    uint32_t keeping_written;   /* which of them were: TRP_KEEPING_HAS_... */
+    struct {                    /* version_policy */
         enum { TRP_VERSIONS_LATEST, TRP_VERSIONS_ALL, TRP_VERSIONS_SPECIFIC } kind;
         uint32_t latest_n;
         const int64_t *specific;
@@ -53,8 +69,15 @@ trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
  * `platform` are empty where nothing was written.
  *   Owns  : everything lives in `a`, but out_config->tree is `written`.
  *   Thread: owner.
- *   Errors: INVALID_ARGUMENT with file:line; UNIMPLEMENTED for what is reserved: ensembles, load: on_demand, background. */
+ *   Errors: INVALID_ARGUMENT with file:line; UNIMPLEMENTED for what is reserved: ensembles. */
 trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *written,
                                  struct trp_model_config *out_config, struct trp_error *err);
+
+/* Fills in what was not written: when it is loaded, how it is kept (NULL: the built-in defaults stay).
+ *   Owns  : copied.
+ *   Thread: owner.
+ *   Errors: none. */
+void trp_model_config_default(struct trp_model_config *c, enum trp_load_policy load,
+                              const struct trp_keeping *keeping);
 
 #endif

@@ -479,7 +479,8 @@ static trp_status not_ready(const struct trp_entry *e, const struct trp_version 
 {
     const bool failed = trp_lifecycle_get(&v->life) == TRP_MODEL_FAILED;
     const struct trp_str why = failed ? trp_version_reason(v) : (struct trp_str){ 0 };
-    return trp_fail(err, TRP_NOT_READY, UNKNOWN_MODEL " version %lld is not at ready state%s%.*s",
+    const enum trp_code code = failed && v->failure ? (enum trp_code)v->failure : TRP_NOT_READY;
+    return trp_fail(err, code, UNKNOWN_MODEL " version %lld is not at ready state%s%.*s",
                     TRP_STR(e->name), (long long)v->target.version, why.len ? ": " : "",
                     TRP_STR(why));
 }
@@ -495,7 +496,16 @@ static trp_status none_available(const struct trp_entry *e, struct trp_error *er
                     TRP_STR(e->name), TRP_STR(e->name), TRP_STR(e->name));
 }
 
-static trp_status pick_exact(const struct trp_entry *e, int64_t number,
+typedef bool (*suits_fn)(const struct trp_version *v);
+
+/* What can be asked about without loading it. */
+static bool can_be_looked_at(const struct trp_version *v)
+{
+    return trp_lifecycle_is_serving(&v->life) ||
+           (v->is_cold && trp_lifecycle_get(&v->life) == TRP_MODEL_NEW);
+}
+
+static trp_status pick_exact(const struct trp_entry *e, int64_t number, suits_fn suits,
                              struct trp_version **out_version, struct trp_error *err)
 {
     if (e->versions_n == 0)
@@ -504,7 +514,7 @@ static trp_status pick_exact(const struct trp_entry *e, int64_t number,
         struct trp_version *v = e->versions[i];
         if (v->target.version != number)
             continue;
-        if (!trp_lifecycle_is_serving(&v->life))
+        if (!suits(v))
             return not_ready(e, v, err);
         *out_version = v;
         return trp_ok();
@@ -513,15 +523,15 @@ static trp_status pick_exact(const struct trp_entry *e, int64_t number,
                     TRP_STR(e->name), (long long)number);
 }
 
-/* The highest version that serves; without one, what the highest that somebody tried to load says. */
-static trp_status pick_default(const struct trp_entry *e, struct trp_version **out_version,
-                               struct trp_error *err)
+/* The highest version that suits; without one, what the highest that somebody tried to load says. */
+static trp_status pick_default(const struct trp_entry *e, suits_fn suits,
+                               struct trp_version **out_version, struct trp_error *err)
 {
     const struct trp_version *tried = NULL;
     for (uint32_t i = e->versions_n; i-- > 0;) {
         struct trp_version *v = e->versions[i];
         const enum trp_model_state state = trp_lifecycle_get(&v->life);
-        if (trp_lifecycle_is_serving(&v->life)) {
+        if (suits(v)) {
             *out_version = v;
             return trp_ok();
         }
@@ -531,15 +541,27 @@ static trp_status pick_default(const struct trp_entry *e, struct trp_version **o
     return tried ? not_ready(e, tried, err) : none_available(e, err);
 }
 
-trp_status trp_snapshot_pick(const struct trp_snapshot *s, struct trp_str name, int64_t version,
-                             struct trp_version **out_version, struct trp_error *err)
+static trp_status pick(const struct trp_snapshot *s, struct trp_str name, int64_t version,
+                       suits_fn suits, struct trp_version **out_version, struct trp_error *err)
 {
     *out_version = NULL;
     const struct trp_entry *e = trp_snapshot_find(s, name);
     if (!e)
         return trp_fail(err, TRP_NOT_FOUND, UNKNOWN_MODEL " is not found", TRP_STR(name));
-    TRP_CHECK(version ? pick_exact(e, version, out_version, err)
-                      : pick_default(e, out_version, err));
+    TRP_CHECK(version ? pick_exact(e, version, suits, out_version, err)
+                      : pick_default(e, suits, out_version, err));
     trp_version_ref(*out_version);
     return trp_ok();
+}
+
+trp_status trp_snapshot_pick(const struct trp_snapshot *s, struct trp_str name, int64_t version,
+                             struct trp_version **out_version, struct trp_error *err)
+{
+    return pick(s, name, version, trp_version_takes_calls, out_version, err);
+}
+
+trp_status trp_snapshot_look(const struct trp_snapshot *s, struct trp_str name, int64_t version,
+                             struct trp_version **out_version, struct trp_error *err)
+{
+    return pick(s, name, version, can_be_looked_at, out_version, err);
 }

@@ -81,11 +81,15 @@ void trp_snapshot_each(const struct trp_snapshot *s,
 void trp_snapshot_walk(const struct trp_snapshot *s, struct trp_str from,
                        bool (*each)(void *user, const struct trp_entry *e), void *user);
 
-/* Picks the version that answers: the asked one, or (0) the highest that serves; it is referenced.
+/* Picks the version that a call is sent to: the asked one, or (0) the highest that takes calls: it serves, or it is cold and the
+ * call has its model loaded.  look: the one that is asked about: it serves, or is cold and never loaded; what failed says why.
  *   Owns  : moves one reference to the caller.
  *   Thread: any that may hold the snapshot.
- *   Errors: NOT_FOUND, NOT_READY with the words that Triton's clients match ("Request for unknown model: ..."). */
+ *   Errors: NOT_FOUND, NOT_READY with the words that Triton's clients match ("Request for unknown model: ..."), and the code of
+ *           what kept it from being loaded. */
 trp_status trp_snapshot_pick(const struct trp_snapshot *s, struct trp_str name, int64_t version,
+                             struct trp_version **out_version, struct trp_error *err);
+trp_status trp_snapshot_look(const struct trp_snapshot *s, struct trp_str name, int64_t version,
                              struct trp_version **out_version, struct trp_error *err);
 
 #endif

@@ -8,12 +8,13 @@
 #include "base/arena.h"
 #include "base/atomic.h"
 #include "call/target.h"
-#include "memory/account.h"
+#include "memory/headroom.h"
 #include "model/lifecycle.h"
 #include "model/model_config.h"
 #include "model/stats.h"
 
 struct trp_backend_model;
+struct trp_waiting;
 
 /* How much of a version is in memory: a second axis beside its state, because a READY one answers from any of them. */
 enum trp_residency {
@@ -45,12 +46,23 @@ struct trp_version {
                                           * more, and in another order: their names tell */
     struct trp_backend_model *model;     /* open while READY or DRAINING */
     struct trp_account weights, activations;
+    struct trp_headroom headroom; /* of its runs; exec's */
     uint64_t
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
     struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */
     struct trp_stats stats;
+    struct trp_flag stop; /* raised: give the load up */
+
+    /* Loading by demand.  `is_cold`, `has_signature` and `failure` are written as `signature` is. */
+    bool
+        is_cold; /* calls may come before it is READY: they wait in `room` for its model to be loaded */
+    bool has_signature;        /* signature and configuration hold: READY, or NEW and surveyed */
+    int32_t failure;           /* FAILED: the code that calls get; 0: NOT_READY */
+    struct trp_flag may_retry; /* FAILED and cold: the next call may have it loaded again */
+    struct trp_waiting *room; /* exec's, its model's; constant after creation; NULL: nobody waits */
+    struct trp_version
+        *before; /* cold, and of the same files; constant once published; may be NULL */
     struct trp_gauge load_ns; /* of its last load, or of the one before it went; 0: not known */
-    struct trp_flag stop;     /* raised: give the load up */
 
     void *runner;    /* exec's, constant after creation */
     void *exec_slot; /* exec's; in `arena`, made under its lock by the first call */
@@ -92,6 +104,32 @@ void trp_version_release_target(struct trp_target *t); /* a pin's release functi
  *   Thread: any.
  *   Errors: none. */
 struct trp_str trp_version_reason(const struct trp_version *v);
+
+/* Whether a call may be sent to it: it serves, or is cold and the call waits until its model is loaded.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_version_takes_calls(const struct trp_version *v);
+
+/* Whether clients may take it for ready: READY, or cold and nothing is known that would keep it from being loaded.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_version_counts_as_ready(const struct trp_version *v);
+
+/* Who says what is known of a version: itself, or while it loads and after it failed, the cold one that it came from.  Its
+ * signature and configuration hold.
+ *   Owns  : borrowed from the version.
+ *   Thread: any.
+ *   Errors: NULL: nobody has looked into its files yet. */
+const struct trp_version *trp_version_face(const struct trp_version *v);
+
+/* A cold version takes what is known of the one whose files it stands for: signature, configuration, how long it loads and runs.
+ *   Owns  : copied.
+ *   Thread: control; before it is published.
+ *   Errors: false: no memory, or nothing is known; has_signature stays false then. */
+bool trp_version_take_face(struct trp_version *v, const struct trp_version *from);
+void trp_version_take_times(struct trp_version *v, const struct trp_version *from);
 
 static inline struct trp_version *trp_version_of(struct trp_target *t)
 {

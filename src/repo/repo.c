@@ -150,9 +150,9 @@ static void finish(struct list *l)
         qsort(l->models, l->models_n, sizeof(struct trp_repo_model *), by_name);
     merge_doubles(l);
     for (uint32_t i = 0; i < l->models_n; i++) {
-        struct trp_repo_model *m = l->models[i];
-        if (m->peek.load == TRP_LOAD_DEFAULT)
-            m->peek.load = l->walk.opts->explicit_default ? TRP_LOAD_EXPLICIT : TRP_LOAD_STARTUP;
+        const struct trp_repo_opts *opts = l->walk.opts;
+        trp_model_config_default(&l->models[i]->peek, opts->load_default,
+                                 opts->keeping.priority ? &opts->keeping : NULL);
     }
 }
 

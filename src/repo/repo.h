@@ -34,7 +34,8 @@ struct trp_repo_opts {
     const char *path;
     uint32_t models_max, versions_max;
     uint64_t config_bytes_max;
-    bool explicit_default; /* models.load: explicit */
+    enum trp_load_policy load_default; /* models.load; 0: on demand */
+    struct trp_keeping keeping; /* models.keep_alive and so on; priority 0: the built-in ones */
     const struct trp_node
         *override; /* trp_repo_find(): in place of the folder's own configuration; NULL: none */
 };

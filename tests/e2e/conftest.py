@@ -23,8 +23,11 @@ class Server:
     """A troupe process.  `url` is host:port; every port speaks HTTP and gRPC."""
 
     def __init__(self, repository, *args, settings=None, env=None, prefix=()):
+        """Models are loaded at the start unless `settings` or `args` say otherwise: most tests are about loaded ones."""
         self.repository = Path(repository)
         command = [*prefix, str(TROUPE), "serve", str(repository), "--listen", "127.0.0.1:0", *args]
+        if not any("models.load=" in str(word) for word in args):
+            settings = {"models.load": "startup", **(settings or {})}
         for key, value in (settings or {}).items():
             command += ["--set", f"{key}={value}"]
         environment = dict(os.environ, **(env or {}))

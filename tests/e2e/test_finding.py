@@ -31,7 +31,7 @@ def metadata(**entries):
     return out
 
 
-@pytest.fixture(scope="module", params=["explicit", "startup"])
+@pytest.fixture(scope="module", params=["on_demand", "explicit", "startup"])
 def server(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finding")
     for name, (script, config) in MODELS.items():

@@ -1,5 +1,6 @@
 """A request for `task:classification` is answered by the best model for it that takes its inputs, and the reply says which, and why."""
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -117,3 +118,27 @@ def test_a_new_name_is_found_soon(serve, repository):
     write(repository.path, "second", SMALL, 0.9, "")
     assert server.request("POST", "/v2/repository/models/second/load")[0] == 200
     server.wait(lambda: ask(server, "task:classification", 4)[1]["model_name"] == "second", "the better one to answer")
+
+
+def test_a_cold_model_is_loaded_by_a_request_for_its_task(serve, repository):
+    write(repository.path, "cold", "load_sleep 1s\n" + SMALL, 0.9, "")
+    write(repository.path, "cold_wide", LARGE, 0.9, "")
+    server = serve(repository.path, settings={"models.load": "on_demand"}).wait_ready()
+    server.wait(lambda: b"classification" in server.get("/api/models?name=cold_wide")[1], "what the models are for to be known")
+    server.wait(lambda: b"classification" in server.get("/api/models?name=*cold&state=cold")[1], "what the models are for to be known")
+    assert server.get("/v2/models/task%3Aclassification/ready")[0] == 200
+    with ThreadPoolExecutor(8) as pool:  # while it loads, it is still known what for
+        replies = list(pool.map(lambda _: ask(server, "task:classification", 4), range(24)))
+    assert {(status, reply.get("model_name")) for status, reply in replies} == {(200, "cold")}
+    assert " with its load)" in "".join(reply["parameters"]["troupe_choice"] for _, reply in replies)
+    assert server.metric("troupe_model_loads_total", result="ok") == 1
+
+
+def test_a_warm_model_is_preferred_to_one_that_must_be_loaded_first(serve, repository):
+    write(repository.path, "cold", SMALL, 0.92, "load: on_demand\n")
+    write(repository.path, "warm", SMALL, 0.91, "load: startup\n")
+    server = serve(repository.path).wait_ready("warm")
+    server.wait(lambda: b"classification" in server.get("/api/models?name=*cold&state=cold")[1], "what the models are for to be known")
+    assert ask(server, "task:classification", 4)[1]["model_name"] == "warm"
+    assert ask(server, "cold", 4)[0] == 200
+    assert ask(server, "task:classification", 4)[1]["model_name"] == "cold", "loaded by somebody else, it is the better one"

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "life/life_parts.h"
+#include "life/demand.h"
 #include "scratch.h"
 
 #define READERS 2
@@ -108,7 +108,8 @@ static inline int set_up(void **state)
     f->opts = (struct trp_life_opts){ .repo = { .path = f->root,
                                                 .models_max = 5000,
                                                 .versions_max = 20,
-                                                .config_bytes_max = 1 << 16 },
+                                                .config_bytes_max = 1 << 16,
+                                                .load_default = TRP_LOAD_STARTUP },
                                       .loaders_n = 2,
                                       .load_ns_max = TRP_S(600),
                                       .warmup_input_bytes_max = 1 << 20,

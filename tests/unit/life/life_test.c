@@ -203,7 +203,7 @@ static void orders_for_one_model_are_done_in_the_order_of_arrival(void **state)
 {
     struct fixture *f = *state;
     put(f, "m.echo", "load_sleep 20ms\n" ECHO);
-    f->opts.repo.explicit_default = true;
+    f->opts.repo.load_default = TRP_LOAD_EXPLICIT;
     start(f);
     uint32_t places = 0;
     struct wish w[5] = { 0 };
@@ -354,7 +354,7 @@ static void files_that_would_lie_elsewhere_are_refused(void **state)
 static void explicit_models_are_shown_with_inputs_and_outputs_before_they_are_loaded(void **state)
 {
     struct fixture *f = *state;
-    f->opts.repo.explicit_default = true;
+    f->opts.repo.load_default = TRP_LOAD_EXPLICIT;
     put(f, "a.echo", ECHO);
     put(f, "b.echo", "input what\n");
     put(f, "c/1/model.echo", ECHO);
@@ -362,6 +362,8 @@ static void explicit_models_are_shown_with_inputs_and_outputs_before_they_are_lo
     start(f);
     pump(f, highest(f, "a") && highest(f, "b") && highest(f, "c"));
     assert_true(is(f, "a", "NEW"));
+    pump(f, highest(f, "a")->has_signature && highest(f, "c")->has_signature &&
+                highest(f, "b")->reason[0]);
     assert_int_equal(highest(f, "a")->signature.inputs_n, 1);
     assert_int_equal(highest(f, "c")->signature.outputs_n, 1);
     assert_string_equal(highest(f, "a")->reason, ""); /* never loaded, and nothing wrong */
@@ -376,7 +378,7 @@ static void a_thousand_explicit_models_are_in_the_index_with_signatures(void **s
 {
     struct fixture *f = *state;
     enum { MODELS = 1000 };
-    f->opts.repo.explicit_default = true;
+    f->opts.repo.load_default = TRP_LOAD_EXPLICIT;
     for (int i = 0; i < MODELS; i++) {
         char path[32];
         (void)snprintf(path, sizeof path, "m%03d.echo", i);
@@ -397,7 +399,7 @@ static void names_to_load_at_the_start_are_loaded_and_missing_ones_named(void **
 {
     struct fixture *f = *state;
     static const char *const names[] = { "b", "nobody" };
-    f->opts.repo.explicit_default = true;
+    f->opts.repo.load_default = TRP_LOAD_EXPLICIT;
     f->opts.load_at_start = names;
     f->opts.load_at_start_n = ARRAY_LEN(names);
     put(f, "a.echo", ECHO);
@@ -423,7 +425,7 @@ static void an_order_is_answered_when_every_reader_has_seen_its_result(void **st
 {
     struct fixture *f = *state;
     put(f, "m.echo", ECHO);
-    f->opts.repo.explicit_default = true;
+    f->opts.repo.load_default = TRP_LOAD_EXPLICIT;
     start(f);
     f->readers_sleep = true;
     struct wish w = { 0 };

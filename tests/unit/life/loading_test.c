@@ -13,7 +13,7 @@ static void every_good_model_shows_what_it_takes_without_a_runtime(void **state)
 {
     struct fixture *f = *state;
     use_models(f, MODELS "good");
-    f->opts.repo.explicit_default = true;
+    f->opts.repo.load_default = TRP_LOAD_EXPLICIT;
     start(f);
     pump(f, !trp_loaders_are_busy(f->life->loaders));
     for (int i = 0; i < 50; i++)

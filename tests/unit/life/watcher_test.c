@@ -97,7 +97,7 @@ static void a_loaded_explicit_model_is_replaced_and_an_unloaded_one_is_not(void 
     struct fixture *f = *state;
     f->opts.watch = TRP_WATCH_POLL;
     f->opts.poll_ns = TRP_MS(100);
-    f->opts.repo.explicit_default = true;
+    f->opts.repo.load_default = TRP_LOAD_EXPLICIT;
     put(f, "used.echo", ECHO);
     put(f, "idle.echo", ECHO);
     start(f);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "model/model_config.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
@@ -529,6 +530,34 @@ static void peeking_at_nothing_gives_the_defaults(void **state)
     tear_down(&f);
 }
 
+static void what_was_not_written_about_keeping_is_the_servers(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const struct trp_keeping server = { TRP_S(60), 1 << 20, 20, true };
+    set_up(&f);
+    assert_int_equal(peek(&f, "load: background\nkeep_alive: 5m\npin: false\n").code, TRP_OK);
+    assert_int_equal(f.config.keeping.keep_alive_ns, TRP_S(300));
+    assert_int_equal(f.config.keeping.priority, TRP_KEEPING_PRIORITY);
+    trp_model_config_default(&f.config, TRP_LOAD_STARTUP, &server);
+    assert_int_equal(f.config.load, TRP_LOAD_BACKGROUND);
+    assert_int_equal(f.config.keeping.keep_alive_ns, TRP_S(300));
+    assert_false(f.config.keeping.pin);
+    assert_int_equal(f.config.keeping.priority, 20);
+    assert_int_equal(f.config.keeping.max_bytes, 1 << 20);
+    tear_down(&f);
+
+    set_up(&f);
+    assert_int_equal(peek(&f, "keep_alive: forever\npriority: 7\nmax_bytes: 2MiB\n").code, TRP_OK);
+    trp_model_config_default(&f.config, TRP_LOAD_DEFAULT, &server);
+    assert_int_equal(f.config.load, TRP_LOAD_ON_DEMAND);
+    assert_int_equal(f.config.keeping.keep_alive_ns, TRP_KEEP_ALIVE_NONE);
+    assert_true(f.config.keeping.pin);
+    assert_int_equal(f.config.keeping.priority, 7);
+    assert_int_equal(f.config.keeping.max_bytes, 2 << 20);
+    tear_down(&f);
+}
+
 static void peeking_refuses_what_cannot_be_served(void **state)
 {
     (void)state;
@@ -537,12 +566,12 @@ static void peeking_refuses_what_cannot_be_served(void **state)
         int code;
         const char *want;
     } rows[] = {
-        { "load: on_demand", TRP_UNIMPLEMENTED,
-          "model.yaml:1: load: on_demand is reserved for a later release; use startup or "
-          "explicit" },
-        { "load: background", TRP_UNIMPLEMENTED,
-          "model.yaml:1: load: background is reserved for a later release; use startup or "
-          "explicit" },
+        { "keep_alive: soon", TRP_INVALID_ARGUMENT,
+          "model.yaml:1: keep_alive is \"soon\"; it is a duration, such as 5m, or forever" },
+        { "max_bytes: much", TRP_INVALID_ARGUMENT,
+          "model.yaml:1: max_bytes is \"much\"; it is bytes, such as 512MiB or 2GiB" },
+        { "priority: 0", TRP_INVALID_ARGUMENT, "model.yaml:1: priority is 0; it is 1 to 100" },
+        { "priority: 101", TRP_INVALID_ARGUMENT, "model.yaml:1: priority is 101; it is 1 to 100" },
         { "platform: ensemble", TRP_UNIMPLEMENTED, "model.yaml:1: ensembles cannot be served yet" },
         { "ensemble_scheduling: {}", TRP_UNIMPLEMENTED,
           "model.yaml:1: ensembles cannot be served yet" },
@@ -588,6 +617,7 @@ int main(void)
         cmocka_unit_test(too_little_memory_is_said_wherever_it_ends),
         cmocka_unit_test(peeking_takes_out_what_finds_the_file),
         cmocka_unit_test(peeking_at_nothing_gives_the_defaults),
+        cmocka_unit_test(what_was_not_written_about_keeping_is_the_servers),
         cmocka_unit_test(peeking_refuses_what_cannot_be_served),
     };
     return cmocka_run_group_tests_name("model_config", tests, NULL, NULL);

@@ -64,6 +64,10 @@ static void it_is_named_and_answers_as_a_target(void **state)
     struct trp_target *t = &v->target;
     assert_string_equal(v->id, "resnet50/3");
     assert_true(trp_str_is(t->name, "resnet50"));
+    assert_null(trp_target_signature(t)); /* what calls are bound to is known when it is open */
+    assert_false(trp_failed(trp_lifecycle_move(&v->life, TRP_MODEL_LOADING, 1, NULL)));
+    assert_false(trp_failed(trp_lifecycle_move(&v->life, TRP_MODEL_WARMING, 2, NULL)));
+    assert_false(trp_failed(trp_lifecycle_move(&v->life, TRP_MODEL_READY, 3, NULL)));
     assert_ptr_equal(trp_target_signature(t), &v->signature);
     assert_ptr_equal(t->ops->stats(t), &v->stats);
     started_n = 0;

@@ -148,7 +148,7 @@ static void every_plain_layout_is_a_model(void **state)
     assert_true(trp_str_is(get(f, "e")->peek.backend, "echo"));
     assert_true(trp_str_is(get(f, "g")->peek.backend, "null"));
     assert_int_equal(get(f, "a")->folder.len, 0);
-    assert_int_equal(get(f, "a")->peek.load, TRP_LOAD_STARTUP);
+    assert_int_equal(get(f, "a")->peek.load, TRP_LOAD_ON_DEMAND);
 }
 
 static void what_is_no_model_is_passed_over(void **state)

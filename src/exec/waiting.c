@@ -1,0 +1,237 @@
+/* exec/waiting.c - see waiting.h.
+ *
+ * The mail that calls for the control thread lives in the room and may be out once only: `is_asking` is lowered by the delivery
+ * alone, under the lock, so whoever enters while it is out knows that its reader has not looked yet.
+ *
+ * Calls hang in three lists, one for each class of priority, linked both ways by their queue_node: one that is cancelled leaves
+ * at once, wherever it stands. */
+#include "exec/waiting.h"
+
+#include "base/thread.h"
+#include "exec/run.h"
+
+#define CLASSES 3u
+
+struct row { /* of calls, by their queue_node; child is not used */
+    struct trp_queue_node *first, *last;
+};
+
+struct trp_waiting {
+    const struct trp_alloc *alloc;
+    struct trp_waiting_opts opts;
+    struct trp_refs refs;
+    struct trp_lock lock;
+    struct row rows[CLASSES]; /* lock, as are the next two */
+    bool is_asking, is_closed;
+    struct trp_counter count; /* changed under the lock */
+    struct trp_error why;     /* written before is_closed is set, constant after */
+    struct trp_mail mail;     /* out while is_asking, with a reference */
+};
+
+/* ---- rows ---- */
+
+static struct row *row_of(struct trp_waiting *w, const struct trp_call *call)
+{
+    switch (call->priority_class) {
+    case TRP_PRIORITY_INTERACTIVE:
+        return &w->rows[0];
+    case TRP_PRIORITY_BATCH:
+        return &w->rows[2];
+    case TRP_PRIORITY_NORMAL:
+    default:
+        return &w->rows[1];
+    }
+}
+
+static void append(struct trp_waiting *w, struct trp_call *call)
+{
+    struct row *row = row_of(w, call);
+    call->queue = w;
+    call->queue_node = (struct trp_queue_node){ .prev = row->last };
+    if (row->last)
+        row->last->next = &call->queue_node;
+    else
+        row->first = &call->queue_node;
+    row->last = &call->queue_node;
+    trp_counter_add(&w->count, 1);
+}
+
+static void take_out(struct trp_waiting *w, struct trp_call *call)
+{
+    struct row *row = row_of(w, call);
+    const struct trp_queue_node node = call->queue_node;
+    if (node.prev)
+        node.prev->next = node.next;
+    else
+        row->first = node.next;
+    if (node.next)
+        node.next->prev = node.prev;
+    else
+        row->last = node.prev;
+    call->queue = NULL;
+    call->queue_node = (struct trp_queue_node){ 0 };
+    trp_counter_sub(&w->count, 1);
+}
+
+/* ---- the room ---- */
+
+trp_status trp_waiting_create(const struct trp_alloc *alloc, const struct trp_waiting_opts *opts,
+                              struct trp_waiting **out_waiting, struct trp_error *err)
+{
+    struct trp_waiting *w = trp_alloc_zeroed(alloc, 1, sizeof *w);
+    *out_waiting = w;
+    if (!w)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "a place for waiting calls");
+    w->alloc = alloc;
+    w->opts = *opts;
+    trp_refs_init(&w->refs);
+    trp_lock_init(&w->lock, TRP_LOCK_WAITING);
+    return trp_ok();
+}
+
+void trp_waiting_ref(struct trp_waiting *w)
+{
+    trp_refs_up(&w->refs);
+}
+
+void trp_waiting_unref(struct trp_waiting *w)
+{
+    if (!w || !trp_refs_down(&w->refs))
+        return;
+    TRP_ASSERT(trp_counter_get(&w->count) ==
+               0); /* a call in here holds a version, which holds us */
+    trp_lock_deinit(&w->lock);
+    trp_alloc_free(w->alloc, w);
+}
+
+uint32_t trp_waiting_count(const struct trp_waiting *w)
+{
+    return (uint32_t)trp_counter_get(&w->count);
+}
+
+/* ---- in ---- */
+
+static void tell_control(struct trp_mail *mail)
+{
+    struct trp_waiting *w = TRP_CONTAINER_OF(mail, struct trp_waiting, mail);
+    trp_lock_enter(&w->lock);
+    w->is_asking = false;
+    const bool is_closed = w->is_closed;
+    trp_lock_leave(&w->lock);
+    if (!is_closed)
+        w->opts.wanted(w->opts.user);
+    trp_waiting_unref(w);
+}
+
+static trp_status refuse(const struct trp_waiting *w, struct trp_call *call)
+{
+    if (w->is_closed) {
+        call->error = w->why;
+        return call->error.status;
+    }
+    return trp_fail_limit(&call->error, TRP_QUEUE_FULL, TRP_LIMIT_QUEUE,
+                          "Exceeds maximum queue size: %u requests wait for model '%.*s' to be "
+                          "loaded",
+                          w->opts.calls_max, TRP_STR(call->target->name));
+}
+
+trp_status trp_waiting_enter(struct trp_waiting *w, struct trp_call *call, int64_t now_ns)
+{
+    trp_status st = trp_ok();
+    bool must_tell = false;
+    trp_lock_enter(&w->lock);
+    if (w->is_closed || trp_waiting_count(w) >= w->opts.calls_max) {
+        st = refuse(w, call);
+    } else {
+        call->stamps_ns[TRP_PHASE_QUEUED] = now_ns;
+        append(w, call);
+        trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_WAITING, 1);
+        must_tell = !w->is_asking;
+        w->is_asking = true;
+        if (must_tell)
+            trp_refs_up(&w->refs); /* the mail's, before the call can leave */
+    }
+    trp_lock_leave(&w->lock);
+    if (must_tell) {
+        w->mail.deliver = tell_control;
+        trp_loop_post(w->opts.control, &w->mail);
+    }
+    return st;
+}
+
+/* ---- out ---- */
+
+/* Under the lock. */
+static void count_out(struct trp_waiting *w, const struct trp_call *call, int64_t now_ns)
+{
+    const int64_t waited_ns = now_ns - call->stamps_ns[TRP_PHASE_QUEUED];
+    trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_WAITING, (uint64_t)0 - 1);
+    trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_CALLS, 1);
+    trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_WAIT_US,
+                    waited_ns > 0 ? (uint64_t)waited_ns / 1000 : 0);
+}
+
+bool trp_waiting_remove(struct trp_waiting *w, struct trp_call *call)
+{
+    trp_lock_enter(&w->lock);
+    const bool is_here = call->queue == w;
+    if (is_here) {
+        take_out(w, call);
+        count_out(w, call, trp_loop_now_ns(call->loop));
+    }
+    trp_lock_leave(&w->lock);
+    return is_here;
+}
+
+void trp_waiting_take(struct trp_waiting *w, struct trp_call_list *out, int64_t now_ns)
+{
+    trp_lock_enter(&w->lock);
+    for (uint32_t i = 0; i < CLASSES; i++) {
+        while (w->rows[i].first) {
+            struct trp_call *call = TRP_CONTAINER_OF(w->rows[i].first, struct trp_call, queue_node);
+            take_out(w, call);
+            count_out(w, call, now_ns);
+            trp_call_list_push(out, call);
+        }
+    }
+    trp_lock_leave(&w->lock);
+}
+
+/* On the call's loop.  What it was sent with stands in exec_slot (the version, with a reference) and in its error. */
+static void arrive(struct trp_call *call)
+{
+    struct trp_version *v = call->exec_slot;
+    call->exec_slot = NULL;
+    if (v)
+        trp_call_pin(call, &v->target, trp_version_release_target);
+    if (!trp_failed(call->error.status)) {
+        trp_target_start(call->target, call);
+        return;
+    }
+    trp_run_refuse(call);
+    trp_call_finish(call);
+}
+
+void trp_waiting_send(struct trp_call *call, struct trp_version *v, const struct trp_error *err)
+{
+    if (v)
+        trp_version_ref(v);
+    call->exec_slot = v;
+    if (err)
+        call->error = *err;
+    trp_call_send_home(call, arrive);
+}
+
+void trp_waiting_close(struct trp_waiting *w, const struct trp_error *why)
+{
+    struct trp_call_list left = { 0 };
+    struct trp_call *call;
+    trp_lock_enter(&w->lock);
+    if (!w->is_closed)
+        w->why = *why;
+    w->is_closed = true;
+    trp_lock_leave(&w->lock);
+    trp_waiting_take(w, &left, trp_loop_now_ns(w->opts.control));
+    while ((call = trp_call_list_pop(&left)) != NULL)
+        trp_waiting_send(call, NULL, why);
+}
