@@ -135,8 +135,8 @@ def test_a_cold_model_is_loaded_by_a_request_for_its_task(serve, repository):
 
 
 def test_a_warm_model_is_preferred_to_one_that_must_be_loaded_first(serve, repository):
-    write(repository.path, "cold", SMALL, 0.98, "load: on_demand\n")
-    write(repository.path, "warm", SMALL, 0.91, "load: startup\n")
+    write(repository.path, "cold", "load_sleep 500ms\n" + SMALL, 0.98, "load: on_demand\n")
+    write(repository.path, "warm", "load_sleep 500ms\n" + SMALL, 0.91, "load: startup\n")  # so is a usual load
     server = serve(repository.path).wait_ready("warm")
     server.wait(lambda: b"classification" in server.get("/api/models?name=*cold&state=cold")[1], "what the models are for to be known")
     assert ask(server, "task:classification", 4)[1]["model_name"] == "warm"
