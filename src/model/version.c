@@ -130,3 +130,9 @@ struct trp_str trp_version_reason(const struct trp_version *v)
         return trp_str_of(v->reason);
     }
 }
+
+struct trp_str trp_version_opening(const struct trp_version *v)
+{
+    const char *text = trp_pointer_get(&v->opening);
+    return text ? trp_str_of(text) : (struct trp_str){ 0 };
+}
