@@ -162,6 +162,11 @@ static void post_begun(struct trp_loading *loading)
     trp_loop_post(d->life->opts.control, &d->begun);
 }
 
+static void watch_files(struct trp_loading *loading)
+{
+    trp_tenure_watch(loading->version, loading->loaded.model, &loading->loaded.mapping);
+}
+
 static void post_warming(struct trp_loading *loading)
 {
     struct load *d = (struct load *)loading;
@@ -198,6 +203,7 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                                        .source = found,
                                        .bytes_max = c->member->keeping.max_bytes,
                                        .on_begin = post_begun,
+                                       .on_open = watch_files,
                                        .on_warm = post_warming };
     c->loads[c->loads_n++] = d;
     return trp_ok();
@@ -279,8 +285,7 @@ static void commit(struct trp_change *c)
             trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_MAPPED, 1);
         log_loaded(d, is_replacing);
         if (d->loading.loaded.mapping.should_prepare)
-            trp_preparer_begin(l, d->version, d->loading.loaded.backend,
-                               &d->loading.loaded.mapping.key);
+            trp_preparer_begin(l, d->version, d->loading.loaded.backend);
         free_load(d);
     }
     swap_serving(c);
@@ -385,7 +390,8 @@ static struct trp_version *same_files(const struct trp_member *m,
 {
     for (uint32_t i = 0; i < m->serving.n; i++) {
         struct trp_version *v = m->serving.items[i];
-        if (v->target.version == files->number && v->digest == (files->digest ^ override_digest))
+        if (v->target.version == files->number && v->digest == (files->digest ^ override_digest) &&
+            !trp_flag_is_up(&v->is_damaged))
             return v;
     }
     return NULL;

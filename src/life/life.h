@@ -33,13 +33,16 @@ struct trp_life_opts {
     const struct trp_clock *clock;
     struct trp_loop *control; /* the control thread's loop */
     struct trp_backends *backends;
-    struct trp_store *store;  /* of prepared models; NULL: none */
-    uint64_t store_bytes_max; /* 0: no limit */
+    struct trp_store *store;    /* of prepared models; NULL: none */
+    uint64_t store_bytes_max;   /* 0: no limit */
+    int64_t store_verify_ns;    /* between two readings of all of it; 0: never */
+    uint64_t store_verify_rate; /* bytes a second; 0: as fast as it goes */
     struct trp_exec *exec;
     struct trp_log *log;
     struct trp_metrics *metrics;
     struct trp_account *weights, *activations;
-    uint32_t readers_n; /* loops that hold snapshots */
+    struct trp_account *shared; /* weights that are mapped, each once */
+    uint32_t readers_n;         /* loops that hold snapshots */
     /* Called on the control thread with each new snapshot; whoever holds an older one answers with trp_life_seen(). */
     void (*publish)(void *user, const struct trp_snapshot *snapshot);
     void *publish_user;

@@ -12,6 +12,7 @@
  *   backlog.c  who is loaded by itself, a few at a time
  *   tenure.c   a version object from its making to its burial
  *   preparer.c makes what the next load maps
+ *   verifier.c reads the store, slowly (verifier.h)
  *   set.c      some versions of one model, each with a reference (set.h)
  *   watcher.c  when to look again (watcher.h) */
 #ifndef TRP_LIFE_PARTS_H
@@ -24,6 +25,7 @@
 #include "life/set.h"
 
 struct trp_watcher;
+struct trp_verifier;
 
 /* One thing to be done for one model; done one after the other, in order of arrival. */
 struct trp_op {
@@ -31,7 +33,8 @@ struct trp_op {
         TRP_OP_LOAD,   /* an operator's order, or a name of load_at_start: look, then load */
         TRP_OP_UNLOAD, /* an operator's order */
         TRP_OP_TAKE,   /* its files are new or have changed: `found` says how they are now */
-        TRP_OP_LEAVE   /* its files are gone */
+        TRP_OP_LEAVE,  /* its files are gone */
+        TRP_OP_MEND    /* what it had mapped is gone: look, then load what is damaged */
     } kind;
     struct trp_order *order;     /* NULL: nobody waits */
     struct trp_catalog *catalog; /* one reference; NULL: not looked yet */
@@ -98,6 +101,9 @@ struct trp_life {
     struct trp_registry *registry;
     struct trp_loaders *loaders;
     struct trp_loaders *preparers; /* NULL: no store */
+    struct trp_verifier *verifier; /* NULL: none */
+    struct trp_blob_uses *uses;
+    bool watches_blobs, watches_repo; /* see base/map_loss.h */
     struct trp_watcher *watcher;
     struct trp_table *names; /* name -> member */
     struct trp_member *members;

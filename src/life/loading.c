@@ -180,6 +180,7 @@ static trp_status open_model(struct steps *s, struct trp_error *err)
     s->desc.options = out->config.options;
     s->desc.options_n = out->config.options_n;
     const struct trp_mapping_opts opening = { .store = l->env->store,
+                                              .uses = l->env->uses,
                                               .backend = s->backend,
                                               .desc = &s->desc,
                                               .is_worth_it = s->is_large,
@@ -187,6 +188,8 @@ static trp_status open_model(struct steps *s, struct trp_error *err)
     TRP_CHECK(trp_mapping_open(&opening, &l->version->arena, &out->mapping, &out->model,
                                &out->file_signature, err));
     out->backend = s->backend;
+    if (l->on_open)
+        l->on_open(l);
     struct troupe_memory memory = { .struct_size = sizeof memory };
     out->bytes = trp_backend_memory(out->model, &memory)
                      ? memory.weights_bytes + memory.arena_bytes

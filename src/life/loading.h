@@ -10,7 +10,8 @@
 /* What every loading needs and none changes. */
 struct trp_loading_env {
     struct trp_backends *backends;
-    struct trp_store *store; /* NULL: none */
+    struct trp_store *store;    /* NULL: none */
+    struct trp_blob_uses *uses; /* of all models that are open */
     struct trp_log *log;
     uint64_t label_bytes_max, input_bytes_max, output_bytes_max, run_bytes_max;
 };
@@ -35,8 +36,10 @@ struct trp_loading {
     const struct trp_repo_model *source; /* borrowed; constant */
     bool survey;                         /* only look: signature and configuration */
     uint64_t bytes_max;                  /* that it may hold; 0: no limit */
-    /* Told once each, on the loader thread, when the work begins and when the model is open; may be NULL. */
+    /* Told once each, on the loader thread: when the work begins, when the model is open and nobody has run it yet, and when its
+     * first runs begin; may be NULL. */
     void (*on_begin)(struct trp_loading *l);
+    void (*on_open)(struct trp_loading *l);
     void (*on_warm)(struct trp_loading *l);
     struct trp_loaded loaded;
 };

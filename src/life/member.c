@@ -8,6 +8,7 @@
  *   UNLOAD  drain what serves ──► answer; then survey, so that the index still says what the model takes
  *   TAKE    the files are known: wanted or serving ──► change; else survey, and perhaps the backlog
  *   LEAVE   drain what serves; forget the name
+ *   MEND    look at the files (a job) ──► change: a version that is damaged is not kept
  *
  * `serving` is READY and answers.  `shown` stands in its place in the index while nothing serves. */
 #include "life/demand.h"
@@ -283,6 +284,20 @@ static void begin_leave(struct trp_member *m)
     trp_member_finish(m, &ok);
 }
 
+/* Unless something else has happened to it since: whatever serves now was opened anew. */
+static void begin_mend(struct trp_member *m)
+{
+    const struct trp_error ok = { 0 };
+    for (uint32_t i = 0; i < m->serving.n; i++) {
+        if (trp_flag_is_up(&m->serving.items[i]->is_damaged)) {
+            m->taken = 0; /* should this come to nothing, the next look tries again */
+            begin_load(m);
+            return;
+        }
+    }
+    trp_member_finish(m, &ok);
+}
+
 static void begin_op(struct trp_member *m)
 {
     if (m->life->is_stopping) {
@@ -301,6 +316,9 @@ static void begin_op(struct trp_member *m)
         break;
     case TRP_OP_LEAVE:
         begin_leave(m);
+        break;
+    case TRP_OP_MEND:
+        begin_mend(m);
         break;
     }
 }
@@ -330,7 +348,7 @@ void trp_member_go_on(struct trp_member *m)
 static void drop_op(struct trp_member *m, const struct trp_op *op)
 {
     struct trp_life *l = m->life;
-    if (op->kind == TRP_OP_TAKE)
+    if (op->kind == TRP_OP_TAKE || op->kind == TRP_OP_MEND)
         m->taken = 0;
     if (op->kind == TRP_OP_LEAVE)
         m->is_present = true;
