@@ -167,6 +167,7 @@ void trp_admin_finished(void *user, uint32_t loop_index, struct trp_call *call)
     if (!s)
         return;
     trp_histogram_add(&s->total, total);
+    trp_counter_set(&s->last_asked_ns, (uint64_t)call->stamps_ns[TRP_PHASE_ENCODED]);
     trp_counter_add(&s->bytes_in, tensor_bytes(call->inputs, call->inputs_n));
     if (trp_failed(call->error.status)) {
         const int32_t code = call->error.status.code;

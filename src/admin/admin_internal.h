@@ -5,6 +5,7 @@
 #define TRP_ADMIN_INTERNAL_H
 
 #include "admin/admin.h"
+#include "admin/other_models.h"
 #include "admin/regions.h"
 
 struct trp_admin {
@@ -12,6 +13,7 @@ struct trp_admin {
     struct trp_admin_opts opts;
     struct trp_regions *regions;
     struct trp_flag draining;
+    struct trp_other_models others;
 };
 
 typedef trp_status (*trp_answer_fn)(struct trp_admin *a, struct trp_control *c,

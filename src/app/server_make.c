@@ -290,6 +290,8 @@ static trp_status make_admin(struct trp_server *s, struct trp_error *err)
                                          .ledger = s->ledger,
                                          .headrooms = s->headrooms,
                                          .usage = &s->usage,
+                                         .metrics_models_max = (uint32_t)setting(
+                                             s, TRP_SETTING_ID_METRICS_MODELS),
                                          .snapshot = snapshot_of,
                                          .snapshot_user = s };
     return trp_admin_create(s->alloc, &opts, &s->admin, err);

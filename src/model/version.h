@@ -51,7 +51,8 @@ struct trp_version {
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
     struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */
     struct trp_stats stats;
-    struct trp_flag stop; /* raised: give the load up */
+    struct trp_stats_row told; /* of them, what metrics tell elsewhere: see admin/other_models.h */
+    struct trp_flag stop;      /* raised: give the load up */
 
     /* Loading by demand.  `is_cold`, `has_signature` and `failure` are written as `signature` is. */
     bool
