@@ -38,6 +38,11 @@ trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *
                                        struct trp_error *err);
 trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 
+/* admin/label_answers.c */
+trp_status trp_answer_labels(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+trp_status trp_label_order_read(struct trp_control *c, struct trp_order *order,
+                                struct trp_error *err);
+
 /* admin/statistics.c */
 trp_status trp_answer_statistics(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 
