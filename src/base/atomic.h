@@ -28,6 +28,11 @@ static inline void trp_counter_set(struct trp_counter *c, uint64_t n)
 {
     atomic_store_explicit(&c->value, n, memory_order_relaxed);
 }
+/* Returns what was there before. */
+static inline uint64_t trp_counter_swap(struct trp_counter *c, uint64_t n)
+{
+    return atomic_exchange_explicit(&c->value, n, memory_order_relaxed);
+}
 /* Adds unless the sum would pass `limit`; a wrapped sum passes every limit. */
 static inline bool trp_counter_try_add(struct trp_counter *c, uint64_t n, uint64_t limit)
 {

@@ -289,6 +289,7 @@ static void commit(struct trp_change *c)
         free_load(d);
     }
     swap_serving(c);
+    trp_labelling_keep(m);
     trp_set_drop(l->alloc, &m->shown);
     trp_survey_forget(m);
     trp_backoff_reset(m);
@@ -367,6 +368,7 @@ static void abandon(struct trp_change *c)
     free_change(c); /* what is shown has references of its own */
     if (m->serving.n == 0 || err.status.code != TRP_INVALID_ARGUMENT)
         trp_backoff_failed(m); /* else something serves, and only other files would help */
+    trp_labelling_drop(m);
     trp_member_show(m);
     trp_member_finish(m, &err);
 }
@@ -485,12 +487,14 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
     }
     c->member = m;
     m->change = c;
-    if (trp_failed(plan(c, catalog, found, is_forced, &err))) {
+    if (trp_failed(plan(c, catalog, found, is_forced, &err)) ||
+        trp_failed(trp_labelling_read(m, &found->peek, &err))) {
         give_up_plan(c, &err);
         return;
     }
     if (c->loads_n == 0 && c->kept_n == m->serving.n) { /* nothing is different */
         free_change(c);
+        trp_labelling_keep(m);
         m->reason[0] = '\0';
         trp_backoff_reset(m);
         trp_idle_begin(m); /* whoever asked may have said how long it should stay */

@@ -113,7 +113,10 @@ void trp_life_show(struct trp_member *m, bool lazy)
     struct trp_life *l = m->life;
     struct trp_error err;
     const struct trp_set *set = m->serving.n ? &m->serving : &m->shown;
-    const struct trp_entry entry = { .name = m->name,
+    struct trp_version_label labels[TRP_VERSION_LABELS_MAX];
+    const struct trp_entry entry = { .labels = labels,
+                                     .labels_n = trp_labelling_shown(m, labels),
+                                     .name = m->name,
                                      .versions_n = set->n,
                                      .versions = set->items,
                                      .reason = m->reason[0] ? m->reason : NULL,
@@ -206,6 +209,10 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
     const bool is_load = order->kind == TRP_ORDER_LOAD;
     struct trp_member *m =
         is_load ? trp_member_make(l, order->model) : trp_member_get(l, order->model);
+    if (!m && order->kind == TRP_ORDER_LABEL) {
+        refuse_order(l, order, TRP_NOT_FOUND, "there is no model of this name");
+        return;
+    }
     if (!m && !is_load) {
         trp_life_answer(l, order); /* what is not there is unloaded */
         return;
@@ -214,7 +221,10 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
         refuse_member(l, order);
         return;
     }
-    const struct trp_op op = { .kind = is_load ? TRP_OP_LOAD : TRP_OP_UNLOAD, .order = order };
+    const struct trp_op op = { .kind = is_load                          ? TRP_OP_LOAD
+                                       : order->kind == TRP_ORDER_LABEL ? TRP_OP_LABEL
+                                                                        : TRP_OP_UNLOAD,
+                               .order = order };
     (void)trp_member_push(m, &op);
 }
 
@@ -302,6 +312,8 @@ static void init_fields(struct trp_life *l, const struct trp_alloc *alloc,
     l->env = (struct trp_loading_env){ .backends = opts->backends,
                                        .store = opts->store,
                                        .log = opts->log,
+                                       .metrics = opts->metrics,
+                                       .matched = &l->matched,
                                        .label_bytes_max = opts->repo.config_bytes_max,
                                        .input_bytes_max = opts->warmup_input_bytes_max,
                                        .output_bytes_max = OUTPUT_BYTES_MAX,

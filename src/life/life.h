@@ -75,7 +75,13 @@ void trp_life_seen(struct trp_life *l, uint32_t index, uint64_t epoch);
  *   Thread: control.
  *   Errors: in order->error, with Triton's words. */
 struct trp_order {
-    enum { TRP_ORDER_LOAD, TRP_ORDER_UNLOAD, TRP_ORDER_RESCAN, TRP_ORDER_SURVEY } kind;
+    enum {
+        TRP_ORDER_LOAD,
+        TRP_ORDER_UNLOAD,
+        TRP_ORDER_RESCAN,
+        TRP_ORDER_SURVEY,
+        TRP_ORDER_LABEL
+    } kind;
     struct trp_str model;
     struct trp_str config;          /* load: a JSON ModelConfig that overrides; empty: none */
     struct trp_order_file {         /* load: files that replace the folder */
@@ -84,6 +90,8 @@ struct trp_order {
     uint32_t files_n;
     bool has_keep_alive;   /* load: how long it stays without a request; otherwise it is pinned */
     int64_t keep_alive_ns; /* < 0: as long as there is room */
+    const struct trp_version_label *labels; /* label: where to move each; version 0: away */
+    uint32_t labels_n;
     struct trp_error error;
     void (*done)(struct trp_order *order, void *user);
     void *user;
