@@ -508,6 +508,9 @@ FIELDS(model_config) = {
     MESSAGE(quality, ONE, "quality", 1024, OURS, "How good it is: a number with a name."),
     VALUE(STRING, MAP_STRING, "input_kinds", 1025, OURS,
           "What an input carries, by its name: `image`, `text`, `audio` or `tensor`."),
+    VALUE(INT64, MAP_STRING, "labels", 1031, OURS,
+          "Names of versions, such as `stable: 3`, that requests use like numbers; each must be of "
+          "a version that is served."),
 };
 const struct trp_message trp_model_config_message = { "inference.ModelConfig", model_config_fields,
                                                       ARRAY_LEN(model_config_fields) };

@@ -216,3 +216,9 @@ bool trp_version_take_face(struct trp_version *v, const struct trp_version *from
         v->signature = (struct trp_signature){ 0 };
     return v->has_signature;
 }
+
+struct trp_str trp_version_opening(const struct trp_version *v)
+{
+    const char *text = trp_pointer_get(&v->opening);
+    return text ? trp_str_of(text) : (struct trp_str){ 0 };
+}

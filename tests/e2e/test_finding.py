@@ -157,6 +157,19 @@ def test_ls_finds_them_too(server):
     assert "none of image" in ls("--input", "picture", expect=1)
 
 
+def test_what_a_file_says_is_known_without_reading_it_again(serve, repository, tmp_path):
+    said = metadata(task="detect", tags="street", description="Signs.", quality="mAP50=0.61")
+    repository.write("exported.onnx", (GOOD / "identity_fp32.onnx").read_bytes() + said)
+    cards = []
+    for known in (0, 1):
+        server = serve(repository.path, settings={"models.load": "explicit", "store.path": tmp_path / "store"}).wait_ready()
+        server.wait(lambda: "inputs" in search(server)[0], "what the model takes to be known")
+        cards.append({k: search(server)[0].get(k) for k in ("task", "tags", "description", "quality", "inputs")})
+        assert server.metric("troupe_signatures_recalled_total") == known
+        server.stop()
+    assert cards[0] == cards[1] and cards[0]["task"] == "detection"
+
+
 def test_ls_shows_all_pages(serve, repository):
     for i in range(1203):
         repository.write(f"m{i:04}.echo", "")

@@ -12,7 +12,7 @@ from triton_support import BAD, GOOD
 
 SPEC = json.loads((ROOT / "docs/openapi.json").read_text())
 OPERATIONS = {operation["operationId"]: (method.upper(), path, operation)
-              for path, methods in SPEC["paths"].items() for method, operation in methods.items()}
+              for path, item in SPEC["paths"].items() for method, operation in item.items() if method != "parameters"}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,23 @@ def describe_api(server):
     assert call(server, "describeApi") == SPEC
 
 
-CALLS = {"findModels": find_models, "describeApi": describe_api}
+def get_labels(server):
+    assert call(server, "getLabels", model="quick")["labels"] == {}
+    call(server, "getLabels", expect=404, model="nobody")
+
+
+def set_labels(server):
+    change = {"labels": {"stable": 1}}
+    Draft202012Validator(dict(SPEC["components"]["schemas"]["LabelChange"])).validate(change)
+    call(server, "setLabels", model="quick", body=json.dumps(change).encode())
+    assert call(server, "getLabels", model="quick") == change
+    call(server, "setLabels", expect=400, model="quick", body=b"{}")
+    call(server, "setLabels", expect=404, model="nobody", body=json.dumps(change).encode())
+    call(server, "setLabels", model="quick", body=b'{"labels": {"stable": null}}')
+    assert call(server, "getLabels", model="quick") == {"labels": {}}
+
+
+CALLS = {"findModels": find_models, "describeApi": describe_api, "getLabels": get_labels, "setLabels": set_labels}
 
 
 def test_the_document_is_valid():
