@@ -147,7 +147,7 @@ struct trp_call {
     struct trp_oneshot outcome;      /* enum trp_outcome */
     struct trp_call_tensor *outputs; /* one per `wanted`, same order */
     uint32_t outputs_n;
-    struct trp_str answered_by; /* model and version, for the reply; empty: as asked */
+    struct trp_str answered_by, answered_why; /* which model, and why; empty: as asked */
     int64_t answered_version;
 
     /* the way back */

@@ -179,6 +179,16 @@ static void work(struct trp_job *job)
     trp_loading_work((struct trp_loading *)job);
 }
 
+/* What a cold version says of its model is said until this one knows better. */
+static void keep_face(const struct trp_member *m, struct trp_version *v)
+{
+    struct trp_version *cold = trp_set_numbered(&m->shown, v->target.version);
+    if (!cold || cold->digest != v->digest || !trp_version_face(cold))
+        return;
+    v->before = (struct trp_version *)(uintptr_t)trp_version_face(cold);
+    trp_version_ref(v->before);
+}
+
 static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                            const struct trp_repo_model *found, const struct trp_repo_version *files,
                            struct trp_error *err)
@@ -187,6 +197,7 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
     struct trp_version *v;
     TRP_CHECK(trp_tenure_begin(c->member, files, catalog->override_digest, &v, err));
     c->next.items[c->next.n++] = v;
+    keep_face(c->member, v);
     struct load *d = trp_alloc_zeroed(l->alloc, 1, sizeof *d);
     if (!d)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to load version %lld",
@@ -251,6 +262,7 @@ static void take_results(struct load *d)
     r->model = NULL; /* the version's now */
     trp_tenure_keep(v, &r->mapping);
     trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
+    trp_gauge_set(&v->load_ns, trp_loop_now_ns(d->life->opts.control) - d->begun_ns);
     const uint64_t counted = trp_counter_get(&v->weights.bytes);
     const uint64_t uncounted = r->bytes > counted ? r->bytes - counted : 0;
     if (trp_account_try_charge(&v->weights, uncounted))
