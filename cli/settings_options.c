@@ -30,6 +30,11 @@ static trp_status fill(const struct cli *cli, const char *repository, struct trp
     for (uint32_t i = 0; cli_has(cli, "listen") && (value = cli_list(cli, "listen", i)); i++)
         TRP_CHECK(
             trp_settings_append(s, TRP_SETTING_ID_LISTEN, trp_str_of(value), "--listen", err));
+    if (cli_has(cli, "memory-budget") && (value = cli_text(cli, "memory-budget", NULL))) {
+        char assignment[256];
+        (void)snprintf(assignment, sizeof assignment, "memory.budget=%s", value); /* cut: refused */
+        TRP_CHECK(trp_settings_set(s, trp_str_of(assignment), "--memory-budget", err));
+    }
     for (uint32_t i = 0; (value = cli_list(cli, "set", i)); i++)
         TRP_CHECK(trp_settings_set(s, trp_str_of(value), "--set", err));
     return trp_ok();

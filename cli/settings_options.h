@@ -9,6 +9,8 @@
 #define CLI_SETTINGS_OPTIONS                                                      \
     { "listen", 'l', CLI_LIST, "ADDR:PORT",                                       \
       "listen here; any number of times; ADDR:PORT, [ADDR6]:PORT or unix:PATH" }, \
+        { "memory-budget", 0, CLI_TEXT, "BYTES|PERCENT",                          \
+          "most memory, such as 4GiB or 50%; the setting memory.budget" },        \
         CLI_SET_OPTIONS
 
 /* Of commands that need settings and serve nobody. */

@@ -116,6 +116,8 @@ struct troupe_run {
     struct troupe_error *error;           /* words of a failure */
     const uint32_t *output_index;         /* outputs[i] is the signature's output output_index[i] */
     uint64_t memory_bytes_max;            /* held at once, activations and outputs; 0: no limit */
+    uint64_t *
+        out_peak_bytes; /* where run() may write what it held at most, or would have; may be NULL */
 };
 
 #define TROUPE_BLOB_NAME_MAX 80 /* with its end */

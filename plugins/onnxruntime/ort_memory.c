@@ -177,8 +177,11 @@ static struct ort_block *alloc_for(struct ort_payer *payer, uint64_t taken)
     if (!block)
         return NULL;
     payer->bytes += block->taken;
-    if (payer->bytes > payer->peak_bytes)
-        payer->peak_bytes = payer->bytes;
+    if (payer->bytes > payer->run_peak_bytes) {
+        payer->run_peak_bytes = payer->bytes;
+        if (payer->bytes > payer->peak_bytes)
+            payer->peak_bytes = payer->bytes;
+    }
     return block;
 }
 
@@ -206,6 +209,8 @@ static void *on_alloc(struct OrtAllocator *face, size_t size)
     if (payer) {
         payer->refused_bytes = size;
         payer->held_bytes = payer->bytes;
+        if (payer->bytes + taken > payer->run_peak_bytes)
+            payer->run_peak_bytes = payer->bytes + taken; /* what it would have taken at least */
     }
     ort_memory_throw();
 }

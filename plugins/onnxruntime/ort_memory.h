@@ -27,6 +27,7 @@ struct ort_payer {
     struct ort_cache *cache;              /* NULL: nothing is kept */
     uint64_t bytes_max;                   /* at once; 0: no limit */
     uint64_t bytes, peak_bytes;           /* held now, and at most so far */
+    uint64_t run_peak_bytes;              /* at most since it was entered */
     uint64_t refused_bytes;               /* what was asked for last and not given; 0: nothing */
     uint64_t held_bytes;                  /* `bytes` at that moment */
     bool is_over_limit;                   /* refused by bytes_max, not by the account */

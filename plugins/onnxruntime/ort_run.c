@@ -19,6 +19,9 @@
 #include <string.h>
 
 #define SLOTS 16
+/* Whether an older host knew of a field. */
+#define HAS_FIELD(run, field) \
+    ((run)->struct_size >= offsetof(struct troupe_run, field) + sizeof(run)->field)
 #define GIVEN_ALIGN 16u /* less aligned memory is filled by a copy */
 
 /* Arrays as Run() wants them, on the stack or in one block. */
@@ -108,8 +111,7 @@ static bool was_terminated(struct ort_model *m, const struct ort_ticket *t)
 /* A ticket's blocks are in the name of the account that paid for them. */
 static void enter_payer(struct ort_ticket *t, const struct troupe_run *run)
 {
-    const bool knows_limit = run->struct_size >= offsetof(struct troupe_run, memory_bytes_max) +
-                                                     sizeof run->memory_bytes_max;
+    const bool knows_limit = HAS_FIELD(run, memory_bytes_max);
     if (t->payer.account != run->account)
         ort_cache_free(ort_cache_detach(&t->cache));
     t->payer = (struct ort_payer){ .account = run->account,
@@ -119,9 +121,12 @@ static void enter_payer(struct ort_ticket *t, const struct troupe_run *run)
     ort_memory_enter(&t->payer);
 }
 
-static void leave_payer(const struct ort_model *m, struct ort_ticket *t)
+static void leave_payer(const struct ort_model *m, struct ort_ticket *t,
+                        const struct troupe_run *run)
 {
     ort_memory_leave();
+    if (HAS_FIELD(run, out_peak_bytes) && run->out_peak_bytes)
+        *run->out_peak_bytes = t->payer.run_peak_bytes;
     if (m->shrinks)
         ort_cache_free(ort_cache_detach(&t->cache));
 }
@@ -330,7 +335,7 @@ static int32_t run_ticketed(struct call *c, struct ort_ticket *ticket)
     if (code != TROUPE_OK && code != TROUPE_CANCELLED && ticket->payer.refused_bytes)
         code = explain_refusal(c->run, &ticket->payer);
     release_values(api, c->in_values, c->sent_n);
-    leave_payer(c->m, ticket);
+    leave_payer(c->m, ticket, c->run);
     return code;
 }
 

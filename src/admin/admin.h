@@ -7,6 +7,8 @@
 #include "call/control.h"
 #include "conf/settings.h"
 #include "life/life.h"
+#include "memory/headroom.h"
+#include "memory/usage.h"
 #include "model/registry.h"
 #include "obs/log.h"
 #include "obs/metrics.h"
@@ -27,6 +29,9 @@ struct trp_admin_opts {
     const struct trp_clock *clock;
     struct trp_account *const *accounts; /* for metrics */
     uint32_t accounts_n;
+    struct trp_ledger *ledger; /* these three for metrics; NULL: there is no budget */
+    struct trp_headrooms *headrooms;
+    const struct trp_usage *usage;
     /* the snapshot that loop `index` holds now; called on that loop */
     const struct trp_snapshot *(*snapshot)(void *user, uint32_t loop_index);
     void *snapshot_user;

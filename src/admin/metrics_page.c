@@ -186,6 +186,69 @@ static void write_accounts(struct trp_buf *b, const struct trp_admin *a)
                      (unsigned long long)trp_counter_get(&a->opts.accounts[i]->refused));
 }
 
+/* One row for each resource. */
+static void write_amounts(struct trp_buf *b, const char *name, const char *part,
+                          struct trp_amounts amounts)
+{
+    for (int r = 0; r < TRP_RESOURCES; r++)
+        trp_buf_addf(b, "%s{resource=\"%s\"%s%s%s} %llu\n", name,
+                     trp_resource_name((enum trp_resource)r), part ? ",part=\"" : "",
+                     part ? part : "", part ? "\"" : "", (unsigned long long)amounts.of[r]);
+}
+
+static void write_budget(struct trp_buf *b, const struct trp_admin *a)
+{
+    struct trp_budget budget;
+    if (!a->opts.ledger)
+        return;
+    trp_ledger_look(a->opts.ledger, &budget);
+    trp_metrics_write_head(b, "troupe_budget_limit", "gauge",
+                           "What may be taken of each resource; 0: no limit.");
+    write_amounts(b, "troupe_budget_limit", NULL, budget.limit);
+    trp_metrics_write_head(
+        b, "troupe_budget_used", "gauge",
+        "What is taken, by part: fixed, committed, reserved; see docs/memory.md.");
+    write_amounts(b, "troupe_budget_used", "fixed", budget.fixed);
+    write_amounts(b, "troupe_budget_used", "committed", budget.committed);
+    write_amounts(b, "troupe_budget_used", "reserved", budget.reserved);
+    trp_metrics_write_head(b, "troupe_budget_short_total", "counter",
+                           "Reservations that found too little of a resource.");
+    for (int r = 0; r < TRP_RESOURCES; r++)
+        trp_buf_addf(b, "troupe_budget_short_total{resource=\"%s\"} %llu\n",
+                     trp_resource_name((enum trp_resource)r),
+                     (unsigned long long)budget.refused[r]);
+}
+
+static void write_value(struct trp_buf *b, const char *name, uint64_t value)
+{
+    trp_buf_addf(b, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void write_usage(struct trp_buf *b, const struct trp_admin *a)
+{
+    const struct trp_usage *u = a->opts.usage;
+    if (!u || !a->opts.headrooms)
+        return;
+    const struct trp_headrooms_seen runs = trp_headrooms_look(a->opts.headrooms);
+    trp_metrics_write_head(
+        b, "troupe_process_proportional_bytes", "gauge",
+        "Memory of the process, pages that are shared counted in parts; as compared last.");
+    write_value(b, "troupe_process_proportional_bytes", trp_counter_get(&u->process_bytes));
+    trp_metrics_write_head(b, "troupe_process_accounted_bytes", "gauge",
+                           "What all accounts held at that time.");
+    write_value(b, "troupe_process_accounted_bytes", trp_counter_get(&u->accounted_bytes));
+    trp_metrics_write_head(
+        b, "troupe_process_unaccounted_bytes", "gauge",
+        "What the process had beyond its accounts: the least of the last three times.");
+    write_value(b, "troupe_process_unaccounted_bytes", trp_counter_get(&u->unaccounted_bytes));
+    trp_metrics_write_head(b, "troupe_runs_held_bytes", "gauge",
+                           "What models hold in the budget for their runs.");
+    write_value(b, "troupe_runs_held_bytes", runs.held_bytes);
+    trp_metrics_write_head(b, "troupe_runs_expected_bytes", "gauge",
+                           "What runs under way are expected to hold at most.");
+    write_value(b, "troupe_runs_expected_bytes", runs.running_bytes);
+}
+
 static void write_trace(struct trp_buf *b, const struct trp_admin *a)
 {
     trp_metrics_write_head(b, "troupe_trace_records_lost_total", "counter",
@@ -347,6 +410,8 @@ static bool begin(struct scrape *s, const struct trp_snapshot *snapshot)
     trp_metrics_write(a->opts.metrics, b);
     write_states(b, snapshot);
     write_accounts(b, a);
+    write_budget(b, a);
+    write_usage(b, a);
     write_trace(b, a);
     write_process(b, a);
     return true;

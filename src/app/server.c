@@ -81,6 +81,7 @@ void trp_server_destroy(struct trp_server *s)
     for (uint32_t i = 0; s->rooms && i < s->readers.n; i++)
         trp_front_destroy(s->rooms[i].front);
     trp_admin_destroy(s->admin);
+    trp_meter_deinit(&s->meter);
     trp_life_destroy(s->life);
     trp_exec_destroy(s->exec);
     for (uint32_t i = 0; s->rooms && i < s->readers.n; i++)
@@ -89,6 +90,8 @@ void trp_server_destroy(struct trp_server *s)
     trp_loop_destroy(s->control);
     trp_readers_deinit(&s->readers);
     trp_registry_destroy(s->before);
+    trp_headrooms_destroy(s->headrooms);
+    trp_ledger_destroy(s->ledger);
     trp_backends_destroy(s->backends);
     trp_store_close(s->store);
     for (uint32_t i = 0; !s->acceptor && i < s->listeners_n; i++)
@@ -314,26 +317,28 @@ static void open_runtime(void *user)
 }
 
 /* As many descriptors as the system lets us have: a connection is one. */
-static void raise_descriptor_limit(void)
+uint64_t trp_server_raise_descriptors(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit); /* best effort: the old limit stays otherwise */
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    const struct rlimit all = { limit.rlim_max, limit.rlim_max };
+    if (limit.rlim_cur != limit.rlim_max && setrlimit(RLIMIT_NOFILE, &all) == 0)
+        limit = all; /* the old limit stays otherwise */
+    return limit.rlim_cur == RLIM_INFINITY ? 0 : limit.rlim_cur;
 }
 
 static trp_status start_threads(struct trp_server *s, struct trp_error *err)
 {
     TRP_CHECK(watch_signals(s, err));
     TRP_CHECK(trp_exec_start(s->exec, err));
+    TRP_CHECK(trp_meter_start(&s->meter, err));
     TRP_CHECK(trp_readers_start(&s->readers, err));
     return trp_thread_start(&s->opener, "opener", open_runtime, s, err);
 }
 
 trp_status trp_server_run(struct trp_server *s, struct trp_error *err)
 {
-    raise_descriptor_limit();
     trp_status st = start_threads(s, err);
     if (!trp_failed(st)) {
         tell_addresses(s);
@@ -341,6 +346,7 @@ trp_status trp_server_run(struct trp_server *s, struct trp_error *err)
         trp_life_start(s->life);
         st = trp_loop_run(s->control, err);
     }
+    trp_meter_stop(&s->meter);
     trp_exec_stop(s->exec);
     trp_readers_stop(&s->readers);
     trp_thread_join(&s->opener);

@@ -4,6 +4,7 @@
 #define TRP_SERVER_INTERNAL_H
 
 #include "admin/admin.h"
+#include "app/meter.h"
 #include "app/readers.h"
 #include "app/server.h"
 #include "base/thread.h"
@@ -29,6 +30,10 @@ struct trp_server {
     struct trp_trace *trace;
     struct trp_account accounts[TRP_ACCOUNT_KINDS];
     struct trp_account *account_list[TRP_ACCOUNT_KINDS];
+    struct trp_ledger *ledger;
+    struct trp_headrooms *headrooms;
+    struct trp_usage usage;
+    struct trp_meter meter;
     struct trp_backends *backends;
     struct trp_store *store;     /* NULL: none */
     struct trp_registry *before; /* the empty picture that loops hold before the first listing */
@@ -57,6 +62,10 @@ struct trp_server {
     uint32_t drained_n;
     bool drain_expired;
 };
+
+/* Raises the limit of descriptors as far as it goes, and returns it; 0: none.
+ * Here because the budget of descriptors is made from it. */
+uint64_t trp_server_raise_descriptors(void);
 
 /* Makes every part, from the bottom up; what was made before a failure is freed by trp_server_destroy(). */
 trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err);

@@ -9,6 +9,12 @@
 #include "app/server_internal.h"
 #include "base/machine.h"
 
+#define OWN_DESCRIPTORS 128 /* listeners, loops, logs, the store's folders */
+#define REQUEST_SHARE_MAX (UINT64_C(16) << 20)
+#define SMALL_RUN_BYTES \
+    (UINT64_C(256) << 10)       /* for each thread that runs models; nobody is asked */
+#define PATIENCE_NS TRP_MS(100) /* then nobody passes who waits for memory */
+
 static uint64_t setting(const struct trp_server *s, enum trp_setting id)
 {
     return trp_settings_u64(s->opts.settings, id);
@@ -107,6 +113,61 @@ static trp_status make_loops(struct trp_server *s, uint32_t loops_n, struct trp_
     return trp_ok();
 }
 
+/* What may be had of everything that runs out; see docs/memory.md.  Connections and the store need descriptors too. */
+static struct trp_amounts budget_limits(const struct trp_server *s, uint64_t descriptors)
+{
+    const uint64_t kept = setting(s, TRP_SETTING_ID_CONNECTIONS) + OWN_DESCRIPTORS;
+    uint64_t mappings = setting(s, TRP_SETTING_ID_MAPPINGS_MAX);
+    uint64_t models = setting(s, TRP_SETTING_ID_DESCRIPTORS_MAX);
+    if (mappings == 0)
+        mappings = trp_machine_mappings("") / 4 * 3;
+    if (models == 0 && descriptors > 0)
+        models = kept < descriptors / 2 ? descriptors - kept : descriptors / 2;
+    return (struct trp_amounts){ { [TRP_RESOURCE_BYTES] = setting(s, TRP_SETTING_ID_MEMORY_BUDGET),
+                                   [TRP_RESOURCE_MAPPINGS] = mappings,
+                                   [TRP_RESOURCE_DESCRIPTORS] = models } };
+}
+
+/* Bodies and replies are nobody's reservation: so much stays free for them in any case. */
+static uint64_t request_share(uint64_t budget)
+{
+    return budget / 64 < REQUEST_SHARE_MAX ? budget / 64 : REQUEST_SHARE_MAX;
+}
+
+static trp_status make_budget(struct trp_server *s, struct trp_error *err)
+{
+    const struct trp_ledger_opts opts = { .limit =
+                                              budget_limits(s, trp_server_raise_descriptors()) };
+    const uint64_t bytes = opts.limit.of[TRP_RESOURCE_BYTES];
+    if (bytes == 0 &&
+        strcmp(trp_settings_source(s->opts.settings, TRP_SETTING_ID_MEMORY_BUDGET), "default") == 0)
+        TRP_WARN(s->log, "app", "memory.budget: how much memory there is, is not known: no limit");
+    TRP_CHECK(trp_ledger_create(s->alloc, &opts, &s->ledger, err));
+    trp_ledger_count(s->ledger, &s->accounts[TRP_ACCOUNT_REQUEST], request_share(bytes));
+    trp_ledger_count(s->ledger, &s->accounts[TRP_ACCOUNT_BACKEND], 0);
+    const struct trp_headrooms_opts runs = { .ledger = s->ledger,
+                                             .small_bytes = SMALL_RUN_BYTES,
+                                             .patience_ns = PATIENCE_NS };
+    return trp_headrooms_create(s->alloc, &runs, &s->headrooms, err);
+}
+
+static trp_status make_meter(struct trp_server *s, struct trp_error *err)
+{
+    const struct trp_meter_opts opts = {
+        .root = "",
+        .interval_ns = (int64_t)setting(s, TRP_SETTING_ID_METER),
+        .clock = trp_clock_system(),
+        .ledger = s->ledger,
+        .headrooms = s->headrooms,
+        .accounts = s->account_list,
+        .exec = s->exec,
+        .usage = &s->usage,
+    };
+    TRP_CHECK(trp_meter_init(&s->meter, s->alloc, &opts, err));
+    trp_meter_look(&s->meter); /* so that the first load knows what the program itself takes */
+    return trp_ok();
+}
+
 static trp_status make_exec(struct trp_server *s, uint32_t executors_n, struct trp_error *err)
 {
     const struct trp_exec_opts opts = {
@@ -119,6 +180,9 @@ static trp_status make_exec(struct trp_server *s, uint32_t executors_n, struct t
         .model_queue_max = (uint32_t)setting(s, TRP_SETTING_ID_MODEL_QUEUE_MAX),
         .output_bytes_max = setting(s, TRP_SETTING_ID_OUTPUT_BYTES),
         .run_bytes_max = s->accounts[TRP_ACCOUNT_ACTIVATIONS].limit,
+        .headrooms = s->headrooms,
+        .ledger = s->ledger,
+        .room_wait_ns = (int64_t)setting(s, TRP_SETTING_ID_RUN_WAIT),
         .clock = trp_clock_system(),
         .metrics = s->metrics,
     };
@@ -211,8 +275,6 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
 
 static trp_status make_admin(struct trp_server *s, struct trp_error *err)
 {
-    for (int i = 0; i < TRP_ACCOUNT_KINDS; i++)
-        s->account_list[i] = &s->accounts[i];
     const struct trp_admin_opts opts = { .settings = s->opts.settings,
                                          .version = TRP_VERSION,
                                          .log = s->log,
@@ -225,6 +287,9 @@ static trp_status make_admin(struct trp_server *s, struct trp_error *err)
                                          .clock = trp_clock_system(),
                                          .accounts = s->account_list,
                                          .accounts_n = TRP_ACCOUNT_KINDS,
+                                         .ledger = s->ledger,
+                                         .headrooms = s->headrooms,
+                                         .usage = &s->usage,
                                          .snapshot = snapshot_of,
                                          .snapshot_user = s };
     return trp_admin_create(s->alloc, &opts, &s->admin, err);
@@ -288,6 +353,7 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
             .pool = s->rooms[i].pool,
             .requests = requests,
             .connections = &s->connections,
+            .age_ns = (int64_t)setting(s, TRP_SETTING_ID_TRIM),
         };
         TRP_CHECK(trp_front_create(s->alloc, &opts, &s->rooms[i].front, err));
         s->fronts[i] = s->rooms[i].front;
@@ -312,14 +378,21 @@ static void tune_heap(void)
     mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 }
 
+/* The lesser; 0 is no limit. */
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a != 0 && (b == 0 || a < b) ? a : b;
+}
+
 static uint64_t account_limit(const struct trp_server *s, enum trp_account_kind kind)
 {
+    const uint64_t budget = setting(s, TRP_SETTING_ID_MEMORY_BUDGET);
     if (kind == TRP_ACCOUNT_REQUEST)
-        return setting(s, TRP_SETTING_ID_REQUEST_MEMORY);
+        return least(setting(s, TRP_SETTING_ID_REQUEST_MEMORY), budget / 2);
     if (kind != TRP_ACCOUNT_ACTIVATIONS)
         return 0;
     const uint64_t asked = setting(s, TRP_SETTING_ID_RUN_MEMORY);
-    return asked ? asked : trp_machine_memory("") / 2;
+    return least(asked ? asked : trp_machine_memory("") / 2, budget);
 }
 
 trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err)
@@ -329,14 +402,18 @@ trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err)
     const uint32_t loops_n = asked_loops ? (uint32_t)asked_loops : (cores() + 3) / 4;
     const uint32_t executors_n = asked_executors ? (uint32_t)asked_executors : cores();
     tune_heap();
-    for (int i = 0; i < TRP_ACCOUNT_KINDS; i++)
+    for (int i = 0; i < TRP_ACCOUNT_KINDS; i++) {
         trp_account_init(&s->accounts[i], (enum trp_account_kind)i, NULL,
                          account_limit(s, (enum trp_account_kind)i));
+        s->account_list[i] = &s->accounts[i];
+    }
     TRP_CHECK(open_ports(s, err));
     TRP_CHECK(make_observation(s, loops_n + executors_n, err));
     TRP_CHECK(make_backends(s, err));
     TRP_CHECK(make_loops(s, loops_n, err));
+    TRP_CHECK(make_budget(s, err));
     TRP_CHECK(make_exec(s, executors_n, err));
+    TRP_CHECK(make_meter(s, err));
     open_store(s);
     TRP_CHECK(make_life(s, err));
     TRP_CHECK(make_admin(s, err));

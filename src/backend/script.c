@@ -206,6 +206,10 @@ static trp_status read_fail_every(struct trp_script *s, struct trp_str rest, str
 {
     return read_count(rest, UINT32_MAX, &s->fail_every, err);
 }
+static trp_status read_holds(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    return read_count(rest, UINT64_C(1) << 40, &s->holds_bytes, err);
+}
 static trp_status read_grow(struct trp_script *s, struct trp_str rest, struct trp_error *err)
 {
     uint64_t n = 1;
@@ -226,6 +230,7 @@ static const struct word {
     { "fail_every", read_fail_every },
     { "load_sleep", read_load_sleep },
     { "load_fail", read_load_fail },
+    { "holds", read_holds },
     { "grow", read_grow },
 };
 
@@ -372,7 +377,7 @@ static bool compute_for(const struct troupe_host *host, int64_t ns, const volati
     return true;
 }
 
-int32_t trp_script_begin(struct trp_script *s, const struct troupe_run *run)
+static int32_t wait_and_compute(struct trp_script *s, const struct troupe_run *run)
 {
     bool goes_on = !is_raised(run->cancel);
     if (goes_on && s->sleep_ns)
@@ -384,6 +389,30 @@ int32_t trp_script_begin(struct trp_script *s, const struct troupe_run *run)
     if (s->fail_code != TROUPE_OK && trp_counter_add(&s->runs, 1) % s->fail_every == 0)
         return trp_script_fail(run->error, s->fail_code, "%s", s->fail_text);
     return TROUPE_OK;
+}
+
+/* What a run holds is written to, so that it is in memory, and not only promised. */
+int32_t trp_script_begin(struct trp_script *s, const struct troupe_run *run)
+{
+    const struct troupe_account *account = run->account;
+    void *held = NULL;
+    if (s->holds_bytes && run->out_peak_bytes)
+        *run->out_peak_bytes = s->holds_bytes;
+    if (run->memory_bytes_max && s->holds_bytes > run->memory_bytes_max)
+        return trp_script_fail(
+            run->error, TROUPE_TOO_LARGE, "the run would hold %llu bytes; a run may hold %llu",
+            (unsigned long long)s->holds_bytes, (unsigned long long)run->memory_bytes_max);
+    if (s->holds_bytes && account) {
+        held = account->alloc(account->user, s->holds_bytes, BLOCK_ALIGN);
+        if (!held)
+            return trp_script_fail(run->error, TROUPE_OUT_OF_MEMORY, "no memory for %llu bytes",
+                                   (unsigned long long)s->holds_bytes);
+        memset(held, 1, s->holds_bytes);
+    }
+    const int32_t code = wait_and_compute(s, run);
+    if (held)
+        account->free(account->user, held, s->holds_bytes);
+    return code;
 }
 
 /* Stands before a block, so that its release needs no memory of its own. */

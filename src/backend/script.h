@@ -10,6 +10,7 @@
  *     fail_every N          only every N-th run fails
  *     load_sleep 1s         opening waits so long
  *     load_fail text        opening fails (INVALID_ARGUMENT)
+ *     holds N               each run holds N bytes of memory while it waits and computes
  *     grow N                the first output has N times as many rows
  *
  * Durations are a number and ns, us, ms or s. */
@@ -34,6 +35,7 @@ struct trp_script {
     const char *fail_text; /* as the two below, NULL when not written */
     const char *load_fail;
     uint64_t fail_every;
+    uint64_t holds_bytes;    /* while a run waits and computes */
     uint32_t grow;           /* >= 1 */
     struct trp_counter runs; /* counted only when some must fail */
 };

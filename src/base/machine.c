@@ -1,8 +1,10 @@
 /* base/machine.c - see machine.h.
  *
  * /proc/self/cgroup has a line for each hierarchy: "0::/a/b" is version 2, "4:memory:/a/b" is version 1's for memory.  A limit
- * of any folder on the way up counts for us as well.  Inside a container the path may be one of the host's, of which only the
- * mount's own root can be seen: folders that are not there say nothing, and the root is asked in any case. */
+ * of any folder on the way up counts for us as well.  /proc/self/mountinfo tells where a hierarchy is mounted, and from which of
+ * its groups on: inside a container the path may be the host's ("/docker/0123/job") and the mount begin at "/docker/0123", so
+ * that our folder is "job" in it.  A path that does not lie below the mount's beginning leads nowhere: then only the mount
+ * itself is asked.  Folders that are not there say nothing. */
 #include "base/machine.h"
 
 #include <stdbool.h>
@@ -75,8 +77,80 @@ static uint64_t least_limit(const char *root, const char *mount, struct trp_str 
     return least;
 }
 
+/* Where a hierarchy is mounted, and which of its groups that is. */
+struct mount {
+    char point[PATH_BYTES], begins[PATH_BYTES];
+};
+struct mounts {
+    struct mount v1, v2; /* of memory */
+};
+
+/* Whether a word is among those of a list with commas. */
+static bool has_word(struct trp_str list, const char *word)
+{
+    const size_t n = strlen(word);
+    for (size_t at = 0; at < list.len;) {
+        const char *comma = memchr(list.ptr + at, ',', list.len - at);
+        const size_t end = comma ? (size_t)(comma - list.ptr) : list.len;
+        if (end - at == n && memcmp(list.ptr + at, word, n) == 0)
+            return true;
+        at = end + 1;
+    }
+    return false;
+}
+
+/* "31 23 0:29 /docker/0123 /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory": the first of each kind. */
+static void take_mount(struct mounts *out, char *line)
+{
+    char begins[PATH_BYTES], point[PATH_BYTES], kind[32], options[512];
+    const char *tail = strstr(line, " - ");
+    if (!tail || sscanf(line, "%*s %*s %*s %4095s %4095s", begins, point) != 2 ||
+        sscanf(tail, " - %31s %*s %511s", kind, options) != 2)
+        return;
+    struct mount *m = NULL;
+    if (strcmp(kind, "cgroup2") == 0)
+        m = &out->v2;
+    else if (strcmp(kind, "cgroup") == 0 &&
+             has_word(trp_str_make(options, strlen(options)), "memory"))
+        m = &out->v1;
+    if (!m || m->point[0])
+        return;
+    (void)snprintf(m->point, sizeof m->point, "%s", point);
+    (void)snprintf(m->begins, sizeof m->begins, "%s", strcmp(begins, "/") == 0 ? "" : begins);
+}
+
+/* Without the file, where they usually are. */
+static void find_mounts(const char *root, struct mounts *out)
+{
+    *out = (struct mounts){ .v1 = { .point = "" } };
+    char *text = read_text(root, "/proc/self/mountinfo");
+    for (char *line = text; line && *line;) {
+        const size_t len = strcspn(line, "\n");
+        const bool has_more = line[len] != '\0';
+        line[len] = '\0';
+        take_mount(out, line);
+        line += len + has_more;
+    }
+    trp_alloc_free(trp_heap(), text);
+    if (!out->v1.point[0])
+        (void)snprintf(out->v1.point, sizeof out->v1.point, "/sys/fs/cgroup/memory");
+    if (!out->v2.point[0])
+        (void)snprintf(out->v2.point, sizeof out->v2.point, "/sys/fs/cgroup");
+}
+
+static uint64_t limit_below(const char *root, const struct mount *m, struct trp_str group,
+                            const char *file)
+{
+    const size_t skip = strlen(m->begins);
+    if (group.len < skip || memcmp(group.ptr, m->begins, skip) != 0 ||
+        (group.len > skip && group.ptr[skip] != '/'))
+        return least_limit(root, m->point, trp_str_make(NULL, 0), file);
+    return least_limit(root, m->point, trp_str_make(group.ptr + skip, group.len - skip), file);
+}
+
 /* Whether a line of /proc/self/cgroup names the hierarchy that limits memory, and which version it is. */
-static uint64_t limit_of_line(const char *root, const char *line, size_t len)
+static uint64_t limit_of_line(const char *root, const struct mounts *mounts, const char *line,
+                              size_t len)
 {
     const char *first = memchr(line, ':', len);
     const char *second = first ? memchr(first + 1, ':', len - (size_t)(first + 1 - line)) : NULL;
@@ -85,24 +159,36 @@ static uint64_t limit_of_line(const char *root, const char *line, size_t len)
     const struct trp_str names = { first + 1, (size_t)(second - first - 1) };
     const struct trp_str group = { second + 1, len - (size_t)(second + 1 - line) };
     if (names.len == 0)
-        return least_limit(root, "/sys/fs/cgroup", group, "memory.max");
-    if (trp_str_is_equal(names, TRP_STR_LIT("memory")))
-        return least_limit(root, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
+        return limit_below(root, &mounts->v2, group, "memory.max");
+    if (has_word(names, "memory"))
+        return limit_below(root, &mounts->v1, group, "memory.limit_in_bytes");
     return UINT64_MAX;
 }
 
 static uint64_t contained(const char *root)
 {
     uint64_t least = UINT64_MAX;
+    struct mounts mounts;
+    find_mounts(root, &mounts);
     char *text = read_text(root, "/proc/self/cgroup");
     for (const char *line = text; line && *line;) {
         const size_t len = strcspn(line, "\n");
-        const uint64_t limit = limit_of_line(root, line, len);
+        const uint64_t limit = limit_of_line(root, &mounts, line, len);
         least = limit < least ? limit : least;
         line += len + (line[len] == '\n');
     }
     trp_alloc_free(trp_heap(), text);
     return least;
+}
+
+uint64_t trp_machine_mappings(const char *root)
+{
+    unsigned long long most = 0;
+    char *text = read_text(root, "/proc/sys/vm/max_map_count");
+    if (text && sscanf(text, "%llu", &most) != 1)
+        most = 0;
+    trp_alloc_free(trp_heap(), text);
+    return most;
 }
 
 /* What the kernels of numeric libraries are chosen by. */

@@ -13,8 +13,17 @@
  *   Thread: any.
  *   Blocks: disk (the kernel's own files).
  *   Errors: 0 when nothing could be read.
- *   Source: proc(5); the kernel's documentation of cgroup-v2 (memory.max) and cgroup-v1 (memory.limit_in_bytes). */
+ *   Source: proc(5), also for mountinfo; the kernel's documentation of cgroup-v2 (memory.max) and cgroup-v1 (memory.limit_in_bytes). */
 uint64_t trp_machine_memory(const char *root);
+
+/* Tells how many mappings a process may have.
+ *   Units : mappings.
+ *   Owns  : `root` as above.
+ *   Thread: any.
+ *   Blocks: disk (the kernel's own files).
+ *   Errors: 0 when it could not be read.
+ *   Source: the kernel's documentation of vm.max_map_count. */
+uint64_t trp_machine_mappings(const char *root);
 
 /* Writes what kind of processor this is, as far as compiled code depends on it: "x86_64 avx2 avx512f ...".  Machines that
  * write the same can use the same code.

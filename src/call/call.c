@@ -10,9 +10,9 @@ struct trp_call_pool {
     struct trp_loop *loop;
     size_t arena_bytes, arena_max;
     uint32_t calls_max;
-    struct trp_call *idle; /* chained by queue_next, arenas reset */
-    uint32_t idle_n;
-    struct trp_counter out; /* written by the loop, read by any */
+    struct trp_call *idle;     /* chained by queue_next, arenas reset */
+    uint32_t idle_n, unused_n; /* unused_n: the fewest that were idle since trp_call_pool_age() */
+    struct trp_counter out;    /* written by the loop, read by any */
     uint64_t next_number;
 };
 
@@ -40,16 +40,28 @@ static void free_call(struct trp_call_pool *p, struct trp_call *call)
     trp_alloc_free(p->alloc, call);
 }
 
+static void free_idle(struct trp_call_pool *p, uint32_t n)
+{
+    for (; n > 0; n--) {
+        struct trp_call *call = p->idle;
+        p->idle = call->queue_next;
+        p->idle_n--;
+        free_call(p, call);
+    }
+}
+
+void trp_call_pool_age(struct trp_call_pool *p)
+{
+    free_idle(p, p->unused_n);
+    p->unused_n = p->idle_n;
+}
+
 void trp_call_pool_destroy(struct trp_call_pool *p)
 {
     if (!p)
         return;
     TRP_ASSERT(trp_counter_get(&p->out) == 0); /* a call that is out still points here */
-    while (p->idle) {
-        struct trp_call *call = p->idle;
-        p->idle = call->queue_next;
-        free_call(p, call);
-    }
+    free_idle(p, p->idle_n);
     trp_alloc_free(p->alloc, p);
 }
 
@@ -80,6 +92,8 @@ static struct trp_call *get_call(struct trp_call_pool *p)
     if (call) {
         p->idle = call->queue_next;
         p->idle_n--;
+        if (p->idle_n < p->unused_n)
+            p->unused_n = p->idle_n;
         return call;
     }
     call = trp_alloc_get(p->alloc, 1, sizeof *call);

@@ -165,6 +165,7 @@ struct trp_call {
     struct trp_queue_node queue_node, expiry_node; /* sched's, while the call waits */
     void *queue;     /* the queue it waits in; NULL: it waits nowhere */
     void *exec_slot; /* exec's, while it holds the call */
+    uint64_t run_peak_bytes; /* exec's: what its run held at most; 0: not known */
     struct trp_call_pool *pool;
 
     /* from here on not zeroed when a call is taken: it would be a third of the work */
@@ -189,6 +190,12 @@ void trp_call_pool_destroy(struct trp_call_pool *p);
 struct trp_call *trp_call_take(struct trp_call_pool *p);
 void trp_call_give_back(struct trp_call *call);
 uint32_t trp_call_pool_out(const struct trp_call_pool *p);
+
+/* Frees the idle calls that nobody needed since the last time.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_call_pool_age(struct trp_call_pool *p);
 /* Numbers the calls to come from `first` on (otherwise from 1), so that each pool of a process can have a range of its own.
  *   Owns  : nothing.
  *   Thread: loop.

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "base/machine.h"
 
 #define FILE_BYTES_MAX (1u << 20)
 #define FILE_NODES_MAX 10000u
@@ -176,7 +177,7 @@ static void write_bytes(struct trp_buf *out, uint64_t v)
 
 static void write_number(struct trp_buf *out, const struct trp_setting_row *row, uint64_t v)
 {
-    if (row->type == TRP_SETTING_BYTES)
+    if (row->type == TRP_SETTING_BYTES || row->type == TRP_SETTING_SHARE)
         write_bytes(out, v);
     else if (row->type == TRP_SETTING_DURATION)
         write_scaled(out, v, time_scales, ARRAY_LEN(time_scales));
@@ -231,6 +232,18 @@ static trp_status set_number(struct trp_settings *s, enum trp_setting id, const 
     return trp_ok();
 }
 
+/* "80%" of memory; false: it is none. */
+static bool parse_percent(struct trp_str s, uint64_t *out)
+{
+    uint64_t percent;
+    if (s.len < 2 || s.ptr[s.len - 1] != '%' ||
+        !trp_str_parse_u64(trp_str_make(s.ptr, s.len - 1), &percent) || percent < 1 ||
+        percent > 100)
+        return false;
+    *out = trp_machine_memory("") / 100 * percent;
+    return true;
+}
+
 /* ---- words and lists ---- */
 
 static trp_status set_bool(struct trp_settings *s, enum trp_setting id, const struct written *w,
@@ -253,6 +266,21 @@ static trp_status set_text(struct trp_settings *s, enum trp_setting id, const st
         return no_memory(err);
     s->values[id].text = copy.ptr;
     return trp_ok();
+}
+
+/* The text is kept, because a share is told as it was written. */
+static trp_status set_share(struct trp_settings *s, enum trp_setting id, const struct written *w,
+                            struct trp_error *err)
+{
+    const struct trp_setting_row *row = &rows[id];
+    uint64_t v = 0;
+    const bool is_percent = parse_percent(w->text, &v);
+    if (!is_percent && !trp_setting_parse_bytes(w->text, &v))
+        return expected(row, w, "bytes, such as 64MiB, 1GB or 4096, or 1% to 100%", err);
+    if (!is_percent && (v < row->minimum || v > row->maximum))
+        return out_of_range(row, w, s->alloc, err);
+    s->values[id].u = v;
+    return set_text(s, id, w, err);
 }
 
 /* Takes the piece up to `separator` off the front of *rest; false when nothing is left. */
@@ -339,6 +367,8 @@ static trp_status set(struct trp_settings *s, enum trp_setting id, const struct 
         st = set_choice(s, id, w, err);
     else if (rows[id].type == TRP_SETTING_LIST)
         st = set_list(s, id, w, err);
+    else if (rows[id].type == TRP_SETTING_SHARE)
+        st = set_share(s, id, w, err);
     else
         st = set_number(s, id, w, err);
     if (!trp_failed(st) && !source.ptr)
@@ -605,7 +635,7 @@ bool trp_settings_bool(const struct trp_settings *s, enum trp_setting id)
 uint64_t trp_settings_u64(const struct trp_settings *s, enum trp_setting id)
 {
     TRP_ASSERT(rows[id].type == TRP_SETTING_COUNT || rows[id].type == TRP_SETTING_BYTES ||
-               rows[id].type == TRP_SETTING_DURATION);
+               rows[id].type == TRP_SETTING_SHARE || rows[id].type == TRP_SETTING_DURATION);
     return s->values[id].u;
 }
 
@@ -650,6 +680,8 @@ void trp_setting_allowed_text(enum trp_setting id, struct trp_buf *out)
             trp_buf_add_str(out, choice);
         }
     } else if (row->maximum > 0) {
+        if (row->type == TRP_SETTING_SHARE)
+            trp_buf_add_text(out, "1% to 100%, ");
         write_number(out, row, row->minimum);
         trp_buf_add_text(out, " to ");
         write_number(out, row, row->maximum);
@@ -670,6 +702,7 @@ void trp_settings_value_text(const struct trp_settings *s, enum trp_setting id, 
         return;
     case TRP_SETTING_TEXT:
     case TRP_SETTING_CHOICE:
+    case TRP_SETTING_SHARE:
         trp_buf_add_text(out, v->text);
         return;
     case TRP_SETTING_LIST:

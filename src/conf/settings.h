@@ -13,6 +13,7 @@ enum trp_setting_type {
     TRP_SETTING_BOOL,
     TRP_SETTING_COUNT,    /* unsigned */
     TRP_SETTING_BYTES,    /* "64MiB", "1GB", "4096" */
+    TRP_SETTING_SHARE,    /* as BYTES, or "80%": of the memory of the machine or its container */
     TRP_SETTING_DURATION, /* "250ms", "2s", "1m"; kept as ns */
     TRP_SETTING_TEXT,
     TRP_SETTING_CHOICE, /* one of the words in `choices`, separated by | */
@@ -84,13 +85,13 @@ trp_status trp_settings_append(struct trp_settings *s, enum trp_setting id, stru
                                const char *source, struct trp_error *err);
 
 /* Values.
- *   Units : bytes; ns for durations.
+ *   Units : bytes; ns for durations; a share was multiplied out when it was set.
  *   Owns  : borrowed from the settings.
  *   Thread: any, after startup.
  *   Errors: none. */
 bool trp_settings_bool(const struct trp_settings *s, enum trp_setting id);
 uint64_t trp_settings_u64(const struct trp_settings *s,
-                          enum trp_setting id); /* COUNT, BYTES, DURATION */
+                          enum trp_setting id); /* COUNT, BYTES, SHARE, DURATION */
 const char *trp_settings_text(const struct trp_settings *s, enum trp_setting id); /* TEXT, CHOICE */
 uint32_t trp_settings_list_n(const struct trp_settings *s, enum trp_setting id);
 const char *const *trp_settings_list(const struct trp_settings *s,

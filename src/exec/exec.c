@@ -2,6 +2,7 @@
  * between), executor.h (the threads) and run.h (one call meets the backend). */
 #include "exec/exec.h"
 
+#include "exec/admission.h"
 #include "exec/executor.h"
 #include "exec/turn.h"
 #include "exec/waiting.h"
@@ -10,18 +11,25 @@ struct trp_exec {
     const struct trp_alloc *alloc;
     struct trp_exec_opts opts;
     struct trp_runqueue queue;
+    struct trp_admission admission;
     struct trp_turn *turns; /* one a loop; unattached ones have no loop */
     struct trp_executor *executors;
 };
 
 static struct trp_run_place place_at(const struct trp_exec *x, uint32_t shard, enum trp_metric runs)
 {
-    return (struct trp_run_place){ .clock = x->opts.clock,
+    return (struct trp_run_place){ .admission = &x->admission,
+                                   .clock = x->opts.clock,
                                    .metrics = trp_metrics_shard(x->opts.metrics, shard),
                                    .runs = runs,
                                    .waited_ns = trp_thread_waited_ns,
                                    .output_bytes_max = x->opts.output_bytes_max,
                                    .run_bytes_max = x->opts.run_bytes_max };
+}
+
+static void hear_room(void *user)
+{
+    trp_exec_tell_room(user);
 }
 
 trp_status trp_exec_create(const struct trp_alloc *alloc, const struct trp_exec_opts *opts,
@@ -34,6 +42,9 @@ trp_status trp_exec_create(const struct trp_alloc *alloc, const struct trp_exec_
     x->alloc = alloc;
     x->opts = *opts;
     trp_runqueue_init(&x->queue, opts->queue_max, opts->model_queue_max);
+    x->admission = (struct trp_admission){ .headrooms = opts->headrooms,
+                                           .ledger = opts->ledger,
+                                           .wait_ns = opts->room_wait_ns };
     x->turns = trp_alloc_zeroed(alloc, opts->loops_n, sizeof *x->turns);
     x->executors = trp_alloc_zeroed(alloc, opts->executors_n, sizeof *x->executors);
     if (!x->turns || !x->executors) {
@@ -46,6 +57,8 @@ trp_status trp_exec_create(const struct trp_alloc *alloc, const struct trp_exec_
         x->executors[i].long_run_ns = opts->inline_turn_ns;
         x->executors[i].place = place_at(x, opts->loops_n + i, TRP_METRIC_EXECUTOR_RUNS);
     }
+    if (opts->ledger)
+        trp_ledger_on_room(opts->ledger, hear_room, x);
     *out_exec = x;
     return trp_ok();
 }
@@ -90,6 +103,8 @@ void trp_exec_destroy(struct trp_exec *x)
         return;
     if (x->turns && x->executors)
         trp_exec_stop(x); /* the second time there is nothing to do */
+    if (x->opts.ledger)
+        trp_ledger_forget(x->opts.ledger, x);
     for (uint32_t i = 0; x->turns && i < x->opts.loops_n; i++)
         trp_turn_abandon(&x->turns[i]);
     trp_runqueue_deinit(&x->queue);
@@ -139,6 +154,11 @@ void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call)
         refuse(call);
     else
         trp_turn_cancel(turn_of(v->runner, call->loop), call);
+}
+
+void trp_exec_tell_room(struct trp_exec *x)
+{
+    trp_runqueue_tell_room(&x->queue);
 }
 
 uint32_t trp_exec_queued(const struct trp_exec *x)

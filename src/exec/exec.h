@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/status.h"
+#include "memory/headroom.h"
 #include "model/version.h"
 #include "obs/metrics.h"
 
@@ -23,6 +24,9 @@ struct trp_exec_opts {
     int64_t inline_run_ns, inline_turn_ns;
     uint32_t queue_max, model_queue_max;
     uint64_t output_bytes_max, run_bytes_max;
+    struct trp_headrooms *headrooms; /* what runs may hold; NULL: they are not counted */
+    struct trp_ledger *ledger;       /* theirs; NULL as well then */
+    int64_t room_wait_ns;            /* longest that a call waits for memory */
     const struct trp_clock *clock;
     struct trp_metrics *metrics; /* shard i is loop i's; shard loops_n + e is executor e's */
 };
@@ -54,6 +58,12 @@ void trp_exec_destroy(struct trp_exec *x);
  *   Errors: in call->error: QUEUE_FULL, INVALID_ARGUMENT (bound here), what kept its model from being loaded, BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE (stopping). */
 void trp_exec_start_call(struct trp_target *target, struct trp_call *call);
 void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call);
+
+/* Tries calls again that wait for memory; the ledger's words do that too, so it is enough to call this now and then.
+ *   Owns  : nothing.
+ *   Thread: any that holds no lock.
+ *   Errors: none. */
+void trp_exec_tell_room(struct trp_exec *x);
 
 /* Calls waiting now.
  *   Owns  : nothing.

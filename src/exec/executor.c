@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "exec/admission.h"
+
 static void answer_late_calls(struct trp_call_list *expired)
 {
     struct trp_call *call;
@@ -13,13 +15,45 @@ static void answer_late_calls(struct trp_call_list *expired)
     }
 }
 
-static void run(struct trp_executor *e, struct trp_call *call)
+/* False: what it was given is too little. */
+static bool run_admitted(struct trp_executor *e, struct trp_call *call, uint64_t bytes_max)
 {
     const int64_t cost_ns = trp_run_cost_ns(call);
     const bool is_long = cost_ns == 0 || cost_ns > e->long_run_ns;
+    int64_t now_ns = trp_clock_now_ns(e->place.clock);
     trp_gauge_add(&e->queue->long_runs, is_long);
-    trp_run_call(&e->place, call, trp_clock_now_ns(e->place.clock));
+    const bool is_done =
+        trp_run_try(&e->place, call, bytes_max ? bytes_max : e->place.run_bytes_max, &now_ns);
     trp_gauge_add(&e->queue->long_runs, -(int64_t)is_long);
+    return is_done;
+}
+
+/* False: there is no room for the run now, and the call waits in the queue again. */
+static bool run(struct trp_executor *e, struct trp_call *call)
+{
+    uint64_t words = trp_counter_get(&e->queue->words); /* before asking: none is missed */
+    const struct trp_run_place *p = &e->place;
+    struct trp_admitted admitted = { .size = 0 };
+    switch (trp_admission_begin(p->admission, call, p->metrics, trp_clock_now_ns(p->clock),
+                                &admitted)) {
+    case TRP_RESERVE_DONE:
+        if (admitted.pass.ends_wait)
+            trp_runqueue_tell_room(e->queue); /* whoever was put aside for this one */
+        if (run_admitted(e, call, admitted.bytes_max)) {
+            trp_admission_end(p->admission, call, &admitted);
+            return true;
+        }
+        trp_admission_fell_short(p->admission, call, &admitted);
+        words--; /* a word that never was: it asks again at once */
+        break;
+    case TRP_RESERVE_NEVER:
+        trp_run_settle(call);
+        return true;
+    case TRP_RESERVE_NOT_NOW:
+        break;
+    }
+    trp_runqueue_put_back(e->queue, call, words);
+    return false;
 }
 
 /* The next call is taken in the same stroke that gives the last one's slot back, and before that one is answered: an answered
@@ -37,7 +71,9 @@ static void run_until_stopped(void *user)
         answer_late_calls(&expired);
         if (!call)
             continue;
-        run(e, call);
+        next = NULL;
+        if (!run(e, call))
+            continue;
         trp_runqueue_take(e->queue, e->place.clock, trp_version_of(call->target), &next, &expired);
         trp_call_finish_from(call);
         answer_late_calls(&expired);

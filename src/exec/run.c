@@ -133,7 +133,7 @@ static trp_status place_outputs(const struct trp_run_place *p, struct trp_call *
 /* ---- the run ---- */
 
 static trp_status run_backend(const struct trp_run_place *p, struct trp_call *call,
-                              const struct arrays *a)
+                              const struct arrays *a, uint64_t bytes_max)
 {
     struct trp_version *v = version_of(call);
     struct troupe_run run = {
@@ -146,7 +146,8 @@ static trp_status run_backend(const struct trp_run_place *p, struct trp_call *ca
         .account = &v->activations.plugin,
         .output_bytes_max = p->output_bytes_max,
         .output_index = a->output_index,
-        .memory_bytes_max = p->run_bytes_max,
+        .memory_bytes_max = bytes_max,
+        .out_peak_bytes = &call->run_peak_bytes,
     };
     trp_counter_add(&v->stats.execution_count, 1);
     trp_metric_add(p->metrics, p->runs, 1);
@@ -162,7 +163,8 @@ static trp_status run_backend(const struct trp_run_place *p, struct trp_call *ca
     return st;
 }
 
-static trp_status run_steps(const struct trp_run_place *p, struct trp_call *call)
+static trp_status run_steps(const struct trp_run_place *p, struct trp_call *call,
+                            uint64_t bytes_max)
 {
     struct trp_version *v = version_of(call);
     struct frame frame;
@@ -170,7 +172,7 @@ static trp_status run_steps(const struct trp_run_place *p, struct trp_call *call
     TRP_CHECK(lay_out(call, v->file_signature.inputs_n, &frame, &arrays));
     gather_inputs(v, call, arrays.inputs);
     offer_outputs(v, call, &arrays);
-    TRP_CHECK(run_backend(p, call, &arrays));
+    TRP_CHECK(run_backend(p, call, &arrays, bytes_max));
     take_outputs(v, call, &arrays);
     return place_outputs(p, call);
 }
@@ -258,23 +260,53 @@ void trp_run_refuse(struct trp_call *call)
         (void)trp_fail(&call->error, TRP_CANCELLED, "the request was cancelled");
 }
 
-int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns)
+/* Whether a failure is for want of the memory that was granted, and more could be. */
+static bool was_too_little(const struct trp_run_place *p, const struct trp_call *call,
+                           uint64_t bytes_max)
 {
-    if (call->deadline_ns != 0 && call->deadline_ns <= now_ns)
+    const int32_t code = call->error.status.code;
+    return (code == TRP_TOO_LARGE || code == TRP_OUT_OF_MEMORY) && bytes_max != p->run_bytes_max &&
+           call->run_peak_bytes > bytes_max;
+}
+
+static void forget_failure(struct trp_call *call)
+{
+    call->error.status = trp_ok();
+    call->error.text[0] = '\0';
+    call->error.limit = TRP_LIMIT_NONE;
+}
+
+bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
+                 int64_t *now_ns)
+{
+    if (p->run_bytes_max != 0 && p->run_bytes_max < bytes_max)
+        bytes_max = p->run_bytes_max;
+    if (call->deadline_ns != 0 && call->deadline_ns <= *now_ns)
         (void)trp_call_try_expire(call);
     if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN) {
         int64_t *at = call->stamps_ns;
-        at[TRP_PHASE_RUN_START] = now_ns;
+        at[TRP_PHASE_RUN_START] = *now_ns;
         const struct trp_stats *s = &version_of(call)->stats;
         const bool in_doubt =
             trp_gauge_get(&s->run_ns) == 0 || trp_gauge_get(&s->run_surprises) > 0;
         const int64_t waited_before = waited_ns(p, in_doubt);
-        const trp_status st = run_steps(p, call);
-        now_ns = trp_clock_now_ns(p->clock);
-        at[TRP_PHASE_RUN_END] = now_ns;
-        if (!trp_failed(st))
+        call->run_peak_bytes = 0;
+        const trp_status st = run_steps(p, call, bytes_max);
+        *now_ns = trp_clock_now_ns(p->clock);
+        at[TRP_PHASE_RUN_END] = *now_ns;
+        if (!trp_failed(st)) {
             count(call, waited_ns(p, in_doubt) - waited_before);
+        } else if (was_too_little(p, call, bytes_max)) {
+            forget_failure(call);
+            return false;
+        }
     }
     trp_run_settle(call);
+    return true;
+}
+
+int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns)
+{
+    (void)trp_run_try(p, call, p->run_bytes_max, &now_ns); /* all that the place allows */
     return now_ns;
 }

@@ -7,7 +7,10 @@
 #include "call/call.h"
 #include "obs/metrics.h"
 
+struct trp_admission;
+
 struct trp_run_place {
+    const struct trp_admission *admission; /* whoever begins a run asks it; NULL: nobody is asked */
     const struct trp_clock *clock;
     int64_t (*waited_ns)(void);        /* as trp_thread_waited_ns(); NULL: not known */
     struct trp_metrics_shard *metrics; /* of the thread */
@@ -25,6 +28,16 @@ struct trp_run_place {
  *   Errors: in call->error: the backend's with the model in front, INVALID_ARGUMENT (a shared memory region is too small),
  *           TOO_LARGE, OUT_OF_MEMORY, and those of trp_run_settle(). */
 int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns);
+
+/* As trp_run_call(), with less memory: false when the run asked for more than `bytes_max`, and the place would have allowed more.
+ * Then nothing has happened: no outputs, no error, the call is not settled; call->run_peak_bytes is what it would have held at least.
+ *   Units : bytes; *now_ns monotonic, before and after.
+ *   Owns  : as trp_run_call().
+ *   Thread: as trp_run_call().
+ *   Blocks: as long as the model runs.
+ *   Errors: as trp_run_call(). */
+bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
+                 int64_t *now_ns);
 
 /* Ends a call for exec, once: decides its outcome, and writes the words when somebody else has decided before.
  *   Owns  : the call stays the caller's, who finishes it.

@@ -168,6 +168,30 @@ bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
     return !stopping;
 }
 
+void trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call, uint64_t words_before)
+{
+    struct trp_version *const v = version_of(call);
+    trp_lock_enter(&q->lock);
+    trp_sched_put_back(&q->sched, v->exec_slot, call);
+    trp_gauge_add(&v->stats.queued, 1);
+    if (trp_counter_get(&q->words) != words_before)
+        trp_sched_unblock(&q->sched); /* this thread takes next, and finds them */
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+}
+
+void trp_runqueue_tell_room(struct trp_runqueue *q)
+{
+    trp_lock_enter(&q->lock);
+    trp_counter_add(&q->words, 1);
+    const uint32_t blocked = q->sched.blocked;
+    trp_sched_unblock(&q->sched);
+    const uint32_t woken = call_up(q, blocked);
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+    signal_some(q, woken);
+}
+
 bool trp_runqueue_try_begin(struct trp_runqueue *q, struct trp_version *v)
 {
     trp_lock_enter(&q->lock);

@@ -16,6 +16,7 @@ struct trp_runqueue {
     uint32_t sleeping, told; /* executors that sleep; signals that none has answered yet */
     struct trp_flag stopping;
     struct trp_gauge idle, queued; /* for a glance: executors to be had, calls waiting, */
+    struct trp_counter words;      /* of room: grows with each */
     struct trp_gauge long_runs;    /* executors that are in a long run */
 };
 
@@ -45,6 +46,19 @@ void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
 bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
                        struct trp_version *ended, struct trp_call **out_call,
                        struct trp_call_list *expired);
+
+/* Brings a taken call back, with its slot, because there is no room for its run; it is taken again after the next word of room.
+ * `words_before` is what q->words was before room was asked for: a word that came since is not missed.
+ *   Owns  : moves the call to the queue.
+ *   Thread: executor.
+ *   Errors: none. */
+void trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call, uint64_t words_before);
+
+/* A word of room: calls that were put back are tried again.
+ *   Owns  : nothing.
+ *   Thread: any that holds no lock.
+ *   Errors: none. */
+void trp_runqueue_tell_room(struct trp_runqueue *q);
 
 /* Takes a version's slot for a run on the loop; gives it back and wakes an executor for whoever waits for it.
  *   Owns  : the slot is the caller's in between.

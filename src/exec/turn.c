@@ -11,6 +11,7 @@
 #include "exec/turn.h"
 
 #include "backend/backend_host.h"
+#include "exec/admission.h"
 
 static struct trp_version *version_of(const struct trp_call *call)
 {
@@ -99,11 +100,14 @@ static void place(struct trp_turn *t, struct plan *plan, struct trp_call *call)
     }
 }
 
-/* Runs a call here; false when its version has no slot free, and it has to queue for one. */
+/* Runs a call here; false when its version has no slot free, and it has to queue for one, or when it may have to wait for memory:
+ * an executor asks for that. */
 static bool try_run(struct trp_turn *t, struct trp_call *call, int64_t *now_ns)
 {
     struct trp_version *v = version_of(call);
     const bool needs_slot = trp_runqueue_needs_slot(v);
+    if (!trp_admission_is_free(t->place.admission, call))
+        return false;
     if (needs_slot && !trp_runqueue_try_begin(t->queue, v))
         return false;
     const int64_t begun_ns = *now_ns;

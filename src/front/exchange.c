@@ -38,14 +38,25 @@ static void destroy(struct trp_exchange *x)
     trp_alloc_free(x->front->opts.requests, x);
 }
 
-void trp_exchange_free_idle(struct trp_front *f)
+static void free_idle(struct trp_front *f, uint32_t n)
 {
-    while (f->idle) {
+    for (; n > 0; n--) {
         struct trp_exchange *x = f->idle;
         f->idle = x->next;
+        f->idle_n--;
         destroy(x);
     }
-    f->idle_n = 0;
+}
+
+void trp_exchange_free_idle(struct trp_front *f)
+{
+    free_idle(f, f->idle_n);
+}
+
+void trp_exchange_age(struct trp_front *f)
+{
+    free_idle(f, f->unused_n);
+    f->unused_n = f->idle_n;
 }
 
 /* Everything from `conn` on is of one use only. */
@@ -63,6 +74,8 @@ struct trp_exchange *trp_exchange_take(struct trp_conn *conn, const struct trp_e
     if (x) {
         f->idle = x->next;
         f->idle_n--;
+        if (f->idle_n < f->unused_n)
+            f->unused_n = f->idle_n;
     } else {
         x = make(f);
     }

@@ -155,10 +155,11 @@ void trp_exchange_settle(struct trp_exchange *x); /* something of it came back *
  *   Errors: false when memory is short. */
 bool trp_exchange_room(struct trp_exchange *x, uint32_t n);
 
-/* Frees the front's idle ones.
+/* Frees the front's idle ones: all, or (age) those that nobody needed since the last time.
  *   Owns  : as it says.
  *   Thread: loop.
  *   Errors: none. */
 void trp_exchange_free_idle(struct trp_front *f);
+void trp_exchange_age(struct trp_front *f);
 
 #endif

@@ -19,6 +19,27 @@ static void turn_end(struct trp_hook *hook)
     trp_pack_turn_end(f);
 }
 
+/* What a burst of requests left behind goes when nobody came for it. */
+static void arm_age(struct trp_front *f)
+{
+    struct trp_error err;
+    if (f->opts.age_ns <= 0)
+        return;
+    if (trp_failed(
+            trp_timer_arm(f->loop, &f->age_timer, trp_front_now_ns(f) + f->opts.age_ns, &err)))
+        TRP_WARN(f->opts.log, "front", "memory of requests is kept from now on: %s", err.text);
+}
+
+static void age(struct trp_timer *timer, int64_t now_ns)
+{
+    struct trp_front *f = TRP_CONTAINER_OF(timer, struct trp_front, age_timer);
+    (void)now_ns;
+    trp_exchange_age(f);
+    trp_call_pool_age(f->calls);
+    trp_pool_age(f->opts.pool);
+    arm_age(f);
+}
+
 static void tell_drained(struct trp_task *task)
 {
     struct trp_front *f = TRP_CONTAINER_OF(task, struct trp_front, drained_task);
@@ -72,6 +93,8 @@ trp_status trp_front_create(const struct trp_alloc *alloc, const struct trp_fron
         return st;
     }
     trp_loop_hook(f->loop, &f->hook);
+    f->age_timer.due = age;
+    arm_age(f);
     *out_front = f;
     return trp_ok();
 }
@@ -106,6 +129,7 @@ void trp_front_destroy(struct trp_front *f)
         trp_conn_close(f->conns);
     if (!await_owed(f))
         return; /* freeing what a run writes to would be worse than losing it */
+    trp_timer_disarm(f->loop, &f->age_timer);
     trp_exchange_free_idle(f);
     trp_h2_memory_deinit(&f->h2_memory);
     trp_call_pool_destroy(f->calls);

@@ -39,6 +39,7 @@ struct trp_front_opts {
     struct trp_pool *pool;            /* body buffers, this loop's */
     const struct trp_alloc *requests; /* the request account */
     struct trp_counter *connections;  /* shared by all fronts: open now */
+    int64_t age_ns;                   /* what lay idle for so long is freed; 0: it is kept */
 };
 
 /* Makes a loop's front; `trp_front_take` gives it an accepted socket (moved), trp_front_drain() stops keep-alive, sends GOAWAY

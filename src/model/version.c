@@ -96,6 +96,7 @@ void trp_version_destroy(struct trp_version *v)
         return;
     TRP_ASSERT(!v->model); /* whoever opened it closes it */
     const struct trp_alloc *alloc = v->arena.alloc;
+    trp_headroom_close(&v->headroom);
     trp_account_deinit(&v->weights);
     trp_account_deinit(&v->activations);
     trp_arena_deinit(&v->arena);

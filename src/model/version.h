@@ -8,7 +8,7 @@
 #include "base/arena.h"
 #include "base/atomic.h"
 #include "call/target.h"
-#include "memory/account.h"
+#include "memory/headroom.h"
 #include "model/lifecycle.h"
 #include "model/model_config.h"
 #include "model/stats.h"
@@ -46,6 +46,7 @@ struct trp_version {
                                           * more, and in another order: their names tell */
     struct trp_backend_model *model;     /* open while READY or DRAINING */
     struct trp_account weights, activations;
+    struct trp_headroom headroom; /* of its runs; exec's */
     uint64_t
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
     struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */

@@ -82,7 +82,7 @@ static void replace(struct trp_sched *s, struct trp_sched_model *m)
 {
     if (m->is_runnable)
         trp_pairing_remove(&s->runnable, &m->node);
-    m->is_runnable = m->queued > 0 && has_slot(m);
+    m->is_runnable = m->queued > 0 && has_slot(m) && !m->is_blocked;
     if (m->is_runnable)
         trp_pairing_push(&s->runnable, &m->node);
 }
@@ -107,17 +107,17 @@ static void unlink_waiting(struct trp_sched *s, struct trp_sched_model *m)
     m->next = m->prev = NULL;
 }
 
-enum trp_sched_push trp_sched_push(struct trp_sched *s, struct trp_sched_model *model,
-                                   struct trp_call *call)
+static void set_blocked(struct trp_sched *s, struct trp_sched_model *m, bool is_blocked)
 {
-    TRP_ASSERT(!call->queue);
-    if (s->queued >= s->queue_max)
-        return TRP_SCHED_FULL;
-    if (model->queued >= s->model_queue_max)
-        return TRP_SCHED_MODEL_FULL;
+    s->blocked += is_blocked;
+    s->blocked -= m->is_blocked;
+    m->is_blocked = is_blocked;
+}
+
+static void enqueue(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call)
+{
     model->calls.before = call_before;
     call->queue = model;
-    call->queue_key = s->arrivals++;
     trp_pairing_push(&model->calls, &call->queue_node);
     if (model->queued++ == 0)
         link_waiting(s, model);
@@ -126,6 +126,18 @@ enum trp_sched_push trp_sched_push(struct trp_sched *s, struct trp_sched_model *
         replace(s, model);
     if (call->deadline_ns != 0)
         trp_pairing_push(&s->expiry, &call->expiry_node);
+}
+
+enum trp_sched_push trp_sched_push(struct trp_sched *s, struct trp_sched_model *model,
+                                   struct trp_call *call)
+{
+    TRP_ASSERT(!call->queue);
+    if (s->queued >= s->queue_max)
+        return TRP_SCHED_FULL;
+    if (model->queued >= s->model_queue_max)
+        return TRP_SCHED_MODEL_FULL;
+    call->queue_key = s->arrivals++;
+    enqueue(s, model, call);
     return TRP_SCHED_QUEUED;
 }
 
@@ -136,8 +148,10 @@ static void unqueue(struct trp_sched *s, struct trp_sched_model *m, struct trp_c
     if (call->deadline_ns != 0)
         trp_pairing_remove(&s->expiry, &call->expiry_node);
     call->queue = NULL;
-    if (--m->queued == 0)
+    if (--m->queued == 0) {
         unlink_waiting(s, m);
+        set_blocked(s, m, false); /* whoever comes next asks for itself */
+    }
     s->queued--;
 }
 
@@ -166,6 +180,25 @@ struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **ou
     replace(s, m);
     *out_model = m;
     return call;
+}
+
+void trp_sched_put_back(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call)
+{
+    TRP_ASSERT(!call->queue && model->running > 0);
+    model->running--;
+    set_blocked(s, model, true);
+    enqueue(s, model, call);
+    replace(s, model); /* also when others of its calls are first by now */
+}
+
+void trp_sched_unblock(struct trp_sched *s)
+{
+    for (struct trp_sched_model *m = s->blocked > 0 ? s->waiting : NULL; m; m = m->next) {
+        if (!m->is_blocked)
+            continue;
+        set_blocked(s, m, false);
+        replace(s, m);
+    }
 }
 
 bool trp_sched_try_begin(struct trp_sched_model *model)

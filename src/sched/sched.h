@@ -6,7 +6,8 @@
  *  2. A model (version) runs at most `slots` calls at once; while it does, its calls wait without standing in the way of
  *     other models'.
  *  3. A call whose deadline has passed is never handed out to be run: trp_sched_expire() takes it first.
- *  4. The number of waiting calls is bounded, in all and for each model.  Nothing is allocated: calls and models bring their
+ *  4. A model whose next call found no room for its run stands aside with all its calls, in their order, until it is unblocked.
+ *  5. The number of waiting calls is bounded, in all and for each model.  Nothing is allocated: calls and models bring their
  *     own links. */
 #ifndef TRP_SCHED_H
 #define TRP_SCHED_H
@@ -20,6 +21,7 @@ struct trp_sched {
     struct trp_pairing expiry; /* waiting calls that have a deadline, by it */
     struct trp_sched_model *waiting; /* models with a waiting call, whether or not a slot is free */
     uint32_t queued, queue_max, model_queue_max;
+    uint32_t blocked; /* models that stand aside */
     int64_t arrivals;
 };
 
@@ -28,6 +30,7 @@ struct trp_sched_model {
     struct trp_pairing calls;
     struct trp_queue_node node; /* in `runnable` */
     bool is_runnable;
+    bool is_blocked;                     /* no room for its next run; see trp_sched_put_back() */
     struct trp_sched_model *next, *prev; /* in `waiting` */
     uint32_t queued, running;
     uint32_t slots; /* runs at once; 0: no limit */
@@ -61,6 +64,15 @@ enum trp_sched_push trp_sched_push(struct trp_sched *s, struct trp_sched_model *
  *   Cost  : O(log n) amortised.
  *   Errors: none. */
 struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **out_model);
+
+/* Brings a taken call back to where it stood, with the slot of its model: there is no room for its run now.  Its model's calls wait
+ * until trp_sched_unblock(), which lets all models that wait so be taken from again.
+ *   Owns  : moves the call to the scheduler; it is counted, and neither limit refuses it.
+ *   Thread: owner.
+ *   Cost  : O(log n) amortised; unblock: O(models with a waiting call).
+ *   Errors: none. */
+void trp_sched_put_back(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call);
+void trp_sched_unblock(struct trp_sched *s);
 
 /* Takes a slot for a run that does not come from the queue (on the loop), if one is free and no call of the model waits for
  * it; gives a slot back.

@@ -38,6 +38,8 @@ struct trp_pool {
     const struct trp_alloc *alloc;
     size_t keep_bytes_max, bytes_max;
     struct trp_lease *idle[CLASSES];
+    uint32_t idle_n[CLASSES];
+    uint32_t unused_n[CLASSES];      /* the fewest that were idle since trp_pool_age() */
     struct trp_counter idle_bytes;   /* written by the owner only */
     struct trp_counter leased_bytes; /* written by the owner, and by who releases a large block */
     struct trp_pile returned;
@@ -93,9 +95,10 @@ void trp_pool_destroy(struct trp_pool *p)
 
 static void push_idle(struct trp_pool *p, struct trp_lease *l)
 {
-    struct trp_lease **top = &p->idle[class_of(l->capacity)];
-    l->next = *top;
-    *top = l;
+    const uint32_t class = class_of(l->capacity);
+    l->next = p->idle[class];
+    p->idle[class] = l;
+    p->idle_n[class]++;
     trp_counter_own_add(&p->idle_bytes, l->capacity);
 }
 
@@ -105,6 +108,9 @@ static struct trp_lease *pop_idle(struct trp_pool *p, uint32_t class)
     if (!l)
         return NULL;
     p->idle[class] = l->next;
+    p->idle_n[class]--;
+    if (p->idle_n[class] < p->unused_n[class])
+        p->unused_n[class] = p->idle_n[class];
     trp_counter_own_add(&p->idle_bytes, (uint64_t)0 - l->capacity);
     return l;
 }
@@ -138,6 +144,16 @@ void trp_pool_trim(struct trp_pool *p)
 {
     fetch_returned(p);
     shrink_idle(p, 0);
+}
+
+void trp_pool_age(struct trp_pool *p)
+{
+    fetch_returned(p);
+    for (uint32_t class = 0; class < CLASSES; class ++) {
+        for (uint32_t n = p->unused_n[class]; n > 0; n--)
+            trp_alloc_free(p->alloc, pop_idle(p, class));
+        p->unused_n[class] = p->idle_n[class];
+    }
 }
 
 uint64_t trp_pool_idle_bytes(const struct trp_pool *p)

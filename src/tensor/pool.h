@@ -48,12 +48,18 @@ void trp_lease_release(struct trp_lease *l); /* accepts NULL */
 void trp_lease_release_tensor(void *lease,
                               void *data); /* a troupe_tensor release function; user is the lease */
 
-/* Gives idle buffers back; called when the loop has been idle.  `idle_bytes` and `leased_bytes`
- * are gauges.
+/* Gives idle buffers back: all of them; or (age) those that nobody needed since the last time, so that
+ * what a burst left behind goes after two calls and what is in use stays.
  *   Owns  : nothing.
- *   Thread: owner (trim), any (gauges).
+ *   Thread: owner.
  *   Errors: none. */
 void trp_pool_trim(struct trp_pool *p);
+void trp_pool_age(struct trp_pool *p);
+
+/* Gauges.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
 uint64_t trp_pool_idle_bytes(const struct trp_pool *p);
 uint64_t trp_pool_leased_bytes(const struct trp_pool *p);
 

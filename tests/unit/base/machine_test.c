@@ -47,53 +47,115 @@ struct row {
         const char *path, *text;
     } limits[3];
     uint64_t want;
+    const char *mounts; /* NULL: there is no such file */
 };
 
+#define V2(begins) \
+    "29 23 0:26 " begins " /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+#define V1(begins, options) \
+    "35 31 0:32 " begins " /sys/fs/cgroup/mem rw - cgroup cgroup rw," options "\n"
+
 static const struct row rows[] = {
-    { "no group", MEMINFO, NULL, { { NULL, NULL } }, 16 * GIB },
-    { "nothing at all", NULL, NULL, { { NULL, NULL } }, 0 },
-    { "meminfo without a total", "MemFree: 1 kB\n", NULL, { { NULL, NULL } }, 0 },
+    { "no group", MEMINFO, NULL, { { NULL, NULL } }, 16 * GIB, NULL },
+    { "nothing at all", NULL, NULL, { { NULL, NULL } }, 0, NULL },
+    { "meminfo without a total", "MemFree: 1 kB\n", NULL, { { NULL, NULL } }, 0, NULL },
     { "version 2, own group",
       MEMINFO,
       "0::/shop/troupe\n",
       { { "/sys/fs/cgroup/shop/troupe/memory.max", "2147483648\n" } },
-      2 * GIB },
+      2 * GIB,
+      NULL },
     { "version 2, a group above",
       MEMINFO,
       "0::/shop/troupe\n",
       { { "/sys/fs/cgroup/shop/memory.max", "1073741824\n" },
         { "/sys/fs/cgroup/shop/troupe/memory.max", "max\n" } },
-      GIB },
+      GIB,
+      NULL },
     { "version 2, none",
       MEMINFO,
       "0::/\n",
       { { "/sys/fs/cgroup/memory.max", "max\n" } },
-      16 * GIB },
+      16 * GIB,
+      NULL },
     { "version 2 inside a container: the path is the host's, the mount is ours",
       MEMINFO,
       "0::/docker/0123\n",
       { { "/sys/fs/cgroup/memory.max", "4294967296\n" } },
-      4 * GIB },
+      4 * GIB,
+      NULL },
     { "version 1",
       MEMINFO,
       "4:memory:/docker/0123\n1:cpu:/\n0::/\n",
       { { "/sys/fs/cgroup/memory/docker/0123/memory.limit_in_bytes", "3221225472\n" } },
-      3 * GIB },
+      3 * GIB,
+      NULL },
     { "version 1 without a limit is a very large number",
       MEMINFO,
       "4:memory:/\n",
       { { "/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n" } },
-      16 * GIB },
+      16 * GIB,
+      NULL },
     { "a limit and no meminfo",
       NULL,
       "0::/a\n",
       { { "/sys/fs/cgroup/a/memory.max", "1073741824" } },
-      GIB },
+      GIB,
+      NULL },
+    { "version 2 inside a container, a group of its own in it",
+      MEMINFO,
+      "0::/docker/0123/job\n",
+      { { "/sys/fs/cgroup/job/memory.max", "2147483648\n" },
+        { "/sys/fs/cgroup/memory.max", "4294967296\n" } },
+      2 * GIB,
+      V2("/docker/0123") },
+    { "version 2, a group whose name only begins like the mount's",
+      MEMINFO,
+      "0::/docker/01234\n",
+      { { "/sys/fs/cgroup/memory.max", "4294967296\n" },
+        { "/sys/fs/cgroup/4/memory.max", "1073741824\n" } },
+      4 * GIB,
+      V2("/docker/0123") },
+    { "version 2, a group beside the mount: only the mount is asked",
+      MEMINFO,
+      "0::/../other\n",
+      { { "/sys/fs/cgroup/memory.max", "4294967296\n" },
+        { "/sys/fs/cgroup/other/memory.max", "1073741824\n" } },
+      4 * GIB,
+      V2("/docker/0123") },
+    { "version 2 nested four deep, the least in the middle",
+      MEMINFO,
+      "0::/a/b/c/d\n",
+      { { "/sys/fs/cgroup/a/memory.max", "3221225472\n" },
+        { "/sys/fs/cgroup/a/b/memory.max", "1073741824\n" },
+        { "/sys/fs/cgroup/a/b/c/d/memory.max", "2147483648\n" } },
+      GIB,
+      V2("/") },
+    { "version 1 mounted elsewhere, together with others, inside a container",
+      MEMINFO,
+      "4:cpu,memory:/docker/0123/job\n",
+      { { "/sys/fs/cgroup/mem/job/memory.limit_in_bytes", "3221225472\n" },
+        { "/sys/fs/cgroup/mem/memory.limit_in_bytes", "9223372036854771712\n" } },
+      3 * GIB,
+      V1("/docker/0123", "cpu,memory") },
+    { "both versions: memory is version 1's",
+      MEMINFO,
+      "4:memory:/a\n0::/a\n",
+      { { "/sys/fs/cgroup/mem/a/memory.limit_in_bytes", "1073741824\n" } },
+      GIB,
+      "38 31 0:35 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n" V1("/", "memory") },
+    { "mounts of other things, and broken ones",
+      MEMINFO,
+      "0::/a\n",
+      { { "/sys/fs/cgroup/a/memory.max", "1073741824\n" } },
+      GIB,
+      "x\n1 2 3\n20 1 0:5 / /proc rw - proc proc rw\n" V1("/", "cpu") "no end - cgroup2" },
     { "broken lines say nothing",
       MEMINFO,
       "x\n0:\n:::\nmemory:/\n",
       { { "/sys/fs/cgroup/memory/memory.limit_in_bytes", "soon\n" } },
-      16 * GIB },
+      16 * GIB,
+      NULL },
 };
 
 static void the_least_of_what_is_installed_and_allowed_counts(void **state)
@@ -110,6 +172,8 @@ static void the_least_of_what_is_installed_and_allowed_counts(void **state)
             put(root, "/proc/meminfo", r->meminfo);
         if (r->groups)
             put(root, "/proc/self/cgroup", r->groups);
+        if (r->mounts)
+            put(root, "/proc/self/mountinfo", r->mounts);
         for (size_t k = 0; k < ARRAY_LEN(r->limits) && r->limits[k].path; k++)
             put(root, r->limits[k].path, r->limits[k].text);
         assert_int_equal(trp_machine_memory(root), r->want);
@@ -117,9 +181,23 @@ static void the_least_of_what_is_installed_and_allowed_counts(void **state)
     assert_int_equal(nftw(folder, drop, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
+static void mappings_are_what_the_kernel_says(void **state)
+{
+    (void)state;
+    char folder[SCRATCH_PATH_MAX];
+    scratch_folder(folder, "mappings");
+    assert_int_equal(trp_machine_mappings(folder), 0);
+    put(folder, "/proc/sys/vm/max_map_count", "65530\n");
+    assert_int_equal(trp_machine_mappings(folder), 65530);
+    put(folder, "/proc/sys/vm/max_map_count", "many\n");
+    assert_int_equal(trp_machine_mappings(folder), 0);
+    assert_int_equal(nftw(folder, drop, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 static void this_machine_has_some(void **state)
 {
     (void)state;
+    assert_true(trp_machine_mappings("") > 0);
     assert_in_range(trp_machine_memory(""), 1 << 20, UINT64_C(1) << 50);
 }
 
@@ -127,6 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_least_of_what_is_installed_and_allowed_counts),
+        cmocka_unit_test(mappings_are_what_the_kernel_says),
         cmocka_unit_test(this_machine_has_some),
     };
     return cmocka_run_group_tests_name("machine", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/machine.h"
 #include "conf/settings.h"
 #include "scratch.h"
 #include "unit/base/scarce.h"
@@ -78,6 +79,10 @@ static void values_are_read_and_printed_in_people_s_units(void **state)
         { "timeouts.idle=24h", TRP_SETTING_ID_IDLE, "1d" },
         { "timeouts.drain=0", TRP_SETTING_ID_DRAIN, "0s" },
         { "threads.loops=8", TRP_SETTING_ID_LOOPS, "8" },
+        { "memory.budget=50%", TRP_SETTING_ID_MEMORY_BUDGET, "50%" },
+        { "memory.budget=100%", TRP_SETTING_ID_MEMORY_BUDGET, "100%" },
+        { "memory.budget=1.5GiB", TRP_SETTING_ID_MEMORY_BUDGET, "1.5GiB" },
+        { "memory.budget=0", TRP_SETTING_ID_MEMORY_BUDGET, "0" },
         { "admin.remote=true", TRP_SETTING_ID_ADMIN_REMOTE, "true" },
         { "repository.watch=notify", TRP_SETTING_ID_WATCH, "notify" },
         { "server.name=", TRP_SETTING_ID_SERVER_NAME, "" },
@@ -313,6 +318,28 @@ static void too_little_memory_is_said_wherever_it_ends(void **state)
     assert_true(blocks > 3);
 }
 
+static void a_share_is_a_part_of_what_the_machine_has(void **state)
+{
+    (void)state;
+    struct trp_settings *s = new_settings();
+    struct trp_error err = { 0 };
+    const uint64_t has = trp_machine_memory("");
+    assert_int_equal(trp_settings_u64(s, TRP_SETTING_ID_MEMORY_BUDGET), has / 100 * 80);
+    assert_int_equal(set(s, "memory.budget=25%", &err).code, TRP_OK);
+    assert_int_equal(trp_settings_u64(s, TRP_SETTING_ID_MEMORY_BUDGET), has / 100 * 25);
+    assert_int_equal(set(s, "memory.budget=2GiB", &err).code, TRP_OK);
+    assert_int_equal(trp_settings_u64(s, TRP_SETTING_ID_MEMORY_BUDGET), UINT64_C(2) << 30);
+    static const char *const wrong[] = { "memory.budget=0%",  "memory.budget=101%",
+                                         "memory.budget=%",   "memory.budget=much",
+                                         "memory.budget=-1%", "memory.budget=2PiB" };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        print_message("%s\n", wrong[i]);
+        assert_int_equal(set(s, wrong[i], &err).code, TRP_INVALID_ARGUMENT);
+        assert_int_equal(trp_settings_u64(s, TRP_SETTING_ID_MEMORY_BUDGET), UINT64_C(2) << 30);
+    }
+    trp_settings_destroy(s);
+}
+
 static void says_which_values_an_option_takes(void **state)
 {
     (void)state;
@@ -324,6 +351,7 @@ static void says_which_values_an_option_takes(void **state)
         { TRP_SETTING_ID_LOOPS, "0 to 256" },
         { TRP_SETTING_ID_SPIN, "0s to 1s" },
         { TRP_SETTING_ID_BODY_BYTES, "1KiB to 4GiB" },
+        { TRP_SETTING_ID_MEMORY_BUDGET, "1% to 100%, 0 to 1024TiB" },
         { TRP_SETTING_ID_READY_STRICT, "true, false" },
         { TRP_SETTING_ID_SERVER_NAME, "" },
     };
@@ -348,6 +376,7 @@ int main(void)
         cmocka_unit_test(a_file_may_nest_its_keys_or_not),
         cmocka_unit_test(mistakes_in_a_file_are_named_with_their_line),
         cmocka_unit_test(later_sources_win),
+        cmocka_unit_test(a_share_is_a_part_of_what_the_machine_has),
         cmocka_unit_test(says_which_values_an_option_takes),
         cmocka_unit_test(too_little_memory_is_said_wherever_it_ends),
     };

@@ -33,6 +33,7 @@ struct fake_target {
 struct fixture {
     struct trp_clock clock;
     int64_t now_ns;
+    int64_t age_ns;                /* of the front's options */
     struct scarce loops, requests; /* the loop's memory, and the requests' */
     struct trp_loop *loop;
     struct trp_pool *pool;

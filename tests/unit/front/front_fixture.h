@@ -67,7 +67,8 @@ static inline void fixture_start(struct fixture *f)
                                          .log = f->log,
                                          .pool = f->pool,
                                          .requests = &f->requests.alloc,
-                                         .connections = &f->connections };
+                                         .connections = &f->connections,
+                                         .age_ns = f->age_ns };
     assert_int_equal(trp_front_create(trp_heap(), &opts, &f->front, &err).code, TRP_OK);
 }
 

@@ -175,6 +175,37 @@ static void an_answer_without_memory_keeps_the_client_in_step(void **state)
     assert_true(whole > 0);
 }
 
+/* A burst left its exchanges, calls and bodies with the front for ever. */
+static void what_a_burst_left_behind_goes_when_nobody_comes_for_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char reply[4096];
+    int fds[4];
+    fixture_open(&f);
+    f.age_ns = TRP_S(5);
+    fixture_start(&f);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        fds[i] = fixture_connect(&f, true);
+        assert_int_equal(ask(&f, fds[i], HTTP(""), reply, sizeof reply), 0);
+    }
+    assert_int_equal(f.started_n, ARRAY_LEN(fds));
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fixture_release(&f, 0);
+    fixture_turns(&f, 4);
+    assert_int_equal(f.front->idle_n, ARRAY_LEN(fds));
+    f.now_ns += TRP_S(6);
+    fixture_turns(&f, 2);
+    assert_int_equal(f.front->idle_n, ARRAY_LEN(fds)); /* they were needed in this time */
+    f.now_ns += TRP_S(6);
+    fixture_turns(&f, 2);
+    assert_int_equal(f.front->idle_n, 0);
+    assert_int_equal(trp_pool_idle_bytes(f.pool), 0);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +213,7 @@ int main(void)
         cmocka_unit_test(the_deadlines_of_grpc_are_refused_alike),
         cmocka_unit_test(a_watch_that_cannot_look_again_ends),
         cmocka_unit_test(an_answer_without_memory_keeps_the_client_in_step),
+        cmocka_unit_test(what_a_burst_left_behind_goes_when_nobody_comes_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

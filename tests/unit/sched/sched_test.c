@@ -222,6 +222,62 @@ static void always_takes_what_a_search_by_the_rules_finds(void **state)
     }
 }
 
+static void a_model_whose_run_found_no_room_stands_aside_in_its_order(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model big = { .slots = 1 }, other = { 0 }, *got;
+    trp_sched_init(&s, 3, 3);
+    struct trp_call first = { 0 }, second = { 0 }, third = { 0 }, late = { 0 };
+    push(&s, &big, &first);
+    push(&s, &big, &second);
+    assert_ptr_equal(trp_sched_take(&s, &got), &first);
+    push(&s, &other, &third);
+    push(&s, &other, &late); /* the queue is full: what comes back is not refused all the same */
+    trp_sched_put_back(&s, &big, &first);
+    assert_int_equal(s.queued, 4);
+    assert_int_equal(s.blocked, 1);
+    assert_int_equal(big.running, 0);
+    assert_ptr_equal(take(&s), &third); /* others go on */
+    assert_ptr_equal(take(&s), &late);
+    assert_null(take(&s));
+    trp_sched_unblock(&s);
+    assert_int_equal(s.blocked, 0);
+    assert_ptr_equal(take(&s), &first); /* before `second`, as it came */
+    assert_null(take(&s));              /* one slot */
+    trp_sched_put_back(&s, &big, &first);
+    assert_true(trp_sched_remove(&s, &first)); /* cancelled while it waits */
+    assert_null(take(&s));
+    assert_true(trp_sched_remove(&s, &second));
+    assert_int_equal(s.blocked, 0); /* nobody is left who waits for room */
+    push(&s, &big, &first);
+    assert_ptr_equal(take(&s), &first);
+    trp_sched_end(&s, &big);
+    trp_sched_unblock(&s);
+    trp_sched_end(&s, &other);
+    trp_sched_end(&s, &other);
+    assert_int_equal(s.queued, 0);
+}
+
+static void who_waits_for_room_expires_and_is_drained_like_others(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model m = { 0 };
+    trp_sched_init(&s, 10, 10);
+    struct trp_call soon = make_call(TRP_PRIORITY_NORMAL, TRP_MS(5)), other = { 0 };
+    push(&s, &m, &soon);
+    push(&s, &m, &other);
+    assert_ptr_equal(take(&s), &soon);
+    trp_sched_put_back(&s, &m, &soon);
+    assert_int_equal(trp_sched_next_expiry_ns(&s), TRP_MS(5));
+    assert_ptr_equal(trp_sched_expire(&s, TRP_MS(6)), &soon);
+    assert_null(take(&s)); /* the model still stands aside */
+    assert_ptr_equal(trp_sched_drain(&s), &other);
+    assert_null(trp_sched_drain(&s));
+    assert_int_equal(s.blocked, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +288,8 @@ int main(void)
         cmocka_unit_test(expired_calls_are_found_whatever_their_class_or_slots),
         cmocka_unit_test(a_removed_call_is_gone_and_a_second_removal_says_so),
         cmocka_unit_test(draining_finds_calls_behind_taken_slots_too),
+        cmocka_unit_test(a_model_whose_run_found_no_room_stands_aside_in_its_order),
+        cmocka_unit_test(who_waits_for_room_expires_and_is_drained_like_others),
         cmocka_unit_test(always_takes_what_a_search_by_the_rules_finds),
     };
     return cmocka_run_group_tests_name("sched", tests, NULL, NULL);

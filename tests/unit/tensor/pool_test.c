@@ -120,6 +120,26 @@ static void no_more_is_kept_than_allowed(void **state)
     trp_pool_destroy(p);
 }
 
+static void what_nobody_needed_goes_with_the_second_look_and_what_is_in_use_stays(void **state)
+{
+    (void)state;
+    struct trp_pool *p = make_pool(trp_heap(), 0, 0);
+    struct trp_lease *l[4];
+    for (size_t i = 0; i < 4; i++)
+        l[i] = trp_pool_acquire(p, KB(4));
+    for (size_t i = 0; i < 4; i++)
+        trp_lease_release(l[i]);
+    trp_pool_age(p); /* they were needed a moment ago */
+    assert_int_equal(trp_pool_idle_bytes(p), KB(16));
+    for (int i = 0; i < 3; i++) /* one at a time: three of the four lie idle */
+        trp_lease_release(trp_pool_acquire(p, KB(4)));
+    trp_pool_age(p);
+    assert_int_equal(trp_pool_idle_bytes(p), KB(4));
+    trp_pool_age(p);
+    assert_int_equal(trp_pool_idle_bytes(p), 0);
+    trp_pool_destroy(p);
+}
+
 static void the_limit_holds_for_leased_and_idle_together(void **state)
 {
     (void)state;
@@ -227,6 +247,7 @@ int main(void)
         cmocka_unit_test(a_released_buffer_is_lent_again),
         cmocka_unit_test(a_shared_buffer_comes_home_with_its_last_owner),
         cmocka_unit_test(no_more_is_kept_than_allowed),
+        cmocka_unit_test(what_nobody_needed_goes_with_the_second_look_and_what_is_in_use_stays),
         cmocka_unit_test(the_limit_holds_for_leased_and_idle_together),
         cmocka_unit_test(an_exhausted_account_gets_the_idle_buffers_back_first),
         cmocka_unit_test(buffers_released_on_other_threads_come_home),

@@ -1,0 +1,104 @@
+/* exec/admission.c - see admission.h. */
+#include "exec/admission.h"
+
+#include "exec/run.h"
+#include "model/version.h"
+
+#define GUESS_BYTES (UINT64_C(1) << 20)
+
+static struct trp_version *version_of(const struct trp_call *call)
+{
+    return trp_version_of(call->target);
+}
+
+bool trp_admission_is_free(const struct trp_admission *a, const struct trp_call *call)
+{
+    return !a || !a->headrooms ||
+           trp_headroom_is_small(&version_of(call)->headroom, trp_run_input_bytes(call));
+}
+
+/* Before the first run: some copies of what comes in, and activations in a usual proportion to the weights (an eighth to a
+ * quarter in networks for images and texts).  Wrong once at most: the first run tells. */
+static uint64_t guess(uint64_t input_bytes, uint64_t weights_bytes)
+{
+    const uint64_t inputs = input_bytes < UINT64_MAX / 8 ? 4 * input_bytes : input_bytes;
+    return GUESS_BYTES + inputs + weights_bytes / 4;
+}
+
+static void refuse(const struct trp_admission *a, struct trp_call *call, struct trp_amounts need)
+{
+    (void)trp_ledger_refuse(a->ledger, need, &call->error);
+    trp_error_within(&call->error, "model '%s': a run", version_of(call)->id);
+    call->error.limit = TRP_LIMIT_BUDGET;
+}
+
+/* What was reserved may be too little, and is known to be a guess at first: nobody minds more while it is there. */
+static uint64_t most_of(const struct trp_admission *a, const struct trp_headroom_pass *pass)
+{
+    struct trp_budget b;
+    uint64_t most;
+    trp_ledger_look(a->ledger, &b);
+    const uint64_t left = trp_budget_left(&b).of[TRP_RESOURCE_BYTES];
+    return __builtin_add_overflow(pass->bytes, left, &most) ? 0 : most;
+}
+
+enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_call *call,
+                                     struct trp_metrics_shard *metrics, int64_t now_ns,
+                                     struct trp_admitted *out)
+{
+    struct trp_version *v = version_of(call);
+    const uint64_t size = trp_run_input_bytes(call);
+    struct trp_amounts need = { { 0 } };
+    *out = (struct trp_admitted){ .size = size };
+    if (!a || !a->headrooms || trp_headroom_is_small(&v->headroom, size))
+        return TRP_RESERVE_DONE;
+    const uint64_t weights = trp_counter_get(&v->weights.bytes);
+    const struct trp_headroom_ask ask = { .account = &v->activations,
+                                          .size = size,
+                                          .guess_bytes = guess(size, weights),
+                                          .beside_bytes = weights,
+                                          .now_ns = now_ns };
+    enum trp_reserve r = trp_headroom_begin(a->headrooms, &v->headroom, &ask, &out->pass, &need);
+    if (r == TRP_RESERVE_NOT_NOW) {
+        trp_metric_add(metrics, TRP_METRIC_RUNS_SHORT, 1);
+        if (now_ns - call->stamps_ns[TRP_PHASE_QUEUED] >= a->wait_ns)
+            r = TRP_RESERVE_NEVER;
+        else
+            trp_ledger_ask_room(a->ledger, need);
+    }
+    if (r == TRP_RESERVE_NEVER)
+        refuse(a, call, need);
+    else if (r == TRP_RESERVE_DONE && out->pass.is_counted)
+        out->bytes_max = most_of(a, &out->pass);
+    return r;
+}
+
+/* What the backend does not tell is at least its outputs.  0: a run that failed half-way says little. */
+static uint64_t peak_of(const struct trp_call *call)
+{
+    uint64_t bytes = 1;
+    if (trp_failed(call->error.status))
+        return call->run_peak_bytes;
+    for (uint32_t i = 0; i < call->outputs_n; i++)
+        if (call->outputs[i].tensor.release)
+            bytes += call->outputs[i].tensor.bytes;
+    return call->run_peak_bytes > bytes ? call->run_peak_bytes : bytes;
+}
+
+void trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
+                              struct trp_admitted *admitted)
+{
+    const uint64_t had = admitted->pass.bytes, more = had + had / 4; /* so that it ends soon */
+    const uint64_t peak = call->run_peak_bytes > more ? call->run_peak_bytes : more;
+    trp_headroom_end(a->headrooms, &version_of(call)->headroom, admitted->size, peak,
+                     &admitted->pass);
+}
+
+void trp_admission_end(const struct trp_admission *a, struct trp_call *call,
+                       struct trp_admitted *admitted)
+{
+    if (!admitted->pass.is_counted)
+        return;
+    trp_headroom_end(a->headrooms, &version_of(call)->headroom, admitted->size, peak_of(call),
+                     &admitted->pass);
+}

@@ -1,0 +1,51 @@
+/* exec/admission.h - whether a call's run may begin, for the memory that it will hold.
+ * Answers "is there room for this run, now or ever?".  What runs of a model hold is learned, and reserved before the next one
+ * (memory/headroom.h); tiny runs ask nobody. */
+#ifndef TRP_ADMISSION_H
+#define TRP_ADMISSION_H
+
+#include "call/call.h"
+#include "memory/headroom.h"
+#include "obs/metrics.h"
+
+struct trp_admission {
+    struct trp_headrooms *headrooms; /* NULL, as no admission at all: every run may begin */
+    struct trp_ledger *ledger;       /* theirs */
+    int64_t wait_ns;                 /* longest that a call waits for room */
+};
+
+/* What an admitted run holds. */
+struct trp_admitted {
+    struct trp_headroom_pass pass;
+    uint64_t size;      /* bytes of its inputs */
+    uint64_t bytes_max; /* what it may hold; 0: as the place says */
+};
+
+/* Whether a call's run is known to be so small that nobody is asked.
+ *   Owns  : nothing.
+ *   Thread: any, the one that holds the call.
+ *   Cost  : O(inputs).
+ *   Errors: none. */
+bool trp_admission_is_free(const struct trp_admission *a, const struct trp_call *call);
+
+/* Asks for room.  NOT_NOW: whoever can make room was told; the call is to be tried again after the ledger's next word, until it
+ * has waited for too long: then, and when it can never fit, NEVER, with the words in the call.
+ *   Units : now_ns monotonic.
+ *   Owns  : trp_admission_end() takes `out` back after DONE.
+ *   Thread: any that holds the call and no lock.
+ *   Blocks: never for long.
+ *   Errors: in call->error: OVER_BUDGET. */
+enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_call *call,
+                                     struct trp_metrics_shard *metrics, int64_t now_ns,
+                                     struct trp_admitted *out);
+void trp_admission_end(const struct trp_admission *a, struct trp_call *call,
+                       struct trp_admitted *admitted);
+
+/* Ends a run that asked for more than it was given (trp_run_try()); it begins again, and asks for that much.
+ *   Owns  : as trp_admission_end().
+ *   Thread: as trp_admission_begin().
+ *   Errors: none. */
+void trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
+                              struct trp_admitted *admitted);
+
+#endif

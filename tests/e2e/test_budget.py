@@ -1,0 +1,115 @@
+"""memory.budget: runs wait for each other when they do not fit together, what can never fit is refused with the numbers, and what the
+process really uses stays within it."""
+import json
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from conftest import SLOW
+
+IO = "input x FP32 [-1]\noutput y FP32 [-1]\n"
+BODY = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
+MIB = 1 << 20
+
+
+def infer(server, model, body=BODY):
+    return server.request("POST", f"/v2/models/{model}/infer", body, timeout=60)
+
+
+def memory_of(server):
+    text = open(f"/proc/{server.process.pid}/smaps_rollup").read()
+    return int(re.search(r"^Pss:\s+(\d+) kB", text, re.M).group(1)) * 1024
+
+
+def baseline(serve, repository):
+    """What a server without models takes here: sanitizers make it much."""
+    server = serve(repository.path)
+    server.wait_ready()
+    used = memory_of(server)
+    server.stop()
+    return used
+
+
+def test_big_runs_take_turns(serve, repository):
+    floor = baseline(serve, repository)
+    big = 192 * MIB
+    for name in ("first", "second"):
+        repository.write(f"{name}.echo", IO + f"holds {big}\nsleep 100ms\n")
+    budget = floor + big + big // 2
+    server = serve(repository.path, settings={"memory.budget": budget, "threads.executors": 4, "memory.meter_interval": "100ms"})
+    server.wait_ready("first", "second")
+    for name in ("first", "second"):  # learned one by one
+        assert infer(server, name)[0] == 200
+    peak, ended = [0], threading.Event()
+
+    def watch():
+        while not ended.is_set():
+            peak[0] = max(peak[0], memory_of(server))
+            time.sleep(0.01)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: infer(server, ("first", "second")[i % 2]), range(16)))
+    ended.set()
+    watcher.join()
+    assert [status for status, _, _ in answers] == [200] * 16
+    assert server.metric("troupe_runs_short_total") > 0
+    if SLOW == 1:  # the address sanitizer keeps what was freed
+        assert peak[0] <= budget * 1.02 + 32 * MIB, (peak[0], budget)
+    assert server.metric("troupe_budget_limit", resource="bytes") == budget
+
+
+def test_a_run_that_can_never_fit(serve, repository):
+    floor = baseline(serve, repository)
+    repository.write("huge.echo", IO + f"holds {600 * MIB}\n")
+    repository.write("small.echo", IO)
+    server = serve(repository.path, settings={"memory.budget": floor + 700 * MIB, "memory.meter_interval": "100ms"})
+    server.wait_ready("huge", "small")
+    assert infer(server, "huge")[0] == 200  # nothing was known, and it fitted
+    data = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]}).encode()
+    status, body, _ = infer(server, "huge", data)  # twice the input may hold twice as much
+    assert status == 507, body
+    words = json.loads(body)["error"]
+    assert re.search(r"model 'huge/1': a run: needs \d+ bytes; at most \d+ of \d+ can be had", words), words
+    assert infer(server, "huge")[0] == 200
+    assert infer(server, "small")[0] == 200
+    assert server.metric("troupe_limit_hits_total", limit="budget") == 1
+
+
+def test_who_waits_too_long_is_refused(serve, repository):
+    floor = baseline(serve, repository)
+    big = 192 * MIB
+    repository.write("slow.echo", IO + f"holds {big}\nsleep {3 * SLOW}s\n")
+    repository.write("other.echo", IO + f"holds {big}\n")
+    server = serve(repository.path, settings={"memory.budget": floor + big + big // 2, "memory.run_wait": "50ms", "memory.meter_interval": "100ms",
+                                              "threads.executors": 4})
+    server.wait_ready("slow", "other")
+    assert infer(server, "slow")[0] == 200
+    assert infer(server, "other")[0] == 200
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(infer, server, "slow")
+        server.wait(lambda: server.metric("troupe_runs_expected_bytes") >= big, "the slow run to begin")
+        status, body, _ = infer(server, "other")
+        assert status == 507 and " now " in json.loads(body)["error"], body
+        assert first.result()[0] == 200
+    assert infer(server, "other")[0] == 200
+
+
+def test_what_the_process_uses_is_compared_with_the_accounts(serve, repository):
+    repository.write("echo.echo", IO)
+    server = serve(repository.path, settings={"memory.meter_interval": "50ms"})
+    server.wait_ready("echo")
+    server.wait(lambda: server.metric("troupe_process_proportional_bytes") > 0, "the meter to look")
+    used = server.metric("troupe_process_proportional_bytes")
+    assert used > 1 * MIB
+    assert server.metric("troupe_budget_used", resource="bytes", part="fixed") > 0
+    assert server.metric("troupe_budget_limit", resource="mappings") > 0
+
+
+def test_a_budget_that_is_none_is_refused(repository):
+    import subprocess
+
+    from conftest import TROUPE
+    made = subprocess.run([TROUPE, "serve", repository.path, "--memory-budget", "120%"], capture_output=True, text=True, timeout=60 * SLOW)
+    assert made.returncode == 2 and "1% to 100%" in made.stderr, made.stderr

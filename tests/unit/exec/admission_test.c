@@ -1,0 +1,194 @@
+/* Runs that wait for memory: real threads, models that hold what they are told to. */
+#include "unit/exec/exec_fixture.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define IO "input x FP32 [-1]\noutput y FP32 [-1]\n"
+
+static struct world w;
+static struct trp_exec *x;
+static struct trp_ledger *ledger;
+static struct trp_headrooms *headrooms;
+static struct trp_counter asked; /* for room */
+
+static void count_asked(void *user, struct trp_amounts need)
+{
+    (void)user;
+    assert_true(need.of[TRP_RESOURCE_BYTES] > 0);
+    trp_counter_add(&asked, 1);
+}
+
+static void make_server(int64_t wait_ns)
+{
+    const struct trp_ledger_opts ledger_opts = { .limit = { { 100 * MIB } } };
+    make_world(&w, trp_clock_system());
+    assert_false(trp_failed(trp_ledger_create(trp_heap(), &ledger_opts, &ledger, NULL)));
+    const struct trp_headrooms_opts opts = { .ledger = ledger,
+                                             .small_bytes = MIB / 4,
+                                             .patience_ns = TRP_S(600) };
+    assert_false(trp_failed(trp_headrooms_create(trp_heap(), &opts, &headrooms, NULL)));
+    trp_counter_set(&asked, 0);
+    trp_ledger_on_short(ledger, count_asked, NULL);
+    const struct trp_exec_opts exec_opts = { .executors_n = 3,
+                                             .loops_n = 1,
+                                             .queue_max = 200,
+                                             .model_queue_max = 200,
+                                             .headrooms = headrooms,
+                                             .ledger = ledger,
+                                             .room_wait_ns = wait_ns,
+                                             .clock = trp_clock_system(),
+                                             .metrics = w.metrics };
+    assert_false(trp_failed(trp_exec_create(trp_heap(), &exec_opts, &x, NULL)));
+    assert_false(trp_failed(trp_exec_attach(x, 0, w.loop, NULL)));
+    assert_false(trp_failed(trp_exec_start(x, NULL)));
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    make_server(TRP_S(60));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    struct trp_budget b;
+    trp_exec_stop(x);
+    settle_world(&w);
+    trp_headrooms_refresh(headrooms);
+    trp_ledger_look(ledger, &b);
+    assert_true(trp_amounts_is_zero(trp_budget_used(&b))); /* whatever happened */
+    trp_exec_destroy(x);
+    drop_world(&w);
+    trp_headrooms_destroy(headrooms);
+    trp_ledger_destroy(ledger);
+    return 0;
+}
+
+static struct trp_call *start(struct trp_version *v)
+{
+    struct trp_call *call = make_call(&w, v);
+    trp_target_start(&v->target, call);
+    return call;
+}
+
+/* Some 30 s without anything coming back is a failure. */
+static void turn_until(uint32_t n)
+{
+    for (int idle = 0; w.finished_n < n; idle++) {
+        assert_true(idle < 600);
+        turn_loop(&w, TRP_MS(50));
+    }
+}
+
+static void big_runs_go_one_after_the_other_and_all_are_answered(void **state)
+{
+    (void)state;
+    struct trp_version *a = make_version(&w, IO "holds 62914560\nsleep 20ms\n", x),
+                       *b = make_version(&w, IO "holds 62914560\nsleep 20ms\n", x);
+    trp_headroom_learn(headrooms, &a->headroom, &a->activations, 16, 60 * MIB);
+    trp_headroom_learn(headrooms, &b->headroom, &b->activations, 16, 60 * MIB);
+    for (int i = 0; i < 5; i++) {
+        start(a);
+        start(b);
+    }
+    turn_until(10);
+    for (uint32_t i = 0; i < 10; i++)
+        assert_int_equal(w.finished[i]->error.status.code, TRP_OK);
+    assert_true(trp_counter_get(&a->activations.peak) < 61 * MIB); /* never two of a model, */
+    assert_true(trp_metrics_get(w.metrics, TRP_METRIC_RUNS_SHORT) > 0);
+    assert_true(trp_counter_get(&asked) > 0);
+}
+
+static void a_run_that_can_never_fit_is_refused_with_the_numbers(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, IO "holds 1000\n", x);
+    trp_headroom_learn(headrooms, &v->headroom, &v->activations, 16, 200 * MIB);
+    start(v);
+    turn_until(1);
+    assert_int_equal(w.finished[0]->error.status.code, TRP_OVER_BUDGET);
+    assert_string_equal(w.finished[0]->error.text,
+                        "model 'm/1': a run: needs 209715200 bytes; at most 104857600 of 104857600 "
+                        "can be had");
+    assert_int_equal(w.finished[0]->error.limit, TRP_LIMIT_BUDGET);
+}
+
+static void others_that_fit_go_on_meanwhile(void **state)
+{
+    (void)state;
+    struct trp_hold load = { .is_committed = false };
+    struct trp_version *big = make_version(&w, IO "holds 62914560\n", x),
+                       *fits = make_version(&w, IO "holds 10485760\n", x);
+    trp_headroom_learn(headrooms, &big->headroom, &big->activations, 16, 60 * MIB);
+    assert_int_equal(trp_ledger_reserve(ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
+                     TRP_RESERVE_DONE);
+    struct trp_call *waits = start(big);
+    start(fits);
+    start(fits);
+    turn_until(2);
+    assert_int_equal(trp_oneshot_get(&waits->outcome), TRP_OUTCOME_OPEN);
+    trp_ledger_release(ledger, &load); /* the word of room brings it up */
+    turn_until(3);
+    assert_ptr_equal(w.finished[2], waits);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(w.finished[i]->error.status.code, TRP_OK);
+}
+
+static void who_waits_for_memory_can_be_cancelled(void **state)
+{
+    (void)state;
+    struct trp_hold load = { .is_committed = false };
+    struct trp_version *big = make_version(&w, IO "holds 62914560\n", x);
+    trp_headroom_learn(headrooms, &big->headroom, &big->activations, 16, 60 * MIB);
+    assert_int_equal(trp_ledger_reserve(ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
+                     TRP_RESERVE_DONE);
+    struct trp_call *call = start(big);
+    for (int i = 0; i < 600 && trp_counter_get(&asked) == 0; i++)
+        turn_loop(&w, TRP_MS(50));
+    assert_true(trp_call_try_cancel(call));
+    trp_exec_cancel_call(&big->target, call);
+    turn_until(1);
+    assert_int_equal(call->error.status.code, TRP_CANCELLED);
+    trp_ledger_release(ledger, &load);
+}
+
+static void who_has_waited_for_too_long_is_refused(void **state)
+{
+    (void)state;
+    struct trp_hold load = { .is_committed = false };
+    assert_int_equal(trp_ledger_reserve(ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
+                     TRP_RESERVE_DONE);
+    struct trp_version *big = make_version(&w, IO "holds 62914560\n", x);
+    trp_headroom_learn(headrooms, &big->headroom, &big->activations, 16, 60 * MIB);
+    start(big);
+    for (int i = 0; i < 600 && w.finished_n == 0; i++) {
+        trp_exec_tell_room(x); /* as the meter does */
+        turn_loop(&w, TRP_MS(50));
+    }
+    assert_int_equal(w.finished_n, 1);
+    assert_int_equal(w.finished[0]->error.status.code, TRP_OVER_BUDGET);
+    assert_non_null(strstr(w.finished[0]->error.text, "now 20971520 of 104857600 can be had"));
+    trp_ledger_release(ledger, &load);
+}
+
+static int set_up_impatient(void **state)
+{
+    (void)state;
+    make_server(TRP_MS(10));
+    return 0;
+}
+
+int main(void)
+{
+#define ADMISSION_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        ADMISSION_TEST(big_runs_go_one_after_the_other_and_all_are_answered),
+        ADMISSION_TEST(a_run_that_can_never_fit_is_refused_with_the_numbers),
+        ADMISSION_TEST(others_that_fit_go_on_meanwhile),
+        ADMISSION_TEST(who_waits_for_memory_can_be_cancelled),
+        cmocka_unit_test_setup_teardown(who_has_waited_for_too_long_is_refused, set_up_impatient,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests_name("admission", tests, NULL, NULL);
+}
