@@ -166,7 +166,8 @@ const struct cli_command cmd_ls = {
     .details =
         "STATE is READY, LOADING, WARMING (runs before it is ready), DRAINING (on its way out), "
         "FAILED\n"
-        "(REASON says why), UNLOADED (nobody asked for it) or WAITING (its turn comes soon).\n"
+        "(REASON says why), COLD (the next request has it loaded), UNLOADED (nobody asked for it) "
+        "or\nWAITING (its turn comes soon).\n"
         "ANSWERED counts rows of batches, as Triton does.",
     .example = "troupe ls\n"
                "troupe ls --json | jq '.models[].name'",
