@@ -25,6 +25,7 @@ static const trp_answer_fn answers[TRP_CONTROLS] = {
     [TRP_CONTROL_LOG_GET] = trp_answer_log_get,
     [TRP_CONTROL_LOG_SET] = trp_answer_log_set,
     [TRP_CONTROL_API_MODELS] = trp_answer_api_models,
+    [TRP_CONTROL_API_LABELS_GET] = trp_answer_labels,
 };
 
 trp_status trp_admin_create(const struct trp_alloc *alloc, const struct trp_admin_opts *opts,
@@ -97,11 +98,23 @@ trp_status trp_admin_answer(struct trp_admin *a, struct trp_control *c)
     return answer(a, c, &c->error);
 }
 
+/* A label of the path becomes the number that it stands for now: what answers knows numbers only. */
+static trp_status resolve_label(const struct trp_admin *a, struct trp_control *c)
+{
+    c->error.status =
+        trp_snapshot_number(trp_admin_snapshot(a, c), c->model, c->version, &c->version, &c->error);
+    return c->error.status;
+}
+
 void trp_admin_control(void *user, struct trp_control *control)
 {
     struct trp_admin *a = user;
+    if (control->version < 0 && trp_failed(resolve_label(a, control))) {
+        trp_control_finish_soon(control);
+        return;
+    }
     if (control->op == TRP_CONTROL_MODEL_LOAD || control->op == TRP_CONTROL_MODEL_UNLOAD ||
-        trp_answer_needs_survey(a, control)) {
+        control->op == TRP_CONTROL_API_LABELS_SET || trp_answer_needs_survey(a, control)) {
         trp_order_begin(a, control);
         return;
     }
@@ -167,6 +180,7 @@ void trp_admin_finished(void *user, uint32_t loop_index, struct trp_call *call)
     if (!s)
         return;
     trp_histogram_add(&s->total, total);
+    trp_counter_set(&s->last_asked_ns, (uint64_t)call->stamps_ns[TRP_PHASE_ENCODED]);
     trp_counter_add(&s->bytes_in, tensor_bytes(call->inputs, call->inputs_n));
     if (trp_failed(call->error.status)) {
         const int32_t code = call->error.status.code;

@@ -32,6 +32,7 @@ struct trp_admin_opts {
     struct trp_ledger *ledger; /* these three for metrics; NULL: there is no budget */
     struct trp_headrooms *headrooms;
     const struct trp_usage *usage;
+    uint32_t metrics_models_max; /* versions with series of their own; the others are summed */
     /* the snapshot that loop `index` holds now; called on that loop */
     const struct trp_snapshot *(*snapshot)(void *user, uint32_t loop_index);
     void *snapshot_user;

@@ -5,6 +5,7 @@
 #define TRP_ADMIN_INTERNAL_H
 
 #include "admin/admin.h"
+#include "admin/other_models.h"
 #include "admin/regions.h"
 
 struct trp_admin {
@@ -12,6 +13,7 @@ struct trp_admin {
     struct trp_admin_opts opts;
     struct trp_regions *regions;
     struct trp_flag draining;
+    struct trp_other_models others;
 };
 
 typedef trp_status (*trp_answer_fn)(struct trp_admin *a, struct trp_control *c,
@@ -35,6 +37,11 @@ bool trp_answer_needs_survey(struct trp_admin *a, const struct trp_control *c);
 trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *c,
                                        struct trp_error *err);
 trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+
+/* admin/label_answers.c */
+trp_status trp_answer_labels(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+trp_status trp_label_order_read(struct trp_control *c, struct trp_order *order,
+                                struct trp_error *err);
 
 /* admin/statistics.c */
 trp_status trp_answer_statistics(struct trp_admin *a, struct trp_control *c, struct trp_error *err);

@@ -239,7 +239,9 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
     struct trp_keeping keeping;
     TRP_CHECK(default_keeping(s, &keeping, err));
     const struct trp_life_opts opts = {
-        .repo = { .path = s->opts.repository,
+        .repo = { .path = s->opts.repositories[0],
+                  .further = s->opts.repositories + 1,
+                  .further_n = s->opts.repositories_n - 1,
                   .models_max = (uint32_t)setting(s, TRP_SETTING_ID_MODELS_MAX),
                   .versions_max = (uint32_t)setting(s, TRP_SETTING_ID_VERSIONS_MAX),
                   .config_bytes_max = setting(s, TRP_SETTING_ID_FILE_BYTES),
@@ -261,11 +263,14 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .backends = s->backends,
         .store = s->store,
         .store_bytes_max = setting(s, TRP_SETTING_ID_STORE_BYTES),
+        .store_verify_ns = (int64_t)setting(s, TRP_SETTING_ID_STORE_VERIFY),
+        .store_verify_rate = setting(s, TRP_SETTING_ID_STORE_RATE),
         .exec = s->exec,
         .log = s->log,
         .metrics = s->metrics,
         .weights = &s->accounts[TRP_ACCOUNT_WEIGHTS],
         .activations = &s->accounts[TRP_ACCOUNT_ACTIVATIONS],
+        .shared = &s->accounts[TRP_ACCOUNT_SHARED],
         .readers_n = s->readers.n,
         .publish = publish,
         .publish_user = s,
@@ -290,6 +295,8 @@ static trp_status make_admin(struct trp_server *s, struct trp_error *err)
                                          .ledger = s->ledger,
                                          .headrooms = s->headrooms,
                                          .usage = &s->usage,
+                                         .metrics_models_max = (uint32_t)setting(
+                                             s, TRP_SETTING_ID_METRICS_MODELS),
                                          .snapshot = snapshot_of,
                                          .snapshot_user = s };
     return trp_admin_create(s->alloc, &opts, &s->admin, err);

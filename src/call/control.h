@@ -37,7 +37,9 @@
     X(LOG_GET, 0)             \
     X(LOG_SET, 1)             \
     X(METRICS, 0)             \
-    X(API_MODELS, 0)
+    X(API_MODELS, 0)          \
+    X(API_LABELS_GET, 0)      \
+    X(API_LABELS_SET, 1)
 /* clang-format on */
 
 enum trp_control_op {
@@ -51,7 +53,7 @@ struct trp_control {
     enum trp_control_op op;
     enum trp_protocol protocol;
     struct trp_str model;           /* empty: none named */
-    int64_t version;                /* 0: none named */
+    int64_t version;                /* 0: none named; below: a label's key */
     const struct trp_node *request; /* normal tree, or NULL when empty */
     uint32_t loop_index;
     struct trp_loop *loop;

@@ -490,6 +490,9 @@ FIELDS(model_config) = {
     VALUE(STRING, ONE, "max_bytes", 1005, OURS,
           "Most memory that each version may hold, such as `2GiB`; what would hold more is "
           "refused; by default as `models.max_bytes` says."),
+    VALUE(INT64, MAP_STRING, "labels", 1031, OURS,
+          "Names of versions, such as `stable: 3`, that requests use like numbers; each must be of "
+          "a version that is served."),
 };
 const struct trp_message trp_model_config_message = { "inference.ModelConfig", model_config_fields,
                                                       ARRAY_LEN(model_config_fields) };

@@ -162,6 +162,11 @@ static void post_begun(struct trp_loading *loading)
     trp_loop_post(d->life->opts.control, &d->begun);
 }
 
+static void watch_files(struct trp_loading *loading)
+{
+    trp_tenure_watch(loading->version, loading->loaded.model, &loading->loaded.mapping);
+}
+
 static void post_warming(struct trp_loading *loading)
 {
     struct load *d = (struct load *)loading;
@@ -198,6 +203,7 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                                        .source = found,
                                        .bytes_max = c->member->keeping.max_bytes,
                                        .on_begin = post_begun,
+                                       .on_open = watch_files,
                                        .on_warm = post_warming };
     c->loads[c->loads_n++] = d;
     return trp_ok();
@@ -279,11 +285,11 @@ static void commit(struct trp_change *c)
             trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_MAPPED, 1);
         log_loaded(d, is_replacing);
         if (d->loading.loaded.mapping.should_prepare)
-            trp_preparer_begin(l, d->version, d->loading.loaded.backend,
-                               &d->loading.loaded.mapping.key);
+            trp_preparer_begin(l, d->version, d->loading.loaded.backend);
         free_load(d);
     }
     swap_serving(c);
+    trp_labelling_keep(m);
     trp_set_drop(l->alloc, &m->shown);
     trp_survey_forget(m);
     trp_backoff_reset(m);
@@ -362,6 +368,7 @@ static void abandon(struct trp_change *c)
     free_change(c); /* what is shown has references of its own */
     if (m->serving.n == 0 || err.status.code != TRP_INVALID_ARGUMENT)
         trp_backoff_failed(m); /* else something serves, and only other files would help */
+    trp_labelling_drop(m);
     trp_member_show(m);
     trp_member_finish(m, &err);
 }
@@ -385,7 +392,8 @@ static struct trp_version *same_files(const struct trp_member *m,
 {
     for (uint32_t i = 0; i < m->serving.n; i++) {
         struct trp_version *v = m->serving.items[i];
-        if (v->target.version == files->number && v->digest == (files->digest ^ override_digest))
+        if (v->target.version == files->number && v->digest == (files->digest ^ override_digest) &&
+            !trp_flag_is_up(&v->is_damaged))
             return v;
     }
     return NULL;
@@ -479,12 +487,14 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
     }
     c->member = m;
     m->change = c;
-    if (trp_failed(plan(c, catalog, found, is_forced, &err))) {
+    if (trp_failed(plan(c, catalog, found, is_forced, &err)) ||
+        trp_failed(trp_labelling_read(m, &found->peek, &err))) {
         give_up_plan(c, &err);
         return;
     }
     if (c->loads_n == 0 && c->kept_n == m->serving.n) { /* nothing is different */
         free_change(c);
+        trp_labelling_keep(m);
         m->reason[0] = '\0';
         trp_backoff_reset(m);
         trp_idle_begin(m); /* whoever asked may have said how long it should stay */

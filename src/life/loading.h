@@ -7,11 +7,20 @@
 #include "life/loader.h"
 #include "life/mapping.h"
 
+/* Digests of versions whose files were read and are what their manifests say: a place each, the newest wins, so whatever is not
+ * found here is read once more. */
+struct trp_matched {
+    struct trp_counter digests[4096];
+};
+
 /* What every loading needs and none changes. */
 struct trp_loading_env {
     struct trp_backends *backends;
-    struct trp_store *store; /* NULL: none */
+    struct trp_store *store;    /* NULL: none */
+    struct trp_blob_uses *uses; /* of all models that are open */
     struct trp_log *log;
+    struct trp_metrics *metrics;
+    struct trp_matched *matched; /* shared by all */
     uint64_t label_bytes_max, input_bytes_max, output_bytes_max, run_bytes_max;
 };
 
@@ -35,13 +44,15 @@ struct trp_loading {
     const struct trp_repo_model *source; /* borrowed; constant */
     bool survey;                         /* only look: signature and configuration */
     uint64_t bytes_max;                  /* that it may hold; 0: no limit */
-    /* Told once each, on the loader thread, when the work begins and when the model is open; may be NULL. */
+    /* Told once each, on the loader thread: when the work begins, when the model is open and nobody has run it yet, and when its
+     * first runs begin; may be NULL. */
     void (*on_begin)(struct trp_loading *l);
+    void (*on_open)(struct trp_loading *l);
     void (*on_warm)(struct trp_loading *l);
     struct trp_loaded loaded;
 };
 
-/* Does all of it.  In order: read the file's head (hazards, external data that must lie beside it), complete and check the
+/* Does all of it.  In order: compare the files with their manifest, read the file's head (hazards, external data that must lie beside it), complete and check the
  * configuration, start the backend, open, check the configuration against what was opened, read the labels, warm up.
  *   Owns  : `loaded` moves to the caller; its texts live in the version's arena.
  *   Thread: loader.

@@ -158,3 +158,9 @@ bool trp_version_counts_as_ready(const struct trp_version *v)
     const enum trp_model_state state = trp_lifecycle_get(&v->life);
     return state == TRP_MODEL_READY || (state == TRP_MODEL_NEW && v->is_cold && v->failure == 0);
 }
+
+struct trp_str trp_version_opening(const struct trp_version *v)
+{
+    const char *text = trp_pointer_get(&v->opening);
+    return text ? trp_str_of(text) : (struct trp_str){ 0 };
+}

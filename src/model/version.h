@@ -50,8 +50,11 @@ struct trp_version {
     uint64_t
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
     struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */
+    struct trp_pointer opening; /* trp_version_opening() */
     struct trp_stats stats;
-    struct trp_flag stop; /* raised: give the load up */
+    struct trp_stats_row told;  /* of them, what metrics tell elsewhere: see admin/other_models.h */
+    struct trp_flag stop;       /* raised: give the load up */
+    struct trp_flag is_damaged; /* life: a file that it has mapped is gone, every run of it fails */
 
     /* Loading by demand.  `is_cold`, `has_signature` and `failure` are written as `signature` is. */
     bool
@@ -113,6 +116,13 @@ bool trp_version_takes_calls(const struct trp_version *v);
  *   Thread: any.
  *   Errors: none. */
 bool trp_version_counts_as_ready(const struct trp_version *v);
+
+/* How it was opened, and why not otherwise: "mapped", "as it is: too small for preparing to pay"; empty while it is not open.  Life
+ * puts another text there when it knows more, such as why it cannot be prepared.
+ *   Owns  : borrowed from the version.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_str trp_version_opening(const struct trp_version *v);
 
 static inline struct trp_version *trp_version_of(struct trp_target *t)
 {

@@ -6,6 +6,8 @@
  * stand first. */
 #include "wire/oip_route.h"
 
+#include "model/version_label.h"
+
 #define PARTS_MAX 8
 #define NO (-1)
 
@@ -28,6 +30,7 @@ static const struct row rows[] = {
     { { "v2", "health", "ready" }, GET(SERVER_READY) },
     { { "metrics" }, GET(METRICS) },
     { { "api", "models" }, GET(API_MODELS) },
+    { { "api", "models", "*m", "labels" }, EITHER(API_LABELS_GET, API_LABELS_SET) },
     { { "v2", "models", "stats" }, GET(MODEL_STATISTICS) },
     { { "v2", "models", "*m" }, GET(MODEL_METADATA) },
     { { "v2", "models", "*m", "versions", "*v" }, GET(MODEL_METADATA) },
@@ -151,13 +154,11 @@ static trp_status take_name(struct trp_str raw, struct trp_arena *arena, struct 
 
 static trp_status take_version(struct trp_str raw, int64_t *out, struct trp_error *err)
 {
-    uint64_t version = 0;
-    if (!trp_str_parse_u64(raw, &version) || version == 0 || version > INT64_MAX)
-        return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "path: version '%.*s' is no number from 1 to 9223372036854775807",
-                        (int)(raw.len < 40 ? raw.len : 40), raw.ptr);
-    *out = (int64_t)version;
-    return trp_ok();
+    if (trp_version_label_parse(raw, out))
+        return trp_ok();
+    return trp_fail(err, TRP_INVALID_ARGUMENT,
+                    "path: version '%.*s' is no number from 1 to 9223372036854775807, and no label",
+                    (int)(raw.len < 40 ? raw.len : 40), raw.ptr);
 }
 
 static trp_status capture(const char *const *pattern, const struct parts *parts,

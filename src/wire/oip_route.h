@@ -22,7 +22,7 @@ struct trp_route {
     enum trp_route_kind kind;
     enum trp_control_op op;
     struct trp_str model;  /* percent-decoded, in the arena; empty: none */
-    int64_t version;       /* 0: none */
+    int64_t version;       /* 0: none; below: a label's key */
     struct trp_str region; /* shared memory region in the path; empty: none */
     const char *allow;     /* "GET, HEAD": what the path allows; set also with METHOD_NOT_ALLOWED */
 };
