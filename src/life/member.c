@@ -218,6 +218,10 @@ static void begin_load(struct trp_member *m)
     const struct trp_catalog_request request = {
         .opts = &l->opts.repo, .name = m->name, .order = m->op->order, .done = looked, .user = m
     };
+    if (m->held_back && !m->op->order && !m->op->is_first) { /* unloaded since this was queued */
+        fail_op(m, TRP_NOT_FOUND, "it was unloaded");
+        return;
+    }
     if (m->retry_ns)
         trp_metrics_add(l->opts.metrics, TRP_METRIC_LOAD_RETRIES, 1);
     trp_backends_forget_failures(l->opts.backends); /* somebody may have put the library there */
