@@ -4,6 +4,7 @@
 
 #include "app/server.h"
 #include "base/buf.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/port_owner.h"
 #include "cli/settings_options.h"
@@ -11,6 +12,14 @@
 
 #define NAMES_MAX CLI_VALUES_MAX
 #define NAMES_SHOWN 20u
+#define REPOSITORIES_MAX 64u
+
+/* The operands, then repository.paths; the current folder when there is neither. */
+struct places {
+    const char *paths[REPOSITORIES_MAX];
+    struct trp_file_stat stats[REPOSITORIES_MAX];
+    uint32_t n;
+};
 
 static const struct cli_option options[] = {
     CLI_SETTINGS_OPTIONS,
@@ -44,12 +53,13 @@ static const char *port_hint(struct cli *cli, const struct trp_settings *setting
     return otherwise;
 }
 
-static int serve(struct cli *cli, const char *repository, struct trp_settings *settings)
+static int serve(struct cli *cli, const struct places *places, struct trp_settings *settings)
 {
     struct trp_error err = { 0 };
     const char *names[NAMES_MAX];
     struct trp_server_opts opts = { .settings = settings,
-                                    .repository = repository,
+                                    .repositories = places->paths,
+                                    .repositories_n = places->n,
                                     .load_at_start = names,
                                     .on_listening = print_address };
     struct trp_server *server;
@@ -69,10 +79,41 @@ static int serve(struct cli *cli, const char *repository, struct trp_settings *s
 
 /* -- what cannot be meant -- */
 
-static struct trp_repo_opts repo_opts(const char *repository, const struct trp_settings *settings)
+static trp_status add_place(struct places *p, const char *path, struct trp_error *err)
+{
+    if (p->n == REPOSITORIES_MAX)
+        return trp_fail(err, TRP_TOO_LARGE, "more than %u repositories", REPOSITORIES_MAX);
+    TRP_CHECK(cli_check_repository(path, err));
+    TRP_CHECK(trp_file_stat(path, &p->stats[p->n], err));
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->stats[i].inode == p->stats[p->n].inode &&
+            p->stats[i].device == p->stats[p->n].device)
+            return trp_fail(err, TRP_INVALID_ARGUMENT,
+                            "%s and %s are the same folder: a repository is given once",
+                            p->paths[i], path);
+    p->paths[p->n++] = path;
+    return trp_ok();
+}
+
+static trp_status find_places(struct cli *cli, const struct trp_settings *settings,
+                              struct places *out, struct trp_error *err)
+{
+    const uint32_t n = trp_settings_list_n(settings, TRP_SETTING_ID_REPOSITORIES);
+    for (uint32_t i = 0; i < cli->operands_n; i++)
+        TRP_CHECK(add_place(out, cli->operands[i], err));
+    for (uint32_t i = 0; i < n; i++)
+        TRP_TRY(add_place(out, trp_settings_list_at(settings, TRP_SETTING_ID_REPOSITORIES, i), err),
+                err, "repository.paths");
+    return out->n ? trp_ok() : add_place(out, ".", err);
+}
+
+static struct trp_repo_opts repo_opts(const struct places *places,
+                                      const struct trp_settings *settings)
 {
     return (struct trp_repo_opts){
-        .path = repository,
+        .path = places->paths[0],
+        .further = places->paths + 1,
+        .further_n = places->n - 1,
         .models_max = (uint32_t)trp_settings_u64(settings, TRP_SETTING_ID_MODELS_MAX),
         .versions_max = (uint32_t)trp_settings_u64(settings, TRP_SETTING_ID_VERSIONS_MAX),
         .config_bytes_max = trp_settings_u64(settings, TRP_SETTING_ID_FILE_BYTES),
@@ -101,9 +142,10 @@ static const char *names_hint(struct cli *cli, const struct trp_repo_opts *opts)
 
 /* Whoever names a model at start means one that is there.  One that is there and broken is another matter: it is in the
  * index with its reason, and the others are served. */
-static int check_names(struct cli *cli, const char *repository, const struct trp_settings *settings)
+static int check_names(struct cli *cli, const struct places *places,
+                       const struct trp_settings *settings)
 {
-    const struct trp_repo_opts opts = repo_opts(repository, settings);
+    const struct trp_repo_opts opts = repo_opts(places, settings);
     struct trp_error err = { 0 };
     struct trp_repo_model found;
     const char *name;
@@ -112,8 +154,8 @@ static int check_names(struct cli *cli, const char *repository, const struct trp
             continue;
         const int32_t code = trp_repo_find(&opts, trp_str_of(name), &cli->arena, &found, &err).code;
         if (code == TRP_NOT_FOUND || code == TRP_INVALID_ARGUMENT) {
-            (void)trp_fail(&err, TRP_NOT_FOUND, "--load-model: %s has no model '%s'", repository,
-                           name);
+            (void)trp_fail(&err, TRP_NOT_FOUND, "--load-model: %s has no model '%s'%s", opts.path,
+                           name, opts.further_n ? ", nor has one after it" : "");
             return cli_fail(cli, &err, names_hint(cli, &opts));
         }
     }
@@ -132,28 +174,35 @@ static int run(struct cli *cli)
         return cli_fail(cli, &err, NULL);
     if (trp_failed(cli_settings(cli, repository, &settings, &err)))
         return cli_fail_settings(cli, &err);
-    int code = strcmp(is_strict, "true") == 0 ? check_names(cli, repository, settings) : CLI_OK;
+    struct places places = { .n = 0 };
+    int code =
+        trp_failed(find_places(cli, settings, &places, &err)) ? cli_fail(cli, &err, NULL) : CLI_OK;
+    if (code == CLI_OK && strcmp(is_strict, "true") == 0)
+        code = check_names(cli, &places, settings);
     if (code == CLI_OK)
-        code = serve(cli, repository, settings);
+        code = serve(cli, &places, settings);
     trp_settings_destroy(settings);
     return code;
 }
 
 const struct cli_command cmd_serve = {
     .name = "serve",
-    .operands = "[REPO]",
-    .help = "serve the models of a folder until SIGTERM or Ctrl-C",
+    .operands = "[REPO...]",
+    .help = "serve the models of a folder, or several, until SIGTERM or Ctrl-C",
     .details =
         "REPO is a folder of models (default: the current one): m.onnx, m/model.onnx,\n"
         "m/1/model.onnx, with config.pbtxt or model.yaml beside them, or none.\n"
-        "Options stand in REPO/troupe.yaml, in the environment, or behind --set; the last wins.\n"
-        "SIGTERM and Ctrl-C drain and end with 0; SIGHUP looks at the folder again.",
+        "Of several, and those of repository.paths behind them, the first that has a name serves "
+        "it.\n"
+        "Options stand in troupe.yaml of the first REPO, in the environment, or behind --set; the\n"
+        "last wins.\n"
+        "SIGTERM and Ctrl-C drain and end with 0; SIGHUP looks at the folders again.",
     .example = "troupe serve examples/models\n"
                "troupe serve examples/models --listen 0.0.0.0:9000 --set repository.watch=notify\n"
                "troupe serve examples/models --set models.load=explicit --load-model digits_mlp",
     .advise = cli_advise_setting,
     .options = options,
     .options_n = ARRAY_LEN(options),
-    .operands_max = 1,
+    .operands_max = REPOSITORIES_MAX,
     .run = run,
 };

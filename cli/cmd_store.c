@@ -224,10 +224,12 @@ static int collect(struct asking *a)
         return fail(a, &err);
     (void)snprintf(totals, sizeof totals,
                    "\"removed_artefacts\": %u, \"removed_blobs\": %u, \"removed_temporaries\": %u, "
-                   "\"freed_bytes\": %llu, \"kept_artefacts\": %u, \"kept_bytes\": %llu, "
+                   "\"removed_notes\": %u, \"freed_bytes\": %llu, \"kept_artefacts\": %u, "
+                   "\"kept_bytes\": %llu, "
                    "\"in_use\": %u",
-                   s.removed_n, s.blobs_n, s.temporaries_n, (unsigned long long)s.freed_bytes,
-                   s.artefacts_n - s.removed_n, (unsigned long long)s.kept_bytes, s.held_n);
+                   s.removed_n, s.blobs_n, s.temporaries_n, s.notes_n,
+                   (unsigned long long)s.freed_bytes, s.artefacts_n - s.removed_n,
+                   (unsigned long long)s.kept_bytes, s.held_n);
     if (a->is_json)
         return print_json(a, totals);
     print_rows(a);

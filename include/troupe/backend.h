@@ -129,7 +129,8 @@ struct troupe_blob_sink {
     uint32_t struct_size;
     void *user;
     /* Stores `bytes` at `data`; `out_name` gets a name that is a path below `desc->blobs` of a later
-     * open(), TROUPE_BLOB_NAME_MAX bytes at most. */
+     * open(), TROUPE_BLOB_NAME_MAX bytes at most.  NULL: all weights stay in the skeleton, and `desc->blobs` of a
+     * later open() is NULL too. */
     int32_t (*blob)(void *user, const void *data, uint64_t bytes, char *out_name);
     int32_t (*skeleton)(void *user, const void *data, uint64_t bytes);
 };

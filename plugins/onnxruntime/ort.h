@@ -262,7 +262,8 @@ struct OrtApi {
                                                     int inter_op_num_threads);
     struct OrtStatus *(*SetGlobalSpinControl)(struct OrtThreadingOptions *tp_options,
                                               int allow_spinning);
-    ort_unused_fn unused_150[1];
+    struct OrtStatus *(*AddInitializer)(struct OrtSessionOptions *options, const char *name,
+                                        const struct OrtValue *val);
     struct OrtStatus *(*CreateEnvWithCustomLoggerAndGlobalThreadPools)(
         ort_log_fn logging_function, void *logger_param, int32_t log_severity_level,
         const char *logid, const struct OrtThreadingOptions *tp_options, struct OrtEnv **out);
@@ -364,6 +365,7 @@ ORT_SLOT(AddSessionConfigEntry, 130);
 ORT_SLOT(SetGlobalIntraOpNumThreads, 147);
 ORT_SLOT(SetGlobalInterOpNumThreads, 148);
 ORT_SLOT(SetGlobalSpinControl, 149);
+ORT_SLOT(AddInitializer, 150);
 ORT_SLOT(CreateEnvWithCustomLoggerAndGlobalThreadPools, 151);
 ORT_SLOT(AddRunConfigEntry, 165);
 ORT_SLOT(RegisterAllocator, 176);

@@ -3,6 +3,7 @@
  *   ModelProto.graph 7 -> GraphProto { node 1, input 11, output 12 }
  *   NodeProto { output 2, op_type 4, attribute 5 }    AttributeProto { name 1, ints 8, strings 9 }
  *   ValueInfoProto { name 1, type 2 } -> TypeProto.tensor_type 1 -> shape 2
+ *   GraphProto.initializer 5 -> TensorProto { dims 1, data_type 2, name 8, external_data 13, data_location 14 }
  *
  *  1. Every read is checked against the span it belongs to, every span against its parent's.
  *  2. Each step moves forward by at least a byte, so a walk ends.
@@ -298,4 +299,108 @@ void ort_file_free_keys(struct ort_file_keys *keys)
         free(keys->texts[i]);
     free(keys->texts);
     *keys = (struct ort_file_keys){ 0 };
+}
+
+/* --- weights that lie elsewhere --------------------------------------------------------------- */
+
+static bool add_dim(struct ort_file_external *e, uint64_t value)
+{
+    if (e->rank == ORT_FILE_RANK_MAX || value > INT64_MAX)
+        return false;
+    e->dims[e->rank++] = (int64_t)value;
+    return true;
+}
+
+static bool read_dims(struct ort_file *f, struct field *field, struct ort_file_external *out)
+{
+    uint64_t value;
+    if (field->wire == WIRE_VARINT)
+        return add_dim(out, field->value);
+    while (field->wire == WIRE_LEN && field->body.at < field->body.end)
+        if (!read_varint(f, &field->body, &value) || !add_dim(out, value))
+            return false;
+    return true;
+}
+
+static bool read_number(struct ort_file *f, struct span text, uint64_t *out)
+{
+    char digits[24] = "";
+    const uint64_t n = text.end - text.at;
+    char *end;
+    if (n == 0 || n >= sizeof digits)
+        return false;
+    for (uint64_t i = 0; i < n; i++)
+        if (!read_byte(f, &text, (unsigned char *)&digits[i]))
+            return false;
+    *out = strtoull(digits, &end, 10);
+    return *end == '\0' && digits[0] != '-';
+}
+
+/* One key and its value; `location` gets a copy. */
+static bool read_place(struct ort_file *f, struct span entry, struct ort_file_external *out,
+                       char **location)
+{
+    struct span value;
+    if (!first_body(f, entry, 2, &value))
+        return false;
+    if (has_text(f, entry, 1, "offset"))
+        return read_number(f, value, &out->offset);
+    if (has_text(f, entry, 1, "length"))
+        return read_number(f, value, &out->bytes);
+    if (has_text(f, entry, 1, "location") && !*location)
+        *location = dup_text(f, value);
+    return true;
+}
+
+struct external {
+    struct ort_file_external is;
+    char *name, *location;
+    bool is_external;
+};
+
+static bool read_tensor(struct ort_file *f, struct span tensor, struct external *out)
+{
+    struct field field;
+    bool is_well = true;
+    while (is_well && next_field(f, &tensor, &field)) {
+        if (field.number == 1)
+            is_well = read_dims(f, &field, &out->is);
+        else if (field.number == 2 && field.wire == WIRE_VARINT)
+            out->is.element = (int32_t)field.value;
+        else if (field.number == 8 && field.wire == WIRE_LEN && !out->name)
+            out->name = dup_text(f, field.body);
+        else if (field.number == 13 && field.wire == WIRE_LEN)
+            is_well = read_place(f, field.body, &out->is, &out->location);
+        else if (field.number == 14 && field.wire == WIRE_VARINT)
+            out->is_external = field.value == 1;
+    }
+    out->is.name = out->name;
+    out->is.location = out->location;
+    return is_well && out->is_external && out->name && out->location && out->is.bytes > 0;
+}
+
+static bool is_input(struct ort_file *f, struct span graph, const char *name)
+{
+    struct span input;
+    while (next_body(f, &graph, 11, &input))
+        if (has_text(f, input, 1, name))
+            return true;
+    return false;
+}
+
+bool ort_file_each_external(struct ort_file *f,
+                            bool (*each)(void *user, const struct ort_file_external *e), void *user)
+{
+    struct span graph, rest, tensor;
+    bool goes_on = true;
+    if (!find_graph(f, &graph))
+        return true;
+    for (rest = graph; goes_on && next_body(f, &rest, 5, &tensor);) {
+        struct external e = { .is = { .element = 0 } };
+        if (read_tensor(f, tensor, &e) && !is_input(f, graph, e.name))
+            goes_on = each(user, &e.is);
+        free(e.name);
+        free(e.location);
+    }
+    return goes_on;
 }

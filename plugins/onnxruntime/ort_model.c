@@ -1,92 +1,13 @@
 /* onnxruntime/ort_model.c - opening and closing a model.
  *
- * A load can take seconds, and the server may lose interest meanwhile.  ONNX Runtime looks at a
- * flag of the session options now and then; somebody else must raise it while CreateSession() is
- * busy.  So a load with a cancel flag has a watcher: a thread that sleeps, looks, and passes the
- * wish on.  It costs some 30 us a load.  Where the thread cannot be made, the flag still counts
- * before and after. */
+ * A load can take seconds, and the server may lose interest meanwhile: ort_watcher.h. */
 #include "ort_plugin.h"
+#include "ort_watcher.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
-
-#define LOOK_EVERY_NS 20000000
-
-static bool is_raised(const volatile int32_t *flag)
-{
-    return flag && __atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0;
-}
-
-/* --- the watcher ------------------------------------------------------------------------------ */
-
-struct watcher {
-    const struct OrtApi *api;
-    struct OrtSessionOptions *options;
-    const volatile int32_t *flag;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards is_over */
-    pthread_cond_t changed;
-    bool is_over, is_running;
-};
-
-static void *watch(void *arg)
-{
-    struct watcher *w = arg;
-    struct timespec until;
-    pthread_mutex_lock(&w->lock);
-    while (!w->is_over && !is_raised(w->flag)) {
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_EVERY_NS;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_nsec -= 1000000000;
-            until.tv_sec++;
-        }
-        pthread_cond_timedwait(&w->changed, &w->lock, &until);
-    }
-    const bool gives_up = !w->is_over;
-    pthread_mutex_unlock(&w->lock);
-    if (gives_up) {
-        struct OrtStatus *status = w->api->SessionOptionsSetLoadCancellationFlag(w->options, true);
-        if (status)
-            w->api->ReleaseStatus(status); /* the load then ends by itself */
-    }
-    return NULL;
-}
-
-static void start_watcher(struct watcher *w)
-{
-    pthread_condattr_t monotonic;
-    sigset_t all, before;
-    if (!w->flag)
-        return;
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    w->is_running = pthread_create(&w->thread, NULL, watch, w) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
-static void stop_watcher(struct watcher *w)
-{
-    if (!w->flag)
-        return;
-    pthread_mutex_lock(&w->lock);
-    w->is_over = true;
-    pthread_cond_signal(&w->changed);
-    pthread_mutex_unlock(&w->lock);
-    if (w->is_running)
-        pthread_join(w->thread, NULL);
-    pthread_cond_destroy(&w->changed);
-    pthread_mutex_destroy(&w->lock);
-}
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
@@ -116,18 +37,18 @@ static int32_t create_session(struct ort_model *m, const struct troupe_model_des
                               struct troupe_error *error)
 {
     const struct OrtApi *api = m->plugin->api;
-    struct watcher w = { .api = api, .options = options, .flag = desc->cancel };
+    struct ort_watcher w = { .api = api, .options = options, .flag = desc->cancel };
     struct ort_payer payer = { .account = desc->account };
-    if (is_raised(desc->cancel))
+    if (ort_is_raised(desc->cancel))
         return ort_words_fail(error, TROUPE_CANCELLED, "cancelled");
-    start_watcher(&w);
+    ort_watcher_start(&w);
     ort_memory_enter(&payer);
     struct OrtStatus *status =
         skeleton ? api->CreateSessionFromArray(m->plugin->env, skeleton->data, skeleton->bytes,
                                                options, &m->session)
                  : api->CreateSession(m->plugin->env, desc->path, options, &m->session);
     ort_memory_leave();
-    stop_watcher(&w);
+    ort_watcher_stop(&w);
     if (status && payer.refused_bytes) {
         api->ReleaseStatus(status);
         return ort_words_fail(
@@ -136,7 +57,7 @@ static int32_t create_session(struct ort_model *m, const struct troupe_model_des
     }
     if (status)
         return ort_words_of_status(api, status, ORT_PHASE_LOAD, error);
-    if (is_raised(desc->cancel))
+    if (ort_is_raised(desc->cancel))
         return ort_words_fail(error, TROUPE_CANCELLED, "cancelled");
     return TROUPE_OK;
 }
@@ -148,7 +69,10 @@ static int32_t make_session(struct ort_model *m, const struct troupe_model_desc 
     int32_t code = ort_options_make(m, desc, &options, error);
     if (code != TROUPE_OK)
         return code;
-    code = create_session(m, desc, skeleton, options, error);
+    if (skeleton && desc->blobs)
+        code = ort_weights_give(m, desc, options, error);
+    if (code == TROUPE_OK)
+        code = create_session(m, desc, skeleton, options, error);
     m->plugin->api->ReleaseSessionOptions(options);
     return code;
 }
@@ -230,6 +154,8 @@ int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
     *out_model = m;
     *out_capabilities =
         TROUPE_CAN_CANCEL | TROUPE_CAN_GIVEN_OUT | TROUPE_CAN_CONCURRENT | TROUPE_CAN_PREPARE;
+    if (m->weights.n > 0)
+        *out_capabilities |= TROUPE_CAN_HIBERNATE;
     return TROUPE_OK;
 }
 
@@ -242,6 +168,7 @@ void ort_model_close(void *model)
     ort_run_free_tickets(m);
     if (m->session)
         m->plugin->api->ReleaseSession(m->session);
+    ort_weights_free(m);
     ort_signature_free(m);
     const bool is_large = m->file_bytes >= ORT_LARGE_BYTES;
     pthread_mutex_destroy(&m->lock);
@@ -285,7 +212,7 @@ int32_t ort_model_memory(void *model, struct troupe_memory *out)
     if (out->struct_size < sizeof *out)
         return TROUPE_UNIMPLEMENTED;
     out->weights_bytes = m->file_bytes; /* what stays of a plain load, within a few percent */
-    out->shared_bytes = 0;
+    out->shared_bytes = m->weights.bytes;
     out->arena_bytes = 0;
     return TROUPE_OK;
 }

@@ -86,6 +86,7 @@ static int32_t create_env(struct ort_plugin *p, int threads_n, struct troupe_err
     int32_t code = set_threads(p, threads, threads_n, error);
     if (code == TROUPE_OK) {
         sigfillset(&all);
+        sigdelset(&all, SIGBUS); /* a mapped file that was cut short: the host may mend that */
         pthread_sigmask(SIG_SETMASK, &all, &before); /* its threads leave signals to the server */
         struct OrtStatus *status = p->api->CreateEnvWithCustomLoggerAndGlobalThreadPools(
             take_line, p, ORT_SEVERITY_WARNING, "troupe", threads, &p->env);
@@ -128,6 +129,7 @@ static void stop(void *self)
         p->api->ReleaseEnv(p->env);
     if (p->cpu)
         p->api->ReleaseMemoryInfo(p->cpu);
+    pthread_mutex_destroy(&p->blobs.lock);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -165,6 +167,7 @@ static int32_t start(const struct troupe_host *host, const struct troupe_option 
         return ort_words_fail(error, TROUPE_OUT_OF_MEMORY, "ONNX Runtime plugin");
     p->host = host;
     pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->blobs.lock, NULL);
     const int32_t code = start_env(p, options, options_n, error);
     if (code != TROUPE_OK) {
         stop(p);
@@ -206,6 +209,8 @@ troupe_backend_query(uint32_t host_abi)
         .close = ort_model_close,
         .cancel = ort_run_cancel,
         .prepare = ort_prepare_model,
+        .hibernate = ort_model_hibernate,
+        .wake = ort_model_wake,
         .trim = trim,
         .memory = ort_model_memory,
         .fingerprint = fingerprint,

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 
 #include "ort.h"
+#include "ort_blobs.h"
+#include "ort_file.h"
 #include "ort_library.h"
 #include "ort_memory.h"
 #include "ort_words.h"
@@ -30,6 +32,7 @@ struct ort_plugin {
     struct ort_lent *spare;   /* handles of outputs, for reuse */
     struct ort_model *models; /* all that are open */
     bool has_closed;          /* a model, since the last trim */
+    struct ort_blobs blobs;   /* that are mapped */
 };
 
 /* One input or output.  Constant after the model was opened, but for `is_misdeclared`. */
@@ -62,13 +65,26 @@ struct ort_ticket {
     struct ort_cache cache;
 };
 
+/* A weight that we mapped, and what ONNX Runtime sees of it. */
+struct ort_weight {
+    struct OrtValue *value;
+    struct ort_blob *blob;
+};
+struct ort_weights {
+    struct ort_weight *items;
+    uint32_t n;
+    uint64_t bytes;  /* of the blobs, each once */
+    bool are_asleep; /* changed by hibernate and wake, which never meet */
+};
+
 struct ort_model {
     struct ort_plugin *plugin;
     struct OrtSession *session;
     struct ort_io *inputs, *outputs;
     uint32_t inputs_n, outputs_n;
     uint64_t file_bytes;
-    bool keeps_memory;    /* of runs, also while idle: enable_mem_arena */
+    struct ort_weights weights; /* empty: those of its own */
+    bool keeps_memory;          /* of runs, also while idle: enable_mem_arena */
     bool shrinks;         /* gives it back after each run: memory.enable_memory_arena_shrinkage */
     pthread_mutex_t lock; /* guards the tickets */
     struct ort_ticket *active, *idle;
@@ -142,6 +158,25 @@ void ort_run_free_tickets(struct ort_model *m);
  *   Thread: any.
  *   Errors: none; NULL when there is none. */
 struct ort_block *ort_run_detach_stale(struct ort_model *m);
+
+/* Likewise of all tickets that no run holds.
+ *   Owns  : moves to the caller.
+ *   Thread: any.
+ *   Errors: none; NULL when there is none. */
+struct ort_block *ort_run_detach_idle(struct ort_model *m);
+
+/* ort_weights.c: maps the weights of a skeleton, and tells the session's options where they are; later gives them back.
+ *   Owns  : the weights stay with the model, ort_weights_free() after its session was released.
+ *   Thread: loader.
+ *   Blocks: disk.
+ *   Errors: OUT_OF_MEMORY; a weight that cannot be handed over is left to ONNX Runtime. */
+int32_t ort_weights_give(struct ort_model *m, const struct troupe_model_desc *desc,
+                         struct OrtSessionOptions *options, struct troupe_error *error);
+void ort_weights_free(struct ort_model *m);
+
+/* Drops the pages of mapped weights, and what runs left; lets them come back.  See troupe/backend.h. */
+int32_t ort_model_hibernate(void *model);
+int32_t ort_model_wake(void *model);
 
 /* ort_value.c: tensors to OrtValues and back.
  *   Owns  : of_tensor: the caller releases *out, which borrows the tensor's memory (strings are

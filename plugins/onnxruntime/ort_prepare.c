@@ -8,9 +8,11 @@
  *  1. The skeleton fits this kind of processor, this ONNX Runtime and these options only; it is the
  *     server's to keep them apart.
  *  2. Strings have no bytes that could be mapped: they stay in the skeleton.
- *  3. Nothing is promised about the skeleton here.  The server opens it, and compares its answers,
+ *  3. A server that ends does not wait for a compilation: ONNX Runtime is told, and each weight asks.
+ *  4. Nothing is promised about the skeleton here.  The server opens it, and compares its answers,
  *     before anybody is served by it. */
 #include "ort_plugin.h"
+#include "ort_watcher.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,7 @@
 struct maker {
     const struct OrtApi *api;
     const struct troupe_blob_sink *sink;
+    const volatile int32_t *cancel;
     struct troupe_error *error; /* the words of the sink's own failure */
     int32_t code;               /* of that; TROUPE_OK: none */
     unsigned char *skeleton;
@@ -62,6 +65,10 @@ static struct OrtStatus *place(void *state, const char *name, const struct OrtVa
     (void)name;
     (void)external; /* wherever it lies now, it is content like any other */
     *out = NULL;
+    if (ort_is_raised(m->cancel))
+        return fail(m, TROUPE_CANCELLED, "cancelled");
+    if (!m->sink->blob)
+        return NULL; /* the weights are to stay inside */
     struct OrtStatus *status = m->api->GetTensorTypeAndShape(value, &info);
     if (status)
         return status;
@@ -120,11 +127,12 @@ static int32_t set_up(struct maker *m, const struct OrtCompileApi *compile,
 
 static int32_t compile_model(struct ort_model *model, struct maker *m,
                              const struct troupe_model_desc *desc,
-                             const struct OrtSessionOptions *session)
+                             struct OrtSessionOptions *session)
 {
     const struct OrtCompileApi *compile = m->api->GetCompileApi();
     struct OrtModelCompilationOptions *options = NULL;
     struct ort_payer payer = { .account = desc->account };
+    struct ort_watcher w = { .api = m->api, .options = session, .flag = desc->cancel };
     if (!compile)
         return ort_words_fail(m->error, TROUPE_UNIMPLEMENTED, "this ONNX Runtime cannot compile");
     ORT_TRY(m->api,
@@ -133,9 +141,11 @@ static int32_t compile_model(struct ort_model *model, struct maker *m,
             m->error);
     int32_t code = set_up(m, compile, desc, options);
     if (code == TROUPE_OK) {
+        ort_watcher_start(&w);
         ort_memory_enter(&payer);
         struct OrtStatus *status = compile->CompileModel(model->plugin->env, options);
         ort_memory_leave();
+        ort_watcher_stop(&w);
         if (status && m->code != TROUPE_OK) { /* the sink, or we, have said why */
             m->api->ReleaseStatus(status);
             code = m->code;
@@ -152,7 +162,7 @@ int32_t ort_prepare_model(void *self, const struct troupe_model_desc *desc,
 {
     struct ort_plugin *p = self;
     struct ort_model model = { .plugin = p }; /* for its options only */
-    struct maker m = { .api = p->api, .sink = sink, .error = error };
+    struct maker m = { .api = p->api, .sink = sink, .cancel = desc->cancel, .error = error };
     struct OrtSessionOptions *session = NULL;
     if (desc->struct_size < sizeof *desc || sink->struct_size < sizeof *sink)
         return ort_words_fail(error, TROUPE_UNIMPLEMENTED, "the server's description is too short");
@@ -163,6 +173,8 @@ int32_t ort_prepare_model(void *self, const struct troupe_model_desc *desc,
         return code;
     code = compile_model(&model, &m, desc, session);
     p->api->ReleaseSessionOptions(session);
+    if (ort_is_raised(desc->cancel)) /* whatever it says of it */
+        code = ort_words_fail(error, TROUPE_CANCELLED, "cancelled");
     if (code == TROUPE_OK && m.bytes == 0)
         code = ort_words_fail(error, TROUPE_BACKEND_FAILED, "no skeleton came back");
     if (code == TROUPE_OK)

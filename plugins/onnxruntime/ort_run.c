@@ -148,6 +148,18 @@ struct ort_block *ort_run_detach_stale(struct ort_model *m)
     return all;
 }
 
+struct ort_block *ort_run_detach_idle(struct ort_model *m)
+{
+    struct ort_block *all = NULL;
+    pthread_mutex_lock(&m->lock);
+    for (struct ort_ticket *t = m->idle; t; t = t->next) {
+        all = ort_cache_join(ort_cache_detach(&t->cache), all);
+        t->payer.peak_bytes = 0;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return all;
+}
+
 int32_t ort_run_cancel(void *model, uint64_t run_id)
 {
     struct ort_model *m = model;

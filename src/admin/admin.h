@@ -32,6 +32,7 @@ struct trp_admin_opts {
     struct trp_ledger *ledger; /* these three for metrics; NULL: there is no budget */
     struct trp_headrooms *headrooms;
     const struct trp_usage *usage;
+    uint32_t metrics_models_max; /* versions with series of their own; the others are summed */
     /* the snapshot that loop `index` holds now; called on that loop */
     const struct trp_snapshot *(*snapshot)(void *user, uint32_t loop_index);
     void *snapshot_user;
@@ -58,6 +59,9 @@ void trp_admin_set_draining(struct trp_admin *a);
 trp_status trp_admin_find(void *user, uint32_t loop_index, struct trp_str model, int64_t version,
                           struct trp_target **out_target, void (**out_release)(struct trp_target *),
                           struct trp_error *err);
+trp_status trp_admin_find_for(void *user, uint32_t loop_index, struct trp_call *call,
+                              struct trp_target **out_target,
+                              void (**out_release)(struct trp_target *), struct trp_error *err);
 void trp_admin_control(void *user, struct trp_control *control);
 trp_status trp_admin_region(void *user, struct trp_str name, uint64_t offset, uint64_t bytes,
                             void **out_ptr, void **out_hold, struct trp_error *err);

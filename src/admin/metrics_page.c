@@ -1,7 +1,7 @@
 /* admin/metrics_page.c - everything that is counted, in the Prometheus text format.
  *
  * A thousand models that are asked make a page of 10 MB, which takes a tenth of a second to write: nobody else on the loop may wait
- * for that.  So the page is written in steps of about TURN_NS, one a turn; the versions that it tells of are held meanwhile, and
+ * for that.  So only those that were used lately have rows of their own (other_models.h), and the page is written in steps of about TURN_NS, one a turn; the versions that it tells of are held meanwhile, and
  * the numbers are those of the moment in which their line is written.  The text is not copied on its way out.
  *
  * Three sources: the process-wide table (obs/metrics.def), the counters in each version's slot, and the kernel's view of
@@ -16,35 +16,44 @@
 #define TURN_NS TRP_US(500) /* of writing, in one turn */
 #define LINE_BYTES 96       /* a line without its model's name, about */
 
-typedef uint64_t (*read_fn)(const struct trp_version *v);
+/* Whose numbers a row prints: a version's, or the sum of those without rows of their own. */
+struct subject {
+    const struct trp_stats *stats;
+    const struct trp_counter *weights, *activations; /* bytes */
+    struct trp_str name;
+    int64_t version; /* 0: the sum */
+    bool is_serving;
+};
 
-#define READ(name, expression)                        \
-    static uint64_t name(const struct trp_version *v) \
-    {                                                 \
-        return trp_counter_get(&v->expression);       \
+typedef uint64_t (*read_fn)(const struct subject *of);
+
+#define READ(name, expression)                     \
+    static uint64_t name(const struct subject *of) \
+    {                                              \
+        return trp_counter_get(expression);        \
     }
-READ(read_success, stats.success.count)
-READ(read_fail, stats.fail.count)
-READ(read_inferences, stats.inference_count)
-READ(read_executions, stats.execution_count)
-READ(read_bytes_in, stats.bytes_in)
-READ(read_bytes_out, stats.bytes_out)
-READ(read_weights, weights.bytes)
-READ(read_activations, activations.bytes)
-READ(read_request_ns, stats.success.ns)
-READ(read_queue_ns, stats.queue.ns)
-READ(read_input_ns, stats.compute_input.ns)
-READ(read_infer_ns, stats.compute_infer.ns)
-READ(read_output_ns, stats.compute_output.ns)
+READ(read_success, &of->stats->success.count)
+READ(read_fail, &of->stats->fail.count)
+READ(read_inferences, &of->stats->inference_count)
+READ(read_executions, &of->stats->execution_count)
+READ(read_bytes_in, &of->stats->bytes_in)
+READ(read_bytes_out, &of->stats->bytes_out)
+READ(read_weights, of->weights)
+READ(read_activations, of->activations)
+READ(read_request_ns, &of->stats->success.ns)
+READ(read_queue_ns, &of->stats->queue.ns)
+READ(read_input_ns, &of->stats->compute_input.ns)
+READ(read_infer_ns, &of->stats->compute_infer.ns)
+READ(read_output_ns, &of->stats->compute_output.ns)
 
-static uint64_t read_queued(const struct trp_version *v)
+static uint64_t read_queued(const struct subject *of)
 {
-    const int64_t n = trp_gauge_get(&v->stats.queued);
+    const int64_t n = trp_gauge_get(&of->stats->queued);
     return n > 0 ? (uint64_t)n : 0;
 }
-static uint64_t read_in_flight(const struct trp_version *v)
+static uint64_t read_in_flight(const struct subject *of)
 {
-    const int64_t n = trp_gauge_get(&v->stats.in_flight);
+    const int64_t n = trp_gauge_get(&of->stats->in_flight);
     return n > 0 ? (uint64_t)n : 0;
 }
 
@@ -90,56 +99,77 @@ static const struct {
       offsetof(struct trp_stats, total) },
 };
 
-/* Writes `model="a",version="1"` to a small buffer of its own. */
-static void write_labels(struct trp_buf *b, const struct trp_version *v)
+static struct subject subject_of(const struct trp_version *v)
 {
-    trp_metrics_write_label(b, "model", v->target.name);
+    return (struct subject){ .stats = &v->stats,
+                             .weights = &v->weights.bytes,
+                             .activations = &v->activations.bytes,
+                             .name = v->target.name,
+                             .version = v->target.version,
+                             .is_serving = trp_lifecycle_is_serving(&v->life) };
+}
+
+static struct subject subject_of_others(const struct trp_other_models *o)
+{
+    return (struct subject){ .stats = &o->stats,
+                             .weights = &o->weights,
+                             .activations = &o->activations,
+                             .name = TRP_STR_LIT(TRP_OTHER_MODELS_NAME),
+                             .is_serving = true };
+}
+
+/* Writes `model="a",version="1"`; the sum is of no version. */
+static void write_labels(struct trp_buf *b, const struct subject *of)
+{
+    trp_metrics_write_label(b, "model", of->name);
     trp_buf_add_text(b, ",version=\"");
-    trp_buf_add_i64(b, v->target.version);
+    if (of->version)
+        trp_buf_add_i64(b, of->version);
     trp_buf_add_char(b, '"');
 }
 
-static void write_family(struct trp_buf *b, const struct trp_version *v, uint32_t row)
+static void write_family(struct trp_buf *b, const struct subject *of, uint32_t row)
 {
     const struct family *f = &families[row];
-    if (!trp_lifecycle_is_serving(&v->life))
+    if (!of->is_serving)
         return;
     trp_buf_add_text(b, f->name);
     trp_buf_add_char(b, '{');
-    write_labels(b, v);
+    write_labels(b, of);
     trp_buf_add_text(b, "} ");
-    trp_buf_add_u64(b, f->read(v) / f->divisor);
+    trp_buf_add_u64(b, f->read(of) / f->divisor);
     trp_buf_add_char(b, '\n');
 }
 
-static void write_errors(struct trp_buf *b, const struct trp_version *v)
+static void write_errors(struct trp_buf *b, const struct subject *of)
 {
     for (int32_t code = 0; code < TRP_CODES; code++) {
-        const uint64_t n = trp_counter_get(&v->stats.errors[code]);
+        const uint64_t n = trp_counter_get(&of->stats->errors[code]);
         if (n == 0)
             continue;
         trp_buf_add_text(b, "troupe_request_errors_total{");
-        write_labels(b, v);
+        write_labels(b, of);
         trp_buf_addf(b, ",reason=\"%s\"} %llu\n", trp_code_name(code), (unsigned long long)n);
     }
 }
 
-static const struct trp_histogram *duration_of(const struct trp_version *v, uint32_t row)
+static const struct trp_histogram *duration_of(const struct trp_stats *stats, uint32_t row)
 {
-    const void *at = (const char *)&v->stats + durations[row].offset;
+    const void *at = (const char *)stats + durations[row].offset;
     return at;
 }
 
-static void write_duration(struct trp_buf *b, const struct trp_version *v, uint32_t row)
+static void write_duration(struct trp_buf *b, const struct subject *of, uint32_t row)
 {
     struct trp_buf labels;
-    if (!trp_lifecycle_is_serving(&v->life) || trp_histogram_count(duration_of(v, row)) == 0)
+    const struct trp_histogram *h = duration_of(of->stats, row);
+    if (!of->is_serving || trp_histogram_count(h) == 0)
         return; /* a thousand models that nobody has asked would be 100,000 lines of zeros */
     trp_buf_init(&labels, b->alloc, 4096);
-    write_labels(&labels, v);
+    write_labels(&labels, of);
     const char *text = trp_buf_text(&labels);
     if (text)
-        trp_metrics_write_histogram(b, durations[row].name, text, duration_of(v, row));
+        trp_metrics_write_histogram(b, durations[row].name, text, h);
     else
         b->failed = labels.failed;
     trp_buf_deinit(&labels);
@@ -282,16 +312,18 @@ static void write_process(struct trp_buf *b, const struct trp_admin *a)
 
 /* -- page by page -- */
 
-/* A page that is being written: row after row, each for all versions. */
+/* A page that is being written: the versions without rows are summed, then row after row, each for all that have some. */
 struct scrape {
     struct trp_mail mail;
     struct trp_admin *admin;
     struct trp_control *control;
     struct trp_buf text;
-    struct trp_version **versions; /* held */
-    uint32_t versions_n, capacity;
+    struct trp_told_version *versions; /* held; the first `own_n` have rows of their own */
+    uint32_t versions_n, own_n, capacity;
+    uint32_t summed_n;  /* of `versions`: told so far */
     uint32_t row, next; /* what is written next: this row of this version */
     uint64_t bytes;     /* the page will have, about */
+    int64_t now_ns;
 };
 
 enum {
@@ -303,7 +335,7 @@ enum {
 static void free_scrape(struct scrape *s)
 {
     for (uint32_t i = 0; i < s->versions_n; i++)
-        trp_version_unref(s->versions[i]);
+        trp_version_unref(s->versions[i].version);
     trp_alloc_free(s->admin->alloc, s->versions);
     trp_buf_deinit(&s->text);
     trp_alloc_free(s->admin->alloc, s);
@@ -328,13 +360,25 @@ static void hold_versions(void *user, const struct trp_entry *e)
         struct trp_version *v = e->versions[i];
         if (!has_rows(v))
             continue;
-        uint64_t lines = ARRAY_LEN(families);
-        for (uint32_t row = 0; row < ARRAY_LEN(durations); row++)
-            lines += trp_histogram_count(duration_of(v, row)) ? TRP_HISTOGRAM_BUCKETS + 2 : 0;
-        s->bytes += lines * (LINE_BYTES + v->target.name.len);
-        s->versions[s->versions_n++] = v;
         trp_version_ref(v);
+        trp_other_models_note(&s->versions[s->versions_n++], v, s->now_ns);
     }
+}
+
+static uint64_t bytes_for(const struct trp_version *v)
+{
+    uint64_t lines = ARRAY_LEN(families);
+    for (uint32_t row = 0; row < ARRAY_LEN(durations); row++)
+        lines += trp_histogram_count(duration_of(&v->stats, row)) ? TRP_HISTOGRAM_BUCKETS + 2 : 0;
+    return lines * (LINE_BYTES + v->target.name.len);
+}
+
+static void choose(struct scrape *s)
+{
+    const struct trp_admin *a = s->admin;
+    s->own_n = trp_other_models_choose(s->versions, s->versions_n, a->opts.metrics_models_max);
+    for (uint32_t i = 0; i < s->own_n; i++)
+        s->bytes += bytes_for(s->versions[i].version);
 }
 
 static void write_head(struct scrape *s)
@@ -351,14 +395,39 @@ static void write_head(struct scrape *s)
                                durations[s->row - FIRST_DURATION].help);
 }
 
-static void write_row(struct scrape *s, const struct trp_version *v)
+static void write_row(struct scrape *s, const struct subject *of)
 {
     if (s->row < ERRORS_ROW)
-        write_family(&s->text, v, s->row);
+        write_family(&s->text, of, s->row);
     else if (s->row == ERRORS_ROW)
-        write_errors(&s->text, v);
+        write_errors(&s->text, of);
     else
-        write_duration(&s->text, v, s->row - FIRST_DURATION);
+        write_duration(&s->text, of, s->row - FIRST_DURATION);
+}
+
+/* One row has a line for each that has its own, and one for the sum of the others. */
+static uint32_t lines_of_row(const struct scrape *s)
+{
+    return s->own_n + (trp_flag_is_up(&s->admin->others.were_there) ? 1 : 0);
+}
+
+static void write_line(struct scrape *s, uint32_t line)
+{
+    const struct subject of = line < s->own_n ? subject_of(s->versions[line].version)
+                                              : subject_of_others(&s->admin->others);
+    write_row(s, &of);
+}
+
+static bool sum_some(struct scrape *s, int64_t until_ns)
+{
+    struct trp_other_models *others = &s->admin->others;
+    while (s->summed_n < s->versions_n) {
+        const uint32_t i = s->summed_n++;
+        trp_other_models_tell(others, s->versions[i].version, i < s->own_n);
+        if (trp_clock_now_ns(s->admin->opts.clock) >= until_ns && s->summed_n < s->versions_n)
+            return false;
+    }
+    return true;
 }
 
 /* Returns whether the page is complete; it is not when the turn's time is over. */
@@ -366,12 +435,15 @@ static bool write_some(struct scrape *s)
 {
     const struct trp_clock *clock = s->admin->opts.clock;
     const int64_t until_ns = trp_clock_now_ns(clock) + TURN_NS;
+    if (!sum_some(s, until_ns))
+        return false;
+    const uint32_t lines = lines_of_row(s);
     for (; s->row < ROWS; s->row++, s->next = 0) {
         if (s->next == 0)
             write_head(s);
-        while (s->next < s->versions_n) {
-            write_row(s, s->versions[s->next++]);
-            if (trp_clock_now_ns(clock) >= until_ns && s->next < s->versions_n)
+        while (s->next < lines) {
+            write_line(s, s->next++);
+            if (trp_clock_now_ns(clock) >= until_ns && s->next < lines)
                 return false;
         }
     }
@@ -397,18 +469,29 @@ static void step(struct trp_mail *mail)
         trp_loop_post(s->control->loop, &s->mail); /* the next turn, after everybody else */
 }
 
+static void write_summed(struct trp_buf *b, const struct scrape *s)
+{
+    trp_metrics_write_head(b, "troupe_metrics_versions_summed", "gauge",
+                           "Model versions that are in the sum `(others)` now.");
+    trp_buf_addf(b, "troupe_metrics_versions_summed %u\n", s->versions_n - s->own_n);
+}
+
 static bool begin(struct scrape *s, const struct trp_snapshot *snapshot)
 {
     struct trp_admin *a = s->admin;
     struct trp_buf *b = &s->text;
     trp_snapshot_each(snapshot, count_versions, s);
-    s->versions = trp_alloc_get(a->alloc, s->capacity + 1u, sizeof(struct trp_version *));
+    s->versions = trp_alloc_zeroed(a->alloc, s->capacity + 1u, sizeof *s->versions);
     if (!s->versions)
         return false;
+    s->now_ns = trp_clock_now_ns(a->opts.clock);
     trp_snapshot_each(snapshot, hold_versions, s);
+    choose(s);
+    trp_other_models_gauge(&a->others, s->versions + s->own_n, s->versions_n - s->own_n);
     (void)trp_buf_room(b, s->bytes < PAGE_BYTES_MAX ? (size_t)s->bytes : PAGE_BYTES_MAX);
     trp_metrics_write(a->opts.metrics, b);
     write_states(b, snapshot);
+    write_summed(b, s);
     write_accounts(b, a);
     write_budget(b, a);
     write_usage(b, a);

@@ -1,4 +1,4 @@
-/* admin/orders.c - load, unload, and what must be looked up first: over to the control thread, and back.
+/* admin/orders.c - load, unload, moving labels, and what must be looked up first: over to the control thread, and back.
  *
  *   loop: order_begin --mail--> control: trp_life_submit ... order_done --mail--> loop: finish
  *                                                             (survey) --mail--> loop: answer, finish
@@ -72,6 +72,8 @@ static trp_status read_order(struct trp_control *c, struct trp_order *order, str
     if (trp_node_str(c->request, "repository_name", trp_str_make(NULL, 0)).len)
         return trp_fail(err, TRP_UNIMPLEMENTED, "'repository_name' specification is not supported");
     order->model = c->model;
+    if (c->op == TRP_CONTROL_API_LABELS_SET)
+        return trp_label_order_read(c, order, err);
     if (c->op == TRP_CONTROL_MODEL_LOAD)
         return read_load(c, order, err);
     /* unload_dependents: nothing depends on a model yet */

@@ -298,7 +298,10 @@ static void tell_repository(const struct trp_server *s)
 {
     const char *mode = trp_settings_text(s->opts.settings, TRP_SETTING_ID_WATCH);
     const bool is_watched = strcmp(mode, "off") != 0;
-    TRP_INFO(s->log, "app", "repository %s; repository.watch: %s (%s)", s->opts.repository, mode,
+    for (uint32_t i = 1; i < s->opts.repositories_n; i++)
+        TRP_INFO(s->log, "app", "repository %s, after those named before", s->opts.repositories[i]);
+    TRP_INFO(s->log, "app", "repository %s; repository.watch: %s (%s)", s->opts.repositories[0],
+             mode,
              is_watched ? "changed files are taken up by themselves"
                         : "changed files wait for SIGHUP or a load: troupe load MODEL");
 }

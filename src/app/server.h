@@ -15,7 +15,8 @@ struct trp_server;
 
 struct trp_server_opts {
     const struct trp_settings *settings;
-    const char *repository;           /* a folder */
+    const char *const *repositories; /* folders, in order of precedence; at least one */
+    uint32_t repositories_n;
     const char *const *load_at_start; /* names, besides what their configurations say */
     uint32_t load_at_start_n;
     /* Called on the main thread when the ports are open, with each address; may be NULL. */

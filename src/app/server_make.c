@@ -242,7 +242,9 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
     TRP_CHECK(default_keeping(s, &keeping, err));
     trp_ledger_look(s->ledger, &budget);
     const struct trp_life_opts opts = {
-        .repo = { .path = s->opts.repository,
+        .repo = { .path = s->opts.repositories[0],
+                  .further = s->opts.repositories + 1,
+                  .further_n = s->opts.repositories_n - 1,
                   .models_max = (uint32_t)setting(s, TRP_SETTING_ID_MODELS_MAX),
                   .versions_max = (uint32_t)setting(s, TRP_SETTING_ID_VERSIONS_MAX),
                   .config_bytes_max = setting(s, TRP_SETTING_ID_FILE_BYTES),
@@ -264,6 +266,8 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .backends = s->backends,
         .store = s->store,
         .store_bytes_max = setting(s, TRP_SETTING_ID_STORE_BYTES),
+        .store_verify_ns = (int64_t)setting(s, TRP_SETTING_ID_STORE_VERIFY),
+        .store_verify_rate = setting(s, TRP_SETTING_ID_STORE_RATE),
         .ledger = s->ledger,
         .policy =
             strcmp(trp_settings_text(s->opts.settings, TRP_SETTING_ID_MEMORY_POLICY), "lru") == 0
@@ -276,6 +280,7 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .metrics = s->metrics,
         .weights = &s->accounts[TRP_ACCOUNT_WEIGHTS],
         .activations = &s->accounts[TRP_ACCOUNT_ACTIVATIONS],
+        .shared = &s->accounts[TRP_ACCOUNT_SHARED],
         .readers_n = s->readers.n,
         .publish = publish,
         .publish_user = s,
@@ -300,6 +305,8 @@ static trp_status make_admin(struct trp_server *s, struct trp_error *err)
                                          .ledger = s->ledger,
                                          .headrooms = s->headrooms,
                                          .usage = &s->usage,
+                                         .metrics_models_max =
+                                             (uint32_t)setting(s, TRP_SETTING_ID_METRICS_MODELS),
                                          .snapshot = snapshot_of,
                                          .snapshot_user = s };
     return trp_admin_create(s->alloc, &opts, &s->admin, err);
@@ -351,6 +358,7 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
             .loop = s->loops[i],
             .handlers = { .user = s->admin,
                           .find = trp_admin_find,
+                          .find_for = trp_admin_find_for,
                           .control = trp_admin_control,
                           .region = trp_admin_region,
                           .region_release = trp_admin_region_release,

@@ -9,7 +9,9 @@
  *     that a thousand models of a missing backend cost one look at the disk.
  *  3. The lock guards the table and the state of its entries; it is never held while a plugin runs.
  *     Entries are never removed before the table is, so a pointer to one stays good.
- *  4. After a successful run every output holds memory, has a known type and as many bytes as its
+ *  4. A run that worked with pages of a file that is not whole any more gives nothing out, and the model
+ *     runs no more: whoever watches it opens another.
+ *  5. After a successful run every output holds memory, has a known type and as many bytes as its
  *     shape says, and all are within the limit: checked here, so that nobody above has to distrust
  *     a plugin.
  *
@@ -26,6 +28,7 @@
 #include "base/arena.h"
 #include "base/atomic.h"
 #include "base/file.h"
+#include "base/map_loss.h"
 #include "base/thread.h"
 #include "base/torture.h"
 #include "tensor/dtype.h"
@@ -33,6 +36,7 @@
 
 #define NAME_MAX_BYTES 64
 #define PATH_MAX_BYTES 4096
+#define LOST_NAME_MAX 160
 
 enum state { IDLE, STARTING, READY, FAILED };
 
@@ -75,6 +79,11 @@ struct trp_backend_model {
     struct trp_lock lock; /* the rest serves plugins that are not re-entrant */
     struct trp_signal idle;
     bool busy;
+    struct trp_backend_watch watch;  /* constant once it runs */
+    struct trp_oneshot loss_is_told; /* whoever leaves 0 writes `lost` */
+    char lost[LOST_NAME_MAX];        /* the end of the path; constant once is_lost is up */
+    struct trp_flag is_lost;
+    struct trp_mark losses_seen; /* up to which it was looked whether they are this model's */
 };
 
 static const struct builtin {
@@ -390,6 +399,8 @@ void trp_backend_trim(struct trp_backends *t)
     }
 }
 
+static const struct troupe_error no_words; /* of functions that answer with a code alone */
+
 /* --- models ----------------------------------------------------------------------------------- */
 
 /* Ends a signature that a plugin has told; a plugin that names no platform is its own. */
@@ -439,6 +450,7 @@ trp_status trp_backend_open(struct trp_backend *b, const struct troupe_model_des
     if (!m)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "handle of a model");
     m->backend = b;
+    trp_mark_raise(&m->losses_seen, trp_map_loss_count());
     trp_lock_init(&m->lock, TRP_LOCK_BACKEND);
     trp_signal_init(&m->idle);
     trp_counter_add(&b->models, 1);
@@ -510,6 +522,72 @@ bool trp_backend_memory(const struct trp_backend_model *m, struct troupe_memory 
 {
     *out = (struct troupe_memory){ .struct_size = sizeof *out };
     return m->backend->api.memory && m->backend->api.memory(m->model, out) == TROUPE_OK;
+}
+
+trp_status trp_backend_hibernate(struct trp_backend_model *m, struct trp_error *err)
+{
+    const struct trp_backend *b = m->backend;
+    if (!b->api.hibernate)
+        return trp_fail(err, TRP_UNIMPLEMENTED, "backend '%s' cannot hibernate models", b->name);
+    const int32_t code =
+        TRP_TORTURE_FAILS("backend") ? TROUPE_BACKEND_FAILED : b->api.hibernate(m->model);
+    return code == TROUPE_OK ? trp_ok() : from_plugin(b, code, &no_words, err);
+}
+
+trp_status trp_backend_wake(struct trp_backend_model *m, struct trp_error *err)
+{
+    const struct trp_backend *b = m->backend;
+    const int32_t code = !b->api.wake                   ? TROUPE_OK
+                         : TRP_TORTURE_FAILS("backend") ? TROUPE_BACKEND_FAILED
+                                                        : b->api.wake(m->model);
+    return code == TROUPE_OK ? trp_ok() : from_plugin(b, code, &no_words, err);
+}
+
+/* --- files that are gone ---------------------------------------------------------------------- */
+
+void trp_backend_watch(struct trp_backend_model *m, const struct trp_backend_watch *watch)
+{
+    m->watch = *watch;
+}
+
+static void tell_loss(struct trp_backend_model *m, const char *path)
+{
+    const size_t n = strlen(path), cut = n < LOST_NAME_MAX ? 0 : n - LOST_NAME_MAX + 1;
+    if (!trp_oneshot_try(&m->loss_is_told, 1))
+        return;
+    (void)trp_str_copy(trp_str_of(path + cut), m->lost, sizeof m->lost);
+    trp_flag_raise(&m->is_lost);
+    m->watch.on_loss(m->watch.user, path);
+}
+
+/* Were some of them this model's?  One whose name is forgotten may have been. */
+static void look_at_losses(struct trp_backend_model *m, uint64_t seen, uint64_t now)
+{
+    char path[TRP_MAP_LOSS_PATH_MAX];
+    for (uint64_t n = seen + 1; m->watch.is_mine && n <= now; n++) {
+        if (!trp_map_loss_path(n, path))
+            tell_loss(m, "a mapped file");
+        else if (m->watch.is_mine(m->watch.user, path))
+            tell_loss(m, path);
+    }
+    trp_mark_raise(&m->losses_seen, now);
+}
+
+/* Asked before a run and after it: what is gone may be noticed by another run, or another model, first. */
+static bool has_lost(struct trp_backend_model *m)
+{
+    const uint64_t now = trp_map_loss_count(), seen = trp_mark_get(&m->losses_seen);
+    if (now != seen)
+        look_at_losses(m, seen, now);
+    return trp_flag_is_up(&m->is_lost);
+}
+
+static trp_status fail_lost(const struct trp_backend_model *m, struct troupe_tensor *outputs,
+                            uint32_t n, struct trp_error *err)
+{
+    for (struct troupe_tensor *t = outputs; t < outputs + n; t++)
+        *t = (struct troupe_tensor){ 0 };
+    return trp_fail(err, TRP_DATA_LOSS, "%s was cut short while it was mapped", m->lost);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -592,6 +670,8 @@ trp_status trp_backend_run(struct trp_backend_model *m, struct troupe_run *run,
 {
     const struct trp_backend *b = m->backend;
     struct troupe_error words; /* not zeroed whole: this is the hot path */
+    if (has_lost(m))
+        return fail_lost(m, outputs, run->outputs_n, err);
     words.code = TROUPE_OK;
     words.text[0] = '\0';
     run->struct_size = sizeof *run;
@@ -608,6 +688,11 @@ trp_status trp_backend_run(struct trp_backend_model *m, struct troupe_run *run,
     if (is_alone)
         end_turn(m);
     run->error = NULL;
+    if (has_lost(m)) {
+        if (code == TROUPE_OK)
+            release_outputs(outputs, run->outputs_n);
+        return fail_lost(m, outputs, run->outputs_n, err);
+    }
     if (code == TROUPE_OK)
         return check_outputs(b, run, outputs, err);
     for (struct troupe_tensor *t = outputs; t < outputs + run->outputs_n; t++)

@@ -82,6 +82,26 @@ uint32_t trp_backend_capabilities(const struct trp_backend_model *m);
 void trp_backend_trim(struct trp_backends *b);
 bool trp_backend_memory(const struct trp_backend_model *m, struct troupe_memory *out);
 
+/* Drops what an idle model can do without and get back by itself; gets it back, before the next run or with it.
+ *   Owns  : nothing.
+ *   Thread: any, one at a time for one model; a run that goes on meanwhile only gets slower.
+ *   Blocks: disk.
+ *   Errors: UNIMPLEMENTED (this one has nothing to drop: see TROUPE_CAN_HIBERNATE), or the plugin's. */
+trp_status trp_backend_hibernate(struct trp_backend_model *m, struct trp_error *err);
+trp_status trp_backend_wake(struct trp_backend_model *m, struct trp_error *err);
+
+/* Who knows which files a model maps, and wants to know when one was cut short (base/map_loss.h).  The run that worked with what
+ * is gone fails with DATA_LOSS and the file's name, and so does every later one.
+ *   Owns  : copied; `user` outlives the model.
+ *   Thread: loader, before anybody else runs it; `is_mine` and `on_loss` on any that runs it, `on_loss` once.
+ *   Errors: none. */
+struct trp_backend_watch {
+    bool (*is_mine)(void *user, const char *path);
+    void (*on_loss)(void *user, const char *path);
+    void *user;
+};
+void trp_backend_watch(struct trp_backend_model *m, const struct trp_backend_watch *watch);
+
 /* Runs; see troupe/backend.h.  After a failure no output holds memory.
  *   Shape : inputs as in the signature; outputs: run->outputs_n entries.
  *   Owns  : outputs' memory is released by their own release function; the caller keeps the inputs
@@ -89,7 +109,7 @@ bool trp_backend_memory(const struct trp_backend_model *m, struct troupe_memory 
  *   Thread: executor or loop; one at a time unless TROUPE_CAN_CONCURRENT (the host then serialises:
  *   Blocks).
  *   Errors: BACKEND_FAILED or the plugin's code, with its words; INTERNAL when the plugin broke its
- *   contract. */
+ *   contract; DATA_LOSS when a file that the model maps was cut short. */
 trp_status trp_backend_run(struct trp_backend_model *m, struct troupe_run *run,
                            const struct troupe_tensor *inputs, struct troupe_tensor *outputs,
                            struct trp_error *err);

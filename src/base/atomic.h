@@ -28,6 +28,11 @@ static inline void trp_counter_set(struct trp_counter *c, uint64_t n)
 {
     atomic_store_explicit(&c->value, n, memory_order_relaxed);
 }
+/* Returns what was there before. */
+static inline uint64_t trp_counter_swap(struct trp_counter *c, uint64_t n)
+{
+    return atomic_exchange_explicit(&c->value, n, memory_order_relaxed);
+}
 /* Adds unless the sum would pass `limit`; a wrapped sum passes every limit. */
 static inline bool trp_counter_try_add(struct trp_counter *c, uint64_t n, uint64_t limit)
 {
@@ -87,6 +92,37 @@ static inline void trp_flag_lower(struct trp_flag *f)
 static inline bool trp_flag_is_up(const struct trp_flag *f)
 {
     return atomic_load_explicit(&f->value, memory_order_acquire) != 0;
+}
+
+/* Says how far somebody has come.  Release on raise, acquire on look: what was done before is seen by
+ * who sees the number.  It never falls. */
+struct trp_mark {
+    _Atomic uint64_t value;
+};
+static inline void trp_mark_raise(struct trp_mark *m, uint64_t n)
+{
+    uint64_t now = atomic_load_explicit(&m->value, memory_order_relaxed);
+    while (now < n && !atomic_compare_exchange_weak_explicit(
+                          &m->value, &now, n, memory_order_release, memory_order_relaxed))
+        ;
+}
+static inline uint64_t trp_mark_get(const struct trp_mark *m)
+{
+    return atomic_load_explicit(&m->value, memory_order_acquire);
+}
+
+/* Points to a constant thing that is replaced whole.  Release on put, acquire on get: the thing is seen as it was made.  What it
+ * pointed to before stays where it is as long as anybody may read it. */
+struct trp_pointer {
+    _Atomic uintptr_t value; /* a number, as below */
+};
+static inline void trp_pointer_put(struct trp_pointer *p, const void *thing)
+{
+    atomic_store_explicit(&p->value, (uintptr_t)thing, memory_order_release);
+}
+static inline const void *trp_pointer_get(const struct trp_pointer *p)
+{
+    return (const void *)atomic_load_explicit(&p->value, memory_order_acquire);
 }
 
 /* Leaves 0 exactly once, for the state of whoever comes first.  Acquire and release: the winner's

@@ -84,8 +84,8 @@ static int write_all(int fd, const char *at, size_t left)
     return 0;
 }
 
-trp_status trp_disk_write(const char *path, const void *data, size_t bytes, mode_t mode,
-                          struct trp_error *err)
+static trp_status write_new(const char *path, const void *data, size_t bytes, mode_t mode,
+                            bool is_synced, struct trp_error *err)
 {
     const int fd = TRP_TORTURE_FAILS("open")
                        ? (errno = EMFILE, -1)
@@ -93,7 +93,7 @@ trp_status trp_disk_write(const char *path, const void *data, size_t bytes, mode
     if (fd < 0)
         return trp_fail_errno(err, errno, "%s", path);
     int failed = write_all(fd, data, bytes);
-    if (!failed && fsync(fd) != 0)
+    if (!failed && is_synced && fsync(fd) != 0)
         failed = errno;
     if (close(fd) != 0 && !failed)
         failed = errno;
@@ -101,6 +101,18 @@ trp_status trp_disk_write(const char *path, const void *data, size_t bytes, mode
         return trp_ok();
     unlink(path);
     return trp_fail_errno(err, failed, "%s: %zu bytes", path, bytes);
+}
+
+trp_status trp_disk_write(const char *path, const void *data, size_t bytes, mode_t mode,
+                          struct trp_error *err)
+{
+    return write_new(path, data, bytes, mode, true, err);
+}
+
+trp_status trp_disk_write_soon(const char *path, const void *data, size_t bytes, mode_t mode,
+                               struct trp_error *err)
+{
+    return write_new(path, data, bytes, mode, false, err);
 }
 
 trp_status trp_disk_publish(const char *from, const char *to, struct trp_error *err)

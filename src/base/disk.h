@@ -18,13 +18,16 @@
  *   Errors: as trp_fail_errno(). */
 trp_status trp_disk_make_folder(const char *path, struct trp_error *err);
 
-/* Writes a new file and syncs it; removes what was written when that fails.
+/* Writes a new file and syncs it (soon: lets the system do that when it likes, for what can be told from its bytes to be whole);
+ * removes what was written when that fails.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Blocks: disk.
  *   Errors: ALREADY_EXISTS, else as trp_fail_errno(). */
 trp_status trp_disk_write(const char *path, const void *data, size_t bytes, mode_t mode,
                           struct trp_error *err);
+trp_status trp_disk_write_soon(const char *path, const void *data, size_t bytes, mode_t mode,
+                               struct trp_error *err);
 
 /* Renames, replacing a file that is there, and syncs the folder of the new name.  A folder does not replace one that holds
  * something.

@@ -9,6 +9,8 @@
  *  2. The handler is put in place anew by each guard, which is the same handler every time, so threads need not agree on it. */
 #include "base/map_guard.h"
 
+#include "base/map_loss.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -21,36 +23,48 @@ static bool is_guarded(const struct trp_map_guard *g, const char *at)
     return g && at >= g->start && at < g->start + g->len;
 }
 
-static void put_zeros(int signal, siginfo_t *info, void *context)
+static bool put_zeros(struct trp_map_guard *g, const char *at)
+{
+    char *page = (char *)((uintptr_t)at & ~(uintptr_t)(g->page_bytes - 1));
+    if (mmap(page, g->page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+        MAP_FAILED)
+        return false;
+    g->was_cut = 1;
+    return true;
+}
+
+static void handle(int signal, siginfo_t *info, void *context)
 {
     struct trp_map_guard *g = guarding;
     const int before = errno;
     (void)context;
-    if (is_guarded(g, info->si_addr)) {
-        char *page = (char *)((uintptr_t)info->si_addr & ~(uintptr_t)(g->page_bytes - 1));
-        if (mmap(page, g->page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
-            MAP_FAILED) {
-            g->was_cut = 1;
-            errno = before;
-            return;
-        }
-    }
-    (void)sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL); /* and once more */
+    /* BUS_ADRERR: behind the end of a file.  Broken memory, say, is another matter. */
+    const bool is_mended = info->si_code == BUS_ADRERR &&
+                           (is_guarded(g, info->si_addr) ? put_zeros(g, info->si_addr)
+                                                         : trp_map_loss_mend(info->si_addr));
+    errno = before;
+    if (!is_mended)
+        (void)sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL); /* once more */
 }
 
-void trp_map_guard_enter(struct trp_map_guard *g, const struct trp_map *map)
+void trp_map_guard_arm(void)
 {
-    struct sigaction action = { .sa_sigaction = put_zeros, .sa_flags = SA_SIGINFO };
+    struct sigaction action = { .sa_sigaction = handle, .sa_flags = SA_SIGINFO };
     sigset_t bus;
-    *g = (struct trp_map_guard){ .start = map->ptr,
-                                 .len = map->len,
-                                 .page_bytes = (size_t)sysconf(_SC_PAGESIZE) };
-    guarding = g;
     sigemptyset(&action.sa_mask);
     (void)sigaction(SIGBUS, &action, NULL); /* cannot fail: the signal exists and may be caught */
     sigemptyset(&bus);
     sigaddset(&bus, SIGBUS);
-    (void)pthread_sigmask(SIG_UNBLOCK, &bus, NULL); /* our threads start with everything blocked */
+    (void)pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
+}
+
+void trp_map_guard_enter(struct trp_map_guard *g, const struct trp_map *map)
+{
+    *g = (struct trp_map_guard){ .start = map->ptr,
+                                 .len = map->len,
+                                 .page_bytes = (size_t)sysconf(_SC_PAGESIZE) };
+    guarding = g;
+    trp_map_guard_arm();
 }
 
 bool trp_map_guard_leave(struct trp_map_guard *g)

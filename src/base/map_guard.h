@@ -22,4 +22,10 @@ struct trp_map_guard {
 void trp_map_guard_enter(struct trp_map_guard *g, const struct trp_map *map);
 bool trp_map_guard_leave(struct trp_map_guard *g);
 
+/* Puts the handler of SIGBUS in place, and lets the signal through in this thread; see map_loss.h.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_map_guard_arm(void);
+
 #endif

@@ -55,9 +55,8 @@ trp_status trp_sha256_file_paced(const char *path, const struct trp_sha256_pace 
     TRP_CHECK(trp_file_open(path, O_RDONLY, 0, &fd, err));
     char *piece = trp_alloc_get(trp_heap(), 1, PIECE_BYTES);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    trp_status st = failed(err);
-    if (piece && context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1)
-        st = hash_rest(fd, piece, context, pace, err);
+    const bool is_begun = piece && context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
+    trp_status st = is_begun ? hash_rest(fd, piece, context, pace, err) : failed(err);
     if (!trp_failed(st) && EVP_DigestFinal_ex(context, out->bytes, NULL) != 1)
         st = failed(err);
     EVP_MD_CTX_free(context);

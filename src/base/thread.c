@@ -135,6 +135,7 @@ trp_status trp_thread_start(struct trp_thread *t, const char *name, void (*body)
     *start = (struct start){ .body = body, .user = user };
     trp_str_copy(trp_str_of(name), start->name, sizeof start->name);
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* a fault of the thread's own, which map_guard.c may mend */
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the new thread inherits the mask */
     const int failed = TRP_TORTURE_FAILS("thread")
                            ? 11 /* EAGAIN */

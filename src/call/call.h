@@ -107,7 +107,7 @@ struct trp_call {
     struct trp_str id; /* the client's own, returned as it came; empty: none */
     enum trp_protocol protocol;
     struct trp_str model; /* the name that was asked for */
-    int64_t version;      /* 0: the default one */
+    int64_t version;      /* 0: the default one; below: a label's key (model/version_label.h) */
     struct trp_str tenant;
     uint64_t sequence_number; /* 0 and an empty text: no sequence */
     struct trp_str sequence_text;
@@ -147,7 +147,7 @@ struct trp_call {
     struct trp_oneshot outcome;      /* enum trp_outcome */
     struct trp_call_tensor *outputs; /* one per `wanted`, same order */
     uint32_t outputs_n;
-    struct trp_str answered_by; /* model and version, for the reply; empty: as asked */
+    struct trp_str answered_by, answered_why; /* which model, and why; empty: as asked */
     int64_t answered_version;
 
     /* the way back */

@@ -24,6 +24,7 @@ static trp_status apply_override(struct trp_catalog *c, struct trp_repo_opts *op
     if (order->files_n) {
         TRP_CHECK(trp_override_write(order, &c->arena, &c->temporary, err));
         opts->path = c->temporary.ptr;
+        opts->further_n = 0;
     }
     return trp_ok();
 }
@@ -124,5 +125,7 @@ uint64_t trp_catalog_digest(const struct trp_repo_model *m)
         digest = trp_digest_add(digest, (uint64_t)m->versions[i].number);
         digest = trp_digest_add(digest, m->versions[i].digest);
     }
+    if (m->hidden_in.len) /* that is to be told, once */
+        digest = trp_digest_add_str(digest, m->hidden_in);
     return digest | 1; /* 0 is "no files at all" */
 }

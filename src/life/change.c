@@ -178,6 +178,11 @@ static void post_begun(struct trp_loading *loading)
     trp_loop_post(d->life->opts.control, &d->begun);
 }
 
+static void watch_files(struct trp_loading *loading)
+{
+    trp_tenure_watch(loading->version, loading->loaded.model, &loading->loaded.mapping);
+}
+
 static void post_warming(struct trp_loading *loading)
 {
     struct load *d = (struct load *)loading;
@@ -200,6 +205,16 @@ static void finish(struct trp_job *job)
     trp_loading_finish((struct trp_loading *)job);
 }
 
+/* What a cold version says of its model is said until this one knows better. */
+static void keep_face(const struct trp_member *m, struct trp_version *v)
+{
+    struct trp_version *cold = trp_set_numbered(&m->shown, v->target.version);
+    if (!cold || cold->digest != v->digest || !trp_version_face(cold))
+        return;
+    v->before = (struct trp_version *)(uintptr_t)trp_version_face(cold);
+    trp_version_ref(v->before);
+}
+
 static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                            const struct trp_repo_model *found, const struct trp_repo_version *files,
                            struct trp_error *err)
@@ -208,6 +223,7 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
     struct trp_version *v;
     TRP_CHECK(trp_tenure_begin(c->member, files, catalog->override_digest, &v, err));
     c->next.items[c->next.n++] = v;
+    keep_face(c->member, v);
     struct load *d = trp_alloc_zeroed(l->alloc, 1, sizeof *d);
     if (!d)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to load version %lld",
@@ -226,6 +242,7 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                                        .source = found,
                                        .bytes_max = c->member->keeping.max_bytes,
                                        .on_begin = post_begun,
+                                       .on_open = watch_files,
                                        .on_warm = post_warming,
                                        .measured = &d->measured };
     c->loads[c->loads_n++] = d;
@@ -275,6 +292,7 @@ static void take_results(struct load *d)
     d->is_taken = true;
     trp_tenure_keep(v, &r->mapping);
     trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
+    trp_gauge_set(&v->load_ns, trp_loop_now_ns(d->life->opts.control) - d->begun_ns);
     const uint64_t counted = trp_counter_get(&v->weights.bytes);
     const uint64_t uncounted = r->bytes > counted ? r->bytes - counted : 0;
     if (trp_account_try_charge(&v->weights, uncounted))
@@ -309,11 +327,11 @@ static void commit(struct trp_change *c)
             trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_MAPPED, 1);
         log_loaded(d, is_replacing);
         if (d->loading.loaded.mapping.should_prepare)
-            trp_preparer_begin(l, d->version, d->loading.loaded.backend,
-                               &d->loading.loaded.mapping.key);
+            trp_preparer_begin(l, d->version, d->loading.loaded.backend);
         free_load(d);
     }
     swap_serving(c);
+    trp_labelling_keep(m);
     trp_set_drop(l->alloc, &m->shown);
     trp_survey_forget(m);
     trp_backoff_reset(m);
@@ -392,6 +410,7 @@ static void abandon(struct trp_change *c)
     free_change(c); /* what is shown has references of its own */
     if (m->serving.n == 0 || err.status.code != TRP_INVALID_ARGUMENT)
         trp_backoff_failed(m); /* else something serves, and only other files would help */
+    trp_labelling_drop(m);
     trp_member_show(m);
     trp_member_finish(m, &err);
 }
@@ -531,7 +550,7 @@ static void submit(struct trp_change *c)
         c->loads[i]->is_looking = l->residence != NULL;
         job->work = l->residence ? look : work;
         job->done = l->residence ? looked : load_done;
-        trp_loaders_submit(l->loaders, l->residence ? TRP_LANE_CHORE : TRP_LANE_LOAD, job);
+        trp_loaders_submit(l->loaders, TRP_LANE_LOAD, job);
     }
 }
 
@@ -544,7 +563,8 @@ static struct trp_version *same_files(const struct trp_member *m,
 {
     for (uint32_t i = 0; i < m->serving.n; i++) {
         struct trp_version *v = m->serving.items[i];
-        if (v->target.version == files->number && v->digest == (files->digest ^ override_digest))
+        if (v->target.version == files->number && v->digest == (files->digest ^ override_digest) &&
+            !trp_flag_is_up(&v->is_damaged))
             return v;
     }
     return NULL;
@@ -638,12 +658,14 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
     }
     c->member = m;
     m->change = c;
-    if (trp_failed(plan(c, catalog, found, is_forced, &err))) {
+    if (trp_failed(plan(c, catalog, found, is_forced, &err)) ||
+        trp_failed(trp_labelling_read(m, &found->peek, &err))) {
         give_up_plan(c, &err);
         return;
     }
     if (c->loads_n == 0 && c->kept_n == m->serving.n) { /* nothing is different */
         free_change(c);
+        trp_labelling_keep(m);
         m->reason[0] = '\0';
         trp_backoff_reset(m);
         trp_idle_begin(m); /* whoever asked may have said how long it should stay */

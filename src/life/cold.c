@@ -80,7 +80,7 @@ static void refuse_all(struct trp_member *m, const struct trp_error *why)
     struct trp_call *call;
     trp_waiting_take(m->room, &calls, trp_loop_now_ns(m->life->opts.control));
     while ((call = trp_call_list_pop(&calls)) != NULL)
-        trp_waiting_send(call, failed_one(m, call->version), why);
+        trp_waiting_send(call, failed_one(m, trp_labelling_number(m, call->version)), why);
 }
 
 /* Resources may be there the next time, and clients should know; anything else is how the model is. */
@@ -119,11 +119,15 @@ static void send_on(struct trp_member *m)
     struct trp_call *call;
     trp_waiting_take(m->room, &calls, trp_loop_now_ns(m->life->opts.control));
     while ((call = trp_call_list_pop(&calls)) != NULL) {
-        struct trp_version *v = serving_one(m, call->version);
+        const int64_t number = trp_labelling_number(m, call->version);
+        struct trp_version *v = serving_one(m, number);
         struct trp_error why = { 0 };
-        if (!v)
+        if (!v && number < 0)
+            (void)trp_fail(&why, TRP_NOT_FOUND, UNKNOWN_MODEL " has no version of this label",
+                           TRP_STR(m->name));
+        else if (!v)
             (void)trp_fail(&why, TRP_NOT_FOUND, UNKNOWN_MODEL " version %lld is not found",
-                           TRP_STR(m->name), (long long)call->version);
+                           TRP_STR(m->name), (long long)number);
         trp_waiting_send(call, v, v ? NULL : &why);
     }
 }
@@ -199,6 +203,8 @@ bool trp_cold_show(struct trp_member *m, const struct trp_set *was)
             return false;
         }
         (void)trp_str_copy(trp_str_of(trp_cold_reason(m)), v->reason, sizeof v->reason);
+        if (trp_version_face(old))
+            (void)trp_version_take_face(v, trp_version_face(old)); /* else the survey knows more */
         cold.items[cold.n++] = v;
     }
     trp_set_drop(l->alloc, &m->shown);

@@ -18,9 +18,11 @@
  *                            └─ tenure (close, free) ◄── last unref ──┘ */
 #include "life/life.h"
 
+#include "base/map_loss.h"
 #include "life/demand.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
+#include "life/verifier.h"
 #include "life/watcher.h"
 
 #define LAZY_NS TRP_MS(25)
@@ -111,7 +113,10 @@ void trp_life_show(struct trp_member *m, bool lazy)
     struct trp_life *l = m->life;
     struct trp_error err;
     const struct trp_set *set = m->serving.n ? &m->serving : &m->shown;
-    const struct trp_entry entry = { .name = m->name,
+    struct trp_version_label labels[TRP_VERSION_LABELS_MAX];
+    const struct trp_entry entry = { .labels = labels,
+                                     .labels_n = trp_labelling_shown(m, labels),
+                                     .name = m->name,
                                      .versions_n = set->n,
                                      .versions = set->items,
                                      .reason = m->reason[0] ? m->reason : NULL,
@@ -204,6 +209,10 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
     const bool is_load = order->kind == TRP_ORDER_LOAD;
     struct trp_member *m =
         is_load ? trp_member_make(l, order->model) : trp_member_get(l, order->model);
+    if (!m && order->kind == TRP_ORDER_LABEL) {
+        refuse_order(l, order, TRP_NOT_FOUND, "there is no model of this name");
+        return;
+    }
     if (!m && !is_load) {
         trp_life_answer(l, order); /* what is not there is unloaded */
         return;
@@ -212,7 +221,10 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
         refuse_member(l, order);
         return;
     }
-    const struct trp_op op = { .kind = is_load ? TRP_OP_LOAD : TRP_OP_UNLOAD, .order = order };
+    const struct trp_op op = { .kind = is_load                          ? TRP_OP_LOAD
+                                       : order->kind == TRP_ORDER_LABEL ? TRP_OP_LABEL
+                                                                        : TRP_OP_UNLOAD,
+                               .order = order };
     (void)trp_member_push(m, &op);
 }
 
@@ -238,6 +250,7 @@ void trp_life_check(struct trp_life *l)
         trp_flag_lower(&l->settled);
     if (l->is_stopping && !l->members && l->versions_n == 0 && !l->is_listing &&
         !trp_loaders_are_busy(l->loaders) && !trp_preparer_is_busy(l) &&
+        !trp_verifier_is_busy(l->verifier) &&
         !(l->residence && trp_residence_is_busy(l->residence)))
         trp_loop_ready(l->opts.control, &l->stopped_task);
 }
@@ -251,6 +264,7 @@ void trp_life_start(struct trp_life *l)
 {
     trp_watcher_start(l->watcher);
     trp_trimmer_start(l);
+    trp_verifier_start(l->verifier);
     trp_rescan_begin(l, false, NULL);
 }
 
@@ -278,6 +292,7 @@ void trp_life_stop(struct trp_life *l, void (*done)(void *user), void *user)
     trp_preparer_stop(l);
     if (l->residence)
         trp_residence_close(l->residence);
+    trp_verifier_stop(l->verifier);
     while (l->rescans) {
         struct trp_order *order = l->rescans;
         l->rescans = order->next;
@@ -300,6 +315,8 @@ static void init_fields(struct trp_life *l, const struct trp_alloc *alloc,
     l->env = (struct trp_loading_env){ .backends = opts->backends,
                                        .store = opts->store,
                                        .log = opts->log,
+                                       .metrics = opts->metrics,
+                                       .matched = &l->matched,
                                        .label_bytes_max = opts->repo.config_bytes_max,
                                        .input_bytes_max = opts->warmup_input_bytes_max,
                                        .output_bytes_max = OUTPUT_BYTES_MAX,
@@ -312,6 +329,34 @@ static void init_fields(struct trp_life *l, const struct trp_alloc *alloc,
     l->publish_task.run = publish;
     l->lazy_timer.due = lazy_due;
     l->stopped_task.run = tell_stopped;
+}
+
+/* Whoever cuts a file short that a model has mapped harms that model, not the server. */
+static void watch_folder(struct trp_life *l, const char *folder, bool *out_is_watched)
+{
+    struct trp_error err;
+    *out_is_watched = !trp_failed(trp_map_loss_watch(folder, &err));
+    if (!*out_is_watched)
+        TRP_WARN(l->opts.log, "life",
+                 "a file that is cut short while it is used ends the server: %s", err.text);
+}
+
+static void watch_folders(struct trp_life *l)
+{
+    char blobs[TRP_STORE_PATH_MAX];
+    if (l->opts.store && trp_store_part(l->opts.store, "blobs", NULL, blobs))
+        watch_folder(l, blobs, &l->watches_blobs);
+    if (l->opts.repo.path)
+        watch_folder(l, l->opts.repo.path, &l->watches_repo);
+}
+
+static void unwatch_folders(const struct trp_life *l)
+{
+    char blobs[TRP_STORE_PATH_MAX];
+    if (l->watches_blobs && trp_store_part(l->opts.store, "blobs", NULL, blobs))
+        trp_map_loss_unwatch(blobs);
+    if (l->watches_repo)
+        trp_map_loss_unwatch(l->opts.repo.path);
 }
 
 trp_status trp_life_create(const struct trp_alloc *alloc, const struct trp_life_opts *opts,
@@ -334,6 +379,10 @@ trp_status trp_life_create(const struct trp_alloc *alloc, const struct trp_life_
     if (!trp_failed(st))
         st = trp_preparer_create(l, err);
     if (!trp_failed(st))
+        st = trp_verifier_create(l, &l->verifier, err);
+    if (!trp_failed(st))
+        st = trp_blob_uses_create(alloc, opts->shared, &l->uses, err);
+    if (!trp_failed(st))
         st = trp_steward_create(l, err);
     if (trp_failed(st)) {
         trp_life_destroy(l);
@@ -342,6 +391,9 @@ trp_status trp_life_create(const struct trp_alloc *alloc, const struct trp_life_
     trp_loaders_on_idle(l->loaders, loaders_idle, l);
     if (l->preparers)
         trp_loaders_on_idle(l->preparers, loaders_idle, l);
+    trp_verifier_on_idle(l->verifier, loaders_idle, l);
+    l->env.uses = l->uses;
+    watch_folders(l);
     *out_life = l;
     return st;
 }
@@ -352,8 +404,11 @@ void trp_life_destroy(struct trp_life *l)
         return;
     TRP_ASSERT(!l->members &&
                l->versions_n == 0); /* trp_life_stop() first: models are closed by it */
+    trp_verifier_destroy(l->verifier);
     trp_loaders_destroy(l->preparers);
     trp_loaders_destroy(l->loaders);
+    unwatch_folders(l);
+    trp_blob_uses_destroy(l->uses);
     trp_watcher_destroy(l->watcher);
     trp_residence_destroy(l->residence);
     trp_registry_destroy(l->registry);

@@ -35,9 +35,11 @@ struct trp_life_opts {
     const struct trp_clock *clock;
     struct trp_loop *control; /* the control thread's loop */
     struct trp_backends *backends;
-    struct trp_store *store;   /* of prepared models; NULL: none */
-    uint64_t store_bytes_max;  /* 0: no limit */
-    struct trp_ledger *ledger; /* where there must be room for a load; NULL: nowhere */
+    struct trp_store *store;    /* of prepared models; NULL: none */
+    uint64_t store_bytes_max;   /* 0: no limit */
+    int64_t store_verify_ns;    /* between two readings of all of it; 0: never */
+    uint64_t store_verify_rate; /* bytes a second; 0: as fast as it goes */
+    struct trp_ledger *ledger;  /* where there must be room for a load; NULL: nowhere */
     enum trp_eviction_policy policy;
     int64_t stay_ns;            /* who was just loaded is not evicted for so long */
     uint64_t loading_bytes_max; /* of loads at once; 0: no limit but the ledger's */
@@ -45,7 +47,8 @@ struct trp_life_opts {
     struct trp_log *log;
     struct trp_metrics *metrics;
     struct trp_account *weights, *activations;
-    uint32_t readers_n; /* loops that hold snapshots */
+    struct trp_account *shared; /* weights that are mapped, each once */
+    uint32_t readers_n;         /* loops that hold snapshots */
     /* Called on the control thread with each new snapshot; whoever holds an older one answers with trp_life_seen(). */
     void (*publish)(void *user, const struct trp_snapshot *snapshot);
     void *publish_user;
@@ -78,7 +81,13 @@ void trp_life_seen(struct trp_life *l, uint32_t index, uint64_t epoch);
  *   Thread: control.
  *   Errors: in order->error, with Triton's words. */
 struct trp_order {
-    enum { TRP_ORDER_LOAD, TRP_ORDER_UNLOAD, TRP_ORDER_RESCAN, TRP_ORDER_SURVEY } kind;
+    enum {
+        TRP_ORDER_LOAD,
+        TRP_ORDER_UNLOAD,
+        TRP_ORDER_RESCAN,
+        TRP_ORDER_SURVEY,
+        TRP_ORDER_LABEL
+    } kind;
     struct trp_str model;
     struct trp_str config;          /* load: a JSON ModelConfig that overrides; empty: none */
     struct trp_order_file {         /* load: files that replace the folder */
@@ -87,6 +96,8 @@ struct trp_order {
     uint32_t files_n;
     bool has_keep_alive;   /* load: how long it stays without a request; otherwise it is pinned */
     int64_t keep_alive_ns; /* < 0: as long as there is room */
+    const struct trp_version_label *labels; /* label: where to move each; version 0: away */
+    uint32_t labels_n;
     struct trp_error error;
     void (*done)(struct trp_order *order, void *user);
     void *user;

@@ -13,6 +13,8 @@
  *   tenure.c   a version object from its making to its burial
  *   steward.c  room in memory for what is loaded
  *   preparer.c makes what the next load maps
+ *   verifier.c reads the store, slowly (verifier.h)
+ *   labelling.c which labels stand for which versions
  *   set.c      some versions of one model, each with a reference (set.h)
  *   watcher.c  when to look again (watcher.h) */
 #ifndef TRP_LIFE_PARTS_H
@@ -26,14 +28,17 @@
 #include "life/set.h"
 
 struct trp_watcher;
+struct trp_verifier;
 
 /* One thing to be done for one model; done one after the other, in order of arrival. */
 struct trp_op {
     enum {
         TRP_OP_LOAD,   /* an operator's order, or a name of load_at_start: look, then load */
         TRP_OP_UNLOAD, /* an operator's order */
+        TRP_OP_LABEL,  /* an operator's order */
         TRP_OP_TAKE,   /* its files are new or have changed: `found` says how they are now */
-        TRP_OP_LEAVE   /* its files are gone */
+        TRP_OP_LEAVE,  /* its files are gone */
+        TRP_OP_MEND    /* what it had mapped is gone: look, then load what is damaged */
     } kind;
     struct trp_order *order;     /* NULL: nobody waits */
     struct trp_catalog *catalog; /* one reference; NULL: not looked yet */
@@ -47,6 +52,13 @@ struct trp_op {
 
 struct trp_change;
 
+/* The labels of a model, in one block with their names. */
+struct trp_labelling {
+    struct trp_version_label *labels; /* NULL: none */
+    uint32_t n;
+    uint64_t written; /* digest of the configuration's labels, from which these come */
+};
+
 struct trp_member {
     struct trp_life *life;
     struct trp_member *next, *prev; /* in life->members */
@@ -57,6 +69,8 @@ struct trp_member {
     struct trp_set serving; /* READY */
     struct trp_set shown;   /* what the index shows while nothing serves: LOADING, FAILED or NEW */
     struct trp_change *change;
+    struct trp_labelling labelling,
+        next_labelling;      /* what holds; what will, when its change ends well */
     char reason[512];        /* why nothing serves, or why newer files do not; empty: neither */
     bool wanted;             /* should be READY */
     bool held_back;          /* an operator unloaded it: only an operator loads it again */
@@ -67,6 +81,7 @@ struct trp_member {
     uint64_t pending;        /* digest seen since, waiting until it settles; 0: none */
     int64_t pending_ns;      /* since when */
     uint32_t round;          /* of the last listing that had it */
+    uint32_t looked;         /* listings_n when an order found it */
     uint32_t surveys_n;      /* jobs out that look at its files */
     uint32_t survey_key;     /* results of older surveys are dropped */
     struct trp_guest *guest; /* in memory, or was once; NULL: never */
@@ -98,10 +113,14 @@ struct trp_life {
     const struct trp_alloc *alloc;
     struct trp_life_opts opts;
     struct trp_loading_env env;
+    struct trp_matched matched;
     struct trp_registry *registry;
     struct trp_loaders *loaders;
-    struct trp_loaders *preparers;   /* NULL: no store */
-    struct trp_residence *residence; /* NULL: there is room for anything */
+    struct trp_loaders *preparers; /* NULL: no store */
+    struct trp_verifier *verifier; /* NULL: none */
+    struct trp_blob_uses *uses;
+    bool watches_blobs, watches_repo; /* see base/map_loss.h */
+    struct trp_residence *residence;  /* NULL: there is room for anything */
     struct trp_watcher *watcher;
     struct trp_table *names; /* name -> member */
     struct trp_member *members;
@@ -117,6 +136,14 @@ struct trp_life {
     /* listing */
     bool is_listing, list_again, again_is_watched, is_watched;
     uint32_t round;
+    uint32_t listings_n; /* that have begun */
+    struct {             /* a listing that is being taken up */
+        struct trp_mail mail;
+        struct trp_catalog *catalog; /* one reference; NULL: none is */
+        uint32_t next;               /* of its models; then of */
+        struct trp_member *member;   /* those that it may lack */
+        bool is_unsettled;
+    } taking;
     struct trp_order *rescans, **rescans_end;   /* wait for the next listing */
     struct trp_order *listings, **listings_end; /* wait for the one that runs */
 
@@ -268,6 +295,37 @@ void trp_steward_ask(struct trp_member *m, struct trp_ask *ask);
  *   Errors: none. */
 void trp_steward_settle(const struct trp_version *v, const struct trp_loaded *loaded,
                         int64_t load_ns);
+/* ---- labelling.c ---- */
+
+/* Reads the labels of the configuration that is being taken up; they hold from keep() on, and are forgotten by drop().
+ *   Owns  : copied.
+ *   Thread: control.
+ *   Errors: OUT_OF_MEMORY; what held goes on. */
+trp_status trp_labelling_read(struct trp_member *m, const struct trp_model_config *config,
+                              struct trp_error *err);
+void trp_labelling_keep(struct trp_member *m);
+void trp_labelling_drop(struct trp_member *m);
+void trp_labelling_forget(struct trp_member *m); /* all of them */
+
+/* Moves labels, all or none; version 0 takes one away.  The caller shows the member.
+ *   Owns  : copied.
+ *   Thread: control.
+ *   Errors: INVALID_ARGUMENT: no label; FAILED_PRECONDITION: the version is not available; TOO_LARGE; OUT_OF_MEMORY. */
+trp_status trp_labelling_move(struct trp_member *m, const struct trp_version_label *wishes,
+                              uint32_t wishes_n, struct trp_error *err);
+
+/* The number of a version, or of the one that the key of a label stands for now; the key itself: none.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+int64_t trp_labelling_number(const struct trp_member *m, int64_t version);
+
+/* The labels whose versions are shown; returns how many.
+ *   Owns  : names are borrowed from the member.
+ *   Thread: control.
+ *   Errors: none. */
+uint32_t trp_labelling_shown(const struct trp_member *m,
+                             struct trp_version_label out[TRP_VERSION_LABELS_MAX]);
 
 /* ---- rescan.c ---- */
 

@@ -1,5 +1,7 @@
 /* life/loading.c - see loading.h
  *
+ * Before all that, the files of a version with a manifest are compared with it, once for each state of them.
+ *
  *   file's head ──► configuration ──► backend ──► open ──► configuration again ──► labels ──► warm-up
  *   (our reader,    (options for      (started     (its own   (against what was
  *    or a probe)     the backend)      at need)     words)      opened)
@@ -15,6 +17,8 @@
 #include "life/labels.h"
 #include "life/warmup.h"
 #include "onnx/onnx_reader.h"
+#include "repo/manifest.h"
+#include "store/known_signature.h"
 
 #define SCRATCH_BLOCK_BYTES (16u << 10)
 #define SCRATCH_BYTES_MAX ((size_t)256 << 20)
@@ -26,6 +30,7 @@ struct trp_loading_steps {
     struct trp_arena scratch; /* what is not needed any more when the version is ready */
     const struct trp_node *written;
     struct trp_backend *backend;
+    struct trp_card file_card; /* what the file says it is for */
     uint64_t weights_bytes;
     bool is_large; /* enough that mapping it pays */
     struct troupe_model_desc desc;
@@ -45,6 +50,36 @@ static trp_status give_up_if_told(const struct trp_loading *l, struct trp_error 
 {
     if (trp_flag_is_up(&l->version->stop))
         return trp_fail(err, TRP_CANCELLED, "the load was given up");
+    return trp_ok();
+}
+
+/* ---- the manifest ---- */
+
+static struct trp_str manifest_of(const struct trp_loading *l)
+{
+    const struct trp_repo_model *m = l->source;
+    for (uint32_t i = 0; i < m->versions_n; i++)
+        if (m->versions[i].number == l->version->target.version)
+            return m->versions[i].manifest;
+    return (struct trp_str){ 0 };
+}
+
+/* A version that may be half there is not looked into at all. */
+static trp_status check_manifest(struct trp_loading_steps *s, struct trp_error *err)
+{
+    const struct trp_loading *l = s->l;
+    const uint64_t digest = l->version->digest;
+    struct trp_matched *matched = l->env->matched;
+    struct trp_counter *place = &matched->digests[digest % ARRAY_LEN(matched->digests)];
+    const struct trp_manifest_opts opts = { .manifest = manifest_of(l),
+                                            .model_file = l->version->path,
+                                            .bytes_max = l->env->label_bytes_max,
+                                            .stop = &l->version->stop,
+                                            .alloc = s->scratch.alloc };
+    if (opts.manifest.len == 0 || trp_counter_get(place) == digest)
+        return trp_ok();
+    TRP_CHECK(trp_manifest_check(&opts, err));
+    trp_counter_set(place, digest);
     return trp_ok();
 }
 
@@ -103,12 +138,31 @@ static trp_status read_head(struct trp_loading_steps *s, struct trp_signature *o
 {
     struct trp_onnx_model m;
     const struct trp_onnx_opts opts = { .signature_only = s->l->survey };
+    trp_metrics_add(s->l->env->metrics, TRP_METRIC_FILES_READ, 1);
     TRP_CHECK(trp_onnx_read_file(s->l->version->path.ptr, &opts, &s->scratch, &m, err));
     TRP_CHECK(check_externals(s, &m, err));
     s->weights_bytes = m.total.bytes;
     s->is_large = m.files_n > 0 || m.total.bytes >= LARGE_BYTES;
     note_hazards(s->l, &m);
+    TRP_CHECK(trp_card_from_file(&s->scratch, &m, &s->file_card, err));
     return trp_onnx_signature(&m, &s->scratch, out, err);
+}
+
+/* A survey wants nothing but the signature; a file whose signature is known is not read for it. */
+static trp_status recall_or_read(struct trp_loading_steps *s, struct trp_signature *out,
+                                 struct trp_error *err)
+{
+    struct trp_store *store = s->l->survey ? s->l->env->store : NULL;
+    const char *path = s->l->version->path.ptr;
+    struct trp_file_stat before = { .kind = 'o' };
+    if (store && trp_known_signature_get(store, path, &s->scratch, &before, out, &s->file_card)) {
+        trp_metrics_add(s->l->env->metrics, TRP_METRIC_SIGNATURES_KNOWN, 1);
+        return trp_ok();
+    }
+    TRP_CHECK(read_head(s, out, err));
+    if (store && before.kind == 'f')
+        trp_known_signature_put(store, path, &before, out, &s->file_card);
+    return trp_ok();
 }
 
 /* What the file declares, in scratch memory.  Files of other backends are known by their backend alone. */
@@ -117,7 +171,7 @@ static trp_status look_into_file(struct trp_loading_steps *s, struct trp_signatu
 {
     uint32_t capabilities;
     if (is_onnx(s->l))
-        return read_head(s, out, err);
+        return recall_or_read(s, out, err);
     TRP_CHECK(trp_backends_get(s->l->env->backends, s->l->source->peek.backend, &s->backend, err));
     return trp_backend_probe(s->backend, &s->desc, &s->scratch, out, &capabilities, err);
 }
@@ -145,8 +199,9 @@ static trp_status complete(struct trp_loading_steps *s, struct trp_arena *a,
                            struct trp_model_config *out_config, struct trp_signature *out_signature,
                            struct trp_error *err)
 {
-    return trp_model_config_complete(a, s->l->version->target.name, s->written, file_signature,
-                                     out_config, out_signature, err);
+    TRP_CHECK(trp_model_config_complete(a, s->l->version->target.name, s->written, file_signature,
+                                        out_config, out_signature, err));
+    return trp_card_complete(a, &s->file_card, &out_config->card, err);
 }
 
 /* ---- the steps ---- */
@@ -184,6 +239,7 @@ static trp_status open_model(struct trp_loading_steps *s, struct trp_error *err)
     s->desc.options = out->config.options;
     s->desc.options_n = out->config.options_n;
     const struct trp_mapping_opts opening = { .store = l->env->store,
+                                              .uses = l->env->uses,
                                               .backend = s->backend,
                                               .desc = &s->desc,
                                               .is_worth_it = s->is_large,
@@ -191,6 +247,8 @@ static trp_status open_model(struct trp_loading_steps *s, struct trp_error *err)
     TRP_CHECK(trp_mapping_open(&opening, &l->version->arena, &out->mapping, &out->model,
                                &out->file_signature, err));
     out->backend = s->backend;
+    if (l->on_open)
+        l->on_open(l);
     struct troupe_memory memory = { .struct_size = sizeof memory };
     out->bytes = trp_backend_memory(out->model, &memory)
                      ? memory.weights_bytes + memory.arena_bytes
@@ -307,6 +365,8 @@ void trp_loading_look(struct trp_loading *l)
     l->steps = s;
     describe(s);
     trp_status st = give_up_if_told(l, &l->loaded.error);
+    if (!trp_failed(st))
+        st = check_manifest(s, &l->loaded.error);
     if (!trp_failed(st))
         st = prepare_written(s, &l->loaded.error);
     if (!trp_failed(st))

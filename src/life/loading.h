@@ -8,11 +8,20 @@
 #include "life/mapping.h"
 #include "life/sizing.h"
 
+/* Digests of versions whose files were read and are what their manifests say: a place each, the newest wins, so whatever is not
+ * found here is read once more. */
+struct trp_matched {
+    struct trp_counter digests[4096];
+};
+
 /* What every loading needs and none changes. */
 struct trp_loading_env {
     struct trp_backends *backends;
-    struct trp_store *store; /* NULL: none */
+    struct trp_store *store;    /* NULL: none */
+    struct trp_blob_uses *uses; /* of all models that are open */
     struct trp_log *log;
+    struct trp_metrics *metrics;
+    struct trp_matched *matched; /* shared by all */
     uint64_t label_bytes_max, input_bytes_max, output_bytes_max, run_bytes_max;
 };
 
@@ -36,8 +45,10 @@ struct trp_loading {
     const struct trp_repo_model *source; /* borrowed; constant */
     bool survey;                         /* only look: signature and configuration */
     uint64_t bytes_max;                  /* that it may hold; 0: no limit */
-    /* Told on the loader thread, when either half begins, and when the model is open; may be NULL. */
+    /* Told on the loader thread: when either half begins, when the model is open and nobody has run it yet, and when its
+     * first runs begin; may be NULL. */
     void (*on_begin)(struct trp_loading *l);
+    void (*on_open)(struct trp_loading *l);
     void (*on_warm)(struct trp_loading *l);
     const struct trp_measured *measured; /* what its files took before; may be NULL */
     struct trp_loaded loaded;
@@ -46,7 +57,7 @@ struct trp_loading {
     struct trp_size size; /* what it will take; its texts live until the second half has ended */
 };
 
-/* The first half of a load: reads the file's head (hazards, external data that must lie beside it), completes and checks the
+/* The first half of a load: compares the files with their manifest, reads the file's head (hazards, external data that must lie beside it), completes and checks the
  * configuration, and says how much it will take.  A survey is that alone, and has no second half.
  *   Owns  : what the halves share, until trp_loading_finish() or trp_loading_drop().
  *   Thread: loader.

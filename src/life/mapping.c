@@ -34,6 +34,12 @@ static void drop_useless(const struct trp_mapping_opts *o, struct trp_mapping *o
         TRP_WARN(o->log, "store", "'%s': it stays in the store: %s", o->desc->name, err.text);
 }
 
+static void note_absence(const struct trp_mapping_opts *o, struct trp_mapping *out)
+{
+    out->should_prepare = o->is_worth_it;
+    note(out, o->is_worth_it ? "not prepared yet" : "too small for preparing to pay", NULL);
+}
+
 /* Looks for it; true when `artefact` can be opened. */
 static bool find(const struct trp_mapping_opts *o, struct trp_artefact *artefact,
                  struct trp_mapping *out)
@@ -44,8 +50,7 @@ static bool find(const struct trp_mapping_opts *o, struct trp_artefact *artefact
     case TRP_OK:
         return true;
     case TRP_NOT_FOUND:
-        out->should_prepare = o->is_worth_it;
-        note(out, o->is_worth_it ? "not prepared yet" : "too small for preparing to pay", NULL);
+        note_absence(o, out);
         return false;
     case TRP_FAILED_PRECONDITION:
         note(out, "cannot be prepared", &err);
@@ -59,26 +64,48 @@ static bool find(const struct trp_mapping_opts *o, struct trp_artefact *artefact
     }
 }
 
+static trp_status open_artefact(const struct trp_mapping_opts *o, const struct trp_artefact *found,
+                                struct trp_arena *arena, struct trp_mapping *out,
+                                struct trp_backend_model **out_model,
+                                struct trp_signature *out_signature, struct trp_error *err)
+{
+    struct troupe_model_desc desc = *o->desc;
+    trp_artefact_describe(found, &desc);
+    TRP_CHECK(trp_blob_use_begin(o->uses, found->blobs_folder, found->blobs, found->blobs_n,
+                                 &out->use, err));
+    const trp_status st = trp_backend_open(o->backend, &desc, arena, out_model, out_signature, err);
+    if (found->inside[0])
+        (void)snprintf(out->note, sizeof out->note, "prepared with its weights inside: %s",
+                       found->inside);
+    if (!trp_failed(st))
+        return st;
+    trp_blob_use_end(out->use);
+    out->use = NULL;
+    return st;
+}
+
+/* What says nothing about the artefact. */
+static bool is_the_moments(int32_t code)
+{
+    return code == TRP_CANCELLED || code == TRP_OUT_OF_MEMORY || code == TRP_OVER_BUDGET;
+}
+
 static bool open_mapped(const struct trp_mapping_opts *o, struct trp_arena *arena,
                         struct trp_mapping *out, struct trp_backend_model **out_model,
                         struct trp_signature *out_signature)
 {
     struct trp_artefact artefact;
-    struct troupe_model_desc desc = *o->desc;
     struct trp_error err;
     if (!find(o, &artefact, out))
         return false;
-    desc.skeleton = artefact.skeleton;
-    desc.blobs = artefact.blobs_folder;
-    const trp_status st =
-        trp_backend_open(o->backend, &desc, arena, out_model, out_signature, &err);
+    const trp_status st = open_artefact(o, &artefact, arena, out, out_model, out_signature, &err);
     out->is_mapped = !trp_failed(st);
-    out->mapped_bytes = artefact.blob_bytes;
+    out->mapped_bytes = out->use ? trp_blob_use_bytes(out->use) : 0;
     trp_artefact_deinit(&artefact);
     if (out->is_mapped)
         return true;
-    if (st.code == TRP_CANCELLED || st.code == TRP_OUT_OF_MEMORY)
-        note(out, "what was prepared did not open", &err); /* which is not its fault */
+    if (is_the_moments(st.code))
+        note(out, "what was prepared did not open", &err);
     else
         drop_useless(o, out, &err);
     return false;
@@ -92,8 +119,8 @@ static bool try_store(const struct trp_mapping_opts *o, struct trp_arena *arena,
     struct trp_error err;
     if (!o->store || !trp_backend_can_prepare(o->backend))
         return false;
-    if (trp_failed(trp_making_key(&making, &out->key, &err))) {
-        note(out, "the store has no name for it", &err);
+    if (trp_failed(trp_making_known(&making, &out->key, &err))) {
+        note_absence(o, out); /* naming it means reading it whole, and somebody may be waiting */
         return false;
     }
     if (trp_failed(trp_store_lease_hold(o->store, &out->key, &out->hold, &err))) {
@@ -118,6 +145,8 @@ trp_status trp_mapping_open(const struct trp_mapping_opts *o, struct trp_arena *
 
 void trp_mapping_release(struct trp_store *store, struct trp_mapping *mapping)
 {
+    trp_blob_use_end(mapping->use);
+    mapping->use = NULL;
     if (store)
         trp_store_lease_release(store, &mapping->hold);
 }

@@ -6,8 +6,10 @@
  *
  *   LOAD    look at the files (a job) ──► change ──► answer
  *   UNLOAD  drain what serves ──► answer; then survey, so that the index still says what the model takes
+ *   LABEL   move labels ──► answer
  *   TAKE    the files are known: wanted or serving ──► change; else survey, and perhaps the backlog
  *   LEAVE   drain what serves; forget the name
+ *   MEND    look at the files (a job) ──► change: a version that is damaged is not kept
  *
  * `serving` is READY and answers.  `shown` stands in its place in the index while nothing serves. */
 #include "life/demand.h"
@@ -60,6 +62,8 @@ static void free_member(struct trp_member *m)
     trp_backoff_reset(m);
     trp_idle_end(m);
     l->stale_n -= m->is_stale;
+    if (l->taking.member == m)
+        l->taking.member = m->next;
     if (m->prev)
         m->prev->next = m->next;
     else
@@ -69,6 +73,7 @@ static void free_member(struct trp_member *m)
     (void)trp_table_take(l->names, m->name);
     l->unsettled_n -= m->is_unsettled;
     trp_guest_part(m->guest);
+    trp_labelling_forget(m);
     trp_alloc_free(l->alloc, (char *)(uintptr_t)m->name.ptr);
     trp_alloc_free(l->alloc, m);
     trp_life_check(l);
@@ -194,6 +199,7 @@ static void looked(struct trp_catalog *c)
     const bool has_own_files = c->temporary.len != 0;
     if (!has_own_files) {
         m->is_present = true;
+        m->looked = m->life->listings_n;
         m->taken = trp_catalog_digest(found);
         m->pending = 0;
     }
@@ -213,6 +219,10 @@ static void begin_load(struct trp_member *m)
     const struct trp_catalog_request request = {
         .opts = &l->opts.repo, .name = m->name, .order = m->op->order, .done = looked, .user = m
     };
+    if (m->held_back && !m->op->order && !m->op->is_first) { /* unloaded since this was queued */
+        fail_op(m, TRP_NOT_FOUND, "it was unloaded");
+        return;
+    }
     if (m->retry_ns)
         trp_metrics_add(l->opts.metrics, TRP_METRIC_LOAD_RETRIES, 1);
     trp_backends_forget_failures(l->opts.backends); /* somebody may have put the library there */
@@ -251,6 +261,15 @@ static void begin_unload(struct trp_member *m)
     trp_member_finish(m, &ok);
 }
 
+static void begin_label(struct trp_member *m)
+{
+    struct trp_error err = { 0 };
+    const struct trp_order *order = m->op->order;
+    if (!trp_failed(trp_labelling_move(m, order->labels, order->labels_n, &err)))
+        trp_member_show(m);
+    trp_member_finish(m, &err);
+}
+
 static void begin_take(struct trp_member *m)
 {
     const struct trp_error ok = { 0 };
@@ -266,6 +285,12 @@ static void begin_take(struct trp_member *m)
         trp_change_begin(m, op->catalog, op->found, false);
         return;
     }
+    struct trp_error err = { 0 };
+    if (trp_failed(trp_labelling_read(m, &op->found->peek, &err))) {
+        trp_member_refuse(m, &err);
+        return;
+    }
+    trp_labelling_keep(m);
     m->reason[0] = '\0';
     trp_backoff_reset(m); /* other files, other luck */
     trp_survey_begin(m, op->catalog, op->found);
@@ -278,9 +303,24 @@ static void begin_leave(struct trp_member *m)
 {
     const struct trp_error ok = { 0 };
     let_go(m);
+    trp_labelling_forget(m);
     m->held_back = false; /* should it come back, it is a new model */
     TRP_INFO(m->life->opts.log, "life", "model '%.*s' has left the repository", TRP_STR(m->name));
     trp_member_show(m);
+    trp_member_finish(m, &ok);
+}
+
+/* Unless something else has happened to it since: whatever serves now was opened anew. */
+static void begin_mend(struct trp_member *m)
+{
+    const struct trp_error ok = { 0 };
+    for (uint32_t i = 0; i < m->serving.n; i++) {
+        if (trp_flag_is_up(&m->serving.items[i]->is_damaged)) {
+            m->taken = 0; /* should this come to nothing, the next look tries again */
+            begin_load(m);
+            return;
+        }
+    }
     trp_member_finish(m, &ok);
 }
 
@@ -297,11 +337,17 @@ static void begin_op(struct trp_member *m)
     case TRP_OP_UNLOAD:
         begin_unload(m);
         break;
+    case TRP_OP_LABEL:
+        begin_label(m);
+        break;
     case TRP_OP_TAKE:
         begin_take(m);
         break;
     case TRP_OP_LEAVE:
         begin_leave(m);
+        break;
+    case TRP_OP_MEND:
+        begin_mend(m);
         break;
     }
 }
@@ -331,7 +377,7 @@ void trp_member_go_on(struct trp_member *m)
 static void drop_op(struct trp_member *m, const struct trp_op *op)
 {
     struct trp_life *l = m->life;
-    if (op->kind == TRP_OP_TAKE)
+    if (op->kind == TRP_OP_TAKE || op->kind == TRP_OP_MEND)
         m->taken = 0;
     if (op->kind == TRP_OP_LEAVE)
         m->is_present = true;

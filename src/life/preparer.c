@@ -5,6 +5,9 @@
  * The thread is nice to all others, holds nothing of the version, and is given up when the server ends. */
 #include "life/preparer.h"
 #include "life/life_parts.h"
+#include "life/tenure.h"
+
+#include <stdio.h>
 
 #include "store/maker.h"
 #include "store/sweeper.h"
@@ -18,9 +21,11 @@ struct preparing {
     struct preparing *next;
     struct trp_life *life;
     struct trp_arena arena; /* what desc points to */
+    struct trp_str model;   /* that is told what came of it, if it still serves */
+    int64_t number;
     struct trp_backend *backend;
     struct troupe_model_desc desc;
-    struct trp_sha256 key;
+    bool was_there; /* under its content: prepared from another path, or by another process */
     int64_t begun_ns, ended_ns;
     struct trp_error error;
 };
@@ -46,6 +51,24 @@ static void make_room(const struct trp_life *l)
                  swept.removed_n);
 }
 
+/* The load opened the model without asking what is in it, so this is the first time that somebody reads it whole. */
+static trp_status prepare(struct preparing *p, const struct trp_making *making,
+                          struct trp_error *err)
+{
+    struct trp_sha256 key;
+    struct trp_artefact found;
+    TRP_CHECK(trp_making_key(making, &key, err));
+    const trp_status st = trp_artefact_get(making->store, &key, &found, err);
+    if (!trp_failed(st)) {
+        trp_artefact_deinit(&found);
+        p->was_there = true;
+        return st;
+    }
+    if (st.code != TRP_NOT_FOUND && st.code != TRP_DATA_LOSS)
+        return st;
+    return trp_making_run(making, &key, err);
+}
+
 static void work(struct trp_job *job)
 {
     struct preparing *p = (struct preparing *)job;
@@ -56,10 +79,23 @@ static void work(struct trp_job *job)
                                        .memory_bytes_max = l->opts.run_bytes_max };
     p->begun_ns = trp_clock_now_ns(l->opts.clock);
     p->error = (struct trp_error){ 0 };
-    p->error.status = trp_making_run(&making, &p->key, &p->error);
-    if (!trp_failed(p->error.status))
+    p->error.status = prepare(p, &making, &p->error);
+    if (!trp_failed(p->error.status) && !p->was_there)
         make_room(l);
     p->ended_ns = trp_clock_now_ns(l->opts.clock);
+}
+
+/* The thread holds nothing of the version: that may have gone meanwhile. */
+static void explain(const struct preparing *p, const char *what, const char *why)
+{
+    char words[320];
+    const struct trp_member *m = trp_member_get(p->life, p->model);
+    (void)snprintf(words, sizeof words, "as it is: %s%s", what, why);
+    for (uint32_t i = 0; m && i < m->serving.n; i++) {
+        struct trp_version *v = m->serving.items[i];
+        if (v->target.version == p->number && trp_str_is(v->path, p->desc.path))
+            trp_tenure_explain(v, words);
+    }
 }
 
 static void tell(const struct preparing *p)
@@ -68,6 +104,12 @@ static void tell(const struct preparing *p)
     const long long ms = (long long)((p->ended_ns - p->begun_ns) / 1000000);
     switch (p->error.status.code) {
     case TRP_OK:
+        explain(p, "prepared since, the next load maps it", "");
+        if (p->was_there) {
+            TRP_INFO(l->opts.log, "store", "'%s' was prepared before: its next load maps it",
+                     p->desc.name);
+            return;
+        }
         TRP_INFO(l->opts.log, "store", "prepared '%s' in %lld ms: its next load maps it",
                  p->desc.name, ms);
         trp_metrics_add(l->opts.metrics, TRP_METRIC_PREPARED_OK, 1);
@@ -75,11 +117,13 @@ static void tell(const struct preparing *p)
     case TRP_CANCELLED:
         return;
     case TRP_FAILED_PRECONDITION:
+        explain(p, "cannot be prepared: ", p->error.text);
         TRP_WARN(l->opts.log, "store", "'%s' cannot be prepared and is loaded as it is: %s",
                  p->desc.name, p->error.text);
         trp_metrics_add(l->opts.metrics, TRP_METRIC_PREPARED_REFUSED, 1);
         return;
     default:
+        explain(p, "was not prepared: ", p->error.text);
         TRP_WARN(l->opts.log, "store", "'%s' was not prepared: %s", p->desc.name, p->error.text);
         trp_metrics_add(l->opts.metrics, TRP_METRIC_PREPARED_FAILED, 1);
     }
@@ -96,10 +140,10 @@ static void done(struct trp_job *job)
     free_preparing(p);
 }
 
-static bool is_under_way(const struct trp_life *l, const struct trp_sha256 *key)
+static bool is_under_way(const struct trp_life *l, const struct trp_version *v)
 {
     for (const struct preparing *p = l->preparings; p; p = p->next)
-        if (memcmp(&p->key, key, sizeof *key) == 0)
+        if (trp_str_is(v->path, p->desc.path))
             return true;
     return false;
 }
@@ -131,20 +175,21 @@ static bool describe(struct preparing *p, const struct trp_version *v)
         .account = &p->life->opts.weights->plugin,
         .cancel = (const volatile int32_t *)(const void *)&p->life->stop_preparing.value,
     };
-    return options && p->desc.name && p->desc.path;
+    p->number = v->target.version;
+    p->model = trp_arena_dup(&p->arena, v->target.name);
+    return options && p->desc.name && p->desc.path && p->model.ptr;
 }
 
 void trp_preparer_begin(struct trp_life *l, const struct trp_version *v,
-                        struct trp_backend *backend, const struct trp_sha256 *key)
+                        struct trp_backend *backend)
 {
-    if (!l->preparers || l->is_stopping || is_under_way(l, key))
+    if (!l->preparers || l->is_stopping || is_under_way(l, v))
         return;
     struct preparing *p = trp_alloc_zeroed(l->alloc, 1, sizeof *p);
     if (!p)
         return; /* the next load of it asks again */
     p->life = l;
     p->backend = backend;
-    p->key = *key;
     trp_arena_init(&p->arena, l->alloc, ARENA_BLOCK, ARENA_MAX);
     if (!describe(p, v)) {
         free_preparing(p);

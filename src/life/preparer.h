@@ -3,7 +3,6 @@
 #ifndef TRP_PREPARER_H
 #define TRP_PREPARER_H
 
-#include "base/sha256.h"
 #include "life/life.h"
 
 /* Makes the thread that prepares models, when there is a store; life destroys it with its other loaders.
@@ -12,12 +11,12 @@
  *   Errors: OUT_OF_MEMORY, IO. */
 trp_status trp_preparer_create(struct trp_life *l, struct trp_error *err);
 
-/* Prepares the model of a version that was just loaded plainly, unless that is under way.
+/* Prepares the model of a version that was just loaded plainly, unless one of this file is under way.
  *   Owns  : the version is borrowed for the call, the backend until the end.
  *   Thread: control.
  *   Errors: what cannot be prepared is logged and counted; without memory the next load asks again. */
 void trp_preparer_begin(struct trp_life *l, const struct trp_version *v,
-                        struct trp_backend *backend, const struct trp_sha256 *key);
+                        struct trp_backend *backend);
 
 /* Gives up; says whether anything is under way.
  *   Owns  : nothing.

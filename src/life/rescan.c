@@ -1,11 +1,13 @@
 /* life/rescan.c - what the repository holds now, against what was taken up
  *
  * One listing runs at a time; a wish that comes meanwhile makes one more, since the running one may have passed the change
- * already.  A model is taken up when the digest of its files is another than the one taken up last.  When a watcher asked, the
+ * already.  Its models are taken up in slices of about SLICE_NS, a slice a turn: ten thousand of them would keep an order waiting
+ * for a tenth of a second otherwise.  A model is taken up when the digest of its files is another than the one taken up last.  When a watcher asked, the
  * new digest must first have stayed the same for `settle_ns`: somebody may still be copying. */
 #include "life/life_parts.h"
 #include "life/watcher.h"
 
+#define SLICE_NS TRP_MS(1)
 #define ABSENT 2u /* as a digest: real ones are odd */
 
 static bool is_named_for_start(const struct trp_life *l, struct trp_str name)
@@ -55,6 +57,11 @@ static bool consider(struct trp_life *l, struct trp_catalog *c, const struct trp
     m->pending = 0;
     m->taken = digest;
     m->is_present = true;
+    if (found->hidden_in.len)
+        TRP_WARN(l->opts.log, "life",
+                 "model '%.*s' is served from %s; the one in %.*s is not, because that repository "
+                 "comes later",
+                 TRP_STR(found->name), found->root, TRP_STR(found->hidden_in));
     const bool is_named = !l->has_listed && is_named_for_start(l, found->name);
     const bool is_wanted = is_loaded_by_itself(found) || is_named;
     const bool is_first = is_named || (!l->has_listed && found->peek.load == TRP_LOAD_STARTUP);
@@ -71,7 +78,8 @@ static bool consider(struct trp_life *l, struct trp_catalog *c, const struct trp
 
 static bool consider_absent(struct trp_member *m)
 {
-    if (!m->is_present || m->round == m->life->round)
+    /* An order that looked while this listing was under way may know more than it does. */
+    if (!m->is_present || m->round == m->life->round || m->looked == m->life->listings_n)
         return true;
     if (!has_settled(m, ABSENT))
         return false;
@@ -99,21 +107,6 @@ static void load_missing_names(struct trp_life *l)
     }
 }
 
-static bool reconcile(struct trp_life *l, struct trp_catalog *c)
-{
-    bool is_unsettled = false;
-    l->round++;
-    for (uint32_t i = 0; i < c->listing.models_n; i++)
-        is_unsettled |= !consider(l, c, c->listing.models[i]);
-    for (struct trp_member *m = l->members, *next; m; m = next) {
-        next = m->next;
-        is_unsettled |= !consider_absent(m);
-    }
-    if (!l->has_listed)
-        load_missing_names(l);
-    return is_unsettled;
-}
-
 static void answer_listings(struct trp_life *l, const struct trp_error *err)
 {
     struct trp_order *order = l->listings;
@@ -129,23 +122,77 @@ static void answer_listings(struct trp_life *l, const struct trp_error *err)
 
 static void begin(struct trp_life *l);
 
-static void listed(struct trp_catalog *c)
+/* ---- a listing against what was taken up, some at a time ---- */
+
+/* `c` has one reference, that of whoever asked; `error` of status OK: all of it was taken up. */
+static void end_listing(struct trp_life *l, struct trp_catalog *c, const struct trp_error *error)
 {
-    struct trp_life *l = c->user;
     l->is_listing = false;
-    if (trp_failed(c->error.status)) {
-        TRP_ERROR_LOG(l->opts.log, "life", "cannot list the repository: %s", c->error.text);
-        trp_metrics_hit(l->opts.metrics, &c->error);
-        trp_watcher_failed(l->watcher);
-    } else if (!l->is_stopping) {
-        trp_watcher_listed(l->watcher, reconcile(l, c));
-    }
     l->has_listed = true;
-    answer_listings(l, &c->error);
+    answer_listings(l, error);
     trp_catalog_unref(c);
     if (l->list_again && !l->is_stopping)
         begin(l);
     trp_life_check(l);
+}
+
+/* Takes up one model, or lets one go that is not there any more; false: nothing is left. */
+static bool take_one(struct trp_life *l)
+{
+    struct trp_catalog *c = l->taking.catalog;
+    if (l->taking.next < c->listing.models_n) {
+        l->taking.is_unsettled |= !consider(l, c, c->listing.models[l->taking.next++]);
+        if (l->taking.next == c->listing.models_n)
+            l->taking.member = l->members;
+        return true;
+    }
+    struct trp_member *m = l->taking.member;
+    if (!m)
+        return false;
+    l->taking.member = m->next; /* m may be gone afterwards; free_member() looks after `next` */
+    l->taking.is_unsettled |= !consider_absent(m);
+    return true;
+}
+
+static void take_some(struct trp_mail *mail)
+{
+    static const struct trp_error ok = { 0 };
+    struct trp_life *l = TRP_CONTAINER_OF(mail, struct trp_life, taking.mail);
+    const int64_t until_ns = trp_clock_now_ns(l->opts.clock) + SLICE_NS;
+    while (!l->is_stopping && take_one(l)) {
+        if (trp_clock_now_ns(l->opts.clock) < until_ns)
+            continue;
+        trp_loop_post(l->opts.control, &l->taking.mail); /* after whatever else has come */
+        return;
+    }
+    struct trp_catalog *c = l->taking.catalog;
+    l->taking.catalog = NULL;
+    if (!l->is_stopping) {
+        if (!l->has_listed)
+            load_missing_names(l);
+        trp_watcher_listed(l->watcher, l->taking.is_unsettled);
+    }
+    end_listing(l, c, &ok);
+}
+
+static void listed(struct trp_catalog *c)
+{
+    struct trp_life *l = c->user;
+    if (trp_failed(c->error.status)) {
+        TRP_ERROR_LOG(l->opts.log, "life", "cannot list the repository: %s", c->error.text);
+        trp_metrics_hit(l->opts.metrics, &c->error);
+        trp_watcher_failed(l->watcher);
+        const struct trp_error error = c->error;
+        end_listing(l, c, &error);
+        return;
+    }
+    l->round++;
+    l->taking.catalog = c;
+    l->taking.next = 0;
+    l->taking.is_unsettled = false;
+    l->taking.member = c->listing.models_n ? NULL : l->members;
+    l->taking.mail.deliver = take_some;
+    take_some(&l->taking.mail);
 }
 
 static void begin(struct trp_life *l)
@@ -154,6 +201,7 @@ static void begin(struct trp_life *l)
     const struct trp_catalog_request request = { .opts = &l->opts.repo, .done = listed, .user = l };
     l->is_watched = l->again_is_watched;
     l->list_again = false;
+    l->listings_n++;
     *l->listings_end = l->rescans; /* empty before: its orders were answered */
     l->listings_end = l->rescans ? l->rescans_end : l->listings_end;
     l->rescans = NULL;

@@ -46,7 +46,7 @@ static bool find(const struct trp_sizing *s, struct trp_artefact *out)
     struct trp_sha256 key;
     struct trp_error err;
     return s->store && trp_backend_can_prepare(s->backend) &&
-           !trp_failed(trp_making_key(&making, &key, &err)) &&
+           !trp_failed(trp_making_known(&making, &key, &err)) &&
            !trp_failed(trp_artefact_read(s->store, &key, out, &err));
 }
 

@@ -7,12 +7,25 @@
 #include "life/tenure.h"
 #include "life/life_parts.h"
 
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LOST_PATH_MAX 512
+#define OPENING_MAX 320
+
 struct tenure {
     struct trp_job close; /* first */
     struct trp_mail unused;
     struct trp_life *life;
     struct trp_version *version;
-    struct trp_mapping mapping; /* how its model was opened */
+    struct trp_mapping mapping;         /* how its model was opened */
+    const struct trp_blob_use *watched; /* of it; NULL: opened plainly.  Constant once it runs */
+    struct trp_mail loss;
+    char lost[LOST_PATH_MAX]; /* written before `loss` is posted */
+    bool has_override;
+    char openings
+        [2][OPENING_MAX]; /* the second when something is known that was not when it was opened */
     struct trp_stay stay;
 };
 
@@ -44,6 +57,64 @@ static void bury(struct tenure *t)
     l->versions_n--;
     trp_life_check(l);
 }
+
+/* ---- files that are cut short while they are mapped ---- */
+
+/* What a plain model maps, external data, lies beside it or below. */
+static bool is_beside(const struct trp_version *v, const char *path)
+{
+    char real[PATH_MAX];
+    if (!realpath(v->path.ptr, real))
+        return false;
+    const size_t n = (size_t)(strrchr(real, '/') - real) + 1;
+    return strncmp(path, real, n) == 0;
+}
+
+static bool is_ours(void *user, const char *path)
+{
+    const struct tenure *t = user;
+    return t->watched ? trp_blob_use_has(t->watched, path) : is_beside(t->version, path);
+}
+
+/* It serves no more, though it is READY: every run of it fails until the change that this begins has replaced it. */
+static void deliver_loss(struct trp_mail *mail)
+{
+    struct tenure *t = TRP_CONTAINER_OF(mail, struct tenure, loss);
+    struct trp_life *l = t->life;
+    struct trp_version *v = t->version;
+    trp_metrics_add(l->opts.metrics, TRP_METRIC_MAPPING_LOSSES, 1);
+    TRP_ERROR_LOG(l->opts.log, "life", "'%s': %s was cut short while it was mapped; %s", v->id,
+                  t->lost,
+                  t->has_override ? "load the model again, it came with an order"
+                                  : "the model is loaded anew");
+    trp_flag_raise(&v->is_damaged);
+    struct trp_member *m = trp_member_get(l, v->target.name);
+    if (m && !t->has_override && !l->is_stopping && trp_set_has(&m->serving, v)) {
+        const struct trp_op op = { .kind = TRP_OP_MEND };
+        trp_member_push(m, &op);
+    }
+    trp_version_unref(v);
+}
+
+static void on_loss(void *user, const char *path)
+{
+    struct tenure *t = user;
+    (void)trp_str_copy(trp_str_of(path), t->lost, sizeof t->lost);
+    t->loss.deliver = deliver_loss;
+    trp_version_ref(t->version);
+    trp_loop_post(t->life->opts.control, &t->loss);
+}
+
+void trp_tenure_watch(struct trp_version *v, struct trp_backend_model *model,
+                      const struct trp_mapping *mapping)
+{
+    struct tenure *t = v->life_slot;
+    const struct trp_backend_watch watch = { .is_mine = is_ours, .on_loss = on_loss, .user = t };
+    t->watched = mapping->use;
+    trp_backend_watch(model, &watch);
+}
+
+/* ---- the end ---- */
 
 static void close_model(struct trp_job *job)
 {
@@ -107,6 +178,7 @@ trp_status trp_tenure_begin(struct trp_member *m, const struct trp_repo_version 
         v->life_slot = t;
         v->path = trp_arena_dup(&v->arena, files->path);
         v->digest = files->digest ^ override_digest;
+        t->has_override = override_digest != 0;
         v->life.since_ns[TRP_MODEL_NEW] = trp_loop_now_ns(l->opts.control);
         if (!v->path.ptr) {
             trp_version_destroy(v);
@@ -130,7 +202,29 @@ void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping)
 {
     struct tenure *t = v->life_slot;
     t->mapping = *mapping;
+    (void)snprintf(t->openings[0], OPENING_MAX, "%s%s%s",
+                   !mapping->is_mapped     ? "as it is"
+                   : mapping->mapped_bytes ? "mapped"
+                                           : "prepared",
+                   mapping->note[0] ? ": " : "", mapping->note);
+    trp_pointer_put(&v->opening, t->openings[0]);
     mapping->hold = (struct trp_store_hold){ 0 };
+    mapping->use = NULL;
+}
+
+const struct trp_sha256 *trp_tenure_key(const struct trp_version *v)
+{
+    const struct tenure *t = v->life_slot;
+    return t->mapping.is_mapped ? &t->mapping.key : NULL;
+}
+
+void trp_tenure_explain(struct trp_version *v, const char *words)
+{
+    struct tenure *t = v->life_slot;
+    if (t->openings[1][0]) /* somebody may be reading it */
+        return;
+    (void)trp_str_copy(trp_str_of(words), t->openings[1], OPENING_MAX);
+    trp_pointer_put(&v->opening, t->openings[1]);
 }
 
 struct trp_stay *trp_tenure_stay(const struct trp_version *v)

@@ -1,5 +1,6 @@
 /* life/tenure.h - a version object from its making to its burial.
- * Answers "who makes it, moves it on, and frees it?".  Control's, and private to this room. */
+ * Answers "who makes it, moves it on, and frees it?", and "how was its model opened, and is what it has mapped still whole?".
+ * Control's, and private to this room. */
 #ifndef TRP_TENURE_H
 #define TRP_TENURE_H
 
@@ -30,5 +31,24 @@ void trp_tenure_move(struct trp_life *l, struct trp_version *v, enum trp_model_s
  *   Thread: control.
  *   Errors: none. */
 void trp_tenure_retire(struct trp_life *l, struct trp_set *set);
+
+/* Says which files its open model has mapped, so that its loss is noticed: the version is damaged then, and loaded anew.
+ *   Owns  : borrowed; the mapping's blobs stay as long as the model is open.
+ *   Thread: loader, before the model runs.
+ *   Errors: none. */
+void trp_tenure_watch(struct trp_version *v, struct trp_backend_model *model,
+                      const struct trp_mapping *mapping);
+
+/* Under which key what it has open lies in the store; NULL: it was opened plainly.
+ *   Owns  : borrowed from the version.
+ *   Thread: control.
+ *   Errors: none. */
+const struct trp_sha256 *trp_tenure_key(const struct trp_version *v);
+
+/* Says something of how it was opened that was not known then; once.
+ *   Owns  : `words` is copied.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_tenure_explain(struct trp_version *v, const char *words);
 
 #endif

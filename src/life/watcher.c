@@ -129,16 +129,24 @@ static trp_status cover_entry(void *user, const char *name, struct trp_error *er
     return trp_ok();
 }
 
-static void cover(struct trp_job *job)
+static void cover_repository(struct trp_watcher *w, const char *path)
 {
-    struct trp_watcher *w = (struct trp_watcher *)job;
     struct covering c = { .watcher = w };
-    w->found_new = false;
-    const int n = snprintf(c.path, sizeof c.path, "%s", w->life->opts.repo.path);
+    const int n = snprintf(c.path, sizeof c.path, "%s", path);
     if (n < 0 || (size_t)n >= sizeof c.path)
         return;
     c.len = (size_t)n;
     cover_here(&c, 0);
+}
+
+static void cover(struct trp_job *job)
+{
+    struct trp_watcher *w = (struct trp_watcher *)job;
+    const struct trp_repo_opts *repo = &w->life->opts.repo;
+    w->found_new = false;
+    cover_repository(w, repo->path);
+    for (uint32_t i = 0; i < repo->further_n; i++)
+        cover_repository(w, repo->further[i]);
 }
 
 static void fall_back(struct trp_watcher *w)

@@ -164,6 +164,37 @@ static trp_status take_versions(struct trp_arena *a, const struct trp_node *tree
     return specific ? take_specific(a, specific, c, err) : trp_ok();
 }
 
+static trp_status take_labels(struct trp_arena *a, const struct trp_node *tree,
+                              struct trp_model_config *c, struct trp_error *err)
+{
+    const struct trp_node *map = trp_node_get(tree, "labels");
+    const uint32_t n = map ? map->children_n : 0;
+    if (n > TRP_VERSION_LABELS_MAX)
+        return trp_node_fail(map, err, TRP_TOO_LARGE, "labels: more than %u",
+                             TRP_VERSION_LABELS_MAX);
+    struct trp_version_label *labels = trp_arena_get(a, ((size_t)n + 1) * sizeof *labels);
+    if (!labels)
+        return no_memory(err);
+    for (const struct trp_node *l = map ? map->first : NULL; l; l = l->next) {
+        if (!trp_version_label_is_name(l->key))
+            return trp_node_fail(l, err, TRP_INVALID_ARGUMENT,
+                                 "labels: '%.*s' is no label: a letter, then letters, digits, '_', "
+                                 "'-' and '.', at most 64",
+                                 TRP_STR(l->key));
+        if (l->v.i < 1)
+            return trp_node_fail(l, err, TRP_INVALID_ARGUMENT,
+                                 "labels: '%.*s' is for version %lld; versions are 1, 2, ...",
+                                 TRP_STR(l->key), (long long)l->v.i);
+        if (trp_version_label_find(labels, c->labels_n, trp_version_label_key(l->key)))
+            return trp_node_fail(l, err, TRP_INVALID_ARGUMENT,
+                                 "labels: '%.*s' cannot be told apart from another one",
+                                 TRP_STR(l->key));
+        labels[c->labels_n++] = (struct trp_version_label){ l->key, l->v.i };
+    }
+    c->labels = labels;
+    return trp_ok();
+}
+
 /* Run slots of all groups together; a group without a count has no limit, so the whole has none. */
 static trp_status take_instances(const struct trp_node *tree, struct trp_model_config *c,
                                  struct trp_error *err)
@@ -227,8 +258,10 @@ trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *wri
     take_load_policy(written, &c);
     TRP_CHECK(take_keeping(written, &c, err));
     TRP_CHECK(take_versions(a, written, &c, err));
+    TRP_CHECK(take_labels(a, written, &c, err));
     TRP_CHECK(take_instances(written, &c, err));
     TRP_CHECK(take_options(a, written, &c, err));
+    TRP_CHECK(trp_card_from_config(a, written, &c.card, err));
     *out_config = c;
     return trp_ok();
 }
@@ -331,6 +364,7 @@ trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
     TRP_CHECK(settle_identity(a, name, file_signature, &c, err));
     for (uint32_t i = 0; i < trp_model_config_message.fields_n; i++)
         TRP_CHECK(add_key(&x, tree, &trp_model_config_message.fields[i]));
+    TRP_CHECK(trp_card_check(&c.card, written, &s, err));
     s.batch_max = c.batch_max;
     s.platform = c.platform;
     c.tree = tree;

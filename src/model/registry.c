@@ -14,11 +14,13 @@
  *  4. The number of nodes a change copies is the length of the search path (and, for a removal, of the two spines below the
  *     removed node); it is counted first by walking the same way.
  *  5. Versions are counted atomically, because calls hold them too.
+ *  6. Who looks for one name does not go through the tree, whose cost grows: name_index.c has the same entries by hash.
  *
  * Source: Seidel and Aragon, Randomized search trees, Algorithmica 16, 1996; hashed priorities make them deterministic. */
 #include "model/registry.h"
 
 #include "base/clock.h"
+#include "model/name_index.h"
 
 struct box { /* one entry, in one block with its name, its reason and its table of versions */
     struct trp_entry entry;
@@ -35,6 +37,7 @@ struct node {
 struct trp_snapshot {
     uint64_t epoch;
     struct node *root;
+    struct trp_name_index *index; /* of the same entries */
     uint32_t count;
     struct trp_snapshot *next; /* towards the newer */
 };
@@ -42,6 +45,7 @@ struct trp_snapshot {
 struct trp_registry {
     const struct trp_alloc *alloc;
     struct node *root; /* what was put, published or not */
+    struct trp_name_index *index;
     uint32_t count;
     bool changed;
     struct trp_snapshot *oldest, *current;
@@ -81,14 +85,21 @@ static trp_status make_box(const struct trp_alloc *alloc, const struct trp_entry
 {
     const size_t reason_bytes = e->reason ? strlen(e->reason) + 1 : 0;
     const size_t table_bytes = (size_t)e->versions_n * sizeof(struct trp_version *);
-    struct box *box =
-        trp_alloc_get(alloc, 1, sizeof *box + table_bytes + e->name.len + 1 + reason_bytes);
+    const size_t labels_bytes = (size_t)e->labels_n * sizeof(struct trp_version_label);
+    size_t label_names_bytes = 0;
+    for (uint32_t i = 0; i < e->labels_n; i++)
+        label_names_bytes += e->labels[i].name.len;
+    struct box *box = trp_alloc_get(alloc, 1,
+                                    sizeof *box + table_bytes + labels_bytes + e->name.len + 1 +
+                                        reason_bytes + label_names_bytes);
     *out_box = box;
     if (!box)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "registry: entry '%.*s'", TRP_STR(e->name));
     struct trp_version **table = (struct trp_version **)(void *)(box + 1);
-    char *name = (char *)(table + e->versions_n);
+    struct trp_version_label *labels = (struct trp_version_label *)(void *)(table + e->versions_n);
+    char *name = (char *)(labels + e->labels_n);
     char *reason = name + e->name.len + 1;
+    char *label_name = reason + reason_bytes;
     for (uint32_t i = 0; i < e->versions_n; i++) {
         table[i] = e->versions[i];
         trp_version_ref(table[i]);
@@ -98,8 +109,16 @@ static trp_status make_box(const struct trp_alloc *alloc, const struct trp_entry
     name[e->name.len] = '\0';
     if (e->reason)
         memcpy(reason, e->reason, reason_bytes);
+    for (uint32_t i = 0; i < e->labels_n; i++) {
+        const struct trp_version_label *from = &e->labels[i];
+        memcpy(label_name, from->name.ptr, from->name.len);
+        labels[i] =
+            (struct trp_version_label){ trp_str_make(label_name, from->name.len), from->version };
+        label_name += from->name.len;
+    }
     box->refs = 1;
     box->entry = *e;
+    box->entry.labels = labels;
     box->entry.name.ptr = name;
     box->entry.versions = table;
     box->entry.reason = e->reason ? reason : NULL;
@@ -279,10 +298,12 @@ static uint32_t spines_length(const struct node *n)
 
 /* ---- changes ---- */
 
-static void replace_root(struct trp_registry *r, struct node *root)
+static void replace_root(struct trp_registry *r, struct node *root, struct trp_name_index *index)
 {
+    trp_name_index_drop(r->alloc, r->index); /* before the entries that it borrows */
     drop(r->alloc, r->root);
     r->root = root;
+    r->index = index;
     r->changed = true;
     free_spares(r); /* the count was an upper bound */
 }
@@ -292,7 +313,13 @@ trp_status trp_registry_put(struct trp_registry *r, const struct trp_entry *entr
 {
     TRP_CHECK(reserve(r, path_length(r->root, entry->name) + 1, err));
     struct box *box;
-    const trp_status st = make_box(r->alloc, entry, &box, err);
+    struct trp_name_index *index;
+    trp_status st = make_box(r->alloc, entry, &box, err);
+    if (!trp_failed(st)) {
+        st = trp_name_index_put(r->alloc, r->index, &box->entry, &index, err);
+        if (trp_failed(st))
+            drop_box(r->alloc, box);
+    }
     if (trp_failed(st)) {
         free_spares(r);
         return st;
@@ -312,7 +339,7 @@ trp_status trp_registry_put(struct trp_registry *r, const struct trp_entry *entr
         split(r, n, box->entry.name, &fresh->left, &fresh->right);
         r->count++;
     }
-    replace_root(r, root);
+    replace_root(r, root, index);
     return trp_ok();
 }
 
@@ -321,13 +348,19 @@ trp_status trp_registry_remove(struct trp_registry *r, struct trp_str name, stru
     const struct node *gone = find(r->root, name);
     if (!gone)
         return trp_ok();
+    struct trp_name_index *index;
     TRP_CHECK(reserve(r, path_length(r->root, name) + spines_length(gone), err));
+    const trp_status st = trp_name_index_remove(r->alloc, r->index, name, &index, err);
+    if (trp_failed(st)) {
+        free_spares(r);
+        return st;
+    }
     struct node *root = NULL, **slot = &root, *n = r->root;
     while (n != gone)
         n = step(r, n, name, &slot);
     join(r, n->left, n->right, slot);
     r->count--;
-    replace_root(r, root);
+    replace_root(r, root, index);
     return trp_ok();
 }
 
@@ -342,14 +375,20 @@ uint64_t trp_registry_oldest_seen(const struct trp_registry *r)
     return oldest;
 }
 
+static void drop_snapshot(const struct trp_alloc *alloc, struct trp_snapshot *s)
+{
+    trp_name_index_drop(alloc, s->index); /* before the entries that it borrows */
+    drop(alloc, s->root);
+    trp_alloc_free(alloc, s);
+}
+
 static void free_unseen(struct trp_registry *r)
 {
     const uint64_t oldest = trp_registry_oldest_seen(r);
     while (r->oldest != r->current && r->oldest->epoch < oldest) {
         struct trp_snapshot *s = r->oldest;
         r->oldest = s->next;
-        drop(r->alloc, s->root);
-        trp_alloc_free(r->alloc, s);
+        drop_snapshot(r->alloc, s);
     }
 }
 
@@ -362,6 +401,7 @@ const struct trp_snapshot *trp_registry_publish(struct trp_registry *r)
     r->changed = false;
     *s = (struct trp_snapshot){ .epoch = r->current->epoch + 1,
                                 .root = share(r->root),
+                                .index = trp_name_index_share(r->index),
                                 .count = r->count };
     r->current->next = s;
     r->current = s;
@@ -412,9 +452,9 @@ void trp_registry_destroy(struct trp_registry *r)
     while (r->oldest) {
         struct trp_snapshot *s = r->oldest;
         r->oldest = s->next;
-        drop(r->alloc, s->root);
-        trp_alloc_free(r->alloc, s);
+        drop_snapshot(r->alloc, s);
     }
+    trp_name_index_drop(r->alloc, r->index);
     drop(r->alloc, r->root);
     trp_alloc_free(r->alloc, r->spare);
     trp_alloc_free(r->alloc, r->seen);
@@ -435,8 +475,7 @@ uint32_t trp_snapshot_count(const struct trp_snapshot *s)
 
 const struct trp_entry *trp_snapshot_find(const struct trp_snapshot *s, struct trp_str name)
 {
-    const struct node *n = find(s->root, name);
-    return n ? &n->box->entry : NULL;
+    return trp_name_index_find(s->index, name);
 }
 
 static void visit(const struct node *n, void (*each)(void *user, const struct trp_entry *e),
@@ -452,6 +491,24 @@ void trp_snapshot_each(const struct trp_snapshot *s,
                        void (*each)(void *user, const struct trp_entry *e), void *user)
 {
     visit(s->root, each, user);
+}
+
+static bool visit_from(const struct node *n, struct trp_str from,
+                       bool (*each)(void *user, const struct trp_entry *e), void *user)
+{
+    while (n) {
+        const bool is_before = trp_str_compare(n->box->entry.name, from) < 0;
+        if (!is_before && (!visit_from(n->left, from, each, user) || !each(user, &n->box->entry)))
+            return false;
+        n = n->right;
+    }
+    return true;
+}
+
+void trp_snapshot_walk(const struct trp_snapshot *s, struct trp_str from,
+                       bool (*each)(void *user, const struct trp_entry *e), void *user)
+{
+    (void)visit_from(s->root, from, each, user);
 }
 
 #define UNKNOWN_MODEL "Request for unknown model: '%.*s'" /* clients match these words */
@@ -523,6 +580,49 @@ static trp_status pick_default(const struct trp_entry *e, suits_fn suits,
     return tried ? not_ready(e, tried, err) : none_available(e, err);
 }
 
+/* The names of a model's labels, as far as they fit: whoever asked for another one may look for a slip of the pen. */
+static void list_labels(const struct trp_entry *e, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < e->labels_n && used + e->labels[i].name.len + 3 < size; i++) {
+        if (used) {
+            memcpy(text + used, ", ", 2);
+            used += 2;
+        }
+        memcpy(text + used, e->labels[i].name.ptr, e->labels[i].name.len);
+        used += e->labels[i].name.len;
+        text[used] = '\0';
+    }
+}
+
+static trp_status number_of(const struct trp_entry *e, int64_t version, int64_t *out_number,
+                            struct trp_error *err)
+{
+    char known[160];
+    *out_number = version;
+    if (version >= 0)
+        return trp_ok();
+    const struct trp_version_label *label = trp_version_label_find(e->labels, e->labels_n, version);
+    if (label) {
+        *out_number = label->version;
+        return trp_ok();
+    }
+    list_labels(e, known, sizeof known);
+    return trp_fail(err, TRP_NOT_FOUND, UNKNOWN_MODEL " has no version of this label; %s%s",
+                    TRP_STR(e->name), known[0] ? "its labels are " : "it has no labels", known);
+}
+
+trp_status trp_snapshot_number(const struct trp_snapshot *s, struct trp_str name, int64_t version,
+                               int64_t *out_number, struct trp_error *err)
+{
+    const struct trp_entry *e = trp_snapshot_find(s, name);
+    if (e)
+        return number_of(e, version, out_number, err);
+    *out_number = version > 0 ? version : 0; /* whoever needs the name says that it is not there */
+    return trp_ok();
+}
+
 static trp_status pick(const struct trp_snapshot *s, struct trp_str name, int64_t version,
                        suits_fn suits, struct trp_version **out_version, struct trp_error *err)
 {
@@ -530,6 +630,7 @@ static trp_status pick(const struct trp_snapshot *s, struct trp_str name, int64_
     const struct trp_entry *e = trp_snapshot_find(s, name);
     if (!e)
         return trp_fail(err, TRP_NOT_FOUND, UNKNOWN_MODEL " is not found", TRP_STR(name));
+    TRP_CHECK(number_of(e, version, &version, err));
     TRP_CHECK(version ? pick_exact(e, version, suits, out_version, err)
                       : pick_default(e, suits, out_version, err));
     trp_version_ref(*out_version);

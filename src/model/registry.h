@@ -2,7 +2,8 @@
  * Answers "what stands behind this name, now?".
  *
  * The control thread changes the registry and publishes snapshots; loops look names up in theirs without any shared write.
- * A snapshot is a persistent search tree: a change copies the path to one entry (O(log n)) and shares the rest.  Each has an
+ * A snapshot is a persistent search tree beside a persistent hash table: a change copies the path to one entry (O(log n)) in one
+ * and a page in the other, and shares the rest.  Each has an
  * epoch; an old one is freed when every loop has said that it holds a newer one. */
 #ifndef TRP_REGISTRY_H
 #define TRP_REGISTRY_H
@@ -11,6 +12,7 @@
 #include "base/status.h"
 #include "base/str.h"
 #include "model/version.h"
+#include "model/version_label.h"
 
 /* A name and what stands behind it.  Immutable once published. */
 struct trp_entry {
@@ -21,6 +23,8 @@ struct trp_entry {
         *reason; /* why there is no version at all, or why the newest files were not taken up while
                          * older ones go on serving; NULL: neither */
     bool wanted; /* it was asked to be loaded */
+    const struct trp_version_label *labels; /* each of a version in the table */
+    uint32_t labels_n;
 };
 
 struct trp_registry;
@@ -65,7 +69,7 @@ uint64_t trp_registry_oldest_seen(const struct trp_registry *r);
 /* Look up; walk in order of name.
  *   Owns  : borrowed from the snapshot.
  *   Thread: any that may hold the snapshot.
- *   Cost  : O(log n), no allocation.
+ *   Cost  : find: the same for any number of names but for the caches; no allocation.
  *   Errors: NULL when absent. */
 uint64_t trp_snapshot_epoch(const struct trp_snapshot *s);
 uint32_t trp_snapshot_count(const struct trp_snapshot *s);
@@ -73,7 +77,15 @@ const struct trp_entry *trp_snapshot_find(const struct trp_snapshot *s, struct t
 void trp_snapshot_each(const struct trp_snapshot *s,
                        void (*each)(void *user, const struct trp_entry *e), void *user);
 
-/* Picks the version that a call is sent to: the asked one, or (0) the highest that takes calls: it serves, or it is cold and the
+/* Walks the same way from the first name that is not before `from`, as long as `each` says true.
+ *   Owns  : borrowed from the snapshot.
+ *   Thread: any that may hold the snapshot.
+ *   Cost  : O(log n) and what is visited; no allocation.
+ *   Errors: none. */
+void trp_snapshot_walk(const struct trp_snapshot *s, struct trp_str from,
+                       bool (*each)(void *user, const struct trp_entry *e), void *user);
+
+/* Picks the version that a call is sent to: the asked one, or that of a label (below 0: version_label.h), or (0) the highest that takes calls: it serves, or it is cold and the
  * call has its model loaded.  look: the one that is asked about: it serves, or is cold and never loaded; what failed says why.
  *   Owns  : moves one reference to the caller.
  *   Thread: any that may hold the snapshot.
@@ -83,5 +95,12 @@ trp_status trp_snapshot_pick(const struct trp_snapshot *s, struct trp_str name, 
                              struct trp_version **out_version, struct trp_error *err);
 trp_status trp_snapshot_look(const struct trp_snapshot *s, struct trp_str name, int64_t version,
                              struct trp_version **out_version, struct trp_error *err);
+
+/* Which number a version, or the key of a label, means for a name; 0 stays 0.
+ *   Owns  : nothing.
+ *   Thread: any that may hold the snapshot.
+ *   Errors: NOT_FOUND: no such label (a name or a number that is not there is no error here). */
+trp_status trp_snapshot_number(const struct trp_snapshot *s, struct trp_str name, int64_t version,
+                               int64_t *out_number, struct trp_error *err);
 
 #endif

@@ -14,13 +14,15 @@ struct trp_duration {
 #define TRP_STATS_BATCH_SIZES 32
 
 struct trp_stats {
-    struct trp_counter last_inference_ns;                /* monotonic; 0: never */
+    struct trp_counter last_inference_ns; /* monotonic; 0: never */
+    struct trp_counter last_asked_ns;     /* the same, answered or not */
+    /* From here to `total`: counters only, see trp_stats_counter(). */
     struct trp_counter inference_count, execution_count; /* rows answered; backend runs */
     struct trp_duration success, fail, queue, compute_input, compute_infer, compute_output;
-    struct trp_gauge in_flight, queued;
     struct trp_counter errors[TRP_CODES];
     struct trp_counter bytes_in, bytes_out;
     struct trp_histogram decode, wait, compute, encode, total;
+    struct trp_gauge in_flight, queued;
     struct {                      /* by batch size; size 0: unused */
         struct trp_oneshot taken; /* by which size; the last slot is nobody's and everybody's */
         struct trp_counter size;  /* the last one counted here */
@@ -52,5 +54,22 @@ void trp_stats_add_batch(struct trp_stats *s, uint64_t rows, int64_t input_ns, i
  *   Thread: any.
  *   Errors: none. */
 void trp_stats_learn_run(struct trp_stats *s, int64_t run_ns);
+
+/* The counters of a `trp_stats` as one row of numbers, so that all can be summed without naming each: the one at a place.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: none. */
+#define TRP_STATS_COUNTERS                                                                   \
+    ((offsetof(struct trp_stats, in_flight) - offsetof(struct trp_stats, inference_count)) / \
+     sizeof(struct trp_counter))
+struct trp_stats_row {
+    struct trp_counter n[TRP_STATS_COUNTERS];
+};
+static inline struct trp_counter *trp_stats_counter(struct trp_stats *s, size_t place)
+{
+    void *at = (char *)s + offsetof(struct trp_stats, inference_count) +
+               place * sizeof(struct trp_counter);
+    return at;
+}
 
 #endif

@@ -5,6 +5,8 @@
  *   m/<number>/model.onnx              a version each (Triton's layout), or
  *   m/<number>/model.onnx/model.onnx   the same with external data in a folder of its own
  *
+ * A version's folder may hold a manifest (manifest.h); here it is only noted where.
+ *
  * The digest of a version is made of names, sizes, times and inodes: of its own files, of the plain files beside the
  * configuration (which labels may be), and of those in `warmup/`.  A model is looked at, never opened: 1,000 of them are listed
  * in some 20 ms. */
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 
 #include "repo/digest.h"
+#include "repo/manifest.h"
 
 #define FILES_MAX 10000u /* in one folder of a model */
 #define TREE_MAX 20000u  /* in a version's folder and all below it: a link may lead in circles */
@@ -51,6 +54,7 @@ struct scan {
     struct trp_repo_walk *walk;
     uint32_t depth, seen_n;
     uint64_t digest;
+    struct trp_str manifest; /* of a version's folder only */
     /* of a model's own folder only */
     struct trp_repo_model *model;
     bool has_pbtxt, has_yaml;
@@ -60,6 +64,15 @@ struct scan {
 };
 
 static trp_status digest_folder(struct scan *s, struct trp_error *err);
+
+/* Files come sorted by name: a manifest.json stands in place of a SHA256SUMS beside it. */
+static trp_status note_manifest(struct scan *s, const char *name, struct trp_error *err)
+{
+    if (strcmp(name, TRP_MANIFEST_JSON) != 0 && strcmp(name, TRP_MANIFEST_SUMS) != 0)
+        return trp_ok();
+    s->manifest = trp_arena_dup(s->walk->arena, trp_str_make(s->walk->path, s->walk->len));
+    return s->manifest.ptr ? trp_ok() : no_memory(err);
+}
 
 /* Adds what the walk stands on: a file, or a folder and all in it. */
 static trp_status digest_here(struct scan *s, const char *name, struct trp_error *err)
@@ -73,6 +86,8 @@ static trp_status digest_here(struct scan *s, const char *name, struct trp_error
         return trp_fail(err, TRP_TOO_LARGE, "%s: more than %u files in one tree",
                         trp_repo_walk_place(s->walk), TREE_MAX);
     s->digest = trp_digest_add_file(s->digest, name, &st);
+    if (st.kind == 'f' && s->depth == 0)
+        TRP_CHECK(note_manifest(s, name, err));
     if (st.kind != 'd' || s->depth == DEPTH_MAX)
         return trp_ok();
     s->depth++;
@@ -359,6 +374,7 @@ static trp_status add_version(struct scan *s, int64_t number, uint64_t common,
     TRP_CHECK(digest_folder(&files, err));
     v->number = number;
     v->digest = files.digest;
+    v->manifest = files.manifest;
     m->versions_n++;
     choose_backend(m, v->path);
     return trp_ok();
@@ -419,6 +435,24 @@ static trp_status warn_absent(struct scan *s, struct trp_error *err)
     return trp_ok();
 }
 
+/* Whoever asks for a label must get a version. */
+static trp_status check_labels(const struct scan *s, struct trp_error *err)
+{
+    const struct trp_repo_model *m = s->model;
+    for (uint32_t i = 0; i < m->peek.labels_n; i++) {
+        const struct trp_version_label *l = &m->peek.labels[i];
+        uint32_t at = 0;
+        while (at < m->versions_n && m->versions[at].number != l->version)
+            at++;
+        if (at == m->versions_n)
+            return trp_fail(err, TRP_INVALID_ARGUMENT, "label '%.*s' is for version %lld, which %s",
+                            TRP_STR(l->name), (long long)l->version,
+                            has_number(s, l->version) ? "version_policy leaves out"
+                                                      : "is not there");
+    }
+    return trp_ok();
+}
+
 static int by_number(const void *a, const void *b)
 {
     const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -456,6 +490,7 @@ trp_status trp_model_folder_read(struct trp_repo_walk *w, struct trp_repo_model 
     TRP_CHECK(trp_dir_each(w->path, FILES_MAX, scan_entry, &s, err));
     TRP_CHECK(take_config(&s, err));
     TRP_CHECK(take_versions(&s, err));
+    TRP_CHECK(check_labels(&s, err));
     if (s.numbers_n && s.stray && m->peek.default_file.len == 0)
         TRP_CHECK(add_warning(&s, "a model file beside version folders is ignored", err));
     return trp_ok();

@@ -3,6 +3,9 @@
  * Problem: a repository is whatever people and scripts have put into a folder, perhaps at this very moment.  One half-copied
  * or broken model must not hide the others, and the list must be there before anybody waits for it.
  *
+ * There may be several repositories.  A name that more than one of them has is the first one's: so a team lays its own models over
+ * those of a shared folder.  Within one repository there is no order, and a name that stands for two things is an error.
+ *
  *  1. Every model is an entry; what is wrong with it is in the entry.
  *  2. Only configurations are read; model files are looked at by name, size and time.
  *  3. Nothing outside the repository is looked at, whatever links say (repo_path.c). */
@@ -19,7 +22,13 @@ struct list {
     struct trp_repo_walk walk;
     struct trp_repo_model **models;
     uint32_t models_n, capacity;
+    uint32_t rank; /* of the repository that is walked */
 };
+
+static const char *root_of(const struct trp_repo_opts *opts, uint32_t rank)
+{
+    return rank ? opts->further[rank - 1] : opts->path;
+}
 
 static trp_status add_model(struct list *l, struct trp_str name, struct trp_repo_model **out_model,
                             struct trp_error *err)
@@ -44,6 +53,8 @@ static trp_status add_model(struct list *l, struct trp_str name, struct trp_repo
     if (!m || !copy.ptr)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "repository: model '%.*s'", TRP_STR(name));
     m->name = copy;
+    m->root = root_of(l->walk.opts, l->rank);
+    m->rank = l->rank;
     l->models[l->models_n++] = m;
     *out_model = m;
     return trp_ok();
@@ -122,10 +133,11 @@ static trp_status list_entry(void *user, const char *name, struct trp_error *err
 static int by_name(const void *a, const void *b)
 {
     const struct trp_repo_model *const *x = a, *const *y = b;
-    return trp_str_compare((*x)->name, (*y)->name);
+    const int order = trp_str_compare((*x)->name, (*y)->name);
+    return order ? order : ((*x)->rank > (*y)->rank) - ((*x)->rank < (*y)->rank);
 }
 
-/* `m.onnx` beside `m/` gives one name twice: neither is the right one to guess. */
+/* `m.onnx` beside `m/` gives one name twice: neither is the right one to guess.  In another repository the name is hidden. */
 static void merge_doubles(struct list *l)
 {
     uint32_t kept = 0;
@@ -133,6 +145,11 @@ static void merge_doubles(struct list *l)
         struct trp_repo_model *m = l->models[i];
         if (kept && trp_str_is_equal(l->models[kept - 1]->name, m->name)) {
             struct trp_repo_model *first = l->models[kept - 1];
+            if (first->rank != m->rank) {
+                if (first->hidden_in.len == 0)
+                    first->hidden_in = trp_str_of(m->root);
+                continue;
+            }
             first->versions_n = 0;
             (void)trp_fail(&first->error, TRP_ALREADY_EXISTS,
                            "the model is there twice, as a folder and as a file of this name, or "
@@ -160,11 +177,13 @@ trp_status trp_repo_list(const struct trp_repo_opts *opts, struct trp_arena *are
                          struct trp_repo_listing *out, struct trp_error *err)
 {
     struct list l = { 0 };
-    TRP_CHECK(trp_repo_walk_init(&l.walk, opts, arena, err));
     const uint32_t entries_max = opts->models_max > UINT32_MAX - OTHER_FILES_MAX
                                      ? UINT32_MAX
                                      : opts->models_max + OTHER_FILES_MAX;
-    TRP_CHECK(trp_dir_each(l.walk.path, entries_max, list_entry, &l, err));
+    for (l.rank = 0; l.rank <= opts->further_n; l.rank++) {
+        TRP_CHECK(trp_repo_walk_init(&l.walk, opts, root_of(opts, l.rank), arena, err));
+        TRP_CHECK(trp_dir_each(l.walk.path, entries_max, list_entry, &l, err));
+    }
     finish(&l);
     *out = (struct trp_repo_listing){ .models = l.models, .models_n = l.models_n };
     return trp_ok();
@@ -204,21 +223,29 @@ static trp_status try_entry(struct list *l, struct trp_str name, const char *end
     return look;
 }
 
+static trp_status find_here(struct list *l, struct trp_str name, struct trp_error *err)
+{
+    static const char *const endings[] = { ".onnx", ".echo", ".null" };
+    TRP_CHECK(try_entry(l, name, "", true, err));
+    for (size_t i = 0; i < ARRAY_LEN(endings); i++)
+        TRP_CHECK(try_entry(l, name, endings[i], false, err));
+    return trp_ok();
+}
+
 trp_status trp_repo_find(const struct trp_repo_opts *opts, struct trp_str name,
                          struct trp_arena *arena, struct trp_repo_model *out, struct trp_error *err)
 {
-    static const char *const endings[] = { ".onnx", ".echo", ".null" };
     struct list l = { 0 };
     TRP_CHECK(check_name(name, err));
-    TRP_CHECK(trp_repo_walk_init(&l.walk, opts, arena, err));
-    if (name.ptr[0] != '.') { /* hidden ones are not there, as in the list */
-        TRP_CHECK(try_entry(&l, name, "", true, err));
-        for (size_t i = 0; i < ARRAY_LEN(endings); i++)
-            TRP_CHECK(try_entry(&l, name, endings[i], false, err));
+    for (l.rank = 0; l.rank <= opts->further_n; l.rank++) {
+        TRP_CHECK(trp_repo_walk_init(&l.walk, opts, root_of(opts, l.rank), arena, err));
+        if (name.ptr[0] != '.') /* hidden ones are not there, as in the list */
+            TRP_CHECK(find_here(&l, name, err));
     }
     finish(&l);
     if (l.models_n == 0)
-        return trp_fail(err, TRP_NOT_FOUND, "no model '%.*s' in %s", TRP_STR(name), opts->path);
+        return trp_fail(err, TRP_NOT_FOUND, "no model '%.*s' in %s%s", TRP_STR(name), opts->path,
+                        opts->further_n ? " and the repositories after it" : "");
     *out = *l.models[0];
     return trp_ok();
 }

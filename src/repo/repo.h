@@ -16,11 +16,15 @@ struct trp_repo_version {
     int64_t number;      /* 1 for `m.onnx` and `m/model.onnx` */
     struct trp_str path; /* of the model file */
     uint64_t digest;     /* of size, time and inode of the version's files and those beside it */
+    struct trp_str manifest; /* path of the list of its files, see repo/manifest.h; empty: none */
 };
 
 struct trp_repo_model {
     struct trp_str name;
     struct trp_str folder;         /* empty for `m.onnx` */
+    const char *root;              /* the repository that it lies in */
+    uint32_t rank;                 /* which of them: 0 is the first */
+    struct trp_str hidden_in;      /* a later repository that has the name too; empty: none */
     const struct trp_node *config; /* normal tree as written; NULL: none */
     struct trp_model_config peek;  /* backend, default_file, versions, load */
     struct trp_str warnings;       /* "file:line: ..." per line */
@@ -32,6 +36,9 @@ struct trp_repo_model {
 
 struct trp_repo_opts {
     const char *path;
+    const char *const
+        *further; /* repositories besides `path`; a name is the first one's that has it */
+    uint32_t further_n;
     uint32_t models_max, versions_max;
     uint64_t config_bytes_max;
     enum trp_load_policy load_default; /* models.load; 0: on demand */
@@ -40,11 +47,11 @@ struct trp_repo_opts {
         *override; /* trp_repo_find(): in place of the folder's own configuration; NULL: none */
 };
 
-/* Lists the repository: every model, sorted by name.
+/* Lists the repositories: every model, sorted by name.
  *   Owns  : everything lives in `arena`.
  *   Thread: loader.
  *   Blocks: disk.
- *   Errors: as trp_fail_errno() for the repository folder itself; TOO_LARGE; one broken model is its own `error`. */
+ *   Errors: as trp_fail_errno() for a repository's folder itself (of one, and nothing is listed); TOO_LARGE; one broken model is its own `error`. */
 struct trp_repo_listing {
     struct trp_repo_model **models;
     uint32_t models_n;

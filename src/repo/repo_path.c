@@ -20,15 +20,15 @@ static bool is_below(const char *path, const char *folder)
 }
 
 trp_status trp_repo_walk_init(struct trp_repo_walk *w, const struct trp_repo_opts *opts,
-                              struct trp_arena *arena, struct trp_error *err)
+                              const char *root, struct trp_arena *arena, struct trp_error *err)
 {
     struct trp_file_stat st;
     w->opts = opts;
     w->arena = arena;
-    w->len = w->root_len = strlen(opts->path);
+    w->len = w->root_len = strlen(root);
     if (w->len >= sizeof w->path)
         return trp_fail(err, TRP_INVALID_ARGUMENT, "repository: path too long");
-    memcpy(w->path, opts->path, w->len + 1);
+    memcpy(w->path, root, w->len + 1);
     TRP_TRY(trp_file_stat(w->path, &st, err), err, "repository");
     if (st.kind != 'd')
         return trp_fail(err, TRP_INVALID_ARGUMENT, "repository: %s is not a folder", w->path);

@@ -17,13 +17,13 @@ struct trp_repo_walk {
     size_t len, root_len;
 };
 
-/* Starts at the repository's folder.
- *   Owns  : `opts` and `arena` are borrowed.
+/* Starts at the folder of one repository.
+ *   Owns  : `opts`, `root` and `arena` are borrowed.
  *   Thread: loader.
  *   Blocks: disk.
  *   Errors: as trp_fail_errno(); INVALID_ARGUMENT when it is no folder, or its path is too long. */
 trp_status trp_repo_walk_init(struct trp_repo_walk *w, const struct trp_repo_opts *opts,
-                              struct trp_arena *arena, struct trp_error *err);
+                              const char *root, struct trp_arena *arena, struct trp_error *err);
 
 /* Goes one name down; trp_repo_walk_pop() goes back to the length that was noted before.
  *   Owns  : nothing.

@@ -5,6 +5,7 @@
  *     troupe prepared 1
  *     source /models/resnet50/1/model.onnx
  *     made-by onnxruntime 1.32.0
+ *     inside initializer name is not unique          only where the weights are in the skeleton: why
  *     skeleton 38694 9f86d081...
  *     blob ab/cdef... 9437184 1f2e3d4c5b6a7988
  *     end 1
@@ -12,8 +13,10 @@
  * The last line counts the blobs: a manifest that was cut is not believed. */
 #include "store/artefact.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -43,9 +46,15 @@ void trp_artefact_deinit(struct trp_artefact *a)
 {
     trp_alloc_free(trp_heap(), a->blobs);
     trp_alloc_free(trp_heap(), a->text);
-    a->source = a->made_by = a->text = NULL;
+    a->source = a->made_by = a->inside = a->text = NULL;
     a->blobs = NULL;
     a->blobs_n = 0;
+}
+
+void trp_artefact_describe(const struct trp_artefact *a, struct troupe_model_desc *desc)
+{
+    desc->skeleton = a->skeleton;
+    desc->blobs = a->blobs_n ? a->blobs_folder : NULL;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -77,6 +86,8 @@ static bool read_line(const char *line, struct trp_artefact *a, bool *is_over)
         return a->source = line + 7, true;
     if (strncmp(line, "made-by ", 8) == 0)
         return a->made_by = line + 8, true;
+    if (strncmp(line, "inside ", 7) == 0)
+        return a->inside = line + 7, true;
     if (strncmp(line, "blob ", 5) == 0)
         return read_blob(line, a);
     if (sscanf(line, "skeleton %" SCNu64 " %64s", &a->skeleton_bytes, digest) == 2)
@@ -121,7 +132,7 @@ static trp_status load_manifest(const struct trp_store *s, const struct trp_sha2
         !trp_store_part(s, "blobs", NULL, a->blobs_folder))
         return too_long(s, err);
     TRP_CHECK(trp_file_read(trp_heap(), path, MANIFEST_MAX, &a->text, &n, err));
-    a->source = a->made_by = "";
+    a->source = a->made_by = a->inside = "";
     return strlen(a->text) == n ? read_manifest(a->text, a, err) : is_damaged(err);
 }
 
@@ -146,6 +157,7 @@ static trp_status look_for_reason(const struct trp_store *s, const struct trp_sh
         return too_long(s, err);
     if (trp_failed(trp_file_read(trp_heap(), path, REASON_MAX, &text, &n, NULL)))
         return trp_fail(err, TRP_NOT_FOUND, "not prepared");
+    (void)utimensat(AT_FDCWD, path, NULL, 0); /* somebody still asks: see notes.h */
     const trp_status st = trp_fail(err, TRP_FAILED_PRECONDITION, "%s", text);
     trp_alloc_free(trp_heap(), text);
     return st;
@@ -335,15 +347,17 @@ static void write_text(struct trp_buf *b, const char *what, const char *text)
     trp_buf_add_text(b, "\n");
 }
 
-static void write_lines(struct trp_buf *b, const struct trp_artefact *a, const char *source,
-                        const char *made_by)
+static void write_lines(struct trp_buf *b, const struct trp_draft *d, const char *source)
 {
+    const struct trp_artefact *a = &d->artefact;
     char digest[TRP_SHA256_TEXT], line[LINE_MAX_BYTES];
     trp_sha256_format(&a->skeleton_digest, digest);
     trp_buf_add_text(b, HEAD);
     write_text(b, "source ", source);
-    if (*made_by)
-        write_text(b, "made-by ", made_by);
+    if (d->made_by[0])
+        write_text(b, "made-by ", d->made_by);
+    if (d->inside[0])
+        write_text(b, "inside ", d->inside);
     (void)snprintf(line, sizeof line, "skeleton %" PRIu64 " %s\n", a->skeleton_bytes, digest);
     trp_buf_add_text(b, line);
     for (uint32_t i = 0; i < a->blobs_n; i++) {
@@ -364,7 +378,7 @@ trp_status trp_draft_finish(struct trp_draft *d, const char *source, struct trp_
     if (snprintf(path, sizeof path, "%s/manifest", d->folder) >= (int)sizeof path)
         return too_long(d->store, err);
     trp_buf_init(&lines, trp_heap(), MANIFEST_MAX);
-    write_lines(&lines, &d->artefact, source, d->made_by);
+    write_lines(&lines, d, source);
     const trp_status st = lines.failed ? trp_fail(err, TRP_OUT_OF_MEMORY, "manifest")
                                        : trp_disk_write(path, trp_buf_str(&lines).ptr,
                                                         trp_buf_str(&lines).len, 0444, err);

@@ -18,7 +18,14 @@ struct trp_artefact {
     uint64_t blob_bytes; /* of all */
     char *text;          /* of the manifest, in which these lie; "" when it does not say */
     const char *source, *made_by;
+    const char *inside; /* why its weights are in the skeleton; "": they are blobs */
 };
+
+/* What a backend is to open.
+ *   Owns  : `desc` borrows from the artefact.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_artefact_describe(const struct trp_artefact *a, struct troupe_model_desc *desc);
 
 /* Reads what was prepared under a key, and looks no further.
  *   Owns  : as trp_artefact_get().
@@ -67,6 +74,7 @@ struct trp_draft {
     struct trp_artefact artefact; /* its paths are the draft's until it is published */
     struct trp_pins pins;
     char made_by[128]; /* backend and version, for whoever looks into the manifest; may be "" */
+    char inside[512];  /* why its weights stay in the skeleton; "": they do not */
     uint32_t blobs_capacity;
     bool has_skeleton;
     struct trp_error error; /* of the sink, which can only tell a code */

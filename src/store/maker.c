@@ -8,14 +8,27 @@
 #define SCRATCH_BLOCK 16384
 #define SCRATCH_MAX (64u << 20)
 
+static struct trp_store_subject subject_of(const struct trp_making *m)
+{
+    return (struct trp_store_subject){ .path = m->desc->path,
+                                       .backend = trp_backend_name(m->backend),
+                                       .fingerprint = trp_backend_fingerprint(m->backend),
+                                       .options = m->desc->options,
+                                       .options_n = m->desc->options_n,
+                                       .cancel = m->desc->cancel };
+}
+
 trp_status trp_making_key(const struct trp_making *m, struct trp_sha256 *out, struct trp_error *err)
 {
-    const struct trp_store_subject subject = { .path = m->desc->path,
-                                               .backend = trp_backend_name(m->backend),
-                                               .fingerprint = trp_backend_fingerprint(m->backend),
-                                               .options = m->desc->options,
-                                               .options_n = m->desc->options_n };
+    const struct trp_store_subject subject = subject_of(m);
     return trp_store_key(m->store, &subject, out, err);
+}
+
+trp_status trp_making_known(const struct trp_making *m, struct trp_sha256 *out,
+                            struct trp_error *err)
+{
+    const struct trp_store_subject subject = subject_of(m);
+    return trp_store_key_known(m->store, &subject, out, err);
 }
 
 /* A failure that comes back whenever it is tried, and is worth remembering. */
@@ -40,8 +53,7 @@ static trp_status compare(const struct trp_making *m, struct trp_backend_model *
     struct troupe_model_desc desc = *m->desc;
     struct trp_backend_model *prepared;
     struct trp_signature seen;
-    desc.skeleton = draft->artefact.skeleton;
-    desc.blobs = draft->artefact.blobs_folder;
+    trp_artefact_describe(&draft->artefact, &desc);
     TRP_TRY(trp_backend_open(m->backend, &desc, arena, &prepared, &seen, err), err,
             "what was prepared cannot be opened");
     const struct trp_proof proof = { .plain = plain,
@@ -76,10 +88,26 @@ static trp_status prove(const struct trp_making *m, const struct trp_draft *draf
     return st;
 }
 
-static trp_status make(const struct trp_making *m, const struct trp_sha256 *key,
+/* What was made says what the files say now, and they may have been replaced since the key was made. */
+static trp_status check_files(const struct trp_making *m, const struct trp_sha256 *key,
+                              struct trp_error *err)
+{
+    struct trp_sha256 now;
+    TRP_CHECK(trp_making_key(m, &now, err));
+    return memcmp(&now, key, sizeof now) == 0
+               ? trp_ok()
+               : trp_fail(err, TRP_UNAVAILABLE, "%s changed meanwhile", m->desc->path);
+}
+
+/* `inside`: why its weights are to stay in the skeleton; NULL: they become blobs. */
+static trp_status fill(const struct trp_making *m, const struct trp_sha256 *key, const char *inside,
                        struct trp_draft *draft, struct trp_error *err)
 {
     TRP_CHECK(trp_draft_begin(draft, m->store, err));
+    if (inside) {
+        draft->sink.blob = NULL;
+        (void)trp_str_copy(trp_str_of(inside), draft->inside, sizeof draft->inside);
+    }
     const trp_status st = trp_backend_prepare(m->backend, m->desc, &draft->sink, err);
     if (trp_failed(draft->error.status)) { /* the backend could only pass its code on */
         if (err)
@@ -91,17 +119,44 @@ static trp_status make(const struct trp_making *m, const struct trp_sha256 *key,
                    trp_backend_fingerprint(m->backend));
     TRP_CHECK(trp_draft_finish(draft, m->desc->path, err));
     TRP_CHECK(prove(m, draft, err));
+    TRP_CHECK(check_files(m, key, err));
     return trp_draft_publish(draft, key, err);
+}
+
+static trp_status make(const struct trp_making *m, const struct trp_sha256 *key, const char *inside,
+                       struct trp_error *err)
+{
+    struct trp_draft draft;
+    const trp_status st = fill(m, key, inside, &draft, err);
+    trp_draft_drop(&draft);
+    return st;
+}
+
+/* Weights that lie elsewhere are what went wrong most often: a skeleton that has them inside still spares the optimising.  What
+ * cannot be compared (UNIMPLEMENTED) cannot be so either way. */
+static trp_status make_somehow(const struct trp_making *m, const struct trp_sha256 *key,
+                               struct trp_error *err)
+{
+    struct trp_error why = { 0 }, again = { 0 };
+    trp_status st = make(m, key, NULL, &why);
+    if (trp_failed(st) && is_final(st.code) && st.code != TRP_UNIMPLEMENTED) {
+        const trp_status inside = make(m, key, why.text, &again);
+        if (!trp_failed(inside) || !is_final(inside.code)) {
+            st = inside;
+            why = again;
+        }
+    }
+    if (trp_failed(st) && err)
+        *err = why;
+    return st;
 }
 
 trp_status trp_making_run(const struct trp_making *m, const struct trp_sha256 *key,
                           struct trp_error *err)
 {
-    struct trp_draft draft;
-    trp_status st = make(m, key, &draft, err);
-    trp_draft_drop(&draft);
-    if (!trp_failed(st) || !is_final(st.code))
-        return st;
+    trp_status st = make_somehow(m, key, err);
+    if (!trp_failed(st) || !is_final(st.code) || trp_failed(check_files(m, key, NULL)))
+        return st; /* the last: it may not be the fault of what the key names */
     st.code = TRP_FAILED_PRECONDITION;
     struct trp_error ignored;
     const char *why = err ? err->text : "cannot be prepared";

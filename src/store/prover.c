@@ -250,8 +250,7 @@ static trp_status judge(struct bench *b, bool *out_counts, struct trp_error *err
         return trp_ok(); /* it does not take this, which is no fault */
     TRP_TRY(run(b, p->plain, b->again, err), err, "the second of two equal runs");
     if (trp_failed(compare_all(b, b->first, b->again, err)))
-        return trp_fail(err, TRP_FAILED_PRECONDITION,
-                        "the model's own answers differ from run to run");
+        return trp_fail(err, TRP_UNIMPLEMENTED, "the model's own answers differ from run to run");
     TRP_TRY(run(b, p->prepared, b->prepared, err), err, "the prepared model fails");
     TRP_TRY(compare_all(b, b->first, b->prepared, err), err, "the prepared model");
     *out_counts = true;
@@ -285,7 +284,7 @@ static trp_status try_all(struct bench *b, struct trp_error *err)
         TRP_CHECK(try_one(b, &trials[i], &counts, err));
     }
     return counts ? trp_ok()
-                  : trp_fail(err, TRP_FAILED_PRECONDITION,
+                  : trp_fail(err, TRP_UNIMPLEMENTED,
                              "the model takes none of the generated inputs, so that nothing can be "
                              "compared");
 }

@@ -7,6 +7,7 @@
  *   STORE/made/KEY/manifest       what it needs, what it was made of; a folder here is whole
  *   STORE/bad/KEY                 why this one cannot be prepared
  *   STORE/seen/PATH-HASH          content of a model's files by size, time and inode
+ *   STORE/signatures/PATH-HASH    what a model file takes and gives, see known_signature.h
  *   STORE/tmp/NAME                what is being written
  *   STORE/tmp/NAME.blobs          what a draft builds upon, see pins.h
  *   STORE/leases/PID.LIFE         a lock for each process that uses the store, and what it uses, see store_lease.h

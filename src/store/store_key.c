@@ -124,15 +124,24 @@ struct reading {
     struct trp_buf seen;    /* the text for seen/ */
     struct trp_buf digests; /* name and digest of each file, in order */
     struct trp_arena arena;
+    const volatile int32_t *cancel;
 };
+
+static bool goes_on(void *user, size_t bytes)
+{
+    const struct reading *r = user;
+    (void)bytes;
+    return !r->cancel || __atomic_load_n(r->cancel, __ATOMIC_ACQUIRE) == 0;
+}
 
 static trp_status read_one(struct reading *r, const char *name, const char *path,
                            struct trp_error *err)
 {
+    const struct trp_sha256_pace pace = { .go_on = goes_on, .user = r };
     struct trp_file_stat before, after;
     struct trp_sha256 digest;
     TRP_CHECK(trp_file_stat(path, &before, err));
-    TRP_CHECK(trp_sha256_file(path, &digest, err));
+    TRP_CHECK(trp_sha256_file_paced(path, &pace, &digest, err));
     TRP_CHECK(trp_file_stat(path, &after, err));
     if (before.bytes != after.bytes || before.mtime_ns != after.mtime_ns ||
         before.inode != after.inode)
@@ -173,10 +182,11 @@ static trp_status read_files(struct reading *r, const char *path, struct trp_sha
     return trp_sha256_memory(r->digests.ptr, r->digests.len, out, err);
 }
 
-static trp_status digest_of(struct trp_store *s, const char *path, struct trp_sha256 *out,
-                            struct trp_error *err)
+static trp_status digest_of(struct trp_store *s, const struct trp_store_subject *subject,
+                            struct trp_sha256 *out, struct trp_error *err)
 {
-    struct reading r;
+    const char *path = subject->path;
+    struct reading r = { .cancel = subject->cancel };
     if (recall(s, path, out))
         return trp_ok();
     trp_buf_init(&r.seen, trp_heap(), SEEN_MAX);
@@ -229,14 +239,12 @@ static trp_status describe(struct trp_buf *b, const struct trp_store_subject *su
     return trp_ok();
 }
 
-trp_status trp_store_key(struct trp_store *s, const struct trp_store_subject *subject,
-                         struct trp_sha256 *out, struct trp_error *err)
+static trp_status combine(const struct trp_sha256 *content, const struct trp_store_subject *subject,
+                          struct trp_sha256 *out, struct trp_error *err)
 {
-    struct trp_sha256 content;
     struct trp_buf text;
-    TRP_CHECK(digest_of(s, subject->path, &content, err));
     trp_buf_init(&text, trp_heap(), TEXT_MAX);
-    trp_buf_add(&text, content.bytes, sizeof content.bytes);
+    trp_buf_add(&text, content->bytes, sizeof content->bytes);
     trp_status st = describe(&text, subject, err);
     if (!trp_failed(st) && text.failed)
         st = trp_fail(err, (enum trp_code)text.failed, "options of a model");
@@ -244,4 +252,21 @@ trp_status trp_store_key(struct trp_store *s, const struct trp_store_subject *su
         st = trp_sha256_memory(text.ptr, text.len, out, err);
     trp_buf_deinit(&text);
     return st;
+}
+
+trp_status trp_store_key(struct trp_store *s, const struct trp_store_subject *subject,
+                         struct trp_sha256 *out, struct trp_error *err)
+{
+    struct trp_sha256 content;
+    TRP_CHECK(digest_of(s, subject, &content, err));
+    return combine(&content, subject, out, err);
+}
+
+trp_status trp_store_key_known(const struct trp_store *s, const struct trp_store_subject *subject,
+                               struct trp_sha256 *out, struct trp_error *err)
+{
+    struct trp_sha256 content;
+    if (!recall(s, subject->path, &content))
+        return trp_fail(err, TRP_NOT_FOUND, "%s was not read yet", subject->path);
+    return combine(&content, subject, out, err);
 }

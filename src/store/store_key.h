@@ -12,14 +12,23 @@ struct trp_store_subject {
     const char *backend, *fingerprint; /* trp_backend_fingerprint() */
     const struct troupe_option *options;
     uint32_t options_n;
+    const volatile int32_t *cancel; /* gives the reading up; may be NULL */
 };
 
 /* Makes the key.  Files whose size, time and inode are as when they were last read are not read again.
  *   Owns  : borrowed; `out` is the caller's.
  *   Thread: any.
  *   Blocks: disk; the first time as long as reading all files takes.
- *   Errors: NOT_FOUND, DATA_LOSS and others of the files; OUT_OF_MEMORY. */
+ *   Errors: NOT_FOUND, DATA_LOSS and others of the files; UNAVAILABLE (they change meanwhile), CANCELLED, OUT_OF_MEMORY. */
 trp_status trp_store_key(struct trp_store *s, const struct trp_store_subject *subject,
                          struct trp_sha256 *out, struct trp_error *err);
+
+/* Likewise from what was read before, and reads no model: nobody who waits for it waits for a gigabyte to be hashed.
+ *   Owns  : borrowed; `out` is the caller's.
+ *   Thread: any.
+ *   Blocks: disk, a few looks.
+ *   Errors: NOT_FOUND (never read, or changed since), OUT_OF_MEMORY. */
+trp_status trp_store_key_known(const struct trp_store *s, const struct trp_store_subject *subject,
+                               struct trp_sha256 *out, struct trp_error *err);
 
 #endif

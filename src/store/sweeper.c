@@ -18,6 +18,7 @@
 #include "base/disk.h"
 #include "base/file.h"
 #include "store/census.h"
+#include "store/notes.h"
 #include "store/store_lease.h"
 
 #define ENTRIES_MAX 10000000u
@@ -218,6 +219,8 @@ trp_status trp_sweeper_gc(struct trp_store *s, const struct trp_gc_opts *opts,
     trp_census_deinit(&w.census);
     if (lock >= 0)
         close(lock);
+    if (!trp_failed(st)) /* nobody waits for these */
+        st = trp_notes_sweep(s, opts->only_tell, &swept.notes_n, err);
     const trp_status emptied = empty_bin(&w.bin, trp_failed(st) ? &ignored : err);
     if (!trp_failed(st))
         *out = swept;

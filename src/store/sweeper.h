@@ -40,11 +40,12 @@ struct trp_swept {
     uint32_t artefacts_n, held_n; /* that were there; of them, held by some process */
     uint32_t removed_n, blobs_n,
         temporaries_n;                /* that went: artefacts, blobs, left-overs of the dead */
+    uint32_t notes_n;                 /* likewise, see notes.h */
     uint64_t freed_bytes, kept_bytes; /* of blobs and skeletons */
 };
 
-/* Removes damaged artefacts, then the least recently used until the rest fits, then blobs that nobody names, and what dead processes
- * left.  Nothing goes that a process holds (store_lease.h) or builds upon (pins.h).
+/* Removes damaged artefacts, then the least recently used until the rest fits, then blobs that nobody names, what dead processes
+ * left, and notes that nobody needs.  Nothing goes that a process holds (store_lease.h) or builds upon (pins.h).
  *   Owns  : borrowed.
  *   Thread: any; one at a time in all processes, the others wait.
  *   Blocks: disk; who wants to hold something waits until all manifests are read and names are moved away; files are removed

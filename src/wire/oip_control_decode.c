@@ -4,8 +4,10 @@
  * parameter is a bare string that may be base64, a trace setting a string, a list or null.  Each
  * body has a small reader that builds what protobuf would have said.  Texts are copied: the
  * parser's document dies with the next request, a control request may wait. */
+#include "model/version_label.h"
 #include "wire/oip_control.h"
 #include "wire/oip_messages.h"
+#include "wire/query.h"
 
 #define SHOWN_MAX 200 /* bytes of a client's text in a message */
 
@@ -286,6 +288,29 @@ static trp_status read_settings(struct reading *r, struct trp_json body)
     return trp_ok();
 }
 
+/* {"labels": {"canary": 4, "old": null}}: null takes a label away, and stands as 0 in the tree. */
+static trp_status read_labels(struct reading *r, struct trp_json body)
+{
+    struct trp_json map, v;
+    struct trp_json_iter it;
+    struct trp_str key;
+    if (!trp_json_find(body, "labels", &map) || trp_json_type(map) != TRP_JSON_OBJECT)
+        return trp_fail(r->err, TRP_INVALID_ARGUMENT,
+                        "the request lacks 'labels', an object such as {\"canary\": 4}");
+    struct trp_node *labels = trp_node_add(r->arena, r->root, TRP_STR_LIT("labels"), TRP_NODE_MAP);
+    TRP_CHECK(made(r, labels));
+    for (bool ok = trp_json_begin(map, &it); ok && trp_json_next(&it, &key, &v);) {
+        int64_t version = 0;
+        if (trp_json_type(v) != TRP_JSON_NULL && (!trp_json_as_i64(v, &version) || version < 1))
+            return wrong(r, key, "the number of a version, or null", v);
+        const struct trp_str copy = trp_arena_dup(r->arena, key);
+        struct trp_node *n = copy.ptr ? trp_node_add(r->arena, labels, copy, TRP_NODE_INT) : NULL;
+        TRP_CHECK(made(r, n));
+        n->v.i = version;
+    }
+    return trp_ok();
+}
+
 /* ---- HTTP ------------------------------------------------------------------------------------ */
 
 /* What the request message of an operation holds; NULL: nothing of that kind. */
@@ -293,6 +318,14 @@ struct shape {
     const char *model, *version, *region; /* fields that the path fills */
     trp_status (*body)(struct reading *r, struct trp_json body);
     bool body_first, body_required;
+    const struct trp_query_key *keys; /* what the query may say; NULL: it is passed over */
+    uint32_t keys_n;
+};
+
+static const struct trp_query_key search_keys[] = {
+    { "task", false },  { "tag", true },    { "input", false },
+    { "dtype", false }, { "shape", false }, { "name", false },
+    { "state", false }, { "limit", false }, { "page_token", false },
 };
 
 static const struct shape shapes[TRP_CONTROLS] = {
@@ -316,6 +349,8 @@ static const struct shape shapes[TRP_CONTROLS] = {
     [TRP_CONTROL_TRACE_GET] = { .model = "model_name" },
     [TRP_CONTROL_TRACE_SET] = { .model = "model_name", .body = read_settings, .body_first = true },
     [TRP_CONTROL_LOG_SET] = { .body = read_settings },
+    [TRP_CONTROL_API_MODELS] = { .keys = search_keys, .keys_n = ARRAY_LEN(search_keys) },
+    [TRP_CONTROL_API_LABELS_SET] = { .body = read_labels, .body_required = true },
 };
 
 static bool is_blank(struct trp_str s)
@@ -366,6 +401,8 @@ trp_status trp_control_decode_http(const struct trp_route *route, struct trp_jso
     control->request = NULL;
     r.root = trp_node_new(r.arena, TRP_NODE_MAP);
     TRP_CHECK(made(&r, r.root));
+    if (shape->keys)
+        TRP_CHECK(trp_query_read(r.arena, route->query, shape->keys, shape->keys_n, r.root, err));
     if (shape->body_first)
         TRP_CHECK(read_body(&r, shape, json, body));
     TRP_CHECK(add_path(&r, shape, route));
@@ -380,17 +417,13 @@ trp_status trp_control_decode_http(const struct trp_route *route, struct trp_jso
 
 static trp_status take_version(struct trp_str text, int64_t *out, struct trp_error *err)
 {
-    uint64_t version = 0;
     *out = 0;
-    if (text.len == 0)
+    if (text.len == 0 || trp_version_label_parse(text, out))
         return trp_ok();
-    if (!trp_str_parse_u64(text, &version) || version == 0 || version > INT64_MAX)
-        return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "failed to get model version from specified version string '%.*s', version "
-                        "should be an integral value > 0",
-                        shown(text), text.ptr);
-    *out = (int64_t)version;
-    return trp_ok();
+    return trp_fail(err, TRP_INVALID_ARGUMENT,
+                    "failed to get model version from specified version string '%.*s', version "
+                    "should be an integral value > 0",
+                    shown(text), text.ptr);
 }
 
 /* TraceSetting and LogSettings ask without settings and change with some. */

@@ -10,6 +10,7 @@
  * raw_input_contents[k] belongs to the k-th input that is not in shared memory.  Typed contents are
  * converted to the raw layout; a number that does not fit its datatype is refused, not cut. */
 #include "base/pbwire.h"
+#include "model/version_label.h"
 #include "wire/oip_decode.h"
 
 #define SHOWN_MAX 200 /* bytes of a client's text in a message */
@@ -322,20 +323,16 @@ static trp_status make_room(struct request *r)
     return trp_ok();
 }
 
-/* An empty version is the default one. */
+/* An empty version is the default one; a label counts as a version. */
 static trp_status take_version(struct request *r, struct trp_str text)
 {
-    uint64_t version = 0;
     r->d.call->version = 0;
-    if (text.len == 0)
+    if (text.len == 0 || trp_version_label_parse(text, &r->d.call->version))
         return trp_ok();
-    if (!trp_str_parse_u64(text, &version) || version == 0 || version > INT64_MAX)
-        return trp_fail(r->d.err, TRP_INVALID_ARGUMENT,
-                        "failed to get model version from specified version string '%.*s', version "
-                        "should be an integral value > 0",
-                        shown(text), text.ptr);
-    r->d.call->version = (int64_t)version;
-    return trp_ok();
+    return trp_fail(r->d.err, TRP_INVALID_ARGUMENT,
+                    "failed to get model version from specified version string '%.*s', version "
+                    "should be an integral value > 0",
+                    shown(text), text.ptr);
 }
 
 static trp_status take_id(struct request *r, struct trp_str id)

@@ -7,7 +7,9 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/map_loss.h"
 #include "harness.h"
 
 #define SIDE 64
@@ -251,6 +253,152 @@ static void a_skeleton_that_is_gone_or_none_is_named(void **state)
     assert_int_equal(open_prepared("chain.onnx", &shelf, &s).code, TRP_INVALID_ARGUMENT);
 }
 
+/* --- mapped weights --------------------------------------------------------------------------- */
+
+static unsigned mappings_of(const char *what)
+{
+    char line[8192];
+    unsigned n = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps))
+        n += strstr(line, what) != NULL;
+    fclose(maps);
+    return n;
+}
+
+static const char *blob_of(const float *content)
+{
+    static char name[TROUPE_BLOB_NAME_MAX];
+    (void)snprintf(name, sizeof name, "blob-%016llx",
+                   (unsigned long long)digest((const unsigned char *)content, WEIGHT_BYTES));
+    return name;
+}
+
+static void models_that_share_a_weight_share_its_one_mapping(void **state)
+{
+    (void)state;
+    struct shelf one = { 0 }, other = { 0 };
+    struct subject *a, *b, *c;
+    write_chain("one.onnx", weights[1]);
+    write_chain("other.onnx", weights[0]);
+    assert_int_equal(prepare("one.onnx", &one).code, TRP_OK);
+    assert_int_equal(prepare("other.onnx", &other).code, TRP_OK);
+    assert_int_equal(open_prepared("one.onnx", &one, &a).code, TRP_OK);
+    assert_int_equal(open_prepared("one.onnx", &one, &b).code, TRP_OK);
+    assert_int_equal(open_prepared("other.onnx", &other, &c).code, TRP_OK);
+    assert_int_equal(mappings_of(blob_of(weights[0])), 1);
+    assert_int_equal(mappings_of(blob_of(weights[1])), 1);
+    struct troupe_memory memory;
+    assert_true(trp_backend_memory(a->model, &memory));
+    assert_int_equal(memory.shared_bytes, 2 * WEIGHT_BYTES);
+    assert_true(trp_backend_memory(c->model, &memory));
+    assert_int_equal(memory.shared_bytes, WEIGHT_BYTES); /* base and head are one there */
+    subject_close(a);
+    subject_close(b);
+    assert_int_equal(mappings_of(blob_of(weights[1])), 0);
+    run(c);
+    subject_close(c);
+    assert_int_equal(mappings_of("blob-"), 0);
+}
+
+static void a_model_that_slept_answers_as_before(void **state)
+{
+    (void)state;
+    struct shelf shelf = { 0 };
+    struct subject *s, *t;
+    write_chain("chain.onnx", weights[1]);
+    assert_int_equal(prepare("chain.onnx", &shelf).code, TRP_OK);
+    struct subject *plain = subject_open(&h, "chain.onnx");
+    assert_int_equal(open_prepared("chain.onnx", &shelf, &s).code, TRP_OK);
+    assert_int_equal(open_prepared("chain.onnx", &shelf, &t).code, TRP_OK);
+    assert_true(trp_backend_capabilities(s->model) & TROUPE_CAN_HIBERNATE);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(trp_backend_hibernate(s->model, &h.err).code, TRP_OK);
+        assert_int_equal(trp_backend_hibernate(s->model, &h.err).code, TRP_OK);
+        if (i == 1) /* both sleep: the pages go */
+            assert_int_equal(trp_backend_hibernate(t->model, &h.err).code, TRP_OK);
+        if (i < 2)
+            assert_int_equal(trp_backend_wake(s->model, &h.err).code, TRP_OK);
+        expect_equal_answers(plain, s); /* woken, or by the run itself */
+        subject_release(plain);
+        subject_release(s);
+    }
+    assert_int_equal(trp_backend_hibernate(s->model, &h.err).code, TRP_OK);
+    assert_in_range(trp_counter_get(&h.account.bytes), 0, 8 * WEIGHT_BYTES);
+}
+
+static void a_plain_model_keeps_what_it_has(void **state)
+{
+    (void)state;
+    write_chain("chain.onnx", weights[1]);
+    struct subject *plain = subject_open(&h, "chain.onnx");
+    assert_false(trp_backend_capabilities(plain->model) & TROUPE_CAN_HIBERNATE);
+    assert_int_equal(trp_backend_hibernate(plain->model, &h.err).code, TRP_UNIMPLEMENTED);
+    assert_int_equal(trp_backend_wake(plain->model, &h.err).code, TRP_OK);
+    run(plain);
+}
+
+static void a_file_that_was_written_to_is_not_shared_with_who_has_the_old_one(void **state)
+{
+    (void)state;
+    struct shelf shelf = { 0 };
+    struct subject *a, *b;
+    write_chain("chain.onnx", weights[1]);
+    assert_int_equal(prepare("chain.onnx", &shelf).code, TRP_OK);
+    assert_int_equal(open_prepared("chain.onnx", &shelf, &a).code, TRP_OK);
+    put(blob_of(weights[1]), weights[1], WEIGHT_BYTES); /* the same bytes, but who knows */
+    assert_int_equal(open_prepared("chain.onnx", &shelf, &b).code, TRP_OK);
+    assert_int_equal(mappings_of(blob_of(weights[1])), 2);
+    assert_int_equal(mappings_of(blob_of(weights[0])), 1);
+    run(b);
+}
+
+/* --- a blob that is cut short while it is mapped ---------------------------------------------- */
+
+static char lost[1024];
+static unsigned losses;
+
+static bool is_a_blob(void *user, const char *path)
+{
+    (void)user;
+    return strstr(path, "/blob-") != NULL;
+}
+
+static void note_loss(void *user, const char *path)
+{
+    (void)user;
+    losses++;
+    (void)snprintf(lost, sizeof lost, "%s", path);
+}
+
+static void a_blob_that_is_cut_fails_the_run_and_the_model_but_nobody_else(void **state)
+{
+    (void)state;
+    static const struct trp_backend_watch watch = { .is_mine = is_a_blob, .on_loss = note_loss };
+    struct shelf shelf = { 0 };
+    struct subject *s;
+    write_chain("chain.onnx", weights[1]);
+    assert_int_equal(prepare("chain.onnx", &shelf).code, TRP_OK);
+    assert_int_equal(trp_map_loss_watch(h.folder, &h.err).code, TRP_OK);
+    struct subject *plain = subject_open(&h, "chain.onnx");
+    assert_int_equal(open_prepared("chain.onnx", &shelf, &s).code, TRP_OK);
+    trp_backend_watch(s->model, &watch);
+    run(s);
+    subject_release(s);
+    assert_int_equal(truncate(harness_path(&h, blob_of(weights[1])), 0), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(subject_run(s).code, TRP_DATA_LOSS);
+        assert_non_null(strstr(h.err.text, blob_of(weights[1])));
+        assert_null(s->out[0].data);
+    }
+    assert_int_equal(losses, 1);
+    assert_non_null(strstr(lost, blob_of(weights[1])));
+    run(plain);
+    assert_int_equal(remove(harness_path(&h, blob_of(weights[1]))), 0);
+    trp_map_loss_unwatch(h.folder);
+}
+
 static void it_says_what_a_skeleton_depends_on(void **state)
 {
     (void)state;
@@ -271,6 +419,11 @@ int main(void)
         TEST(a_model_that_is_none_is_not_prepared),
         TEST(a_blob_that_is_gone_or_short_fails_the_load_with_the_weights_name),
         TEST(a_skeleton_that_is_gone_or_none_is_named),
+        TEST(models_that_share_a_weight_share_its_one_mapping),
+        TEST(a_model_that_slept_answers_as_before),
+        TEST(a_plain_model_keeps_what_it_has),
+        TEST(a_file_that_was_written_to_is_not_shared_with_who_has_the_old_one),
+        TEST(a_blob_that_is_cut_fails_the_run_and_the_model_but_nobody_else),
         TEST(it_says_what_a_skeleton_depends_on),
     };
     return cmocka_run_group_tests_name("onnxruntime_prepare", tests, set_up, tear_down);

@@ -281,6 +281,21 @@ static void a_read_only_store_fails_with_its_path(void **state)
     }
 }
 
+static void a_model_that_is_replaced_meanwhile_is_not_published(void **state)
+{
+    (void)state;
+    struct making m;
+    struct trp_artefact a;
+    write_dense("replaced.onnx");
+    begin(&m, "replaced.onnx");
+    assert_int_equal(trp_artefact_drop(store, &m.key, &h.err).code,
+                     TRP_OK); /* of the same content */
+    write_lookup("replaced.onnx");
+    assert_int_equal(trp_making_run(&m.making, &m.key, &h.err).code, TRP_UNAVAILABLE);
+    assert_non_null(strstr(h.err.text, "changed meanwhile"));
+    assert_int_equal(trp_artefact_get(store, &m.key, &a, &h.err).code, TRP_NOT_FOUND);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, close_what_is_open)
@@ -291,6 +306,7 @@ int main(void)
         TEST(a_model_that_takes_nothing_generated_is_refused_with_that_reason),
         TEST(what_is_full_is_not_remembered),
         TEST(a_read_only_store_fails_with_its_path),
+        TEST(a_model_that_is_replaced_meanwhile_is_not_published),
     };
     return cmocka_run_group_tests_name("store_maker", tests, set_up, tear_down);
 }

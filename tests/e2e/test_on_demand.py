@@ -1,6 +1,7 @@
 """Models that are loaded by their first request: what is said of them before, who waits for the load, what becomes of one that
 fails, and how they are let go again."""
 import json
+import queue
 import threading
 import time
 
@@ -132,6 +133,23 @@ def test_a_request_names_the_version_that_answers_it(serve, repository):
     assert status == 404 and "Request for unknown model: 'm' version 7 is not found" in json.loads(reply)["error"]
 
 
+def test_a_stream_may_be_the_first_to_ask(serve, repository):
+    repository.write("m.echo", ECHO + "load_sleep 200ms\n")
+    server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
+    answers = queue.Queue()
+    with triton_grpc.InferenceServerClient(server.url) as client:
+        client.start_stream(lambda result, error: answers.put((result, error)))
+        tensor = triton_grpc.InferInput("x", list(X.shape), "FP32")
+        tensor.set_data_from_numpy(X)
+        for i in range(5):
+            client.async_stream_infer("m", [tensor], request_id=str(i))
+        for _ in range(5):
+            result, error = answers.get(timeout=30 * SLOW)
+            assert error is None and np.array_equal(result.as_numpy("y"), X)
+        client.stop_stream()
+    assert loads(server) == 1
+
+
 def test_what_is_wrong_with_a_request_is_told_when_the_model_is_known(serve, repository):
     repository.add(IDENTITY, "m.onnx")
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
@@ -203,6 +221,19 @@ def test_a_load_that_fails_is_told_at_once_and_tried_again_later(serve, reposito
     assert index(server)["m/1"] == ("READY", "")
 
 
+def test_a_load_that_hangs_is_given_up_and_others_go_on(serve, repository):
+    repository.write("hangs.echo", ECHO + "load_sleep 20s\n")
+    repository.write("m.echo", ECHO)
+    server = serve(repository.path, settings={**ON_DEMAND, "timeouts.load": "300ms"}).wait_ready("m")
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(infer(server, "hangs")))
+    thread.start()
+    assert infer(server, "m")[0] == 200 and not answers
+    thread.join()
+    status, reply = answers[0]
+    assert status == 503 and "timeouts.load" in reply["error"]
+
+
 def test_other_files_are_tried_at_once(serve, repository):
     repository.write("m.echo", ECHO + "load_fail no luck today\n")
     server = serve(repository.path, settings={**ON_DEMAND, "repository.watch": "poll", "repository.poll": "100ms",
@@ -249,6 +280,13 @@ def test_each_model_may_say_when_it_is_loaded(serve, repository):
     assert infer(server, "explicit")[0] == 404
     assert infer(server, "on_demand")[0] == 200
     assert load(server, "explicit")[0] == 200 and infer(server, "explicit")[0] == 200
+
+
+def test_a_name_given_to_the_server_is_loaded_before_it_is_ready(serve, repository):
+    repository.write("named.echo", ECHO)
+    repository.write("other.echo", ECHO)
+    server = serve(repository.path, "--load-model", "named", settings=ON_DEMAND).wait_ready("named")
+    assert index(server) == {"named/1": ("READY", ""), "other/1": ("READY", "on demand")}
 
 
 def test_readiness_does_not_wait_for_the_background_and_requests_do_not_stand_behind_it(serve, repository):

@@ -162,7 +162,7 @@ def test_slips(few, tmp_path):
             (["prepare", few], USAGE, "which store"), (["prepare"], USAGE, "REPO"), (["prepare", tmp_path / "no"], NOT_FOUND, "No such file"),
             (["prepare", few, "--store", "s", "--jobs", "0"], USAGE, "--jobs is a number"), (["store", "ls"], USAGE, "which store"),
             (["store", "lsd", "--store", "s"], USAGE, "none of ls, verify, gc"), (["store", "ls", "--store", tmp_path / "no"], NOT_FOUND, "is no store"),
-            (["store", "gc", "--store", few], NOT_FOUND, "is no store"), (["prepare", few, "--max-bytes", "1"], USAGE, "--set store.max_bytes=VALUE")]:
+            (["store", "gc", "--store", few], NOT_FOUND, "is no store"), (["prepare", few, "--max-bytes", "1"], USAGE, "max_bytes=VALUE")]:
         assert text in command(*words, expect=code, cwd=tmp_path)
     assert not (tmp_path / "no").exists() and not (few / "format").exists()
 

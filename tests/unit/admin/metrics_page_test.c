@@ -66,8 +66,9 @@ static void take_page(struct trp_control *c, void *user)
 }
 
 /* As many histograms as the version has, with a sample in every bucket. */
-static void use_version(struct trp_version *v)
+static void use_version(struct trp_version *v, int64_t now_ns)
 {
+    trp_counter_set(&v->stats.last_asked_ns, (uint64_t)now_ns);
     struct trp_histogram *all[HISTOGRAMS] = { &v->stats.decode, &v->stats.wait, &v->stats.compute,
                                               &v->stats.encode, &v->stats.total };
     for (uint32_t i = 0; i < HISTOGRAMS; i++)
@@ -78,10 +79,11 @@ static void use_version(struct trp_version *v)
     trp_counter_add(&v->stats.errors[TRP_QUEUE_FULL], 2);
 }
 
-static void add_model(struct fixture *f, uint32_t i, bool is_ready)
+static struct trp_version *add_model(struct fixture *f, uint32_t i, bool is_ready)
 {
     char name[32];
     struct trp_version *v = NULL;
+    const int64_t now_ns = trp_clock_now_ns(f->admin.opts.clock);
     snprintf(name, sizeof name, "model-%04u", i);
     const struct trp_version_opts opts = { .model = trp_str_of(name), .number = 1 };
     assert_int_equal(trp_version_create(trp_heap(), &opts, &v, NULL).code, TRP_OK);
@@ -89,13 +91,14 @@ static void add_model(struct fixture *f, uint32_t i, bool is_ready)
         static const enum trp_model_state way[] = { TRP_MODEL_LOADING, TRP_MODEL_WARMING,
                                                     TRP_MODEL_READY };
         for (size_t n = 0; n < ARRAY_LEN(way); n++)
-            assert_int_equal(trp_lifecycle_move(&v->life, way[n], 0, NULL).code, TRP_OK);
-        use_version(v);
+            assert_int_equal(trp_lifecycle_move(&v->life, way[n], now_ns, NULL).code, TRP_OK);
+        use_version(v, now_ns);
     }
     struct trp_version *const versions[] = { v };
     const struct trp_entry e = { .name = trp_str_of(name), .versions = versions, .versions_n = 1 };
     assert_int_equal(trp_registry_put(f->registry, &e, NULL).code, TRP_OK);
     trp_version_unref(v); /* the registry's now */
+    return v;
 }
 
 static int set_up(void **state)
@@ -112,6 +115,7 @@ static int set_up(void **state)
     assert_int_equal(trp_registry_create(trp_heap(), 0, &f.registry, NULL).code, TRP_OK);
     f.admin.alloc = trp_heap();
     o->clock = &f.clock;
+    o->metrics_models_max = MODELS;
     o->snapshot = current;
     o->snapshot_user = &f;
     trp_arena_init(&f.arena, scarce_init(&f.memory, UINT64_MAX), 4096, 1u << 20);
@@ -180,10 +184,10 @@ static void a_page_of_a_thousand_models_is_written_over_many_turns(void **state)
 {
     struct fixture *f = *state;
     int64_t longest_ns;
+    f->admin.opts.clock = trp_clock_system();
     for (uint32_t i = 0; i < MODELS; i++)
         add_model(f, i, true);
     trp_registry_publish(f->registry);
-    f->admin.opts.clock = trp_clock_system();
     const int64_t begun_ns = cpu_ns();
     ask(f);
     const int64_t asked_ns = cpu_ns() - begun_ns;
@@ -220,6 +224,99 @@ static void the_page_is_the_same_whatever_a_turn_has_time_for(void **state)
     }
     assert_int_equal(count(f, "\nnv_inference_count{"), 15);
     trp_buf_deinit(&whole);
+}
+
+/* The number that a row ends with; the row must be there. */
+static uint64_t value_of(const struct fixture *f, const char *row)
+{
+    const char *at = strstr(f->page, row);
+    if (!at)
+        fail_msg("no row '%s'", row);
+    return strtoull(at + strlen(row), NULL, 10);
+}
+
+static void write_page(struct fixture *f)
+{
+    int64_t longest_ns;
+    ask(f);
+    (void)turn(f, &longest_ns);
+}
+
+static void only_so_many_models_have_series_and_the_rest_is_one_sum(void **state)
+{
+    struct fixture *f = *state;
+    f->admin.opts.metrics_models_max = 200;
+    for (uint32_t i = 0; i < MODELS; i++) {
+        struct trp_version *v = add_model(f, i, true);
+        if (i % 5 == 0) /* 200 of them are asked more */
+            trp_counter_add(&v->stats.success.count, 2);
+        trp_gauge_set(&v->stats.queued, 3);
+    }
+    trp_registry_publish(f->registry);
+    write_page(f);
+    assert_int_equal(count(f, "\nnv_inference_request_success{"), 201);
+    assert_int_equal(count(f, "_seconds_count{"), HISTOGRAMS * 201);
+    assert_int_equal(count(f, "\nnv_inference_request_success{model=\"model-0005\""), 1);
+    assert_int_equal(count(f, "model=\"model-0004\""), 0);
+#define OTHERS "{model=\"(others)\",version=\"\"} "
+    assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 800);
+    assert_int_equal(value_of(f, "\nnv_inference_pending_request_count" OTHERS), 2400);
+    assert_int_equal(value_of(f, "\ntroupe_request_duration_seconds_count" OTHERS),
+                     800 * TRP_HISTOGRAM_BUCKETS);
+    assert_int_equal(value_of(f, "reason=\"QUEUE_FULL\"} "), 2);
+    assert_int_equal(value_of(f, "(others)\",version=\"\",reason=\"QUEUE_FULL\"} "), 1600);
+    assert_int_equal(value_of(f, "\ntroupe_metrics_versions_summed "), 800);
+}
+
+/* A rate taken from the sum would jump otherwise, up or down. */
+static void the_sum_of_the_others_counts_each_request_once_and_never_goes_down(void **state)
+{
+    struct fixture *f = *state;
+    f->admin.opts.metrics_models_max = 1;
+    struct trp_version *a = add_model(f, 0, true), *b = add_model(f, 1, true);
+    trp_counter_set(&a->stats.success.count, 10); /* a has series, b is in the sum */
+    trp_registry_publish(f->registry);
+    write_page(f);
+    assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 1);
+    write_page(f); /* nothing new */
+    assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 1);
+    trp_counter_set(&b->stats.success.count, 21); /* now b has; what it counted before stays */
+    write_page(f);
+    assert_int_equal(value_of(f, "model=\"model-0001\",version=\"1\"} "), 21);
+    assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 1);
+    trp_counter_set(&a->stats.success.count, 14); /* 4 while it has none */
+    write_page(f);
+    assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 5);
+    trp_counter_set(&a->stats.success.count, 30); /* it has its own again: all of it is there */
+    write_page(f);
+    assert_int_equal(value_of(f, "model=\"model-0000\",version=\"1\"} "), 30);
+    assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 5);
+    assert_int_equal(trp_registry_remove(f->registry, TRP_STR_LIT("model-0001"), NULL).code,
+                     TRP_OK);
+    trp_registry_publish(f->registry);
+    write_page(f); /* nobody is in the sum, and it is what it was */
+    assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 5);
+}
+
+static void a_model_that_nobody_asked_for_an_hour_has_no_series(void **state)
+{
+    struct fixture *f = *state;
+    add_model(f, 0, true);
+    f->now_ns += TRP_S(3000);
+    struct trp_version *late = add_model(f, 1, true);
+    trp_registry_publish(f->registry);
+    write_page(f);
+    assert_int_equal(count(f, "model=\"(others)\""), 0);
+    f->now_ns += TRP_S(1000);
+    write_page(f);
+    assert_int_equal(count(f, "model=\"model-0000\""), 0);
+    assert_int_equal(count(f, "\nnv_inference_count{model=\"model-0001\""), 1);
+    f->now_ns += TRP_S(3000);
+    write_page(f);
+    assert_int_equal(count(f, "model=\"model-0001\""), 0);
+    trp_counter_set(&late->stats.last_asked_ns, (uint64_t)f->now_ns);
+    write_page(f);
+    assert_int_equal(count(f, "\nnv_inference_count{model=\"model-0001\""), 1);
 }
 
 /* What is being written about is held: it may be unloaded, and the snapshot replaced, between two turns. */
@@ -267,6 +364,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_page_of_a_thousand_models_is_written_over_many_turns),
         TEST(the_page_is_the_same_whatever_a_turn_has_time_for),
+        TEST(only_so_many_models_have_series_and_the_rest_is_one_sum),
+        TEST(the_sum_of_the_others_counts_each_request_once_and_never_goes_down),
+        TEST(a_model_that_nobody_asked_for_an_hour_has_no_series),
         TEST(models_may_go_while_they_are_told_of),
         TEST(a_page_without_memory_is_an_error),
     };

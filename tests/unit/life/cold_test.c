@@ -93,8 +93,7 @@ static void answers(struct fixture *f, const char *model)
     pump(f, q.is_done);
     if (trp_failed(q.error.status))
         fail_msg("%s", q.error.text);
-    trp_counter_set(&highest(f, model)->stats.last_inference_ns,
-                    (uint64_t)f->now_ns); /* as admin */
+    trp_counter_set(&highest(f, model)->stats.last_asked_ns, (uint64_t)f->now_ns); /* as admin */
 }
 
 static void fails(struct fixture *f, struct question *q, int32_t code, const char *words)
@@ -377,6 +376,24 @@ static void models_in_the_background_come_a_few_at_a_time(void **state)
     assert_true(trp_life_is_settled(f->life));
 }
 
+/* It was loaded all the same when its turn in the background had come before the unload's. */
+static void what_was_unloaded_is_not_loaded_by_what_was_queued_before(void **state)
+{
+    struct fixture *f = *state;
+    struct wish w = { 0 };
+    put(f, "m.echo", ECHO "load_sleep 20ms\n");
+    start_on_demand(f);
+    submit_load(f, &w, "m"); /* in hand */
+    struct wish away = { 0 };
+    submit_unload(f, &away, "m");
+    const struct trp_op op = { .kind = TRP_OP_LOAD };
+    assert_true(trp_member_push(member(f, "m"), &op));
+    check_order(f, &away, TRP_OK, "");
+    pump(f, !member(f, "m")->op);
+    assert_string_equal(highest(f, "m")->reason, "unloaded");
+    assert_int_equal(metric(f, TRP_METRIC_LOADS_OK), 1);
+}
+
 static void what_is_asked_about_is_looked_into_first(void **state)
 {
     struct fixture *f = *state;
@@ -440,6 +457,7 @@ int main(void)
         WITH_CALLS(those_who_wait_are_told_when_it_is_unloaded_or_has_gone),
         WITH_CALLS(those_who_wait_are_told_when_the_server_ends),
         WITH_CALLS(models_in_the_background_come_a_few_at_a_time),
+        WITH_CALLS(what_was_unloaded_is_not_loaded_by_what_was_queued_before),
         WITH_LIFE(what_is_asked_about_is_looked_into_first),
         WITH_LIFE(an_unloaded_model_whose_files_change_does_not_leave_the_index),
     };

@@ -185,6 +185,35 @@ static void a_model_that_is_none_has_no_key(void **state)
     assert_true(trp_failed(trp_store_key(f->store, &subject, &out, &f->err)));
 }
 
+static void a_model_is_known_only_after_it_was_read_and_until_it_changes(void **state)
+{
+    struct fixture *f = *state;
+    const struct trp_store_subject subject = { .path = f->path,
+                                               .backend = "onnxruntime",
+                                               .fingerprint = "1" };
+    struct trp_sha256 known;
+    copy(model_a, f->path);
+    assert_int_equal(trp_store_key_known(f->store, &subject, &known, &f->err).code, TRP_NOT_FOUND);
+    const struct trp_sha256 read = key(f, f->path, "1", NULL, 0);
+    assert_int_equal(trp_store_key_known(f->store, &subject, &known, &f->err).code, TRP_OK);
+    assert_true(are_equal(known, read));
+    copy(model_b, f->path);
+    assert_int_equal(trp_store_key_known(f->store, &subject, &known, &f->err).code, TRP_NOT_FOUND);
+}
+
+static void a_reading_that_is_given_up_leaves_no_note(void **state)
+{
+    struct fixture *f = *state;
+    static const volatile int32_t raised = 1;
+    struct trp_store_subject subject = {
+        .path = f->path, .backend = "b", .fingerprint = "1", .cancel = &raised
+    };
+    struct trp_sha256 out;
+    copy(model_a, f->path);
+    assert_int_equal(trp_store_key(f->store, &subject, &out, &f->err).code, TRP_CANCELLED);
+    assert_int_equal(trp_store_key_known(f->store, &subject, &out, &f->err).code, TRP_NOT_FOUND);
+}
+
 static void a_processor_has_a_name(void **state)
 {
     (void)state;
@@ -204,6 +233,8 @@ int main(void)
         TEST(what_was_seen_is_not_read_again_and_a_damaged_note_is_not_believed),
         TEST(external_data_is_part_of_the_content),
         TEST(a_model_that_is_none_has_no_key),
+        TEST(a_model_is_known_only_after_it_was_read_and_until_it_changes),
+        TEST(a_reading_that_is_given_up_leaves_no_note),
         TEST(a_processor_has_a_name),
     };
     return cmocka_run_group_tests_name("store_key", tests, NULL, NULL);

@@ -608,6 +608,61 @@ static void who_waits_in_vain_for_the_store_says_so(void **state)
     close(other);
 }
 
+/* --- notes ------------------------------------------------------------------------------------ */
+
+static void write_note(struct fixture *f, const char *part, const char *name, const char *text,
+                       time_t age_s)
+{
+    char path[TRP_STORE_PATH_MAX];
+    const struct timespec then = { .tv_sec = time(NULL) - age_s }, times[2] = { then, then };
+    assert_int_equal(trp_store_replace(f->store, part, name, trp_str_of(text), &f->err).code,
+                     TRP_OK);
+    assert_true(trp_store_part(f->store, part, name, path));
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static bool has_note(const struct fixture *f, const char *part, const char *name)
+{
+    char path[TRP_STORE_PATH_MAX];
+    return trp_store_part(f->store, part, name, path) && access(path, F_OK) == 0;
+}
+
+static void notes_of_what_is_gone_and_old_refusals_go(void **state)
+{
+    struct fixture *f = *state;
+    char here[TRP_STORE_PATH_MAX + 64];
+    (void)snprintf(here, sizeof here, "troupe seen 1\nfile 1 2 3 4 %s/format\ndigest 0\n", f->path);
+    write_note(f, "seen", "here", here, 40 * 86400);
+    write_note(f, "seen", "gone", "troupe seen 1\nfile 1 2 3 4 /nowhere/model.onnx\ndigest 0\n", 0);
+    write_note(f, "seen", "nonsense", "nonsense", 0);
+    write_note(f, "bad", "fresh", "no", 29 * 86400);
+    write_note(f, "bad", "old", "no", 31 * 86400);
+    const struct trp_gc_opts look = { .only_tell = true };
+    struct trp_swept swept;
+    assert_int_equal(trp_sweeper_gc(f->store, &look, &swept, &f->err).code, TRP_OK);
+    assert_int_equal(swept.notes_n, 3);
+    assert_true(has_note(f, "bad", "old"));
+    assert_int_equal(gc(f, 0).notes_n, 3);
+    assert_true(has_note(f, "seen", "here"));
+    assert_true(has_note(f, "bad", "fresh"));
+    assert_false(has_note(f, "seen", "gone"));
+    assert_false(has_note(f, "seen", "nonsense"));
+    assert_false(has_note(f, "bad", "old"));
+}
+
+static void a_refusal_that_is_asked_for_stays(void **state)
+{
+    struct fixture *f = *state;
+    const struct trp_sha256 key = key_of("refused");
+    char name[TRP_SHA256_TEXT];
+    struct trp_artefact a;
+    trp_sha256_format(&key, name);
+    write_note(f, "bad", name, "it is odd", 31 * 86400);
+    assert_int_equal(trp_artefact_get(f->store, &key, &a, &f->err).code, TRP_FAILED_PRECONDITION);
+    assert_int_equal(gc(f, 0).notes_n, 0);
+    assert_true(has_note(f, "bad", name));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -626,6 +681,8 @@ int main(void)
         TEST(a_changed_skeleton_and_a_missing_blob_are_damage),
         TEST(verifying_in_the_background_reads_so_much_a_second_and_can_be_stopped),
         TEST(a_number_that_comes_back_finds_nothing_of_its_predecessor),
+        TEST(notes_of_what_is_gone_and_old_refusals_go),
+        TEST(a_refusal_that_is_asked_for_stays),
         TEST(who_waits_in_vain_for_the_store_says_so),
     };
     return cmocka_run_group_tests_name("sweeper", tests, NULL, NULL);
