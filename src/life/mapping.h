@@ -19,8 +19,8 @@ struct trp_mapping {
 };
 
 struct trp_mapping_opts {
-    struct trp_store *store; /* NULL: none */
-    struct trp_blob_uses *uses;
+    struct trp_store *store;    /* NULL: none */
+    struct trp_blob_uses *uses; /* where its blobs are counted; NULL: nowhere */
     struct trp_backend *backend;
     const struct troupe_model_desc *desc;
     bool is_worth_it; /* large enough that mapping it pays */
