@@ -12,6 +12,8 @@
  *   hollow   an output has no memory
  *   code     answers with a code that is none
  *   silent   fails without words
+ *   outside  what it has prepared answers otherwise when its weights are blobs
+ *   nowhere  what it has prepared answers otherwise in any case
  *   serial   works, but is not re-entrant: it fails when two runs are inside at once */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -26,7 +28,7 @@ struct self {
     int64_t answer;
 };
 
-static struct self the_self; /* a test plugin may have a global */
+static struct self the_self, astray = { .answer = 7 }; /* a test plugin may have globals */
 
 static int is_fault(const char *name)
 {
@@ -68,7 +70,9 @@ static int32_t open_model(void *self, const struct troupe_model_desc *desc,
                           const struct troupe_sink *sink, void **out_model,
                           uint32_t *out_capabilities, struct troupe_error *error)
 {
-    *out_model = self;
+    *out_model = (is_fault("outside") && desc->blobs) || (is_fault("nowhere") && desc->skeleton)
+                     ? &astray
+                     : self;
     return probe(self, desc, sink, out_capabilities, error);
 }
 
@@ -110,6 +114,19 @@ static int32_t run_model(void *model, const struct troupe_run *run,
     return TROUPE_OK;
 }
 
+static int32_t prepare(void *self, const struct troupe_model_desc *desc,
+                       const struct troupe_blob_sink *sink, struct troupe_error *error)
+{
+    static const char weights[2048], skeleton[] = "a skeleton";
+    char name[TROUPE_BLOB_NAME_MAX];
+    (void)self;
+    (void)desc;
+    (void)error;
+    const int32_t code =
+        sink->blob ? sink->blob(sink->user, weights, sizeof weights, name) : TROUPE_OK;
+    return code == TROUPE_OK ? sink->skeleton(sink->user, skeleton, sizeof skeleton) : code;
+}
+
 static void close_model(void *model)
 {
     (void)model;
@@ -137,6 +154,7 @@ const struct troupe_backend *troupe_backend_query(uint32_t host_abi)
         .run = is_fault("missing") ? NULL : run_model,
         .close = close_model,
         .memory = memory,
+        .prepare = is_fault("outside") || is_fault("nowhere") ? prepare : NULL,
     };
     return &table;
 }

@@ -365,6 +365,43 @@ static void a_read_only_store_fails_with_its_path(void **state)
     }
 }
 
+/* A backend of which what it prepares is not what the model is; see faulty_plugin.c. */
+static trp_status prepare_with(const char *backend, struct trp_artefact *out)
+{
+    const struct trp_backends_opts opts = { .clock = trp_clock_system(), .path = TRP_FAULTY };
+    const struct troupe_model_desc desc = {
+        .name = backend, .path = TRP_SOURCE "/tests/models/good/identity_fp32.onnx", .device = "cpu"
+    };
+    struct trp_making making = { .store = store, .desc = &desc };
+    struct trp_backends *backends;
+    struct trp_sha256 key;
+    assert_int_equal(trp_backends_create(trp_heap(), &opts, &backends, &h.err).code, TRP_OK);
+    assert_int_equal(trp_backends_get(backends, trp_str_of(backend), &making.backend, &h.err).code,
+                     TRP_OK);
+    assert_int_equal(trp_making_key(&making, &key, &h.err).code, TRP_OK);
+    trp_status st = trp_making_run(&making, &key, &h.err);
+    if (!trp_failed(st))
+        st = trp_artefact_get(store, &key, out, &h.err);
+    trp_backends_destroy(backends);
+    return st;
+}
+
+static void weights_stay_in_the_skeleton_where_blobs_answer_otherwise(void **state)
+{
+    (void)state;
+    struct trp_artefact a;
+    struct troupe_model_desc desc = { .struct_size = sizeof desc };
+    assert_int_equal(prepare_with("outside", &a).code, TRP_OK);
+    assert_int_equal(a.blobs_n, 0);
+    assert_non_null(strstr(a.inside, "differs"));
+    trp_artefact_describe(&a, &desc);
+    assert_non_null(desc.skeleton);
+    assert_null(desc.blobs);
+    trp_artefact_deinit(&a);
+    assert_int_equal(prepare_with("nowhere", &a).code, TRP_FAILED_PRECONDITION);
+    assert_non_null(strstr(h.err.text, "differs"));
+}
+
 static void a_model_that_is_replaced_meanwhile_is_not_published(void **state)
 {
     (void)state;
@@ -391,6 +428,7 @@ int main(void)
         TEST(a_model_that_takes_nothing_generated_is_refused_with_that_reason),
         TEST(what_is_full_is_not_remembered),
         TEST(a_read_only_store_fails_with_its_path),
+        TEST(weights_stay_in_the_skeleton_where_blobs_answer_otherwise),
         TEST(a_model_that_is_replaced_meanwhile_is_not_published),
     };
     return cmocka_run_group_tests_name("store_maker", tests, set_up, tear_down);
