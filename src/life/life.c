@@ -20,6 +20,7 @@
 
 #include "base/map_loss.h"
 #include "life/demand.h"
+#include "life/heat.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
 #include "life/verifier.h"
@@ -265,6 +266,7 @@ void trp_life_start(struct trp_life *l)
     trp_watcher_start(l->watcher);
     trp_trimmer_start(l);
     trp_verifier_start(l->verifier);
+    trp_heat_start(l);
     trp_rescan_begin(l, false, NULL);
 }
 
@@ -291,6 +293,7 @@ void trp_life_stop(struct trp_life *l, void (*done)(void *user), void *user)
     trp_trimmer_stop(l);
     trp_preparer_stop(l);
     trp_verifier_stop(l->verifier);
+    trp_heat_stop(l);
     while (l->rescans) {
         struct trp_order *order = l->rescans;
         l->rescans = order->next;

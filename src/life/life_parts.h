@@ -152,6 +152,7 @@ struct trp_life {
     /* preparing */
     struct preparing *preparings; /* under way, see preparer.c */
     struct trp_flag stop_preparing;
+    struct trp_timer heat_timer;
 
     /* memory of runs */
     struct trp_timer trim_timer;

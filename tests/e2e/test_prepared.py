@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, SLOW
 
 sys.path.insert(0, str(ROOT / "bench"))
-from onnx_maker import chain  # noqa: E402
+from onnx_maker import chain, field  # noqa: E402,F401
 
 MAGIKA, SILERO = ROOT / ".deps/models/magika/model.onnx", ROOT / ".deps/models/silero_vad/model.onnx"
 
