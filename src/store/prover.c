@@ -422,8 +422,8 @@ trp_status trp_prover_compare(const struct trp_proof *p, struct trp_error *err)
     return with_bench(p, try_all, NULL, err);
 }
 
-trp_status trp_prover_race(const struct trp_proof *p, struct trp_race *inout, struct trp_error *err)
+trp_status trp_prover_race(const struct trp_proof *p, struct trp_race *r, struct trp_error *err)
 {
-    *inout = (struct trp_race){ .usual_ns = inout->usual_ns > 0 ? inout->usual_ns : 1 };
-    return with_bench(p, race, inout, err);
+    *r = (struct trp_race){ .usual_ns = r->usual_ns > 0 ? r->usual_ns : 1 };
+    return with_bench(p, race, r, err);
 }

@@ -25,7 +25,7 @@ trp_status trp_prover_compare(const struct trp_proof *p, struct trp_error *err);
 
 /* Which of the two is faster, on inputs whose run takes about as long as runs of this model usually do.
  *   Units : ns of this thread's CPU time, the best of several runs.
- *   Owns  : borrowed; `inout` has usual_ns, and gets the others.
+ *   Owns  : borrowed; `r` has usual_ns, and gets the others.
  *   Thread: any.
  *   Blocks: device; some seconds at most, for a model whose runs take less.
  *   Errors: as trp_prover_compare(); nothing is known then. */
@@ -33,7 +33,6 @@ struct trp_race {
     int64_t usual_ns, plain_ns, prepared_ns;
     uint64_t bytes; /* of the inputs */
 };
-trp_status trp_prover_race(const struct trp_proof *p, struct trp_race *inout,
-                           struct trp_error *err);
+trp_status trp_prover_race(const struct trp_proof *p, struct trp_race *r, struct trp_error *err);
 
 #endif
