@@ -214,12 +214,9 @@ const struct cli_command cmd_ls = {
         "STATE is READY, LOADING, WARMING (runs before it is ready), DRAINING (on its way out), "
         "FAILED\n"
         "(REASON says why), COLD (the next request has it loaded), UNLOADED (nobody asked for it) "
-        "or
-WAITING (its turn comes soon).
-"
+        "or\nWAITING (its turn comes soon).\n"
         "ANSWERED counts rows of batches, as Triton does.  --input, --dtype and --shape ask for "
-        "one
-input that is all of these; models that are not loaded are found as well.",
+        "one\ninput that is all of these; models that are not loaded are found as well.",
     .example = "troupe ls\n"
                "troupe ls --task classification --tag shop --input image --shape -1,3,224,224\n"
                "troupe ls --json | jq '.models[].name'",

@@ -234,6 +234,14 @@ static trp_status default_keeping(const struct trp_server *s, struct trp_keeping
                     stay);
 }
 
+/* A core is worth its part of the memory that there is. */
+static double bytes_per_core(const struct trp_server *s)
+{
+    const uint64_t budget = setting(s, TRP_SETTING_ID_MEMORY_BUDGET);
+    const uint64_t bytes = budget ? budget : trp_machine_memory("");
+    return (double)bytes / cores();
+}
+
 static trp_status make_life(struct trp_server *s, struct trp_error *err)
 {
     struct trp_keeping keeping;
@@ -266,6 +274,8 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .backends = s->backends,
         .store = s->store,
         .store_bytes_max = setting(s, TRP_SETTING_ID_STORE_BYTES),
+        .store_pack_ns = (int64_t)setting(s, TRP_SETTING_ID_STORE_PACK),
+        .bytes_per_core = bytes_per_core(s),
         .store_verify_ns = (int64_t)setting(s, TRP_SETTING_ID_STORE_VERIFY),
         .store_verify_rate = setting(s, TRP_SETTING_ID_STORE_RATE),
         .ledger = s->ledger,

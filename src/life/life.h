@@ -37,6 +37,8 @@ struct trp_life_opts {
     struct trp_backends *backends;
     struct trp_store *store;    /* of prepared models; NULL: none */
     uint64_t store_bytes_max;   /* 0: no limit */
+    int64_t store_pack_ns;      /* between two looks at which mapped models are hot; 0: never */
+    double bytes_per_core;      /* what a core is worth here; see heat.h */
     int64_t store_verify_ns;    /* between two readings of all of it; 0: never */
     uint64_t store_verify_rate; /* bytes a second; 0: as fast as it goes */
     struct trp_ledger *ledger;  /* where there must be room for a load; NULL: nowhere */

@@ -243,6 +243,7 @@ static trp_status open_model(struct trp_loading_steps *s, struct trp_error *err)
                                               .backend = s->backend,
                                               .desc = &s->desc,
                                               .is_worth_it = s->is_large,
+                                              .is_packed = l->is_packed,
                                               .log = l->env->log };
     TRP_CHECK(trp_mapping_open(&opening, &l->version->arena, &out->mapping, &out->model,
                                &out->file_signature, err));
@@ -301,6 +302,7 @@ static trp_status estimate(struct trp_loading_steps *s, struct trp_error *err)
                                        .backend = s->backend,
                                        .desc = &s->desc,
                                        .weights_bytes = s->weights_bytes,
+                                       .is_packed = l->is_packed,
                                        .bytes_max = l->bytes_max,
                                        .digest = l->version->digest,
                                        .measured = l->measured };

@@ -66,6 +66,8 @@ static trp_status estimate_mapped(const struct trp_sizing *s, const struct trp_a
     const uint64_t guess = MAPPED_BYTES + thousandths(a->skeleton_bytes, MAPPED_OWN);
     out->pieces = pieces;
     out->own.of[TRP_RESOURCE_BYTES] = or_else(measured_bytes(s, true), guess);
+    if (s->is_packed)
+        out->own.of[TRP_RESOURCE_BYTES] += thousandths(a->blob_bytes, PLAIN_OWN);
     out->own.of[TRP_RESOURCE_MAPPINGS] = a->blobs_n + MAPPED_MAPPINGS;
     out->extra.of[TRP_RESOURCE_BYTES] = a->skeleton_bytes;
     return trp_ok();

@@ -14,6 +14,7 @@ struct trp_sizing {
     struct trp_backend *backend;
     const struct troupe_model_desc *desc;
     uint64_t weights_bytes; /* in its files, also external ones; 0: not known */
+    bool is_packed;         /* to be opened with copies of its weights: heat.h */
     uint64_t bytes_max;     /* that it may hold; 0: no limit */
     uint64_t digest;        /* of its files */
     const struct trp_measured *measured;

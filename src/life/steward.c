@@ -81,7 +81,7 @@ void trp_steward_settle(const struct trp_version *v, const struct trp_loaded *lo
     struct trp_amounts own = { { loaded->bytes } };
     if (is_mapped && !has_shared) /* it was prepared since its size was estimated */
         own.of[TRP_RESOURCE_BYTES] += loaded->mapping.mapped_bytes;
-    else
+    else if (!loaded->mapping.is_packed) /* the next load of it is not, unless it is hot again */
         trp_sizing_learn(&g->measured, v->digest, is_mapped, loaded->bytes, load_ns);
     own.of[TRP_RESOURCE_MAPPINGS] = stay->own.of[TRP_RESOURCE_MAPPINGS];
     const int64_t mapped_ns = g->measured.load_ns[true];
