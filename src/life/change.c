@@ -16,6 +16,7 @@
 #include "life/heat.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
+#include "life/steward.h"
 #include "life/tenure.h"
 
 struct load {

@@ -23,6 +23,7 @@
 #include "life/heat.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
+#include "life/steward.h"
 #include "life/verifier.h"
 #include "life/watcher.h"
 

@@ -264,39 +264,6 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
  *   Errors: none. */
 void trp_change_cancel(struct trp_change *c);
 
-/* The version's time in memory.
- *   Owns  : the tenure's.
- *   Thread: control.
- *   Errors: none. */
-struct trp_stay *trp_tenure_stay(const struct trp_version *v);
-
-/* ---- steward.c ---- */
-
-/* Makes the residence, when there is a ledger; life destroys it.
- *   Owns  : life's.
- *   Thread: startup.
- *   Errors: OUT_OF_MEMORY. */
-trp_status trp_steward_create(struct trp_life *l, struct trp_error *err);
-
-/* A version of a model is to be loaded: it waits for room with the model's next ask.
- *   Owns  : until trp_stay_end() of its stay; `size` is copied.
- *   Thread: control.
- *   Errors: OUT_OF_MEMORY. */
-trp_status trp_steward_expect(struct trp_member *m, const struct trp_version *v,
-                              const struct trp_size *size, struct trp_error *err);
-
-/* Asks for all of them, as urgently as the op in hand wants them.
- *   Owns  : `ask` is borrowed until it is answered.
- *   Thread: control.
- *   Errors: as trp_residence_ask(). */
-void trp_steward_ask(struct trp_member *m, struct trp_ask *ask);
-
-/* It is loaded, and takes what was measured.
- *   Owns  : nothing.
- *   Thread: control.
- *   Errors: none. */
-void trp_steward_settle(const struct trp_version *v, const struct trp_loaded *loaded,
-                        int64_t load_ns);
 /* ---- labelling.c ---- */
 
 /* Reads the labels of the configuration that is being taken up; they hold from keep() on, and are forgotten by drop().

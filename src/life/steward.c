@@ -2,8 +2,10 @@
  *
  * The residence knows guests and numbers, a member knows its files, orders and pins; here they meet.  A model becomes a guest when
  * it is loaded for the first time, so thousands that nobody asks for cost nothing. */
+#include "life/steward.h"
+
 #include "life/demand.h"
-#include "life/life_parts.h"
+#include "life/tenure.h"
 
 #define WAIT_NS TRP_S(60) /* for room, then a load is refused with the numbers */
 
