@@ -74,13 +74,28 @@ static struct trp_version *failed_one(const struct trp_member *m, int64_t number
     return NULL;
 }
 
+/* Says it in the words in which the registry says it to those who come later. */
+static void tell_failure(const struct trp_member *m, const struct trp_version *failed,
+                         struct trp_error *out)
+{
+    (void)trp_fail(out, failed->failure ? (enum trp_code)failed->failure : TRP_NOT_READY,
+                   UNKNOWN_MODEL " version %lld is not at ready state: %s", TRP_STR(m->name),
+                   (long long)failed->target.version, failed->reason);
+}
+
+/* Sends everybody home with what failed of what he asked for, or with `why` where nothing did. */
 static void refuse_all(struct trp_member *m, const struct trp_error *why)
 {
     struct trp_call_list calls = { 0 };
     struct trp_call *call;
     trp_waiting_take(m->room, &calls, trp_loop_now_ns(m->life->opts.control));
-    while ((call = trp_call_list_pop(&calls)) != NULL)
-        trp_waiting_send(call, failed_one(m, trp_labelling_number(m, call->version)), why);
+    while ((call = trp_call_list_pop(&calls)) != NULL) {
+        struct trp_version *failed = failed_one(m, trp_labelling_number(m, call->version));
+        struct trp_error told = *why;
+        if (failed)
+            tell_failure(m, failed, &told);
+        trp_waiting_send(call, failed, &told);
+    }
 }
 
 /* Resources may be there the next time, and clients should know; anything else is how the model is. */
@@ -145,12 +160,7 @@ void trp_cold_ended(struct trp_member *m, const struct trp_op *op, const struct 
 /* Why nothing serves, and nothing will be done about it now. */
 static void refuse_by_state(struct trp_member *m)
 {
-    const struct trp_version *failed = failed_one(m, 0);
     struct trp_error why = { 0 };
-    if (failed) {
-        refuse_for(m, failed->failure, failed->reason);
-        return;
-    }
     (void)trp_fail(&why, TRP_NOT_FOUND, UNKNOWN_MODEL " has no available versions%s%s",
                    TRP_STR(m->name), m->reason[0] ? ": " : "", m->reason);
     refuse_all(m, &why);
