@@ -130,7 +130,7 @@ def first_answer(bench, architecture):
     rounds = bench.interleave(cold, alone)
     added = median(a - b for a, b in rounds)
     return Row(f"first_answer_{architecture}", f"first answer of a cold {architecture} over HTTP / prepared load and first run in one process",
-               f"{median(a for a, _ in rounds):.1f} ms", f"{median(b for _, b in rounds):.1f} ms", f"+{added:.1f} ms", "<= +5 ms", added <= 5)
+               f"{median(a for a, _ in rounds):.1f} ms", f"{median(b for _, b in rounds):.1f} ms", f"{added:+.1f} ms", "<= +5 ms", added <= 5)
 
 
 def wake(bench, architecture):
@@ -303,6 +303,8 @@ def hot_swap(bench):
 MEMORY_ROWS = {
     "prepared_load_resnet50": lambda bench: prepared_load(bench, "resnet50", 30),
     "prepared_load_bert_base": lambda bench: prepared_load(bench, "bert_base", 15),
+    "first_answer_resnet50": lambda bench: first_answer(bench, "resnet50"),
+    "first_answer_bert_base": lambda bench: first_answer(bench, "bert_base"),
     "wake_bert_base": lambda bench: wake(bench, "bert_base"),
     "hot_resnet50": lambda bench: hot_throughput(bench, "resnet50", 4 * bench.seconds),
     "hot_bert_base": lambda bench: hot_throughput(bench, "bert_base", 6 * bench.seconds),
