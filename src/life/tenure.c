@@ -216,6 +216,12 @@ const struct trp_sha256 *trp_tenure_key(const struct trp_version *v)
     return t->mapping.is_mapped ? &t->mapping.key : NULL;
 }
 
+const struct trp_blob_use *trp_tenure_blobs(const struct trp_version *v)
+{
+    const struct tenure *t = v->life_slot;
+    return t->mapping.use;
+}
+
 void trp_tenure_explain(struct trp_version *v, const char *words)
 {
     struct tenure *t = v->life_slot;
