@@ -241,6 +241,12 @@ const struct trp_sha256 *trp_tenure_key(const struct trp_version *v)
     return t->opened && t->opened->mapping.is_mapped ? &t->opened->mapping.key : NULL;
 }
 
+const struct trp_blob_use *trp_tenure_blobs(const struct trp_version *v)
+{
+    const struct tenure *t = v->life_slot;
+    return t->opened ? t->opened->mapping.use : NULL;
+}
+
 void trp_tenure_explain(struct trp_version *v, const char *words)
 {
     struct tenure *t = v->life_slot;
