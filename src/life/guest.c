@@ -40,7 +40,7 @@ static void count_answers(struct trp_stay *s)
     const struct trp_residence *r = s->guest->residence;
     const uint64_t n =
         trp_counter_get(&s->stats->success.count) + trp_counter_get(&s->stats->fail.count);
-    const int64_t last_ns = (int64_t)trp_counter_get(&s->stats->last_inference_ns);
+    const int64_t last_ns = (int64_t)trp_counter_get(&s->stats->last_asked_ns);
     if (n > s->counted)
         trp_rate_add(&s->guest->rate, (double)(n - s->counted),
                      last_ns > 0 ? last_ns : trp_loop_now_ns(r->opts.control),

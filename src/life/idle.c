@@ -11,10 +11,10 @@
 
 bool trp_idle_is_pinned(const struct trp_member *m)
 {
-    return m->keeping.pin || m->is_pinned || m->is_overridden;
+    return (m->keeping.pin && !m->is_unpinned) || m->is_pinned || m->is_overridden;
 }
 
-static int64_t stay_ns(const struct trp_member *m)
+int64_t trp_idle_stay_ns(const struct trp_member *m)
 {
     if (trp_idle_is_pinned(m))
         return TRP_KEEP_ALIVE_NONE;
@@ -24,7 +24,7 @@ static int64_t stay_ns(const struct trp_member *m)
 static bool is_busy(const struct trp_member *m)
 {
     for (uint32_t i = 0; i < m->serving.n; i++)
-        if (trp_gauge_get(&m->serving.items[i]->stats.in_flight) > 0)
+        if (trp_gauge_get(&m->serving.items[i]->stats->in_flight) > 0)
             return true;
     return false;
 }
@@ -35,7 +35,7 @@ static int64_t last_use_ns(const struct trp_member *m)
     int64_t last = 0;
     for (uint32_t i = 0; i < m->serving.n; i++) {
         const struct trp_version *v = m->serving.items[i];
-        const int64_t asked = (int64_t)trp_counter_get(&v->stats.last_asked_ns);
+        const int64_t asked = (int64_t)trp_counter_get(&v->stats->last_asked_ns);
         const int64_t loaded = v->life.since_ns[TRP_MODEL_READY];
         last = asked > last ? asked : last;
         last = loaded > last ? loaded : last;
@@ -57,7 +57,7 @@ static void due(struct trp_timer *timer, int64_t now_ns)
 {
     struct trp_member *m = TRP_CONTAINER_OF(timer, struct trp_member, idle_timer);
     struct trp_metrics *metrics = m->life->opts.metrics;
-    const int64_t stay = stay_ns(m), last = last_use_ns(m);
+    const int64_t stay = trp_idle_stay_ns(m), last = last_use_ns(m);
     char why[96];
     if (stay < 0 || m->serving.n == 0)
         return;
@@ -75,7 +75,7 @@ static void due(struct trp_timer *timer, int64_t now_ns)
 
 void trp_idle_begin(struct trp_member *m)
 {
-    const int64_t stay = stay_ns(m);
+    const int64_t stay = trp_idle_stay_ns(m);
     m->idle_timer.due = due;
     trp_idle_end(m);
     if (stay >= 0 && m->serving.n)

@@ -9,6 +9,8 @@
  *   cold.c     who waits for a model that is not loaded; letting one go
  *   backoff.c  when a load that failed is tried again
  *   idle.c     who has not been asked for longer than its keep_alive
+ *   keeping.c  what an operator says of who stays
+ *   presence.c who is in memory, for whoever asks (presence.h)
  *   backlog.c  who is loaded by itself, a few at a time
  *   tenure.c   a version object from its making to its burial
  *   steward.c  room in memory for what is loaded
@@ -24,6 +26,7 @@
 #include "exec/waiting.h"
 #include "life/catalog.h"
 #include "life/loading.h"
+#include "life/presence.h"
 #include "life/residence.h"
 #include "life/set.h"
 
@@ -36,6 +39,7 @@ struct trp_op {
         TRP_OP_LOAD,   /* an operator's order, or a name of load_at_start: look, then load */
         TRP_OP_UNLOAD, /* an operator's order */
         TRP_OP_LABEL,  /* an operator's order */
+        TRP_OP_KEEP,   /* an operator's order: pin, unpin, evict */
         TRP_OP_TAKE,   /* its files are new or have changed: `found` says how they are now */
         TRP_OP_LEAVE,  /* its files are gone */
         TRP_OP_MEND    /* what it had mapped is gone: look, then load what is damaged */
@@ -70,8 +74,9 @@ struct trp_member {
     struct trp_set shown;   /* what the index shows while nothing serves: LOADING, FAILED or NEW */
     struct trp_change *change;
     struct trp_labelling labelling,
-        next_labelling;      /* what holds; what will, when its change ends well */
-    char reason[512];        /* why nothing serves, or why newer files do not; empty: neither */
+        next_labelling; /* what holds; what will, when its change ends well */
+    const char *
+        reason; /* why nothing serves, or why newer files do not; NULL: neither; see trp_member_say() */
     bool wanted;             /* should be READY */
     bool held_back;          /* an operator unloaded it: only an operator loads it again */
     bool is_present;         /* the repository has it */
@@ -91,6 +96,7 @@ struct trp_member {
         struct trp_member *next;
     } survey;
     struct trp_order *askers; /* wait until nobody looks at its files any more */
+    bool has_asked;           /* for them: what was known was not enough */
 
     /* loading by demand */
     struct trp_waiting *room;    /* where its calls wait */
@@ -100,6 +106,7 @@ struct trp_member {
     bool
         was_let_go; /* it was loaded, and went by itself: a call has it loaded, whatever its policy */
     bool is_pinned;     /* an operator loaded it to stay */
+    bool is_unpinned;   /* an operator said that it may go, whatever its configuration says */
     bool is_overridden; /* what serves came with an order: nothing could load it again */
     bool has_stay;      /* an operator said how long it stays: stay_ns */
     int64_t stay_ns;
@@ -109,11 +116,17 @@ struct trp_member {
     struct trp_member *backlog_next;
 };
 
+struct trp_gone { /* a model that was let go */
+    char *name, *why;
+    int64_t at_ns;
+};
+
 struct trp_life {
     const struct trp_alloc *alloc;
     struct trp_life_opts opts;
     struct trp_loading_env env;
     struct trp_matched matched;
+    struct trp_stats cold_stats; /* calls to versions that were not loaded, all together */
     struct trp_registry *registry;
     struct trp_loaders *loaders;
     struct trp_loaders *preparers; /* NULL: no store */
@@ -126,6 +139,8 @@ struct trp_life {
     struct trp_table *names; /* name -> member */
     struct trp_member *members;
     uint32_t versions_n; /* objects that live */
+    struct trp_gone gone[TRP_DEPARTURES_MAX];
+    uint64_t gone_n; /* so far; the last ones are in `gone` */
 
     /* publishing and answering */
     bool is_dirty;
@@ -150,6 +165,9 @@ struct trp_life {
 
     /* surveys and loads that go on by themselves */
     struct trp_member *surveys, **surveys_end;
+    uint32_t surveyed_n; /* since the heap was trimmed */
+    bool is_trimming;
+    struct trp_job heap_job;
     struct trp_member *backlog, **backlog_end;
     uint32_t surveys_out, backlog_out;
 
@@ -211,6 +229,12 @@ void trp_trimmer_stop(struct trp_life *l);
  *   Errors: NULL: absent; out of memory or over limits.models. */
 struct trp_member *trp_member_get(struct trp_life *l, struct trp_str name);
 struct trp_member *trp_member_make(struct trp_life *l, struct trp_str name);
+
+/* Sets the reason to what `a` and `b` say together; both NULL: there is none.
+ *   Owns  : copied.
+ *   Thread: control.
+ *   Errors: without memory for it, the reason is that. */
+void trp_member_say(struct trp_member *m, const char *a, const char *b);
 
 /* Queues an op and does it when its turn has come.
  *   Owns  : `op` is copied; its reference to the catalog moves.

@@ -74,6 +74,7 @@ static void free_member(struct trp_member *m)
     l->unsettled_n -= m->is_unsettled;
     trp_guest_part(m->guest);
     trp_labelling_forget(m);
+    trp_member_say(m, NULL, NULL);
     trp_alloc_free(l->alloc, (char *)(uintptr_t)m->name.ptr);
     trp_alloc_free(l->alloc, m);
     trp_life_check(l);
@@ -84,8 +85,27 @@ void trp_member_tidy(struct trp_member *m)
     if (m->op || m->first || m->running || m->surveys_n || m->survey.catalog || m->in_backlog ||
         m->serving.n)
         return;
-    if (m->life->is_stopping || (!m->is_present && !m->wanted && m->shown.n == 0 && !m->reason[0]))
+    if (m->life->is_stopping || (!m->is_present && !m->wanted && m->shown.n == 0 && !m->reason))
         free_member(m);
+}
+
+static const char no_memory[] = "there is no memory for the reason";
+
+void trp_member_say(struct trp_member *m, const char *a, const char *b)
+{
+    const struct trp_alloc *alloc = m->life->alloc;
+    char *text = NULL;
+    if (a || b) {
+        const size_t a_len = a ? strlen(a) : 0, b_len = b ? strlen(b) : 0;
+        text = trp_alloc_get(alloc, 1, a_len + b_len + 1);
+        if (text) {
+            memcpy(text, a ? a : "", a_len);
+            memcpy(text + a_len, b ? b : "", b_len + 1);
+        }
+    }
+    if (m->reason != no_memory)
+        trp_alloc_free(alloc, (char *)(uintptr_t)m->reason);
+    m->reason = text ? text : a || b ? no_memory : NULL;
 }
 
 void trp_member_show(struct trp_member *m)
@@ -109,8 +129,8 @@ static void fail_op(struct trp_member *m, enum trp_code code, const char *words)
 static void let_go(struct trp_member *m)
 {
     m->wanted = m->on_demand = m->was_let_go = false;
-    m->is_pinned = m->has_stay = m->is_overridden = false;
-    m->reason[0] = '\0';
+    m->is_pinned = m->is_unpinned = m->has_stay = m->is_overridden = false;
+    trp_member_say(m, NULL, NULL);
     trp_survey_forget(m);
     trp_backlog_drop(m);
     trp_backoff_reset(m);
@@ -122,9 +142,7 @@ static void let_go(struct trp_member *m)
 static void keep_reason(struct trp_member *m, const struct trp_error *why)
 {
     const char *what_serves = m->serving.n ? "the last load failed, older files are served: " : "";
-    const int n = snprintf(m->reason, sizeof m->reason, "%s%s", what_serves, why->text);
-    if (n < 0) /* a text that does not fit is cut */
-        m->reason[0] = '\0';
+    trp_member_say(m, what_serves, why->text);
     if (m->serving.n == 0) { /* nothing of what was shown is true any more */
         trp_survey_forget(m);
         trp_set_drop(m->life->alloc, &m->shown);
@@ -174,6 +192,7 @@ static void take_order(struct trp_member *m, const struct trp_op *op)
     const struct trp_order *order = op->order;
     if (order) {
         m->is_pinned = !order->has_keep_alive;
+        m->is_unpinned = order->has_keep_alive;
         m->has_stay = order->has_keep_alive;
         m->stay_ns = order->keep_alive_ns;
     }
@@ -237,7 +256,7 @@ static bool is_at_rest(const struct trp_member *m)
         if (m->shown.items[i]->is_cold ||
             trp_lifecycle_get(&m->shown.items[i]->life) != TRP_MODEL_NEW)
             return false;
-    return m->serving.n == 0 && !m->reason[0];
+    return m->serving.n == 0 && !m->reason;
 }
 
 /* What was unloaded stays in the index as what it now is: versions that could be loaded again. */
@@ -291,7 +310,7 @@ static void begin_take(struct trp_member *m)
         return;
     }
     trp_labelling_keep(m);
-    m->reason[0] = '\0';
+    trp_member_say(m, NULL, NULL);
     trp_backoff_reset(m); /* other files, other luck */
     trp_survey_begin(m, op->catalog, op->found);
     if (m->wanted)
@@ -324,6 +343,17 @@ static void begin_mend(struct trp_member *m)
     trp_member_finish(m, &ok);
 }
 
+static void begin_keep(struct trp_member *m)
+{
+    struct trp_error err = { 0 };
+    if (m->op->order->kind == TRP_ORDER_PIN && m->serving.n == 0) {
+        begin_load(m); /* what an operator loads is pinned */
+        return;
+    }
+    err.status = trp_keeping_order(m, &err);
+    trp_member_finish(m, &err);
+}
+
 static void begin_op(struct trp_member *m)
 {
     if (m->life->is_stopping) {
@@ -339,6 +369,9 @@ static void begin_op(struct trp_member *m)
         break;
     case TRP_OP_LABEL:
         begin_label(m);
+        break;
+    case TRP_OP_KEEP:
+        begin_keep(m);
         break;
     case TRP_OP_TAKE:
         begin_take(m);

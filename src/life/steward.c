@@ -58,7 +58,7 @@ trp_status trp_steward_expect(struct trp_member *m, const struct trp_version *v,
 {
     if (!m->guest)
         TRP_CHECK(trp_guest_create(m->life->residence, m->name, m, &m->guest, err));
-    return trp_stay_expect(m->guest, trp_tenure_stay(v), size, &v->stats, err);
+    return trp_stay_expect(m->guest, trp_tenure_stay(v), size, v->stats, err);
 }
 
 /* Whoever is loaded by itself, with nobody waiting, throws nobody out. */

@@ -1,229 +1,150 @@
-"""A budget for a few of many models: all of them answer, who leaves and why can be seen, and what can never fit is refused with the
-numbers before anybody leaves."""
+"""What is in memory, and why: over HTTP and by `troupe ps`; pinned, unpinned and evicted by an operator, beside requests."""
 import json
 import os
-import random
-import re
+import shutil
+import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
-import pytest
+import tritonclient.http
 
-from conftest import ROOT, SLOW
-from test_budget import BODY, IO, MIB, baseline, infer, memory_of
-from test_repository import index
+from conftest import ROOT, SLOW, TROUPE
+from triton_support import GOOD
 
 sys.path.insert(0, str(ROOT / "bench"))
 from onnx_maker import chain  # noqa: E402
 
-SIZE = 40 * MIB
-# The address sanitizer keeps what was freed for a while, and the process would never get smaller.
-GIVES_BACK = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
+SCRIPT = "input x FP32 [-1,4]\noutput y FP32 [-1,4]\n"
 
 
-def add(repository, name, size=SIZE, more="", config=""):
-    """A model that holds so many bytes, and is known to."""
-    repository.write(f"{name}/1/model.echo", IO + f"weighs {size}\n{more}")
-    repository.write(f"{name}/model.yaml", f"max_bytes: {size + 4096}\n{config}")
+def residency(server, name=""):
+    status, body, _ = server.get("/api/residency" + (f"?name={name}" if name else ""))
+    assert status == 200, body
+    return json.loads(body)
 
 
-@pytest.fixture
-def serve_few(serve, repository):
-    """serve_few(n): a server with room for so many models of SIZE."""
-    floor = baseline(serve, repository)
-
-    def start(n, **settings):
-        budget = int(floor + n * SIZE + SIZE // 2)
-        settings = {"memory.budget": budget, "models.load": "on_demand", "memory.meter_interval": "100ms", "memory.stay": "0s", **settings}
-        return serve(repository.path, settings=settings, env=GIVES_BACK).wait_ready()
-    return start
+def one(server, name):
+    models = residency(server, name)["models"]
+    return models[0] if models else None
 
 
-def in_memory(server):
-    return {name.split("/")[0] for name, (state, reason) in index(server).items() if state == "READY" and reason != "on demand"}
+def order(server, verb, model):
+    status, body, _ = server.request("POST", f"/api/models/{model}/{verb}", b"")
+    return status, json.loads(body)
 
 
-def test_twenty_models_answer_with_room_for_five(serve_few, repository):
-    names = [f"m{i}" for i in range(20)]
-    for name in names:
-        add(repository, name)
-    server = serve_few(5)
-    budget = server.metric("troupe_budget_limit", resource="bytes")
-    for _ in range(2):
-        for name in names:
-            assert infer(server, name)[0] == 200
-            assert name in in_memory(server)
-            assert len(in_memory(server)) <= 5
-            if SLOW == 1:
-                assert memory_of(server) <= budget * 1.02 + 32 * MIB
-    server.wait(lambda: server.metric("troupe_models_resident") <= 5, "the last to have left")
-    assert server.metric("troupe_evictions_total") >= 30
-    assert server.metric("troupe_evicted_bytes_total") >= 30 * SIZE
-    assert server.metric("troupe_model_loads_total", result="failed") == 0
-    with ThreadPoolExecutor(20) as pool:  # all at the same time: they wait for each other's memory
-        assert [status for status, _, _ in pool.map(lambda name: infer(server, name), names)] == [200] * 20
-    words = r"letting 'm\d+' go: room for 'm\d+': \d+ bytes, asked for \S+ times a second, \d+ ms to load again, score \S+"
-    assert re.search(words, server.log())
+def ask(server, model):
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [0.5] * 4}]}
+    return server.request("POST", f"/v2/models/{model}/infer", json.dumps(body).encode())[0]
 
 
-def test_what_never_fits_is_refused_with_the_numbers_and_nobody_leaves(serve_few, repository):
-    add(repository, "small")
-    add(repository, "large", 10 * SIZE)
-    server = serve_few(3)
-    assert infer(server, "small")[0] == 200
-    status, body, _ = infer(server, "large")
-    assert status == 507, body
-    assert re.search(rf"needs {10 * SIZE + 4096} bytes; at most \d+ of \d+ can be had", json.loads(body)["error"]), body
-    assert in_memory(server) == {"small"}
-    assert server.metric("troupe_loads_refused_total") == 1
-    assert server.metric("troupe_evictions_total") == 0
-    assert infer(server, "small")[0] == 200
+def troupe(server, *words, expect=0):
+    done = subprocess.run([TROUPE, *words], capture_output=True, text=True, env=dict(os.environ, TROUPE_SERVER=server.url), timeout=60 * SLOW)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout if expect == 0 else done.stderr
 
 
-def test_who_is_pinned_or_busy_stays(serve_few, repository):
-    add(repository, "pinned", config="pin: true\n")
-    add(repository, "busy", more=f"sleep {3 * SLOW}s\n")
-    for i in range(2):
-        add(repository, f"m{i}")
-    server = serve_few(3, **{"memory.stay": "1s"})  # long enough for the run to have begun
-    assert infer(server, "pinned")[0] == 200
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(infer, server, "busy")
-        server.wait(lambda: "busy" in in_memory(server), "the busy one to be loaded")
-        for i in range(2):
-            assert infer(server, f"m{i}")[0] == 200
-            there = in_memory(server)
-            assert "pinned" in there and ("busy" in there or run.done()), server.log()
-        assert run.result()[0] == 200
-    add(repository, "four", 3 * SIZE)
-    assert server.request("POST", "/v2/repository/index")[0] == 200
-    status, body, _ = server.request("POST", "/v2/repository/models/four/load")
-    assert status == 507, body  # not beside what is pinned
-    assert "pinned" in in_memory(server)
+def test_a_model_is_in_memory_from_its_first_request_on(serve, repository):
+    repository.write("m.echo", SCRIPT)
+    server = serve(repository.path, settings={"models.load": "on_demand"}).wait_ready()
+    assert residency(server)["models"] == []
+    assert "nothing is in memory" in troupe(server, "ps")
+    assert ask(server, "m") == 200
+    m = one(server, "m")
+    assert m["state"] == "READY" and m["residency"] == "mapped" and m["inferences"] == 1 and not m["pinned"]
+    assert m["kept"] == "until its room is wanted" and "keep_alive_seconds" not in m
+    assert 0 <= m["idle_seconds"] <= m["for_seconds"] + 1 and m["load_seconds"] >= 0
+    shown = troupe(server, "ps")
+    assert "until its room is wanted" in shown and "budget: " in shown and shown.splitlines()[1].split()[:3] == ["m", "1", "mapped"]
+    assert json.loads(troupe(server, "ps", "--json"))["models"][0]["name"] == "m"
 
 
-def test_a_load_waits_until_the_busy_one_has_answered(serve_few, repository):
-    add(repository, "busy", more="sleep 500ms\n")
-    add(repository, "next")
-    server = serve_few(1)
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(infer, server, "busy")
-        server.wait(lambda: "busy" in in_memory(server), "the busy one to be loaded")
-        assert infer(server, "next")[0] == 200
-        assert run.result()[0] == 200
-    assert in_memory(server) == {"next"}
+def test_pinned_models_stay_until_they_are_unpinned(serve, repository):
+    repository.write("m.echo", SCRIPT)
+    repository.write("always/model.echo", SCRIPT)
+    repository.write("always/model.yaml", "pin: true\n")
+    server = serve(repository.path, settings={"models.load": "on_demand", "models.keep_alive": "200ms"}).wait_ready()
+    assert "m is loaded and pinned" in troupe(server, "pin", "m")
+    assert one(server, "m")["kept"] == "pinned by an operator" and one(server, "m")["pinned"]
+    assert ask(server, "always") == 200
+    assert one(server, "always")["kept"] == "pinned by its configuration"
+    status, reply = order(server, "evict", "m")
+    assert status == 400 and reply["error"] == "'m' is pinned; unpin it first"
+    assert "unpin it first" in troupe(server, "evict", "always", expect=1)
+    assert order(server, "unpin", "m") == (200, {})
+    server.wait(lambda: one(server, "m") is None, "the unpinned model to go")
+    gone = residency(server)["let_go"]
+    assert gone[0]["name"] == "m" and "keep_alive" in gone[0]["why"]
+    assert one(server, "always") is not None, "what its configuration pins stays"
+    assert order(server, "unpin", "always")[0] == 200, "but an operator comes first"
+    server.wait(lambda: one(server, "always") is None, "the unpinned model to go")
+    assert "let go" in troupe(server, "ps")
 
 
-def test_nobody_fails_while_models_come_and_go(serve_few, repository):
-    names = [f"m{i}" for i in range(8)]
-    for name in names:
-        add(repository, name, more="load_sleep 5ms\n")
-    server = serve_few(3)
-    seed = random.randrange(1 << 30)
-    print("seed", seed)
-
-    def ask_some(worker):
-        choice = random.Random(seed + worker)
-        return [infer(server, choice.choice(names))[:2] for _ in range(25)]
-    with ThreadPoolExecutor(8) as pool:
-        answers = [answer for some in pool.map(ask_some, range(8)) for answer in some]
-    assert [answer for answer in answers if answer[0] != 200] == []
-    assert server.metric("troupe_evictions_total") > 0
+def test_an_evicted_model_is_loaded_again_by_its_next_request(serve, repository):
+    repository.write("m.echo", SCRIPT)
+    server = serve(repository.path, settings={"models.load": "startup"}).wait_ready("m")
+    assert ask(server, "m") == 200
+    assert "m is not in memory" in troupe(server, "evict", "m")
+    assert one(server, "m") is None
+    assert residency(server)["let_go"][0]["why"] == "an operator asked for it"
+    assert server.get("/v2/models/m/ready")[0] == 200, "to clients it is ready"
+    assert order(server, "evict", "m")[0] == 200, "what is not in memory is evicted"
+    assert ask(server, "m") == 200 and one(server, "m")["state"] == "READY"
+    for verb in ("pin", "unpin", "evict"):
+        assert order(server, verb, "nobody")[0] == 404
+        assert "nobody" in troupe(server, verb, "nobody", expect=4)
 
 
-def test_what_does_not_fit_at_the_start_is_loaded_when_it_is_asked_for(serve_few, repository):
-    for i in range(6):
-        add(repository, f"m{i}")
-    server = serve_few(3, **{"models.load": "startup"})
-    assert len(in_memory(server)) == 3
-    assert server.metric("troupe_evictions_total") == 0
-    for i in range(6):
-        assert infer(server, f"m{i}")[0] == 200
+def test_nothing_fails_while_a_model_is_evicted_again_and_again(serve, repository):
+    repository.write("m.echo", SCRIPT)
+    server = serve(repository.path, settings={"models.load": "on_demand"}).wait_ready()
+    failures, stop = [], threading.Event()
+
+    def hammer():
+        while not stop.is_set():
+            status = ask(server, "m")
+            if status != 200:
+                failures.append(status)
+    threads = [threading.Thread(target=hammer) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    evicted = [order(server, "evict", "m")[0] for _ in range(50)]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == [] and set(evicted) == {200}
 
 
-def load_seconds(server, costs):
-    return sum(costs[name] for name in re.findall(r"loaded '(\w+)/1'", server.log()))
+def test_what_an_order_brought_cannot_be_evicted(serve, repository):
+    repository.add(GOOD / "identity_fp32.onnx", "m.onnx")
+    server = serve(repository.path, settings={"models.load": "startup"}).wait_ready("m")
+    with tritonclient.http.InferenceServerClient(server.url) as client:
+        client.load_model("m", config='{"parameters": {"intra_op_thread_count": {"string_value": "1"}}}')
+    assert "own files or configuration" in one(server, "m")["kept"]
+    assert order(server, "unpin", "m")[0] == 400
+    assert order(server, "evict", "m")[0] == 400
 
 
-def test_cost_keeps_what_is_dear_to_load_and_lru_does_not(serve_few, repository):
-    """Half of the models take long to load.  All are asked for equally often, so it pays to let the cheap ones come and go."""
-    costs = {f"dear{i}": 0.1 for i in range(4)} | {f"cheap{i}": 0.005 for i in range(4)}
-    for name, seconds in costs.items():
-        add(repository, name, more=f"load_sleep {int(seconds * 1000)}ms\n")
-    spent = {}
-    for policy in ("cost", "lru"):
-        server = serve_few(5, **{"memory.policy": policy})
-        choice = random.Random(7)
-        for _ in range(80):
-            assert infer(server, choice.choice(sorted(costs)))[0] == 200
-        server.stop()
-        spent[policy] = load_seconds(server, costs)
-    assert spent["cost"] <= 0.8 * spent["lru"], spent
-
-
-def test_thrashing_is_said_with_the_bytes_that_would_end_it(serve_few, repository):
-    names = [f"m{i}" for i in range(4)]
-    for name in names:
-        add(repository, name, more="load_sleep 50ms\n")
-    server = serve_few(2)
-    ended = threading.Event()
-
-    def go_in_circles():
-        while not ended.is_set():
-            for name in names:
-                infer(server, name)
-    runner = threading.Thread(target=go_in_circles)
-    runner.start()
-    try:
-        server.wait(lambda: server.metric("troupe_memory_thrashing") == 1, "thrashing to be seen", 60)
-    finally:
-        ended.set()
-        runner.join()
-    assert server.metric("troupe_evicted_returns_total") >= 3
-    assert SIZE // 2 <= server.metric("troupe_memory_cure_bytes") <= 6 * SIZE
-    assert "memory is too small for what is asked for" in server.log()
-
-
-def private_bytes(server):
-    text = open(f"/proc/{server.process.pid}/smaps_rollup").read()
-    return sum(int(kib) for kib in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.M)) * 1024
-
-
-def test_memory_is_given_back_hundreds_of_loads_long(serve, repository):
-    """A dozen real models, room for four: what is private does not grow from one time around to the next."""
-    floor = baseline(serve, repository)
-    names = [f"net{i}" for i in range(12)]
-    for i, name in enumerate(names):
-        (repository.path / name / "1").mkdir(parents=True)
-        chain(repository.path / name / "1" / "model.onnx", rows=4, size=256 + 16 * (i % 3), layers=8)
-    budget = int(floor + 60 * MIB)
-    server = serve(repository.path, env=GIVES_BACK,
-                   settings={"memory.budget": budget, "models.load": "on_demand", "memory.stay": "0s", "memory.trim_interval": "100ms"}).wait_ready()
-    metadata = {name: json.loads(server.get(f"/v2/models/{name}")[1]) for name in names}
-
-    def cycle():
-        for name in names:
-            (entry,) = metadata[name]["inputs"]
-            shape = [4 if d < 0 else d for d in entry["shape"]]
-            count = 1
-            for d in shape:
-                count *= d
-            body = json.dumps({"inputs": [{"name": entry["name"], "datatype": "FP32", "shape": shape, "data": [0.5] * count}]}).encode()
-            status, reply, _ = infer(server, name, body)
-            assert status == 200, reply
-            assert server.request("POST", f"/v2/repository/models/{name}/unload")[0] == 200
-            assert server.request("POST", f"/v2/repository/models/{name}/load", b'{"parameters": {"keep_alive": "forever"}}')[0] == 200
-            assert server.request("POST", f"/v2/repository/models/{name}/unload")[0] == 200
-            assert server.request("POST", f"/v2/repository/models/{name}/load", b'{"parameters": {"keep_alive": "forever"}}')[0] == 200
-
-    def settled():
-        server.wait(lambda: server.metric("troupe_models_resident") >= 1, "somebody to be in")
-        return private_bytes(server)
-    cycle()
-    first = settled()
-    for _ in range(12):
-        cycle()
-    assert server.metric("troupe_model_loads_total", result="ok") >= 300
-    if SLOW == 1:
-        server.wait(lambda: private_bytes(server) <= first * 1.05 + 4 * MIB, "memory to be given back")
+def test_those_who_share_are_named(serve, repository, tmp_path):
+    """Copies of one prepared model: each is told of the others, what they share is counted once, and frees nothing when one goes."""
+    chain(repository.path / "a.onnx", 2, 128, 4)  # 4 tensors of 64 KiB
+    for name in ("b", "c"):
+        shutil.copy(repository.path / "a.onnx", repository.path / f"{name}.onnx")
+    environment = dict(os.environ)
+    environment.setdefault("TROUPE_ONNXRUNTIME", str(ROOT / ".deps/onnxruntime/libonnxruntime.so"))
+    done = subprocess.run([TROUPE, "prepare", repository.path, "--store", tmp_path / "store"], capture_output=True, text=True,
+                          env=environment, timeout=120 * SLOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    server = serve(repository.path, settings={"models.load": "on_demand", "store.path": tmp_path / "store"}).wait_ready()
+    for name in ("a", "b", "c"):
+        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 128], "data": [0.5] * 256}]}
+        assert server.request("POST", f"/v2/models/{name}/infer", json.dumps(body).encode())[0] == 200
+    models = {m["name"]: m for m in residency(server)["models"]}
+    assert models["a"]["shared_with"] == ["b/1", "c/1"] and models["c"]["shared_with"] == ["a/1", "b/1"]
+    assert models["a"]["shared_bytes"] >= 4 * 65536 and models["a"]["alone_bytes"] == 0 and models["a"]["opened"].startswith("mapped")
+    assert residency(server)["accounts"]["shared"] == models["a"]["shared_bytes"], "counted once"
+    for name in ("b", "c"):
+        assert order(server, "evict", name)[0] == 200
+    server.wait(lambda: one(server, "a")["alone_bytes"] == models["a"]["shared_bytes"], "what is nobody else's any more to be told so")
+    assert one(server, "a")["shared_with"] == []

@@ -149,7 +149,7 @@ static struct model *bring(struct house *h, const char *name, uint64_t bytes, in
 static void serve(struct house *h, struct model *m, uint64_t requests)
 {
     trp_counter_add(&m->stats.success.count, requests);
-    trp_counter_set(&m->stats.last_inference_ns, (uint64_t)h->now_ns);
+    trp_counter_set(&m->stats.last_asked_ns, (uint64_t)h->now_ns);
 }
 
 static uint64_t used(const struct house *h)

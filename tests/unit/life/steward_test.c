@@ -111,7 +111,7 @@ static void who_is_pinned_or_busy_stays(void **state)
     bring(f, "m1", TRP_OK, "");
     f->now_ns += TRP_S(11);
     struct trp_version *busy = highest(f, "m1");
-    trp_gauge_add(&busy->stats.in_flight, 1);
+    trp_gauge_add(&busy->stats->in_flight, 1);
     struct wish w = { 0 };
     want(&w);
     submit_load(f, &w, "m2");
@@ -119,7 +119,7 @@ static void who_is_pinned_or_busy_stays(void **state)
         turn(f);
     assert_false(w.is_done);
     assert_true(is(f, "m1", "READY"));
-    trp_gauge_add(&busy->stats.in_flight, -1);
+    trp_gauge_add(&busy->stats->in_flight, -1);
     f->now_ns += TRP_S(2);
     check_order(f, &w, TRP_OK, "");
     assert_true(is(f, "m0", "READY"));
@@ -250,13 +250,13 @@ static void the_end_does_not_wait_for_room(void **state)
     load(f, "m0", TRP_OK, "");
     f->life->members->keeping.pin = false;
     struct trp_version *v = pin(f, "m0", 0);
-    trp_gauge_add(&v->stats.in_flight, 1);
+    trp_gauge_add(&v->stats->in_flight, 1);
     struct wish w[2] = { { .order.has_keep_alive = false } };
     submit_load(f, &w[0], "m1");
     submit_load(f, &w[1], "m2");
     for (int i = 0; i < 20; i++)
         turn(f);
-    trp_gauge_add(&v->stats.in_flight, -1);
+    trp_gauge_add(&v->stats->in_flight, -1);
     trp_version_unref(v);
     stop(f);
     assert_true(w[0].is_done && w[1].is_done);
