@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "life/demand.h"
+#include "life/heat.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
 #include "life/tenure.h"
@@ -212,6 +213,9 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                                        .env = &l->env,
                                        .version = v,
                                        .source = found,
+                                       .is_packed = c->member->op->kind == TRP_OP_MEND &&
+                                                    trp_heat_wants_packed(&c->member->serving,
+                                                                          files->number),
                                        .bytes_max = c->member->keeping.max_bytes,
                                        .on_begin = post_begun,
                                        .on_open = watch_files,
@@ -261,6 +265,7 @@ static void take_results(struct load *d)
     v->model = r->model;
     r->model = NULL; /* the version's now */
     trp_tenure_keep(v, &r->mapping);
+    trp_heat_inherit(&d->change->member->serving, v);
     trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
     const int64_t load_ns = trp_loop_now_ns(d->life->opts.control) - d->begun_ns;
     trp_gauge_set(&v->load_ns, load_ns > 0 ? load_ns : 1);

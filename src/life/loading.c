@@ -238,6 +238,7 @@ static trp_status open_model(struct steps *s, struct trp_error *err)
                                               .backend = s->backend,
                                               .desc = &s->desc,
                                               .is_worth_it = s->is_large,
+                                              .is_packed = l->is_packed,
                                               .log = l->env->log };
     TRP_CHECK(trp_mapping_open(&opening, &l->version->arena, &out->mapping, &out->model,
                                &out->file_signature, err));

@@ -51,6 +51,12 @@ const struct trp_sha256 *trp_tenure_key(const struct trp_version *v);
  *   Errors: NULL: none, or it is not open yet. */
 const struct trp_blob_use *trp_tenure_blobs(const struct trp_version *v);
 
+/* How hot a version is that has mapped weights; NULL: it has none.
+ *   Owns  : borrowed from the version.
+ *   Thread: control.
+ *   Errors: none. */
+struct trp_heat *trp_tenure_heat(const struct trp_version *v);
+
 /* Says something of how it was opened that was not known then; once.
  *   Owns  : `words` is copied.
  *   Thread: control.

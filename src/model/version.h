@@ -52,9 +52,10 @@ struct trp_version {
     struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */
     struct trp_pointer opening; /* trp_version_opening() */
     struct trp_stats stats;
-    struct trp_stats_row told;  /* of them, what metrics tell elsewhere: see admin/other_models.h */
-    struct trp_flag stop;       /* raised: give the load up */
-    struct trp_flag is_damaged; /* life: a file that it has mapped is gone, every run of it fails */
+    struct trp_stats_row told; /* of them, what metrics tell elsewhere: see admin/other_models.h */
+    struct trp_flag stop;      /* raised: give the load up */
+    struct trp_flag
+        is_damaged; /* life: to be opened anew from the same files: what it has mapped is not whole, or another way of opening it pays */
 
     /* Loading by demand.  `is_cold`, `has_signature` and `failure` are written as `signature` is. */
     bool
