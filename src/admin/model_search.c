@@ -218,8 +218,9 @@ static void add_found(struct model_search *s, const struct trp_entry *e,
     }
     if (v) {
         trp_json_add_i64(b, "weights_bytes", (int64_t)trp_counter_get(&v->weights.bytes));
-        trp_json_add_i64(b, "inferences", (int64_t)trp_counter_get(&v->stats.inference_count));
-        trp_json_add_i64(b, "run_ns", trp_gauge_get(&v->stats.run_ns));
+        trp_json_add_i64(b, "inferences",
+                         (int64_t)trp_counter_get(&trp_version_counts(v)->inference_count));
+        trp_json_add_i64(b, "run_ns", trp_version_run_ns(v));
     }
     trp_buf_add_char(b, '}');
 }

@@ -75,13 +75,28 @@ static struct trp_version *failed_one(const struct trp_member *m, int64_t number
     return NULL;
 }
 
+/* Says it in the words in which the registry says it to those who come later. */
+static void tell_failure(const struct trp_member *m, const struct trp_version *failed,
+                         struct trp_error *out)
+{
+    (void)trp_fail(out, failed->failure ? (enum trp_code)failed->failure : TRP_NOT_READY,
+                   UNKNOWN_MODEL " version %lld is not at ready state: %s", TRP_STR(m->name),
+                   (long long)failed->target.version, failed->reason);
+}
+
+/* Sends everybody home with what failed of what he asked for, or with `why` where nothing did. */
 static void refuse_all(struct trp_member *m, const struct trp_error *why)
 {
     struct trp_call_list calls = { 0 };
     struct trp_call *call;
     trp_waiting_take(m->room, &calls, trp_loop_now_ns(m->life->opts.control));
-    while ((call = trp_call_list_pop(&calls)) != NULL)
-        trp_waiting_send(call, failed_one(m, trp_labelling_number(m, call->version)), why);
+    while ((call = trp_call_list_pop(&calls)) != NULL) {
+        struct trp_version *failed = failed_one(m, trp_labelling_number(m, call->version));
+        struct trp_error told = *why;
+        if (failed)
+            tell_failure(m, failed, &told);
+        trp_waiting_send(call, failed, &told);
+    }
 }
 
 /* Resources may be there the next time, and clients should know; anything else is how the model is. */
@@ -146,14 +161,9 @@ void trp_cold_ended(struct trp_member *m, const struct trp_op *op, const struct 
 /* Why nothing serves, and nothing will be done about it now. */
 static void refuse_by_state(struct trp_member *m)
 {
-    const struct trp_version *failed = failed_one(m, 0);
     struct trp_error why = { 0 };
-    if (failed) {
-        refuse_for(m, failed->failure, failed->reason);
-        return;
-    }
     (void)trp_fail(&why, TRP_NOT_FOUND, UNKNOWN_MODEL " has no available versions%s%s",
-                   TRP_STR(m->name), m->reason[0] ? ": " : "", m->reason);
+                   TRP_STR(m->name), m->reason ? ": " : "", m->reason ? m->reason : "");
     refuse_all(m, &why);
 }
 
@@ -199,11 +209,11 @@ bool trp_cold_show(struct trp_member *m, const struct trp_set *was)
                                                 .path = old->path,
                                                 .digest = old->digest };
         struct trp_version *v;
-        if (trp_failed(trp_tenure_begin(m, &files, 0, &v, NULL))) {
+        if (trp_failed(trp_tenure_begin(m, &files, 0, TRP_TENURE_SHOWS, &v, NULL))) {
             trp_set_drop(l->alloc, &cold);
             return false;
         }
-        (void)trp_str_copy(trp_str_of(trp_cold_reason(m)), v->reason, sizeof v->reason);
+        trp_version_say(v, trp_str_of(trp_cold_reason(m)));
         if (trp_version_face(old))
             (void)trp_version_take_face(v, trp_version_face(old)); /* else the survey knows more */
         cold.items[cold.n++] = v;
@@ -232,7 +242,7 @@ bool trp_cold_let_go(struct trp_member *m, const char *why)
     trp_presence_note(m, why);
     m->was_let_go = true;
     m->wanted = false;
-    m->reason[0] = '\0';
+    trp_member_say(m, NULL, NULL);
     trp_idle_end(m);
     trp_backoff_reset(m);
     trp_survey_forget(m);

@@ -90,7 +90,7 @@ static struct trp_version *put(struct fixture *f, const char *name, const char *
     v->config.card.quality = (struct trp_quality){ TRP_STR_LIT("accuracy"), accuracy, false };
     v->has_signature = true;
     v->is_cold = true;
-    trp_gauge_set(&v->stats.run_ns, TRP_MS(1));
+    trp_gauge_set(&v->stats->run_ns, TRP_MS(1));
     trp_gauge_set(&v->load_ns, TRP_MS(64));
     move(v, to);
     struct trp_version *versions[] = { v };

@@ -81,11 +81,12 @@ static inline trp_status make_parts(struct fixture *f, struct trp_error *err)
     TRP_CHECK(trp_metrics_create(heap, 4, &f->metrics, err));
     const struct trp_backends_opts backends = { .clock = trp_clock_system(), .log = f->log };
     TRP_CHECK(trp_backends_create(heap, &backends, &f->backends, err));
+    /* Executors look at the time on threads of their own. */
     const struct trp_exec_opts exec = { .executors_n = 1,
                                         .loops_n = 1,
                                         .queue_max = 10,
                                         .model_queue_max = 10,
-                                        .clock = &f->clock,
+                                        .clock = trp_clock_system(),
                                         .metrics = f->metrics };
     return trp_exec_create(heap, &exec, &f->exec, err);
 }
