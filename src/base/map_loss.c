@@ -233,7 +233,7 @@ static bool replace(const struct mapping *m)
 bool trp_map_loss_mend(const void *address)
 {
     const uintptr_t at = (uintptr_t)address;
-    struct mapping m;
+    struct mapping m = { .path = "" };
     bool is_ours = false;
     lock();
     if (find_mapping(at, &m))
