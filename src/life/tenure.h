@@ -54,7 +54,7 @@ const struct trp_sha256 *trp_tenure_key(const struct trp_version *v);
  *   Errors: NULL: none, or it is not open yet. */
 const struct trp_blob_use *trp_tenure_blobs(const struct trp_version *v);
 
-/* How hot a version is that has mapped weights; NULL: it has none.
+/* How hot a version is; NULL: it is not open.
  *   Owns  : borrowed from the version.
  *   Thread: control.
  *   Errors: none. */
