@@ -52,13 +52,14 @@ static ssize_t read_some(int fd, void *ptr, size_t len)
     return n;
 }
 
-/* Files of the kernel's own have no size, and some give all they have to the first read and nothing to a second one. */
-#define UNKNOWN_BYTES 1023u
+/* Files of the kernel's own say that they are empty, and some of them (/proc/sys) give all that they
+ * have to the first read and nothing to a second one. */
+#define UNSIZED_BYTES 4096u
 
 static trp_status read_all(const struct trp_alloc *alloc, int fd, size_t first, size_t max,
                            struct trp_str *out, struct trp_error *err)
 {
-    size_t capacity = first + 1, len = 0;
+    size_t capacity = first > 0 ? first + 1 : UNSIZED_BYTES, len = 0;
     char *ptr = trp_alloc_get(alloc, 1, capacity);
     while (ptr) {
         const ssize_t n = read_some(fd, ptr + len, capacity - len);
@@ -103,12 +104,11 @@ trp_status trp_file_read(const struct trp_alloc *alloc, const char *path, size_t
         return trp_fail_errno(err, failed, "%s", path);
     }
     const size_t size = st.st_size > 0 ? (size_t)st.st_size : 0;
-    const size_t first = size > 0 ? size : UNKNOWN_BYTES;
     if (size > max) {
         close(fd);
         return trp_fail(err, TRP_TOO_LARGE, "%s: %zu bytes, the limit is %zu", path, size, max);
     }
-    const trp_status status = read_all(alloc, fd, first, max, &text, err);
+    const trp_status status = read_all(alloc, fd, size, max, &text, err);
     close(fd);
     TRP_TRY(status, err, "%s", path);
     *out_ptr = (char *)(uintptr_t)text.ptr;
