@@ -212,13 +212,17 @@ static void arrive(struct trp_call *call)
     trp_call_finish(call);
 }
 
-void trp_waiting_send(struct trp_call *call, struct trp_version *v, const struct trp_error *err)
+void trp_waiting_decide(struct trp_call *call, struct trp_version *v, const struct trp_error *err)
 {
     if (v)
         trp_version_ref(v);
     call->exec_slot = v;
     if (err)
         call->error = *err;
+}
+
+void trp_waiting_send(struct trp_call *call)
+{
     trp_call_send_home(call, arrive);
 }
 
@@ -232,6 +236,8 @@ void trp_waiting_close(struct trp_waiting *w, const struct trp_error *why)
     w->is_closed = true;
     trp_lock_leave(&w->lock);
     trp_waiting_take(w, &left, trp_loop_now_ns(w->opts.control));
-    while ((call = trp_call_list_pop(&left)) != NULL)
-        trp_waiting_send(call, NULL, why);
+    while ((call = trp_call_list_pop(&left)) != NULL) {
+        trp_waiting_decide(call, NULL, why);
+        trp_waiting_send(call);
+    }
 }

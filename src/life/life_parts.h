@@ -147,6 +147,8 @@ struct trp_life {
     struct trp_member *surveys, **surveys_end;
     struct trp_member *backlog, **backlog_end;
     uint32_t surveys_out, backlog_out;
+    struct trp_call_list homeward; /* calls whose waiting has ended */
+    struct trp_task homeward_task;
 
     /* preparing */
     struct preparing *preparings; /* under way, see preparer.c */
