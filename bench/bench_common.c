@@ -116,6 +116,20 @@ int64_t bench_process_cpu_ns(uint64_t pid)
     return sum_ns;
 }
 
+uint64_t bench_own_private_bytes(void)
+{
+    FILE *f = fopen("/proc/self/smaps_rollup", "r");
+    unsigned long long kib = 0;
+    char line[256];
+    bool found = false;
+    while (f && !found && fgets(line, sizeof line, f))
+        found = sscanf(line, "Anonymous: %llu kB", &kib) == 1;
+    if (!found)
+        bench_die("/proc/self/smaps_rollup: no line about anonymous memory");
+    fclose(f);
+    return kib << 10;
+}
+
 static struct sockaddr_in loopback(uint64_t port)
 {
     return (struct sockaddr_in){ .sin_family = AF_INET,

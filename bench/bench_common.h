@@ -24,6 +24,7 @@ struct bench_bytes bench_read_file(const char *path);
 int64_t bench_now_ns(void);                 /* monotonic */
 int64_t bench_own_cpu_ns(void);             /* CPU time of this process */
 int64_t bench_process_cpu_ns(uint64_t pid); /* of all threads of another one; 0 for pid 0 */
+uint64_t bench_own_private_bytes(void);     /* anonymous memory of this process */
 
 int bench_listen(uint64_t port);  /* loopback, not blocking */
 int bench_accept(int listener);   /* not blocking, no delay; -1: nobody there */

@@ -13,8 +13,10 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
+import model_maker
 import onnx_maker
 
 SERVER_CPU, LOAD_CPU = "0", "1"
@@ -31,6 +33,28 @@ def field_bytes(number, data):
 def http_request(path, body, headers):
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *(f"{k}: {v}" for k, v in headers.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def binary_infer(model, inputs, binary_output=True):
+    """An infer request whose tensors (name, datatype, shape, bytes) follow the JSON."""
+    head = {"inputs": [{"name": name, "shape": shape, "datatype": dtype, "parameters": {"binary_data_size": len(data)}}
+                       for name, dtype, shape, data in inputs]}
+    if binary_output:
+        head["parameters"] = {"binary_data_output": True}
+    text = json.dumps(head, separators=(",", ":")).encode()
+    return http_request(f"/v2/models/{model}/infer", text + b"".join(data for *_, data in inputs), {
+        "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(text))})
+
+
+@dataclass
+class Row:
+    name: str
+    what: str
+    measured: str
+    floor: str
+    ratio: str
+    required: str
+    ok: bool
 
 
 def free_port():
@@ -65,16 +89,18 @@ class Floor(Server):
 
 
 class Troupe(Server):
-    """troupe serve on a repository: a folder, or {file name: text or path of the file}."""
-    def __init__(self, models, settings=(), cpus=SERVER_CPU, wait=True, environment=None, wrapper=()):
-        self.models, self.settings, self.cpus, self.wait, self.wrapper = models, settings, cpus, wait, wrapper
+    """troupe serve on a repository: a folder, or {file name: text or path of the file}.  It is up when its `models` are; those of a
+    folder must be told."""
+    def __init__(self, repository, settings=(), cpus=SERVER_CPU, wait=True, environment=None, wrapper=(), models=None):
+        self.repository, self.settings, self.cpus, self.wait, self.wrapper = repository, settings, cpus, wait, wrapper
+        self.models = models if models is not None else [name.rsplit(".", 1)[0] for name in repository] if wait else []
         self.environment = environment or {}
 
     def command(self, bench):
-        repository = self.models
-        if isinstance(self.models, dict):
+        repository = self.repository
+        if isinstance(self.repository, dict):
             repository = bench.folder("repository")
-            for name, what in self.models.items():
+            for name, what in self.repository.items():
                 if isinstance(what, Path):
                     shutil.copyfile(what, repository / name)
                 else:
@@ -90,7 +116,7 @@ class Troupe(Server):
         for _ in range(1200):
             try:
                 bench.get(self, "/v2/health/ready")
-                return all(bench.get(self, f"/v2/models/{name.rsplit('.', 1)[0]}/ready") is not None for name in self.models)
+                return all(bench.get(self, f"/v2/models/{name}/ready") is not None for name in self.models)
             except OSError:
                 if self.process.poll() is not None:
                     return False
@@ -130,6 +156,10 @@ class Bench:
         folder.mkdir()
         return folder
 
+    def model(self, architecture):
+        """A model of model_maker.py, from the build folder."""
+        return model_maker.made(self.build / "bench" / "models", architecture)
+
     # ---- processes ----
 
     def start(self, server):
@@ -165,6 +195,56 @@ class Bench:
     def get(self, server, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10) as reply:
             return reply.read()
+
+    def post(self, server, path, body, headers=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", data=body, headers=headers or {})
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.read()
+
+    def connect(self, server):
+        line = socket.create_connection(("127.0.0.1", server.port), 60)
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return line
+
+    def exchange(self, line, request):
+        """Sends a request and takes its whole answer, which must be 200; returns the milliseconds of both."""
+        begun = time.monotonic()
+        line.sendall(request)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += line.recv(1 << 16) or self.fail("the connection ended")
+        head, body = answer.split(b"\r\n\r\n", 1)
+        fields = dict(f.split(": ", 1) for f in head.decode().lower().split("\r\n")[1:])
+        while len(body) < int(fields["content-length"]):
+            body += line.recv(1 << 16) or self.fail("the connection ended")
+        took_ms = (time.monotonic() - begun) * 1e3
+        if b" 200 " not in head.split(b"\r\n", 1)[0]:
+            self.fail(answer[:500].decode(errors="replace"))
+        return took_ms
+
+    def fail(self, why):
+        raise RuntimeError(why)
+
+    def command(self, *words):
+        """What a command of ours prints as JSON, also when it fails."""
+        command = [str(x) for x in (self.build / "troupe", *words)]
+        return json.loads(subprocess.run(command, env=self.environment, stdout=subprocess.PIPE, check=False).stdout)
+
+    def memory(self, server):
+        """smaps_rollup of a server, in bytes: Pss, Anonymous and others."""
+        with open(f"/proc/{server.pid}/smaps_rollup", encoding="ascii") as f:
+            lines = (line.split() for line in f)
+            return {words[0].rstrip(":"): int(words[1]) << 10 for words in lines if len(words) == 3 and words[2] == "kB"}
+
+    def settled(self, number, quiet_s=3, limit_s=30):
+        """The number when it has not become smaller for some seconds: what was left behind for the next run has been given back."""
+        least, since, begun = number(), time.monotonic(), time.monotonic()
+        while time.monotonic() - since < quiet_s and time.monotonic() - begun < limit_s:
+            time.sleep(0.25)
+            now = number()
+            if now < least:
+                least, since = now, time.monotonic()
+        return number()
 
     def wait_for_port(self, server):
         while server.process.poll() is None:

@@ -10,34 +10,13 @@ import statistics
 import struct
 import subprocess
 import time
-from dataclasses import dataclass
 
 import onnx_maker
-from bench_harness import Bench, Floor, Troupe, field_bytes, http_request, median
+from bench_harness import Floor, Row, Troupe, binary_infer, field_bytes, http_request, median
+from memory_rows import MEMORY_ROWS
 
 SIXTEEN = ["--connections", "16"]
 ECHO = "input INPUT0 FP32 [-1,-1]\noutput OUTPUT0 FP32 [-1,-1]\n"
-
-
-@dataclass
-class Row:
-    name: str
-    what: str
-    measured: str
-    floor: str
-    ratio: str
-    required: str
-    ok: bool
-
-
-def binary_infer(model, name, dtype, shape, data, binary_output=True):
-    """An infer request whose tensor follows the JSON."""
-    head = {"inputs": [{"name": name, "shape": shape, "datatype": dtype, "parameters": {"binary_data_size": len(data)}}]}
-    if binary_output:
-        head["parameters"] = {"binary_data_output": True}
-    text = json.dumps(head, separators=(",", ":")).encode()
-    return http_request(f"/v2/models/{model}/infer", text + data, {
-        "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(text))})
 
 
 def json_infer(model, name, shape, values):
@@ -170,7 +149,7 @@ def saturated(bench):
     threads = len(os.sched_getaffinity(0))
     troupe = bench.start(Troupe({"chain.onnx": path}, cpus=None))
     values = struct.pack("<f", 0.25) * (rows * size)
-    request = bench.file("saturated.request", binary_infer("chain", "x", "FP32", [rows, size], values))
+    request = bench.file("saturated.request", binary_infer("chain", [("x", "FP32", [rows, size], values)]))
 
     def served():
         r = bench.load_http(troupe, request, 4 * threads, cpu=None)
@@ -192,7 +171,7 @@ def tensor_600k(bench):
     troupe = bench.start(Troupe({"sink.null": "input x FP32 [1,3,224,224]\noutput y FP32 [1]\n"}))
     data = bytes(4 * 3 * 224 * 224)
     return http_row(bench, "tensor_600k", "600 KB tensor over HTTP, `null` backend / receive into a pooled buffer", 0.70, troupe,
-                    binary_infer("sink", "x", "FP32", [1, 3, 224, 224], data), 4)
+                    binary_infer("sink", [("x", "FP32", [1, 3, 224, 224], data)]), 4)
 
 
 def json_150k(bench):
@@ -299,6 +278,7 @@ ROWS = {
     "start_1000": start_1000,
     "size": size,
     "zipf_policy": zipf_policy,
+    **MEMORY_ROWS,
 }
 
 

@@ -7,6 +7,7 @@ import struct
 
 
 def varint(n):
+    n &= (1 << 64) - 1  # a negative one has ten bytes
     out = bytearray()
     while True:
         out.append(n & 0x7F | (0x80 if n > 0x7F else 0))
@@ -23,9 +24,9 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
-def value_info(name, dims):
+def value_info(name, dims, dtype=1):
     shape = b"".join(field(1, field(2, d) if isinstance(d, str) else field(1, d)) for d in dims)
-    return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
+    return field(1, name) + field(2, field(1, field(1, dtype) + field(2, shape)))
 
 
 def node(op, inputs, outputs):

@@ -1,8 +1,11 @@
 /* cli/cmd_ls.c - troupe ls: the models of a running server, their states, and why.
  *
  * What is wrong with several models at once (no runtime, most of all) is said once, below the table. */
+#include <string.h>
+
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/model_list.h"
 #include "cli/reply_fields.h"
 
 #define NOTES_MAX 16u
@@ -10,6 +13,13 @@
 
 static const struct cli_option options[] = {
     CLI_SERVER_OPTION,
+    { "task", 't', CLI_TEXT, "TASK", "only models for this, such as classification" },
+    { "tag", 0, CLI_LIST, "TAG", "only models that have this tag; several: all of them" },
+    { "input", 'i', CLI_TEXT, "KIND", "only models with an input of image, text, audio or tensor" },
+    { "dtype", 'd', CLI_TEXT, "DTYPE", "that input's element type, such as FP32" },
+    { "shape", 0, CLI_TEXT, "SIZES", "that input's shape, such as -1,3,224,224; -1: any" },
+    { "name", 'n', CLI_TEXT, "TEXT", "only models with this in their name; * stands for anything" },
+    { "state", 0, CLI_TEXT, "STATE", "only models in this state, such as ready" },
     { "json", 'j', CLI_FLAG, NULL, "print the server's JSON" },
 };
 
@@ -21,6 +31,7 @@ struct listing {
         uint32_t models_n, mark; /* mark 0: not needed yet */
     } notes[NOTES_MAX];
     uint32_t notes_n, marks_n, models_n;
+    bool has_tasks;
     struct trp_str unloaded; /* the first such model's name */
 };
 
@@ -62,8 +73,11 @@ static struct note *find_note(struct listing *l, struct trp_str reason)
     return NULL;
 }
 
-static void count_reason(struct listing *l, struct trp_str reason)
+static void look_through(void *user, struct trp_json model)
 {
+    struct listing *l = user;
+    const struct trp_str reason = cli_field_text(model, "reason");
+    l->has_tasks |= cli_field_text(model, "task").len > 0;
     struct note *n = find_note(l, reason);
     if (n)
         n->models_n++;
@@ -81,19 +95,22 @@ static struct trp_str reason_cell(struct listing *l, struct trp_str reason)
     return trp_arena_format(&l->cli->arena, "see [%u]", n->mark);
 }
 
-static void add_model(struct listing *l, struct trp_json model)
+static void add_model(void *user, struct trp_json model)
 {
+    struct listing *l = user;
     const struct trp_str state = cli_field_text(model, "state");
     const bool is_unloaded = trp_str_is(state, "UNLOADED");
-    const struct trp_str cells[] = { cli_field_text(model, "name"),
-                                     cli_field_number(l->cli, model, "version"),
-                                     state,
-                                     cli_field_number(l->cli, model, "inferences"),
-                                     tensors_of(l->cli, model, "inputs"),
-                                     tensors_of(l->cli, model, "outputs"),
-                                     is_unloaded
-                                         ? TRP_STR_LIT("")
-                                         : reason_cell(l, cli_field_text(model, "reason")) };
+    struct trp_str cells[CLI_COLUMNS_MAX];
+    uint32_t n = 0;
+    cells[n++] = cli_field_text(model, "name");
+    cells[n++] = cli_field_number(l->cli, model, "version");
+    cells[n++] = state;
+    if (l->has_tasks)
+        cells[n++] = cli_field_text(model, "task");
+    cells[n++] = cli_field_number(l->cli, model, "inferences");
+    cells[n++] = tensors_of(l->cli, model, "inputs");
+    cells[n++] = tensors_of(l->cli, model, "outputs");
+    cells[n++] = is_unloaded ? TRP_STR_LIT("") : reason_cell(l, cli_field_text(model, "reason"));
     cli_table_row(&l->table, cells);
     l->models_n++;
     if (is_unloaded && !l->unloaded.ptr)
@@ -115,47 +132,77 @@ static void print_notes(const struct listing *l)
                TRP_STR(l->unloaded));
 }
 
-static void print_models(struct listing *l, struct trp_json_iter models)
+static void print_models(struct listing *l, const struct cli_model_list *list, bool is_filtered)
 {
-    static const char *const titles[] = { "MODEL",  ">VERSION", "STATE", ">ANSWERED",
-                                          "INPUTS", "OUTPUTS",  "REASON" };
-    struct trp_json_iter again = models;
-    struct trp_json model;
-    cli_table_init(&l->table, &l->cli->arena, titles, ARRAY_LEN(titles));
-    while (trp_json_next(&models, NULL, &model))
-        count_reason(l, cli_field_text(model, "reason"));
-    while (trp_json_next(&again, NULL, &model))
-        add_model(l, model);
+    static const char *const titles[] = { "MODEL",     ">VERSION", "STATE",   "TASK",
+                                          ">ANSWERED", "INPUTS",   "OUTPUTS", "REASON" };
+    const char *shown[ARRAY_LEN(titles)];
+    uint32_t n = 0;
+    cli_model_list_each(list, look_through, l);
+    for (size_t i = 0; i < ARRAY_LEN(titles); i++)
+        if (l->has_tasks || strcmp(titles[i], "TASK") != 0)
+            shown[n++] = titles[i];
+    cli_table_init(&l->table, &l->cli->arena, shown, n);
+    cli_model_list_each(list, add_model, l);
     if (l->models_n == 0)
-        puts("no models: the repository is empty, or is still being listed");
+        puts(is_filtered ? "no such models"
+                         : "no models: the repository is empty, or is still being listed");
     else
         cli_table_print(&l->table, stdout);
     print_notes(l);
 }
 
-static int print_json(struct cli *cli)
+static void print_json(const struct cli_model_list *list)
 {
-    const struct cli_request request = { .method = "GET", .path = "/api/models", .json_bytes = -1 };
-    struct trp_error err = { 0 };
-    struct cli_reply reply;
-    if (trp_failed(cli_ask(cli, &request, &reply, &err)))
-        return cli_fail_asking(cli, &err);
-    printf("%.*s\n", TRP_STR(reply.body));
-    return CLI_OK;
+    bool is_first = true;
+    fputs("{\"models\":[", stdout);
+    for (uint32_t i = 0; i < list->pages_n; i++) {
+        const struct trp_str text = list->pages[i].text;
+        if (text.len == 0)
+            continue;
+        if (!is_first)
+            fputc(',', stdout);
+        fwrite(text.ptr, 1, text.len, stdout);
+        is_first = false;
+    }
+    puts("]}");
+}
+
+/* "task=ranking&tag=shop": what the options ask for. */
+static const char *query_of(struct cli *cli)
+{
+    static const char *const keys[] = { "task", "input", "dtype", "shape", "name", "state" };
+    const char *query = "";
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        const char *value = cli_text(cli, keys[i], NULL);
+        if (!value)
+            continue;
+        const struct trp_str more =
+            trp_arena_format(&cli->arena, "%s%s%s=%s", query, query[0] ? "&" : "", keys[i],
+                             cli_path(cli, "%s", value));
+        query = more.ptr ? more.ptr : query;
+    }
+    const char *tag;
+    for (uint32_t i = 0; (tag = cli_list(cli, "tag", i)) != NULL; i++) {
+        const struct trp_str more = trp_arena_format(&cli->arena, "%s%stag=%s", query,
+                                                     query[0] ? "&" : "", cli_path(cli, "%s", tag));
+        query = more.ptr ? more.ptr : query;
+    }
+    return query;
 }
 
 static int run(struct cli *cli)
 {
     struct trp_error err = { 0 };
-    struct trp_json_parser *parser;
-    struct trp_json_iter models;
+    struct cli_model_list list;
     struct listing l = { .cli = cli };
-    if (cli_flag(cli, "json"))
-        return print_json(cli);
-    const trp_status st = cli_ask_models(cli, &parser, &models, &err);
-    if (!trp_failed(st))
-        print_models(&l, models);
-    trp_json_parser_destroy(parser);
+    const char *query = query_of(cli);
+    const trp_status st = cli_model_list_ask(cli, query, &list, &err);
+    if (!trp_failed(st) && cli_flag(cli, "json"))
+        print_json(&list);
+    else if (!trp_failed(st))
+        print_models(&l, &list, query[0] != '\0');
+    cli_model_list_free(&list);
     return trp_failed(st) ? cli_fail_asking(cli, &err) : CLI_OK;
 }
 
@@ -168,8 +215,10 @@ const struct cli_command cmd_ls = {
         "FAILED\n"
         "(REASON says why), COLD (the next request has it loaded), UNLOADED (nobody asked for it) "
         "or\nWAITING (its turn comes soon).\n"
-        "ANSWERED counts rows of batches, as Triton does.",
+        "ANSWERED counts rows of batches, as Triton does.  --input, --dtype and --shape ask for "
+        "one\ninput that is all of these; models that are not loaded are found as well.",
     .example = "troupe ls\n"
+               "troupe ls --task classification --tag shop --input image --shape -1,3,224,224\n"
                "troupe ls --json | jq '.models[].name'",
     .options = options,
     .options_n = ARRAY_LEN(options),

@@ -3,10 +3,6 @@
 
 #include <inttypes.h>
 
-#include "cli/client.h"
-
-#define LIST_BYTES_MAX ((size_t)1 << 31)
-
 struct trp_str cli_field_text(struct trp_json object, const char *key)
 {
     struct trp_json v;
@@ -47,21 +43,4 @@ struct trp_str cli_field_shape(struct cli *cli, struct trp_json object)
     const struct trp_str out = trp_arena_dup(&cli->arena, trp_buf_str(&b));
     trp_buf_deinit(&b);
     return out;
-}
-
-trp_status cli_ask_models(struct cli *cli, struct trp_json_parser **out_parser,
-                          struct trp_json_iter *out_models, struct trp_error *err)
-{
-    const struct cli_request request = { .method = "GET", .path = "/api/models", .json_bytes = -1 };
-    struct cli_reply reply;
-    struct trp_json root, models;
-    *out_parser = NULL;
-    TRP_CHECK(cli_ask(cli, &request, &reply, err));
-    TRP_CHECK(trp_json_parser_create(LIST_BYTES_MAX, 64, out_parser, err));
-    TRP_CHECK(trp_json_parse(*out_parser, reply.body, false, &root, err));
-    if (!trp_json_find(root, "models", &models) || trp_json_type(models) != TRP_JSON_ARRAY)
-        return trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server",
-                        cli_server(cli));
-    (void)trp_json_begin(models, out_models); /* false for a repository of no models */
-    return trp_ok();
 }

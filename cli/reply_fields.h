@@ -15,12 +15,4 @@ struct trp_str cli_field_text(struct trp_json object, const char *key);
 struct trp_str cli_field_number(struct cli *cli, struct trp_json object, const char *key);
 struct trp_str cli_field_shape(struct cli *cli, struct trp_json object);
 
-/* The list of models of the server: parsed, and walked with trp_json_next().
- *   Owns  : the caller destroys *out_parser, also after a failure (NULL then).
- *   Thread: owner.
- *   Blocks: until the server has answered.
- *   Errors: those of cli_ask(), and of trp_json_parse(). */
-trp_status cli_ask_models(struct cli *cli, struct trp_json_parser **out_parser,
-                          struct trp_json_iter *out_models, struct trp_error *err);
-
 #endif

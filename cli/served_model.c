@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/client.h"
+#include "cli/model_list.h"
 #include "cli/reply_fields.h"
 
 struct report {
@@ -108,17 +109,21 @@ static void add_version(struct report *r, struct trp_json version)
     }
 }
 
+static void add_if_it(void *user, struct trp_json model)
+{
+    struct report *r = user;
+    if (trp_str_is(cli_field_text(model, "name"), r->name))
+        add_version(r, model);
+}
+
 static trp_status read_list(struct report *r, struct trp_error *err)
 {
-    struct trp_json_parser *parser;
-    struct trp_json_iter models;
-    struct trp_json model;
-    const trp_status st = cli_ask_models(r->cli, &parser, &models, err);
-    while (!trp_failed(st) && trp_json_next(&models, NULL, &model)) {
-        if (trp_str_is(cli_field_text(model, "name"), r->name))
-            add_version(r, model);
-    }
-    trp_json_parser_destroy(parser);
+    struct cli_model_list list;
+    const char *query = strchr(r->name, '*') ? "" : cli_path(r->cli, "name=%s", r->name);
+    const trp_status st = cli_model_list_ask(r->cli, query, &list, err);
+    if (!trp_failed(st))
+        cli_model_list_each(&list, add_if_it, r);
+    cli_model_list_free(&list);
     TRP_CHECK(st);
     if (r->versions_n == 0)
         return trp_fail(err, TRP_NOT_FOUND, "no file and no model of %s is called '%s'",

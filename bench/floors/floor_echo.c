@@ -82,7 +82,7 @@ int main(int argc, char **argv)
     const char *model = bench_text(argc, argv, "model", "");
     s.request_bytes = bench_number(argc, argv, "request-bytes", NULL);
     s.reply = bench_read_file(bench_text(argc, argv, "reply", NULL));
-    s.session = model[0] ? floor_session_open(model) : NULL;
+    s.session = model[0] ? floor_session_open(model, 1) : NULL;
     s.listener = bench_listen(bench_number(argc, argv, "port", NULL));
     watch(s.epoll, s.listener, NULL);
     for (;;) {

@@ -147,7 +147,7 @@ int main(int argc, char **argv)
     const char *model = bench_text(argc, argv, "model", "");
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->reply = bench_read_file(bench_text(argc, argv, "reply", NULL));
-    s->session = model[0] ? floor_session_open(model) : NULL;
+    s->session = model[0] ? floor_session_open(model, 1) : NULL;
     if (nghttp2_session_callbacks_new(&s->callbacks) != 0)
         bench_die("nghttp2: no callbacks");
     nghttp2_session_callbacks_set_on_frame_recv_callback(s->callbacks, on_frame);

@@ -1,6 +1,6 @@
 /* bench/floors/floor_ort.c - a loop of OrtRun on some threads: what the machine and ONNX Runtime allow.
  *
- *   floor_ort --model FILE.onnx --threads N --seconds S
+ *   floor_ort --model FILE.onnx --threads N --seconds S [--free-size 1]
  *
  * Prints {"runs":N,"seconds":S,"cpu_seconds":C}. */
 #include <pthread.h>
@@ -36,7 +36,9 @@ int main(int argc, char **argv)
     pthread_t ids[THREADS_MAX];
     if (threads < 1 || threads > THREADS_MAX)
         bench_die("--threads: 1 to %d", THREADS_MAX);
-    struct loop l = { .session = floor_session_open(bench_text(argc, argv, "model", NULL)) };
+    struct loop l = { .session =
+                          floor_session_open(bench_text(argc, argv, "model", NULL),
+                                             (int64_t)bench_number(argc, argv, "free-size", "1")) };
     for (int i = 0; i < 5; i++)
         floor_session_run(l.session); /* warm */
     const int64_t begun_ns = bench_now_ns(), cpu_ns = bench_own_cpu_ns();

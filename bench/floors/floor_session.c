@@ -17,6 +17,7 @@ struct api_base { /* OrtApiBase */
 struct floor_session {
     const struct OrtApi *api;
     struct OrtSession *session;
+    int64_t free_size;
     size_t inputs_n, outputs_n;
     char *input_names[IO_MAX], *output_names[IO_MAX];
     struct OrtValue *inputs[IO_MAX];
@@ -91,7 +92,8 @@ static struct OrtValue *make_input(struct floor_session *s, struct OrtMemoryInfo
         bench_die("an input of rank %zu", rank);
     check(api, api->GetDimensions(info, shape, rank), "input shape");
     for (size_t d = 0; d < rank; d++) {
-        shape[d] = shape[d] < 0 ? 1 : shape[d];
+        if (shape[d] < 0)
+            shape[d] = d == 0 ? 1 : s->free_size;
         elements *= (size_t)shape[d];
     }
     api->ReleaseTypeInfo(type);
@@ -124,12 +126,13 @@ static void open_session(struct floor_session *s, const char *model)
     check(api, api->CreateSession(env, model, options, &s->session), model);
 }
 
-struct floor_session *floor_session_open(const char *model)
+struct floor_session *floor_session_open(const char *model, int64_t free_size)
 {
     struct floor_session *s = bench_alloc(sizeof *s);
     const struct OrtApi *api = s->api = open_library();
     struct OrtAllocator *allocator;
     struct OrtMemoryInfo *memory;
+    s->free_size = free_size;
     open_session(s, model);
     check(api, api->GetAllocatorWithDefaultOptions(&allocator), "allocator");
     check(api, api->CreateCpuMemoryInfo(ORT_ALLOCATOR_DEVICE, ORT_MEM_DEFAULT, &memory), "memory");

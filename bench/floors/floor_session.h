@@ -1,13 +1,15 @@
 /* bench/floors/floor_session.h - one ONNX Runtime session, with as little around it as can be.
- * Answers "what does one OrtRun cost without a server?".  Inputs are zeros in the model's own shapes (free sizes are 1), made once; outputs are
- * ONNX Runtime's, released after each run. */
+ * Answers "what does one OrtRun cost without a server?".  Inputs are zeros in the model's own shapes (a free batch is 1,
+ * other free sizes are what the caller says), made once; outputs are ONNX Runtime's, released after each run. */
 #ifndef TRP_FLOOR_SESSION_H
 #define TRP_FLOOR_SESSION_H
+
+#include <stdint.h>
 
 struct floor_session;
 
 /* Opens `model` with one thread a run and no spinning; the library is TROUPE_ONNXRUNTIME. */
-struct floor_session *floor_session_open(const char *model);
+struct floor_session *floor_session_open(const char *model, int64_t free_size);
 void floor_session_run(struct floor_session *s); /* re-entrant */
 
 #endif

@@ -102,6 +102,7 @@ struct troupe_model_desc {
     /* open only: what prepare() made of this model, to open instead of it; NULL: nothing */
     const char *skeleton; /* a file */
     const char *blobs;    /* the folder that the blobs' names begin in */
+    int32_t packed; /* non-zero: mapped weights may be copied, in the form that runs fastest */
 };
 
 /* One run.  Owns: borrowed until run() returns; `account` outlives the outputs. */

@@ -146,8 +146,13 @@ int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
         ort_model_close(m);
         return code;
     }
-    if (m->file_bytes >= ORT_LARGE_BYTES)
+    if (m->file_bytes >= ORT_LARGE_BYTES || desc->packed)
         ort_trim_heap();
+    if (desc->packed &&
+        m->weights.n) { /* what was copied is not read again; the rest comes back by itself */
+        (void)ort_model_hibernate(m);
+        (void)ort_model_wake(m);
+    }
     enlist(m);
     if (sink)
         ort_signature_tell(m, sink);

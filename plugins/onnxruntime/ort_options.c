@@ -115,7 +115,8 @@ static int32_t set_level(const struct OrtApi *api, long level, const struct trou
     ORT_TRY(api, api->SetSessionGraphOptimizationLevel(so, ORT_LEVEL_NONE), error);
     if (!desc->blobs)
         return TROUPE_OK; /* its weights are inside, and private whatever we do */
-    ORT_TRY(api, api->AddSessionConfigEntry(so, "session.disable_prepacking", "1"), error);
+    if (!desc->packed)
+        ORT_TRY(api, api->AddSessionConfigEntry(so, "session.disable_prepacking", "1"), error);
     ORT_TRY(api,
             api->AddSessionConfigEntry(so, "session.model_external_initializers_file_folder_path",
                                        desc->blobs),

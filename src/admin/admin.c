@@ -25,8 +25,20 @@ static const trp_answer_fn answers[TRP_CONTROLS] = {
     [TRP_CONTROL_LOG_GET] = trp_answer_log_get,
     [TRP_CONTROL_LOG_SET] = trp_answer_log_set,
     [TRP_CONTROL_API_MODELS] = trp_answer_api_models,
+    [TRP_CONTROL_API_OPENAPI] = trp_answer_openapi,
     [TRP_CONTROL_API_LABELS_GET] = trp_answer_labels,
 };
+
+static trp_status make_tasks(struct trp_admin *a, struct trp_error *err)
+{
+    const uint32_t n = a->opts.loops_n;
+    a->tasks = trp_alloc_zeroed(a->alloc, n + (size_t)1, sizeof *a->tasks);
+    if (!a->tasks)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "admin");
+    for (uint32_t i = 0; i < n; i++)
+        TRP_CHECK(trp_task_names_create(a->alloc, a->opts.clock, &a->tasks[i], err));
+    return trp_ok();
+}
 
 trp_status trp_admin_create(const struct trp_alloc *alloc, const struct trp_admin_opts *opts,
                             struct trp_admin **out_admin, struct trp_error *err)
@@ -37,9 +49,11 @@ trp_status trp_admin_create(const struct trp_alloc *alloc, const struct trp_admi
         return trp_fail(err, TRP_OUT_OF_MEMORY, "admin");
     a->alloc = alloc;
     a->opts = *opts;
-    const trp_status st = trp_regions_create(
+    trp_status st = trp_regions_create(
         alloc, trp_settings_u64(opts->settings, TRP_SETTING_ID_SHM_BYTES),
         (uint32_t)trp_settings_u64(opts->settings, TRP_SETTING_ID_SHM_REGIONS), &a->regions, err);
+    if (!trp_failed(st))
+        st = make_tasks(a, err);
     if (trp_failed(st)) {
         trp_admin_destroy(a);
         return st;
@@ -52,6 +66,9 @@ void trp_admin_destroy(struct trp_admin *a)
 {
     if (!a)
         return;
+    for (uint32_t i = 0; a->tasks && i < a->opts.loops_n; i++)
+        trp_task_names_destroy(a->tasks[i]);
+    trp_alloc_free(a->alloc, a->tasks);
     trp_regions_destroy(a->regions);
     trp_alloc_free(a->alloc, a);
 }
@@ -131,14 +148,48 @@ void trp_admin_control(void *user, struct trp_control *control)
         trp_control_finish_soon(control);
 }
 
+trp_status trp_admin_pick(struct trp_admin *a, uint32_t loop_index, struct trp_str name,
+                          int64_t version, struct trp_call *call, struct trp_version **out_version,
+                          struct trp_error *err)
+{
+    const struct trp_snapshot *s = a->opts.snapshot(a->opts.snapshot_user, loop_index);
+    const struct trp_str task = trp_task_of_name(name);
+    if (task.len == 0)
+        return trp_snapshot_pick(s, name, version, out_version, err);
+    if (version)
+        return trp_fail(
+            err, TRP_NOT_FOUND,
+            "Request for unknown model: '%.*s' version %lld is not found: a task has no "
+            "versions",
+            TRP_STR(name), (long long)version);
+    TRP_CHECK(trp_task_names_pick(a->tasks[loop_index], s, task, call, out_version,
+                                  call ? &call->answered_why : NULL, err));
+    if (!call)
+        return trp_ok();
+    call->answered_by = trp_arena_dup(&call->arena, (*out_version)->target.name);
+    if (call->answered_by.ptr)
+        return trp_ok();
+    trp_version_unref(*out_version);
+    return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the request");
+}
+
 trp_status trp_admin_find(void *user, uint32_t loop_index, struct trp_str model, int64_t version,
                           struct trp_target **out_target, void (**out_release)(struct trp_target *),
                           struct trp_error *err)
 {
-    const struct trp_admin *a = user;
     struct trp_version *v = NULL;
-    TRP_CHECK(trp_snapshot_pick(a->opts.snapshot(a->opts.snapshot_user, loop_index), model, version,
-                                &v, err));
+    TRP_CHECK(trp_admin_pick(user, loop_index, model, version, NULL, &v, err));
+    *out_target = &v->target;
+    *out_release = trp_version_release_target;
+    return trp_ok();
+}
+
+trp_status trp_admin_find_for(void *user, uint32_t loop_index, struct trp_call *call,
+                              struct trp_target **out_target,
+                              void (**out_release)(struct trp_target *), struct trp_error *err)
+{
+    struct trp_version *v = NULL;
+    TRP_CHECK(trp_admin_pick(user, loop_index, call->model, call->version, call, &v, err));
     *out_target = &v->target;
     *out_release = trp_version_release_target;
     return trp_ok();

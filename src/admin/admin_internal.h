@@ -7,11 +7,13 @@
 #include "admin/admin.h"
 #include "admin/other_models.h"
 #include "admin/regions.h"
+#include "admin/task_names.h"
 
 struct trp_admin {
     const struct trp_alloc *alloc;
     struct trp_admin_opts opts;
     struct trp_regions *regions;
+    struct trp_task_names **tasks; /* one for each loop */
     struct trp_flag draining;
     struct trp_other_models others;
 };
@@ -36,7 +38,15 @@ trp_status trp_answer_model_config(struct trp_admin *a, struct trp_control *c,
 bool trp_answer_needs_survey(struct trp_admin *a, const struct trp_control *c);
 trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *c,
                                        struct trp_error *err);
+
+/* Why a version (NULL: none) of a model is in its state; borrowed from either. */
+struct trp_str trp_admin_reason(const struct trp_entry *e, const struct trp_version *v);
+
+/* admin/model_search.c */
 trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+
+/* admin/openapi.c */
+trp_status trp_answer_openapi(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 
 /* admin/label_answers.c */
 trp_status trp_answer_labels(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
@@ -81,6 +91,12 @@ trp_status trp_admin_answer(struct trp_admin *a, struct trp_control *c);
 /* Ends a control request: `done` runs from the loop's ready list, or by mail from another thread. */
 void trp_control_finish_soon(struct trp_control *c);
 void trp_control_finish_from(struct trp_control *c);
+
+/* What stands behind a name, which may be a task's ("task:ranking"): on that loop, from the snapshot that it holds.  `call`: whose
+ * inputs choose, and who is told by whom and why it is answered; NULL: nobody yet.  The caller gets a reference. */
+trp_status trp_admin_pick(struct trp_admin *a, uint32_t loop_index, struct trp_str name,
+                          int64_t version, struct trp_call *call, struct trp_version **out_version,
+                          struct trp_error *err);
 
 /* The snapshot that the request's loop holds. */
 const struct trp_snapshot *trp_admin_snapshot(const struct trp_admin *a,

@@ -80,7 +80,10 @@ trp_status trp_answer_server_metadata(struct trp_admin *a, struct trp_control *c
 static trp_status pick(struct trp_admin *a, const struct trp_control *c,
                        struct trp_version **out_version, struct trp_error *err)
 {
-    return trp_snapshot_look(trp_admin_snapshot(a, c), c->model, c->version, out_version, err);
+    const struct trp_snapshot *s = trp_admin_snapshot(a, c);
+    if (trp_task_of_name(c->model).len)
+        return trp_admin_pick(a, c->loop_index, c->model, c->version, NULL, out_version, err);
+    return trp_snapshot_look(s, c->model, c->version, out_version, err);
 }
 
 /* One whose files nobody could read so far says why; asking again does not help. */
@@ -121,14 +124,13 @@ trp_status trp_answer_model_ready(struct trp_admin *a, struct trp_control *c, st
     if (!trp_failed(st))
         trp_version_unref(v);
     if (st.code == TRP_NOT_FOUND && !trp_snapshot_find(trp_admin_snapshot(a, c), c->model))
-        return st; /* a name that nobody knows is an error, not "false" */
+        return st; /* a name that nobody knows is an error, not "false"; nor a task that nothing has */
     *err = (struct trp_error){ 0 };
     return reply_bool(c, "ready", is_ready || drains, err);
 }
 
-/* The protocol has no word for a tensor of any rank: its shape looks like a scalar's.  Our own list has one. */
-static bool add_tensor(struct trp_arena *arena, struct trp_node *list, const struct trp_io *io,
-                       bool is_ours)
+/* The protocol has no word for a tensor of any rank: its shape looks like a scalar's. */
+static bool add_tensor(struct trp_arena *arena, struct trp_node *list, const struct trp_io *io)
 {
     struct trp_node *tensor = trp_node_add(arena, list, nothing, TRP_NODE_MAP);
     const struct trp_str name = trp_arena_dup(arena, io->name);
@@ -136,8 +138,6 @@ static bool add_tensor(struct trp_arena *arena, struct trp_node *list, const str
     if (!tensor || !name.ptr || !trp_node_add_str(arena, tensor, "name", name) ||
         !trp_node_add_str(arena, tensor, "datatype", trp_str_of(trp_dtype_name(io->dtype))) ||
         !(shape = trp_node_add_list(arena, tensor, "shape")))
-        return false;
-    if (is_ours && io->any_rank && !trp_node_add_bool(arena, tensor, "any_rank", true))
         return false;
     for (uint32_t d = 0; !io->any_rank && d < io->rank; d++) {
         if (!trp_node_add_i64(arena, shape, "", io->dims[d]))
@@ -147,12 +147,12 @@ static bool add_tensor(struct trp_arena *arena, struct trp_node *list, const str
 }
 
 static bool add_tensors(struct trp_arena *arena, struct trp_node *root, const char *key,
-                        const struct trp_io *ios, uint32_t n, bool is_ours)
+                        const struct trp_io *ios, uint32_t n)
 {
     struct trp_node *list = trp_node_add_list(arena, root, key);
     bool ok = list != NULL;
     for (uint32_t i = 0; ok && i < n; i++)
-        ok = add_tensor(arena, list, &ios[i], is_ours);
+        ok = add_tensor(arena, list, &ios[i]);
     return ok;
 }
 
@@ -178,7 +178,7 @@ trp_status trp_answer_model_metadata(struct trp_admin *a, struct trp_control *c,
     struct trp_version *v = NULL;
     TRP_CHECK(pick_known(a, c, &v, err));
     const struct trp_signature *sig = &v->signature;
-    const struct trp_entry *entry = trp_snapshot_find(trp_admin_snapshot(a, c), c->model);
+    const struct trp_entry *entry = trp_snapshot_find(trp_admin_snapshot(a, c), v->target.name);
     const struct trp_str name = trp_arena_dup(c->arena, v->target.name);
     const struct trp_str platform = trp_arena_dup(c->arena, sig->platform);
     struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
@@ -186,8 +186,8 @@ trp_status trp_answer_model_metadata(struct trp_admin *a, struct trp_control *c,
                     trp_node_add_str(c->arena, root, "name", name) &&
                     add_versions(c->arena, root, entry, c->version) &&
                     trp_node_add_str(c->arena, root, "platform", platform) &&
-                    add_tensors(c->arena, root, "inputs", sig->inputs, sig->inputs_n, false) &&
-                    add_tensors(c->arena, root, "outputs", sig->outputs, sig->outputs_n, false);
+                    add_tensors(c->arena, root, "inputs", sig->inputs, sig->inputs_n) &&
+                    add_tensors(c->arena, root, "outputs", sig->outputs, sig->outputs_n);
     trp_version_unref(v);
     if (!ok)
         return no_memory(err);
@@ -235,7 +235,7 @@ static const char *index_state(const struct trp_version *v, struct trp_str reaso
 
 /* Why a version, or a model that has none, is in its state.  The model's own reason comes first: there is one beside versions
  * only while they serve in place of newer files, and nothing else would tell an operator. */
-static struct trp_str reason_of(const struct trp_entry *e, const struct trp_version *v)
+struct trp_str trp_admin_reason(const struct trp_entry *e, const struct trp_version *v)
 {
     const struct trp_str reason = trp_str_of(e->reason);
     return v && reason.len == 0 ? trp_version_reason(v) : reason;
@@ -254,7 +254,7 @@ static bool add_text(struct trp_arena *arena, struct trp_node *node, const char 
 static void add_index_entry(struct listing *l, const struct trp_entry *e,
                             const struct trp_version *v)
 {
-    const struct trp_str reason = reason_of(e, v);
+    const struct trp_str reason = trp_admin_reason(e, v);
     if (l->only_ready && !(v && trp_version_counts_as_ready(v)))
         return;
     struct trp_node *node = trp_node_add(l->arena, l->list, nothing, TRP_NODE_MAP);
@@ -291,80 +291,4 @@ trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *
         return no_memory(err);
     c->reply = root;
     return trp_ok();
-}
-
-static bool add_api_tensors(struct listing *l, struct trp_node *node, const struct trp_version *v)
-{
-    const struct trp_signature *sig = &v->signature;
-    return (sig->inputs_n == 0 && sig->outputs_n == 0) ||
-           (add_tensors(l->arena, node, "inputs", sig->inputs, sig->inputs_n, true) &&
-            add_tensors(l->arena, node, "outputs", sig->outputs, sig->outputs_n, true));
-}
-
-/* NEW is a word of the code's.  Whoever reads the list wants to know whether it is for somebody to act: to load what nobody
- * asked for yet, or to mend what is wrong with its files. */
-static const char *api_state(const struct trp_entry *e, const struct trp_version *v,
-                             struct trp_str reason)
-{
-    const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;
-    if (state != TRP_MODEL_NEW)
-        return trp_model_state_name(state);
-    if (v && trp_version_counts_as_ready(v))
-        return "COLD";
-    if (reason.len > 0 && !trp_str_is(reason, "unloaded"))
-        return "FAILED";
-    return e->wanted ? "WAITING" : "UNLOADED";
-}
-
-static void add_api_entry(struct listing *l, const struct trp_entry *e, struct trp_version *v)
-{
-    struct trp_arena *arena = l->arena;
-    struct trp_node *node = trp_node_add(arena, l->list, nothing, TRP_NODE_MAP);
-    const struct trp_str name = trp_arena_dup(arena, e->name);
-    bool ok = node && name.ptr && trp_node_add_str(arena, node, "name", name);
-    const struct trp_str reason = reason_of(e, v);
-    const struct trp_str copy = trp_arena_dup(arena, reason);
-    ok = ok && copy.ptr && (!v || trp_node_add_i64(arena, node, "version", v->target.version)) &&
-         trp_node_add_str(arena, node, "state", trp_str_of(api_state(e, v, reason))) &&
-         trp_node_add_str(arena, node, "reason", copy) &&
-         trp_node_add_bool(arena, node, "wanted", e->wanted);
-    if (ok && v) {
-        ok = add_api_tensors(l, node, v) &&
-             trp_node_add_u64(arena, node, "weights_bytes", trp_counter_get(&v->weights.bytes)) &&
-             trp_node_add_u64(arena, node, "inferences",
-                              trp_counter_get(&v->stats.inference_count)) &&
-             trp_node_add_i64(arena, node, "run_ns", trp_gauge_get(&v->stats.run_ns));
-    }
-    l->failed |= !ok;
-}
-
-static void add_api(void *user, const struct trp_entry *e)
-{
-    struct listing *l = user;
-    if (e->versions_n == 0)
-        add_api_entry(l, e, NULL);
-    for (uint32_t i = 0; i < e->versions_n; i++)
-        add_api_entry(l, e, e->versions[i]);
-}
-
-trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
-{
-    struct trp_buf text;
-    struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
-    struct listing l = { c->arena, trp_node_add_list(c->arena, root, "models"), false, false };
-    if (l.list)
-        trp_snapshot_each(trp_admin_snapshot(a, c), add_api, &l);
-    if (!l.list || l.failed)
-        return no_memory(err);
-    trp_buf_init(&text, a->alloc, SIZE_MAX / 2);
-    trp_node_write_json(&text, root);
-    trp_status st = trp_buf_check(&text, "list of models", err);
-    if (!trp_failed(st)) {
-        c->raw = trp_arena_dup(c->arena, trp_buf_str(&text));
-        c->raw_type = "application/json";
-        if (!c->raw.ptr)
-            st = no_memory(err);
-    }
-    trp_buf_deinit(&text);
-    return st;
 }

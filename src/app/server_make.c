@@ -234,6 +234,14 @@ static trp_status default_keeping(const struct trp_server *s, struct trp_keeping
                     stay);
 }
 
+/* A core is worth its part of the memory that there is. */
+static double bytes_per_core(const struct trp_server *s)
+{
+    const uint64_t budget = setting(s, TRP_SETTING_ID_MEMORY_BUDGET);
+    const uint64_t bytes = budget ? budget : trp_machine_memory("");
+    return (double)bytes / cores();
+}
+
 static trp_status make_life(struct trp_server *s, struct trp_error *err)
 {
     struct trp_keeping keeping;
@@ -263,6 +271,9 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .backends = s->backends,
         .store = s->store,
         .store_bytes_max = setting(s, TRP_SETTING_ID_STORE_BYTES),
+        .store_pack_ns = (int64_t)setting(s, TRP_SETTING_ID_STORE_PACK),
+        .bytes_per_core = bytes_per_core(s),
+        .ledger = s->ledger,
         .store_verify_ns = (int64_t)setting(s, TRP_SETTING_ID_STORE_VERIFY),
         .store_verify_rate = setting(s, TRP_SETTING_ID_STORE_RATE),
         .exec = s->exec,
@@ -295,8 +306,8 @@ static trp_status make_admin(struct trp_server *s, struct trp_error *err)
                                          .ledger = s->ledger,
                                          .headrooms = s->headrooms,
                                          .usage = &s->usage,
-                                         .metrics_models_max = (uint32_t)setting(
-                                             s, TRP_SETTING_ID_METRICS_MODELS),
+                                         .metrics_models_max =
+                                             (uint32_t)setting(s, TRP_SETTING_ID_METRICS_MODELS),
                                          .snapshot = snapshot_of,
                                          .snapshot_user = s };
     return trp_admin_create(s->alloc, &opts, &s->admin, err);
@@ -348,6 +359,7 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
             .loop = s->loops[i],
             .handlers = { .user = s->admin,
                           .find = trp_admin_find,
+                          .find_for = trp_admin_find_for,
                           .control = trp_admin_control,
                           .region = trp_admin_region,
                           .region_release = trp_admin_region_release,

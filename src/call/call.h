@@ -147,7 +147,7 @@ struct trp_call {
     struct trp_oneshot outcome;      /* enum trp_outcome */
     struct trp_call_tensor *outputs; /* one per `wanted`, same order */
     uint32_t outputs_n;
-    struct trp_str answered_by; /* model and version, for the reply; empty: as asked */
+    struct trp_str answered_by, answered_why; /* which model, and why; empty: as asked */
     int64_t answered_version;
 
     /* the way back */
@@ -163,8 +163,8 @@ struct trp_call {
     struct trp_call *queue_next;         /* whoever holds the call may chain it */
     int64_t queue_key; /* sched's, while the call waits: its place in order of arrival */
     struct trp_queue_node queue_node, expiry_node; /* sched's, while the call waits */
-    void *queue;     /* the queue it waits in; NULL: it waits nowhere */
-    void *exec_slot; /* exec's, while it holds the call */
+    void *queue;             /* the queue it waits in; NULL: it waits nowhere */
+    void *exec_slot;         /* exec's, while it holds the call */
     uint64_t run_peak_bytes; /* exec's: what its run held at most; 0: not known */
     struct trp_call_pool *pool;
 

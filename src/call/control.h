@@ -38,6 +38,7 @@
     X(LOG_SET, 1)             \
     X(METRICS, 0)             \
     X(API_MODELS, 0)          \
+    X(API_OPENAPI, 0)         \
     X(API_LABELS_GET, 0)      \
     X(API_LABELS_SET, 1)
 /* clang-format on */
@@ -63,7 +64,7 @@ struct trp_control {
 
     struct trp_error error;       /* status OK: the reply holds */
     const struct trp_node *reply; /* normal tree, or NULL when empty */
-    struct trp_str raw;           /* API_MODELS: the text; borrowed from the arena */
+    struct trp_str raw;           /* API_*: the text; of the arena, or static */
     struct trp_buf *page; /* METRICS: the text, until `done` has returned; may be taken out of it */
     const char *raw_type; /* the content type of either */
 
@@ -102,6 +103,11 @@ struct trp_handlers {
     void (*region_release)(void *hold, void *ptr);
     /* Statistics of a finished call (success or failure), called once per inference request that had a target. */
     void (*finished)(void *user, uint32_t loop_index, struct trp_call *call);
+    /* As `find`, for a call that is decoded and not yet bound: its name may stand for several, of which its inputs choose; then
+     * answered_by and answered_why are set.  May be NULL: `find` then. */
+    trp_status (*find_for)(void *user, uint32_t loop_index, struct trp_call *call,
+                           struct trp_target **out_target,
+                           void (**out_release)(struct trp_target *), struct trp_error *err);
 };
 
 #endif

@@ -439,6 +439,16 @@ FIELDS(model_metrics) = {
 };
 TYPE(model_metrics, "ModelMetrics");
 
+/* ---- ours ---- */
+
+FIELDS(quality) = {
+    VALUE(STRING, ONE, "name", 1, OURS, "What is counted, such as `accuracy`."),
+    VALUE(DOUBLE, ONE, "value", 2, OURS, "How much of it, on whatever data its owner measured."),
+    VALUE(BOOL, ONE, "lower_is_better", 3, OURS, "True for an error or a loss."),
+};
+static const struct trp_message quality = { "troupe.Quality", quality_fields,
+                                            ARRAY_LEN(quality_fields) };
+
 /* ---- the whole ---- */
 
 FIELDS(model_config) = {
@@ -490,6 +500,14 @@ FIELDS(model_config) = {
     VALUE(STRING, ONE, "max_bytes", 1005, OURS,
           "Most memory that each version may hold, such as `2GiB`; what would hold more is "
           "refused; by default as `models.max_bytes` says."),
+    VALUE(STRING, ONE, "task", 1021, OURS,
+          "What it is for, such as `classification`, `detection`, `embedding`, `ranking`: small "
+          "letters, digits, `-`, `_`, `.`; the name `task:classification` finds the best for it."),
+    VALUE(STRING, MANY, "tags", 1022, OURS, "Words to find it by, written like a task."),
+    VALUE(STRING, ONE, "description", 1023, OURS, "What people should know of it."),
+    MESSAGE(quality, ONE, "quality", 1024, OURS, "How good it is: a number with a name."),
+    VALUE(STRING, MAP_STRING, "input_kinds", 1025, OURS,
+          "What an input carries, by its name: `image`, `text`, `audio` or `tensor`."),
     VALUE(INT64, MAP_STRING, "labels", 1031, OURS,
           "Names of versions, such as `stable: 3`, that requests use like numbers; each must be of "
           "a version that is served."),

@@ -43,7 +43,7 @@ void trp_admission_end(const struct trp_admission *a, struct trp_call *call,
 
 /* Ends a run that asked for more than it was given (trp_run_try()); it begins again, and asks for that much.
  *   Owns  : as trp_admission_end().
- *   Thread: as trp_admission_begin().
+ *   Thread: any that holds the call and no lock.
  *   Errors: none. */
 void trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
                               struct trp_admitted *admitted);

@@ -33,7 +33,7 @@ int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64
  * Then nothing has happened: no outputs, no error, the call is not settled; call->run_peak_bytes is what it would have held at least.
  *   Units : bytes; *now_ns monotonic, before and after.
  *   Owns  : as trp_run_call().
- *   Thread: as trp_run_call().
+ *   Thread: any, the one that holds the call.
  *   Blocks: as long as the model runs.
  *   Errors: as trp_run_call(). */
 bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,

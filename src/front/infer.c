@@ -103,8 +103,12 @@ static trp_status find_target(struct trp_exchange *x, struct trp_call *call)
     const struct trp_handlers *h = &x->front->opts.handlers;
     struct trp_target *target = NULL;
     void (*release)(struct trp_target *) = NULL;
-    TRP_CHECK(h->find(h->user, x->front->opts.loop_index, call->model, call->version, &target,
-                      &release, &x->error));
+    if (h->find_for)
+        TRP_CHECK(
+            h->find_for(h->user, x->front->opts.loop_index, call, &target, &release, &x->error));
+    else
+        TRP_CHECK(h->find(h->user, x->front->opts.loop_index, call->model, call->version, &target,
+                          &release, &x->error));
     trp_call_pin(call, target, release);
     return trp_ok();
 }

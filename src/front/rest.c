@@ -232,6 +232,7 @@ static void answer_options(struct trp_exchange *x)
 static void run_control(struct trp_exchange *x)
 {
     struct trp_control *c = &x->control;
+    x->route.query = x->head.query;
     *c = (struct trp_control){
         .op = x->route.op, .model = x->route.model, .version = x->route.version, .arena = &x->arena
     };

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "life/demand.h"
+#include "life/heat.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
 #include "life/tenure.h"
@@ -179,6 +180,16 @@ static void work(struct trp_job *job)
     trp_loading_work((struct trp_loading *)job);
 }
 
+/* What a cold version says of its model is said until this one knows better. */
+static void keep_face(const struct trp_member *m, struct trp_version *v)
+{
+    struct trp_version *cold = trp_set_numbered(&m->shown, v->target.version);
+    if (!cold || cold->digest != v->digest || !trp_version_face(cold))
+        return;
+    v->before = (struct trp_version *)(uintptr_t)trp_version_face(cold);
+    trp_version_ref(v->before);
+}
+
 static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                            const struct trp_repo_model *found, const struct trp_repo_version *files,
                            struct trp_error *err)
@@ -187,6 +198,7 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
     struct trp_version *v;
     TRP_CHECK(trp_tenure_begin(c->member, files, catalog->override_digest, &v, err));
     c->next.items[c->next.n++] = v;
+    keep_face(c->member, v);
     struct load *d = trp_alloc_zeroed(l->alloc, 1, sizeof *d);
     if (!d)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to load version %lld",
@@ -201,6 +213,9 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                                        .env = &l->env,
                                        .version = v,
                                        .source = found,
+                                       .is_packed = c->member->op->kind == TRP_OP_MEND &&
+                                                    trp_heat_wants_packed(&c->member->serving,
+                                                                          files->number),
                                        .bytes_max = c->member->keeping.max_bytes,
                                        .on_begin = post_begun,
                                        .on_open = watch_files,
@@ -250,7 +265,9 @@ static void take_results(struct load *d)
     v->model = r->model;
     r->model = NULL; /* the version's now */
     trp_tenure_keep(v, &r->mapping);
+    trp_heat_inherit(&d->change->member->serving, v);
     trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
+    trp_gauge_set(&v->load_ns, trp_loop_now_ns(d->life->opts.control) - d->begun_ns);
     const uint64_t counted = trp_counter_get(&v->weights.bytes);
     const uint64_t uncounted = r->bytes > counted ? r->bytes - counted : 0;
     if (trp_account_try_charge(&v->weights, uncounted))

@@ -232,6 +232,8 @@ bool trp_cold_show(struct trp_member *m, const struct trp_set *was)
             return false;
         }
         (void)trp_str_copy(trp_str_of(trp_cold_reason(m)), v->reason, sizeof v->reason);
+        if (trp_version_face(old))
+            (void)trp_version_take_face(v, trp_version_face(old)); /* else the survey knows more */
         cold.items[cold.n++] = v;
     }
     trp_set_drop(l->alloc, &m->shown);

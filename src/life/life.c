@@ -20,12 +20,14 @@
 
 #include "base/map_loss.h"
 #include "life/demand.h"
+#include "life/heat.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
 #include "life/verifier.h"
 #include "life/watcher.h"
 
 #define LAZY_NS TRP_MS(25)
+#define WATCHED_MAX 60u                      /* repositories, of TRP_MAP_LOSS_FOLDERS */
 #define OUTPUT_BYTES_MAX ((uint64_t)1 << 30) /* of a warm-up run */
 
 /* ---- publishing and answering ---- */
@@ -264,6 +266,7 @@ void trp_life_start(struct trp_life *l)
     trp_watcher_start(l->watcher);
     trp_trimmer_start(l);
     trp_verifier_start(l->verifier);
+    trp_heat_start(l);
     trp_rescan_begin(l, false, NULL);
 }
 
@@ -290,6 +293,7 @@ void trp_life_stop(struct trp_life *l, void (*done)(void *user), void *user)
     trp_trimmer_stop(l);
     trp_preparer_stop(l);
     trp_verifier_stop(l->verifier);
+    trp_heat_stop(l);
     while (l->rescans) {
         struct trp_order *order = l->rescans;
         l->rescans = order->next;
@@ -329,22 +333,34 @@ static void init_fields(struct trp_life *l, const struct trp_alloc *alloc,
 }
 
 /* Whoever cuts a file short that a model has mapped harms that model, not the server. */
-static void watch_folder(struct trp_life *l, const char *folder, bool *out_is_watched)
+static bool watch_folder(const struct trp_life *l, const char *folder)
 {
     struct trp_error err;
-    *out_is_watched = !trp_failed(trp_map_loss_watch(folder, &err));
-    if (!*out_is_watched)
+    const bool is_watched = !trp_failed(trp_map_loss_watch(folder, &err));
+    if (!is_watched)
         TRP_WARN(l->opts.log, "life",
                  "a file that is cut short while it is used ends the server: %s", err.text);
+    return is_watched;
+}
+
+static const char *repository_at(const struct trp_life *l, uint32_t i)
+{
+    return i == 0 ? l->opts.repo.path : l->opts.repo.further[i - 1];
+}
+
+static uint32_t repositories_n(const struct trp_life *l)
+{
+    const uint32_t n = l->opts.repo.path ? l->opts.repo.further_n + 1 : 0;
+    return n < WATCHED_MAX ? n : WATCHED_MAX;
 }
 
 static void watch_folders(struct trp_life *l)
 {
     char blobs[TRP_STORE_PATH_MAX];
     if (l->opts.store && trp_store_part(l->opts.store, "blobs", NULL, blobs))
-        watch_folder(l, blobs, &l->watches_blobs);
-    if (l->opts.repo.path)
-        watch_folder(l, l->opts.repo.path, &l->watches_repo);
+        l->watches_blobs = watch_folder(l, blobs);
+    for (uint32_t i = 0; i < repositories_n(l); i++)
+        l->watches_repositories |= (uint64_t)watch_folder(l, repository_at(l, i)) << i;
 }
 
 static void unwatch_folders(const struct trp_life *l)
@@ -352,8 +368,9 @@ static void unwatch_folders(const struct trp_life *l)
     char blobs[TRP_STORE_PATH_MAX];
     if (l->watches_blobs && trp_store_part(l->opts.store, "blobs", NULL, blobs))
         trp_map_loss_unwatch(blobs);
-    if (l->watches_repo)
-        trp_map_loss_unwatch(l->opts.repo.path);
+    for (uint32_t i = 0; i < repositories_n(l); i++)
+        if (l->watches_repositories >> i & 1)
+            trp_map_loss_unwatch(repository_at(l, i));
 }
 
 trp_status trp_life_create(const struct trp_alloc *alloc, const struct trp_life_opts *opts,

@@ -116,7 +116,8 @@ struct trp_life {
     struct trp_loaders *preparers; /* NULL: no store */
     struct trp_verifier *verifier; /* NULL: none */
     struct trp_blob_uses *uses;
-    bool watches_blobs, watches_repo; /* see base/map_loss.h */
+    bool watches_blobs;            /* see base/map_loss.h */
+    uint64_t watches_repositories; /* a bit each */
     struct trp_watcher *watcher;
     struct trp_table *names; /* name -> member */
     struct trp_member *members;
@@ -153,6 +154,7 @@ struct trp_life {
     /* preparing */
     struct preparing *preparings; /* under way, see preparer.c */
     struct trp_flag stop_preparing;
+    struct trp_timer heat_timer;
 
     /* memory of runs */
     struct trp_timer trim_timer;

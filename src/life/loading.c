@@ -30,7 +30,8 @@ struct steps {
     struct trp_arena scratch; /* what is not needed any more when the version is ready */
     const struct trp_node *written;
     struct trp_backend *backend;
-    bool is_large; /* enough that mapping it pays */
+    struct trp_card file_card; /* what the file says it is for */
+    bool is_large;             /* enough that mapping it pays */
     struct troupe_model_desc desc;
 };
 
@@ -140,6 +141,7 @@ static trp_status read_head(struct steps *s, struct trp_signature *out, struct t
     TRP_CHECK(check_externals(s, &m, err));
     s->is_large = m.files_n > 0 || m.total.bytes >= LARGE_BYTES;
     note_hazards(s->l, &m);
+    TRP_CHECK(trp_card_from_file(&s->scratch, &m, &s->file_card, err));
     return trp_onnx_signature(&m, &s->scratch, out, err);
 }
 
@@ -149,13 +151,13 @@ static trp_status recall_or_read(struct steps *s, struct trp_signature *out, str
     struct trp_store *store = s->l->survey ? s->l->env->store : NULL;
     const char *path = s->l->version->path.ptr;
     struct trp_file_stat before = { .kind = 'o' };
-    if (store && trp_known_signature_get(store, path, &s->scratch, &before, out)) {
+    if (store && trp_known_signature_get(store, path, &s->scratch, &before, out, &s->file_card)) {
         trp_metrics_add(s->l->env->metrics, TRP_METRIC_SIGNATURES_KNOWN, 1);
         return trp_ok();
     }
     TRP_CHECK(read_head(s, out, err));
     if (store && before.kind == 'f')
-        trp_known_signature_put(store, path, &before, out);
+        trp_known_signature_put(store, path, &before, out, &s->file_card);
     return trp_ok();
 }
 
@@ -192,8 +194,9 @@ static trp_status complete(struct steps *s, struct trp_arena *a,
                            struct trp_model_config *out_config, struct trp_signature *out_signature,
                            struct trp_error *err)
 {
-    return trp_model_config_complete(a, s->l->version->target.name, s->written, file_signature,
-                                     out_config, out_signature, err);
+    TRP_CHECK(trp_model_config_complete(a, s->l->version->target.name, s->written, file_signature,
+                                        out_config, out_signature, err));
+    return trp_card_complete(a, &s->file_card, &out_config->card, err);
 }
 
 /* ---- the steps ---- */
@@ -235,6 +238,7 @@ static trp_status open_model(struct steps *s, struct trp_error *err)
                                               .backend = s->backend,
                                               .desc = &s->desc,
                                               .is_worth_it = s->is_large,
+                                              .is_packed = l->is_packed,
                                               .log = l->env->log };
     TRP_CHECK(trp_mapping_open(&opening, &l->version->arena, &out->mapping, &out->model,
                                &out->file_signature, err));

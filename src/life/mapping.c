@@ -71,8 +71,10 @@ static trp_status open_artefact(const struct trp_mapping_opts *o, const struct t
 {
     struct troupe_model_desc desc = *o->desc;
     trp_artefact_describe(found, &desc);
-    TRP_CHECK(trp_blob_use_begin(o->uses, found->blobs_folder, found->blobs, found->blobs_n,
-                                 &out->use, err));
+    desc.packed = o->is_packed;
+    if (o->uses)
+        TRP_CHECK(trp_blob_use_begin(o->uses, found->blobs_folder, found->blobs, found->blobs_n,
+                                     &out->use, err));
     const trp_status st = trp_backend_open(o->backend, &desc, arena, out_model, out_signature, err);
     if (found->inside[0])
         (void)snprintf(out->note, sizeof out->note, "prepared with its weights inside: %s",
@@ -100,7 +102,8 @@ static bool open_mapped(const struct trp_mapping_opts *o, struct trp_arena *aren
         return false;
     const trp_status st = open_artefact(o, &artefact, arena, out, out_model, out_signature, &err);
     out->is_mapped = !trp_failed(st);
-    out->mapped_bytes = out->use ? trp_blob_use_bytes(out->use) : 0;
+    out->is_packed = o->is_packed && artefact.blobs_n > 0;
+    out->mapped_bytes = artefact.blob_bytes;
     trp_artefact_deinit(&artefact);
     if (out->is_mapped)
         return true;

@@ -10,6 +10,7 @@
 /* How a model was opened.  Zero: plainly, and there is no store. */
 struct trp_mapping {
     bool is_mapped;             /* from what was prepared */
+    bool is_packed;             /* and has copies of its weights */
     bool should_prepare;        /* it was not there, or was damaged, and it would pay */
     struct trp_sha256 key;      /* of one that is mapped */
     struct trp_store_hold hold; /* keeps it in the store while it is open */
@@ -19,11 +20,12 @@ struct trp_mapping {
 };
 
 struct trp_mapping_opts {
-    struct trp_store *store; /* NULL: none */
-    struct trp_blob_uses *uses;
+    struct trp_store *store;    /* NULL: none */
+    struct trp_blob_uses *uses; /* where its blobs are counted; NULL: nowhere */
     struct trp_backend *backend;
     const struct troupe_model_desc *desc;
     bool is_worth_it; /* large enough that mapping it pays */
+    bool is_packed;   /* copies of its weights pay */
     struct trp_log *log;
 };
 

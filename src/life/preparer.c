@@ -148,36 +148,41 @@ static bool is_under_way(const struct trp_life *l, const struct trp_version *v)
     return false;
 }
 
-static const char *dup(struct preparing *p, const char *text)
+static const char *dup(struct trp_arena *a, const char *text)
 {
-    return trp_arena_dup(&p->arena, trp_str_of(text)).ptr;
+    return trp_arena_dup(a, trp_str_of(text)).ptr;
 }
 
-/* False: no memory. */
-static bool describe(struct preparing *p, const struct trp_version *v)
+bool trp_preparer_describe(struct trp_life *l, const struct trp_version *v, struct trp_arena *a,
+                           struct troupe_model_desc *out)
 {
     const struct trp_model_config *config = &v->config;
     struct troupe_option *options =
-        trp_arena_zeroed(&p->arena, (size_t)config->options_n + 1, sizeof *options);
+        trp_arena_zeroed(a, (size_t)config->options_n + 1, sizeof *options);
     for (uint32_t i = 0; options && i < config->options_n; i++) {
-        options[i].key = dup(p, config->options[i].key);
-        options[i].value = dup(p, config->options[i].value);
+        options[i].key = dup(a, config->options[i].key);
+        options[i].value = dup(a, config->options[i].value);
         if (!options[i].key || !options[i].value)
             return false;
     }
-    p->desc = (struct troupe_model_desc){
-        .name = dup(p, v->id),
-        .path = dup(p, v->path.ptr),
+    *out = (struct troupe_model_desc){
+        .name = dup(a, v->id),
+        .path = dup(a, v->path.ptr),
         .options = options,
         .options_n = config->options_n,
         .device = "cpu",
         .thread_mode = TROUPE_THREADS_ONE,
-        .account = &p->life->opts.weights->plugin,
-        .cancel = (const volatile int32_t *)(const void *)&p->life->stop_preparing.value,
+        .account = &l->opts.weights->plugin,
+        .cancel = (const volatile int32_t *)(const void *)&l->stop_preparing.value,
     };
+    return options && out->name && out->path;
+}
+
+static bool describe(struct preparing *p, const struct trp_version *v)
+{
     p->number = v->target.version;
     p->model = trp_arena_dup(&p->arena, v->target.name);
-    return options && p->desc.name && p->desc.path && p->model.ptr;
+    return p->model.ptr && trp_preparer_describe(p->life, v, &p->arena, &p->desc);
 }
 
 void trp_preparer_begin(struct trp_life *l, const struct trp_version *v,

@@ -18,6 +18,13 @@ trp_status trp_preparer_create(struct trp_life *l, struct trp_error *err);
 void trp_preparer_begin(struct trp_life *l, const struct trp_version *v,
                         struct trp_backend *backend);
 
+/* Describes the model of a version for a job that may outlive it, in the name of all weights.
+ *   Owns  : everything in `arena`.
+ *   Thread: control.
+ *   Errors: false: no memory. */
+bool trp_preparer_describe(struct trp_life *l, const struct trp_version *v, struct trp_arena *arena,
+                           struct troupe_model_desc *out);
+
 /* Gives up; says whether anything is under way.
  *   Owns  : nothing.
  *   Thread: control.

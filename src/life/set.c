@@ -59,3 +59,11 @@ bool trp_set_has(const struct trp_set *set, const struct trp_version *v)
             return true;
     return false;
 }
+
+struct trp_version *trp_set_numbered(const struct trp_set *set, int64_t number)
+{
+    for (uint32_t i = 0; i < set->n; i++)
+        if (set->items[i]->target.version == number)
+            return set->items[i];
+    return NULL;
+}

@@ -31,4 +31,10 @@ bool trp_set_put(const struct trp_alloc *alloc, struct trp_set *set, struct trp_
  *   Errors: none. */
 bool trp_set_has(const struct trp_set *set, const struct trp_version *v);
 
+/* The version of a number.
+ *   Owns  : borrowed.
+ *   Thread: control.
+ *   Errors: NULL: there is none. */
+struct trp_version *trp_set_numbered(const struct trp_set *set, int64_t number);
+
 #endif

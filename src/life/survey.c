@@ -120,6 +120,9 @@ static void looked_into(struct trp_job *job)
     struct look *k = (struct look *)job;
     struct trp_member *m = k->member;
     if (k->key == m->survey_key && !m->life->is_stopping) {
+        const struct trp_version *known = trp_set_numbered(&m->shown, k->version->target.version);
+        if (known)
+            trp_version_take_times(k->version, known);
         fill_in(k);
         if (trp_set_put(m->life->alloc, &m->shown, k->version))
             k->version = NULL; /* moved */

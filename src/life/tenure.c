@@ -5,6 +5,7 @@
  * A version whose memory is still lent when it should go is kept: its account's address is in somebody's hands, and a leak
  * that the log names is better than a write to freed memory. */
 #include "life/tenure.h"
+#include "life/heat.h"
 #include "life/life_parts.h"
 
 #include <limits.h>
@@ -23,6 +24,7 @@ struct tenure {
     const struct trp_blob_use *watched; /* of it; NULL: opened plainly.  Constant once it runs */
     struct trp_mail loss;
     char lost[LOST_PATH_MAX]; /* written before `loss` is posted */
+    struct trp_heat heat;
     bool has_override;
     char openings
         [2][OPENING_MAX]; /* the second when something is known that was not when it was opened */
@@ -200,14 +202,22 @@ void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping)
 {
     struct tenure *t = v->life_slot;
     t->mapping = *mapping;
-    (void)snprintf(t->openings[0], OPENING_MAX, "%s%s%s",
+    t->heat.is_packed = mapping->is_packed;
+    (void)snprintf(t->openings[0], OPENING_MAX, "%s%s%s%s",
                    !mapping->is_mapped     ? "as it is"
                    : mapping->mapped_bytes ? "mapped"
                                            : "prepared",
-                   mapping->note[0] ? ": " : "", mapping->note);
+                   mapping->is_packed ? ", with packed weights" : "", mapping->note[0] ? ": " : "",
+                   mapping->note);
     trp_pointer_put(&v->opening, t->openings[0]);
     mapping->hold = (struct trp_store_hold){ 0 };
     mapping->use = NULL;
+}
+
+struct trp_heat *trp_tenure_heat(const struct trp_version *v)
+{
+    struct tenure *t = v->life_slot;
+    return t->mapping.is_mapped && t->mapping.mapped_bytes > 0 ? &t->heat : NULL;
 }
 
 const struct trp_sha256 *trp_tenure_key(const struct trp_version *v)

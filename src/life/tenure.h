@@ -45,6 +45,12 @@ void trp_tenure_watch(struct trp_version *v, struct trp_backend_model *model,
  *   Errors: none. */
 const struct trp_sha256 *trp_tenure_key(const struct trp_version *v);
 
+/* How hot a version is that has mapped weights; NULL: it has none.
+ *   Owns  : borrowed from the version.
+ *   Thread: control.
+ *   Errors: none. */
+struct trp_heat *trp_tenure_heat(const struct trp_version *v);
+
 /* Says something of how it was opened that was not known then; once.
  *   Owns  : `words` is copied.
  *   Thread: control.

@@ -84,7 +84,7 @@ enum trp_reserve trp_headroom_begin(struct trp_headrooms *all, struct trp_headro
 /* Ends it, and learns what it held at most (0: not known).
  *   Units : as trp_headroom_begin(); bytes.
  *   Owns  : `pass` holds nothing afterwards.
- *   Thread: as trp_headroom_begin().
+ *   Thread: any that holds no lock.
  *   Errors: none. */
 void trp_headroom_end(struct trp_headrooms *all, struct trp_headroom *h, uint64_t size,
                       uint64_t peak_bytes, struct trp_headroom_pass *pass);
@@ -100,7 +100,7 @@ void trp_headroom_learn(struct trp_headrooms *all, struct trp_headroom *h,
 /* Gives back what holds have more than their models' accounts and runs: after memory was freed
  * somewhere else.
  *   Owns  : nothing.
- *   Thread: as trp_headroom_begin().
+ *   Thread: any that holds no lock.
  *   Cost  : O(models that have run).
  *   Errors: none. */
 void trp_headrooms_refresh(struct trp_headrooms *all);
@@ -118,7 +118,7 @@ struct trp_headrooms_seen trp_headrooms_look(struct trp_headrooms *all);
 
 /* Ends a model's: nothing runs any more.  What its account still holds is nobody's.
  *   Owns  : frees what it has; zero afterwards.
- *   Thread: as trp_headroom_begin().
+ *   Thread: any that holds no lock.
  *   Errors: none. */
 void trp_headroom_close(struct trp_headroom *h);
 

@@ -81,7 +81,7 @@ void trp_ledger_count(struct trp_ledger *ledger, const struct trp_account *accou
 /* What is held whatever anybody reserves: the program, and what nobody accounts for.  May be more
  * than the limit; then nothing is reserved until it is less.  Counted accounts come on top of it.
  *   Owns  : nothing.
- *   Thread: as trp_ledger_commit().
+ *   Thread: any that holds no lock.
  *   Errors: none. */
 void trp_ledger_set_fixed(struct trp_ledger *ledger, struct trp_amounts fixed);
 
@@ -94,7 +94,7 @@ void trp_ledger_look(struct trp_ledger *ledger, struct trp_budget *out_budget);
 /* Says with numbers why `need` is refused: by now, what is left; or, when it can never be had, what
  * could be at most.
  *   Owns  : as trp_fail().
- *   Thread: as trp_ledger_look().
+ *   Thread: any; locks of lower rank may be held.
  *   Errors: returns OVER_BUDGET. */
 trp_status trp_ledger_refuse(struct trp_ledger *ledger, struct trp_amounts need,
                              struct trp_error *err);

@@ -261,6 +261,7 @@ trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *wri
     TRP_CHECK(take_labels(a, written, &c, err));
     TRP_CHECK(take_instances(written, &c, err));
     TRP_CHECK(take_options(a, written, &c, err));
+    TRP_CHECK(trp_card_from_config(a, written, &c.card, err));
     *out_config = c;
     return trp_ok();
 }
@@ -363,6 +364,7 @@ trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
     TRP_CHECK(settle_identity(a, name, file_signature, &c, err));
     for (uint32_t i = 0; i < trp_model_config_message.fields_n; i++)
         TRP_CHECK(add_key(&x, tree, &trp_model_config_message.fields[i]));
+    TRP_CHECK(trp_card_check(&c.card, written, &s, err));
     s.batch_max = c.batch_max;
     s.platform = c.platform;
     c.tree = tree;

@@ -5,6 +5,7 @@
 #define TRP_MODEL_CONFIG_H
 
 #include "conf/model_schema.h"
+#include "model/card.h"
 #include "model/version_label.h"
 #include "tensor/signature.h"
 
@@ -44,6 +45,7 @@ struct trp_model_config {
         const int64_t *specific;
         uint32_t specific_n;
     } versions;
+    struct trp_card card;                   /* what it is for; the file's words are not in it yet */
     const struct trp_version_label *labels; /* of versions; names are whole and distinct */
     uint32_t labels_n;
     uint32_t instances; /* run slots; 0: no limit */

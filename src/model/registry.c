@@ -493,6 +493,24 @@ void trp_snapshot_each(const struct trp_snapshot *s,
     visit(s->root, each, user);
 }
 
+static bool visit_from(const struct node *n, struct trp_str from,
+                       bool (*each)(void *user, const struct trp_entry *e), void *user)
+{
+    while (n) {
+        const bool is_before = trp_str_compare(n->box->entry.name, from) < 0;
+        if (!is_before && (!visit_from(n->left, from, each, user) || !each(user, &n->box->entry)))
+            return false;
+        n = n->right;
+    }
+    return true;
+}
+
+void trp_snapshot_walk(const struct trp_snapshot *s, struct trp_str from,
+                       bool (*each)(void *user, const struct trp_entry *e), void *user)
+{
+    (void)visit_from(s->root, from, each, user);
+}
+
 #define UNKNOWN_MODEL "Request for unknown model: '%.*s'" /* clients match these words */
 
 static trp_status not_ready(const struct trp_entry *e, const struct trp_version *v,

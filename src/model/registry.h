@@ -77,6 +77,14 @@ const struct trp_entry *trp_snapshot_find(const struct trp_snapshot *s, struct t
 void trp_snapshot_each(const struct trp_snapshot *s,
                        void (*each)(void *user, const struct trp_entry *e), void *user);
 
+/* Walks the same way from the first name that is not before `from`, as long as `each` says true.
+ *   Owns  : borrowed from the snapshot.
+ *   Thread: any that may hold the snapshot.
+ *   Cost  : O(log n) and what is visited; no allocation.
+ *   Errors: none. */
+void trp_snapshot_walk(const struct trp_snapshot *s, struct trp_str from,
+                       bool (*each)(void *user, const struct trp_entry *e), void *user);
+
 /* Picks the version that a call is sent to: the asked one, or that of a label (below 0: version_label.h), or (0) the highest that takes calls: it serves, or it is cold and the
  * call has its model loaded.  look: the one that is asked about: it serves, or is cold and never loaded; what failed says why.
  *   Owns  : moves one reference to the caller.

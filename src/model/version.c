@@ -96,6 +96,7 @@ void trp_version_destroy(struct trp_version *v)
         return;
     TRP_ASSERT(!v->model); /* whoever opened it closes it */
     const struct trp_alloc *alloc = v->arena.alloc;
+    trp_version_unref(v->before);
     trp_headroom_close(&v->headroom);
     trp_account_deinit(&v->weights);
     trp_account_deinit(&v->activations);
@@ -157,6 +158,63 @@ bool trp_version_counts_as_ready(const struct trp_version *v)
 {
     const enum trp_model_state state = trp_lifecycle_get(&v->life);
     return state == TRP_MODEL_READY || (state == TRP_MODEL_NEW && v->is_cold && v->failure == 0);
+}
+
+const struct trp_version *trp_version_face(const struct trp_version *v)
+{
+    const enum trp_model_state state = trp_lifecycle_get(&v->life);
+    if (state == TRP_MODEL_NEW || trp_lifecycle_is_serving(&v->life))
+        return v->has_signature ? v : NULL;
+    return v->before;
+}
+
+void trp_version_take_times(struct trp_version *v, const struct trp_version *from)
+{
+    trp_gauge_set(&v->load_ns, trp_gauge_get(&from->load_ns));
+    trp_gauge_set(&v->stats.run_ns, trp_gauge_get(&from->stats.run_ns));
+}
+
+/* Labels are for answers: whoever gives some has read them himself. */
+static bool take_signature(struct trp_version *v, const struct trp_signature *from)
+{
+    struct trp_signature_builder b;
+    trp_signature_builder_init(&b, &v->arena);
+    for (uint32_t i = 0; i < from->inputs_n + from->outputs_n; i++) {
+        const bool is_output = i >= from->inputs_n;
+        struct trp_io io = is_output ? from->outputs[i - from->inputs_n] : from->inputs[i];
+        io.labels = NULL;
+        io.labels_n = 0;
+        trp_signature_builder_add(&b, is_output, &io);
+    }
+    b.platform = trp_arena_dup(&v->arena, from->platform);
+    if (!b.platform.ptr || trp_failed(trp_signature_build(&b, &v->signature, NULL)))
+        return false;
+    v->signature.batch_max = from->batch_max;
+    return true;
+}
+
+static bool take_config(struct trp_version *v, const struct trp_model_config *from)
+{
+    struct trp_model_config config;
+    const struct trp_node *tree = from->tree ? trp_node_dup(&v->arena, from->tree) : NULL;
+    if (!tree || trp_failed(trp_model_config_peek(&v->arena, tree, &config, NULL)) ||
+        trp_failed(trp_card_complete(&v->arena, &from->card, &config.card, NULL)))
+        return false;
+    config.load = from->load;
+    config.keeping = from->keeping;
+    v->config = config;
+    return true;
+}
+
+bool trp_version_take_face(struct trp_version *v, const struct trp_version *from)
+{
+    trp_version_take_times(v, from);
+    if (!from->has_signature)
+        return false;
+    v->has_signature = take_signature(v, &from->signature) && take_config(v, &from->config);
+    if (!v->has_signature)
+        v->signature = (struct trp_signature){ 0 };
+    return v->has_signature;
 }
 
 struct trp_str trp_version_opening(const struct trp_version *v)

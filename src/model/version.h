@@ -52,9 +52,10 @@ struct trp_version {
     struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */
     struct trp_pointer opening; /* trp_version_opening() */
     struct trp_stats stats;
-    struct trp_stats_row told;  /* of them, what metrics tell elsewhere: see admin/other_models.h */
-    struct trp_flag stop;       /* raised: give the load up */
-    struct trp_flag is_damaged; /* life: a file that it has mapped is gone, every run of it fails */
+    struct trp_stats_row told; /* of them, what metrics tell elsewhere: see admin/other_models.h */
+    struct trp_flag stop;      /* raised: give the load up */
+    struct trp_flag
+        is_damaged; /* life: to be opened anew from the same files: what it has mapped is not whole, or another way of opening it pays */
 
     /* Loading by demand.  `is_cold`, `has_signature` and `failure` are written as `signature` is. */
     bool
@@ -63,6 +64,9 @@ struct trp_version {
     int32_t failure;           /* FAILED: the code that calls get; 0: NOT_READY */
     struct trp_flag may_retry; /* FAILED and cold: the next call may have it loaded again */
     struct trp_waiting *room; /* exec's, its model's; constant after creation; NULL: nobody waits */
+    struct trp_version
+        *before; /* cold, and of the same files; constant once published; may be NULL */
+    struct trp_gauge load_ns; /* of its last load, or of the one before it went; 0: not known */
 
     void *runner;    /* exec's, constant after creation */
     void *exec_slot; /* exec's; in `arena`, made under its lock by the first call */
@@ -116,6 +120,20 @@ bool trp_version_takes_calls(const struct trp_version *v);
  *   Thread: any.
  *   Errors: none. */
 bool trp_version_counts_as_ready(const struct trp_version *v);
+
+/* Who says what is known of a version: itself, or while it loads and after it failed, the cold one that it came from.  Its
+ * signature and configuration hold.
+ *   Owns  : borrowed from the version.
+ *   Thread: any.
+ *   Errors: NULL: nobody has looked into its files yet. */
+const struct trp_version *trp_version_face(const struct trp_version *v);
+
+/* A cold version takes what is known of the one whose files it stands for: signature, configuration, how long it loads and runs.
+ *   Owns  : copied.
+ *   Thread: control; before it is published.
+ *   Errors: false: no memory, or nothing is known; has_signature stays false then. */
+bool trp_version_take_face(struct trp_version *v, const struct trp_version *from);
+void trp_version_take_times(struct trp_version *v, const struct trp_version *from);
 
 /* How it was opened, and why not otherwise: "mapped", "as it is: too small for preparing to pay"; empty while it is not open.  Life
  * puts another text there when it knows more, such as why it cannot be prepared.

@@ -19,7 +19,8 @@
 struct trp_onnx_io {
     struct trp_io io; /* dtype NO_DTYPE: see trp_onnx_io_is_served() */
     struct trp_onnx_type type;
-    bool zipmap; /* io is the dense form of a sequence of maps */
+    bool zipmap;               /* io is the dense form of a sequence of maps */
+    struct trp_str denotation; /* "IMAGE", "TEXT", ...: what it carries; empty: not said */
 };
 
 /* Where parameters were found. */

@@ -135,6 +135,15 @@ static void read_type(struct trp_onnx_walk *w, struct trp_str message, struct tr
     }
 }
 
+static void read_denotation(struct trp_onnx_walk *w, struct trp_str type, struct trp_str *out)
+{
+    struct trp_pb_reader r = trp_pb_reader_of(type);
+    struct trp_pb_field f;
+    while (trp_onnx_next(w, &r, "a type", &f))
+        if (trp_onnx_field_of(&f) == ONNX_TYPE_DENOTATION)
+            *out = trp_onnx_keep_name(w, f.bytes, "a denotation");
+}
+
 void trp_onnx_value_read(struct trp_onnx_walk *w, struct trp_str message, struct trp_onnx_io *out)
 {
     struct trp_pb_reader r = trp_pb_reader_of(message);
@@ -143,8 +152,10 @@ void trp_onnx_value_read(struct trp_onnx_walk *w, struct trp_str message, struct
     while (trp_onnx_next(w, &r, "an input or output", &f)) {
         if (trp_onnx_field_of(&f) == ONNX_VALUE_NAME)
             out->io.name = trp_onnx_keep_name(w, f.bytes, "the name of a value");
-        else if (trp_onnx_field_of(&f) == ONNX_VALUE_TYPE)
-            read_type(w, f.bytes, &out->type, &out->io);
+        if (trp_onnx_field_of(&f) != ONNX_VALUE_TYPE)
+            continue;
+        read_type(w, f.bytes, &out->type, &out->io);
+        read_denotation(w, f.bytes, &out->denotation);
     }
     if (out->type.kind == TRP_ONNX_KIND_TENSOR)
         out->io.dtype = (int32_t)trp_onnx_elem_dtype(out->type.elem);

@@ -1,4 +1,4 @@
-/* store/known_signature.h - what a model file takes and gives, written down.
+/* store/known_signature.h - what a model file takes and gives, and what it says it is for, written down.
  * Answers "what did this file declare when it was read last?".  Ten thousand models that nobody has loaded still say what they
  * take; with this, a server reads each of their files once, and not once a start.
  *
@@ -10,6 +10,7 @@
 #define TRP_KNOWN_SIGNATURE_H
 
 #include "base/file.h"
+#include "model/card.h"
 #include "store/store.h"
 #include "tensor/signature.h"
 
@@ -19,7 +20,8 @@
  *   Blocks: disk.
  *   Errors: false: it is not known; out_stat->kind is 'f' if there is a file to be read. */
 bool trp_known_signature_get(const struct trp_store *s, const char *path, struct trp_arena *arena,
-                             struct trp_file_stat *out_stat, struct trp_signature *out);
+                             struct trp_file_stat *out_stat, struct trp_signature *out,
+                             struct trp_card *out_card);
 
 /* Writes down what was read from a file that is still as `stat` says.
  *   Owns  : borrowed.
@@ -28,6 +30,6 @@ bool trp_known_signature_get(const struct trp_store *s, const char *path, struct
  *   Errors: none: what cannot be written is read again. */
 void trp_known_signature_put(struct trp_store *s, const char *path,
                              const struct trp_file_stat *stat,
-                             const struct trp_signature *signature);
+                             const struct trp_signature *signature, const struct trp_card *card);
 
 #endif

@@ -19,8 +19,20 @@ struct trp_proof {
  *   Owns  : borrowed.
  *   Thread: any.
  *   Blocks: device; a few runs of each.
- *   Errors: FAILED_PRECONDITION: an output differs (which, where, by how much), or nothing can be said, because no generated input
- *           is accepted or because the model's own answers differ from run to run; CANCELLED; OUT_OF_MEMORY. */
+ *   Errors: FAILED_PRECONDITION: an output differs (which, where, by how much); UNIMPLEMENTED: nothing can be said, because no
+ *           generated input is accepted or because the model's own answers differ from run to run; CANCELLED; OUT_OF_MEMORY. */
 trp_status trp_prover_compare(const struct trp_proof *p, struct trp_error *err);
+
+/* Which of the two is faster, on inputs whose run takes about as long as runs of this model usually do.
+ *   Units : ns of this thread's CPU time, the best of several runs.
+ *   Owns  : borrowed; `r` has usual_ns, and gets the others.
+ *   Thread: any.
+ *   Blocks: device; some seconds at most, for a model whose runs take less.
+ *   Errors: as trp_prover_compare(); nothing is known then. */
+struct trp_race {
+    int64_t usual_ns, plain_ns, prepared_ns;
+    uint64_t bytes; /* of the inputs */
+};
+trp_status trp_prover_race(const struct trp_proof *p, struct trp_race *r, struct trp_error *err);
 
 #endif

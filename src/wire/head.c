@@ -30,7 +30,7 @@ void trp_head_reset(struct trp_head *h)
 {
     trp_buf_reset(&h->text);
     memset(h->known_at, 0, sizeof h->known_at);
-    h->method = h->target = h->path = h->authority = (struct trp_str){ 0 };
+    h->method = h->target = h->path = h->query = h->authority = (struct trp_str){ 0 };
     h->repeated = 0;
     h->headers_n = 0;
     h->target_len = 0;
@@ -208,6 +208,8 @@ static trp_status split_target(struct trp_head *h, struct trp_error *err)
     }
     const char *end = rest.len ? memchr(rest.ptr, '?', rest.len) : NULL;
     h->path = trp_str_make(rest.ptr, end ? (size_t)(end - rest.ptr) : rest.len);
+    if (end)
+        h->query = trp_str_make(end + 1, rest.len - h->path.len - 1);
     if (h->path.len == 0)
         return trp_fail(err, TRP_INVALID_ARGUMENT, "request target is empty");
     return trp_ok();

@@ -47,6 +47,7 @@ struct trp_head {
     struct trp_str method;    /* "POST" */
     struct trp_str target;    /* as it came */
     struct trp_str path;      /* of the target, without the query; starts with '/', or is "*" */
+    struct trp_str query;     /* behind the first '?', as it came; empty: none */
     struct trp_str authority; /* of an absolute target or :authority, else of Host; may be empty */
     struct trp_header *headers;
     uint32_t headers_n;

@@ -7,6 +7,7 @@
 #include "model/version_label.h"
 #include "wire/oip_control.h"
 #include "wire/oip_messages.h"
+#include "wire/query.h"
 
 #define SHOWN_MAX 200 /* bytes of a client's text in a message */
 
@@ -317,6 +318,14 @@ struct shape {
     const char *model, *version, *region; /* fields that the path fills */
     trp_status (*body)(struct reading *r, struct trp_json body);
     bool body_first, body_required;
+    const struct trp_query_key *keys; /* what the query may say; NULL: it is passed over */
+    uint32_t keys_n;
+};
+
+static const struct trp_query_key search_keys[] = {
+    { "task", false },  { "tag", true },    { "input", false },
+    { "dtype", false }, { "shape", false }, { "name", false },
+    { "state", false }, { "limit", false }, { "page_token", false },
 };
 
 static const struct shape shapes[TRP_CONTROLS] = {
@@ -340,6 +349,7 @@ static const struct shape shapes[TRP_CONTROLS] = {
     [TRP_CONTROL_TRACE_GET] = { .model = "model_name" },
     [TRP_CONTROL_TRACE_SET] = { .model = "model_name", .body = read_settings, .body_first = true },
     [TRP_CONTROL_LOG_SET] = { .body = read_settings },
+    [TRP_CONTROL_API_MODELS] = { .keys = search_keys, .keys_n = ARRAY_LEN(search_keys) },
     [TRP_CONTROL_API_LABELS_SET] = { .body = read_labels, .body_required = true },
 };
 
@@ -391,6 +401,8 @@ trp_status trp_control_decode_http(const struct trp_route *route, struct trp_jso
     control->request = NULL;
     r.root = trp_node_new(r.arena, TRP_NODE_MAP);
     TRP_CHECK(made(&r, r.root));
+    if (shape->keys)
+        TRP_CHECK(trp_query_read(r.arena, route->query, shape->keys, shape->keys_n, r.root, err));
     if (shape->body_first)
         TRP_CHECK(read_body(&r, shape, json, body));
     TRP_CHECK(add_path(&r, shape, route));

@@ -39,6 +39,17 @@ static void add_final_parameter(struct trp_buf *b)
     trp_pb_end(b, entry);
 }
 
+/* The same: "troupe_choice" -> { string_param: ... } */
+static void add_choice(struct trp_buf *b, struct trp_str why)
+{
+    const size_t entry = trp_pb_begin(b, REPLY_PARAMETERS);
+    trp_pb_write_str(b, 1, TRP_STR_LIT("troupe_choice"));
+    const size_t value = trp_pb_begin(b, 2);
+    trp_pb_write_str(b, 3, why);
+    trp_pb_end(b, value);
+    trp_pb_end(b, entry);
+}
+
 static void add_output(struct trp_buf *b, const struct trp_oip_output *o)
 {
     const size_t output = trp_pb_begin(b, REPLY_OUTPUTS);
@@ -65,6 +76,8 @@ static void add_head(struct trp_buf *b, const struct trp_call *call, bool final_
     add_text_field(b, REPLY_ID, call->id);
     if (final_parameter)
         add_final_parameter(b);
+    if (call->answered_why.len > 0)
+        add_choice(b, call->answered_why);
 }
 
 /* Writes tag and length of the wrapped message so that they end where it begins, and puts them into

@@ -19,7 +19,13 @@ static void add_head(struct trp_buf *b, const struct trp_call *call)
     trp_json_write_str(b, trp_oip_answered_model(call));
     ADD(b, ",\"model_version\":\"");
     trp_buf_add_i64(b, trp_oip_answered_version(call));
-    ADD(b, "\",\"outputs\":[");
+    if (call->answered_why.len > 0) {
+        ADD(b, "\",\"parameters\":{\"troupe_choice\":");
+        trp_json_write_str(b, call->answered_why);
+        ADD(b, "},\"outputs\":[");
+    } else {
+        ADD(b, "\",\"outputs\":[");
+    }
 }
 
 /* An output that lies otherwise than its datatype and shape say is the backend's fault. */

@@ -7,6 +7,7 @@
 #include "wire/oip_route.h"
 
 #include "model/version_label.h"
+#include "wire/percent.h"
 
 #define PARTS_MAX 8
 #define NO (-1)
@@ -30,6 +31,7 @@ static const struct row rows[] = {
     { { "v2", "health", "ready" }, GET(SERVER_READY) },
     { { "metrics" }, GET(METRICS) },
     { { "api", "models" }, GET(API_MODELS) },
+    { { "api", "openapi.json" }, GET(API_OPENAPI) },
     { { "api", "models", "*m", "labels" }, EITHER(API_LABELS_GET, API_LABELS_SET) },
     { { "v2", "models", "stats" }, GET(MODEL_STATISTICS) },
     { { "v2", "models", "*m" }, GET(MODEL_METADATA) },
@@ -105,32 +107,6 @@ static bool does_match(const char *const *pattern, const struct parts *parts)
     return parts->n == PARTS_MAX;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-        return (c | 0x20) - 'a' + 10;
-    return -1;
-}
-
-/* Decodes %XX in place; false when the two digits are missing. */
-static bool decode_in_place(char *text, size_t *len)
-{
-    size_t out = 0;
-    for (size_t i = 0; i < *len; i++, out++) {
-        text[out] = text[i];
-        if (text[i] != '%')
-            continue;
-        if (*len - i < 3 || hex_digit(text[i + 1]) < 0 || hex_digit(text[i + 2]) < 0)
-            return false;
-        text[out] = (char)(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
-        i += 2;
-    }
-    *len = out;
-    return true;
-}
-
 /* A name that is decoded and can be shown: no control characters, UTF-8. */
 static trp_status take_name(struct trp_str raw, struct trp_arena *arena, struct trp_str *out,
                             struct trp_error *err)
@@ -140,7 +116,7 @@ static trp_status take_name(struct trp_str raw, struct trp_arena *arena, struct 
         return trp_fail(err, TRP_OUT_OF_MEMORY, "path: out of memory");
     char *const text = (char *)copy.ptr; /* ours: the arena's copy */
     size_t len = copy.len;
-    if (!decode_in_place(text, &len))
+    if (!trp_percent_decode(text, &len))
         return trp_fail(err, TRP_INVALID_ARGUMENT, "path: bad percent-encoding in '%.*s'",
                         (int)(raw.len < 200 ? raw.len : 200), raw.ptr);
     for (size_t i = 0; i < len; i++)

@@ -24,6 +24,7 @@ struct trp_route {
     struct trp_str model;  /* percent-decoded, in the arena; empty: none */
     int64_t version;       /* 0: none; below: a label's key */
     struct trp_str region; /* shared memory region in the path; empty: none */
+    struct trp_str query;  /* of the request, set by whoever has it; our own operations read it */
     const char *allow;     /* "GET, HEAD": what the path allows; set also with METHOD_NOT_ALLOWED */
 };
 

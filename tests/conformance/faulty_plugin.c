@@ -12,21 +12,31 @@
  *   hollow   an output has no memory
  *   code     answers with a code that is none
  *   silent   fails without words
+ *   outside  what it has prepared answers otherwise when its weights are blobs
+ *   nowhere  what it has prepared answers otherwise in any case
+ *   hot      stands for ONNX Runtime: what it has mapped runs slowly, unless its weights are packed
  *   serial   works, but is not re-entrant: it fails when two runs are inside at once */
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "troupe/backend.h"
 
+#define PACKED_BYTES (1u << 20)
+
 struct self {
+    const struct troupe_account *account; /* hot: of its packed weights */
+    void *packed;
+    int is_slow;
     atomic_int inside;
     atomic_int released;
     int64_t answer;
 };
 
-static struct self the_self; /* a test plugin may have a global */
+static struct self the_self, astray = { .answer = 7 }; /* a test plugin may have globals */
 
 static int is_fault(const char *name)
 {
@@ -64,11 +74,37 @@ static int32_t probe(void *self, const struct troupe_model_desc *desc,
     return TROUPE_OK;
 }
 
+/* A model of its own, with memory in its account. */
+static int32_t open_hot(const struct troupe_model_desc *desc, void **out_model)
+{
+    struct self *s = calloc(1, sizeof *s);
+    if (!s)
+        return TROUPE_OUT_OF_MEMORY;
+    s->is_slow = desc->blobs && !desc->packed;
+    s->account = desc->account;
+    s->packed = desc->packed ? desc->account->alloc(desc->account->user, PACKED_BYTES, 64) : NULL;
+    *out_model = s;
+    return TROUPE_OK;
+}
+
+static void be_slow(void)
+{
+    struct timespec begun, now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begun);
+    do
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    while ((now.tv_sec - begun.tv_sec) * 1000000000 + now.tv_nsec - begun.tv_nsec < 2000000);
+}
+
 static int32_t open_model(void *self, const struct troupe_model_desc *desc,
                           const struct troupe_sink *sink, void **out_model,
                           uint32_t *out_capabilities, struct troupe_error *error)
 {
-    *out_model = self;
+    *out_model = (is_fault("outside") && desc->blobs) || (is_fault("nowhere") && desc->skeleton)
+                     ? &astray
+                     : self;
+    if (is_fault("hot") && open_hot(desc, out_model) != TROUPE_OK)
+        return TROUPE_OUT_OF_MEMORY;
     return probe(self, desc, sink, out_capabilities, error);
 }
 
@@ -91,6 +127,8 @@ static int32_t run_model(void *model, const struct troupe_run *run,
 {
     struct self *s = model;
     (void)inputs;
+    if (s->is_slow)
+        be_slow();
     if (is_fault("code"))
         return 4711;
     if (is_fault("silent"))
@@ -110,14 +148,33 @@ static int32_t run_model(void *model, const struct troupe_run *run,
     return TROUPE_OK;
 }
 
+static int32_t prepare(void *self, const struct troupe_model_desc *desc,
+                       const struct troupe_blob_sink *sink, struct troupe_error *error)
+{
+    static const char weights[2048], skeleton[] = "a skeleton";
+    char name[TROUPE_BLOB_NAME_MAX];
+    (void)self;
+    (void)desc;
+    (void)error;
+    const int32_t code =
+        sink->blob ? sink->blob(sink->user, weights, sizeof weights, name) : TROUPE_OK;
+    return code == TROUPE_OK ? sink->skeleton(sink->user, skeleton, sizeof skeleton) : code;
+}
+
 static void close_model(void *model)
 {
-    (void)model;
+    struct self *s = model;
+    if (!is_fault("hot") || !s)
+        return;
+    if (s->packed)
+        s->account->free(s->account->user, s->packed, PACKED_BYTES);
+    free(s);
 }
 
 /* How many outputs were given back; asked by the test through the optional function. */
 static int32_t memory(void *model, struct troupe_memory *out)
 {
+    out->weights_bytes = out->arena_bytes = 0;
     out->shared_bytes = (uint64_t)atomic_load(&((struct self *)model)->released);
     return TROUPE_OK;
 }
@@ -128,7 +185,7 @@ const struct troupe_backend *troupe_backend_query(uint32_t host_abi)
     table = (struct troupe_backend){
         .abi = is_fault("abi") ? host_abi + 1 : host_abi,
         .struct_size = is_fault("short") ? 16 : sizeof table,
-        .name = FAULT,
+        .name = is_fault("hot") ? "onnxruntime" : FAULT,
         .version = "0",
         .start = start,
         .stop = stop,
@@ -137,6 +194,7 @@ const struct troupe_backend *troupe_backend_query(uint32_t host_abi)
         .run = is_fault("missing") ? NULL : run_model,
         .close = close_model,
         .memory = memory,
+        .prepare = is_fault("outside") || is_fault("nowhere") || is_fault("hot") ? prepare : NULL,
     };
     return &table;
 }

@@ -165,16 +165,47 @@ void onnx_output(struct onnx *graph, const char *name, int type, int rank, const
     add_value(graph, 12, name, type, rank, dims);
 }
 
-void onnx_initializer(struct onnx *graph, const char *name, int type, int rank, const int64_t *dims,
-                      const void *raw, size_t bytes)
+static struct onnx tensor_of(const char *name, int type, int rank, const int64_t *dims)
 {
     struct onnx tensor = { 0 };
     for (int i = 0; i < rank; i++)
         onnx_int(&tensor, 1, (uint64_t)dims[i]);
     onnx_int(&tensor, 2, (uint64_t)type);
     onnx_text(&tensor, 8, name);
+    return tensor;
+}
+
+struct onnx onnx_tensor(const char *name, int type, int rank, const int64_t *dims, const void *raw,
+                        size_t bytes)
+{
+    struct onnx tensor = tensor_of(name, type, rank, dims);
     onnx_bytes(&tensor, 9, raw, bytes);
+    return tensor;
+}
+
+struct onnx onnx_external(const char *name, int type, int rank, const int64_t *dims,
+                          const char *location)
+{
+    struct onnx tensor = tensor_of(name, type, rank, dims), entry = { 0 };
+    onnx_text(&entry, 1, "location");
+    onnx_text(&entry, 2, location);
+    onnx_part(&tensor, 13, &entry);
+    onnx_int(&tensor, 14, 1);
+    return tensor;
+}
+
+void onnx_initializer(struct onnx *graph, const char *name, int type, int rank, const int64_t *dims,
+                      const void *raw, size_t bytes)
+{
+    struct onnx tensor = onnx_tensor(name, type, rank, dims, raw, bytes);
     onnx_part(graph, 5, &tensor);
+}
+
+void onnx_attr_tensor(struct onnx *node, const char *name, struct onnx *tensor)
+{
+    struct onnx a = attribute(name, 4);
+    onnx_part(&a, 5, tensor);
+    onnx_part(node, 5, &a);
 }
 
 /* --- the model -------------------------------------------------------------------------------- */

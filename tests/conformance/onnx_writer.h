@@ -47,6 +47,13 @@ void onnx_attr_text(struct onnx *node, const char *name, const char *text);
 void onnx_attr_ints(struct onnx *node, const char *name, const int64_t *values, size_t n);
 void onnx_attr_strings(struct onnx *node, const char *name, const char *const *texts, size_t n);
 void onnx_attr_graph(struct onnx *node, const char *name, struct onnx *graph); /* frees the graph */
+void onnx_attr_tensor(struct onnx *node, const char *name, struct onnx *tensor); /* likewise */
+
+/* A TensorProto with its bytes, or with the place where they lie. */
+struct onnx onnx_tensor(const char *name, int type, int rank, const int64_t *dims, const void *raw,
+                        size_t bytes);
+struct onnx onnx_external(const char *name, int type, int rank, const int64_t *dims,
+                          const char *location);
 
 /* A node; `inputs` and `outputs` are names separated by blanks, "" for none.  Add attributes, then
  * add it to a graph with onnx_part(graph, 1, &node). */

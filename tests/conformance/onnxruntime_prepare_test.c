@@ -45,6 +45,8 @@ struct shelf {
     uint64_t blob_bytes, skeleton_bytes;
     char skeleton[512];
     int32_t refuses; /* a code; TROUPE_OK: takes everything */
+    bool keeps_inside;
+    volatile int32_t cancel;
 };
 
 static void put(const char *name, const void *data, uint64_t bytes)
@@ -93,11 +95,13 @@ static trp_status prepare(const char *name, struct shelf *shelf)
 {
     char path[512];
     (void)snprintf(path, sizeof path, "%s", harness_path(&h, name));
-    const struct troupe_model_desc desc = {
-        .name = name, .path = path, .device = "cpu", .account = &h.account.plugin
-    };
+    const struct troupe_model_desc desc = { .name = name,
+                                            .path = path,
+                                            .device = "cpu",
+                                            .account = &h.account.plugin,
+                                            .cancel = &shelf->cancel };
     const struct troupe_blob_sink sink = { .user = shelf,
-                                           .blob = take_blob,
+                                           .blob = shelf->keeps_inside ? NULL : take_blob,
                                            .skeleton = take_skeleton };
     (void)snprintf(shelf->skeleton, sizeof shelf->skeleton, "%s.skeleton", name);
     return trp_backend_prepare(h.backend, &desc, &sink, &h.err);
@@ -108,7 +112,10 @@ static trp_status open_prepared(const char *name, const struct shelf *shelf, str
     char skeleton[512];
     (void)snprintf(skeleton, sizeof skeleton, "%s", harness_path(&h, shelf->skeleton));
     return subject_try_open(
-        &h, name, (struct troupe_model_desc){ .skeleton = skeleton, .blobs = h.folder }, out);
+        &h, name,
+        (struct troupe_model_desc){ .skeleton = skeleton,
+                                    .blobs = shelf->keeps_inside ? NULL : h.folder },
+        out);
 }
 
 /* --- models ----------------------------------------------------------------------------------- */
@@ -399,6 +406,32 @@ static void a_blob_that_is_cut_fails_the_run_and_the_model_but_nobody_else(void 
     trp_map_loss_unwatch(h.folder);
 }
 
+static void weights_can_stay_in_the_skeleton(void **state)
+{
+    (void)state;
+    struct shelf shelf = { .keeps_inside = true };
+    struct subject *s;
+    write_chain("chain.onnx", weights[1]);
+    assert_int_equal(prepare("chain.onnx", &shelf).code, TRP_OK);
+    assert_int_equal(shelf.blobs_n, 0);
+    assert_in_range(shelf.skeleton_bytes, 2 * WEIGHT_BYTES, 3 * WEIGHT_BYTES);
+    struct subject *plain = subject_open(&h, "chain.onnx");
+    assert_int_equal(open_prepared("chain.onnx", &shelf, &s).code, TRP_OK);
+    assert_false(trp_backend_capabilities(s->model) & TROUPE_CAN_HIBERNATE);
+    expect_equal_answers(plain, s);
+}
+
+static void a_preparation_that_nobody_wants_any_more_is_given_up(void **state)
+{
+    (void)state;
+    struct shelf shelf = { .cancel = 1 };
+    write_chain("chain.onnx", weights[1]);
+    assert_int_equal(prepare("chain.onnx", &shelf).code, TRP_CANCELLED);
+    assert_int_equal(shelf.blobs_n, 0);
+    assert_int_equal(shelf.skeleton_bytes, 0);
+    assert_int_equal(trp_counter_get(&h.account.bytes), 0);
+}
+
 static void it_says_what_a_skeleton_depends_on(void **state)
 {
     (void)state;
@@ -424,6 +457,8 @@ int main(void)
         TEST(a_plain_model_keeps_what_it_has),
         TEST(a_file_that_was_written_to_is_not_shared_with_who_has_the_old_one),
         TEST(a_blob_that_is_cut_fails_the_run_and_the_model_but_nobody_else),
+        TEST(weights_can_stay_in_the_skeleton),
+        TEST(a_preparation_that_nobody_wants_any_more_is_given_up),
         TEST(it_says_what_a_skeleton_depends_on),
     };
     return cmocka_run_group_tests_name("onnxruntime_prepare", tests, set_up, tear_down);

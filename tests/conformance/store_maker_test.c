@@ -182,6 +182,64 @@ static void write_branches(const char *name)
     save(&g, name);
 }
 
+/* y = relu(x . w), with w in one place or another. */
+enum place { IN_INITIALIZERS, IN_CONSTANT, IN_OTHER_FILE, IN_BRANCH_CONSTANTS, PLACES };
+
+static void add_constant(struct onnx *g, const char *name)
+{
+    struct onnx node = onnx_node("Constant", "", "", name);
+    struct onnx tensor =
+        onnx_tensor("value", ONNX_FLOAT, 2, DIMS(SIDE, SIDE), weights, WEIGHT_BYTES);
+    onnx_attr_tensor(&node, "value", &tensor);
+    onnx_part(g, 1, &node);
+}
+
+static void add_external(struct onnx *g, const char *name)
+{
+    struct onnx tensor = onnx_external(name, ONNX_FLOAT, 2, DIMS(SIDE, SIDE), "weights.bin");
+    FILE *f = fopen(harness_path(&h, "weights.bin"), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(weights, 1, WEIGHT_BYTES, f), WEIGHT_BYTES);
+    assert_int_equal(fclose(f), 0);
+    onnx_part(g, 5, &tensor);
+}
+
+static void add_branches(struct onnx *g)
+{
+    struct onnx node = onnx_node("If", "", "which", "a");
+    for (int i = 0; i < 2; i++) {
+        struct onnx branch = { 0 };
+        add_constant(&branch, i ? "one" : "other");
+        onnx_simple(&branch, "MatMul", i ? "x one" : "x other", i ? "ya" : "yb");
+        onnx_output(&branch, i ? "ya" : "yb", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+        onnx_attr_graph(&node, i ? "then_branch" : "else_branch", &branch);
+    }
+    onnx_part(g, 1, &node);
+    onnx_input(g, "which", ONNX_BOOL, 0, NULL);
+}
+
+static void write_placed(const char *name, enum place place, const char *weight)
+{
+    struct onnx g = { 0 };
+    char inputs[64];
+    fill_weights();
+    if (place == IN_BRANCH_CONSTANTS)
+        add_branches(&g);
+    else if (place == IN_CONSTANT)
+        add_constant(&g, weight);
+    else if (place == IN_OTHER_FILE)
+        add_external(&g, weight);
+    else
+        onnx_initializer(&g, weight, ONNX_FLOAT, 2, DIMS(SIDE, SIDE), weights, WEIGHT_BYTES);
+    (void)snprintf(inputs, sizeof inputs, "x %s", weight);
+    if (place != IN_BRANCH_CONSTANTS)
+        onnx_simple(&g, "MatMul", inputs, "a");
+    onnx_simple(&g, "Relu", "a", "y");
+    onnx_input(&g, "x", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    onnx_output(&g, "y", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    save(&g, name);
+}
+
 /* --- the tests -------------------------------------------------------------------------------- */
 
 static void a_proven_model_is_published_and_opens_from_the_store(void **state)
@@ -219,6 +277,32 @@ static void indices_and_branches_are_proven_too(void **state)
     assert_int_equal(trp_artefact_get(store, &m.key, &a, &h.err).code, TRP_OK);
     assert_int_equal(a.blobs_n, 1); /* the weights of both branches are the same bytes */
     trp_artefact_deinit(&a);
+}
+
+static void a_weight_is_one_blob_wherever_it_stands_and_whatever_its_name(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "w", "another" };
+    char first[TROUPE_BLOB_NAME_MAX] = "";
+    for (int place = 0; place < PLACES; place++) {
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+            struct making m;
+            struct trp_artefact a;
+            char file[64];
+            (void)snprintf(file, sizeof file, "placed-%d-%zu.onnx", place, i);
+            write_placed(file, (enum place)place, names[i]);
+            print_message("%s\n", file);
+            assert_int_equal(prepare(&m, file).code, TRP_OK);
+            assert_int_equal(trp_artefact_get(store, &m.key, &a, &h.err).code, TRP_OK);
+            assert_int_equal(a.blobs_n, 1);
+            assert_string_equal(a.inside, "");
+            if (!first[0])
+                (void)trp_str_copy(trp_str_of(a.blobs[0].name), first, sizeof first);
+            assert_string_equal(a.blobs[0].name, first);
+            trp_artefact_deinit(&a);
+            (void)open_from_store(&m, file);
+        }
+    }
 }
 
 static void a_model_that_answers_at_random_is_refused_with_that_reason(void **state)
@@ -281,6 +365,43 @@ static void a_read_only_store_fails_with_its_path(void **state)
     }
 }
 
+/* A backend of which what it prepares is not what the model is; see faulty_plugin.c. */
+static trp_status prepare_with(const char *backend, struct trp_artefact *out)
+{
+    const struct trp_backends_opts opts = { .clock = trp_clock_system(), .path = TRP_FAULTY };
+    const struct troupe_model_desc desc = {
+        .name = backend, .path = TRP_SOURCE "/tests/models/good/identity_fp32.onnx", .device = "cpu"
+    };
+    struct trp_making making = { .store = store, .desc = &desc };
+    struct trp_backends *backends;
+    struct trp_sha256 key;
+    assert_int_equal(trp_backends_create(trp_heap(), &opts, &backends, &h.err).code, TRP_OK);
+    assert_int_equal(trp_backends_get(backends, trp_str_of(backend), &making.backend, &h.err).code,
+                     TRP_OK);
+    assert_int_equal(trp_making_key(&making, &key, &h.err).code, TRP_OK);
+    trp_status st = trp_making_run(&making, &key, &h.err);
+    if (!trp_failed(st))
+        st = trp_artefact_get(store, &key, out, &h.err);
+    trp_backends_destroy(backends);
+    return st;
+}
+
+static void weights_stay_in_the_skeleton_where_blobs_answer_otherwise(void **state)
+{
+    (void)state;
+    struct trp_artefact a;
+    struct troupe_model_desc desc = { .struct_size = sizeof desc };
+    assert_int_equal(prepare_with("outside", &a).code, TRP_OK);
+    assert_int_equal(a.blobs_n, 0);
+    assert_non_null(strstr(a.inside, "differs"));
+    trp_artefact_describe(&a, &desc);
+    assert_non_null(desc.skeleton);
+    assert_null(desc.blobs);
+    trp_artefact_deinit(&a);
+    assert_int_equal(prepare_with("nowhere", &a).code, TRP_FAILED_PRECONDITION);
+    assert_non_null(strstr(h.err.text, "differs"));
+}
+
 static void a_model_that_is_replaced_meanwhile_is_not_published(void **state)
 {
     (void)state;
@@ -302,10 +423,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_proven_model_is_published_and_opens_from_the_store),
         TEST(indices_and_branches_are_proven_too),
+        TEST(a_weight_is_one_blob_wherever_it_stands_and_whatever_its_name),
         TEST(a_model_that_answers_at_random_is_refused_with_that_reason),
         TEST(a_model_that_takes_nothing_generated_is_refused_with_that_reason),
         TEST(what_is_full_is_not_remembered),
         TEST(a_read_only_store_fails_with_its_path),
+        TEST(weights_stay_in_the_skeleton_where_blobs_answer_otherwise),
         TEST(a_model_that_is_replaced_meanwhile_is_not_published),
     };
     return cmocka_run_group_tests_name("store_maker", tests, set_up, tear_down);

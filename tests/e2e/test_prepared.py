@@ -1,5 +1,7 @@
 """Models are prepared beside serving and mapped by the next load; whatever happens to the store, they are served."""
 import json
+import re
+import shutil
 import sys
 import threading
 
@@ -10,7 +12,7 @@ import pytest
 from conftest import ROOT, SLOW
 
 sys.path.insert(0, str(ROOT / "bench"))
-from onnx_maker import chain  # noqa: E402
+from onnx_maker import chain, field  # noqa: E402,F401
 
 MAGIKA, SILERO = ROOT / ".deps/models/magika/model.onnx", ROOT / ".deps/models/silero_vad/model.onnx"
 
@@ -214,6 +216,39 @@ def test_shared_weights_are_counted_once(serve, repository, store):
     for name, left in (("one", each), ("two", 0)):
         assert server.request("POST", f"/v2/repository/models/{name}/unload", b"{}")[0] == 200
         server.wait(lambda: server.metric("troupe_account_bytes", account="shared") == left, f"{left} bytes")
+
+
+def blob_pss(server):
+    """Bytes of memory that this process is charged for mapped blobs: pages that n processes map count a n-th in each."""
+    total, is_blob = 0, False
+    for line in open(f"/proc/{server.process.pid}/smaps"):
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            is_blob = "/blobs/" in line
+        elif is_blob and line.startswith("Pss:"):
+            total += int(line.split()[1]) * 1024
+    return total
+
+
+def test_variants_of_one_base_are_in_memory_once(serve, repository, store):
+    """Eight models with the same weights, each used, in two servers on one store: one set of pages."""
+    names = [f"v{i}" for i in range(8)]
+    made_chain(repository, "v0.onnx")
+    for name in names[1:]:
+        shutil.copy(repository.path / "v0.onnx", repository.path / f"{name}.onnx")
+        with open(repository.path / f"{name}.onnx", "ab") as f:
+            f.write(b"\x32\x02" + name.encode())  # another doc_string: another model
+    server = serve(repository.path, settings=settings(store)).wait_ready(*names)
+    prepared(server, 8)
+    server.stop()
+    servers = [serve(repository.path, settings=settings(store)).wait_ready(*names) for _ in range(2)]
+    body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 256], "data": [1.0] * 256}]}).encode()
+    for server in servers:
+        for name in names:
+            assert server.request("POST", f"/v2/models/{name}/infer", body)[0] == 200
+    there = sum(b.stat().st_size for b in blobs(store))
+    assert there == 6 * 256 * 256 * 4
+    pss = [blob_pss(server) for server in servers]
+    assert there * 0.9 <= sum(pss) <= there * 1.02, (there, pss)
 
 
 def test_the_store_keeps_within_its_size(serve, repository, store):

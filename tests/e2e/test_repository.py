@@ -297,7 +297,7 @@ def test_a_thousand_models_are_listed_with_inputs_and_outputs_before_any_is_load
     server.wait(complete, "a complete index", seconds=10)
     models = json.loads(server.get("/api/models")[1])["models"]
     assert {m["name"] for m in models} == {f"model_{i:04}" for i in range(1000)}
-    assert all(m["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, -1]}] for m in models)
+    assert all(m["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, -1], "kind": "tensor", "kind_from": "signature"}] for m in models)
     assert all(m["state"] == "UNLOADED" for m in models)
     assert len(index(server)) == 1000
     assert load(server, "model_0500")[0] == 200

@@ -93,7 +93,10 @@ static void write_table(struct page *p, const struct trp_message *m, const char 
     const char *name = strrchr(m->name, '.') + 1;
     trp_buf_addf(&p->out, "\n### %s%s%s\n\n", path[0] ? "`" : "The whole", path,
                  path[0] ? "`" : "");
-    trp_buf_addf(&p->out, "Triton's `%s`.\n\n", name);
+    if (trp_str_starts_with(trp_str_of(m->name), TRP_STR_LIT("troupe.")))
+        trp_buf_add_text(&p->out, "troupe's own.\n\n");
+    else
+        trp_buf_addf(&p->out, "Triton's `%s`.\n\n", name);
     trp_buf_add_text(&p->out, "| key | holds | acted upon | meaning |\n|---|---|---|---|\n");
     for (const struct trp_field *f = m->fields; f < m->fields + m->fields_n; f++) {
         trp_buf_addf(&p->out, "| `%s` | ", f->name);

@@ -420,6 +420,44 @@ static void an_unknown_name_is_named(void **state)
     trp_registry_destroy(r);
 }
 
+struct some {
+    char seen[256];
+    uint32_t most;
+};
+static bool note_name(void *user, const struct trp_entry *e)
+{
+    struct some *s = user;
+    const size_t used = strlen(s->seen);
+    (void)snprintf(s->seen + used, sizeof s->seen - used, "%.*s ", (int)e->name.len, e->name.ptr);
+    return --s->most > 0;
+}
+
+static void a_walk_begins_at_a_name_and_ends_when_told(void **state)
+{
+    (void)state;
+    struct trp_registry *r = make_registry(trp_heap(), 0);
+    static const char *const names[] = { "f", "b", "d", "a", "e", "c" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const struct trp_entry e = { .name = trp_str_of(names[i]) };
+        assert_false(trp_failed(trp_registry_put(r, &e, NULL)));
+    }
+    const struct trp_snapshot *snapshot = trp_registry_publish(r);
+    static const struct {
+        const char *from;
+        uint32_t most;
+        const char *want;
+    } rows[] = {
+        { "", 9, "a b c d e f " }, { "c", 9, "c d e f " }, { "c", 2, "c d " },
+        { "bb", 2, "c d " },       { "f", 9, "f " },       { "g", 9, "" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct some some = { .most = rows[i].most };
+        trp_snapshot_walk(snapshot, trp_str_of(rows[i].from), note_name, &some);
+        assert_string_equal(some.seen, rows[i].want);
+    }
+    trp_registry_destroy(r);
+}
+
 static void a_put_replaces_the_entry_of_its_name(void **state)
 {
     (void)state;
@@ -448,6 +486,7 @@ int main(void)
         cmocka_unit_test(a_change_without_memory_changes_nothing),
         cmocka_unit_test(a_pick_gives_the_highest_ready_version_or_the_words_that_clients_match),
         cmocka_unit_test(an_unknown_name_is_named),
+        cmocka_unit_test(a_walk_begins_at_a_name_and_ends_when_told),
         cmocka_unit_test(a_put_replaces_the_entry_of_its_name),
     };
     return cmocka_run_group_tests_name("registry", tests, NULL, NULL);

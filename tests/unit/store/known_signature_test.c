@@ -21,6 +21,7 @@ struct fixture {
     struct trp_arena arena;
     struct trp_file_stat stat;
     struct trp_signature got;
+    struct trp_card card;
 };
 
 static void write_model(struct fixture *f, const char *text)
@@ -65,16 +66,17 @@ static int tear_down(void **state)
 
 static bool is_known(struct fixture *f)
 {
-    return trp_known_signature_get(f->store, f->model, &f->arena, &f->stat, &f->got);
+    return trp_known_signature_get(f->store, f->model, &f->arena, &f->stat, &f->got, &f->card);
 }
 
 static void learn(struct fixture *f)
 {
     static const struct trp_io input = { .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 1 };
     static const struct trp_signature signature = { .inputs = &input, .inputs_n = 1 };
+    static const struct trp_card card = { .task = { "ranking", 7 } };
     assert_false(is_known(f));
     assert_int_equal(f->stat.kind, 'f');
-    trp_known_signature_put(f->store, f->model, &f->stat, &signature);
+    trp_known_signature_put(f->store, f->model, &f->stat, &signature, &card);
 }
 
 /* The one file in the part. */
@@ -97,6 +99,7 @@ static void what_was_written_down_is_known(void **state)
     assert_int_equal(f->got.inputs_n, 1);
     assert_true(trp_str_is(f->got.inputs[0].name, "x"));
     assert_int_equal(f->got.inputs[0].rank, 1);
+    assert_true(trp_str_is(f->card.task, "ranking"));
 }
 
 static void a_file_that_was_replaced_is_not_known(void **state)
@@ -114,9 +117,10 @@ static void what_changed_while_it_was_read_is_not_written_down(void **state)
 {
     struct fixture *f = *state;
     static const struct trp_signature signature = { .inputs_n = 0 };
+    static const struct trp_card card = { .tags_n = 0 };
     assert_false(is_known(f));
     write_model(f, "changed meanwhile");
-    trp_known_signature_put(f->store, f->model, &f->stat, &signature);
+    trp_known_signature_put(f->store, f->model, &f->stat, &signature, &card);
     assert_false(is_known(f));
 }
 

@@ -33,6 +33,7 @@ static const struct row rows[] = {
     { "GET", "/v2/health/ready", OK(CONTROL, SERVER_READY), "", 0, "", "GET, HEAD" },
     { "GET", "/metrics", OK(CONTROL, METRICS), "", 0, "", "GET, HEAD" },
     { "GET", "/api/models", OK(CONTROL, API_MODELS), "", 0, "", "GET, HEAD" },
+    { "GET", "/api/openapi.json", OK(CONTROL, API_OPENAPI), "", 0, "", "GET, HEAD" },
     { "GET", "/v2/models/stats", OK(CONTROL, MODEL_STATISTICS), "", 0, "", "GET, HEAD" },
     { "GET", "/v2/models/m", OK(CONTROL, MODEL_METADATA), "m", 0, "", "GET, HEAD" },
     { "GET", "/v2/models/m/versions/1", OK(CONTROL, MODEL_METADATA), "m", 1, "", "GET, HEAD" },
