@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "life/demand.h"
+#include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/tenure.h"
 
