@@ -4,7 +4,8 @@
  *
  * The store's key, its lease and the looks at every blob are part of the load, as they are in the server.  A model that is not in
  * the store is prepared first, and then nothing is measured: prints {"prepared_ms":..}.  Otherwise
- * {"load_ms":..,"first_ms":..,"run_ms":..,"private_bytes":..,"mapped_bytes":..}. */
+ * {"load_ms":..,"first_ms":..,"run_ms":..,"private_bytes":..,"mapped_bytes":..,"wake_ms":..,"next_ms":..}: the last two are of the
+ * wake from hibernation and the run after it. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct place { /* what a process has once */
     struct trp_backends *backends;
     struct trp_backend *backend;
     struct trp_store *store;
+    struct trp_blob_uses *uses;
     struct trp_account account;
 };
 
@@ -55,10 +57,12 @@ static void begin(struct place *p, const char *store)
     must(trp_backends_create(trp_heap(), &opts, &p->backends, &err), &err);
     must(trp_backends_get(p->backends, TRP_STR_LIT("onnxruntime"), &p->backend, &err), &err);
     must(trp_store_open(trp_heap(), &store_opts, &p->store, &err), &err);
+    must(trp_blob_uses_create(trp_heap(), &p->account, &p->uses, &err), &err);
 }
 
 static void end(struct place *p)
 {
+    trp_blob_uses_destroy(p->uses);
     trp_store_close(p->store);
     trp_backends_destroy(p->backends);
     trp_account_deinit(&p->account);
@@ -73,9 +77,11 @@ static void open_model(struct place *p, const char *path, struct opened *o)
                                           .device = "cpu",
                                           .thread_mode = TROUPE_THREADS_ONE,
                                           .account = &p->account.plugin };
-    const struct trp_mapping_opts opts = {
-        .store = p->store, .backend = p->backend, .desc = &o->desc, .is_worth_it = true
-    };
+    const struct trp_mapping_opts opts = { .store = p->store,
+                                           .uses = p->uses,
+                                           .backend = p->backend,
+                                           .desc = &o->desc,
+                                           .is_worth_it = true };
     trp_arena_init(&o->arena, trp_heap(), ARENA_BYTES, 0);
     must(trp_mapping_open(&opts, &o->arena, &o->mapping, &o->model, &o->signature, &err), &err);
 }
@@ -130,11 +136,31 @@ static void prepare(struct place *p, struct opened *o)
 {
     const struct trp_making making = { .store = p->store, .backend = p->backend, .desc = &o->desc };
     const int64_t begun_ns = bench_now_ns();
+    struct trp_sha256 key;
     struct trp_error err;
     if (!o->mapping.should_prepare)
         bench_die("%s: %s", o->desc.path, o->mapping.note);
-    must(trp_making_run(&making, &o->mapping.key, &err), &err);
+    must(trp_making_key(&making, &key, &err), &err);
+    must(trp_making_run(&making, &key, &err), &err);
     printf("{\"prepared_ms\":%.3f}\n", (double)(bench_now_ns() - begun_ns) / 1e6);
+}
+
+struct wake {
+    int64_t wake_ns, next_ns;
+};
+
+static struct wake sleep_and_wake(struct place *p, struct opened *o)
+{
+    struct trp_error err;
+    struct wake w;
+    must(trp_backend_hibernate(o->model, &err), &err);
+    const int64_t begun_ns = bench_now_ns();
+    must(trp_backend_wake(o->model, &err), &err);
+    const int64_t awake_ns = bench_now_ns();
+    run(p, o);
+    w.wake_ns = awake_ns - begun_ns;
+    w.next_ns = bench_now_ns() - awake_ns;
+    return w;
 }
 
 static void measure(struct place *p, const char *model, int64_t free_size, uint64_t runs)
@@ -157,11 +183,14 @@ static void measure(struct place *p, const char *model, int64_t free_size, uint6
     const int64_t warm_ns = bench_now_ns();
     for (uint64_t i = 0; i < runs; i++)
         run(p, &o);
+    const int64_t done_ns = bench_now_ns();
+    const struct wake w = sleep_and_wake(p, &o);
     printf("{\"load_ms\":%.3f,\"first_ms\":%.3f,\"run_ms\":%.3f,\"private_bytes\":%llu,"
-           "\"mapped_bytes\":%llu}\n",
+           "\"mapped_bytes\":%llu,\"wake_ms\":%.3f,\"next_ms\":%.3f}\n",
            (double)(loaded_ns - begun_ns) / 1e6, (double)(warm_ns - first_ns) / 1e6,
-           runs ? (double)(bench_now_ns() - warm_ns) / 1e6 / (double)runs : 0,
-           (unsigned long long)private_bytes, (unsigned long long)o.mapping.mapped_bytes);
+           runs ? (double)(done_ns - warm_ns) / 1e6 / (double)runs : 0,
+           (unsigned long long)private_bytes, (unsigned long long)o.mapping.mapped_bytes,
+           (double)w.wake_ns / 1e6, (double)w.next_ns / 1e6);
     close_model(p, &o);
 }
 

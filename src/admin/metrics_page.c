@@ -101,7 +101,7 @@ static const struct {
 
 static struct subject subject_of(const struct trp_version *v)
 {
-    return (struct subject){ .stats = &v->stats,
+    return (struct subject){ .stats = trp_version_counts(v),
                              .weights = &v->weights.bytes,
                              .activations = &v->activations.bytes,
                              .name = v->target.name,
@@ -343,7 +343,8 @@ static void free_scrape(struct scrape *s)
 
 static bool has_rows(const struct trp_version *v)
 {
-    return trp_lifecycle_is_serving(&v->life) || trp_counter_get(&v->stats.fail.count) > 0;
+    return trp_lifecycle_is_serving(&v->life) ||
+           trp_counter_get(&trp_version_counts(v)->fail.count) > 0;
 }
 
 static void count_versions(void *user, const struct trp_entry *e)
@@ -369,7 +370,9 @@ static uint64_t bytes_for(const struct trp_version *v)
 {
     uint64_t lines = ARRAY_LEN(families);
     for (uint32_t row = 0; row < ARRAY_LEN(durations); row++)
-        lines += trp_histogram_count(duration_of(&v->stats, row)) ? TRP_HISTOGRAM_BUCKETS + 2 : 0;
+        lines += trp_histogram_count(duration_of(trp_version_counts(v), row))
+                     ? TRP_HISTOGRAM_BUCKETS + 2
+                     : 0;
     return lines * (LINE_BYTES + v->target.name.len);
 }
 

@@ -110,7 +110,9 @@ bool trp_answer_needs_survey(struct trp_admin *a, const struct trp_control *c)
     if ((c->op != TRP_CONTROL_MODEL_METADATA && c->op != TRP_CONTROL_MODEL_CONFIG) ||
         trp_failed(pick(a, c, &v, NULL)))
         return false;
-    const bool needs = !v->has_signature && v->failure == 0;
+    const bool is_known =
+        v->has_signature && (c->op == TRP_CONTROL_MODEL_METADATA || v->config.tree);
+    const bool needs = !is_known && v->failure == 0;
     trp_version_unref(v);
     return needs;
 }
@@ -201,8 +203,13 @@ trp_status trp_answer_model_config(struct trp_admin *a, struct trp_control *c,
     struct trp_version *v = NULL;
     TRP_CHECK(pick_known(a, c, &v, err));
     const struct trp_node *config = v->target.ops->config(&v->target);
+    if (!config) { /* its files changed while it was looked up */
+        trp_version_unref(v);
+        return trp_fail(err, TRP_UNAVAILABLE, "the configuration of '%.*s' is being looked up",
+                        TRP_STR(c->model));
+    }
     struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
-    struct trp_node *copy = config ? trp_node_dup(c->arena, config) : NULL;
+    struct trp_node *copy = trp_node_dup(c->arena, config);
     trp_version_unref(v);
     if (!root || !copy)
         return no_memory(err);

@@ -235,8 +235,8 @@ static void add_found(struct model_search *s, const struct trp_entry *e,
     }
     if (v) {
         add_i64(b, "weights_bytes", (int64_t)trp_counter_get(&v->weights.bytes));
-        add_i64(b, "inferences", (int64_t)trp_counter_get(&v->stats.inference_count));
-        add_i64(b, "run_ns", trp_gauge_get(&v->stats.run_ns));
+        add_i64(b, "inferences", (int64_t)trp_counter_get(&trp_version_counts(v)->inference_count));
+        add_i64(b, "run_ns", trp_version_run_ns(v));
     }
     trp_buf_add_char(b, '}');
 }

@@ -9,7 +9,7 @@
 
 void trp_other_models_note(struct trp_told_version *t, struct trp_version *v, int64_t now_ns)
 {
-    const struct trp_stats *s = &v->stats;
+    const struct trp_stats *s = trp_version_counts(v);
     const int64_t asked_ns = (int64_t)trp_counter_get(&s->last_asked_ns);
     const int64_t ready_ns =
         trp_lifecycle_is_serving(&v->life) ? v->life.since_ns[TRP_MODEL_READY] : 0;
@@ -52,12 +52,12 @@ uint32_t trp_other_models_choose(struct trp_told_version *all, uint32_t n, uint3
 /* Two pages at once may each see the other's half: swapping `told` makes the parts that they add come out as the whole. */
 void trp_other_models_tell(struct trp_other_models *o, struct trp_version *v, bool is_own)
 {
-    for (size_t i = 0; i < TRP_STATS_COUNTERS; i++) {
-        const uint64_t now = trp_counter_get(trp_stats_counter(&v->stats, i));
-        const uint64_t before = trp_counter_get(&v->told.n[i]);
+    for (size_t i = 0; v->has_own_stats && i < TRP_STATS_COUNTERS; i++) {
+        const uint64_t now = trp_counter_get(trp_stats_counter(v->stats, i));
+        const uint64_t before = trp_counter_get(&v->told->n[i]);
         if (now == before)
             continue;
-        const uint64_t told = trp_counter_swap(&v->told.n[i], now);
+        const uint64_t told = trp_counter_swap(&v->told->n[i], now);
         if (!is_own)
             trp_counter_add(trp_stats_counter(&o->stats, i), now - told);
     }
@@ -70,8 +70,8 @@ void trp_other_models_gauge(struct trp_other_models *o, const struct trp_told_ve
     uint64_t weights = 0, activations = 0;
     for (uint32_t i = 0; i < n; i++) {
         const struct trp_version *v = others[i].version;
-        queued += trp_gauge_get(&v->stats.queued);
-        in_flight += trp_gauge_get(&v->stats.in_flight);
+        queued += trp_gauge_get(&v->stats->queued);
+        in_flight += trp_gauge_get(&v->stats->in_flight);
         weights += trp_counter_get(&v->weights.bytes);
         activations += trp_counter_get(&v->activations.bytes);
     }

@@ -60,7 +60,7 @@ static void add_memory(struct builder *b, struct trp_node *node, const struct tr
 
 static void add_version(struct builder *b, struct trp_node *list, const struct trp_version *v)
 {
-    const struct trp_stats *s = &v->stats;
+    const struct trp_stats *s = trp_version_counts(v);
     struct trp_node *node = trp_node_add(b->arena, list, trp_str_make(NULL, 0), TRP_NODE_MAP);
     const struct trp_str name = trp_arena_dup(b->arena, v->target.name);
     const struct trp_str number = trp_arena_format(b->arena, "%" PRId64, v->target.version);

@@ -155,7 +155,7 @@ static void look_at_name(struct candidates *c, const struct trp_snapshot *s, str
     c->of[c->n++] = (struct trp_candidate){ .name = v->target.name,
                                             .version = v->target.version,
                                             .quality = face->config.card.quality,
-                                            .run_ns = trp_gauge_get(&face->stats.run_ns),
+                                            .run_ns = trp_version_run_ns(face),
                                             .load_ns = trp_gauge_get(&face->load_ns),
                                             .is_cold = !trp_lifecycle_is_serving(&v->life),
                                             .queued = cost.queued };

@@ -1,6 +1,7 @@
 /* base/alloc.c - see alloc.h.  The only place of the core that calls malloc() and free(). */
 #include "base/alloc.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,13 @@ static const struct trp_alloc heap = { heap_alloc, heap_free, NULL, "heap" };
 const struct trp_alloc *trp_heap(void)
 {
     return &heap;
+}
+
+void trp_heap_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }
 
 void *trp_alloc_get(const struct trp_alloc *a, size_t count, size_t size)

@@ -149,7 +149,7 @@ static trp_status run_backend(const struct trp_run_place *p, struct trp_call *ca
         .memory_bytes_max = bytes_max,
         .out_peak_bytes = &call->run_peak_bytes,
     };
-    trp_counter_add(&v->stats.execution_count, 1);
+    trp_counter_add(&v->stats->execution_count, 1);
     trp_metric_add(p->metrics, p->runs, 1);
     call->stamps_ns[TRP_PHASE_INPUT_END] = trp_clock_now_ns(p->clock);
     const trp_status st = trp_backend_run(v->model, &run, a->inputs, a->outputs, &call->error);
@@ -195,7 +195,7 @@ static int64_t cost_of(const struct trp_stats *s, uint64_t bytes)
 
 int64_t trp_run_cost_ns(const struct trp_call *call)
 {
-    return cost_of(&version_of(call)->stats, trp_run_input_bytes(call));
+    return cost_of(version_of(call)->stats, trp_run_input_bytes(call));
 }
 
 /* Averages are read and written without a lock: two runs that end at once may lose one of their samples. */
@@ -224,7 +224,7 @@ static int64_t waited_ns(const struct trp_run_place *p, bool matters)
 static void count(struct trp_call *call, int64_t waited)
 {
     struct trp_version *v = version_of(call);
-    struct trp_stats *s = &v->stats;
+    struct trp_stats *s = v->stats;
     const int64_t *at = call->stamps_ns;
     const int64_t input_ns = at[TRP_PHASE_INPUT_END] - at[TRP_PHASE_RUN_START];
     const int64_t infer_ns = at[TRP_PHASE_OUTPUT_START] - at[TRP_PHASE_INPUT_END];
@@ -246,7 +246,7 @@ static void count(struct trp_call *call, int64_t waited)
 
 void trp_run_settle(struct trp_call *call)
 {
-    trp_gauge_add(&version_of(call)->stats.in_flight, -1);
+    trp_gauge_add(&version_of(call)->stats->in_flight, -1);
     trp_run_refuse(call);
 }
 
@@ -286,7 +286,7 @@ bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t 
     if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN) {
         int64_t *at = call->stamps_ns;
         at[TRP_PHASE_RUN_START] = *now_ns;
-        const struct trp_stats *s = &version_of(call)->stats;
+        const struct trp_stats *s = version_of(call)->stats;
         const bool in_doubt =
             trp_gauge_get(&s->run_ns) == 0 || trp_gauge_get(&s->run_surprises) > 0;
         const int64_t waited_before = waited_ns(p, in_doubt);

@@ -79,7 +79,7 @@ static trp_status push_one(struct trp_runqueue *q, struct trp_call *call)
                               "Exceeds maximum queue size: %u requests wait for model '%s'",
                               q->sched.model_queue_max, v->id);
     }
-    trp_gauge_add(&v->stats.queued, 1);
+    trp_gauge_add(&v->stats->queued, 1);
     return trp_ok();
 }
 
@@ -118,7 +118,7 @@ void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
 
 static void left_queue(struct trp_call *call)
 {
-    trp_gauge_add(&version_of(call)->stats.queued, -1);
+    trp_gauge_add(&version_of(call)->stats->queued, -1);
 }
 
 static void take_expired(struct trp_runqueue *q, int64_t now_ns, struct trp_call_list *expired)
@@ -173,7 +173,7 @@ void trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call, uint64
     struct trp_version *const v = version_of(call);
     trp_lock_enter(&q->lock);
     trp_sched_put_back(&q->sched, v->exec_slot, call);
-    trp_gauge_add(&v->stats.queued, 1);
+    trp_gauge_add(&v->stats->queued, 1);
     if (trp_counter_get(&q->words) != words_before)
         trp_sched_unblock(&q->sched); /* this thread takes next, and finds them */
     show_numbers(q);

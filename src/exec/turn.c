@@ -200,7 +200,7 @@ void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueu
 
 void trp_turn_start(struct trp_turn *t, struct trp_call *call)
 {
-    trp_gauge_add(&version_of(call)->stats.in_flight, 1);
+    trp_gauge_add(&version_of(call)->stats->in_flight, 1);
     if (call->stamps_ns[TRP_PHASE_QUEUED] == 0) /* else it has waited for a load already */
         call->stamps_ns[TRP_PHASE_QUEUED] = trp_loop_now_ns(t->loop);
     trp_call_list_push(&t->started, call);

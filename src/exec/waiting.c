@@ -24,8 +24,9 @@ struct trp_waiting {
     struct row rows[CLASSES]; /* lock, as are the next two */
     bool is_asking, is_closed;
     struct trp_counter count; /* changed under the lock */
-    struct trp_error why;     /* written before is_closed is set, constant after */
-    struct trp_mail mail;     /* out while is_asking, with a reference */
+    const struct trp_error
+        *why;             /* written before is_closed is set, constant after; static, or its own */
+    struct trp_mail mail; /* out while is_asking, with a reference */
 };
 
 /* ---- rows ---- */
@@ -94,6 +95,26 @@ void trp_waiting_ref(struct trp_waiting *w)
     trp_refs_up(&w->refs);
 }
 
+/* Who comes when all is over is told why; without memory for that, that it is over. */
+static const struct trp_error closed_words = { .status = { TRP_UNAVAILABLE },
+                                               .text = "the model is not served any more" };
+
+static const struct trp_error *keep_error(const struct trp_alloc *alloc,
+                                          const struct trp_error *why)
+{
+    struct trp_error *copy = trp_alloc_get(alloc, 1, sizeof *copy);
+    if (!copy)
+        return &closed_words;
+    *copy = *why;
+    return copy;
+}
+
+static void free_error(const struct trp_alloc *alloc, const struct trp_error *kept)
+{
+    if (kept != &closed_words)
+        trp_alloc_free(alloc, (struct trp_error *)(uintptr_t)kept);
+}
+
 void trp_waiting_unref(struct trp_waiting *w)
 {
     if (!w || !trp_refs_down(&w->refs))
@@ -101,6 +122,7 @@ void trp_waiting_unref(struct trp_waiting *w)
     TRP_ASSERT(trp_counter_get(&w->count) ==
                0); /* a call in here holds a version, which holds us */
     trp_lock_deinit(&w->lock);
+    free_error(w->alloc, w->why);
     trp_alloc_free(w->alloc, w);
 }
 
@@ -126,7 +148,7 @@ static void tell_control(struct trp_mail *mail)
 static trp_status refuse(const struct trp_waiting *w, struct trp_call *call)
 {
     if (w->is_closed) {
-        call->error = w->why;
+        call->error = *w->why;
         return call->error.status;
     }
     return trp_fail_limit(&call->error, TRP_QUEUE_FULL, TRP_LIMIT_QUEUE,
@@ -230,11 +252,15 @@ void trp_waiting_close(struct trp_waiting *w, const struct trp_error *why)
 {
     struct trp_call_list left = { 0 };
     struct trp_call *call;
+    const struct trp_error *kept = keep_error(w->alloc, why);
     trp_lock_enter(&w->lock);
-    if (!w->is_closed)
-        w->why = *why;
+    if (!w->is_closed) {
+        w->why = kept;
+        kept = NULL;
+    }
     w->is_closed = true;
     trp_lock_leave(&w->lock);
+    free_error(w->alloc, kept);
     trp_waiting_take(w, &left, trp_loop_now_ns(w->opts.control));
     while ((call = trp_call_list_pop(&left)) != NULL) {
         trp_waiting_decide(call, NULL, why);

@@ -101,7 +101,7 @@ static void load_ended(struct trp_change *c, struct load *d, struct trp_error *e
         TRP_ERROR_LOG(l->opts.log, "life", "failed to load '%s': %s", d->version->id, err->text);
         trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_FAILED, 1);
         trp_metrics_hit(l->opts.metrics, err);
-        (void)trp_str_copy(trp_str_of(err->text), d->version->reason, sizeof d->version->reason);
+        trp_version_say(d->version, trp_str_of(err->text));
         d->version->failure = err->status.code == TRP_OVER_BUDGET ? TRP_OVER_BUDGET : 0;
         trp_tenure_move(l, d->version, TRP_MODEL_FAILED);
         if (!trp_failed(c->error.status))
@@ -198,7 +198,8 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
 {
     struct trp_life *l = c->member->life;
     struct trp_version *v;
-    TRP_CHECK(trp_tenure_begin(c->member, files, catalog->override_digest, &v, err));
+    TRP_CHECK(
+        trp_tenure_begin(c->member, files, catalog->override_digest, TRP_TENURE_LOADS, &v, err));
     c->next.items[c->next.n++] = v;
     keep_face(c->member, v);
     struct load *d = trp_alloc_zeroed(l->alloc, 1, sizeof *d);
@@ -274,7 +275,7 @@ static void take_results(struct load *d)
     const uint64_t uncounted = r->bytes > counted ? r->bytes - counted : 0;
     if (trp_account_try_charge(&v->weights, uncounted))
         v->reported_bytes = uncounted;
-    (void)trp_str_copy(trp_str_of(r->warning), v->reason, sizeof v->reason);
+    trp_version_say(v, trp_str_of(r->warning));
 }
 
 /* What served and is not wanted any more drains; what is kept has a reference of the new set. */
@@ -313,7 +314,7 @@ static void commit(struct trp_change *c)
     trp_survey_forget(m);
     trp_backoff_reset(m);
     m->is_overridden = m->op->catalog && m->op->catalog->override_digest != 0;
-    m->reason[0] = '\0';
+    trp_member_say(m, NULL, NULL);
     free_change(c);
     trp_member_show(m);
     trp_idle_begin(m);
@@ -370,8 +371,9 @@ static void abandon(struct trp_change *c)
         if (state == TRP_MODEL_FAILED) {
             add_failure(d->version, failures, sizeof failures);
         } else {
-            (void)snprintf(d->version->reason, sizeof d->version->reason,
-                           "not taken up, because another version of the model failed to load");
+            trp_version_say(
+                d->version,
+                TRP_STR_LIT("not taken up, because another version of the model failed to load"));
             trp_tenure_move(l, d->version, TRP_MODEL_FAILED);
         }
         drop_load(d);
@@ -380,8 +382,7 @@ static void abandon(struct trp_change *c)
     (void)trp_fail(&err, order_code(c->error.status.code), "load failed for model '%.*s': %s",
                    TRP_STR(m->name), failures);
     if (m->serving.n || m->shown.n == 0)
-        (void)snprintf(m->reason, sizeof m->reason, "%s%s",
-                       m->serving.n ? "the last load failed, older files are served: " : "",
+        trp_member_say(m, m->serving.n ? "the last load failed, older files are served: " : "",
                        failures);
     show_failed(c);
     free_change(c); /* what is shown has references of its own */
@@ -456,7 +457,7 @@ static void show_loading(struct trp_change *c)
     struct trp_member *m = c->member;
     struct trp_life *l = m->life;
     struct trp_set shown;
-    m->reason[0] = '\0';
+    trp_member_say(m, NULL, NULL);
     if (m->serving.n == 0 && !shows_cold(m) && trp_set_dup(l->alloc, &shown, &c->next)) {
         trp_survey_forget(m);
         trp_set_drop(l->alloc, &m->shown);
@@ -514,7 +515,7 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
     if (c->loads_n == 0 && c->kept_n == m->serving.n) { /* nothing is different */
         free_change(c);
         trp_labelling_keep(m);
-        m->reason[0] = '\0';
+        trp_member_say(m, NULL, NULL);
         trp_backoff_reset(m);
         trp_idle_begin(m); /* whoever asked may have said how long it should stay */
         trp_member_show(m);

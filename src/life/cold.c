@@ -182,7 +182,7 @@ static void refuse_by_state(struct trp_member *m)
 {
     struct trp_error why = { 0 };
     (void)trp_fail(&why, TRP_NOT_FOUND, UNKNOWN_MODEL " has no available versions%s%s",
-                   TRP_STR(m->name), m->reason[0] ? ": " : "", m->reason);
+                   TRP_STR(m->name), m->reason ? ": " : "", m->reason ? m->reason : "");
     refuse_all(m, &why);
 }
 
@@ -228,11 +228,11 @@ bool trp_cold_show(struct trp_member *m, const struct trp_set *was)
                                                 .path = old->path,
                                                 .digest = old->digest };
         struct trp_version *v;
-        if (trp_failed(trp_tenure_begin(m, &files, 0, &v, NULL))) {
+        if (trp_failed(trp_tenure_begin(m, &files, 0, TRP_TENURE_SHOWS, &v, NULL))) {
             trp_set_drop(l->alloc, &cold);
             return false;
         }
-        (void)trp_str_copy(trp_str_of(trp_cold_reason(m)), v->reason, sizeof v->reason);
+        trp_version_say(v, trp_str_of(trp_cold_reason(m)));
         if (trp_version_face(old))
             (void)trp_version_take_face(v, trp_version_face(old)); /* else the survey knows more */
         cold.items[cold.n++] = v;
@@ -255,7 +255,7 @@ bool trp_member_evict(struct trp_member *m, const char *why)
     TRP_INFO(m->life->opts.log, "life", "letting '%.*s' go: %s", TRP_STR(m->name), why);
     m->was_let_go = true;
     m->wanted = false;
-    m->reason[0] = '\0';
+    trp_member_say(m, NULL, NULL);
     trp_idle_end(m);
     trp_backoff_reset(m);
     trp_survey_forget(m);

@@ -127,7 +127,7 @@ static void try(struct trp_life *l, struct trp_version *v, struct trp_heat *h)
         return;
     }
     t->number = v->target.version;
-    t->run_ns = trp_gauge_get(&v->stats.run_ns);
+    t->run_ns = trp_gauge_get(&v->stats->run_ns);
     t->key = *trp_tenure_key(v);
     t->job.work = work;
     t->job.done = done;
@@ -139,11 +139,11 @@ static void try(struct trp_life *l, struct trp_version *v, struct trp_heat *h)
 
 static void measure(const struct trp_version *v, struct trp_heat *h, int64_t now_ns)
 {
-    const uint64_t runs_n = trp_counter_get(&v->stats.execution_count);
+    const uint64_t runs_n = trp_counter_get(&v->stats->execution_count);
     const int64_t dt = now_ns - h->looked_ns;
     if (h->looked_ns > 0 && dt > 0) {
         const double busy =
-            (double)(runs_n - h->runs_n) * (double)trp_gauge_get(&v->stats.run_ns) / (double)dt;
+            (double)(runs_n - h->runs_n) * (double)trp_gauge_get(&v->stats->run_ns) / (double)dt;
         h->cores += MOVING * (busy - h->cores);
     }
     h->runs_n = runs_n;

@@ -24,7 +24,7 @@ static int64_t stay_ns(const struct trp_member *m)
 static bool is_busy(const struct trp_member *m)
 {
     for (uint32_t i = 0; i < m->serving.n; i++)
-        if (trp_gauge_get(&m->serving.items[i]->stats.in_flight) > 0)
+        if (trp_gauge_get(&m->serving.items[i]->stats->in_flight) > 0)
             return true;
     return false;
 }
@@ -35,7 +35,7 @@ static int64_t last_use_ns(const struct trp_member *m)
     int64_t last = 0;
     for (uint32_t i = 0; i < m->serving.n; i++) {
         const struct trp_version *v = m->serving.items[i];
-        const int64_t asked = (int64_t)trp_counter_get(&v->stats.last_asked_ns);
+        const int64_t asked = (int64_t)trp_counter_get(&v->stats->last_asked_ns);
         const int64_t loaded = v->life.since_ns[TRP_MODEL_READY];
         last = asked > last ? asked : last;
         last = loaded > last ? loaded : last;

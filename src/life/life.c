@@ -124,7 +124,7 @@ void trp_life_show(struct trp_member *m, bool lazy)
                                      .name = m->name,
                                      .versions_n = set->n,
                                      .versions = set->items,
-                                     .reason = m->reason[0] ? m->reason : NULL,
+                                     .reason = m->reason,
                                      .wanted = m->wanted };
     if (!trp_failed(trp_registry_put(l->registry, &entry, &err))) {
         changed(l, lazy);

@@ -68,8 +68,9 @@ struct trp_member {
     struct trp_set shown;   /* what the index shows while nothing serves: LOADING, FAILED or NEW */
     struct trp_change *change;
     struct trp_labelling labelling,
-        next_labelling;  /* what holds; what will, when its change ends well */
-    char reason[512];    /* why nothing serves, or why newer files do not; empty: neither */
+        next_labelling; /* what holds; what will, when its change ends well */
+    const char *
+        reason; /* why nothing serves, or why newer files do not; NULL: neither; see trp_member_say() */
     bool wanted;         /* should be READY */
     bool held_back;      /* an operator unloaded it: only an operator loads it again */
     bool is_present;     /* the repository has it */
@@ -88,6 +89,7 @@ struct trp_member {
         struct trp_member *next;
     } survey;
     struct trp_order *askers; /* wait until nobody looks at its files any more */
+    bool has_asked;           /* for them: what was known was not enough */
 
     /* loading by demand */
     struct trp_waiting *room;    /* where its calls wait */
@@ -111,6 +113,7 @@ struct trp_life {
     struct trp_life_opts opts;
     struct trp_loading_env env;
     struct trp_matched matched;
+    struct trp_stats cold_stats; /* calls to versions that were not loaded, all together */
     struct trp_registry *registry;
     struct trp_loaders *loaders;
     struct trp_loaders *preparers; /* NULL: no store */
@@ -146,6 +149,9 @@ struct trp_life {
 
     /* surveys and loads that go on by themselves */
     struct trp_member *surveys, **surveys_end;
+    uint32_t surveyed_n; /* since the heap was trimmed */
+    bool is_trimming;
+    struct trp_job heap_job;
     struct trp_member *backlog, **backlog_end;
     uint32_t surveys_out, backlog_out;
     struct trp_call_list homeward; /* calls whose waiting has ended */
@@ -200,6 +206,12 @@ void trp_life_check(struct trp_life *l);
  *   Errors: NULL: absent; out of memory or over limits.models. */
 struct trp_member *trp_member_get(struct trp_life *l, struct trp_str name);
 struct trp_member *trp_member_make(struct trp_life *l, struct trp_str name);
+
+/* Sets the reason to what `a` and `b` say together; both NULL: there is none.
+ *   Owns  : copied.
+ *   Thread: control.
+ *   Errors: without memory for it, the reason is that. */
+void trp_member_say(struct trp_member *m, const char *a, const char *b);
 
 /* Queues an op and does it when its turn has come.
  *   Owns  : `op` is copied; its reference to the catalog moves.

@@ -177,7 +177,7 @@ static trp_status look_into_file(struct steps *s, struct trp_signature *out, str
 static trp_status prepare_written(struct steps *s, struct trp_error *err)
 {
     const struct trp_repo_model *source = s->l->source;
-    struct trp_arena *a = &s->l->version->arena;
+    struct trp_arena *a = s->l->survey && !s->l->whole ? &s->scratch : &s->l->version->arena;
     struct trp_node *tree =
         source->config ? trp_node_dup(a, source->config) : trp_node_new(a, TRP_NODE_MAP);
     const struct trp_str backend = trp_arena_dup(a, source->peek.backend);
@@ -270,19 +270,37 @@ static trp_status warm_up(struct steps *s, struct trp_error *err)
     return trp_warmup_run(&warmup, err);
 }
 
-static trp_status attach_labels(struct steps *s, struct trp_error *err)
+static trp_status attach_labels(struct steps *s, struct trp_arena *a, struct trp_error *err)
 {
-    return trp_labels_attach(&s->l->version->arena, s->l->source->folder, s->l->loaded.config.tree,
+    return trp_labels_attach(a, s->l->source->folder, s->l->loaded.config.tree,
                              s->l->env->label_bytes_max, &s->l->loaded.signature, err);
 }
 
+/* Of the configuration in force, what models are found by. */
+static trp_status keep_card(struct steps *s, struct trp_error *err)
+{
+    const struct trp_model_config all = s->l->loaded.config;
+    struct trp_model_config *kept = &s->l->loaded.config;
+    *kept = (struct trp_model_config){ .load = all.load,
+                                       .keeping = all.keeping,
+                                       .batch_max = all.batch_max,
+                                       .instances = all.instances };
+    return trp_card_complete(&s->l->version->arena, &all.card, &kept->card, err);
+}
+
+/* Ten thousand models are surveyed and never loaded: of each only what the index says is kept. */
 static trp_status survey(struct steps *s, struct trp_error *err)
 {
     struct trp_loaded *out = &s->l->loaded;
-    struct trp_signature declared;
+    struct trp_arena *kept = &s->l->version->arena;
+    struct trp_signature declared, seen;
     TRP_CHECK(look_into_file(s, &declared, err));
-    TRP_CHECK(complete(s, &s->l->version->arena, &declared, &out->config, &out->signature, err));
-    return attach_labels(s, err);
+    TRP_CHECK(complete(s, s->l->whole ? kept : &s->scratch, &declared, &out->config,
+                       &out->signature, err));
+    TRP_CHECK(attach_labels(s, &s->scratch, err)); /* only to see whether they are there */
+    TRP_CHECK(trp_signature_dup(&out->signature, kept, &seen, err));
+    out->signature = seen;
+    return s->l->whole ? trp_ok() : keep_card(s, err);
 }
 
 static trp_status load(struct steps *s, struct trp_error *err)
@@ -294,7 +312,7 @@ static trp_status load(struct steps *s, struct trp_error *err)
     TRP_CHECK(open_model(s, err));
     TRP_CHECK(complete(s, &s->l->version->arena, &out->file_signature, &out->config,
                        &out->signature, err));
-    TRP_CHECK(attach_labels(s, err));
+    TRP_CHECK(attach_labels(s, &s->l->version->arena, err));
     TRP_CHECK(give_up_if_told(s->l, err));
     return warm_up(s, err);
 }

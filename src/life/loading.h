@@ -42,9 +42,10 @@ struct trp_loading {
     const struct trp_loading_env *env;   /* borrowed */
     struct trp_version *version;         /* its arena is used, nothing else of it is touched */
     const struct trp_repo_model *source; /* borrowed; constant */
-    bool survey;                         /* only look: signature and configuration */
-    bool is_packed;                      /* mapped weights may be copied: see heat.h */
-    uint64_t bytes_max;                  /* that it may hold; 0: no limit */
+    bool survey;                         /* only look: the signature, */
+    bool whole;         /* and the configuration in force, because somebody asked for it */
+    bool is_packed;     /* mapped weights may be copied: see heat.h */
+    uint64_t bytes_max; /* that it may hold; 0: no limit */
     /* Told once each, on the loader thread: when the work begins, when the model is open and nobody has run it yet, and when its
      * first runs begin; may be NULL. */
     void (*on_begin)(struct trp_loading *l);

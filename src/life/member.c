@@ -75,6 +75,7 @@ static void free_member(struct trp_member *m)
     (void)trp_table_take(l->names, m->name);
     l->unsettled_n -= m->is_unsettled;
     trp_labelling_forget(m);
+    trp_member_say(m, NULL, NULL);
     trp_alloc_free(l->alloc, (char *)(uintptr_t)m->name.ptr);
     trp_alloc_free(l->alloc, m);
     trp_life_check(l);
@@ -85,8 +86,27 @@ void trp_member_tidy(struct trp_member *m)
     if (m->op || m->first || m->running || m->surveys_n || m->survey.catalog || m->in_backlog ||
         m->serving.n)
         return;
-    if (m->life->is_stopping || (!m->is_present && !m->wanted && m->shown.n == 0 && !m->reason[0]))
+    if (m->life->is_stopping || (!m->is_present && !m->wanted && m->shown.n == 0 && !m->reason))
         free_member(m);
+}
+
+static const char no_memory[] = "there is no memory for the reason";
+
+void trp_member_say(struct trp_member *m, const char *a, const char *b)
+{
+    const struct trp_alloc *alloc = m->life->alloc;
+    char *text = NULL;
+    if (a || b) {
+        const size_t a_len = a ? strlen(a) : 0, b_len = b ? strlen(b) : 0;
+        text = trp_alloc_get(alloc, 1, a_len + b_len + 1);
+        if (text) {
+            memcpy(text, a ? a : "", a_len);
+            memcpy(text + a_len, b ? b : "", b_len + 1);
+        }
+    }
+    if (m->reason != no_memory)
+        trp_alloc_free(alloc, (char *)(uintptr_t)m->reason);
+    m->reason = text ? text : a || b ? no_memory : NULL;
 }
 
 void trp_member_show(struct trp_member *m)
@@ -111,7 +131,7 @@ static void let_go(struct trp_member *m)
 {
     m->wanted = m->on_demand = m->was_let_go = false;
     m->is_pinned = m->has_stay = m->is_overridden = false;
-    m->reason[0] = '\0';
+    trp_member_say(m, NULL, NULL);
     trp_survey_forget(m);
     trp_backlog_drop(m);
     trp_backoff_reset(m);
@@ -123,9 +143,7 @@ static void let_go(struct trp_member *m)
 static void keep_reason(struct trp_member *m, const struct trp_error *why)
 {
     const char *what_serves = m->serving.n ? "the last load failed, older files are served: " : "";
-    const int n = snprintf(m->reason, sizeof m->reason, "%s%s", what_serves, why->text);
-    if (n < 0) /* a text that does not fit is cut */
-        m->reason[0] = '\0';
+    trp_member_say(m, what_serves, why->text);
     if (m->serving.n == 0) { /* nothing of what was shown is true any more */
         trp_survey_forget(m);
         trp_set_drop(m->life->alloc, &m->shown);
@@ -238,7 +256,7 @@ static bool is_at_rest(const struct trp_member *m)
         if (m->shown.items[i]->is_cold ||
             trp_lifecycle_get(&m->shown.items[i]->life) != TRP_MODEL_NEW)
             return false;
-    return m->serving.n == 0 && !m->reason[0];
+    return m->serving.n == 0 && !m->reason;
 }
 
 /* What was unloaded stays in the index as what it now is: versions that could be loaded again. */
@@ -292,7 +310,7 @@ static void begin_take(struct trp_member *m)
         return;
     }
     trp_labelling_keep(m);
-    m->reason[0] = '\0';
+    trp_member_say(m, NULL, NULL);
     trp_backoff_reset(m); /* other files, other luck */
     trp_survey_begin(m, op->catalog, op->found);
     if (m->wanted)

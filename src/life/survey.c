@@ -12,6 +12,7 @@
 #include "life/life_parts.h"
 #include "life/tenure.h"
 
+#define MANY 500u  /* surveys after which the heap is looked through */
 #define AT_ONCE 4u /* models whose files are looked into */
 
 struct look {
@@ -26,11 +27,36 @@ static void begin_some(struct trp_life *l);
 
 /* ---- askers ---- */
 
+static bool is_at_rest(const struct trp_member *m)
+{
+    for (uint32_t i = 0; i < m->shown.n; i++)
+        if (trp_lifecycle_get(&m->shown.items[i]->life) != TRP_MODEL_NEW)
+            return false;
+    return m->shown.n > 0 && m->serving.n == 0 && !m->life->is_stopping;
+}
+
+/* Something is not known that whoever asks could be told. */
+static bool lacks_something(const struct trp_member *m)
+{
+    for (uint32_t i = 0; i < m->shown.n; i++) {
+        const struct trp_version *v = m->shown.items[i];
+        if (v->failure == 0 && (!v->has_signature || !v->config.tree))
+            return true;
+    }
+    return false;
+}
+
 static void answer_askers(struct trp_member *m)
 {
     while (m->askers && !m->surveys_n && !m->survey.catalog) {
         struct trp_order *order = m->askers;
+        if (is_at_rest(m) && lacks_something(m) && !m->has_asked) {
+            m->has_asked = true; /* once more, for all that can be known, and then the answer */
+            trp_survey_ask(m);
+            continue;
+        }
         m->askers = order->next;
+        m->has_asked = m->has_asked && m->askers;
         if (m->life->is_stopping)
             (void)trp_fail(&order->error, TRP_UNAVAILABLE, "the server is stopping");
         trp_life_answer(m->life, order);
@@ -106,7 +132,7 @@ static void fill_in(struct look *k)
     const struct trp_loaded *r = &k->loading.loaded;
     const bool has_failed = trp_failed(r->error.status);
     const char *reason = has_failed ? r->error.text : trp_cold_reason(k->member);
-    (void)trp_str_copy(trp_str_of(reason), v->reason, sizeof v->reason);
+    trp_version_say(v, trp_str_of(reason));
     v->failure = r->error.status.code;
     if (has_failed)
         return;
@@ -145,7 +171,7 @@ static trp_status begin_one(struct trp_member *m, struct trp_catalog *catalog,
     struct look *k = trp_alloc_zeroed(l->alloc, 1, sizeof *k);
     if (!k)
         return trp_fail(&err, TRP_OUT_OF_MEMORY, "survey");
-    const trp_status st = trp_tenure_begin(m, files, 0, &k->version, &err);
+    const trp_status st = trp_tenure_begin(m, files, 0, TRP_TENURE_SHOWS, &k->version, &err);
     if (trp_failed(st)) {
         trp_alloc_free(l->alloc, k);
         return st;
@@ -153,6 +179,7 @@ static trp_status begin_one(struct trp_member *m, struct trp_catalog *catalog,
     trp_catalog_ref(catalog);
     m->surveys_n++;
     l->surveys_out++;
+    l->surveyed_n++;
     k->member = m;
     k->catalog = catalog;
     k->key = m->survey_key;
@@ -160,7 +187,8 @@ static trp_status begin_one(struct trp_member *m, struct trp_catalog *catalog,
                                        .env = &l->env,
                                        .version = k->version,
                                        .source = found,
-                                       .survey = true };
+                                       .survey = true,
+                                       .whole = m->askers != NULL };
     trp_loaders_submit(l->loaders, TRP_LANE_BACKGROUND, &k->loading.job);
     return trp_ok();
 }
@@ -180,10 +208,34 @@ static void begin_first(struct trp_life *l)
     trp_member_tidy(m);
 }
 
+static void trim_heap(struct trp_job *job)
+{
+    (void)job;
+    trp_heap_trim();
+}
+
+static void trimmed(struct trp_job *job)
+{
+    TRP_CONTAINER_OF(job, struct trp_life, heap_job)->is_trimming = false;
+}
+
+/* The listing that a thousand surveys worked from goes with the last of them, and leaves holes. */
+static void trim_after_many(struct trp_life *l)
+{
+    if (l->surveys || l->surveys_out || l->surveyed_n < MANY || l->is_trimming || l->is_stopping)
+        return;
+    l->surveyed_n = 0;
+    l->is_trimming = true;
+    l->heap_job.work = trim_heap;
+    l->heap_job.done = trimmed;
+    trp_loaders_submit(l->loaders, TRP_LANE_CHORE, &l->heap_job);
+}
+
 static void begin_some(struct trp_life *l)
 {
     while (l->surveys && l->surveys_out < AT_ONCE)
         begin_first(l);
+    trim_after_many(l);
 }
 
 /* ---- what is shown meanwhile ---- */
@@ -196,11 +248,11 @@ static bool show(struct trp_member *m, const struct trp_repo_model *found)
         return false;
     for (uint32_t i = 0; i < found->versions_n; i++) {
         struct trp_version *v;
-        if (trp_failed(trp_tenure_begin(m, &found->versions[i], 0, &v, NULL))) {
+        if (trp_failed(trp_tenure_begin(m, &found->versions[i], 0, TRP_TENURE_SHOWS, &v, NULL))) {
             trp_set_drop(l->alloc, &fresh);
             return false;
         }
-        (void)trp_str_copy(trp_str_of(trp_cold_reason(m)), v->reason, sizeof v->reason);
+        trp_version_say(v, trp_str_of(trp_cold_reason(m)));
         fresh.items[fresh.n++] = v;
     }
     trp_set_drop(l->alloc, &m->shown);
@@ -226,14 +278,6 @@ void trp_survey_begin(struct trp_member *m, struct trp_catalog *catalog,
     TRP_WARN(l->opts.log, "life", "'%.*s' is not shown as it is: no memory", TRP_STR(m->name));
 }
 
-static bool is_at_rest(const struct trp_member *m)
-{
-    for (uint32_t i = 0; i < m->shown.n; i++)
-        if (trp_lifecycle_get(&m->shown.items[i]->life) != TRP_MODEL_NEW)
-            return false;
-    return m->shown.n > 0 && m->serving.n == 0 && !m->life->is_stopping;
-}
-
 static void found_again(struct trp_catalog *c)
 {
     struct trp_member *m = c->user;
@@ -255,21 +299,11 @@ void trp_survey_ask(struct trp_member *m)
         m->surveys_n++;
 }
 
-static bool lacks_signature(const struct trp_member *m)
-{
-    for (uint32_t i = 0; i < m->shown.n; i++)
-        if (!m->shown.items[i]->has_signature && m->shown.items[i]->failure == 0)
-            return true;
-    return false;
-}
-
 void trp_survey_await(struct trp_member *m, struct trp_order *order)
 {
     order->next = m->askers;
     m->askers = order;
     if (m->survey.catalog)
         move_to_front(m);
-    else if (!m->surveys_n && is_at_rest(m) && lacks_signature(m))
-        trp_survey_ask(m);
     answer_askers(m);
 }

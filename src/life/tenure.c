@@ -15,19 +15,25 @@
 #define LOST_PATH_MAX 512
 #define OPENING_MAX 320
 
+/* What is known of a model that is loaded; behind the tenure, in one block with it. */
+struct trp_opened {
+    struct trp_mapping mapping;         /* how it was opened */
+    const struct trp_blob_use *watched; /* of it; NULL: opened plainly.  Constant once it runs */
+    struct trp_heat heat;
+    struct trp_mail loss;
+    struct tenure *tenure;
+    char lost[LOST_PATH_MAX]; /* written before `loss` is posted */
+    char openings
+        [2][OPENING_MAX]; /* the second when something is known that was not when it was opened */
+};
+
 struct tenure {
     struct trp_job close; /* first */
     struct trp_mail unused;
     struct trp_life *life;
     struct trp_version *version;
-    struct trp_mapping mapping;         /* how its model was opened */
-    const struct trp_blob_use *watched; /* of it; NULL: opened plainly.  Constant once it runs */
-    struct trp_mail loss;
-    char lost[LOST_PATH_MAX]; /* written before `loss` is posted */
-    struct trp_heat heat;
     bool has_override;
-    char openings
-        [2][OPENING_MAX]; /* the second when something is known that was not when it was opened */
+    struct trp_opened *opened; /* NULL: it only stands in the index */
 };
 
 static uint64_t held_bytes(const struct trp_version *v)
@@ -73,18 +79,19 @@ static bool is_beside(const struct trp_version *v, const char *path)
 static bool is_ours(void *user, const char *path)
 {
     const struct tenure *t = user;
-    return t->watched ? trp_blob_use_has(t->watched, path) : is_beside(t->version, path);
+    return t->opened->watched ? trp_blob_use_has(t->opened->watched, path)
+                              : is_beside(t->version, path);
 }
 
 /* It serves no more, though it is READY: every run of it fails until the change that this begins has replaced it. */
 static void deliver_loss(struct trp_mail *mail)
 {
-    struct tenure *t = TRP_CONTAINER_OF(mail, struct tenure, loss);
+    struct tenure *t = TRP_CONTAINER_OF(mail, struct trp_opened, loss)->tenure;
     struct trp_life *l = t->life;
     struct trp_version *v = t->version;
     trp_metrics_add(l->opts.metrics, TRP_METRIC_MAPPING_LOSSES, 1);
     TRP_ERROR_LOG(l->opts.log, "life", "'%s': %s was cut short while it was mapped; %s", v->id,
-                  t->lost,
+                  t->opened->lost,
                   t->has_override ? "load the model again, it came with an order"
                                   : "the model is loaded anew");
     trp_flag_raise(&v->is_damaged);
@@ -99,10 +106,10 @@ static void deliver_loss(struct trp_mail *mail)
 static void on_loss(void *user, const char *path)
 {
     struct tenure *t = user;
-    (void)trp_str_copy(trp_str_of(path), t->lost, sizeof t->lost);
-    t->loss.deliver = deliver_loss;
+    (void)trp_str_copy(trp_str_of(path), t->opened->lost, sizeof t->opened->lost);
+    t->opened->loss.deliver = deliver_loss;
     trp_version_ref(t->version);
-    trp_loop_post(t->life->opts.control, &t->loss);
+    trp_loop_post(t->life->opts.control, &t->opened->loss);
 }
 
 void trp_tenure_watch(struct trp_version *v, struct trp_backend_model *model,
@@ -110,7 +117,7 @@ void trp_tenure_watch(struct trp_version *v, struct trp_backend_model *model,
 {
     struct tenure *t = v->life_slot;
     const struct trp_backend_watch watch = { .is_mine = is_ours, .on_loss = on_loss, .user = t };
-    t->watched = mapping->use;
+    t->opened->watched = mapping->use;
     trp_backend_watch(model, &watch);
 }
 
@@ -121,7 +128,7 @@ static void close_model(struct trp_job *job)
     struct tenure *t = (struct tenure *)job;
     trp_backend_close(t->version->model);
     t->version->model = NULL;
-    trp_mapping_release(t->life->opts.store, &t->mapping);
+    trp_mapping_release(t->life->opts.store, &t->opened->mapping);
     trp_gauge_set(&t->version->residency, TRP_RESIDENCY_NONE);
     trp_account_discharge(&t->version->weights, t->version->reported_bytes);
     trp_backend_trim(t->life->opts.backends);
@@ -154,15 +161,20 @@ static void on_unused(struct trp_version *v, void *user)
 }
 
 trp_status trp_tenure_begin(struct trp_member *m, const struct trp_repo_version *files,
-                            uint64_t override_digest, struct trp_version **out_version,
-                            struct trp_error *err)
+                            uint64_t override_digest, enum trp_tenure_kind kind,
+                            struct trp_version **out_version, struct trp_error *err)
 {
     struct trp_life *l = m->life;
     *out_version = NULL;
-    struct tenure *t = trp_alloc_zeroed(l->alloc, 1, sizeof *t);
+    const size_t opened_bytes = kind == TRP_TENURE_LOADS ? sizeof(struct trp_opened) : 0;
+    struct tenure *t = trp_alloc_zeroed(l->alloc, 1, sizeof *t + opened_bytes);
     if (!t)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "version %lld", (long long)files->number);
     t->life = l;
+    if (opened_bytes) {
+        t->opened = (struct trp_opened *)(void *)(t + 1);
+        t->opened->tenure = t;
+    }
     const struct trp_version_opts opts = { .model = m->name,
                                            .number = files->number,
                                            .start = trp_exec_start_call,
@@ -170,6 +182,8 @@ trp_status trp_tenure_begin(struct trp_member *m, const struct trp_repo_version 
                                            .runner = l->opts.exec,
                                            .weights_parent = l->opts.weights,
                                            .activations_parent = l->opts.activations,
+                                           .shared_stats =
+                                               kind == TRP_TENURE_SHOWS ? &l->cold_stats : NULL,
                                            .on_unused = on_unused,
                                            .on_unused_user = t };
     struct trp_version *v;
@@ -201,15 +215,15 @@ trp_status trp_tenure_begin(struct trp_member *m, const struct trp_repo_version 
 void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping)
 {
     struct tenure *t = v->life_slot;
-    t->mapping = *mapping;
-    t->heat.is_packed = mapping->is_packed;
-    (void)snprintf(t->openings[0], OPENING_MAX, "%s%s%s%s",
+    t->opened->mapping = *mapping;
+    t->opened->heat.is_packed = mapping->is_packed;
+    (void)snprintf(t->opened->openings[0], OPENING_MAX, "%s%s%s%s",
                    !mapping->is_mapped     ? "as it is"
                    : mapping->mapped_bytes ? "mapped"
                                            : "prepared",
                    mapping->is_packed ? ", with packed weights" : "", mapping->note[0] ? ": " : "",
                    mapping->note);
-    trp_pointer_put(&v->opening, t->openings[0]);
+    trp_pointer_put(&v->opening, t->opened->openings[0]);
     mapping->hold = (struct trp_store_hold){ 0 };
     mapping->use = NULL;
 }
@@ -217,22 +231,23 @@ void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping)
 struct trp_heat *trp_tenure_heat(const struct trp_version *v)
 {
     struct tenure *t = v->life_slot;
-    return t->mapping.is_mapped && t->mapping.mapped_bytes > 0 ? &t->heat : NULL;
+    struct trp_opened *o = t->opened;
+    return o && o->mapping.is_mapped && o->mapping.mapped_bytes > 0 ? &o->heat : NULL;
 }
 
 const struct trp_sha256 *trp_tenure_key(const struct trp_version *v)
 {
     const struct tenure *t = v->life_slot;
-    return t->mapping.is_mapped ? &t->mapping.key : NULL;
+    return t->opened && t->opened->mapping.is_mapped ? &t->opened->mapping.key : NULL;
 }
 
 void trp_tenure_explain(struct trp_version *v, const char *words)
 {
     struct tenure *t = v->life_slot;
-    if (t->openings[1][0]) /* somebody may be reading it */
+    if (!t->opened || t->opened->openings[1][0]) /* somebody may be reading it */
         return;
-    (void)trp_str_copy(trp_str_of(words), t->openings[1], OPENING_MAX);
-    trp_pointer_put(&v->opening, t->openings[1]);
+    (void)trp_str_copy(trp_str_of(words), t->opened->openings[1], OPENING_MAX);
+    trp_pointer_put(&v->opening, t->opened->openings[1]);
 }
 
 void trp_tenure_move(struct trp_life *l, struct trp_version *v, enum trp_model_state to)

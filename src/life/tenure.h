@@ -6,13 +6,16 @@
 
 #include "life/life_parts.h"
 
+/* Whether it will be loaded, or only stands in the index: then it counts nothing of its own, and is small. */
+enum trp_tenure_kind { TRP_TENURE_LOADS, TRP_TENURE_SHOWS };
+
 /* Makes a NEW version whose last owner's leaving brings it to its burial: closed on a loader thread, then freed.
  *   Owns  : one reference, the caller's.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_tenure_begin(struct trp_member *m, const struct trp_repo_version *files,
-                            uint64_t override_digest, struct trp_version **out_version,
-                            struct trp_error *err);
+                            uint64_t override_digest, enum trp_tenure_kind kind,
+                            struct trp_version **out_version, struct trp_error *err);
 
 /* Keeps what its open model holds of the store, until that is closed.
  *   Owns  : moves the hold out of `mapping`.

@@ -12,12 +12,12 @@
  *  4. Statistics, residency and accounts are counters; anybody, any time. */
 #include "model/version.h"
 
-#include <stdio.h>
-
-#define ARENA_BLOCK_BYTES 1024
+#define ARENA_BLOCK_BYTES 192              /* names and a path: most versions are never loaded */
 #define ARENA_BYTES_MAX ((size_t)64 << 20) /* labels and configuration of one version */
 
 /* A survey reads what the file declares; only the open model says what follows from it, and calls are bound to that. */
+static const char nothing[] = "", no_memory[] = "there is no memory for the reason";
+
 static const struct trp_signature *get_signature(const struct trp_target *t)
 {
     const struct trp_version *v = (const struct trp_version *)t;
@@ -40,15 +40,42 @@ static void get_state(const struct trp_target *t, struct trp_target_state *out)
 
 static struct trp_stats *get_stats(struct trp_target *t)
 {
-    return &trp_version_of(t)->stats;
+    return trp_version_of(t)->stats;
 }
 
 static void get_cost(const struct trp_target *t, struct trp_target_cost *out)
 {
     const struct trp_version *v = (const struct trp_version *)t;
-    const int64_t queued = trp_gauge_get(&v->stats.queued);
-    out->run_ns = trp_gauge_get(&v->stats.run_ns);
+    const int64_t queued = trp_gauge_get(&trp_version_counts(v)->queued);
+    out->run_ns = trp_version_run_ns(v);
     out->queued = queued > 0 ? (uint32_t)queued : 0;
+}
+
+/* What a version that is loaded counts, in one block. */
+struct counts {
+    struct trp_stats stats;
+    struct trp_stats_row told;
+};
+
+static bool make_stats(struct trp_version *v, const struct trp_alloc *alloc,
+                       struct trp_stats *shared)
+{
+    v->stats = shared;
+    v->has_own_stats = !shared;
+    if (shared)
+        return true;
+    struct counts *counts = trp_alloc_zeroed(alloc, 1, sizeof *counts);
+    if (!counts)
+        return false;
+    v->stats = &counts->stats;
+    v->told = &counts->told;
+    return true;
+}
+
+const struct trp_stats *trp_version_counts(const struct trp_version *v)
+{
+    static const struct trp_stats none;
+    return v->has_own_stats ? v->stats : &none;
 }
 
 static void set_up(struct trp_version *v, const struct trp_version_opts *opts)
@@ -68,8 +95,21 @@ static void set_up(struct trp_version *v, const struct trp_version_opts *opts)
     trp_refs_init(&v->refs);
     trp_account_init(&v->weights, TRP_ACCOUNT_WEIGHTS, opts->weights_parent, 0);
     trp_account_init(&v->activations, TRP_ACCOUNT_ACTIVATIONS, opts->activations_parent, 0);
-    (void)snprintf(v->id, sizeof v->id, "%.*s/%lld", TRP_STR(opts->model),
-                   (long long)opts->number); /* a long name is cut: it is for messages only */
+    v->reason = nothing;
+}
+
+static bool is_static(const char *reason)
+{
+    return reason == nothing || reason == no_memory;
+}
+
+void trp_version_say(struct trp_version *v, struct trp_str text)
+{
+    const struct trp_alloc *alloc = v->arena.alloc;
+    char *copy = text.len ? trp_alloc_text(alloc, text.ptr, text.len) : NULL;
+    if (!is_static(v->reason))
+        trp_alloc_free(alloc, (char *)(uintptr_t)v->reason);
+    v->reason = copy ? copy : text.len ? no_memory : nothing;
 }
 
 trp_status trp_version_create(const struct trp_alloc *alloc, const struct trp_version_opts *opts,
@@ -82,7 +122,9 @@ trp_status trp_version_create(const struct trp_alloc *alloc, const struct trp_ve
     set_up(v, opts);
     trp_arena_init(&v->arena, alloc, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
     v->target.name = trp_arena_dup(&v->arena, opts->model);
-    if (!v->target.name.ptr) {
+    v->id =
+        trp_arena_format(&v->arena, "%.*s/%lld", TRP_STR(opts->model), (long long)opts->number).ptr;
+    if (!v->target.name.ptr || !v->id || !make_stats(v, alloc, opts->shared_stats)) {
         trp_version_destroy(v);
         return trp_fail(err, TRP_OUT_OF_MEMORY, "version of '%.*s'", TRP_STR(opts->model));
     }
@@ -100,6 +142,10 @@ void trp_version_destroy(struct trp_version *v)
     trp_headroom_close(&v->headroom);
     trp_account_deinit(&v->weights);
     trp_account_deinit(&v->activations);
+    if (!is_static(v->reason))
+        trp_alloc_free(alloc, (char *)(uintptr_t)v->reason);
+    if (v->has_own_stats)
+        trp_alloc_free(alloc, v->stats); /* with `told` */
     trp_arena_deinit(&v->arena);
     trp_alloc_free(alloc, v);
 }
@@ -170,8 +216,14 @@ const struct trp_version *trp_version_face(const struct trp_version *v)
 
 void trp_version_take_times(struct trp_version *v, const struct trp_version *from)
 {
+    struct trp_gauge *run_ns = v->has_own_stats ? &v->stats->run_ns : &v->cold_run_ns;
     trp_gauge_set(&v->load_ns, trp_gauge_get(&from->load_ns));
-    trp_gauge_set(&v->stats.run_ns, trp_gauge_get(&from->stats.run_ns));
+    trp_gauge_set(run_ns, trp_version_run_ns(from));
+}
+
+int64_t trp_version_run_ns(const struct trp_version *v)
+{
+    return trp_gauge_get(v->has_own_stats ? &v->stats->run_ns : &v->cold_run_ns);
 }
 
 /* Labels are for answers: whoever gives some has read them himself. */

@@ -33,12 +33,12 @@ struct trp_version {
     void *on_unused_user;
 
     struct trp_arena arena; /* names, signature, configuration */
-    char id[256];           /* "resnet50/3", for messages */
+    const char *id;         /* "resnet50/3", for messages; in `arena` */
     struct trp_str path;    /* the model file */
     struct trp_lifecycle life;
-    char reason
-        [512]; /* why FAILED; NEW: "unloaded" or why it cannot be read; READY: a warning, or empty.
-                       * Read it by trp_version_reason(). */
+    /* Why FAILED; NEW: "unloaded" or why it cannot be read; READY: a warning, or empty.  Never NULL.  Read it by
+     * trp_version_reason(), write it by trp_version_say(). */
+    const char *reason;
     struct trp_model_config config;
     struct trp_signature
         signature; /* what clients see; valid once READY; NEW: empty until probed */
@@ -49,11 +49,15 @@ struct trp_version {
     struct trp_headroom headroom; /* of its runs; exec's */
     uint64_t
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
-    struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */
-    struct trp_pointer opening; /* trp_version_opening() */
-    struct trp_stats stats;
-    struct trp_stats_row told; /* of them, what metrics tell elsewhere: see admin/other_models.h */
-    struct trp_flag stop;      /* raised: give the load up */
+    struct trp_gauge residency;   /* enum trp_residency; changed by life, read by any */
+    struct trp_pointer opening;   /* trp_version_opening() */
+    struct trp_gauge cold_run_ns; /* of the one that it stands for: see trp_version_run_ns() */
+    struct trp_stats *
+        stats; /* constant; its own, or, while it only stands in the index, shared: see has_own_stats */
+    struct trp_stats_row
+        *told; /* of its own, what metrics tell elsewhere: see admin/other_models.h */
+    bool has_own_stats;
+    struct trp_flag stop; /* raised: give the load up */
     struct trp_flag
         is_damaged; /* life: to be opened anew from the same files: what it has mapped is not whole, or another way of opening it pays */
 
@@ -82,6 +86,8 @@ struct trp_version_opts {
     void (*cancel)(struct trp_target *t, struct trp_call *call);
     void *runner;
     struct trp_account *weights_parent, *activations_parent;
+    struct trp_stats
+        *shared_stats; /* it will never be opened, and counts here; NULL: it has its own */
     void (*on_unused)(struct trp_version *v, void *user);
     void *on_unused_user;
 };
@@ -102,6 +108,18 @@ void trp_version_destroy(struct trp_version *v); /* by whoever was told on_unuse
 void trp_version_ref(struct trp_version *v);
 void trp_version_unref(struct trp_version *v);
 void trp_version_release_target(struct trp_target *t); /* a pin's release function */
+
+/* Sets the reason.  Without memory for the text, the reason is that.
+ *   Owns  : copied.
+ *   Thread: control, before the state moves to where it is read.
+ *   Errors: none. */
+void trp_version_say(struct trp_version *v, struct trp_str text);
+
+/* What it has counted; zeros for one that shares what it counts with others.
+ *   Owns  : borrowed from the version, or static.
+ *   Thread: any.
+ *   Errors: none. */
+const struct trp_stats *trp_version_counts(const struct trp_version *v);
 
 /* Why it is in the state it is in (see `reason`); empty while it is loading.
  *   Owns  : borrowed from the version.
@@ -134,6 +152,13 @@ const struct trp_version *trp_version_face(const struct trp_version *v);
  *   Errors: false: no memory, or nothing is known; has_signature stays false then. */
 bool trp_version_take_face(struct trp_version *v, const struct trp_version *from);
 void trp_version_take_times(struct trp_version *v, const struct trp_version *from);
+
+/* How long one run takes, or took when it was loaded last; 0: not known.
+ *   Units : ns.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+int64_t trp_version_run_ns(const struct trp_version *v);
 
 /* How it was opened, and why not otherwise: "mapped", "as it is: too small for preparing to pay"; empty while it is not open.  Life
  * puts another text there when it knows more, such as why it cannot be prepared.

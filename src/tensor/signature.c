@@ -145,6 +145,48 @@ trp_status trp_signature_build(struct trp_signature_builder *b, struct trp_signa
     return trp_ok();
 }
 
+/* Texts first and tensors together behind them: ten thousand signatures are kept, and a block half full is half lost. */
+static bool dup_names(struct trp_io *to, const struct trp_io *from, uint32_t n,
+                      struct trp_arena *arena)
+{
+    bool is_whole = true;
+    for (uint32_t i = 0; i < n; i++) {
+        to[i] = from[i];
+        to[i].labels = NULL;
+        to[i].labels_n = 0;
+        to[i].name = trp_arena_dup(arena, from[i].name);
+        is_whole = is_whole && to[i].name.ptr;
+        for (uint32_t d = 0; d < from[i].rank; d++) {
+            if (from[i].dim_names[d].len)
+                to[i].dim_names[d] = trp_arena_dup(arena, from[i].dim_names[d]);
+            is_whole = is_whole && (!from[i].dim_names[d].len || to[i].dim_names[d].ptr);
+        }
+    }
+    return is_whole;
+}
+
+trp_status trp_signature_dup(const struct trp_signature *from, struct trp_arena *arena,
+                             struct trp_signature *out, struct trp_error *err)
+{
+    const uint32_t n = from->inputs_n + from->outputs_n;
+    struct trp_signature s = *from;
+    s.platform = trp_arena_dup(arena, from->platform);
+    struct trp_io *ios = trp_alloc_get(arena->alloc, (size_t)n + 1, sizeof *ios);
+    const bool is_whole = ios && s.platform.ptr &&
+                          dup_names(ios, from->inputs, from->inputs_n, arena) &&
+                          dup_names(ios + from->inputs_n, from->outputs, from->outputs_n, arena);
+    struct trp_io *kept = is_whole ? trp_arena_get(arena, n * sizeof *ios) : NULL;
+    if (kept && n)
+        memcpy(kept, ios, n * sizeof *ios);
+    trp_alloc_free(arena->alloc, ios);
+    if (!kept)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "signature");
+    s.inputs = kept;
+    s.outputs = kept + from->inputs_n;
+    *out = s;
+    return trp_ok();
+}
+
 static const struct trp_io *find(const struct trp_io *ios, uint32_t n, struct trp_str name)
 {
     const uint32_t at = trp_signature_place(ios, n, name, 0);

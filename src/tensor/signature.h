@@ -48,6 +48,13 @@ struct troupe_sink trp_signature_sink(struct trp_signature_builder *b);
 trp_status trp_signature_build(struct trp_signature_builder *b, struct trp_signature *out,
                                struct trp_error *err);
 
+/* Copies a signature and all that it points to, but the names of classes.
+ *   Owns  : lives in `arena`.
+ *   Thread: owner of the arena.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_signature_dup(const struct trp_signature *from, struct trp_arena *arena,
+                             struct trp_signature *out, struct trp_error *err);
+
 /* Where `name` stands; looks at `hint` first, because whoever was told the order keeps to it.
  *   Owns  : borrowed.
  *   Thread: any.

@@ -68,15 +68,16 @@ static void take_page(struct trp_control *c, void *user)
 /* As many histograms as the version has, with a sample in every bucket. */
 static void use_version(struct trp_version *v, int64_t now_ns)
 {
-    trp_counter_set(&v->stats.last_asked_ns, (uint64_t)now_ns);
-    struct trp_histogram *all[HISTOGRAMS] = { &v->stats.decode, &v->stats.wait, &v->stats.compute,
-                                              &v->stats.encode, &v->stats.total };
+    trp_counter_set(&v->stats->last_asked_ns, (uint64_t)now_ns);
+    struct trp_histogram *all[HISTOGRAMS] = { &v->stats->decode, &v->stats->wait,
+                                              &v->stats->compute, &v->stats->encode,
+                                              &v->stats->total };
     for (uint32_t i = 0; i < HISTOGRAMS; i++)
         for (uint32_t bucket = 0; bucket < TRP_HISTOGRAM_BUCKETS; bucket++)
             trp_counter_add(&all[i]->buckets[bucket], 1);
-    trp_duration_add(&v->stats.success, TRP_MS(1));
-    trp_duration_add(&v->stats.fail, TRP_MS(1));
-    trp_counter_add(&v->stats.errors[TRP_QUEUE_FULL], 2);
+    trp_duration_add(&v->stats->success, TRP_MS(1));
+    trp_duration_add(&v->stats->fail, TRP_MS(1));
+    trp_counter_add(&v->stats->errors[TRP_QUEUE_FULL], 2);
 }
 
 static struct trp_version *add_model(struct fixture *f, uint32_t i, bool is_ready)
@@ -249,8 +250,8 @@ static void only_so_many_models_have_series_and_the_rest_is_one_sum(void **state
     for (uint32_t i = 0; i < MODELS; i++) {
         struct trp_version *v = add_model(f, i, true);
         if (i % 5 == 0) /* 200 of them are asked more */
-            trp_counter_add(&v->stats.success.count, 2);
-        trp_gauge_set(&v->stats.queued, 3);
+            trp_counter_add(&v->stats->success.count, 2);
+        trp_gauge_set(&v->stats->queued, 3);
     }
     trp_registry_publish(f->registry);
     write_page(f);
@@ -274,20 +275,20 @@ static void the_sum_of_the_others_counts_each_request_once_and_never_goes_down(v
     struct fixture *f = *state;
     f->admin.opts.metrics_models_max = 1;
     struct trp_version *a = add_model(f, 0, true), *b = add_model(f, 1, true);
-    trp_counter_set(&a->stats.success.count, 10); /* a has series, b is in the sum */
+    trp_counter_set(&a->stats->success.count, 10); /* a has series, b is in the sum */
     trp_registry_publish(f->registry);
     write_page(f);
     assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 1);
     write_page(f); /* nothing new */
     assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 1);
-    trp_counter_set(&b->stats.success.count, 21); /* now b has; what it counted before stays */
+    trp_counter_set(&b->stats->success.count, 21); /* now b has; what it counted before stays */
     write_page(f);
     assert_int_equal(value_of(f, "model=\"model-0001\",version=\"1\"} "), 21);
     assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 1);
-    trp_counter_set(&a->stats.success.count, 14); /* 4 while it has none */
+    trp_counter_set(&a->stats->success.count, 14); /* 4 while it has none */
     write_page(f);
     assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 5);
-    trp_counter_set(&a->stats.success.count, 30); /* it has its own again: all of it is there */
+    trp_counter_set(&a->stats->success.count, 30); /* it has its own again: all of it is there */
     write_page(f);
     assert_int_equal(value_of(f, "model=\"model-0000\",version=\"1\"} "), 30);
     assert_int_equal(value_of(f, "\nnv_inference_request_success" OTHERS), 5);
@@ -314,7 +315,7 @@ static void a_model_that_nobody_asked_for_an_hour_has_no_series(void **state)
     f->now_ns += TRP_S(3000);
     write_page(f);
     assert_int_equal(count(f, "model=\"model-0001\""), 0);
-    trp_counter_set(&late->stats.last_asked_ns, (uint64_t)f->now_ns);
+    trp_counter_set(&late->stats->last_asked_ns, (uint64_t)f->now_ns);
     write_page(f);
     assert_int_equal(count(f, "\nnv_inference_count{model=\"model-0001\""), 1);
 }

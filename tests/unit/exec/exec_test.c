@@ -53,8 +53,8 @@ static void the_first_run_is_learned_on_an_executor_and_the_next_runs_here(void 
     start(v);
     turn_until_finished(&w, 1);
     assert_int_equal(metric(TRP_METRIC_EXECUTOR_RUNS), 1);
-    assert_true(trp_gauge_get(&v->stats.run_ns) > 0);
-    trp_gauge_set(&v->stats.run_ns, TRP_US(1)); /* whatever a busy machine made of it */
+    assert_true(trp_gauge_get(&v->stats->run_ns) > 0);
+    trp_gauge_set(&v->stats->run_ns, TRP_US(1)); /* whatever a busy machine made of it */
     start(v);
     turn_until_finished(&w, 2);
     assert_int_equal(metric(TRP_METRIC_INLINE_RUNS), 1);
@@ -79,9 +79,9 @@ static void many_calls_come_back_once_each(void **state)
         assert_int_equal(w.finished[i]->error.status.code, TRP_OK);
         assert_int_equal(trp_oneshot_get(&w.finished[i]->outcome), TRP_OUTCOME_DONE);
     }
-    assert_int_equal(trp_counter_get(&tiny->stats.inference_count), 100);
-    assert_int_equal(trp_counter_get(&slow->stats.inference_count), 100);
-    assert_int_equal(trp_gauge_get(&slow->stats.in_flight), 0);
+    assert_int_equal(trp_counter_get(&tiny->stats->inference_count), 100);
+    assert_int_equal(trp_counter_get(&slow->stats->inference_count), 100);
+    assert_int_equal(trp_gauge_get(&slow->stats->in_flight), 0);
     assert_int_equal(trp_exec_queued(x), 0);
 }
 
@@ -91,8 +91,8 @@ static void a_tiny_run_never_waits_behind_a_whole_long_one(void **state)
     struct trp_version *tiny = make_version(&w, X_ONLY, x),
                        *slow = make_version(&w, X_ONLY "sleep 60s\n", x);
     struct trp_call *long_ones[4];
-    trp_gauge_set(&tiny->stats.run_ns, TRP_US(1));
-    trp_gauge_set(&tiny->stats.run_bytes, 16);
+    trp_gauge_set(&tiny->stats->run_ns, TRP_US(1));
+    trp_gauge_set(&tiny->stats->run_bytes, 16);
     for (size_t i = 0; i < 4; i++)
         long_ones[i] = start(slow); /* both executors, and a queue */
     turn_loop(&w, 0);
@@ -115,7 +115,7 @@ static void a_running_call_is_cancelled_through_its_backend(void **state)
     (void)state;
     struct trp_version *v = make_version(&w, X_ONLY "sleep 60s\n", x);
     struct trp_call *call = start(v);
-    while (trp_counter_get(&v->stats.execution_count) == 0)
+    while (trp_counter_get(&v->stats->execution_count) == 0)
         turn_loop(&w, TRP_MS(1));
     assert_true(trp_call_try_cancel(call));
     v->target.ops->cancel(&v->target, call);
@@ -129,7 +129,7 @@ static void instances_bound_how_many_run_at_once(void **state)
     struct trp_version *v = make_version(&w, X_ONLY "sleep 60s\n", x);
     v->config.instances = 1;
     struct trp_call *first = start(v), *second = start(v);
-    while (trp_counter_get(&v->stats.execution_count) == 0)
+    while (trp_counter_get(&v->stats->execution_count) == 0)
         turn_loop(&w, TRP_MS(1));
     assert_int_equal(trp_exec_queued(x), 1); /* though an executor sleeps */
     assert_true(trp_call_try_cancel(second));
@@ -147,7 +147,7 @@ static void stopping_sends_queued_calls_back_unavailable(void **state)
     struct trp_version *v = make_version(&w, X_ONLY "sleep 50ms\n", x);
     for (int i = 0; i < 10; i++)
         start(v);
-    while (trp_counter_get(&v->stats.execution_count) < 2)
+    while (trp_counter_get(&v->stats->execution_count) < 2)
         turn_loop(&w, TRP_MS(1));
     trp_exec_stop(x);
     start(v); /* and whoever comes later */
@@ -159,7 +159,7 @@ static void stopping_sends_queued_calls_back_unavailable(void **state)
     }
     assert_true(ok >= 2); /* what ran was not cut off */
     assert_int_equal(ok + unavailable, 11);
-    assert_int_equal(trp_gauge_get(&v->stats.in_flight), 0);
+    assert_int_equal(trp_gauge_get(&v->stats->in_flight), 0);
 }
 
 static void a_loop_that_is_not_ours_is_refused(void **state)

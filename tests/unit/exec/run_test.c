@@ -27,7 +27,7 @@ static int tear_down(void **state)
 
 static struct trp_call *run(struct trp_call *call)
 {
-    trp_gauge_add(&trp_version_of(call->target)->stats.in_flight, 1); /* as its start would have */
+    trp_gauge_add(&trp_version_of(call->target)->stats->in_flight, 1); /* as its start would have */
     call->stamps_ns[TRP_PHASE_QUEUED] = w.time.now_ns - TRP_US(5);
     trp_run_call(&here, call, w.time.now_ns);
     trp_call_finish(call);
@@ -46,7 +46,7 @@ static void stamps_phases_and_counts_them(void **state)
     assert_memory_equal(call->outputs[0].tensor.data, call->inputs[0].tensor.data, 16);
     assert_ptr_equal(call->outputs[0].account, &v->activations.alloc);
     assert_int_equal(trp_oneshot_get(&call->outcome), TRP_OUTCOME_DONE);
-    const struct trp_stats *s = &v->stats;
+    const struct trp_stats *s = v->stats;
     assert_int_equal(trp_counter_get(&s->execution_count), 1);
     assert_int_equal(trp_counter_get(&s->inference_count), 1);
     assert_int_equal(trp_counter_get(&s->queue.ns), TRP_US(5));
@@ -66,9 +66,9 @@ static void a_batch_counts_its_rows(void **state)
     struct trp_version *v = make_version(&w, X_ONLY, NULL);
     v->signature.batch_max = 8;
     run(make_call_of(&w, v, 6));
-    assert_int_equal(trp_counter_get(&v->stats.inference_count), 6);
-    assert_int_equal(trp_counter_get(&v->stats.execution_count), 1);
-    assert_int_equal(trp_counter_get(&v->stats.batches[0].size), 6);
+    assert_int_equal(trp_counter_get(&v->stats->inference_count), 6);
+    assert_int_equal(trp_counter_get(&v->stats->execution_count), 1);
+    assert_int_equal(trp_counter_get(&v->stats->batches[0].size), 6);
 }
 
 static void a_failing_backend_is_named_with_its_model(void **state)
@@ -80,9 +80,9 @@ static void a_failing_backend_is_named_with_its_model(void **state)
     assert_non_null(strstr(call->error.text, "model 'm/1'"));
     assert_non_null(strstr(call->error.text, "the fan stopped"));
     assert_int_equal(call->outputs_n, 0);
-    assert_int_equal(trp_counter_get(&v->stats.execution_count), 1);
-    assert_int_equal(trp_counter_get(&v->stats.inference_count), 0);
-    assert_int_equal(trp_gauge_get(&v->stats.run_ns), 0);
+    assert_int_equal(trp_counter_get(&v->stats->execution_count), 1);
+    assert_int_equal(trp_counter_get(&v->stats->inference_count), 0);
+    assert_int_equal(trp_gauge_get(&v->stats->run_ns), 0);
 }
 
 static void what_nobody_wants_is_not_run(void **state)
@@ -97,7 +97,7 @@ static void what_nobody_wants_is_not_run(void **state)
     run(late);
     assert_int_equal(late->error.status.code, TRP_DEADLINE_EXCEEDED);
     assert_string_equal(late->error.text, "Request timeout expired");
-    assert_int_equal(trp_counter_get(&v->stats.execution_count), 0);
+    assert_int_equal(trp_counter_get(&v->stats->execution_count), 0);
 }
 
 static void outputs_are_written_where_the_client_wants_them(void **state)
@@ -209,7 +209,7 @@ static void a_call_without_memory_fails_before_the_backend_is_asked(void **state
         ;
     run(call);
     assert_int_equal(call->error.status.code, TRP_OUT_OF_MEMORY);
-    assert_int_equal(trp_counter_get(&v->stats.execution_count), 0);
+    assert_int_equal(trp_counter_get(&v->stats->execution_count), 0);
 }
 
 static void an_interrupted_run_is_not_learned_but_a_second_one_is(void **state)
@@ -219,9 +219,9 @@ static void an_interrupted_run_is_not_learned_but_a_second_one_is(void **state)
     run(make_call(&w, v));
     w.time.step_ns = TRP_MS(5);
     run(make_call(&w, v));
-    assert_int_equal(trp_gauge_get(&v->stats.run_ns), TRP_US(10));
+    assert_int_equal(trp_gauge_get(&v->stats->run_ns), TRP_US(10));
     run(make_call(&w, v));
-    assert_true(trp_gauge_get(&v->stats.run_ns) > TRP_US(40));
+    assert_true(trp_gauge_get(&v->stats->run_ns) > TRP_US(40));
 }
 
 static int64_t waited_so_far_ns(void)
@@ -238,7 +238,7 @@ static void the_time_in_which_a_run_had_no_processor_is_not_learned(void **state
     here.waited_ns = waited_so_far_ns;
     for (int i = 0; i < 5; i++)
         run(make_call(&w, v));
-    assert_true(trp_gauge_get(&v->stats.run_ns) <= TRP_US(10));
+    assert_true(trp_gauge_get(&v->stats->run_ns) <= TRP_US(10));
 }
 
 static void large_inputs_are_expected_to_cost_more(void **state)

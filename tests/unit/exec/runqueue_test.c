@@ -73,7 +73,7 @@ static void a_slot_goes_to_the_next_call_in_one_stroke(void **state)
     assert_ptr_equal(take(NULL), first);
     assert_ptr_equal(take(v), second);
     assert_null(take(v)); /* nothing is left, and it does not sleep */
-    assert_int_equal(trp_gauge_get(&v->stats.queued), 0);
+    assert_int_equal(trp_gauge_get(&v->stats->queued), 0);
     keep(first);
     keep(second);
 }

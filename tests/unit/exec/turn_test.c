@@ -41,8 +41,8 @@ static int tear_down(void **state)
 static struct trp_version *make_known(int64_t run_ns)
 {
     struct trp_version *v = make_version(&w, X_ONLY, NULL);
-    trp_gauge_set(&v->stats.run_ns, run_ns);
-    trp_gauge_set(&v->stats.run_bytes, 16);
+    trp_gauge_set(&v->stats->run_ns, run_ns);
+    trp_gauge_set(&v->stats->run_bytes, 16);
     return v;
 }
 
@@ -57,11 +57,11 @@ static void nothing_comes_back_from_inside_start(void **state)
     struct trp_version *v = make_known(TRP_US(5));
     trp_turn_start(&turn, make_call(&w, v));
     assert_int_equal(w.finished_n, 0);
-    assert_int_equal(trp_gauge_get(&v->stats.in_flight), 1);
+    assert_int_equal(trp_gauge_get(&v->stats->in_flight), 1);
     turn_loop(&w, 0);
     assert_int_equal(w.finished_n, 1); /* run and told in one turn */
     assert_int_equal(w.finished[0]->error.status.code, TRP_OK);
-    assert_int_equal(trp_gauge_get(&v->stats.in_flight), 0);
+    assert_int_equal(trp_gauge_get(&v->stats->in_flight), 0);
 }
 
 static void an_unknown_model_goes_to_the_executors(void **state)
@@ -72,7 +72,7 @@ static void an_unknown_model_goes_to_the_executors(void **state)
     turn_loop(&w, 0);
     assert_int_equal(w.finished_n, 0);
     assert_int_equal(queued(), 1);
-    assert_int_equal(trp_gauge_get(&v->stats.queued), 1);
+    assert_int_equal(trp_gauge_get(&v->stats->queued), 1);
 }
 
 static void longer_calls_are_handed_over_before_tiny_ones_run(void **state)
@@ -198,7 +198,7 @@ static void a_call_cancelled_before_its_turn_ends_is_not_run(void **state)
     turn_loop(&w, 0);
     assert_int_equal(w.finished_n, 1);
     assert_int_equal(call->error.status.code, TRP_CANCELLED);
-    assert_int_equal(trp_counter_get(&v->stats.execution_count), 0);
+    assert_int_equal(trp_counter_get(&v->stats->execution_count), 0);
 }
 
 static void a_waiting_call_expires_by_the_loops_timer(void **state)

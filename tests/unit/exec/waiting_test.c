@@ -140,9 +140,9 @@ static void all_who_wait_are_told_of_once_and_go_on_by_class_and_arrival(void **
         assert_ptr_equal(w.finished[i]->target, &ready->target);
         assert_false(w.finished[i]->is_unbound);
     }
-    assert_int_equal(trp_counter_get(&ready->stats.inference_count), ARRAY_LEN(classes));
-    assert_int_equal(trp_gauge_get(&ready->stats.in_flight), 0);
-    assert_int_equal(trp_gauge_get(&cold->stats.in_flight), 0);
+    assert_int_equal(trp_counter_get(&ready->stats->inference_count), ARRAY_LEN(classes));
+    assert_int_equal(trp_gauge_get(&ready->stats->in_flight), 0);
+    assert_int_equal(trp_gauge_get(&cold->stats->in_flight), 0);
     assert_int_equal(trp_metrics_get(w.metrics, TRP_METRIC_COLD_WAITING), 0);
     assert_int_equal(trp_metrics_get(w.metrics, TRP_METRIC_COLD_CALLS), ARRAY_LEN(classes));
     start_cold(TRP_PRIORITY_NORMAL); /* whoever comes later is told of again */
@@ -180,8 +180,8 @@ static void who_is_cancelled_on_the_way_home_is_not_run(void **state)
     trp_exec_cancel_call(call->target, call);
     turn_until_finished(&w, 1);
     assert_int_equal(call->error.status.code, TRP_CANCELLED);
-    assert_int_equal(trp_counter_get(&ready->stats.execution_count), 0);
-    assert_int_equal(trp_gauge_get(&ready->stats.in_flight), 0);
+    assert_int_equal(trp_counter_get(&ready->stats->execution_count), 0);
+    assert_int_equal(trp_gauge_get(&ready->stats->in_flight), 0);
 }
 
 static void what_failed_is_told_to_all_who_wait(void **state)
@@ -206,7 +206,7 @@ static void a_call_that_does_not_suit_is_refused_when_it_is_bound(void **state)
     send_all(ready, NULL);
     turn_until_finished(&w, 1);
     assert_int_equal(call->error.status.code, TRP_INVALID_ARGUMENT);
-    assert_int_equal(trp_gauge_get(&ready->stats.in_flight), 0);
+    assert_int_equal(trp_gauge_get(&ready->stats->in_flight), 0);
 }
 
 static void the_room_has_an_end(void **state)

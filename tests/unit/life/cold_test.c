@@ -93,7 +93,7 @@ static void answers(struct fixture *f, const char *model)
     pump(f, q.is_done);
     if (trp_failed(q.error.status))
         fail_msg("%s", q.error.text);
-    trp_counter_set(&highest(f, model)->stats.last_asked_ns, (uint64_t)f->now_ns); /* as admin */
+    trp_counter_set(&highest(f, model)->stats->last_asked_ns, (uint64_t)f->now_ns); /* as admin */
 }
 
 static void fails(struct fixture *f, struct question *q, int32_t code, const char *words)

@@ -259,7 +259,7 @@ static struct trp_version *make_version(int64_t number, enum trp_model_state to)
                                                  TRP_MODEL_READY, TRP_MODEL_DRAINING };
     if (to == TRP_MODEL_FAILED) {
         assert_false(trp_failed(trp_lifecycle_move(&v->life, TRP_MODEL_LOADING, 1, NULL)));
-        (void)trp_str_copy(TRP_STR_LIT("file is cut off"), v->reason, sizeof v->reason);
+        trp_version_say(v, TRP_STR_LIT("file is cut off"));
         assert_false(trp_failed(trp_lifecycle_move(&v->life, TRP_MODEL_FAILED, 1, NULL)));
         return v;
     }

@@ -69,13 +69,13 @@ static void it_is_named_and_answers_as_a_target(void **state)
     assert_false(trp_failed(trp_lifecycle_move(&v->life, TRP_MODEL_WARMING, 2, NULL)));
     assert_false(trp_failed(trp_lifecycle_move(&v->life, TRP_MODEL_READY, 3, NULL)));
     assert_ptr_equal(trp_target_signature(t), &v->signature);
-    assert_ptr_equal(t->ops->stats(t), &v->stats);
+    assert_ptr_equal(t->ops->stats(t), v->stats);
     started_n = 0;
     trp_target_start(t, NULL);
     assert_int_equal(started_n, 1);
 
-    trp_gauge_set(&v->stats.run_ns, 42);
-    trp_gauge_set(&v->stats.queued, -1); /* two threads may count down before one counted up */
+    trp_gauge_set(&v->stats->run_ns, 42);
+    trp_gauge_set(&v->stats->queued, -1); /* two threads may count down before one counted up */
     struct trp_target_cost cost;
     t->ops->cost(t, &cost);
     assert_int_equal(cost.run_ns, 42);
@@ -89,7 +89,7 @@ static void its_reason_is_not_shown_while_it_may_be_written(void **state)
     struct trp_version *v = make_version("m", NULL);
     struct trp_target_state s;
     move(v, TRP_MODEL_LOADING);
-    (void)trp_str_copy(TRP_STR_LIT("no such operator"), v->reason, sizeof v->reason);
+    trp_version_say(v, TRP_STR_LIT("no such operator"));
     v->target.ops->state(&v->target, &s);
     assert_string_equal(s.state, "LOADING");
     assert_int_equal(s.reason.len, 0);
@@ -130,7 +130,7 @@ static void its_memory_counts_for_the_process_too(void **state)
     trp_account_deinit(&parent);
 }
 
-static void a_long_name_is_kept_whole_and_its_id_cut(void **state)
+static void a_long_name_is_kept_whole_in_its_id_too(void **state)
 {
     (void)state;
     char name[300];
@@ -138,7 +138,38 @@ static void a_long_name_is_kept_whole_and_its_id_cut(void **state)
     name[sizeof name - 1] = '\0';
     struct trp_version *v = make_version(name, NULL);
     assert_int_equal(v->target.name.len, sizeof name - 1);
-    assert_int_equal(strlen(v->id), sizeof v->id - 1);
+    assert_int_equal(strlen(v->id), sizeof name - 1 + 2);
+    trp_version_unref(v);
+}
+
+/* Ten thousand versions that only stand in the index count nothing of their own. */
+static void one_that_is_never_loaded_shares_what_it_counts(void **state)
+{
+    (void)state;
+    static struct trp_stats shared;
+    const struct trp_version_opts opts = { .model = TRP_STR_LIT("m"),
+                                           .number = 1,
+                                           .shared_stats = &shared };
+    struct trp_version *v;
+    if (trp_failed(trp_version_create(trp_heap(), &opts, &v, NULL)))
+        fail_msg("no version");
+    assert_ptr_equal(v->target.ops->stats(&v->target), &shared);
+    trp_counter_add(&v->stats->fail.count, 1);
+    assert_int_equal(trp_counter_get(&trp_version_counts(v)->fail.count), 0);
+    assert_true(sizeof *v <= 1024);
+    trp_version_unref(v);
+}
+
+static void its_reason_may_be_said_again(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version("m", NULL);
+    assert_int_equal(trp_version_reason(v).len, 0);
+    trp_version_say(v, TRP_STR_LIT("the first"));
+    trp_version_say(v, TRP_STR_LIT("the second"));
+    assert_true(trp_str_is(trp_version_reason(v), "the second"));
+    trp_version_say(v, TRP_STR_LIT(""));
+    assert_int_equal(trp_version_reason(v).len, 0);
     trp_version_unref(v);
 }
 
@@ -150,7 +181,9 @@ int main(void)
         cmocka_unit_test(its_reason_is_not_shown_while_it_may_be_written),
         cmocka_unit_test(only_ready_is_ready),
         cmocka_unit_test(its_memory_counts_for_the_process_too),
-        cmocka_unit_test(a_long_name_is_kept_whole_and_its_id_cut),
+        cmocka_unit_test(a_long_name_is_kept_whole_in_its_id_too),
+        cmocka_unit_test(one_that_is_never_loaded_shares_what_it_counts),
+        cmocka_unit_test(its_reason_may_be_said_again),
     };
     return cmocka_run_group_tests_name("version", tests, NULL, NULL);
 }

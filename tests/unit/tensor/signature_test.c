@@ -137,6 +137,43 @@ static void a_name_is_found_whatever_the_hint(void **state)
     assert_int_equal(trp_signature_place(NULL, 0, trp_str_of("a"), 0), UINT32_MAX);
 }
 
+static void a_copy_is_whole_and_needs_nothing_of_the_original(void **state)
+{
+    (void)state;
+    struct trp_arena from, to;
+    struct trp_signature copy;
+    trp_arena_init(&from, trp_heap(), 256, 0);
+    trp_arena_init(&to, trp_heap(), 256, 0);
+    const struct trp_str class_name = TRP_STR_LIT("cat");
+    struct trp_io ios[3] = {
+        { .name = trp_arena_dup(&from, TRP_STR_LIT("x")), .rank = 2, .dims = { -1, 4 } },
+        { .name = trp_arena_dup(&from, TRP_STR_LIT("y")), .rank = 1, .dims = { 7 } },
+        { .name = trp_arena_dup(&from, TRP_STR_LIT("z")), .labels = &class_name, .labels_n = 1 },
+    };
+    ios[0].dim_names[1] = trp_arena_dup(&from, TRP_STR_LIT("width"));
+    const struct trp_signature original = { .inputs = ios,
+                                            .inputs_n = 2,
+                                            .outputs = ios + 2,
+                                            .outputs_n = 1,
+                                            .batch_max = 3,
+                                            .platform =
+                                                trp_arena_dup(&from, TRP_STR_LIT("platform")) };
+    const trp_status st = trp_signature_dup(&original, &to, &copy, NULL);
+    trp_arena_deinit(&from);
+    memset(ios, 0xff, sizeof ios);
+    if (trp_failed(st))
+        fail_msg("no copy");
+    assert_true(trp_str_is(copy.inputs[0].name, "x") && trp_str_is(copy.inputs[1].name, "y"));
+    assert_true(trp_str_is(copy.inputs[0].dim_names[1], "width"));
+    assert_int_equal(copy.inputs[0].dims[1], 4);
+    assert_true(trp_str_is(copy.outputs[0].name, "z") && trp_str_is(copy.platform, "platform"));
+    assert_int_equal(copy.outputs[0].labels_n, 0);
+    assert_int_equal(copy.batch_max, 3);
+    const struct trp_signature nothing = { .inputs_n = 0 };
+    assert_int_equal(trp_signature_dup(&nothing, &to, &copy, NULL).code, TRP_OK);
+    trp_arena_deinit(&to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +182,7 @@ int main(void)
         cmocka_unit_test(a_rank_beyond_the_limit_is_refused),
         cmocka_unit_test(lack_of_memory_is_reported_at_the_end),
         cmocka_unit_test(a_name_is_found_whatever_the_hint),
+        cmocka_unit_test(a_copy_is_whole_and_needs_nothing_of_the_original),
     };
     return cmocka_run_group_tests_name("signature", tests, NULL, NULL);
 }
