@@ -201,6 +201,11 @@ class Bench:
         with urllib.request.urlopen(request, timeout=60) as reply:
             return reply.read()
 
+    def metric(self, server, series):
+        """The sum of a series, or of all whose names and labels begin so; 0 where there is none."""
+        lines = self.get(server, "/metrics").decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series))
+
     def connect(self, server):
         line = socket.create_connection(("127.0.0.1", server.port), 60)
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,4 +1,4 @@
-/* cli/cmd_load.c - troupe load and troupe unload: one request each. */
+/* cli/cmd_load.c - troupe load, unload, pin, unpin, evict: one request each. */
 #include <string.h>
 
 #include "cli/client.h"
@@ -44,6 +44,21 @@ static int run_unload(struct cli *cli)
     return ask(cli, "/v2/repository/models/%s/unload", "is unloaded");
 }
 
+static int run_pin(struct cli *cli)
+{
+    return ask(cli, "/api/models/%s/pin", "is loaded and pinned");
+}
+
+static int run_unpin(struct cli *cli)
+{
+    return ask(cli, "/api/models/%s/unpin", "is not pinned");
+}
+
+static int run_evict(struct cli *cli)
+{
+    return ask(cli, "/api/models/%s/evict", "is not in memory; the next request loads it");
+}
+
 const struct cli_command cmd_load = {
     .name = "load",
     .operands = "MODEL",
@@ -71,4 +86,45 @@ const struct cli_command cmd_unload = {
     .operands_min = 1,
     .operands_max = 1,
     .run = run_unload,
+};
+
+const struct cli_command cmd_pin = {
+    .name = "pin",
+    .operands = "MODEL",
+    .help = "load a model, unless it is, and keep it in memory",
+    .details =
+        "It is not let go by itself any more, whatever room is wanted, until it is unpinned or "
+        "unloaded.",
+    .example = "troupe pin digits_cnn",
+    .options = options,
+    .options_n = ARRAY_LEN(options),
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_pin,
+};
+
+const struct cli_command cmd_unpin = {
+    .name = "unpin",
+    .operands = "MODEL",
+    .help = "let a model go again when its room is wanted",
+    .details = "Also one that its configuration pins, until it is pinned or loaded again.",
+    .example = "troupe unpin digits_cnn",
+    .options = options,
+    .options_n = ARRAY_LEN(options),
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_unpin,
+};
+
+const struct cli_command cmd_evict = {
+    .name = "evict",
+    .operands = "MODEL",
+    .help = "let a model go from memory; the next request has it loaded again",
+    .details = "Requests in flight are answered.  A pinned model is refused: unpin it first.",
+    .example = "troupe evict digits_cnn",
+    .options = options,
+    .options_n = ARRAY_LEN(options),
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_evict,
 };

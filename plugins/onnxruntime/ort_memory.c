@@ -13,7 +13,8 @@
  *  1. A block knows its account, so whoever frees it, when and on which thread, discharges the
  *     right one.
  *  2. A cache holds no more than its ticket's runs held at once, and is emptied when the ticket was
- *     not used for a while (ort_model_trim()).
+ *     not used for a while (ort_model_trim()).  What two runs did not want makes room for what this
+ *     one did: ONNX Runtime plans one large block once it has seen what a shape takes.
  *  3. Nothing returns NULL to ONNX Runtime; see ort_memory_throw.cpp.
  *
  * A model that uses a pool of threads may allocate on one of those: the host's account for strays
@@ -25,12 +26,14 @@
 #define ALIGN 64u /* what ONNX Runtime's kernels expect */
 #define PAGE 4096u
 #define SMALL_BYTES (64u << (ORT_BINS - 1))
+#define STALE_RUNS 2u
 
 /* Stands before the memory that ONNX Runtime sees. */
 struct ort_block {
     const struct troupe_account *account; /* NULL: the heap's */
     uint64_t taken;                       /* with this head */
     struct ort_block *next;               /* while it is in a cache or a chain */
+    uint64_t run;                         /* of its cache, when it came back last */
 };
 _Static_assert(sizeof(struct ort_block) <= ALIGN, "the head fits before an aligned block");
 
@@ -39,6 +42,8 @@ static _Thread_local struct ort_payer *paying;
 void ort_memory_enter(struct ort_payer *payer)
 {
     paying = payer;
+    if (payer->cache)
+        payer->cache->run++;
 }
 
 void ort_memory_leave(void)
@@ -103,6 +108,7 @@ static void keep(struct ort_cache *cache, struct ort_block *block)
     struct ort_block **at =
         is_small(block->taken) ? &cache->small[bin_of(block->taken - ALIGN)] : &cache->large;
     block->next = *at;
+    block->run = cache->run;
     *at = block;
     cache->bytes += block->taken;
 }
@@ -123,7 +129,7 @@ struct ort_block *ort_cache_detach(struct ort_cache *cache)
     struct ort_block *chain = cache->large;
     for (unsigned i = 0; i < ORT_BINS; i++)
         chain = ort_cache_join(cache->small[i], chain);
-    *cache = (struct ort_cache){ 0 };
+    *cache = (struct ort_cache){ .run = cache->run };
     return chain;
 }
 
@@ -153,6 +159,29 @@ void ort_cache_free(struct ort_block *chain)
         next = block->next;
         give_back(block);
     }
+}
+
+static void drop_stale(struct ort_cache *cache, struct ort_block **at, uint64_t bytes_max)
+{
+    while (*at && cache->bytes > bytes_max) {
+        if ((*at)->run + STALE_RUNS > cache->run)
+            at = &(*at)->next;
+        else
+            give_back(pop(cache, at));
+    }
+}
+
+/* Whether so much can be kept beside what was wanted lately. */
+static bool make_room(struct ort_cache *cache, uint64_t taken, uint64_t bytes_max)
+{
+    if (taken > bytes_max)
+        return false;
+    if (cache->bytes <= bytes_max - taken)
+        return true;
+    drop_stale(cache, &cache->large, bytes_max - taken);
+    for (unsigned i = ORT_BINS; i-- > 0;)
+        drop_stale(cache, &cache->small[i], bytes_max - taken);
+    return cache->bytes <= bytes_max - taken;
 }
 
 /* What is kept for later must not be why there is nothing now. */
@@ -188,7 +217,7 @@ static struct ort_block *alloc_for(struct ort_payer *payer, uint64_t taken)
 static void free_for(struct ort_payer *payer, struct ort_block *block)
 {
     payer->bytes -= block->taken < payer->bytes ? block->taken : payer->bytes;
-    if (payer->cache && payer->cache->bytes + block->taken <= payer->peak_bytes)
+    if (payer->cache && make_room(payer->cache, block->taken, payer->peak_bytes))
         keep(payer->cache, block);
     else
         give_back(block);

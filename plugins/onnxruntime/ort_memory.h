@@ -18,7 +18,7 @@ struct ort_block; /* see ort_memory.c */
 /* Blocks that wait for their next use; charged all the while.  Zero is empty. */
 struct ort_cache {
     struct ort_block *small[ORT_BINS], *large;
-    uint64_t bytes;
+    uint64_t bytes, run; /* waiting; how many runs there were */
 };
 
 /* Who pays while it is entered.  Zero, but for the account, is a sane start. */

@@ -123,6 +123,13 @@ static trp_status resolve_label(const struct trp_admin *a, struct trp_control *c
     return c->error.status;
 }
 
+static bool is_order(enum trp_control_op op)
+{
+    return op == TRP_CONTROL_MODEL_LOAD || op == TRP_CONTROL_MODEL_UNLOAD ||
+           op == TRP_CONTROL_API_LABELS_SET || op == TRP_CONTROL_API_PIN ||
+           op == TRP_CONTROL_API_UNPIN || op == TRP_CONTROL_API_EVICT;
+}
+
 void trp_admin_control(void *user, struct trp_control *control)
 {
     struct trp_admin *a = user;
@@ -130,9 +137,12 @@ void trp_admin_control(void *user, struct trp_control *control)
         trp_control_finish_soon(control);
         return;
     }
-    if (control->op == TRP_CONTROL_MODEL_LOAD || control->op == TRP_CONTROL_MODEL_UNLOAD ||
-        control->op == TRP_CONTROL_API_LABELS_SET || trp_answer_needs_survey(a, control)) {
+    if (is_order(control->op) || trp_answer_needs_survey(a, control)) {
         trp_order_begin(a, control);
+        return;
+    }
+    if (control->op == TRP_CONTROL_API_RESIDENCY) {
+        trp_residency_begin(a, control);
         return;
     }
     if (control->op == TRP_CONTROL_METRICS) {

@@ -45,6 +45,9 @@ struct trp_str trp_admin_reason(const struct trp_entry *e, const struct trp_vers
 /* admin/model_search.c */
 trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 
+/* admin/residency.c: written on the control thread, which knows who is in memory, and why; finishes the control itself. */
+void trp_residency_begin(struct trp_admin *a, struct trp_control *c);
+
 /* admin/openapi.c */
 trp_status trp_answer_openapi(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 

@@ -4,6 +4,7 @@
  * ended, whatever was loaded meanwhile.  It is written from the loop's snapshot without stopping, so a page and a look through
  * the names each have an end: a page may be short, or empty, and still name the next one. */
 #include "admin/admin_internal.h"
+#include "admin/json_members.h"
 #include "model/wish.h"
 #include "tensor/dtype.h"
 
@@ -138,31 +139,13 @@ static const char *api_state(const struct trp_entry *e, const struct trp_version
     return e->wanted ? "WAITING" : "UNLOADED";
 }
 
-static void add_key(struct trp_buf *b, const char *key)
-{
-    const char last = b->len ? b->ptr[b->len - 1] : '{';
-    trp_buf_addf(b, "%s\"%s\":", last == '{' || last == '[' ? "" : ",", key);
-}
-
-static void add_str(struct trp_buf *b, const char *key, struct trp_str s)
-{
-    add_key(b, key);
-    trp_json_write_str(b, s);
-}
-
-static void add_i64(struct trp_buf *b, const char *key, int64_t v)
-{
-    add_key(b, key);
-    trp_buf_add_i64(b, v);
-}
-
 static void add_tensor(struct trp_buf *b, const struct trp_io *io, const struct trp_card *card)
 {
     bool is_derived = false;
     trp_buf_add_char(b, '{');
-    add_str(b, "name", io->name);
-    add_str(b, "datatype", trp_str_of(trp_dtype_name(io->dtype)));
-    add_key(b, "shape");
+    trp_json_add_str(b, "name", io->name);
+    trp_json_add_str(b, "datatype", trp_str_of(trp_dtype_name(io->dtype)));
+    trp_json_add_key(b, "shape");
     trp_buf_add_char(b, '[');
     for (uint32_t d = 0; !io->any_rank && d < io->rank; d++) {
         if (d)
@@ -173,8 +156,8 @@ static void add_tensor(struct trp_buf *b, const struct trp_io *io, const struct 
     if (io->any_rank)
         trp_buf_add_text(b, ",\"any_rank\":true");
     if (card) {
-        add_str(b, "kind",
-                trp_str_of(trp_input_kind_name(trp_card_kind_of(card, io, &is_derived))));
+        trp_json_add_str(b, "kind",
+                         trp_str_of(trp_input_kind_name(trp_card_kind_of(card, io, &is_derived))));
         trp_buf_addf(b, ",\"kind_from\":\"%s\"", is_derived ? "signature" : "owner");
     }
     trp_buf_add_char(b, '}');
@@ -183,7 +166,7 @@ static void add_tensor(struct trp_buf *b, const struct trp_io *io, const struct 
 static void add_tensors(struct trp_buf *b, const char *key, const struct trp_io *ios, uint32_t n,
                         const struct trp_card *card)
 {
-    add_key(b, key);
+    trp_json_add_key(b, key);
     trp_buf_add_char(b, '[');
     for (uint32_t i = 0; i < n; i++) {
         if (i)
@@ -196,7 +179,7 @@ static void add_tensors(struct trp_buf *b, const char *key, const struct trp_io 
 static void add_card(struct trp_buf *b, const struct trp_card *card)
 {
     if (card->task.len)
-        add_str(b, "task", card->task);
+        trp_json_add_str(b, "task", card->task);
     for (uint32_t i = 0; i < card->tags_n; i++) {
         trp_buf_add_text(b, i ? "," : ",\"tags\":[");
         trp_json_write_str(b, card->tags[i]);
@@ -204,13 +187,13 @@ static void add_card(struct trp_buf *b, const struct trp_card *card)
     if (card->tags_n)
         trp_buf_add_char(b, ']');
     if (card->description.len)
-        add_str(b, "description", card->description);
+        trp_json_add_str(b, "description", card->description);
     if (!card->quality.name.len)
         return;
-    add_key(b, "quality");
+    trp_json_add_key(b, "quality");
     trp_buf_add_char(b, '{');
-    add_str(b, "name", card->quality.name);
-    add_key(b, "value");
+    trp_json_add_str(b, "name", card->quality.name);
+    trp_json_add_key(b, "value");
     trp_json_write_f64(b, card->quality.value);
     trp_buf_addf(b, ",\"lower_is_better\":%s}", card->quality.lower_is_better ? "true" : "false");
 }
@@ -220,11 +203,11 @@ static void add_found(struct model_search *s, const struct trp_entry *e,
 {
     struct trp_buf *b = &s->out;
     trp_buf_add_text(b, s->found_n++ ? ",{" : "{");
-    add_str(b, "name", e->name);
+    trp_json_add_str(b, "name", e->name);
     if (v)
-        add_i64(b, "version", v->target.version);
-    add_str(b, "state", trp_str_of(state));
-    add_str(b, "reason", reason);
+        trp_json_add_i64(b, "version", v->target.version);
+    trp_json_add_str(b, "state", trp_str_of(state));
+    trp_json_add_str(b, "reason", reason);
     trp_buf_addf(b, ",\"wanted\":%s", e->wanted ? "true" : "false");
     const struct trp_version *face = v ? trp_version_face(v) : NULL;
     if (face) {
@@ -234,9 +217,10 @@ static void add_found(struct model_search *s, const struct trp_entry *e,
         add_tensors(b, "outputs", sig->outputs, sig->outputs_n, NULL);
     }
     if (v) {
-        add_i64(b, "weights_bytes", (int64_t)trp_counter_get(&v->weights.bytes));
-        add_i64(b, "inferences", (int64_t)trp_counter_get(&trp_version_counts(v)->inference_count));
-        add_i64(b, "run_ns", trp_version_run_ns(v));
+        trp_json_add_i64(b, "weights_bytes", (int64_t)trp_counter_get(&v->weights.bytes));
+        trp_json_add_i64(b, "inferences",
+                         (int64_t)trp_counter_get(&trp_version_counts(v)->inference_count));
+        trp_json_add_i64(b, "run_ns", trp_version_run_ns(v));
     }
     trp_buf_add_char(b, '}');
 }
@@ -294,7 +278,7 @@ static void write_page(struct model_search *s, const struct trp_snapshot *snapsh
         trp_buf_add_str(&token, s->next_name);
         trp_buf_add_char(&token, '/');
         trp_buf_add_i64(&token, s->next_version);
-        add_str(b, "next_page_token", trp_buf_str(&token));
+        trp_json_add_str(b, "next_page_token", trp_buf_str(&token));
         b->failed = b->failed ? b->failed : token.failed;
         trp_buf_deinit(&token);
     }

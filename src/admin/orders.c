@@ -67,6 +67,22 @@ static trp_status read_load(struct trp_control *c, struct trp_order *order, stru
     return trp_ok();
 }
 
+/* Pin, unpin, evict: nothing but the name. */
+static bool read_keeping(struct trp_control *c, struct trp_order *order)
+{
+    if (c->op == TRP_CONTROL_API_PIN)
+        order->kind = TRP_ORDER_PIN;
+    else if (c->op == TRP_CONTROL_API_UNPIN)
+        order->kind = TRP_ORDER_UNPIN;
+    else if (c->op == TRP_CONTROL_API_EVICT)
+        order->kind = TRP_ORDER_EVICT;
+    else
+        return false;
+    c->raw = TRP_STR_LIT("{}"); /* the answer when all goes well */
+    c->raw_type = "application/json";
+    return true;
+}
+
 static trp_status read_order(struct trp_control *c, struct trp_order *order, struct trp_error *err)
 {
     if (trp_node_str(c->request, "repository_name", trp_str_make(NULL, 0)).len)
@@ -76,8 +92,10 @@ static trp_status read_order(struct trp_control *c, struct trp_order *order, str
         return trp_label_order_read(c, order, err);
     if (c->op == TRP_CONTROL_MODEL_LOAD)
         return read_load(c, order, err);
-    /* unload_dependents: nothing depends on a model yet */
-    order->kind = c->op == TRP_CONTROL_MODEL_UNLOAD ? TRP_ORDER_UNLOAD : TRP_ORDER_SURVEY;
+    if (c->op == TRP_CONTROL_MODEL_UNLOAD)
+        order->kind = TRP_ORDER_UNLOAD; /* unload_dependents: nothing depends on a model yet */
+    else if (!read_keeping(c, order))
+        order->kind = TRP_ORDER_SURVEY;
     return trp_ok();
 }
 

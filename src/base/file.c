@@ -52,10 +52,14 @@ static ssize_t read_some(int fd, void *ptr, size_t len)
     return n;
 }
 
+/* Files of the kernel's own say that they are empty, and some of them (/proc/sys) give all that they
+ * have to the first read and nothing to a second one. */
+#define UNSIZED_BYTES 4096u
+
 static trp_status read_all(const struct trp_alloc *alloc, int fd, size_t first, size_t max,
                            struct trp_str *out, struct trp_error *err)
 {
-    size_t capacity = first + 1, len = 0;
+    size_t capacity = first > 0 ? first + 1 : UNSIZED_BYTES, len = 0;
     char *ptr = trp_alloc_get(alloc, 1, capacity);
     while (ptr) {
         const ssize_t n = read_some(fd, ptr + len, capacity - len);

@@ -545,6 +545,7 @@ struct trp_json_parser {
     size_t bytes_max;
     uint32_t depth_max;
     uint32_t small_texts; /* in a row */
+    size_t longest;       /* text since its memory was looked at last */
 
     explicit trp_json_parser(size_t mended_max) : simd(mended_max)
     {
@@ -564,6 +565,8 @@ trp_status trp_json_parser_create(size_t bytes_max, uint32_t depth_max,
         return trp_fail(err, TRP_OUT_OF_MEMORY, "JSON parser");
     trp_buf_init(&(*out_parser)->mended, trp_heap(), mended_max);
     (*out_parser)->bytes_max = bytes_max;
+    (*out_parser)->small_texts = 0;
+    (*out_parser)->longest = 0;
     (*out_parser)->depth_max = depth_max < TRP_JSON_DEPTH_MAX ? depth_max : TRP_JSON_DEPTH_MAX;
     return trp_ok();
 }
@@ -596,18 +599,24 @@ bool is_worth_shrinking(trp_json_parser *p, size_t len)
     return p->small_texts >= SMALL_TEXTS_BEFORE_SHRINKING;
 }
 
-simdjson::error_code make_capacity(trp_json_parser *p, size_t len)
+simdjson::error_code take_capacity(trp_json_parser *p, size_t capacity)
 {
-    const bool fits = p->simd.capacity() > 0 && len <= p->simd.capacity();
-    if (fits && !is_worth_shrinking(p, len))
-        return simdjson::SUCCESS;
-    size_t capacity = capacity_for(len);
     if (capacity > p->simd.max_capacity())
         capacity = p->simd.max_capacity();
     p->small_texts = 0;
     /* simdjson refuses at the depth it is given, we one level below that. */
     const simdjson::error_code refused = p->simd.allocate(capacity, p->depth_max + size_t{ 1 });
     return refused ? refused : p->simd.doc.allocate(capacity);
+}
+
+simdjson::error_code make_capacity(trp_json_parser *p, size_t len)
+{
+    if (len > p->longest)
+        p->longest = len;
+    const bool fits = p->simd.capacity() > 0 && len <= p->simd.capacity();
+    if (fits && !is_worth_shrinking(p, len))
+        return simdjson::SUCCESS;
+    return take_capacity(p, capacity_for(len));
 }
 
 simdjson::error_code parse_once(trp_json_parser *p, trp_str text, bool padded)
@@ -638,6 +647,14 @@ trp_status parse_mended(trp_json_parser *p, trp_str text, simdjson::error_code f
 }
 
 } // namespace
+
+void trp_json_parser_age(struct trp_json_parser *p)
+{
+    const size_t capacity = p->simd.capacity();
+    if (capacity >= CAPACITY_WORTH_SHRINKING && p->longest < capacity / 8)
+        (void)take_capacity(p, capacity_for(p->longest)); /* refused: the next text asks again */
+    p->longest = 0;
+}
 
 trp_status trp_json_parse(struct trp_json_parser *p, struct trp_str text, bool padded,
                           struct trp_json *out_root, struct trp_error *err)

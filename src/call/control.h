@@ -40,7 +40,11 @@
     X(API_MODELS, 0)          \
     X(API_OPENAPI, 0)         \
     X(API_LABELS_GET, 0)      \
-    X(API_LABELS_SET, 1)
+    X(API_LABELS_SET, 1)      \
+    X(API_PIN, 1)             \
+    X(API_UNPIN, 1)           \
+    X(API_EVICT, 1)           \
+    X(API_RESIDENCY, 0)
 /* clang-format on */
 
 enum trp_control_op {

@@ -517,6 +517,7 @@ const struct trp_message trp_model_config_message = { "inference.ModelConfig", m
 
 const struct trp_message *const trp_model_config_messages[] = {
     &trp_model_config_message,
+    &quality,
     &version_policy,
     &latest,
     &all_versions,

@@ -37,6 +37,7 @@ static void age(struct trp_timer *timer, int64_t now_ns)
     trp_exchange_age(f);
     trp_call_pool_age(f->calls);
     trp_pool_age(f->opts.pool);
+    trp_json_parser_age(f->codec.json);
     arm_age(f);
 }
 

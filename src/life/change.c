@@ -270,7 +270,8 @@ static void take_results(struct load *d)
     trp_tenure_keep(v, &r->mapping);
     trp_heat_inherit(&d->change->member->serving, v);
     trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
-    trp_gauge_set(&v->load_ns, trp_loop_now_ns(d->life->opts.control) - d->begun_ns);
+    const int64_t load_ns = trp_loop_now_ns(d->life->opts.control) - d->begun_ns;
+    trp_gauge_set(&v->load_ns, load_ns > 0 ? load_ns : 1);
     const uint64_t counted = trp_counter_get(&v->weights.bytes);
     const uint64_t uncounted = r->bytes > counted ? r->bytes - counted : 0;
     if (trp_account_try_charge(&v->weights, uncounted))

@@ -15,6 +15,7 @@
 #include "life/demand.h"
 #include "life/labelling.h"
 #include "life/life_parts.h"
+#include "life/presence.h"
 #include "life/tenure.h"
 
 #define WAITING_MAX 4000u
@@ -244,8 +245,13 @@ bool trp_cold_show(struct trp_member *m, const struct trp_set *was)
 
 bool trp_member_evict(struct trp_member *m, const char *why)
 {
+    return !m->op && trp_cold_let_go(m, why);
+}
+
+bool trp_cold_let_go(struct trp_member *m, const char *why)
+{
     const bool was_on_demand = m->on_demand;
-    if (m->op || m->serving.n == 0 || m->is_overridden || m->life->is_stopping)
+    if (m->serving.n == 0 || m->is_overridden || m->life->is_stopping)
         return false;
     m->on_demand = true;
     if (!trp_cold_show(m, &m->serving)) {
@@ -253,6 +259,7 @@ bool trp_member_evict(struct trp_member *m, const char *why)
         return false;
     }
     TRP_INFO(m->life->opts.log, "life", "letting '%.*s' go: %s", TRP_STR(m->name), why);
+    trp_presence_note(m, why);
     m->was_let_go = true;
     m->wanted = false;
     trp_member_say(m, NULL, NULL);

@@ -70,6 +70,12 @@ bool trp_cold_attend(struct trp_member *m);
  *           again. */
 bool trp_member_evict(struct trp_member *m, const char *why);
 
+/* The same while an op is in hand, which is the caller's own.
+ *   Owns  : `why` is copied to the log.
+ *   Thread: control.
+ *   Errors: false: as above. */
+bool trp_cold_let_go(struct trp_member *m, const char *why);
+
 /* ---- backoff.c ---- */
 
 /* A load failed: counts it and arms the next try; one went well, or everything is different: forgets the failures.
@@ -88,6 +94,16 @@ void trp_backoff_reset(struct trp_member *m);
 void trp_idle_begin(struct trp_member *m);
 void trp_idle_end(struct trp_member *m);
 bool trp_idle_is_pinned(const struct trp_member *m); /* never let go by itself */
+int64_t
+trp_idle_stay_ns(const struct trp_member *m); /* without a request; < 0: as long as there is room */
+
+/* ---- keeping.c ---- */
+
+/* Does what the op in hand orders: pin what serves, unpin, evict.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: FAILED_PRECONDITION (pinned; cannot be loaded again), OUT_OF_MEMORY. */
+trp_status trp_keeping_order(struct trp_member *m, struct trp_error *err);
 
 /* ---- backlog.c ---- */
 

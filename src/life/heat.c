@@ -9,6 +9,9 @@
  *             does it pay, and is there room? ──► MEND: the same files, opened packed; a hot swap like any other
  *             does it not pay any more?       ──► MEND: opened mapped again
  *
+ * A model that was opened plainly, because nobody had prepared it yet, has private weights of the fast kind.  Once it is prepared it
+ * keeps them as long as it is hot, and is opened mapped when it is not.
+ *
  * What is learned moves on to the version that replaces one.  A model that was let go comes back mapped, which is what whoever
  * waits for it needs. */
 #include "life/heat.h"
@@ -167,17 +170,28 @@ static void reopen(struct trp_life *l, struct trp_version *v, struct trp_heat *h
 {
     const struct trp_op op = { .kind = TRP_OP_MEND };
     struct trp_member *m = trp_member_get(l, v->target.name);
-    h->wants_packed = !h->is_packed;
+    h->wants_packed = !h->is_packed && !h->could_map;
     TRP_INFO(l->opts.log, "store", "'%s' keeps %.2f cores busy: it is opened %s", v->id, h->cores,
-             h->wants_packed ? "with packed weights" : "mapped again");
+             h->wants_packed ? "with packed weights" : "mapped");
     trp_metrics_add(l->opts.metrics,
                     h->wants_packed ? TRP_METRIC_PACKED_PACKED : TRP_METRIC_PACKED_MAPPED, 1);
     trp_flag_raise(&v->is_damaged); /* not kept, though its files are the same */
     (void)trp_member_push(m, &op);
 }
 
+static void decide_plain(struct trp_life *l, struct trp_version *v, struct trp_heat *h)
+{
+    h->cold_n = h->cores < CORES_LEAST ? h->cold_n + 1 : 0;
+    if (h->cold_n >= LOOKS_COLD)
+        reopen(l, v, h);
+}
+
 static void decide(struct trp_life *l, struct trp_version *v, struct trp_heat *h)
 {
+    if (h->could_map) {
+        decide_plain(l, v, h);
+        return;
+    }
     const bool pays = trp_heat_pays(h, l->opts.bytes_per_core);
     h->hot_n = h->cores >= CORES_LEAST && (pays || !h->is_tried) ? h->hot_n + 1 : 0;
     h->cold_n = pays ? 0 : h->cold_n + 1;
@@ -194,7 +208,7 @@ static void look_at(struct trp_life *l, struct trp_member *m, int64_t now_ns)
     for (uint32_t i = 0; !m->op && !m->is_overridden && i < m->serving.n; i++) {
         struct trp_version *v = m->serving.items[i];
         struct trp_heat *h = trp_tenure_heat(v);
-        if (!h || trp_flag_is_up(&v->is_damaged))
+        if (!h || (!h->has_blobs && !h->could_map) || trp_flag_is_up(&v->is_damaged))
             continue;
         measure(v, h, now_ns);
         decide(l, v, h);
@@ -249,13 +263,25 @@ bool trp_heat_wants_packed(const struct trp_set *serving, int64_t number)
     return h && h->wants_packed;
 }
 
+void trp_heat_prepared(struct trp_version *v)
+{
+    struct trp_heat *h = trp_tenure_heat(v);
+    if (h)
+        h->could_map = !h->has_blobs && !h->stays;
+}
+
 void trp_heat_inherit(const struct trp_set *serving, struct trp_version *v)
 {
     struct trp_heat *h = trp_tenure_heat(v);
     const struct trp_version *old = find_old(serving, v->target.version);
     const struct trp_heat *was = old ? trp_tenure_heat(old) : NULL;
-    if (!h || !was ||
-        memcmp(trp_tenure_key(v), trp_tenure_key(old), sizeof(struct trp_sha256)) != 0)
+    if (!h || !was)
+        return;
+    if (!h->has_blobs || !was->has_blobs) {
+        h->stays = was->could_map && !h->has_blobs;
+        return;
+    }
+    if (memcmp(trp_tenure_key(v), trp_tenure_key(old), sizeof(struct trp_sha256)) != 0)
         return; /* of other files nothing is known */
     const bool is_packed = h->is_packed;
     *h = *was;

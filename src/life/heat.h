@@ -16,6 +16,9 @@ struct trp_heat {
     double gain;            /* of a run's time, by packed weights; 0: none */
     uint64_t bytes;         /* that these take */
     bool is_packed;         /* it has them */
+    bool has_blobs;         /* its weights are mapped */
+    bool stays;             /* could_map has led to nothing once */
+    bool could_map;         /* it was opened plainly, and prepared since */
     bool wants_packed;      /* how the next object of the same files is to be opened */
     uint32_t hot_n, cold_n; /* looks in a row that would have it so */
 };
@@ -34,6 +37,12 @@ bool trp_heat_pays(const struct trp_heat *h, double bytes_per_core);
  *   Errors: logged: models stay as they are. */
 void trp_heat_start(struct trp_life *l);
 void trp_heat_stop(struct trp_life *l);
+
+/* It was opened plainly, and was prepared since.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_heat_prepared(struct trp_version *v);
 
 /* How the version that replaces one of `serving` with the same number is to be opened, and what it knows from the start.
  *   Owns  : nothing.

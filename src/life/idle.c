@@ -11,10 +11,10 @@
 
 bool trp_idle_is_pinned(const struct trp_member *m)
 {
-    return m->keeping.pin || m->is_pinned || m->is_overridden;
+    return (m->keeping.pin && !m->is_unpinned) || m->is_pinned || m->is_overridden;
 }
 
-static int64_t stay_ns(const struct trp_member *m)
+int64_t trp_idle_stay_ns(const struct trp_member *m)
 {
     if (trp_idle_is_pinned(m))
         return TRP_KEEP_ALIVE_NONE;
@@ -57,7 +57,7 @@ static void due(struct trp_timer *timer, int64_t now_ns)
 {
     struct trp_member *m = TRP_CONTAINER_OF(timer, struct trp_member, idle_timer);
     struct trp_metrics *metrics = m->life->opts.metrics;
-    const int64_t stay = stay_ns(m), last = last_use_ns(m);
+    const int64_t stay = trp_idle_stay_ns(m), last = last_use_ns(m);
     char why[96];
     if (stay < 0 || m->serving.n == 0)
         return;
@@ -75,7 +75,7 @@ static void due(struct trp_timer *timer, int64_t now_ns)
 
 void trp_idle_begin(struct trp_member *m)
 {
-    const int64_t stay = stay_ns(m);
+    const int64_t stay = trp_idle_stay_ns(m);
     m->idle_timer.due = due;
     trp_idle_end(m);
     if (stay >= 0 && m->serving.n)

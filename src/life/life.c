@@ -214,11 +214,14 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
     const bool is_load = order->kind == TRP_ORDER_LOAD;
     struct trp_member *m =
         is_load ? trp_member_make(l, order->model) : trp_member_get(l, order->model);
-    if (!m && order->kind == TRP_ORDER_LABEL) {
-        refuse_order(l, order, TRP_NOT_FOUND, "there is no model of this name");
+    const bool is_unload = order->kind == TRP_ORDER_UNLOAD;
+    if (!m && !is_load && !is_unload) {
+        (void)trp_fail(&order->error, TRP_NOT_FOUND,
+                       "Request for unknown model: '%.*s' is not found", TRP_STR(order->model));
+        trp_life_answer(l, order);
         return;
     }
-    if (!m && !is_load) {
+    if (!m && is_unload) {
         trp_life_answer(l, order); /* what is not there is unloaded */
         return;
     }
@@ -227,8 +230,9 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
         return;
     }
     const struct trp_op op = { .kind = is_load                          ? TRP_OP_LOAD
+                                       : is_unload                      ? TRP_OP_UNLOAD
                                        : order->kind == TRP_ORDER_LABEL ? TRP_OP_LABEL
-                                                                        : TRP_OP_UNLOAD,
+                                                                        : TRP_OP_KEEP,
                                .order = order };
     (void)trp_member_push(m, &op);
 }
@@ -426,6 +430,7 @@ void trp_life_destroy(struct trp_life *l)
     trp_blob_uses_destroy(l->uses);
     trp_watcher_destroy(l->watcher);
     trp_registry_destroy(l->registry);
+    trp_presence_forget(l);
     trp_table_destroy(l->names);
     trp_alloc_free(l->alloc, l);
 }

@@ -9,6 +9,8 @@
  *   cold.c     who waits for a model that is not loaded; letting one go
  *   backoff.c  when a load that failed is tried again
  *   idle.c     who has not been asked for longer than its keep_alive
+ *   keeping.c  what an operator says of who stays
+ *   presence.c who is in memory, for whoever asks (presence.h)
  *   backlog.c  who is loaded by itself, a few at a time
  *   tenure.c   a version object from its making to its burial
  *   preparer.c makes what the next load maps
@@ -23,6 +25,7 @@
 #include "exec/waiting.h"
 #include "life/catalog.h"
 #include "life/loading.h"
+#include "life/presence.h"
 #include "life/set.h"
 
 struct trp_watcher;
@@ -34,6 +37,7 @@ struct trp_op {
         TRP_OP_LOAD,   /* an operator's order, or a name of load_at_start: look, then load */
         TRP_OP_UNLOAD, /* an operator's order */
         TRP_OP_LABEL,  /* an operator's order */
+        TRP_OP_KEEP,   /* an operator's order: pin, unpin, evict */
         TRP_OP_TAKE,   /* its files are new or have changed: `found` says how they are now */
         TRP_OP_LEAVE,  /* its files are gone */
         TRP_OP_MEND    /* what it had mapped is gone: look, then load what is damaged */
@@ -99,6 +103,7 @@ struct trp_member {
     bool
         was_let_go; /* it was loaded, and went by itself: a call has it loaded, whatever its policy */
     bool is_pinned;     /* an operator loaded it to stay */
+    bool is_unpinned;   /* an operator said that it may go, whatever its configuration says */
     bool is_overridden; /* what serves came with an order: nothing could load it again */
     bool has_stay;      /* an operator said how long it stays: stay_ns */
     int64_t stay_ns;
@@ -106,6 +111,11 @@ struct trp_member {
     int64_t retry_ns; /* the pause after the last failure; 0: the last load went well */
     bool in_backlog;
     struct trp_member *backlog_next;
+};
+
+struct trp_gone { /* a model that was let go */
+    char *name, *why;
+    int64_t at_ns;
 };
 
 struct trp_life {
@@ -125,6 +135,8 @@ struct trp_life {
     struct trp_table *names; /* name -> member */
     struct trp_member *members;
     uint32_t versions_n; /* objects that live */
+    struct trp_gone gone[TRP_DEPARTURES_MAX];
+    uint64_t gone_n; /* so far; the last ones are in `gone` */
 
     /* publishing and answering */
     bool is_dirty;

@@ -130,7 +130,7 @@ static void fail_op(struct trp_member *m, enum trp_code code, const char *words)
 static void let_go(struct trp_member *m)
 {
     m->wanted = m->on_demand = m->was_let_go = false;
-    m->is_pinned = m->has_stay = m->is_overridden = false;
+    m->is_pinned = m->is_unpinned = m->has_stay = m->is_overridden = false;
     trp_member_say(m, NULL, NULL);
     trp_survey_forget(m);
     trp_backlog_drop(m);
@@ -193,6 +193,7 @@ static void take_order(struct trp_member *m, const struct trp_op *op)
     const struct trp_order *order = op->order;
     if (order) {
         m->is_pinned = !order->has_keep_alive;
+        m->is_unpinned = order->has_keep_alive;
         m->has_stay = order->has_keep_alive;
         m->stay_ns = order->keep_alive_ns;
     }
@@ -343,6 +344,17 @@ static void begin_mend(struct trp_member *m)
     trp_member_finish(m, &ok);
 }
 
+static void begin_keep(struct trp_member *m)
+{
+    struct trp_error err = { 0 };
+    if (m->op->order->kind == TRP_ORDER_PIN && m->serving.n == 0) {
+        begin_load(m); /* what an operator loads is pinned */
+        return;
+    }
+    err.status = trp_keeping_order(m, &err);
+    trp_member_finish(m, &err);
+}
+
 static void begin_op(struct trp_member *m)
 {
     if (m->life->is_stopping) {
@@ -358,6 +370,9 @@ static void begin_op(struct trp_member *m)
         break;
     case TRP_OP_LABEL:
         begin_label(m);
+        break;
+    case TRP_OP_KEEP:
+        begin_keep(m);
         break;
     case TRP_OP_TAKE:
         begin_take(m);

@@ -4,6 +4,7 @@
  * is made serves the next load of it, here or in another process; what serves now goes on as it is, because it is open and warm.
  * The thread is nice to all others, holds nothing of the version, and is given up when the server ends. */
 #include "life/preparer.h"
+#include "life/heat.h"
 #include "life/life_parts.h"
 #include "life/tenure.h"
 
@@ -88,13 +89,17 @@ static void work(struct trp_job *job)
 /* The thread holds nothing of the version: that may have gone meanwhile. */
 static void explain(const struct preparing *p, const char *what, const char *why)
 {
+    const bool is_prepared = !trp_failed(p->error.status);
     char words[320];
     const struct trp_member *m = trp_member_get(p->life, p->model);
     (void)snprintf(words, sizeof words, "as it is: %s%s", what, why);
     for (uint32_t i = 0; m && i < m->serving.n; i++) {
         struct trp_version *v = m->serving.items[i];
-        if (v->target.version == p->number && trp_str_is(v->path, p->desc.path))
-            trp_tenure_explain(v, words);
+        if (v->target.version != p->number || !trp_str_is(v->path, p->desc.path))
+            continue;
+        trp_tenure_explain(v, words);
+        if (is_prepared)
+            trp_heat_prepared(v);
     }
 }
 

@@ -147,7 +147,7 @@ static void looked_into(struct trp_job *job)
     struct trp_member *m = k->member;
     if (k->key == m->survey_key && !m->life->is_stopping) {
         const struct trp_version *known = trp_set_numbered(&m->shown, k->version->target.version);
-        if (known)
+        if (known && known->digest == k->version->digest)
             trp_version_take_times(k->version, known);
         fill_in(k);
         if (trp_set_put(m->life->alloc, &m->shown, k->version))
@@ -240,6 +240,15 @@ static void begin_some(struct trp_life *l)
 
 /* ---- what is shown meanwhile ---- */
 
+/* Of the same files, the same is true. */
+static void take_known(const struct trp_member *m, struct trp_version *v)
+{
+    const struct trp_version *shown = trp_set_numbered(&m->shown, v->target.version);
+    const struct trp_version *face = shown ? trp_version_face(shown) : NULL;
+    if (face && shown->digest == v->digest)
+        (void)trp_version_take_face(v, face);
+}
+
 static bool show(struct trp_member *m, const struct trp_repo_model *found)
 {
     struct trp_life *l = m->life;
@@ -253,6 +262,7 @@ static bool show(struct trp_member *m, const struct trp_repo_model *found)
             return false;
         }
         trp_version_say(v, trp_str_of(trp_cold_reason(m)));
+        take_known(m, v);
         fresh.items[fresh.n++] = v;
     }
     trp_set_drop(l->alloc, &m->shown);

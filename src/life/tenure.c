@@ -217,6 +217,7 @@ void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping)
     struct tenure *t = v->life_slot;
     t->opened->mapping = *mapping;
     t->opened->heat.is_packed = mapping->is_packed;
+    t->opened->heat.has_blobs = mapping->is_mapped && mapping->mapped_bytes > 0;
     (void)snprintf(t->opened->openings[0], OPENING_MAX, "%s%s%s%s",
                    !mapping->is_mapped     ? "as it is"
                    : mapping->mapped_bytes ? "mapped"
@@ -231,14 +232,19 @@ void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping)
 struct trp_heat *trp_tenure_heat(const struct trp_version *v)
 {
     struct tenure *t = v->life_slot;
-    struct trp_opened *o = t->opened;
-    return o && o->mapping.is_mapped && o->mapping.mapped_bytes > 0 ? &o->heat : NULL;
+    return t->opened ? &t->opened->heat : NULL;
 }
 
 const struct trp_sha256 *trp_tenure_key(const struct trp_version *v)
 {
     const struct tenure *t = v->life_slot;
     return t->opened && t->opened->mapping.is_mapped ? &t->opened->mapping.key : NULL;
+}
+
+const struct trp_blob_use *trp_tenure_blobs(const struct trp_version *v)
+{
+    const struct tenure *t = v->life_slot;
+    return t->opened ? t->opened->mapping.use : NULL;
 }
 
 void trp_tenure_explain(struct trp_version *v, const char *words)

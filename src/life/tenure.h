@@ -48,7 +48,13 @@ void trp_tenure_watch(struct trp_version *v, struct trp_backend_model *model,
  *   Errors: none. */
 const struct trp_sha256 *trp_tenure_key(const struct trp_version *v);
 
-/* How hot a version is that has mapped weights; NULL: it has none.
+/* Which blobs its open model has mapped.
+ *   Owns  : borrowed from the version.
+ *   Thread: control.
+ *   Errors: NULL: none, or it is not open yet. */
+const struct trp_blob_use *trp_tenure_blobs(const struct trp_version *v);
+
+/* How hot a version is; NULL: it is not open.
  *   Owns  : borrowed from the version.
  *   Thread: control.
  *   Errors: none. */

@@ -245,15 +245,17 @@ static bool take_signature(struct trp_version *v, const struct trp_signature *fr
     return true;
 }
 
+/* What is shown of it; what a backend is told comes from the files again. */
 static bool take_config(struct trp_version *v, const struct trp_model_config *from)
 {
-    struct trp_model_config config;
-    const struct trp_node *tree = from->tree ? trp_node_dup(&v->arena, from->tree) : NULL;
-    if (!tree || trp_failed(trp_model_config_peek(&v->arena, tree, &config, NULL)) ||
-        trp_failed(trp_card_complete(&v->arena, &from->card, &config.card, NULL)))
+    struct trp_model_config config = { .name = v->target.name,
+                                       .batch_max = from->batch_max,
+                                       .load = from->load,
+                                       .keeping = from->keeping,
+                                       .instances = from->instances };
+    config.tree = from->tree ? trp_node_dup(&v->arena, from->tree) : NULL;
+    if (!config.tree || trp_failed(trp_card_complete(&v->arena, &from->card, &config.card, NULL)))
         return false;
-    config.load = from->load;
-    config.keeping = from->keeping;
     v->config = config;
     return true;
 }

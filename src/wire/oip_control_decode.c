@@ -328,6 +328,8 @@ static const struct trp_query_key search_keys[] = {
     { "state", false }, { "limit", false }, { "page_token", false },
 };
 
+static const struct trp_query_key residency_keys[] = { { "name", false } };
+
 static const struct shape shapes[TRP_CONTROLS] = {
     [TRP_CONTROL_MODEL_READY] = { .model = "name", .version = "version" },
     [TRP_CONTROL_MODEL_METADATA] = { .model = "name", .version = "version" },
@@ -349,6 +351,7 @@ static const struct shape shapes[TRP_CONTROLS] = {
     [TRP_CONTROL_TRACE_GET] = { .model = "model_name" },
     [TRP_CONTROL_TRACE_SET] = { .model = "model_name", .body = read_settings, .body_first = true },
     [TRP_CONTROL_LOG_SET] = { .body = read_settings },
+    [TRP_CONTROL_API_RESIDENCY] = { .keys = residency_keys, .keys_n = ARRAY_LEN(residency_keys) },
     [TRP_CONTROL_API_MODELS] = { .keys = search_keys, .keys_n = ARRAY_LEN(search_keys) },
     [TRP_CONTROL_API_LABELS_SET] = { .body = read_labels, .body_required = true },
 };

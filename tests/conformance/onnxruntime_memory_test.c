@@ -129,6 +129,66 @@ static void what_a_run_left_behind_serves_the_next(void **state)
     subject_close(s);
 }
 
+/* y [-1, 4] = x [-1, 512] . w0 . w1 ...: what a run holds changes its size all the time. */
+static void write_uneven(const char *name)
+{
+    static const int64_t widths[] = { SIDE, 2048, 96, 1500, 40, 700, 4 };
+    static const char *const links[] = { "x w0", "a w1", "b w2", "c w3", "d w4", "e w5" };
+    static const char *const outs[] = { "a", "b", "c", "d", "e", "y" };
+    static const char *const names[] = { "w0", "w1", "w2", "w3", "w4", "w5" };
+    struct onnx g = { 0 };
+    float *w = calloc(SIDE * 2048, sizeof *w);
+    assert_non_null(w);
+    onnx_input(&g, "x", ONNX_FLOAT, 2, DIMS(-1, SIDE));
+    onnx_output(&g, "y", ONNX_FLOAT, 2, DIMS(-1, 4));
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        onnx_simple(&g, "MatMul", links[i], outs[i]);
+        onnx_initializer(&g, names[i], ONNX_FLOAT, 2, DIMS(widths[i], widths[i + 1]), w,
+                         (size_t)(widths[i] * widths[i + 1]) * sizeof *w);
+    }
+    onnx_save(&g, harness_path(&h, name));
+    free(w);
+}
+
+struct counting {
+    struct troupe_account face;
+    uint32_t allocs;
+};
+
+static void *counted_alloc(void *user, uint64_t bytes, uint64_t align)
+{
+    struct counting *c = user;
+    c->allocs++;
+    return h.account.plugin.alloc(h.account.plugin.user, bytes, align);
+}
+
+static void counted_free(void *user, void *block, uint64_t bytes)
+{
+    (void)user;
+    h.account.plugin.free(h.account.plugin.user, block, bytes);
+}
+
+static void what_runs_no_longer_want_makes_room_for_what_they_do(void **state)
+{
+    (void)state;
+    static struct counting c = { .face = { .struct_size = sizeof c.face,
+                                           .user = &c,
+                                           .alloc = counted_alloc,
+                                           .free = counted_free } };
+    write_uneven("uneven.onnx");
+    struct subject *s = subject_open(&h, "uneven.onnx");
+    s->run.account = &c.face;
+    for (int i = 0; i < 12; i++) {
+        const int64_t n = i < 6 ? ROWS : ROWS / 2 + 1;
+        c.allocs = 0;
+        assert_int_equal(run_rows(s, n).code, TRP_OK);
+        subject_release(s);
+        if (i % 6 > 3)
+            assert_int_equal(c.allocs, 1); /* the output: it left */
+    }
+    subject_close(s);
+}
+
 static void an_owner_may_keep_the_memory_of_runs_or_never(void **state)
 {
     static const struct troupe_option keep = { "enable_mem_arena", "1" };
@@ -294,6 +354,7 @@ int main(void)
         TEST(weights_are_in_the_account_until_the_model_is_closed),
         TEST(activations_and_outputs_are_in_the_account),
         TEST(what_a_run_left_behind_serves_the_next),
+        TEST(what_runs_no_longer_want_makes_room_for_what_they_do),
         TEST(an_owner_may_keep_the_memory_of_runs_or_never),
         TEST(a_load_that_the_account_refuses_fails_with_the_numbers),
         TEST(a_run_that_the_account_refuses_fails_and_the_next_one_runs),

@@ -55,8 +55,18 @@ def test_a_hot_model_gets_packed_weights_and_gives_them_back(serve, repository, 
         assert not asker.failed
     server.wait(lambda: reopened(server, "mapped") == 1, "the model to be found cold", 60)
     server.wait(lambda: server.metric("troupe_account_bytes", account="weights") <= own, "the copies to go")
-    log = server.log()
-    assert "with packed weights" in log and "it is opened mapped again" in log
+    for words in ("it is opened with packed weights", "it is opened mapped"):
+        server.wait(lambda: words in server.log(), f"the log to say: {words}")
+
+
+def test_a_model_that_was_prepared_since_is_mapped_when_nobody_asks(serve, repository, store):  # noqa: F811
+    write_model(repository)
+    settings = {"store.path": store, "backends.path": BUILD / "tests/hot", "store.pack_interval": "100ms"}
+    server = serve(repository.path, settings=settings).wait_ready("hot")
+    prepared(server, 1)
+    server.wait(lambda: reopened(server, "mapped") == 1, "it to be found cold")
+    server.wait(lambda: server.metric("troupe_model_loads_mapped_total") == 1, "it to be mapped")
+    assert server.get("/v2/models/hot/ready")[0] == 200
 
 
 def test_who_is_asked_now_and_then_stays_mapped(serve, repository, store):  # noqa: F811

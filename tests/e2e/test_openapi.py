@@ -105,7 +105,41 @@ def set_labels(server):
     assert call(server, "getLabels", model="quick") == {"labels": {}}
 
 
-CALLS = {"findModels": find_models, "describeApi": describe_api, "getLabels": get_labels, "setLabels": set_labels}
+def pin(server):
+    call(server, "pin", model="identity")
+    assert call(server, "showResidency", query={"name": "identity"})["models"][0]["pinned"]
+    call(server, "pin", expect=404, model="nobody")
+    call(server, "pin", expect=400, model="broken")
+
+
+def unpin(server):
+    call(server, "pin", model="identity")
+    call(server, "unpin", model="identity")
+    assert not call(server, "showResidency", query={"name": "identity"})["models"][0]["pinned"]
+    call(server, "unpin", expect=404, model="nobody")
+
+
+def evict(server):
+    call(server, "pin", model="identity")
+    call(server, "evict", expect=400, model="identity")
+    call(server, "unpin", model="identity")
+    call(server, "evict", model="identity")
+    residency = call(server, "showResidency", query={"name": "identity"})
+    assert residency["models"] == [] and residency["let_go"][0]["name"] == "identity"
+    call(server, "evict", model="identity")  # once more changes nothing
+    call(server, "evict", expect=404, model="nobody")
+    call(server, "pin", model="identity")
+    call(server, "unpin", model="identity")
+
+
+def show_residency(server):
+    residency = call(server, "showResidency")
+    assert {m["name"] for m in residency["models"]} >= {"aisles", "quick"}
+    assert call(server, "showResidency", query={"name": "nobody"})["models"] == []
+    call(server, "showResidency", expect=400, query={"model": "aisles"})
+
+
+CALLS = {"pin": pin, "unpin": unpin, "evict": evict, "showResidency": show_residency, "findModels": find_models, "describeApi": describe_api, "getLabels": get_labels, "setLabels": set_labels}
 
 
 def test_the_document_is_valid():

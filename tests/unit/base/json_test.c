@@ -9,10 +9,18 @@
 
 #include <cmocka.h>
 
+#include "base/footprint.h"
 #include "base/half.h"
 #include "troupe/tensor.h"
 
 #define DEPTH 8
+
+/* What sanitizers keep of freed memory says nothing about us. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RUNS_SANITIZED true
+#else
+#define RUNS_SANITIZED false
+#endif
 
 struct fixture {
     struct trp_json_parser *parser;
@@ -280,6 +288,41 @@ static void a_parser_is_as_good_after_large_texts_and_failures(void **state)
 }
 
 /* ---- filling tensors ------------------------------------------------------------------------- */
+
+/* Private bytes of this process; 0 when the system does not say. */
+static uint64_t private_bytes(void)
+{
+    struct trp_footprint now;
+    return trp_footprint_glance("", &now) ? now.private_bytes : 0;
+}
+
+static void what_a_large_text_needed_is_given_back_when_none_comes_again(void **state)
+{
+    (void)state;
+    const size_t len = 8u << 20;
+    struct trp_json_parser *p;
+    struct trp_json root;
+    assert_int_equal(trp_json_parser_create(len, DEPTH, &p, NULL).code, TRP_OK);
+    char *text = malloc(len);
+    assert_non_null(text);
+    text[0] = '[';
+    for (size_t i = 1; i + 1 < len; i++)
+        text[i] = i % 2 ? '7' : ',';
+    text[len - 2] = ' ';
+    text[len - 1] = ']';
+    const struct trp_str large = { text, len };
+    assert_int_equal(trp_json_parse(p, large, false, &root, NULL).code, TRP_OK);
+    trp_json_parser_age(p); /* it was needed since the last look */
+    const uint64_t before = private_bytes();
+    assert_int_equal(trp_json_parse(p, TRP_STR_LIT("[1]"), false, &root, NULL).code, TRP_OK);
+    trp_json_parser_age(p);
+    const uint64_t after = private_bytes();
+    assert_true(before == 0 || after == 0 || RUNS_SANITIZED || after + 2 * len < before);
+    assert_int_equal(trp_json_parse(p, large, false, &root, NULL).code, TRP_OK);
+    assert_int_equal(trp_json_type(root), TRP_JSON_ARRAY);
+    free(text);
+    trp_json_parser_destroy(p);
+}
 
 static void nested_and_flat_arrays_fill_alike(void **state)
 {
@@ -599,6 +642,7 @@ int main(void)
         ON_PARSER(a_text_above_the_limit_is_too_large),
         ON_PARSER(whatever_lies_behind_a_padded_text_is_not_read_as_part_of_it),
         cmocka_unit_test(a_parser_is_as_good_after_large_texts_and_failures),
+        cmocka_unit_test(what_a_large_text_needed_is_given_back_when_none_comes_again),
         ON_PARSER(nested_and_flat_arrays_fill_alike),
         ON_PARSER(the_extremes_of_every_integer_type_are_exact),
         ON_PARSER(what_does_not_fit_names_the_element_the_value_and_the_type),

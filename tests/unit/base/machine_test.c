@@ -197,7 +197,12 @@ static void mappings_are_what_the_kernel_says(void **state)
 static void this_machine_has_some(void **state)
 {
     (void)state;
-    assert_true(trp_machine_mappings("") > 0);
+    unsigned long long mappings = 0;
+    FILE *f = fopen("/proc/sys/vm/max_map_count", "rb");
+    if (f && fscanf(f, "%llu", &mappings) == 1)
+        assert_int_equal(trp_machine_mappings(""), mappings); /* read in one go, or cut */
+    if (f)
+        fclose(f);
     assert_in_range(trp_machine_memory(""), 1 << 20, UINT64_C(1) << 50);
 }
 

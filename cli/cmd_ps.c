@@ -1,0 +1,173 @@
+/* cli/cmd_ps.c - troupe ps: what is in memory, how big, with whom it shares, and why it stays. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/json.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/reply_fields.h"
+
+#define REPLY_BYTES_MAX ((size_t)1 << 28)
+#define GONE_SHOWN 5
+
+static const struct cli_option options[] = {
+    CLI_SERVER_OPTION,
+    { "json", 'j', CLI_FLAG, NULL, "print the server's JSON" },
+};
+
+static struct trp_str bytes_of(struct cli *cli, struct trp_json object, const char *key)
+{
+    struct trp_json v;
+    int64_t n;
+    if (!trp_json_find(object, key, &v) || !trp_json_as_i64(v, &n))
+        return TRP_STR_LIT("-");
+    return trp_str_of(n ? cli_bytes_text(cli, (uint64_t)n) : "0");
+}
+
+/* "850 ms", "12 s", "3 h 20 min"; "" when it is not there. */
+static struct trp_str time_of(struct cli *cli, struct trp_json object, const char *key)
+{
+    struct trp_json v;
+    double seconds = 0;
+    struct trp_arena *a = &cli->arena;
+    if (!trp_json_find(object, key, &v) || !trp_json_as_f64(v, &seconds))
+        return TRP_STR_LIT("");
+    const int64_t s = (int64_t)seconds;
+    if (seconds < 1)
+        return trp_arena_format(a, "%.0f ms", seconds * 1000);
+    if (s < 60)
+        return trp_arena_format(a, "%" PRId64 " s", s);
+    if (s < 3600)
+        return trp_arena_format(a, "%" PRId64 " min %" PRId64 " s", s / 60, s % 60);
+    return trp_arena_format(a, "%" PRId64 " h %" PRId64 " min", s / 3600, s % 3600 / 60);
+}
+
+static struct trp_str list_of(struct cli *cli, struct trp_json object)
+{
+    struct trp_json list, item, more;
+    struct trp_json_iter it;
+    struct trp_str out = TRP_STR_LIT(""), text;
+    if (!trp_json_find(object, "shared_with", &list) || !trp_json_begin(list, &it))
+        return out;
+    while (trp_json_next(&it, NULL, &item))
+        if (trp_json_as_str(item, &text))
+            out = trp_arena_format(&cli->arena, "%.*s%s%.*s", TRP_STR(out), out.len ? ", " : "",
+                                   TRP_STR(text));
+    if (trp_json_find(object, "shared_with_more", &more))
+        out = trp_arena_format(&cli->arena, "%.*s, and more", TRP_STR(out));
+    return out;
+}
+
+static void add_model(struct cli *cli, struct cli_table *table, struct trp_json m)
+{
+    const struct trp_str state = cli_field_text(m, "state");
+    const struct trp_str residency = cli_field_text(m, "residency");
+    const struct trp_str opened = cli_field_text(m, "opened");
+    struct trp_str kept = cli_field_text(m, "kept");
+    if (opened.len && !trp_str_is(opened, "mapped"))
+        kept = trp_arena_format(&cli->arena, "%.*s; opened %.*s", TRP_STR(kept), TRP_STR(opened));
+    const struct trp_str cells[] = { cli_field_text(m, "name"),
+                                     cli_field_number(cli, m, "version"),
+                                     trp_str_is(state, "READY") ? residency : state,
+                                     time_of(cli, m, "for_seconds"),
+                                     bytes_of(cli, m, "private_bytes"),
+                                     bytes_of(cli, m, "shared_bytes"),
+                                     bytes_of(cli, m, "activation_bytes"),
+                                     time_of(cli, m, "idle_seconds"),
+                                     list_of(cli, m),
+                                     kept };
+    cli_table_row(table, cells);
+}
+
+static void print_totals(struct cli *cli, struct trp_json root)
+{
+    struct trp_json accounts, budget;
+    if (trp_json_find(root, "accounts", &accounts))
+        printf("held: weights %s, shared %s, activations %s, requests %s, backends %s\n",
+               bytes_of(cli, accounts, "weights").ptr, bytes_of(cli, accounts, "shared").ptr,
+               bytes_of(cli, accounts, "activations").ptr, bytes_of(cli, accounts, "request").ptr,
+               bytes_of(cli, accounts, "backend").ptr);
+    if (!trp_json_find(root, "budget", &budget))
+        return;
+    const struct trp_str limit = bytes_of(cli, budget, "limit_bytes");
+    printf("budget: %s; committed %s, reserved %s, fixed %s\n",
+           trp_str_is(limit, "-") ? "none" : limit.ptr,
+           bytes_of(cli, budget, "committed_bytes").ptr,
+           bytes_of(cli, budget, "reserved_bytes").ptr, bytes_of(cli, budget, "fixed_bytes").ptr);
+}
+
+static void print_gone(struct cli *cli, struct trp_json root)
+{
+    struct trp_json list, item;
+    struct trp_json_iter it;
+    bool more = trp_json_find(root, "let_go", &list) && trp_json_begin(list, &it);
+    for (int shown = 0; more && shown < GONE_SHOWN && trp_json_next(&it, NULL, &item); shown++)
+        printf("let go %.*s ago: %.*s (%.*s)\n", TRP_STR(time_of(cli, item, "seconds_ago")),
+               TRP_STR(cli_field_text(item, "name")), TRP_STR(cli_field_text(item, "why")));
+}
+
+static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
+{
+    static const char *const titles[] = { "MODEL",       ">VERSION", "IN MEMORY", ">FOR",
+                                          ">PRIVATE",    ">SHARED",  ">RUNS",     ">IDLE",
+                                          "SHARED WITH", "STAYS" };
+    struct cli_table table;
+    struct trp_json models, m;
+    struct trp_json_iter it;
+    if (!trp_json_find(root, "models", &models) || trp_json_type(models) != TRP_JSON_ARRAY) {
+        (void)trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server",
+                       cli_server(cli));
+        return cli_fail_asking(cli, err);
+    }
+    cli_table_init(&table, &cli->arena, titles, ARRAY_LEN(titles));
+    bool more = trp_json_begin(models, &it);
+    while (more && trp_json_next(&it, NULL, &m))
+        add_model(cli, &table, m);
+    if (table.first)
+        cli_table_print(&table, stdout);
+    else
+        puts("nothing is in memory: a model is loaded by its first request");
+    puts("");
+    print_totals(cli, root);
+    print_gone(cli, root);
+    return CLI_OK;
+}
+
+static int run(struct cli *cli)
+{
+    const struct cli_request request = { .method = "GET",
+                                         .path = "/api/residency",
+                                         .json_bytes = -1 };
+    struct trp_json_parser *parser = NULL;
+    struct trp_error err = { 0 };
+    struct cli_reply reply;
+    struct trp_json root;
+    if (trp_failed(cli_ask(cli, &request, &reply, &err)))
+        return cli_fail_asking(cli, &err);
+    if (cli_flag(cli, "json")) {
+        printf("%.*s\n", TRP_STR(reply.body));
+        return CLI_OK;
+    }
+    int code = CLI_FAILED;
+    trp_status st = trp_json_parser_create(REPLY_BYTES_MAX, 64, &parser, &err);
+    if (!trp_failed(st))
+        st = trp_json_parse(parser, reply.body, false, &root, &err);
+    code = trp_failed(st) ? cli_fail_asking(cli, &err) : print(cli, root, &err);
+    trp_json_parser_destroy(parser);
+    return code;
+}
+
+const struct cli_command cmd_ps = {
+    .name = "ps",
+    .operands = "",
+    .help = "show what is in memory, how big it is, and why it stays",
+    .details = "IN MEMORY is mapped, hibernated (its pages are dropped, it wakes for a request) or "
+               "LOADING.\n"
+               "PRIVATE is the model's own, SHARED is mapped together with others, RUNS is held by "
+               "requests.",
+    .example = "troupe ps\n"
+               "troupe ps --json | jq '.models[] | select(.idle_seconds > 600).name'",
+    .options = options,
+    .options_n = ARRAY_LEN(options),
+    .run = run,
+};
