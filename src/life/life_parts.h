@@ -1,23 +1,6 @@
 /* life/life_parts.h - what the files of this room share.
- * Answers "who decides what?".  Everything here belongs to the control thread.  Private to this room.
- *
- *   life.c     what others may ask; publishing; answering; the end
- *   rescan.c   what the repository holds now, against what was taken up
- *   member.c   one model: its orders one after the other, what serves and what is shown
- *   change.c   one set of versions on its way to READY, all or none
- *   survey.c   what a model that is not loaded would take and give
- *   cold.c     who waits for a model that is not loaded; letting one go
- *   backoff.c  when a load that failed is tried again
- *   idle.c     who has not been asked for longer than its keep_alive
- *   keeping.c  what an operator says of who stays
- *   presence.c who is in memory, for whoever asks (presence.h)
- *   backlog.c  who is loaded by itself, a few at a time
- *   tenure.c   a version object from its making to its burial
- *   preparer.c makes what the next load maps
- *   verifier.c reads the store, slowly (verifier.h)
- *   labelling.c which labels stand for which versions
- *   set.c      some versions of one model, each with a reference (set.h)
- *   watcher.c  when to look again (watcher.h) */
+ * Answers "who decides what?" for what several files touch; README.md says which file does.  Everything here belongs to the
+ * control thread.  Private to this room. */
 #ifndef TRP_LIFE_PARTS_H
 #define TRP_LIFE_PARTS_H
 
