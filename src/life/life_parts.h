@@ -13,6 +13,7 @@
  *   presence.c who is in memory, for whoever asks (presence.h)
  *   backlog.c  who is loaded by itself, a few at a time
  *   tenure.c   a version object from its making to its burial
+ *   steward.c  room in memory for what is loaded
  *   preparer.c makes what the next load maps
  *   verifier.c reads the store, slowly (verifier.h)
  *   labelling.c which labels stand for which versions
@@ -26,6 +27,7 @@
 #include "life/catalog.h"
 #include "life/loading.h"
 #include "life/presence.h"
+#include "life/residence.h"
 #include "life/set.h"
 
 struct trp_watcher;
@@ -75,19 +77,20 @@ struct trp_member {
         next_labelling; /* what holds; what will, when its change ends well */
     const char *
         reason; /* why nothing serves, or why newer files do not; NULL: neither; see trp_member_say() */
-    bool wanted;         /* should be READY */
-    bool held_back;      /* an operator unloaded it: only an operator loads it again */
-    bool is_present;     /* the repository has it */
-    bool is_unsettled;   /* wanted, and not READY */
-    bool is_stale;       /* memory was short: the registry does not show it as it is */
-    uint64_t taken;      /* digest of the files taken up last, for good or ill; 0: none */
-    uint64_t pending;    /* digest seen since, waiting until it settles; 0: none */
-    int64_t pending_ns;  /* since when */
-    uint32_t round;      /* of the last listing that had it */
-    uint32_t looked;     /* listings_n when an order found it */
-    uint32_t surveys_n;  /* jobs out that look at its files */
-    uint32_t survey_key; /* results of older surveys are dropped */
-    struct {             /* waits for its turn to be surveyed */
+    bool wanted;             /* should be READY */
+    bool held_back;          /* an operator unloaded it: only an operator loads it again */
+    bool is_present;         /* the repository has it */
+    bool is_unsettled;       /* wanted, and not READY */
+    bool is_stale;           /* memory was short: the registry does not show it as it is */
+    uint64_t taken;          /* digest of the files taken up last, for good or ill; 0: none */
+    uint64_t pending;        /* digest seen since, waiting until it settles; 0: none */
+    int64_t pending_ns;      /* since when */
+    uint32_t round;          /* of the last listing that had it */
+    uint32_t looked;         /* listings_n when an order found it */
+    uint32_t surveys_n;      /* jobs out that look at its files */
+    uint32_t survey_key;     /* results of older surveys are dropped */
+    struct trp_guest *guest; /* in memory, or was once; NULL: never */
+    struct {                 /* waits for its turn to be surveyed */
         struct trp_catalog *catalog; /* one reference; NULL: it does not wait */
         const struct trp_repo_model *found;
         struct trp_member *next;
@@ -129,8 +132,9 @@ struct trp_life {
     struct trp_loaders *preparers; /* NULL: no store */
     struct trp_verifier *verifier; /* NULL: none */
     struct trp_blob_uses *uses;
-    bool watches_blobs;            /* see base/map_loss.h */
-    uint64_t watches_repositories; /* a bit each */
+    bool watches_blobs;              /* see base/map_loss.h */
+    uint64_t watches_repositories;   /* a bit each */
+    struct trp_residence *residence; /* NULL: there is room for anything */
     struct trp_watcher *watcher;
     struct trp_table *names; /* name -> member */
     struct trp_member *members;
