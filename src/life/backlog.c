@@ -4,6 +4,7 @@
  * behind thousands that nobody asked for yet. */
 #include "life/demand.h"
 #include "life/life_parts.h"
+#include "life/member.h"
 
 static uint32_t at_once(const struct trp_life *l)
 {

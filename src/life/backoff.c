@@ -5,6 +5,7 @@
  * reason.  What an operator asked for and got no better is for the operator. */
 #include "life/demand.h"
 #include "life/life_parts.h"
+#include "life/member.h"
 
 #define FIRST_NS TRP_S(1)
 #define LONGEST_NS TRP_S(60)

@@ -14,6 +14,7 @@
 
 #include "life/demand.h"
 #include "life/life_parts.h"
+#include "life/member.h"
 #include "life/presence.h"
 #include "life/tenure.h"
 

@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #include "life/life_parts.h"
+#include "life/member.h"
 #include "life/preparer.h"
 #include "life/tenure.h"
 #include "store/trial.h"

@@ -22,6 +22,7 @@
 #include "life/demand.h"
 #include "life/heat.h"
 #include "life/life_parts.h"
+#include "life/member.h"
 #include "life/preparer.h"
 #include "life/verifier.h"
 #include "life/watcher.h"

@@ -24,6 +24,7 @@
 #include "base/table.h"
 #include "exec/waiting.h"
 #include "life/catalog.h"
+#include "life/labelling.h"
 #include "life/loading.h"
 #include "life/presence.h"
 #include "life/set.h"
@@ -53,13 +54,6 @@ struct trp_op {
 };
 
 struct trp_change;
-
-/* The labels of a model, in one block with their names. */
-struct trp_labelling {
-    struct trp_version_label *labels; /* NULL: none */
-    uint32_t n;
-    uint64_t written; /* digest of the configuration's labels, from which these come */
-};
 
 struct trp_member {
     struct trp_life *life;
@@ -217,58 +211,6 @@ void trp_life_check(struct trp_life *l);
 void trp_trimmer_start(struct trp_life *l);
 void trp_trimmer_stop(struct trp_life *l);
 
-/* ---- member.c ---- */
-
-/* Finds a model by name, or makes an empty one.
- *   Owns  : borrowed from life; gone when nothing is left of it.
- *   Thread: control.
- *   Errors: NULL: absent; out of memory or over limits.models. */
-struct trp_member *trp_member_get(struct trp_life *l, struct trp_str name);
-struct trp_member *trp_member_make(struct trp_life *l, struct trp_str name);
-
-/* Sets the reason to what `a` and `b` say together; both NULL: there is none.
- *   Owns  : copied.
- *   Thread: control.
- *   Errors: without memory for it, the reason is that. */
-void trp_member_say(struct trp_member *m, const char *a, const char *b);
-
-/* Queues an op and does it when its turn has come.
- *   Owns  : `op` is copied; its reference to the catalog moves.
- *   Thread: control.
- *   Errors: false: an order is answered with OUT_OF_MEMORY; otherwise logged. */
-bool trp_member_push(struct trp_member *m, const struct trp_op *op);
-
-/* Does what waits for its turn, when nothing is in hand; looks after the calls that wait for it.
- *   Owns  : `m` may be gone afterwards.
- *   Thread: control.
- *   Errors: none. */
-void trp_member_go_on(struct trp_member *m);
-
-/* The op in hand has ended: answers its order, goes on with the next.
- *   Owns  : `err` is copied.
- *   Thread: control.
- *   Errors: none. */
-void trp_member_finish(struct trp_member *m, const struct trp_error *err);
-
-/* What was found cannot be used: what serves goes on, the index says why, and the op in hand has failed.
- *   Owns  : `why` is copied.
- *   Thread: control.
- *   Errors: none. */
-void trp_member_refuse(struct trp_member *m, const struct trp_error *why);
-
-/* Shows it anew and counts it as settled or not.
- *   Owns  : nothing.
- *   Thread: control.
- *   Errors: none. */
-void trp_member_show(struct trp_member *m);
-
-/* Gives a model up when the server ends, and forgets it when nothing is left.
- *   Owns  : `m` may be gone afterwards.
- *   Thread: control.
- *   Errors: none. */
-void trp_member_stop(struct trp_member *m);
-void trp_member_tidy(struct trp_member *m);
-
 /* ---- change.c ---- */
 
 /* Loads what `found` has and replaces what serves; ends in trp_member_finish().
@@ -283,38 +225,6 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
  *   Thread: control.
  *   Errors: none. */
 void trp_change_cancel(struct trp_change *c);
-
-/* ---- labelling.c ---- */
-
-/* Reads the labels of the configuration that is being taken up; they hold from keep() on, and are forgotten by drop().
- *   Owns  : copied.
- *   Thread: control.
- *   Errors: OUT_OF_MEMORY; what held goes on. */
-trp_status trp_labelling_read(struct trp_member *m, const struct trp_model_config *config,
-                              struct trp_error *err);
-void trp_labelling_keep(struct trp_member *m);
-void trp_labelling_drop(struct trp_member *m);
-void trp_labelling_forget(struct trp_member *m); /* all of them */
-
-/* Moves labels, all or none; version 0 takes one away.  The caller shows the member.
- *   Owns  : copied.
- *   Thread: control.
- *   Errors: INVALID_ARGUMENT: no label; FAILED_PRECONDITION: the version is not available; TOO_LARGE; OUT_OF_MEMORY. */
-trp_status trp_labelling_move(struct trp_member *m, const struct trp_version_label *wishes,
-                              uint32_t wishes_n, struct trp_error *err);
-
-/* The number of a version, or of the one that the key of a label stands for now; the key itself: none.
- *   Owns  : nothing.
- *   Thread: control.
- *   Errors: none. */
-int64_t trp_labelling_number(const struct trp_member *m, int64_t version);
-
-/* The labels whose versions are shown; returns how many.
- *   Owns  : names are borrowed from the member.
- *   Thread: control.
- *   Errors: none. */
-uint32_t trp_labelling_shown(const struct trp_member *m,
-                             struct trp_version_label out[TRP_VERSION_LABELS_MAX]);
 
 /* ---- rescan.c ---- */
 

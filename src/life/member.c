@@ -12,6 +12,7 @@
  *   MEND    look at the files (a job) ──► change: a version that is damaged is not kept
  *
  * `serving` is READY and answers.  `shown` stands in its place in the index while nothing serves. */
+#include "life/member.h"
 #include "life/demand.h"
 #include "life/life_parts.h"
 #include "life/tenure.h"

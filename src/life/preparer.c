@@ -6,6 +6,7 @@
 #include "life/preparer.h"
 #include "life/heat.h"
 #include "life/life_parts.h"
+#include "life/member.h"
 #include "life/tenure.h"
 
 #include <stdio.h>

@@ -5,6 +5,7 @@
  * for a tenth of a second otherwise.  A model is taken up when the digest of its files is another than the one taken up last.  When a watcher asked, the
  * new digest must first have stayed the same for `settle_ns`: somebody may still be copying. */
 #include "life/life_parts.h"
+#include "life/member.h"
 #include "life/watcher.h"
 
 #define SLICE_NS TRP_MS(1)

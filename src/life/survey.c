@@ -10,6 +10,7 @@
  *   await ── in front ────┘ */
 #include "life/demand.h"
 #include "life/life_parts.h"
+#include "life/member.h"
 #include "life/tenure.h"
 
 #define MANY 500u  /* surveys after which the heap is looked through */

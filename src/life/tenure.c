@@ -7,6 +7,7 @@
 #include "life/tenure.h"
 #include "life/heat.h"
 #include "life/life_parts.h"
+#include "life/member.h"
 
 #include <limits.h>
 #include <stdio.h>

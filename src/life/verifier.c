@@ -8,6 +8,7 @@
  *     └───────────── control: versions that have damaged weights are opened anew ◄───┘ */
 #include "life/verifier.h"
 #include "life/life_parts.h"
+#include "life/member.h"
 #include "life/tenure.h"
 
 #include <time.h>

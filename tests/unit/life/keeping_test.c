@@ -1,6 +1,7 @@
 /* What an operator says of who stays: pinned, unpinned, evicted, one order after the other; and what is told of who is in memory. */
 #include "life_asking.h"
 
+#include "life/member.h"
 #include "life/presence.h"
 
 #define ECHO "input X FP32 [-1]\noutput Y FP32 [-1]\n"
