@@ -58,9 +58,9 @@ static void tell_if_too_much(const struct trp_meter *m)
 {
     struct trp_budget b;
     trp_ledger_look(m->opts.ledger, &b);
-    const struct trp_amounts missing = trp_budget_missing(&b, (struct trp_amounts){ { 0 } });
-    if (!trp_amounts_is_zero(missing))
-        trp_ledger_ask_room(m->opts.ledger, missing);
+    const struct trp_amounts nothing = { { 0 } };
+    if (!trp_amounts_is_zero(trp_budget_missing(&b, nothing)))
+        trp_ledger_ask_room(m->opts.ledger, nothing); /* what is missing is missing anyhow */
 }
 
 void trp_meter_look(struct trp_meter *m)

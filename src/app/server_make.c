@@ -245,7 +245,10 @@ static double bytes_per_core(const struct trp_server *s)
 static trp_status make_life(struct trp_server *s, struct trp_error *err)
 {
     struct trp_keeping keeping;
+    struct trp_budget budget;
+    const uint64_t loading = setting(s, TRP_SETTING_ID_MEMORY_LOADING);
     TRP_CHECK(default_keeping(s, &keeping, err));
+    trp_ledger_look(s->ledger, &budget);
     const struct trp_life_opts opts = {
         .repo = { .path = s->opts.repositories[0],
                   .further = s->opts.repositories + 1,
@@ -273,9 +276,15 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .store_bytes_max = setting(s, TRP_SETTING_ID_STORE_BYTES),
         .store_pack_ns = (int64_t)setting(s, TRP_SETTING_ID_STORE_PACK),
         .bytes_per_core = bytes_per_core(s),
-        .ledger = s->ledger,
         .store_verify_ns = (int64_t)setting(s, TRP_SETTING_ID_STORE_VERIFY),
         .store_verify_rate = setting(s, TRP_SETTING_ID_STORE_RATE),
+        .ledger = s->ledger,
+        .policy =
+            strcmp(trp_settings_text(s->opts.settings, TRP_SETTING_ID_MEMORY_POLICY), "lru") == 0
+                ? TRP_EVICTION_LRU
+                : TRP_EVICTION_COST,
+        .stay_ns = (int64_t)setting(s, TRP_SETTING_ID_MEMORY_STAY),
+        .loading_bytes_max = loading > 0 ? loading : budget.limit.of[TRP_RESOURCE_BYTES] / 2,
         .exec = s->exec,
         .log = s->log,
         .metrics = s->metrics,

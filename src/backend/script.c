@@ -206,6 +206,10 @@ static trp_status read_fail_every(struct trp_script *s, struct trp_str rest, str
 {
     return read_count(rest, UINT32_MAX, &s->fail_every, err);
 }
+static trp_status read_weighs(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    return read_count(rest, UINT64_C(1) << 40, &s->weighs_bytes, err);
+}
 static trp_status read_holds(struct trp_script *s, struct trp_str rest, struct trp_error *err)
 {
     return read_count(rest, UINT64_C(1) << 40, &s->holds_bytes, err);
@@ -230,6 +234,7 @@ static const struct word {
     { "fail_every", read_fail_every },
     { "load_sleep", read_load_sleep },
     { "load_fail", read_load_fail },
+    { "weighs", read_weighs },
     { "holds", read_holds },
     { "grow", read_grow },
 };
@@ -319,6 +324,21 @@ static trp_status pretend_to_load(const struct trp_script *s, const volatile int
     return s->load_fail ? trp_fail(err, TRP_INVALID_ARGUMENT, "%s", s->load_fail) : trp_ok();
 }
 
+/* Written to, so that it is in memory, and not only promised. */
+static trp_status take_weight(struct trp_script *s, const struct troupe_account *account,
+                              struct trp_error *err)
+{
+    if (s->weighs_bytes == 0 || !account)
+        return trp_ok();
+    s->weight = account->alloc(account->user, s->weighs_bytes, BLOCK_ALIGN);
+    if (!s->weight)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for %llu bytes of weight",
+                        (unsigned long long)s->weighs_bytes);
+    s->account = account;
+    memset(s->weight, 1, s->weighs_bytes);
+    return trp_ok();
+}
+
 int32_t trp_script_open(const struct troupe_host *host, const struct troupe_model_desc *desc,
                         bool is_open, trp_script_complete_fn complete,
                         struct trp_script **out_script, struct troupe_error *error)
@@ -336,6 +356,8 @@ int32_t trp_script_open(const struct troupe_host *host, const struct troupe_mode
         st = complete(s, &err);
     if (!trp_failed(st) && is_open)
         st = pretend_to_load(s, desc->cancel, &err);
+    if (!trp_failed(st) && is_open)
+        st = take_weight(s, desc->account, &err);
     if (trp_failed(st)) {
         trp_script_close(s);
         return trp_script_fail(error, st.code, "%s", err.text);
@@ -349,6 +371,8 @@ void trp_script_close(void *script)
     struct trp_script *s = script;
     if (!s)
         return;
+    if (s->weight)
+        s->account->free(s->account->user, s->weight, s->weighs_bytes);
     trp_arena_deinit(&s->arena);
     trp_alloc_free(trp_heap(), s);
 }

@@ -10,6 +10,7 @@
  *     fail_every N          only every N-th run fails
  *     load_sleep 1s         opening waits so long
  *     load_fail text        opening fails (INVALID_ARGUMENT)
+ *     weighs N              an open model holds N bytes of memory of its account
  *     holds N               each run holds N bytes of memory while it waits and computes
  *     grow N                the first output has N times as many rows
  *
@@ -34,6 +35,9 @@ struct trp_script {
     int32_t fail_code;     /* TROUPE_OK: runs do not fail */
     const char *fail_text; /* as the two below, NULL when not written */
     const char *load_fail;
+    uint64_t weighs_bytes;
+    void *weight; /* so many bytes of `account`, while it is open */
+    const struct troupe_account *account;
     uint64_t fail_every;
     uint64_t holds_bytes;    /* while a run waits and computes */
     uint32_t grow;           /* >= 1 */

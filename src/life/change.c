@@ -18,6 +18,7 @@
 #include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
+#include "life/steward.h"
 #include "life/tenure.h"
 
 struct load {
@@ -27,9 +28,12 @@ struct load {
     struct trp_life *life;
     struct trp_change *change; /* NULL: given up */
     struct trp_catalog *catalog;
-    struct trp_version *version; /* one reference */
+    struct trp_version *version;  /* one reference */
+    struct trp_measured measured; /* a copy for the loader thread */
     int64_t begun_ns;
-    bool is_late; /* out of time; what it brings is not waited for */
+    bool is_looking; /* in its first half */
+    bool is_taken;   /* its model is the version's */
+    bool is_late;    /* out of time; what it brings is not waited for */
     bool has_ended;
 };
 
@@ -38,6 +42,8 @@ struct trp_change {
     struct trp_set next;     /* all versions that are wanted: kept and fresh ones */
     struct load **loads;     /* of the fresh ones */
     uint32_t loads_n, out_n; /* out_n: not ended yet */
+    uint32_t looking_n;      /* in their first half */
+    struct trp_ask ask;
     uint32_t kept_n;
     struct trp_error error; /* status OK: none has failed */
 };
@@ -48,6 +54,9 @@ static void free_load(struct load *d)
 {
     struct trp_life *l = d->life;
     trp_timer_disarm(l->opts.control, &d->timer);
+    trp_loading_drop(&d->loading);
+    if (!d->is_taken)
+        trp_stay_end(trp_tenure_stay(d->version)); /* nothing of it is open any more */
     trp_version_unref(d->version);
     trp_catalog_unref(d->catalog);
     trp_alloc_free(l->alloc, d);
@@ -73,6 +82,7 @@ static void drop_load(struct load *d)
     d->change = NULL;
     if (!d->has_ended)
         return; /* its `done` comes back here */
+    trp_stay_leave(trp_tenure_stay(d->version));
     if (!d->loading.loaded.model) {
         free_load(d);
         return;
@@ -83,6 +93,7 @@ static void drop_load(struct load *d)
 }
 
 static void end_change(struct trp_change *c);
+static void look_ended(struct trp_change *c, struct load *d, struct trp_error *err);
 
 /* Errors of memory name what there was none for; the index shows no codes. */
 static void say_memory(struct trp_error *err)
@@ -106,8 +117,11 @@ static void load_ended(struct trp_change *c, struct load *d, struct trp_error *e
         trp_tenure_move(l, d->version, TRP_MODEL_FAILED);
         if (!trp_failed(c->error.status))
             c->error = *err;
-    } else if (trp_lifecycle_get(&d->version->life) == TRP_MODEL_LOADING) {
-        trp_tenure_move(l, d->version, TRP_MODEL_WARMING);
+    } else {
+        if (trp_lifecycle_get(&d->version->life) == TRP_MODEL_LOADING)
+            trp_tenure_move(l, d->version, TRP_MODEL_WARMING);
+        trp_steward_settle(d->version, &d->loading.loaded,
+                           trp_loop_now_ns(l->opts.control) - d->begun_ns);
     }
     if (--c->out_n == 0)
         end_change(c);
@@ -133,7 +147,10 @@ static void too_late(struct trp_timer *timer, int64_t now_ns)
     (void)trp_fail_limit(&err, TRP_DEADLINE_EXCEEDED, TRP_LIMIT_LOAD_TIME,
                          "the load did not end within %lld ms (timeouts.load)",
                          (long long)(d->life->opts.load_ns_max / 1000000));
-    load_ended(d->change, d, &err);
+    if (d->is_looking)
+        look_ended(d->change, d, &err);
+    else
+        load_ended(d->change, d, &err);
 }
 
 static void deliver_begun(struct trp_mail *mail)
@@ -182,6 +199,16 @@ static void work(struct trp_job *job)
     trp_loading_work((struct trp_loading *)job);
 }
 
+static void look(struct trp_job *job)
+{
+    trp_loading_look((struct trp_loading *)job);
+}
+
+static void finish(struct trp_job *job)
+{
+    trp_loading_finish((struct trp_loading *)job);
+}
+
 /* What a cold version says of its model is said until this one knows better. */
 static void keep_face(const struct trp_member *m, struct trp_version *v)
 {
@@ -212,6 +239,8 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
     d->change = c;
     d->version = v;
     d->catalog = catalog;
+    if (c->member->guest)
+        d->measured = c->member->guest->measured;
     d->loading = (struct trp_loading){ .job = { .work = work, .done = load_done },
                                        .env = &l->env,
                                        .version = v,
@@ -222,7 +251,8 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                                        .bytes_max = c->member->keeping.max_bytes,
                                        .on_begin = post_begun,
                                        .on_open = watch_files,
-                                       .on_warm = post_warming };
+                                       .on_warm = post_warming,
+                                       .measured = &d->measured };
     c->loads[c->loads_n++] = d;
     return trp_ok();
 }
@@ -267,6 +297,7 @@ static void take_results(struct load *d)
     v->file_signature = r->file_signature;
     v->model = r->model;
     r->model = NULL; /* the version's now */
+    d->is_taken = true;
     trp_tenure_keep(v, &r->mapping);
     trp_heat_inherit(&d->change->member->serving, v);
     trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
@@ -404,6 +435,135 @@ static void end_change(struct trp_change *c)
         commit(c);
 }
 
+/* ---- room in memory ---- */
+
+/* Nobody waits for it, and others are in memory: it is loaded when somebody asks for it. */
+static bool put_off(struct trp_change *c, const struct trp_error *why)
+{
+    struct trp_member *m = c->member;
+    const struct trp_error ok = { 0 };
+    const bool was_on_demand = m->on_demand;
+    m->on_demand = true;
+    if (!trp_cold_show(m, &c->next)) {
+        m->on_demand = was_on_demand;
+        return false;
+    }
+    TRP_INFO(m->life->opts.log, "life", "'%.*s' is loaded when it is asked for: %s",
+             TRP_STR(m->name), why->text);
+    m->was_let_go = true;
+    m->wanted = false;
+    for (uint32_t i = 0; i < c->loads_n; i++) {
+        trp_tenure_move(m->life, c->loads[i]->version, TRP_MODEL_FAILED);
+        drop_load(c->loads[i]);
+    }
+    free_change(c);
+    trp_member_show(m);
+    trp_survey_ask(m);
+    trp_member_finish(m, &ok);
+    return true;
+}
+
+/* None of them begins its second half. */
+static void fail_looked(struct trp_change *c, const struct trp_error *why)
+{
+    uint32_t left_n = 0;
+    for (uint32_t i = 0; i < c->loads_n; i++)
+        left_n += trp_lifecycle_get(&c->loads[i]->version->life) != TRP_MODEL_FAILED;
+    for (uint32_t i = 0; left_n > 0; i++) {
+        struct load *d = c->loads[i];
+        struct trp_error err = *why;
+        if (trp_lifecycle_get(&d->version->life) == TRP_MODEL_FAILED)
+            continue;
+        left_n--; /* the last one ends the change */
+        load_ended(c, d, &err);
+    }
+}
+
+static void answered(struct trp_ask *ask, const struct trp_error *refused)
+{
+    struct trp_change *c = TRP_CONTAINER_OF(ask, struct trp_change, ask);
+    struct trp_loaders *loaders = c->member->life->loaders;
+    if (refused && ask->is_put_off && put_off(c, refused))
+        return;
+    if (refused) {
+        fail_looked(c, refused);
+        return;
+    }
+    for (uint32_t i = 0; i < c->loads_n; i++) {
+        struct load *d = c->loads[i];
+        d->has_ended = false;
+        d->loading.job.work = finish;
+        d->loading.job.done = load_done;
+        trp_loaders_submit(loaders, TRP_LANE_LOAD, &d->loading.job);
+    }
+}
+
+/* All of them know how much they need: they wait for it together, so that two models that each have a part never wait for one
+ * another. */
+static void ask_for_room(struct trp_change *c)
+{
+    struct trp_member *m = c->member;
+    struct trp_error err = { 0 };
+    trp_status st = trp_ok();
+    for (uint32_t i = 0; i < c->loads_n && !trp_failed(st); i++)
+        st = trp_steward_expect(m, c->loads[i]->version, &c->loads[i]->loading.size, &err);
+    if (trp_failed(st)) {
+        fail_looked(c, &err);
+        return;
+    }
+    c->ask.answer = answered;
+    trp_steward_ask(m, &c->ask);
+}
+
+static void looked_all(struct trp_change *c)
+{
+    if (!trp_failed(c->error.status)) {
+        ask_for_room(c);
+        return;
+    }
+    c->out_n = 0; /* of those that went well, nothing is out: they are not taken up */
+    end_change(c);
+}
+
+/* One first half less to wait for; `err` with status OK when it went well. */
+static void look_ended(struct trp_change *c, struct load *d, struct trp_error *err)
+{
+    const bool is_last = c->out_n == 1;
+    trp_timer_disarm(d->life->opts.control, &d->timer);
+    d->is_looking = false;
+    c->looking_n--;
+    if (trp_failed(err->status)) {
+        load_ended(c, d, err);
+        if (is_last)
+            return; /* c is gone */
+    }
+    if (c->looking_n == 0)
+        looked_all(c);
+}
+
+static void looked(struct trp_job *job)
+{
+    struct load *d = (struct load *)job;
+    d->has_ended = true; /* nothing of it is out, and nothing is open */
+    if (!d->change)
+        drop_load(d);
+    else if (d->is_looking)
+        look_ended(d->change, d, &d->loading.loaded.error);
+}
+
+static void submit(struct trp_change *c)
+{
+    struct trp_life *l = c->member->life;
+    c->looking_n = l->residence ? c->loads_n : 0;
+    for (uint32_t i = 0; i < c->loads_n; i++) {
+        struct trp_job *job = &c->loads[i]->loading.job;
+        c->loads[i]->is_looking = l->residence != NULL;
+        job->work = l->residence ? look : work;
+        job->done = l->residence ? looked : load_done;
+        trp_loaders_submit(l->loaders, TRP_LANE_LOAD, job);
+    }
+}
+
 /* ---- the beginning ---- */
 
 /* The version that serves these very files already. */
@@ -532,8 +692,7 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
     for (uint32_t i = 0; i < c->loads_n; i++)
         trp_tenure_move(l, c->loads[i]->version, TRP_MODEL_LOADING);
     show_loading(c);
-    for (uint32_t i = 0; i < c->loads_n; i++)
-        trp_loaders_submit(l->loaders, TRP_LANE_LOAD, &c->loads[i]->loading.job);
+    submit(c);
 }
 
 void trp_change_cancel(struct trp_change *c)

@@ -25,6 +25,7 @@
 #include "life/life_parts.h"
 #include "life/preparer.h"
 #include "life/rescan.h"
+#include "life/steward.h"
 #include "life/trimmer.h"
 #include "life/verifier.h"
 #include "life/watcher.h"
@@ -259,7 +260,8 @@ void trp_life_check(struct trp_life *l)
         trp_flag_lower(&l->settled);
     if (l->is_stopping && !l->members && l->versions_n == 0 && !l->is_listing &&
         !trp_loaders_are_busy(l->loaders) && !trp_preparer_is_busy(l) &&
-        !trp_verifier_is_busy(l->verifier))
+        !trp_verifier_is_busy(l->verifier) &&
+        !(l->residence && trp_residence_is_busy(l->residence)))
         trp_loop_ready(l->opts.control, &l->stopped_task);
 }
 
@@ -299,6 +301,8 @@ void trp_life_stop(struct trp_life *l, void (*done)(void *user), void *user)
     trp_watcher_stop(l->watcher);
     trp_trimmer_stop(l);
     trp_preparer_stop(l);
+    if (l->residence)
+        trp_residence_close(l->residence);
     trp_verifier_stop(l->verifier);
     trp_heat_stop(l);
     while (l->rescans) {
@@ -403,6 +407,8 @@ trp_status trp_life_create(const struct trp_alloc *alloc, const struct trp_life_
         st = trp_verifier_create(l, &l->verifier, err);
     if (!trp_failed(st))
         st = trp_blob_uses_create(alloc, opts->shared, &l->uses, err);
+    if (!trp_failed(st))
+        st = trp_steward_create(l, err);
     if (trp_failed(st)) {
         trp_life_destroy(l);
         return st;
@@ -429,6 +435,7 @@ void trp_life_destroy(struct trp_life *l)
     unwatch_folders(l);
     trp_blob_uses_destroy(l->uses);
     trp_watcher_destroy(l->watcher);
+    trp_residence_destroy(l->residence);
     trp_registry_destroy(l->registry);
     trp_presence_forget(l);
     trp_table_destroy(l->names);

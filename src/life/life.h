@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/loop.h"
 #include "exec/exec.h"
+#include "memory/eviction.h"
 #include "memory/ledger.h"
 #include "model/registry.h"
 #include "obs/log.h"
@@ -38,9 +39,12 @@ struct trp_life_opts {
     uint64_t store_bytes_max;   /* 0: no limit */
     int64_t store_pack_ns;      /* between two looks at which mapped models are hot; 0: never */
     double bytes_per_core;      /* what a core is worth here; see heat.h */
-    struct trp_ledger *ledger;  /* where there must be room for a load; NULL: nowhere */
     int64_t store_verify_ns;    /* between two readings of all of it; 0: never */
     uint64_t store_verify_rate; /* bytes a second; 0: as fast as it goes */
+    struct trp_ledger *ledger;  /* where there must be room for a load; NULL: nowhere */
+    enum trp_eviction_policy policy;
+    int64_t stay_ns;            /* who was just loaded is not evicted for so long */
+    uint64_t loading_bytes_max; /* of loads at once; 0: no limit but the ledger's */
     struct trp_exec *exec;
     struct trp_log *log;
     struct trp_metrics *metrics;

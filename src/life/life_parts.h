@@ -1,6 +1,5 @@
 /* life/life_parts.h - what the files of this room share.
- * Answers "who decides what?" for what several files touch; README.md says which file does.  Everything here belongs to the
- * control thread.  Private to this room. */
+ * Answers "who decides what?"; README.md says which file does.  Control's, and private to this room. */
 #ifndef TRP_LIFE_PARTS_H
 #define TRP_LIFE_PARTS_H
 
@@ -9,10 +8,12 @@
 #include "life/catalog.h"
 #include "life/loading.h"
 #include "life/presence.h"
+#include "life/residence.h"
 #include "life/set.h"
 
 struct trp_watcher;
 struct trp_verifier;
+struct trp_change;
 
 /* One thing to be done for one model; done one after the other, in order of arrival. */
 struct trp_op {
@@ -35,8 +36,6 @@ struct trp_op {
     struct trp_op *next;
 };
 
-struct trp_change;
-
 /* The labels of a model, in one block with their names. */
 struct trp_labelling {
     struct trp_version_label *labels; /* NULL: none */
@@ -58,19 +57,20 @@ struct trp_member {
         next_labelling; /* what holds; what will, when its change ends well */
     const char *
         reason; /* why nothing serves, or why newer files do not; NULL: neither; see trp_member_say() */
-    bool wanted;         /* should be READY */
-    bool held_back;      /* an operator unloaded it: only an operator loads it again */
-    bool is_present;     /* the repository has it */
-    bool is_unsettled;   /* wanted, and not READY */
-    bool is_stale;       /* memory was short: the registry does not show it as it is */
-    uint64_t taken;      /* digest of the files taken up last, for good or ill; 0: none */
-    uint64_t pending;    /* digest seen since, waiting until it settles; 0: none */
-    int64_t pending_ns;  /* since when */
-    uint32_t round;      /* of the last listing that had it */
-    uint32_t looked;     /* listings_n when an order found it */
-    uint32_t surveys_n;  /* jobs out that look at its files */
-    uint32_t survey_key; /* results of older surveys are dropped */
-    struct {             /* waits for its turn to be surveyed */
+    bool wanted;             /* should be READY */
+    bool held_back;          /* an operator unloaded it: only an operator loads it again */
+    bool is_present;         /* the repository has it */
+    bool is_unsettled;       /* wanted, and not READY */
+    bool is_stale;           /* memory was short: the registry does not show it as it is */
+    uint64_t taken;          /* digest of the files taken up last, for good or ill; 0: none */
+    uint64_t pending;        /* digest seen since, waiting until it settles; 0: none */
+    int64_t pending_ns;      /* since when */
+    uint32_t round;          /* of the last listing that had it */
+    uint32_t looked;         /* listings_n when an order found it */
+    uint32_t surveys_n;      /* jobs out that look at its files */
+    uint32_t survey_key;     /* results of older surveys are dropped */
+    struct trp_guest *guest; /* in memory, or was once; NULL: never */
+    struct {                 /* waits for its turn to be surveyed */
         struct trp_catalog *catalog; /* one reference; NULL: it does not wait */
         const struct trp_repo_model *found;
         struct trp_member *next;
@@ -112,8 +112,9 @@ struct trp_life {
     struct trp_loaders *preparers; /* NULL: no store */
     struct trp_verifier *verifier; /* NULL: none */
     struct trp_blob_uses *uses;
-    bool watches_blobs;            /* see base/map_loss.h */
-    uint64_t watches_repositories; /* a bit each */
+    bool watches_blobs;              /* see base/map_loss.h */
+    uint64_t watches_repositories;   /* a bit each */
+    struct trp_residence *residence; /* NULL: there is room for anything */
     struct trp_watcher *watcher;
     struct trp_table *names; /* name -> member */
     struct trp_member *members;

@@ -25,13 +25,14 @@
 #define HAZARDS_SHOWN 3u
 #define LARGE_BYTES (64u << 10) /* of weights: below, a plain load is as fast and holds as little */
 
-struct steps {
+struct trp_loading_steps {
     struct trp_loading *l;
     struct trp_arena scratch; /* what is not needed any more when the version is ready */
     const struct trp_node *written;
     struct trp_backend *backend;
     struct trp_card file_card; /* what the file says it is for */
-    bool is_large;             /* enough that mapping it pays */
+    uint64_t weights_bytes;
+    bool is_large; /* enough that mapping it pays */
     struct troupe_model_desc desc;
 };
 
@@ -64,7 +65,7 @@ static struct trp_str manifest_of(const struct trp_loading *l)
 }
 
 /* A version that may be half there is not looked into at all. */
-static trp_status check_manifest(struct steps *s, struct trp_error *err)
+static trp_status check_manifest(struct trp_loading_steps *s, struct trp_error *err)
 {
     const struct trp_loading *l = s->l;
     const uint64_t digest = l->version->digest;
@@ -92,8 +93,8 @@ static struct trp_str folder_of(struct trp_str path)
 }
 
 /* External data must be there, whole, beside the model before a runtime goes and opens whatever the file names. */
-static trp_status check_file(struct steps *s, struct trp_str folder, const struct trp_onnx_file *e,
-                             struct trp_error *err)
+static trp_status check_file(struct trp_loading_steps *s, struct trp_str folder,
+                             const struct trp_onnx_file *e, struct trp_error *err)
 {
     struct trp_str path;
     struct trp_file_stat st;
@@ -105,7 +106,7 @@ static trp_status check_file(struct steps *s, struct trp_str folder, const struc
                     TRP_STR(e->path), (unsigned long long)st.bytes, (unsigned long long)e->end);
 }
 
-static trp_status check_externals(struct steps *s, const struct trp_onnx_model *m,
+static trp_status check_externals(struct trp_loading_steps *s, const struct trp_onnx_model *m,
                                   struct trp_error *err)
 {
     const struct trp_str folder = folder_of(s->l->version->path);
@@ -132,13 +133,15 @@ static void note_hazards(struct trp_loading *l, const struct trp_onnx_model *m)
     trp_buf_deinit(&text);
 }
 
-static trp_status read_head(struct steps *s, struct trp_signature *out, struct trp_error *err)
+static trp_status read_head(struct trp_loading_steps *s, struct trp_signature *out,
+                            struct trp_error *err)
 {
     struct trp_onnx_model m;
     const struct trp_onnx_opts opts = { .signature_only = s->l->survey };
     trp_metrics_add(s->l->env->metrics, TRP_METRIC_FILES_READ, 1);
     TRP_CHECK(trp_onnx_read_file(s->l->version->path.ptr, &opts, &s->scratch, &m, err));
     TRP_CHECK(check_externals(s, &m, err));
+    s->weights_bytes = m.total.bytes;
     s->is_large = m.files_n > 0 || m.total.bytes >= LARGE_BYTES;
     note_hazards(s->l, &m);
     TRP_CHECK(trp_card_from_file(&s->scratch, &m, &s->file_card, err));
@@ -146,7 +149,8 @@ static trp_status read_head(struct steps *s, struct trp_signature *out, struct t
 }
 
 /* A survey wants nothing but the signature; a file whose signature is known is not read for it. */
-static trp_status recall_or_read(struct steps *s, struct trp_signature *out, struct trp_error *err)
+static trp_status recall_or_read(struct trp_loading_steps *s, struct trp_signature *out,
+                                 struct trp_error *err)
 {
     struct trp_store *store = s->l->survey ? s->l->env->store : NULL;
     const char *path = s->l->version->path.ptr;
@@ -162,7 +166,8 @@ static trp_status recall_or_read(struct steps *s, struct trp_signature *out, str
 }
 
 /* What the file declares, in scratch memory.  Files of other backends are known by their backend alone. */
-static trp_status look_into_file(struct steps *s, struct trp_signature *out, struct trp_error *err)
+static trp_status look_into_file(struct trp_loading_steps *s, struct trp_signature *out,
+                                 struct trp_error *err)
 {
     uint32_t capabilities;
     if (is_onnx(s->l))
@@ -174,7 +179,7 @@ static trp_status look_into_file(struct steps *s, struct trp_signature *out, str
 /* ---- configuration ---- */
 
 /* What was written, with what the repository found out: which backend runs it. */
-static trp_status prepare_written(struct steps *s, struct trp_error *err)
+static trp_status prepare_written(struct trp_loading_steps *s, struct trp_error *err)
 {
     const struct trp_repo_model *source = s->l->source;
     struct trp_arena *a = s->l->survey && !s->l->whole ? &s->scratch : &s->l->version->arena;
@@ -189,7 +194,7 @@ static trp_status prepare_written(struct steps *s, struct trp_error *err)
     return trp_ok();
 }
 
-static trp_status complete(struct steps *s, struct trp_arena *a,
+static trp_status complete(struct trp_loading_steps *s, struct trp_arena *a,
                            const struct trp_signature *file_signature,
                            struct trp_model_config *out_config, struct trp_signature *out_signature,
                            struct trp_error *err)
@@ -201,7 +206,7 @@ static trp_status complete(struct steps *s, struct trp_arena *a,
 
 /* ---- the steps ---- */
 
-static void describe(struct steps *s)
+static void describe(struct trp_loading_steps *s)
 {
     struct trp_version *v = s->l->version;
     s->desc =
@@ -224,7 +229,7 @@ static trp_status check_bytes(const struct trp_loading *l, struct trp_error *err
                     (unsigned long long)bytes, (unsigned long long)l->bytes_max);
 }
 
-static trp_status open_model(struct steps *s, struct trp_error *err)
+static trp_status open_model(struct trp_loading_steps *s, struct trp_error *err)
 {
     struct trp_loading *l = s->l;
     struct trp_loaded *out = &l->loaded;
@@ -252,7 +257,7 @@ static trp_status open_model(struct steps *s, struct trp_error *err)
     return check_bytes(l, err);
 }
 
-static trp_status warm_up(struct steps *s, struct trp_error *err)
+static trp_status warm_up(struct trp_loading_steps *s, struct trp_error *err)
 {
     struct trp_loading *l = s->l;
     const struct trp_warmup warmup = { .model = l->loaded.model,
@@ -270,14 +275,15 @@ static trp_status warm_up(struct steps *s, struct trp_error *err)
     return trp_warmup_run(&warmup, err);
 }
 
-static trp_status attach_labels(struct steps *s, struct trp_arena *a, struct trp_error *err)
+static trp_status attach_labels(struct trp_loading_steps *s, struct trp_arena *a,
+                                struct trp_error *err)
 {
     return trp_labels_attach(a, s->l->source->folder, s->l->loaded.config.tree,
                              s->l->env->label_bytes_max, &s->l->loaded.signature, err);
 }
 
 /* Of the configuration in force, what models are found by. */
-static trp_status keep_card(struct steps *s, struct trp_error *err)
+static trp_status keep_card(struct trp_loading_steps *s, struct trp_error *err)
 {
     const struct trp_model_config all = s->l->loaded.config;
     struct trp_model_config *kept = &s->l->loaded.config;
@@ -289,7 +295,7 @@ static trp_status keep_card(struct steps *s, struct trp_error *err)
 }
 
 /* Ten thousand models are surveyed and never loaded: of each only what the index says is kept. */
-static trp_status survey(struct steps *s, struct trp_error *err)
+static trp_status survey(struct trp_loading_steps *s, struct trp_error *err)
 {
     struct trp_loaded *out = &s->l->loaded;
     struct trp_arena *kept = &s->l->version->arena;
@@ -303,12 +309,38 @@ static trp_status survey(struct steps *s, struct trp_error *err)
     return s->l->whole ? trp_ok() : keep_card(s, err);
 }
 
-static trp_status load(struct steps *s, struct trp_error *err)
+/* Without a store or a budget nobody needs to know; then it is cheap as well. */
+static trp_status estimate(struct trp_loading_steps *s, struct trp_error *err)
+{
+    struct trp_loading *l = s->l;
+    if (!s->backend)
+        TRP_CHECK(trp_backends_get(l->env->backends, l->source->peek.backend, &s->backend, err));
+    s->desc.options = l->loaded.config.options;
+    s->desc.options_n = l->loaded.config.options_n;
+    const struct trp_sizing sizing = { .store = l->env->store,
+                                       .backend = s->backend,
+                                       .desc = &s->desc,
+                                       .weights_bytes = s->weights_bytes,
+                                       .is_packed = l->is_packed,
+                                       .bytes_max = l->bytes_max,
+                                       .digest = l->version->digest,
+                                       .measured = l->measured };
+    return trp_sizing_estimate(&sizing, &s->scratch, &l->size, err);
+}
+
+static trp_status look(struct trp_loading_steps *s, struct trp_error *err)
 {
     struct trp_loaded *out = &s->l->loaded;
     struct trp_signature declared;
     TRP_CHECK(look_into_file(s, &declared, err));
     TRP_CHECK(complete(s, &s->scratch, &declared, &out->config, &out->signature, err));
+    TRP_CHECK(give_up_if_told(s->l, err));
+    return estimate(s, err);
+}
+
+static trp_status finish(struct trp_loading_steps *s, struct trp_error *err)
+{
+    struct trp_loaded *out = &s->l->loaded;
     TRP_CHECK(open_model(s, err));
     TRP_CHECK(complete(s, &s->l->version->arena, &out->file_signature, &out->config,
                        &out->signature, err));
@@ -317,22 +349,8 @@ static trp_status load(struct steps *s, struct trp_error *err)
     return warm_up(s, err);
 }
 
-void trp_loading_work(struct trp_loading *l)
+static void end(struct trp_loading *l, trp_status st)
 {
-    struct steps s = { .l = l };
-    l->loaded = (struct trp_loaded){ 0 };
-    trp_arena_init(&s.scratch, &l->version->activations.alloc, SCRATCH_BLOCK_BYTES,
-                   SCRATCH_BYTES_MAX);
-    if (l->on_begin)
-        l->on_begin(l);
-    describe(&s);
-    trp_status st = give_up_if_told(l, &l->loaded.error);
-    if (!trp_failed(st))
-        st = check_manifest(&s, &l->loaded.error);
-    if (!trp_failed(st))
-        st = prepare_written(&s, &l->loaded.error);
-    if (!trp_failed(st))
-        st = l->survey ? survey(&s, &l->loaded.error) : load(&s, &l->loaded.error);
     if (trp_failed(st)) {
         l->loaded.error.status = st;
         trp_backend_close(l->loaded.model);
@@ -341,5 +359,53 @@ void trp_loading_work(struct trp_loading *l)
         if (!l->survey)
             trp_backend_trim(l->env->backends); /* a failed load leaves no memory behind */
     }
-    trp_arena_deinit(&s.scratch);
+    trp_loading_drop(l);
+}
+
+void trp_loading_drop(struct trp_loading *l)
+{
+    if (l->steps)
+        trp_arena_deinit(&l->steps->scratch);
+    l->steps = NULL;
+    l->size = (struct trp_size){ 0 };
+}
+
+void trp_loading_look(struct trp_loading *l)
+{
+    l->loaded = (struct trp_loaded){ 0 };
+    if (l->on_begin)
+        l->on_begin(l);
+    struct trp_loading_steps *s = trp_arena_zeroed(&l->version->arena, 1, sizeof *s);
+    if (!s) {
+        end(l, no_memory(&l->loaded.error));
+        return;
+    }
+    s->l = l;
+    trp_arena_init(&s->scratch, &l->version->activations.alloc, SCRATCH_BLOCK_BYTES,
+                   SCRATCH_BYTES_MAX);
+    l->steps = s;
+    describe(s);
+    trp_status st = give_up_if_told(l, &l->loaded.error);
+    if (!trp_failed(st))
+        st = check_manifest(s, &l->loaded.error);
+    if (!trp_failed(st))
+        st = prepare_written(s, &l->loaded.error);
+    if (!trp_failed(st))
+        st = l->survey ? survey(s, &l->loaded.error) : look(s, &l->loaded.error);
+    if (trp_failed(st) || l->survey)
+        end(l, st);
+}
+
+void trp_loading_finish(struct trp_loading *l)
+{
+    if (l->on_begin)
+        l->on_begin(l);
+    end(l, finish(l->steps, &l->loaded.error));
+}
+
+void trp_loading_work(struct trp_loading *l)
+{
+    trp_loading_look(l);
+    if (l->steps)
+        end(l, finish(l->steps, &l->loaded.error)); /* it began with the first half */
 }

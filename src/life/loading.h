@@ -6,6 +6,7 @@
 #include "life/life.h"
 #include "life/loader.h"
 #include "life/mapping.h"
+#include "life/sizing.h"
 
 /* Digests of versions whose files were read and are what their manifests say: a place each, the newest wins, so whatever is not
  * found here is read once more. */
@@ -46,17 +47,38 @@ struct trp_loading {
     bool whole;         /* and the configuration in force, because somebody asked for it */
     bool is_packed;     /* mapped weights may be copied: see heat.h */
     uint64_t bytes_max; /* that it may hold; 0: no limit */
-    /* Told once each, on the loader thread: when the work begins, when the model is open and nobody has run it yet, and when its
+    /* Told on the loader thread: when either half begins, when the model is open and nobody has run it yet, and when its
      * first runs begin; may be NULL. */
     void (*on_begin)(struct trp_loading *l);
     void (*on_open)(struct trp_loading *l);
     void (*on_warm)(struct trp_loading *l);
+    const struct trp_measured *measured; /* what its files took before; may be NULL */
     struct trp_loaded loaded;
+    /* between its two halves */
+    struct trp_loading_steps *steps; /* NULL: it is not between them */
+    struct trp_size size; /* what it will take; its texts live until the second half has ended */
 };
 
-/* Does all of it.  In order: compare the files with their manifest, read the file's head (hazards, external data that must lie beside it), complete and check the
- * configuration, start the backend, open, check the configuration against what was opened, read the labels, warm up.
+/* The first half of a load: compares the files with their manifest, reads the file's head (hazards, external data that must lie beside it), completes and checks the
+ * configuration, and says how much it will take.  A survey is that alone, and has no second half.
+ *   Owns  : what the halves share, until trp_loading_finish() or trp_loading_drop().
+ *   Thread: loader.
+ *   Blocks: disk.
+ *   Errors: in loaded.error; there is no second half then. */
+void trp_loading_look(struct trp_loading *l);
+
+/* The second half: starts the backend, opens, checks the configuration against what was opened, reads the labels, warms up.
  *   Owns  : `loaded` moves to the caller; its texts live in the version's arena.
+ *   Thread: loader.
+ *   Blocks: disk, device.
+ *   Errors: in loaded.error; nothing is open then. */
+void trp_loading_finish(struct trp_loading *l);
+void trp_loading_drop(
+    struct trp_loading
+        *l); /* instead, when it was given up; nothing happens outside of its halves */
+
+/* Both halves, one after the other.
+ *   Owns  : as trp_loading_finish().
  *   Thread: loader.
  *   Blocks: disk, device.
  *   Errors: in loaded.error; nothing is open then. */

@@ -74,6 +74,7 @@ static void free_member(struct trp_member *m)
         m->next->prev = m->prev;
     (void)trp_table_take(l->names, m->name);
     l->unsettled_n -= m->is_unsettled;
+    trp_guest_part(m->guest);
     trp_labelling_forget(m);
     trp_member_say(m, NULL, NULL);
     trp_alloc_free(l->alloc, (char *)(uintptr_t)m->name.ptr);
@@ -455,6 +456,8 @@ void trp_member_finish(struct trp_member *m, const struct trp_error *err)
     const bool is_backlog = op->is_backlog;
     trp_catalog_unref(op->catalog);
     trp_alloc_free(l->alloc, op);
+    if (l->residence)
+        trp_residence_stir(l->residence); /* it may be evicted now */
     trp_life_check(l);
     if (is_backlog)
         trp_backlog_ended(l);

@@ -20,6 +20,7 @@ struct trp_opened {
     struct trp_mapping mapping;         /* how it was opened */
     const struct trp_blob_use *watched; /* of it; NULL: opened plainly.  Constant once it runs */
     struct trp_heat heat;
+    struct trp_stay stay;
     struct trp_mail loss;
     struct tenure *tenure;
     char lost[LOST_PATH_MAX]; /* written before `loss` is posted */
@@ -47,6 +48,8 @@ static void bury(struct tenure *t)
     struct trp_version *v = t->version;
     const bool has_served = trp_lifecycle_get(&v->life) == TRP_MODEL_DRAINING;
     trp_tenure_move(l, v, TRP_MODEL_GONE);
+    if (t->opened)
+        trp_stay_end(&t->opened->stay);
     if (has_served) {
         const int64_t ns = v->life.since_ns[TRP_MODEL_GONE] - v->life.since_ns[TRP_MODEL_DRAINING];
         TRP_INFO(l->opts.log, "life", "unloaded '%s' (drained in %lld ms)", v->id,
@@ -256,11 +259,19 @@ void trp_tenure_explain(struct trp_version *v, const char *words)
     trp_pointer_put(&v->opening, t->opened->openings[1]);
 }
 
+struct trp_stay *trp_tenure_stay(const struct trp_version *v)
+{
+    struct tenure *t = v->life_slot;
+    return &t->opened->stay;
+}
+
 void trp_tenure_move(struct trp_life *l, struct trp_version *v, enum trp_model_state to)
 {
     struct trp_error err;
     const trp_status st = trp_lifecycle_move(&v->life, to, trp_loop_now_ns(l->opts.control), &err);
     TRP_ASSERT(!trp_failed(st)); /* whoever moves it knows where it is */
+    if (to == TRP_MODEL_DRAINING)
+        trp_stay_leave(trp_tenure_stay(v));
 }
 
 void trp_tenure_retire(struct trp_life *l, struct trp_set *set)

@@ -23,6 +23,12 @@ trp_status trp_tenure_begin(struct trp_member *m, const struct trp_repo_version 
  *   Errors: none. */
 void trp_tenure_keep(struct trp_version *v, struct trp_mapping *mapping);
 
+/* The version's time in memory.
+ *   Owns  : the tenure's.
+ *   Thread: control.
+ *   Errors: none. */
+struct trp_stay *trp_tenure_stay(const struct trp_version *v);
+
 /* Moves a version on; the table of lifecycle.c must allow it.
  *   Owns  : nothing.
  *   Thread: control.

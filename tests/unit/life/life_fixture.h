@@ -40,6 +40,8 @@ struct fixture {
     struct trp_backends *backends;
     struct trp_exec *exec;
     struct trp_account weights, activations;
+    uint64_t budget_bytes; /* of the ledger; 0: no limit */
+    struct trp_ledger *ledger;
     struct trp_life_opts opts;
     struct trp_life *life;
     bool readers_sleep; /* snapshots are not acknowledged */
@@ -116,6 +118,7 @@ static inline int set_up(void **state)
                                       .warmup_input_bytes_max = 1 << 20,
                                       .poll_ns = TRP_S(15),
                                       .settle_ns = TRP_MS(500),
+                                      .stay_ns = TRP_S(10),
                                       .clock = &f->clock,
                                       .weights = &f->weights,
                                       .activations = &f->activations,
@@ -129,17 +132,25 @@ static inline int set_up(void **state)
     return -1;
 }
 
-/* Life with the options as they are now; nothing is listed yet. */
-static inline void create(struct fixture *f)
+static inline void create_on(struct fixture *f, const struct trp_alloc *alloc)
 {
     struct trp_error err = { 0 };
+    const struct trp_ledger_opts ledger = { .limit = { { f->budget_bytes } } };
+    must(trp_ledger_create(trp_heap(), &ledger, &f->ledger, &err), &err);
+    f->opts.ledger = f->ledger;
     f->opts.control = f->loop;
     f->opts.backends = f->backends;
     f->opts.exec = f->exec;
     f->opts.log = f->log;
     f->opts.metrics = f->metrics;
-    must(trp_life_create(trp_heap(), &f->opts, &f->life, &err), &err);
+    must(trp_life_create(alloc, &f->opts, &f->life, &err), &err);
     f->published = 1;
+}
+
+/* Life with the options as they are now; nothing is listed yet. */
+static inline void create(struct fixture *f)
+{
+    create_on(f, trp_heap());
 }
 
 static inline void turn(struct fixture *f)
@@ -199,6 +210,12 @@ static inline int tear_down(void **state)
     assert_int_equal(trp_counter_get(&f->activations.bytes), 0);
     trp_account_deinit(&f->weights);
     trp_account_deinit(&f->activations);
+    if (f->ledger) {
+        struct trp_budget budget;
+        trp_ledger_look(f->ledger, &budget);
+        assert_int_equal(trp_budget_used(&budget).of[TRP_RESOURCE_BYTES], 0);
+    }
+    trp_ledger_destroy(f->ledger);
     trp_exec_destroy(f->exec);
     trp_backends_destroy(f->backends);
     trp_metrics_destroy(f->metrics);

@@ -29,16 +29,9 @@ static struct flaky flaky; /* outlives a test that fails */
 static void start_with_flaky(struct fixture *f)
 {
     struct flaky *k = &flaky;
-    struct trp_error err = { 0 };
     *k = (struct flaky){ .alloc = { .alloc = flaky_alloc, .free = flaky_free, .name = "flaky" } };
     k->alloc.user = k;
-    f->opts.control = f->loop;
-    f->opts.backends = f->backends;
-    f->opts.exec = f->exec;
-    f->opts.log = f->log;
-    f->opts.metrics = f->metrics;
-    must(trp_life_create(&k->alloc, &f->opts, &f->life, &err), &err);
-    f->published = 1;
+    create_on(f, &k->alloc);
     trp_life_start(f->life);
     pump(f, trp_life_is_started(f->life));
 }

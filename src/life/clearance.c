@@ -1,0 +1,280 @@
+/* life/clearance.c - see clearance.h.
+ *
+ * The policy wants plain arrays: a resident for each guest, a share for each blob.  They are made anew for each decision, because
+ * a decision comes before an eviction and a load, which take a thousand times as long.
+ *
+ *  1. A guest is one resident: all its versions go together.  What a guest has that is LEAVING is nobody's any more: it is taken
+ *     off the budget before the policy sees it, so nobody is evicted for room that is on its way.
+ *  2. The newcomer's own versions, which serve while their successors load, count as pinned: they go when those are READY. */
+#include "life/clearance.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define FRESH_RELOADS 10 /* while thrashing: most of the time goes to answers */
+
+struct trp_clearance {
+    const struct trp_alloc *alloc;
+    struct trp_residents who;
+    struct trp_guest **guests; /* of who.all */
+    uint32_t *victims;
+    uint32_t *refs; /* into who.shared, of all residents one after the other */
+    uint32_t all_capacity, shared_capacity, refs_capacity, refs_n;
+};
+
+trp_status trp_clearance_create(const struct trp_alloc *alloc, struct trp_clearance **out_clearance,
+                                struct trp_error *err)
+{
+    struct trp_clearance *c = trp_alloc_zeroed(alloc, 1, sizeof *c);
+    *out_clearance = c;
+    if (!c)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "clearance");
+    c->alloc = alloc;
+    return trp_ok();
+}
+
+void trp_clearance_destroy(struct trp_clearance *c)
+{
+    if (!c)
+        return;
+    trp_alloc_free(c->alloc, c->who.all);
+    trp_alloc_free(c->alloc, c->who.shared);
+    trp_alloc_free(c->alloc, c->guests);
+    trp_alloc_free(c->alloc, c->victims);
+    trp_alloc_free(c->alloc, c->refs);
+    trp_alloc_free(c->alloc, c);
+}
+
+/* ---- tables ---- */
+
+/* Makes room for `n` items, twice as many when it must grow; what was in it is not kept. */
+static bool fit_table(struct trp_clearance *c, void *table, uint32_t n, uint32_t had, size_t size)
+{
+    void **items = table;
+    if (n <= had)
+        return true;
+    trp_alloc_free(c->alloc, *items);
+    *items = trp_alloc_get(c->alloc, (size_t)n * 2, size);
+    return *items != NULL;
+}
+
+static bool fit_guests(struct trp_clearance *c, uint32_t n)
+{
+    const uint32_t had = c->all_capacity;
+    c->all_capacity = 0;
+    if (!fit_table(c, &c->who.all, n, had, sizeof *c->who.all) ||
+        !fit_table(c, &c->guests, n, had, sizeof(struct trp_guest *)) ||
+        !fit_table(c, &c->victims, n, had, sizeof *c->victims))
+        return false;
+    c->all_capacity = n <= had ? had : n * 2;
+    return true;
+}
+
+static bool fit_shares(struct trp_clearance *c, uint32_t shares_n, uint32_t refs_n)
+{
+    const uint32_t had = c->shared_capacity, refs_had = c->refs_capacity;
+    c->shared_capacity = c->refs_capacity = 0;
+    if (!fit_table(c, &c->who.shared, shares_n, had, sizeof *c->who.shared) ||
+        !fit_table(c, &c->refs, refs_n, refs_had, sizeof *c->refs))
+        return false;
+    c->shared_capacity = shares_n <= had ? had : shares_n * 2;
+    c->refs_capacity = refs_n <= refs_had ? refs_had : refs_n * 2;
+    return true;
+}
+
+static bool is_there(const struct trp_stay *s)
+{
+    return s->state == TRP_STAY_IN || s->state == TRP_STAY_COMING;
+}
+
+static bool make_tables(struct trp_residence *r)
+{
+    uint32_t refs_n = 0;
+    for (const struct trp_guest *g = r->guests; g; g = g->next)
+        for (const struct trp_stay *s = g->stays; s; s = s->next)
+            refs_n += is_there(s) ? s->shares_n : 0;
+    return fit_guests(r->clearance, r->guests_n) && fit_shares(r->clearance, refs_n, refs_n);
+}
+
+/* ---- everybody ---- */
+
+static uint32_t in_flight_of(const struct trp_stay *s)
+{
+    const int64_t n = s->stats ? trp_gauge_get(&s->stats->in_flight) : 0;
+    return (n > 0 ? (uint32_t)n : 0) + (s->state == TRP_STAY_COMING);
+}
+
+/* The shares of one stay, each once, and without those that other stays of the guest have too. */
+static void add_shares(struct trp_clearance *c, struct trp_resident *to, const struct trp_stay *s,
+                       uint32_t round)
+{
+    for (uint32_t i = 0; i < s->shares_n; i++) {
+        struct trp_share *h = s->shares[i];
+        if (h->mark != round) {
+            h->mark = round;
+            h->index = c->who.shared_n++;
+            h->last_guest = UINT32_MAX;
+            c->who.shared[h->index] = (struct trp_shared){ .bytes = h->bytes };
+        }
+        if (h->last_guest == c->who.n)
+            continue;
+        h->last_guest = c->who.n;
+        c->refs[c->refs_n++] = h->index;
+        to->shared_n++;
+    }
+}
+
+static void add_guest(struct trp_residence *r, struct trp_guest *g, bool is_newcomer)
+{
+    struct trp_clearance *c = r->clearance;
+    if (r->opts.describe && g->owner)
+        r->opts.describe(r->opts.user, g);
+    struct trp_resident one = { .rate = g->rate,
+                                .loaded_ns = g->loaded_ns,
+                                .safe_until_ns = g->safe_until_ns,
+                                .reload_ns = g->reload_ns,
+                                .weight = g->weight,
+                                .shared = c->refs ? c->refs + c->refs_n : NULL,
+                                .in_flight = g->is_held || !g->owner,
+                                .is_pinned = g->is_pinned || is_newcomer };
+    bool is_resident = false;
+    for (const struct trp_stay *s = g->stays; s; s = s->next) {
+        if (!is_there(s))
+            continue;
+        is_resident = true;
+        one.own = trp_amounts_sum(one.own, s->hold.amounts);
+        one.in_flight += in_flight_of(s);
+        add_shares(c, &one, s, r->shares.round);
+    }
+    if (!is_resident)
+        return;
+    c->guests[c->who.n] = g;
+    c->who.all[c->who.n++] = one;
+}
+
+static void mark_wanted(struct trp_residence *r, const struct trp_guest *newcomer)
+{
+    struct trp_clearance *c = r->clearance;
+    for (const struct trp_stay *s = newcomer ? newcomer->stays : NULL; s; s = s->next)
+        for (uint32_t i = 0; s->state == TRP_STAY_WAITING && i < s->shares_n; i++)
+            if (s->shares[i]->mark == r->shares.round)
+                c->who.shared[s->shares[i]->index].is_wanted = true;
+}
+
+static void show_everybody(struct trp_residence *r, const struct trp_guest *newcomer)
+{
+    struct trp_clearance *c = r->clearance;
+    c->who.n = c->who.shared_n = c->refs_n = 0;
+    r->shares.round++;
+    for (struct trp_guest *g = r->guests; g; g = g->next)
+        add_guest(r, g, g == newcomer);
+    mark_wanted(r, newcomer);
+}
+
+/* ---- sums ---- */
+
+struct trp_amounts trp_clearance_need(struct trp_residence *r, const struct trp_guest *newcomer)
+{
+    struct trp_amounts need = { { 0 } };
+    r->shares.round++;
+    for (const struct trp_stay *s = newcomer->stays; s; s = s->next) {
+        if (s->state != TRP_STAY_WAITING)
+            continue;
+        need = trp_amounts_sum(need, trp_amounts_sum(s->own, s->extra));
+        for (uint32_t i = 0; i < s->shares_n; i++) {
+            struct trp_share *h = s->shares[i];
+            const bool is_new = h->users == 0 && h->mark != r->shares.round;
+            h->mark = r->shares.round;
+            const struct trp_amounts piece = { { is_new ? h->bytes : 0 } };
+            need = trp_amounts_sum(need, piece);
+        }
+    }
+    return need;
+}
+
+struct trp_amounts trp_clearance_leaving(const struct trp_residence *r,
+                                         const struct trp_guest *newcomer)
+{
+    struct trp_amounts leaving = { { r->shares.going_bytes } }, kept = { { 0 } };
+    for (const struct trp_guest *g = r->guests; g; g = g->next)
+        for (const struct trp_stay *s = g->stays; s; s = s->next)
+            if (s->state == TRP_STAY_LEAVING)
+                leaving = trp_amounts_sum(leaving, s->hold.amounts);
+    for (const struct trp_stay *s = newcomer ? newcomer->stays : NULL; s; s = s->next)
+        for (uint32_t i = 0; s->state == TRP_STAY_WAITING && i < s->shares_n; i++)
+            kept.of[TRP_RESOURCE_BYTES] +=
+                trp_share_is_going(s->shares[i]) ? s->shares[i]->bytes : 0;
+    return trp_amounts_less(leaving, kept);
+}
+
+struct trp_amounts trp_clearance_loading(const struct trp_residence *r)
+{
+    struct trp_amounts loading = { { 0 } };
+    for (const struct trp_guest *g = r->guests; g; g = g->next)
+        for (const struct trp_stay *s = g->stays; s; s = s->next)
+            if (s->state == TRP_STAY_COMING)
+                loading = trp_amounts_sum(loading, s->extra);
+    return loading;
+}
+
+/* ---- the decision ---- */
+
+trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_clearance_wish *wish,
+                                struct trp_eviction *out, struct trp_error *err)
+{
+    struct trp_clearance *c = r->clearance;
+    const struct trp_eviction_opts opts = { .policy = r->opts.policy,
+                                            .half_life_ns = TRP_RESIDENCE_HALF_LIFE_NS,
+                                            .fresh_ns = r->opts.stay_ns,
+                                            .fresh_reloads =
+                                                r->thrash.is_thrashing ? FRESH_RELOADS : 0 };
+    struct trp_budget budget;
+    *out = (struct trp_eviction){ .fit = TRP_FIT_NOT_NOW };
+    if (!make_tables(r))
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to find room in memory");
+    show_everybody(r, wish->newcomer);
+    trp_ledger_look(r->opts.ledger, &budget);
+    budget.committed = trp_amounts_less(budget.committed, trp_clearance_leaving(r, wish->newcomer));
+    budget.committed = trp_amounts_less(budget.committed, wish->already);
+    const struct trp_eviction_need need = { .budget = &budget, .amounts = wish->amounts };
+    (void)trp_eviction_decide(&opts, &c->who, &need, trp_loop_now_ns(r->opts.control), c->victims,
+                              out);
+    if (out->fit == TRP_FIT_NOT_NOW || out->fit == TRP_FIT_NEVER)
+        (void)trp_eviction_refuse(out, &need, err);
+    return trp_ok();
+}
+
+/* ---- evicting ---- */
+
+static bool evict_one(struct trp_residence *r, const struct trp_clearance_wish *wish,
+                      const struct trp_resident *v, struct trp_guest *g)
+{
+    const int64_t now_ns = trp_loop_now_ns(r->opts.control);
+    char why[256];
+    const int n =
+        snprintf(why, sizeof why,
+                 "room for %s: %" PRIu64
+                 " bytes, asked for %.3g times a second, %lld ms to load again, score %.3g",
+                 wish->for_whom, v->frees.of[TRP_RESOURCE_BYTES],
+                 trp_rate_per_s(&g->rate, now_ns, TRP_RESIDENCE_HALF_LIFE_NS),
+                 (long long)(g->reload_ns / 1000000), v->score);
+    if (n < 0)
+        why[0] = '\0';
+    const uint64_t bytes = v->frees.of[TRP_RESOURCE_BYTES];
+    if (!r->opts.evict(r->opts.user, g, why))
+        return false;
+    trp_metrics_add(r->opts.metrics, wish->counted_as, 1);
+    trp_metrics_add(r->opts.metrics, TRP_METRIC_EVICTED_BYTES, bytes);
+    trp_thrash_evicted(&r->thrash, g->id, bytes, now_ns);
+    return true;
+}
+
+uint32_t trp_clearance_carry_out(struct trp_residence *r, const struct trp_clearance_wish *wish,
+                                 const struct trp_eviction *decision)
+{
+    const struct trp_clearance *c = r->clearance;
+    uint32_t kept_n = 0;
+    for (uint32_t i = 0; decision->fit == TRP_FIT_EVICT && i < decision->victims_n; i++)
+        kept_n += !evict_one(r, wish, &c->who.all[c->victims[i]], c->guests[c->victims[i]]);
+    return kept_n;
+}

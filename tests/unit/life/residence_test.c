@@ -1,0 +1,808 @@
+/* tests/unit/life/residence_test.c - a residence on a clock of our own; models are names and numbers here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../base/scarce.h"
+#include "life/residence.h"
+
+#define MODELS 32
+#define MB UINT64_C(1000000)
+
+struct model {
+    char name[16];
+    struct house *house;
+    struct trp_guest *guest;
+    struct trp_stay stay;
+    struct trp_stats stats;
+    struct trp_ask ask;
+    struct trp_error refused;
+    int answers, evictions;
+    uint64_t bytes;
+    bool ends_at_once; /* its memory is back as soon as it is evicted */
+};
+
+struct house {
+    int64_t now_ns;
+    struct trp_clock clock;
+    struct trp_loop *loop;
+    struct trp_metrics *metrics;
+    struct trp_ledger *ledger;
+    struct trp_residence_opts opts;
+    struct trp_residence *residence;
+    struct model *models;   /* MODELS */
+    char order[4 * MODELS]; /* names of who was let in */
+    char why[256];
+    int idles;
+    bool refuses_evictions;
+};
+
+static int64_t clock_now(void *user)
+{
+    return ((struct house *)user)->now_ns;
+}
+
+static void must(trp_status st, const struct trp_error *err)
+{
+    if (trp_failed(st))
+        fail_msg("%s", err->text);
+}
+
+/* ---- models ---- */
+
+static void answered(struct trp_ask *ask, const struct trp_error *refused)
+{
+    struct model *m = TRP_CONTAINER_OF(ask, struct model, ask);
+    m->answers++;
+    if (refused) {
+        m->refused = *refused;
+        trp_stay_end(&m->stay);
+        return;
+    }
+    assert_int_equal(m->stay.state, TRP_STAY_COMING);
+    const size_t used_n = strlen(m->house->order);
+    (void)snprintf(m->house->order + used_n, sizeof m->house->order - used_n, "%s", m->name);
+}
+
+static bool evict(void *user, struct trp_guest *guest, const char *why)
+{
+    struct house *h = user;
+    struct model *m = guest->owner;
+    assert_ptr_equal(m->guest, guest);
+    if (h->refuses_evictions)
+        return false;
+    (void)snprintf(h->why, sizeof h->why, "%s", why);
+    m->evictions++;
+    trp_stay_leave(&m->stay);
+    if (m->ends_at_once)
+        trp_stay_end(&m->stay);
+    return true;
+}
+
+static void note_idle(void *user)
+{
+    ((struct house *)user)->idles++;
+}
+
+static struct model *model(struct house *h, const char *name)
+{
+    struct trp_error err;
+    struct model *m = h->models;
+    while (m->name[0] && strcmp(m->name, name) != 0)
+        m++;
+    if (m->name[0])
+        return m;
+    (void)snprintf(m->name, sizeof m->name, "%s", name);
+    m->house = h;
+    m->ends_at_once = true;
+    must(trp_guest_create(h->residence, trp_str_of(m->name), m, &m->guest, &err), &err);
+    return m;
+}
+
+static void turn(struct house *h)
+{
+    struct trp_error err;
+    must(trp_loop_turn(h->loop, 0, &err), &err);
+}
+
+static struct model *ask_sized(struct house *h, const char *name, const struct trp_size *size)
+{
+    struct trp_error err;
+    struct model *m = model(h, name);
+    m->bytes = size->own.of[TRP_RESOURCE_BYTES];
+    must(trp_stay_expect(m->guest, &m->stay, size, &m->stats, &err), &err);
+    m->ask.guest = m->guest;
+    m->ask.answer = answered;
+    m->ask.is_asked_for = true;
+    trp_residence_ask(h->residence, &m->ask);
+    return m;
+}
+
+static struct model *ask(struct house *h, const char *name, uint64_t bytes)
+{
+    const struct trp_size size = { .own = { { bytes } } };
+    return ask_sized(h, name, &size);
+}
+
+static void settle(struct model *m, int64_t load_ns)
+{
+    const struct trp_amounts own = { { m->bytes } };
+    trp_stay_settle(&m->stay, own, true, load_ns);
+}
+
+/* Lets it in and settles it; long enough ago that it is not fresh any more. */
+static struct model *bring(struct house *h, const char *name, uint64_t bytes, int64_t load_ns)
+{
+    struct model *m = ask(h, name, bytes);
+    turn(h);
+    assert_int_equal(m->stay.state, TRP_STAY_COMING);
+    settle(m, load_ns);
+    m->guest->loaded_ns -= TRP_S(11);
+    turn(h);
+    return m;
+}
+
+static void serve(struct house *h, struct model *m, uint64_t requests)
+{
+    trp_counter_add(&m->stats.success.count, requests);
+    trp_counter_set(&m->stats.last_asked_ns, (uint64_t)h->now_ns);
+}
+
+static uint64_t used(const struct house *h)
+{
+    struct trp_budget b;
+    trp_ledger_look(h->ledger, &b);
+    return trp_budget_used(&b).of[TRP_RESOURCE_BYTES];
+}
+
+static int64_t metric(const struct house *h, enum trp_metric id)
+{
+    return trp_metrics_get(h->metrics, id);
+}
+
+/* ---- the house ---- */
+
+static trp_status build(struct house *h, const struct trp_alloc *alloc, struct trp_error *err)
+{
+    const struct trp_loop_opts loop = { .name = "control", .clock = &h->clock };
+    const struct trp_ledger_opts ledger = { .limit = { { 100 * MB } } };
+    TRP_CHECK(trp_loop_create(trp_heap(), &loop, &h->loop, err));
+    TRP_CHECK(trp_metrics_create(trp_heap(), 1, &h->metrics, err));
+    TRP_CHECK(trp_ledger_create(trp_heap(), &ledger, &h->ledger, err));
+    h->opts.ledger = h->ledger;
+    h->opts.control = h->loop;
+    h->opts.metrics = h->metrics;
+    return trp_residence_create(alloc, &h->opts, &h->residence, err);
+}
+
+static void demolish(struct house *h)
+{
+    for (struct model *m = h->models; m->name[0]; m++) {
+        trp_residence_cancel(h->residence, &m->ask);
+        trp_stay_end(&m->stay);
+        trp_guest_part(m->guest);
+    }
+    if (h->residence) {
+        trp_residence_close(h->residence);
+        turn(h);
+        turn(h);
+        assert_false(trp_residence_is_busy(h->residence));
+        assert_true(h->idles > 0);
+        assert_int_equal(used(h), 0);
+    }
+    trp_residence_destroy(h->residence);
+    trp_ledger_destroy(h->ledger);
+    trp_metrics_destroy(h->metrics);
+    trp_loop_destroy(h->loop);
+    free(h->models);
+    free(h);
+}
+
+static struct house *plot(void)
+{
+    struct house *h = calloc(1, sizeof *h);
+    h->models = calloc(MODELS + 1, sizeof *h->models);
+    h->now_ns = TRP_S(1000);
+    h->clock = (struct trp_clock){ .now_ns = clock_now, .wall_ns = clock_now, .user = h };
+    h->opts = (struct trp_residence_opts){ .loads_max = 8,
+                                           .wait_ns_max = TRP_S(60),
+                                           .stay_ns = TRP_S(10),
+                                           .evict = evict,
+                                           .idle = note_idle,
+                                           .user = h };
+    return h;
+}
+
+static int set_up(void **state)
+{
+    struct house *h = plot();
+    struct trp_error err;
+    *state = h;
+    if (!trp_failed(build(h, trp_heap(), &err)))
+        return 0;
+    demolish(h);
+    return -1;
+}
+
+static int tear_down(void **state)
+{
+    demolish(*state);
+    return 0;
+}
+
+/* ---- letting in ---- */
+
+static void what_fits_is_let_in_after_the_call_and_held_as_measured(void **state)
+{
+    struct house *h = *state;
+    const struct trp_size size = { .own = { { 30 * MB } }, .extra = { { 20 * MB } } };
+    struct model *a = ask_sized(h, "a", &size);
+    assert_int_equal(a->answers, 0);
+    turn(h);
+    assert_int_equal(a->answers, 1);
+    assert_int_equal(used(h), 50 * MB);
+    a->bytes = 31 * MB;
+    settle(a, TRP_MS(5));
+    assert_int_equal(used(h), 31 * MB);
+    turn(h);
+    assert_int_equal(metric(h, TRP_METRIC_RESIDENTS), 1);
+    trp_stay_end(&a->stay);
+    assert_int_equal(used(h), 0);
+}
+
+static void who_is_asked_for_least_leaves_and_its_memory_is_waited_for(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 40 * MB, TRP_MS(100));
+    struct model *b = bring(h, "b", 40 * MB, TRP_MS(100));
+    a->ends_at_once = b->ends_at_once = false;
+    serve(h, a, 1);
+    serve(h, b, 100);
+    struct model *c = ask(h, "c", 40 * MB);
+    turn(h);
+    assert_int_equal(a->evictions, 1);
+    assert_int_equal(c->answers, 0);
+    for (int i = 0; i < 3; i++) { /* looked at again and again, nobody else goes */
+        trp_residence_stir(h->residence);
+        turn(h);
+    }
+    assert_int_equal(b->evictions, 0);
+    assert_int_equal(used(h), 80 * MB);
+    trp_stay_end(&a->stay);
+    turn(h);
+    assert_int_equal(c->stay.state, TRP_STAY_COMING);
+    assert_non_null(strstr(h->why, "room for 'c': 40000000 bytes"));
+    assert_int_equal(metric(h, TRP_METRIC_EVICTIONS_LOAD), 1);
+    assert_int_equal(metric(h, TRP_METRIC_EVICTED_BYTES), 40 * MB);
+}
+
+static void what_never_fits_is_refused_with_the_numbers_and_nobody_goes(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 30 * MB, TRP_MS(1));
+    struct model *b = ask(h, "b", 101 * MB);
+    turn(h);
+    assert_int_equal(b->refused.status.code, TRP_OVER_BUDGET);
+    assert_non_null(strstr(b->refused.text, "101000000"));
+    assert_non_null(strstr(b->refused.text, "100000000"));
+    a->guest->is_pinned = true;
+    struct model *c = ask(h, "c", 71 * MB); /* not beside what is pinned */
+    turn(h);
+    assert_int_equal(c->refused.status.code, TRP_OVER_BUDGET);
+    assert_non_null(strstr(c->refused.text, "70000000"));
+    assert_int_equal(a->evictions, 0);
+    assert_int_equal(metric(h, TRP_METRIC_LOADS_OVER_BUDGET), 2);
+}
+
+static void who_is_busy_or_held_stays_until_it_is_not(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 60 * MB, TRP_MS(1));
+    trp_gauge_add(&a->stats.in_flight, 1);
+    struct model *b = ask(h, "b", 50 * MB);
+    turn(h);
+    assert_int_equal(b->answers, 0);
+    trp_gauge_add(&a->stats.in_flight, -1);
+    a->guest->is_held = true;
+    h->now_ns += TRP_S(2);
+    turn(h); /* the tick looks again */
+    assert_int_equal(b->answers, 0);
+    assert_int_equal(metric(h, TRP_METRIC_LOADS_WAITING), 1);
+    a->guest->is_held = false;
+    trp_residence_stir(h->residence);
+    turn(h);
+    assert_int_equal(a->evictions, 1);
+    turn(h);
+    assert_int_equal(b->stay.state, TRP_STAY_COMING);
+    assert_int_equal(metric(h, TRP_METRIC_LOADS_WAITING), 0);
+}
+
+static void who_has_just_come_is_safe_for_a_while(void **state)
+{
+    struct house *h = *state;
+    struct model *a = ask(h, "a", 60 * MB);
+    turn(h);
+    settle(a, TRP_MS(1));
+    struct model *b = ask(h, "b", 60 * MB);
+    for (int s = 0; s < 9; s++) {
+        h->now_ns += TRP_S(1);
+        turn(h);
+    }
+    assert_int_equal(b->answers, 0);
+    h->now_ns += TRP_S(2);
+    turn(h);
+    turn(h);
+    assert_int_equal(b->stay.state, TRP_STAY_COMING);
+}
+
+static void a_victim_that_cannot_go_just_now_is_asked_again(void **state)
+{
+    struct house *h = *state;
+    (void)bring(h, "a", 60 * MB, TRP_MS(1));
+    h->refuses_evictions = true;
+    struct model *b = ask(h, "b", 60 * MB);
+    turn(h);
+    assert_int_equal(b->answers, 0);
+    assert_int_equal(metric(h, TRP_METRIC_EVICTIONS_LOAD), 0);
+    h->refuses_evictions = false;
+    h->now_ns += TRP_S(2);
+    turn(h);
+    turn(h);
+    assert_int_equal(b->stay.state, TRP_STAY_COMING);
+}
+
+static void who_waited_too_long_is_refused_with_the_numbers(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 60 * MB, TRP_MS(1));
+    trp_gauge_add(&a->stats.in_flight, 1);
+    struct model *b = ask(h, "b", 60 * MB);
+    turn(h);
+    h->now_ns += TRP_S(59);
+    turn(h);
+    assert_int_equal(b->answers, 0);
+    h->now_ns += TRP_S(2);
+    turn(h);
+    assert_int_equal(b->refused.status.code, TRP_OVER_BUDGET);
+    assert_non_null(strstr(b->refused.text, "60000000"));
+}
+
+static void what_nobody_asked_for_has_nobody_evicted(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 60 * MB, TRP_MS(1));
+    struct model *b = ask(h, "b", 60 * MB), *c = ask(h, "c", 40 * MB);
+    b->ask.is_asked_for = c->ask.is_asked_for = false;
+    turn(h);
+    assert_int_equal(b->refused.status.code, TRP_OVER_BUDGET);
+    assert_int_equal(c->stay.state, TRP_STAY_COMING);
+    assert_int_equal(a->evictions, 0);
+}
+
+static void successors_do_not_evict_what_they_replace(void **state)
+{
+    struct house *h = *state;
+    struct trp_error err;
+    struct model *a = bring(h, "a", 60 * MB, TRP_MS(1));
+    struct trp_stay next = { 0 };
+    const struct trp_size size = { .own = { { 50 * MB } } };
+    must(trp_stay_expect(a->guest, &next, &size, NULL, &err), &err);
+    trp_residence_ask(h->residence, &a->ask);
+    a->answers = 0;
+    turn(h);
+    assert_int_equal(a->evictions, 0);
+    assert_int_equal(a->answers, 1);
+    assert_int_equal(a->refused.status.code, TRP_OVER_BUDGET);
+    assert_non_null(strstr(a->refused.text, "40000000"));
+    trp_stay_end(&next);
+}
+
+/* ---- order ---- */
+
+static void higher_ranks_are_let_in_first_and_equals_in_order(void **state)
+{
+    struct house *h = *state;
+    static const struct {
+        const char *name;
+        int32_t rank;
+    } rows[] = { { "a", 0 }, { "b", 1 }, { "c", 0 }, { "d", 2 }, { "e", 1 } };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct model *m = model(h, rows[i].name);
+        m->ask.rank = rows[i].rank;
+        (void)ask(h, rows[i].name, 1 * MB);
+    }
+    turn(h);
+    assert_string_equal(h->order, "dbeac");
+}
+
+static void only_so_many_and_so_much_is_loaded_at_once(void **state)
+{
+    struct house *h = *state;
+    h->residence->opts.loads_max = 2;
+    h->residence->opts.loading_bytes_max = 30 * MB;
+    struct model *a = ask(h, "a", 40 * MB); /* alone it may */
+    struct model *b = ask(h, "b", 10 * MB), *c = ask(h, "c", 10 * MB), *d = ask(h, "d", 1 * MB);
+    turn(h);
+    assert_string_equal(h->order, "a");
+    settle(a, 1);
+    turn(h);
+    assert_string_equal(h->order, "abc");
+    settle(b, 1);
+    turn(h);
+    assert_string_equal(h->order, "abcd");
+    trp_stay_end(&c->stay); /* it failed */
+    settle(d, 1);
+    assert_int_equal(h->residence->coming_n, 0);
+    assert_int_equal(h->residence->coming_bytes, 0);
+}
+
+static void nobody_takes_what_somebody_before_waits_for(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 70 * MB, TRP_MS(1));
+    a->ends_at_once = false;
+    struct model *b = ask(h, "b", 80 * MB), *c = ask(h, "c", 25 * MB), *d = ask(h, "d", 15 * MB);
+    turn(h);
+    assert_int_equal(a->evictions, 1);
+    assert_int_equal(c->answers, 0); /* would fit now, and b would not when a has gone */
+    assert_int_equal(d->stay.state, TRP_STAY_COMING);
+    trp_stay_end(&a->stay);
+    turn(h);
+    assert_int_equal(b->stay.state, TRP_STAY_COMING);
+    assert_int_equal(c->answers, 0);
+}
+
+static void the_right_of_way_ends(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 70 * MB, TRP_MS(1));
+    trp_gauge_add(&a->stats.in_flight, 1);
+    struct model *b = ask(h, "b", 80 * MB), *c = ask(h, "c", 25 * MB);
+    turn(h);
+    h->now_ns += TRP_S(9);
+    turn(h);
+    assert_int_equal(c->answers, 0);
+    h->now_ns += TRP_S(2);
+    turn(h);
+    assert_int_equal(c->stay.state, TRP_STAY_COMING);
+    assert_int_equal(b->answers, 0);
+}
+
+static void a_wish_can_be_taken_back_at_any_time(void **state)
+{
+    struct house *h = *state;
+    struct model *a = ask(h, "a", 10 * MB), *b = ask(h, "b", 10 * MB);
+    trp_residence_cancel(h->residence, &a->ask);
+    trp_stay_end(&a->stay);
+    turn(h);
+    assert_int_equal(a->answers, 0);
+    assert_int_equal(b->answers, 1);
+    trp_residence_cancel(h->residence, &b->ask); /* answered long ago */
+    assert_int_equal(b->stay.state, TRP_STAY_COMING);
+}
+
+static void who_asks_a_closed_house_is_told(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 90 * MB, TRP_MS(1));
+    trp_gauge_add(&a->stats.in_flight, 1);
+    struct model *b = ask(h, "b", 20 * MB);
+    turn(h);
+    trp_residence_close(h->residence);
+    struct model *c = ask(h, "c", 1 * MB);
+    turn(h);
+    assert_int_equal(b->refused.status.code, TRP_UNAVAILABLE);
+    assert_int_equal(c->refused.status.code, TRP_UNAVAILABLE);
+}
+
+/* ---- shares ---- */
+
+#define PIECES(list) .pieces = (list), .pieces_n = ARRAY_LEN(list)
+
+static void what_is_shared_is_held_once_and_as_long_as_anybody_has_it(void **state)
+{
+    struct house *h = *state;
+    static const struct trp_piece base[] = { { "base", 50 * MB } },
+                                  both[] = { { "base", 50 * MB }, { "head", 5 * MB } };
+    const struct trp_size first = { .own = { { 1 * MB } }, PIECES(base) },
+                          second = { .own = { { 2 * MB } }, PIECES(both) };
+    struct model *a = ask_sized(h, "a", &first), *b = ask_sized(h, "b", &second);
+    turn(h);
+    assert_int_equal(used(h), 58 * MB);
+    settle(a, 1);
+    settle(b, 1);
+    assert_int_equal(used(h), 58 * MB);
+    trp_stay_leave(&a->stay);
+    trp_stay_end(&a->stay);
+    assert_int_equal(used(h), 57 * MB);
+    const struct trp_amounts plain = { { 40 * MB } }; /* it could not be mapped after all */
+    a = ask_sized(h, "a", &first);
+    turn(h);
+    trp_stay_settle(&a->stay, plain, false, 1);
+    assert_int_equal(used(h), 97 * MB);
+    trp_stay_end(&b->stay);
+    assert_int_equal(used(h), 40 * MB);
+}
+
+static void what_the_newcomer_shares_is_no_room(void **state)
+{
+    struct house *h = *state;
+    static const struct trp_piece base[] = { { "base", 40 * MB } };
+    const struct trp_size variant = { .own = { { 10 * MB } }, PIECES(base) };
+    struct model *a = ask_sized(h, "a", &variant);
+    turn(h);
+    settle(a, TRP_MS(1));
+    a->guest->loaded_ns -= TRP_S(11);
+    struct model *b = bring(h, "b", 45 * MB, TRP_S(100));
+    serve(h, b, 50);
+    a->ends_at_once = false;
+    const struct trp_size large = { .own = { { 15 * MB } }, PIECES(base) };
+    struct model *c = ask_sized(h, "c", &large); /* needs 15 beside the base, 5 are left */
+    turn(h);
+    assert_int_equal(a->evictions, 1); /* frees its own ten only, which is enough */
+    assert_int_equal(b->evictions, 0);
+    trp_stay_end(&a->stay);
+    turn(h);
+    assert_int_equal(c->stay.state, TRP_STAY_COMING);
+    assert_int_equal(used(h), (45 + 40 + 15) * MB);
+}
+
+static void both_versions_of_a_model_go_together(void **state)
+{
+    struct house *h = *state;
+    struct trp_error err;
+    static const struct trp_piece base[] = { { "base", 20 * MB } };
+    const struct trp_size variant = { .own = { { 10 * MB } }, PIECES(base) };
+    struct trp_stay second = { 0 };
+    struct model *a = model(h, "a");
+    must(trp_stay_expect(a->guest, &second, &variant, NULL, &err), &err);
+    (void)ask_sized(h, "a", &variant);
+    turn(h);
+    assert_int_equal(used(h), 40 * MB);
+    assert_int_equal(h->residence->coming_n, 2);
+    settle(a, TRP_MS(1));
+    trp_stay_settle(&second, (struct trp_amounts){ { 10 * MB } }, true, TRP_MS(1));
+    a->guest->loaded_ns -= TRP_S(11);
+    a->ends_at_once = false;
+    struct model *b = ask(h, "b", 90 * MB);
+    turn(h);
+    assert_int_equal(a->evictions, 1);
+    trp_stay_leave(&second);
+    trp_stay_end(&second);
+    trp_stay_end(&a->stay);
+    turn(h);
+    assert_int_equal(b->stay.state, TRP_STAY_COMING);
+}
+
+/* ---- what else is short ---- */
+
+static void more_than_was_thought_is_made_good(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 50 * MB, TRP_MS(1));
+    struct model *b = ask(h, "b", 40 * MB);
+    turn(h);
+    b->bytes = 70 * MB;
+    settle(b, TRP_MS(1));
+    assert_int_equal(used(h), 120 * MB);
+    turn(h);
+    assert_int_equal(a->evictions, 1);
+    assert_int_equal(metric(h, TRP_METRIC_EVICTIONS_OVER), 1);
+    assert_int_equal(used(h), 70 * MB);
+}
+
+static void room_is_made_for_a_run_before_any_load(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 90 * MB, TRP_MS(1));
+    const struct trp_amounts run = { { 30 * MB } };
+    trp_ledger_ask_room(h->ledger, run);
+    struct model *b = ask(h, "b", 80 * MB);
+    turn(h); /* the word arrives */
+    turn(h);
+    assert_int_equal(a->evictions, 1);
+    assert_int_equal(metric(h, TRP_METRIC_EVICTIONS_RUN), 1);
+    struct trp_hold hold = { 0 };
+    assert_int_equal(trp_ledger_reserve(h->ledger, run, &hold), TRP_RESERVE_DONE);
+    turn(h);
+    assert_int_equal(b->answers, 0);
+    trp_ledger_release(h->ledger, &hold);
+    h->now_ns += TRP_S(6);
+    turn(h);
+    turn(h);
+    assert_int_equal(b->stay.state, TRP_STAY_COMING);
+}
+
+static void room_that_a_run_gives_back_is_heard_of(void **state)
+{
+    struct house *h = *state;
+    struct trp_hold run = { 0 };
+    const struct trp_amounts most = { { 90 * MB } };
+    assert_int_equal(trp_ledger_reserve(h->ledger, most, &run), TRP_RESERVE_DONE);
+    struct model *a = ask(h, "a", 50 * MB);
+    turn(h);
+    assert_int_equal(a->answers, 0);
+    trp_ledger_release(h->ledger, &run);
+    turn(h);
+    turn(h);
+    assert_int_equal(a->stay.state, TRP_STAY_COMING);
+}
+
+/* ---- policy ---- */
+
+/* `a` is asked for often, but not lately; `b` once, just now. */
+static struct model *who_goes(struct house *h, enum trp_eviction_policy policy)
+{
+    h->residence->opts.policy = policy;
+    struct model *a = bring(h, "a", 40 * MB, TRP_MS(100)), *b = bring(h, "b", 40 * MB, TRP_MS(100));
+    serve(h, a, 100);
+    trp_residence_stir(h->residence);
+    turn(h);
+    h->now_ns += TRP_S(5);
+    serve(h, b, 1);
+    (void)ask(h, "c", 40 * MB);
+    turn(h);
+    assert_int_equal(a->evictions + b->evictions, 1);
+    return a->evictions ? a : b;
+}
+
+static void cost_keeps_who_is_asked_for_often(void **state)
+{
+    assert_string_equal(who_goes(*state, TRP_EVICTION_COST)->name, "b");
+}
+
+static void lru_keeps_who_was_asked_for_last(void **state)
+{
+    assert_string_equal(who_goes(*state, TRP_EVICTION_LRU)->name, "a");
+}
+
+static void a_rate_outlives_an_eviction(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 60 * MB, TRP_MS(1));
+    serve(h, a, 40);
+    struct model *b = bring(h, "b", 60 * MB, TRP_MS(1));
+    assert_int_equal(a->evictions, 1);
+    assert_int_equal(a->stay.state, TRP_STAY_OUT);
+    assert_true(trp_rate_weight(&a->guest->rate, h->now_ns, TRP_S(300)) > 39);
+    a = ask(h, "a", 60 * MB);
+    trp_counter_set(&a->stats.success.count, 0); /* a new version counts from nothing */
+    turn(h);
+    turn(h);
+    assert_int_equal(b->evictions, 1);
+    settle(a, 1);
+    turn(h);
+    assert_true(trp_rate_weight(&a->guest->rate, h->now_ns, TRP_S(300)) > 39);
+}
+
+/* Three models in a circle, room for two of them: each load is one that a larger memory would have saved. */
+static void thrashing_is_told_with_the_bytes_that_cure_it(void **state)
+{
+    struct house *h = *state;
+    static const char *const names[] = { "a", "b", "c" };
+    for (int i = 0; i < 60; i++) {
+        struct model *m = model(h, names[i % 3]);
+        if (m->stay.state == TRP_STAY_OUT)
+            (void)ask(h, m->name, 45 * MB);
+        turn(h);
+        turn(h);
+        if (m->stay.state == TRP_STAY_COMING)
+            settle(m, TRP_S(2));
+        m->guest->loaded_ns -= TRP_S(30);
+        serve(h, m, 1);
+        h->now_ns += TRP_S(4);
+    }
+    turn(h);
+    assert_int_equal(metric(h, TRP_METRIC_THRASHING), 1);
+    assert_true(metric(h, TRP_METRIC_THRASH_WASTE) > 100);
+    assert_in_range(metric(h, TRP_METRIC_THRASH_CURE), 40 * MB, 100 * MB);
+    assert_true(metric(h, TRP_METRIC_RETURNS) > 10);
+    h->now_ns += TRP_S(3600);
+    turn(h);
+    assert_int_equal(metric(h, TRP_METRIC_THRASHING), 0);
+    assert_int_equal(metric(h, TRP_METRIC_THRASH_CURE), 0);
+}
+
+static void whose_model_has_gone_still_gives_its_memory_back(void **state)
+{
+    struct house *h = *state;
+    struct trp_error err;
+    struct trp_guest *g;
+    struct trp_stay stay = { 0 };
+    const struct trp_size size = { .own = { { 10 * MB } } };
+    must(trp_guest_create(h->residence, TRP_STR_LIT("x"), h, &g, &err), &err);
+    must(trp_stay_expect(g, &stay, &size, NULL, &err), &err);
+    trp_stay_admit(&stay);
+    trp_stay_settle(&stay, size.own, true, 1);
+    trp_stay_leave(&stay);
+    trp_guest_part(g);
+    turn(h);
+    assert_int_equal(used(h), 10 * MB);
+    trp_stay_end(&stay);
+    assert_int_equal(used(h), 0);
+    assert_int_equal(h->residence->known_n, 0);
+}
+
+/* ---- short of memory ourselves ---- */
+
+/* However much memory there is for it: everybody is answered, and nothing is left. */
+static void every_lack_of_memory_is_told(void **state)
+{
+    (void)state;
+    static const struct trp_piece pieces[] = { { "p", 10 * MB }, { "q", 1 * MB } };
+    const struct trp_size size = { .own = { { 60 * MB } }, PIECES(pieces) };
+    bool went_well = false;
+    for (uint64_t blocks = 0; !went_well; blocks++) {
+        struct scarce scarce;
+        struct house *h = plot();
+        struct trp_error err = { 0 };
+        struct trp_guest *g;
+        assert_true(blocks < 200);
+        if (trp_failed(build(h, scarce_init(&scarce, blocks), &err))) {
+            demolish(h);
+            continue;
+        }
+        int asked = 0, refused = 0, in = 0;
+        for (int i = 0; i < 3; i++) {
+            struct model *m = &h->models[i];
+            if (trp_failed(trp_guest_create(h->residence, TRP_STR_LIT("m"), m, &g, &err)))
+                break;
+            *m = (struct model){ .name = "m", .house = h, .guest = g, .ends_at_once = true };
+            if (trp_failed(trp_stay_expect(g, &m->stay, &size, &m->stats, &err)))
+                break;
+            m->ask = (struct trp_ask){ .guest = g, .answer = answered, .is_asked_for = true };
+            trp_residence_ask(h->residence, &m->ask);
+            asked++;
+            for (int k = 0; k < 3; k++)
+                turn(h);
+            refused += trp_failed(m->refused.status);
+            in += m->stay.state == TRP_STAY_COMING;
+            settle(m, 1);
+            m->guest->loaded_ns -= TRP_S(20);
+        }
+        assert_int_equal(refused + in, asked);
+        went_well = in == 3;
+        demolish(h);
+        assert_int_equal(trp_counter_get(&scarce.out), 0);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_fits_is_let_in_after_the_call_and_held_as_measured),
+        TEST(who_is_asked_for_least_leaves_and_its_memory_is_waited_for),
+        TEST(what_never_fits_is_refused_with_the_numbers_and_nobody_goes),
+        TEST(who_is_busy_or_held_stays_until_it_is_not),
+        TEST(who_has_just_come_is_safe_for_a_while),
+        TEST(a_victim_that_cannot_go_just_now_is_asked_again),
+        TEST(who_waited_too_long_is_refused_with_the_numbers),
+        TEST(what_nobody_asked_for_has_nobody_evicted),
+        TEST(successors_do_not_evict_what_they_replace),
+        TEST(higher_ranks_are_let_in_first_and_equals_in_order),
+        TEST(only_so_many_and_so_much_is_loaded_at_once),
+        TEST(nobody_takes_what_somebody_before_waits_for),
+        TEST(the_right_of_way_ends),
+        TEST(a_wish_can_be_taken_back_at_any_time),
+        TEST(who_asks_a_closed_house_is_told),
+        TEST(what_is_shared_is_held_once_and_as_long_as_anybody_has_it),
+        TEST(what_the_newcomer_shares_is_no_room),
+        TEST(both_versions_of_a_model_go_together),
+        TEST(more_than_was_thought_is_made_good),
+        TEST(room_is_made_for_a_run_before_any_load),
+        TEST(room_that_a_run_gives_back_is_heard_of),
+        TEST(cost_keeps_who_is_asked_for_often),
+        TEST(lru_keeps_who_was_asked_for_last),
+        TEST(a_rate_outlives_an_eviction),
+        TEST(thrashing_is_told_with_the_bytes_that_cure_it),
+        TEST(whose_model_has_gone_still_gives_its_memory_back),
+        cmocka_unit_test(every_lack_of_memory_is_told),
+    };
+    return cmocka_run_group_tests_name("residence", tests, NULL, NULL);
+}
