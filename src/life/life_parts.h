@@ -1,24 +1,5 @@
 /* life/life_parts.h - what the files of this room share.
- * Answers "who decides what?".  Everything here belongs to the control thread.  Private to this room.
- *
- *   life.c     what others may ask; publishing; answering; the end
- *   rescan.c   what the repository holds now, against what was taken up
- *   member.c   one model: its orders one after the other, what serves and what is shown
- *   change.c   one set of versions on its way to READY, all or none
- *   survey.c   what a model that is not loaded would take and give
- *   cold.c     who waits for a model that is not loaded; letting one go
- *   backoff.c  when a load that failed is tried again
- *   idle.c     who has not been asked for longer than its keep_alive
- *   keeping.c  what an operator says of who stays
- *   presence.c who is in memory, for whoever asks (presence.h)
- *   backlog.c  who is loaded by itself, a few at a time
- *   tenure.c   a version object from its making to its burial
- *   steward.c  room in memory for what is loaded
- *   preparer.c makes what the next load maps
- *   verifier.c reads the store, slowly (verifier.h)
- *   labelling.c which labels stand for which versions
- *   set.c      some versions of one model, each with a reference (set.h)
- *   watcher.c  when to look again (watcher.h) */
+ * Answers "who decides what?"; README.md says which file does.  Control's, and private to this room. */
 #ifndef TRP_LIFE_PARTS_H
 #define TRP_LIFE_PARTS_H
 
@@ -32,6 +13,7 @@
 
 struct trp_watcher;
 struct trp_verifier;
+struct trp_change;
 
 /* One thing to be done for one model; done one after the other, in order of arrival. */
 struct trp_op {
@@ -53,8 +35,6 @@ struct trp_op {
     bool is_backlog; /* LOAD: from the backlog */
     struct trp_op *next;
 };
-
-struct trp_change;
 
 /* The labels of a model, in one block with their names. */
 struct trp_labelling {
