@@ -13,6 +13,7 @@ import time
 
 import onnx_maker
 from bench_harness import Floor, Row, Troupe, binary_infer, field_bytes, http_request, median
+from many_models import many_models
 from memory_rows import MEMORY_ROWS
 
 SIXTEEN = ["--connections", "16"]
@@ -276,6 +277,7 @@ ROWS = {
     "tensor_600k": tensor_600k,
     "json_150k": json_150k,
     "start_1000": start_1000,
+    "many_models": many_models,
     "size": size,
     "zipf_policy": zipf_policy,
     **MEMORY_ROWS,

@@ -234,13 +234,17 @@ static void arrive(struct trp_call *call)
     trp_call_finish(call);
 }
 
-void trp_waiting_send(struct trp_call *call, struct trp_version *v, const struct trp_error *err)
+void trp_waiting_decide(struct trp_call *call, struct trp_version *v, const struct trp_error *err)
 {
     if (v)
         trp_version_ref(v);
     call->exec_slot = v;
     if (err)
         call->error = *err;
+}
+
+void trp_waiting_send(struct trp_call *call)
+{
     trp_call_send_home(call, arrive);
 }
 
@@ -258,6 +262,8 @@ void trp_waiting_close(struct trp_waiting *w, const struct trp_error *why)
     trp_lock_leave(&w->lock);
     free_error(w->alloc, kept);
     trp_waiting_take(w, &left, trp_loop_now_ns(w->opts.control));
-    while ((call = trp_call_list_pop(&left)) != NULL)
-        trp_waiting_send(call, NULL, why);
+    while ((call = trp_call_list_pop(&left)) != NULL) {
+        trp_waiting_decide(call, NULL, why);
+        trp_waiting_send(call);
+    }
 }

@@ -53,15 +53,17 @@ trp_status trp_waiting_enter(struct trp_waiting *w, struct trp_call *call, int64
  *   Errors: false: it is not there (any more). */
 bool trp_waiting_remove(struct trp_waiting *w, struct trp_call *call);
 
-/* How many wait; take them all, by class of priority and then as they came; send one home.
+/* How many wait; take them all, by class of priority and then as they came; decide what becomes of one, and send it home.
  *   Units : now_ns monotonic.
- *   Owns  : take moves the calls to the caller, send moves one on, with a reference of `v`.  With an error it is answered on its
- *           loop (`v`, which may be NULL then, is whose statistics count it), otherwise pinned to `v`, bound and started.
+ *   Owns  : take moves the calls to the caller; decide gives one a reference of `v`, send moves it on.  With an error it is
+ *           answered on its loop (`v`, which may be NULL then, is whose statistics count it), otherwise pinned to `v`, bound
+ *           and started.
  *   Thread: any (count); control.
  *   Errors: none. */
 uint32_t trp_waiting_count(const struct trp_waiting *w);
 void trp_waiting_take(struct trp_waiting *w, struct trp_call_list *out, int64_t now_ns);
-void trp_waiting_send(struct trp_call *call, struct trp_version *v, const struct trp_error *err);
+void trp_waiting_decide(struct trp_call *call, struct trp_version *v, const struct trp_error *err);
+void trp_waiting_send(struct trp_call *call);
 
 /* Refuses everybody, now and later; wanted() is not called any more.
  *   Owns  : `why` is copied; the maker's reference stays.

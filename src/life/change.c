@@ -12,8 +12,10 @@
  *  3. Results of a load belong to the loader thread until its `done`; only then are they put into the version. */
 #include <stdio.h>
 
+#include "life/change.h"
 #include "life/demand.h"
 #include "life/heat.h"
+#include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
 #include "life/steward.h"

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "life/demand.h"
+#include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/presence.h"
 #include "life/tenure.h"
@@ -75,6 +76,23 @@ static struct trp_version *failed_one(const struct trp_member *m, int64_t number
     return NULL;
 }
 
+static void send_home(struct trp_task *task)
+{
+    struct trp_life *l = TRP_CONTAINER_OF(task, struct trp_life, homeward_task);
+    struct trp_call *call;
+    while ((call = trp_call_list_pop(&l->homeward)) != NULL)
+        trp_waiting_send(call);
+}
+
+/* Behind the snapshot that tells of what has ended, which is published by a task that was queued before: whoever has his answer
+ * and looks into the index finds what he was told. */
+static void send_soon(struct trp_life *l, struct trp_call *call)
+{
+    trp_call_list_push(&l->homeward, call);
+    l->homeward_task.run = send_home;
+    trp_loop_ready(l->opts.control, &l->homeward_task);
+}
+
 /* Says it in the words in which the registry says it to those who come later. */
 static void tell_failure(const struct trp_member *m, const struct trp_version *failed,
                          struct trp_error *out)
@@ -95,7 +113,8 @@ static void refuse_all(struct trp_member *m, const struct trp_error *why)
         struct trp_error told = *why;
         if (failed)
             tell_failure(m, failed, &told);
-        trp_waiting_send(call, failed, &told);
+        trp_waiting_decide(call, failed, &told);
+        send_soon(m->life, call);
     }
 }
 
@@ -144,7 +163,8 @@ static void send_on(struct trp_member *m)
         else if (!v)
             (void)trp_fail(&why, TRP_NOT_FOUND, UNKNOWN_MODEL " version %lld is not found",
                            TRP_STR(m->name), (long long)number);
-        trp_waiting_send(call, v, v ? NULL : &why);
+        trp_waiting_decide(call, v, v ? NULL : &why);
+        send_soon(m->life, call);
     }
 }
 

@@ -10,6 +10,7 @@
  * back with it), and an order that names such a version is refused. */
 #include <stdio.h>
 
+#include "life/labelling.h"
 #include "life/life_parts.h"
 #include "repo/digest.h"
 

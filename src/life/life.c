@@ -21,9 +21,12 @@
 #include "base/map_loss.h"
 #include "life/demand.h"
 #include "life/heat.h"
+#include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
+#include "life/rescan.h"
 #include "life/steward.h"
+#include "life/trimmer.h"
 #include "life/verifier.h"
 #include "life/watcher.h"
 

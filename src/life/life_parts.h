@@ -1,24 +1,5 @@
 /* life/life_parts.h - what the files of this room share.
- * Answers "who decides what?".  Everything here belongs to the control thread.  Private to this room.
- *
- *   life.c     what others may ask; publishing; answering; the end
- *   rescan.c   what the repository holds now, against what was taken up
- *   member.c   one model: its orders one after the other, what serves and what is shown
- *   change.c   one set of versions on its way to READY, all or none
- *   survey.c   what a model that is not loaded would take and give
- *   cold.c     who waits for a model that is not loaded; letting one go
- *   backoff.c  when a load that failed is tried again
- *   idle.c     who has not been asked for longer than its keep_alive
- *   keeping.c  what an operator says of who stays
- *   presence.c who is in memory, for whoever asks (presence.h)
- *   backlog.c  who is loaded by itself, a few at a time
- *   tenure.c   a version object from its making to its burial
- *   steward.c  room in memory for what is loaded
- *   preparer.c makes what the next load maps
- *   verifier.c reads the store, slowly (verifier.h)
- *   labelling.c which labels stand for which versions
- *   set.c      some versions of one model, each with a reference (set.h)
- *   watcher.c  when to look again (watcher.h) */
+ * Answers "who decides what?"; README.md says which file does.  Control's, and private to this room. */
 #ifndef TRP_LIFE_PARTS_H
 #define TRP_LIFE_PARTS_H
 
@@ -32,6 +13,7 @@
 
 struct trp_watcher;
 struct trp_verifier;
+struct trp_change;
 
 /* One thing to be done for one model; done one after the other, in order of arrival. */
 struct trp_op {
@@ -53,8 +35,6 @@ struct trp_op {
     bool is_backlog; /* LOAD: from the backlog */
     struct trp_op *next;
 };
-
-struct trp_change;
 
 /* The labels of a model, in one block with their names. */
 struct trp_labelling {
@@ -170,6 +150,8 @@ struct trp_life {
     struct trp_job heap_job;
     struct trp_member *backlog, **backlog_end;
     uint32_t surveys_out, backlog_out;
+    struct trp_call_list homeward; /* calls whose waiting has ended */
+    struct trp_task homeward_task;
 
     /* preparing */
     struct preparing *preparings; /* under way, see preparer.c */
@@ -211,15 +193,6 @@ void trp_life_answer(struct trp_life *l, struct trp_order *order);
  *   Thread: control.
  *   Errors: none. */
 void trp_life_check(struct trp_life *l);
-
-/* ---- trimmer.c ---- */
-
-/* Begins to ask the backends every opts.trim_ns for what runs left behind; stops asking.
- *   Owns  : nothing.
- *   Thread: control.
- *   Errors: logged: memory then stays with the models until they leave. */
-void trp_trimmer_start(struct trp_life *l);
-void trp_trimmer_stop(struct trp_life *l);
 
 /* ---- member.c ---- */
 
@@ -272,61 +245,5 @@ void trp_member_show(struct trp_member *m);
  *   Errors: none. */
 void trp_member_stop(struct trp_member *m);
 void trp_member_tidy(struct trp_member *m);
-
-/* ---- change.c ---- */
-
-/* Loads what `found` has and replaces what serves; ends in trp_member_finish().
- *   Owns  : takes a reference of the catalog.
- *   Thread: control.
- *   Errors: by trp_member_finish(). */
-void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
-                      const struct trp_repo_model *found, bool is_forced);
-
-/* Makes the loads in hand give up.
- *   Owns  : nothing.
- *   Thread: control.
- *   Errors: none. */
-void trp_change_cancel(struct trp_change *c);
-
-/* ---- labelling.c ---- */
-
-/* Reads the labels of the configuration that is being taken up; they hold from keep() on, and are forgotten by drop().
- *   Owns  : copied.
- *   Thread: control.
- *   Errors: OUT_OF_MEMORY; what held goes on. */
-trp_status trp_labelling_read(struct trp_member *m, const struct trp_model_config *config,
-                              struct trp_error *err);
-void trp_labelling_keep(struct trp_member *m);
-void trp_labelling_drop(struct trp_member *m);
-void trp_labelling_forget(struct trp_member *m); /* all of them */
-
-/* Moves labels, all or none; version 0 takes one away.  The caller shows the member.
- *   Owns  : copied.
- *   Thread: control.
- *   Errors: INVALID_ARGUMENT: no label; FAILED_PRECONDITION: the version is not available; TOO_LARGE; OUT_OF_MEMORY. */
-trp_status trp_labelling_move(struct trp_member *m, const struct trp_version_label *wishes,
-                              uint32_t wishes_n, struct trp_error *err);
-
-/* The number of a version, or of the one that the key of a label stands for now; the key itself: none.
- *   Owns  : nothing.
- *   Thread: control.
- *   Errors: none. */
-int64_t trp_labelling_number(const struct trp_member *m, int64_t version);
-
-/* The labels whose versions are shown; returns how many.
- *   Owns  : names are borrowed from the member.
- *   Thread: control.
- *   Errors: none. */
-uint32_t trp_labelling_shown(const struct trp_member *m,
-                             struct trp_version_label out[TRP_VERSION_LABELS_MAX]);
-
-/* ---- rescan.c ---- */
-
-/* Lists the repository, now or as soon as the running listing has ended.  `is_watched`: changes are taken up only
- * when they have settled.
- *   Owns  : `order` (may be NULL) is answered by it.
- *   Thread: control.
- *   Errors: in the order, and logged. */
-void trp_rescan_begin(struct trp_life *l, bool is_watched, struct trp_order *order);
 
 #endif

@@ -12,7 +12,9 @@
  *   MEND    look at the files (a job) ──► change: a version that is damaged is not kept
  *
  * `serving` is READY and answers.  `shown` stands in its place in the index while nothing serves. */
+#include "life/change.h"
 #include "life/demand.h"
+#include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/tenure.h"
 

@@ -23,6 +23,7 @@
 
 #include "base/file.h"
 #include "life/life_parts.h"
+#include "life/rescan.h"
 
 #define GATHER_NS TRP_MS(50)
 #define DEPTH_MAX 3         /* model, version, model.onnx/ */

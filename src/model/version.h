@@ -25,9 +25,10 @@ enum trp_residency {
 
 struct trp_version {
     struct trp_target target; /* first: a version is a target */
+    struct trp_refs refs;     /* beside it what every pick looks at: one line of the cache */
+    struct trp_lifecycle life;
     struct trp_target_ops
         ops; /* the target's; start and cancel are exec's own, with nothing between */
-    struct trp_refs refs;
     void (*on_unused)(struct trp_version *v,
                       void *user); /* the last reference went; on the thread that dropped it */
     void *on_unused_user;
@@ -35,7 +36,6 @@ struct trp_version {
     struct trp_arena arena; /* names, signature, configuration */
     const char *id;         /* "resnet50/3", for messages; in `arena` */
     struct trp_str path;    /* the model file */
-    struct trp_lifecycle life;
     /* Why FAILED; NEW: "unloaded" or why it cannot be read; READY: a warning, or empty.  Never NULL.  Read it by
      * trp_version_reason(), write it by trp_version_say(). */
     const char *reason;

@@ -24,6 +24,11 @@ def loads(server, result="ok"):
     return server.metric("troupe_model_loads_total", result=result)
 
 
+def becomes(server, version, state, reason=""):
+    """What a client was told by an answer is in the index when the loop has the next snapshot: soon, not at once."""
+    server.wait(lambda: index(server).get(version) == (state, reason), f"{version} to be {state} {reason}")
+
+
 def infer(server, model, headers=None):
     status, reply, _ = server.request("POST", f"/v2/models/{model}/infer", BODY, headers)
     return status, json.loads(reply)
@@ -118,7 +123,7 @@ def test_a_hundred_first_requests_share_one_load(serve, repository):
     assert server.metric("troupe_cold_calls_waiting") == 0
     stats = json.loads(server.get("/v2/models/m/stats")[1])["model_stats"][0]
     assert stats["inference_stats"]["success"]["count"] == 100
-    assert index(server)["m/1"] == ("READY", "")
+    becomes(server, "m/1", "READY")
 
 
 def test_a_request_names_the_version_that_answers_it(serve, repository):
@@ -160,11 +165,11 @@ def test_what_is_wrong_with_a_request_is_told_when_the_model_is_known(serve, rep
 
 
 def test_a_deadline_holds_while_the_model_loads_and_the_load_goes_on(serve, repository):
-    repository.write("m.echo", ECHO + "load_sleep 1500ms\n")
+    repository.write("m.echo", ECHO + "load_sleep 3s\n")
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
     began = time.monotonic()
     status, reply = infer(server, "m", {"troupe-timeout-ms": "100"})
-    assert status == 504 and time.monotonic() - began < 1.2 * SLOW, reply
+    assert status == 504 and time.monotonic() - began < 2.5 * SLOW, reply
     with triton_grpc.InferenceServerClient(server.url) as client:
         tensor = triton_grpc.InferInput("x", list(X.shape), "FP32")
         tensor.set_data_from_numpy(X)
@@ -176,7 +181,7 @@ def test_a_deadline_holds_while_the_model_loads_and_the_load_goes_on(serve, repo
 
 
 def test_only_so_many_wait(serve, repository):
-    repository.write("m.echo", ECHO + "load_sleep 1s\n")
+    repository.write("m.echo", ECHO + "load_sleep 3s\n")
     server = serve(repository.path, settings={**ON_DEMAND, "sched.model_queue_max": 5}).wait_ready("m")
     answers = crowd(12, lambda i: infer(server, "m"))
     assert sorted({status for status, _ in answers}) == [200, 429]
@@ -186,7 +191,7 @@ def test_only_so_many_wait(serve, repository):
 
 
 def test_a_server_that_ends_answers_those_who_wait(serve, repository):
-    repository.write("m.echo", ECHO + "load_sleep 1s\n")
+    repository.write("m.echo", ECHO + "load_sleep 3s\n")
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
     answers = []
     thread = threading.Thread(target=lambda: answers.append(infer(server, "m")))
@@ -206,8 +211,8 @@ def test_a_load_that_fails_is_told_at_once_and_tried_again_later(serve, reposito
         assert status == 400 or status == 503, reply
         assert "Request for unknown model: 'm'" in reply["error"] and "no luck today" in reply["error"]
     assert loads(server, "failed") == 1
-    state, reason = index(server)["m/1"]
-    assert state == "UNAVAILABLE" and "no luck today" in reason
+    server.wait(lambda: index(server)["m/1"][0] == "UNAVAILABLE", "the failure to be in the index")
+    assert "no luck today" in index(server)["m/1"][1]
     assert server.get("/v2/models/m/ready")[0] != 200
 
     def has_failed_again():
@@ -218,13 +223,13 @@ def test_a_load_that_fails_is_told_at_once_and_tried_again_later(serve, reposito
     assert server.metric("troupe_model_load_retries_total") == 1
     repository.write("m.echo", ECHO)  # no watch: the next try finds it
     server.wait(lambda: infer(server, "m")[0] == 200, "the load to go well")
-    assert index(server)["m/1"] == ("READY", "")
+    becomes(server, "m/1", "READY")
 
 
 def test_a_load_that_hangs_is_given_up_and_others_go_on(serve, repository):
     repository.write("hangs.echo", ECHO + "load_sleep 20s\n")
     repository.write("m.echo", ECHO)
-    server = serve(repository.path, settings={**ON_DEMAND, "timeouts.load": "300ms"}).wait_ready("m")
+    server = serve(repository.path, settings={**ON_DEMAND, "timeouts.load": "3s"}).wait_ready("m")
     answers = []
     thread = threading.Thread(target=lambda: answers.append(infer(server, "hangs")))
     thread.start()
@@ -239,8 +244,9 @@ def test_other_files_are_tried_at_once(serve, repository):
     server = serve(repository.path, settings={**ON_DEMAND, "repository.watch": "poll", "repository.poll": "100ms",
                                               "repository.settle": "0s"}).wait_ready("m")
     assert infer(server, "m")[0] != 200
+    server.wait(lambda: index(server)["m/1"][0] == "UNAVAILABLE", "the failure to be in the index")
     repository.write("m.echo", ECHO)
-    server.wait(lambda: index(server)["m/1"] == ("READY", "on demand"), "the change to be seen")
+    becomes(server, "m/1", "READY", "on demand")
     assert infer(server, "m")[0] == 200
 
 
@@ -318,7 +324,7 @@ def test_what_was_unloaded_waits_for_a_load(serve, repository):
 
 
 def test_an_unload_sends_those_away_who_wait(serve, repository):
-    repository.write("m.echo", ECHO + "load_sleep 1s\n")
+    repository.write("m.echo", ECHO + "load_sleep 3s\n")
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
     answers = []
     thread = threading.Thread(target=lambda: answers.append(infer(server, "m")))
@@ -339,10 +345,10 @@ def test_a_model_goes_when_nobody_asks_for_it_and_comes_back(serve, repository):
     repository.write("pinned/model.yaml", "keep_alive: 300ms\npin: true\n")
     repository.write("stays.echo", ECHO)
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("idle")
-    for round_ in (1, 2):
+    for goes in (1, 2):
         for name in ("idle", "pinned", "stays"):
             assert infer(server, name)[0] == 200
-        server.wait(lambda: server.metric("troupe_model_idle_unloads_total") == round_, "the idle one to go")
+        server.wait(lambda: server.metric("troupe_model_idle_unloads_total") == goes, "the idle one to go")
         server.wait(lambda: index(server)["idle/1"] == ("READY", "on demand"), "it to be cold again")
         assert json.loads(server.get("/v2/models/idle")[1])["inputs"][0]["name"] == "x"
     assert index(server)["pinned/1"] == index(server)["stays/1"] == ("READY", "")

@@ -104,8 +104,10 @@ static void send_all(struct trp_version *v, const struct trp_error *err)
     struct trp_call_list calls = { 0 };
     struct trp_call *call;
     trp_waiting_take(room, &calls, trp_loop_now_ns(w.loop));
-    while ((call = trp_call_list_pop(&calls)) != NULL)
-        trp_waiting_send(call, v, err);
+    while ((call = trp_call_list_pop(&calls)) != NULL) {
+        trp_waiting_decide(call, v, err);
+        trp_waiting_send(call);
+    }
 }
 
 static void all_who_wait_are_told_of_once_and_go_on_by_class_and_arrival(void **state)
@@ -129,7 +131,8 @@ static void all_who_wait_are_told_of_once_and_go_on_by_class_and_arrival(void **
     for (size_t i = 0; i < ARRAY_LEN(order); i++) {
         struct trp_call *call = trp_call_list_pop(&taken);
         assert_ptr_equal(call, calls[order[i]]);
-        trp_waiting_send(call, ready, NULL);
+        trp_waiting_decide(call, ready, NULL);
+        trp_waiting_send(call);
     }
     turn_until_finished(&w, ARRAY_LEN(classes));
     for (uint32_t i = 0; i < w.finished_n; i++) {
