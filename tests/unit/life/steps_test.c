@@ -218,8 +218,8 @@ static void random_steps_leave_what_a_model_of_them_says(void **state)
         s.subjects[i].wishes_n = 1;
     }
     look(&s);
-    assert_int_equal(trp_counter_get(&s.f->weights.bytes), 0);
-    assert_int_equal(trp_counter_get(&s.f->activations.bytes), 0);
+    pump(s.f, trp_counter_get(&s.f->weights.bytes) == 0);
+    pump(s.f, trp_counter_get(&s.f->activations.bytes) == 0); /* surveys go on for a moment */
 }
 
 int main(void)
