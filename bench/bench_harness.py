@@ -235,6 +235,11 @@ class Bench:
         command = [str(x) for x in (self.build / "troupe", *words)]
         return json.loads(subprocess.run(command, env=self.environment, stdout=subprocess.PIPE, check=False).stdout)
 
+    def cpu_seconds(self, server):
+        with open(f"/proc/{server.pid}/stat", encoding="ascii") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self, server):
         """smaps_rollup of a server, in bytes: Pss, Anonymous and others."""
         with open(f"/proc/{server.pid}/smaps_rollup", encoding="ascii") as f:

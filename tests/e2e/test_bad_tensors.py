@@ -414,7 +414,7 @@ def test_unknown_version(ask):
 
 
 def test_version_that_is_no_number(ask):
-    for version in ["0", "-1", "x", "1.0", "1x", "99999999999999999999", "+1"]:
+    for version in ["0", "-1", ".x", "1.0", "1x", "99999999999999999999", "+1"]:
         ask.http(request(), model=f"identity_fp32/versions/{version}")
         ask.grpc(wire(model_version=version))
 

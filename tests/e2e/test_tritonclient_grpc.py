@@ -117,7 +117,8 @@ def test_model_metadata_says_what_goes_in_and_out(client):
     assert client.get_model_metadata("odd name: 100% of it").name == "odd name: 100% of it"
     refusal("NOT_FOUND", "Request for unknown model: 'nobody' is not found", client.get_model_metadata, "nobody")
     refusal("NOT_FOUND", "version 9 is not found", client.get_model_metadata, "versions", model_version="9")
-    refusal("INVALID_ARGUMENT", "", client.get_model_metadata, "versions", model_version="first")
+    refusal("NOT_FOUND", "no version of this label", client.get_model_metadata, "versions", model_version="first")
+    refusal("INVALID_ARGUMENT", "", client.get_model_metadata, "versions", model_version="1st")
 
 
 def test_the_model_configuration_is_complete(client):

@@ -361,7 +361,11 @@ static void grpc_requests_name_their_model_and_version(void **state)
     assert_true(trp_str_is(f.control.model, "m"));
     assert_int_equal(f.control.version, 3);
     trp_buf_reset(&f.out);
-    trp_pb_write_str(&f.out, 2, trp_str_of("latest"));
+    trp_pb_write_str(&f.out, 2, trp_str_of("latest")); /* a label */
+    assert_int_equal(decode_grpc(&f, "ModelReady").code, TRP_OK);
+    assert_true(f.control.version < 0);
+    trp_buf_reset(&f.out);
+    trp_pb_write_str(&f.out, 2, trp_str_of("3rd"));
     assert_int_equal(decode_grpc(&f, "ModelReady").code, TRP_INVALID_ARGUMENT);
     trp_buf_reset(&f.out);
     assert_int_equal(decode_grpc(&f, "ServerLive").code, TRP_OK);

@@ -350,7 +350,7 @@ static const struct {
     [BAD_NEGATIVE] = { TRP_INVALID_ARGUMENT, "shape [-1] has a negative size" },
     [BAD_PRODUCT] = { TRP_INVALID_ARGUMENT, "more elements than can be counted" },
     [BAD_RANK] = { TRP_INVALID_ARGUMENT, "more than 16 dimensions" },
-    [BAD_VERSION] = { TRP_INVALID_ARGUMENT, "specified version string 'one'" },
+    [BAD_VERSION] = { TRP_INVALID_ARGUMENT, "specified version string '1st'" },
     [BAD_ID] = { TRP_INVALID_ARGUMENT, "id: not UTF-8" },
     [BAD_RESERVED] = { TRP_INVALID_ARGUMENT, "starting with 'triton_' are reserved" },
     [BAD_UNSET] = { TRP_INVALID_ARGUMENT, "invalid value type for 'x' parameter" },
@@ -414,7 +414,7 @@ static void build_bad_raw(struct message *m, int bad)
 static void build_bad_rest(struct message *m, int bad)
 {
     if (bad == BAD_VERSION)
-        trp_pb_write_str(&m->b, 2, trp_str_of("one"));
+        trp_pb_write_str(&m->b, 2, trp_str_of("1st"));
     else if (bad == BAD_ID)
         trp_pb_write_str(&m->b, 3, trp_str_of("\xff"));
     else if (bad == BAD_RESERVED)
