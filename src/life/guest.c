@@ -133,7 +133,8 @@ trp_status trp_stay_expect(struct trp_guest *g, struct trp_stay *stay, const str
 {
     struct trp_residence *r = g->residence;
     struct trp_share **shares =
-        size->pieces_n ? trp_alloc_zeroed(r->alloc, size->pieces_n, sizeof *shares) : NULL;
+        size->pieces_n ? trp_alloc_zeroed(r->alloc, size->pieces_n, sizeof(struct trp_share *))
+                       : NULL;
     if (size->pieces_n && !shares)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to load the model");
     for (uint32_t i = 0; i < size->pieces_n; i++) {
@@ -178,10 +179,10 @@ static void end_coming(struct trp_stay *s)
 
 void trp_stay_settle(struct trp_stay *s, struct trp_amounts own, bool has_shared, int64_t load_ns)
 {
-    struct trp_guest *g = s->guest;
-    struct trp_residence *r = g ? g->residence : NULL;
     if (s->state != TRP_STAY_COMING)
         return;
+    struct trp_guest *g = s->guest;
+    struct trp_residence *r = g->residence;
     end_coming(s);
     if (!has_shared)
         drop_shares(s);
