@@ -32,7 +32,7 @@ static const trp_answer_fn answers[TRP_CONTROLS] = {
 static trp_status make_tasks(struct trp_admin *a, struct trp_error *err)
 {
     const uint32_t n = a->opts.loops_n;
-    a->tasks = trp_alloc_zeroed(a->alloc, n + (size_t)1, sizeof *a->tasks);
+    a->tasks = trp_alloc_zeroed(a->alloc, n + (size_t)1, sizeof(struct trp_task_names *));
     if (!a->tasks)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "admin");
     for (uint32_t i = 0; i < n; i++)
