@@ -170,7 +170,8 @@ struct troupe_backend {
      * Thread: executor or loop; re-entrant when TROUPE_CAN_CONCURRENT. */
     int32_t (*run)(void *model, const struct troupe_run *run, const struct troupe_tensor *inputs,
                    struct troupe_tensor *outputs);
-    /* Accepts NULL; never called while run() is active. */
+    /* Accepts NULL; never called while run() is active.  When it returns, what the model and its runs
+     * kept is back in their accounts, also what a trim() on another thread had in hand. */
     void (*close)(void *model);
 
     /* optional */

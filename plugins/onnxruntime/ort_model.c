@@ -112,6 +112,14 @@ static void enlist(struct ort_model *m)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* Under the plugin's lock.  What a trim on another thread took from a model is back before anybody is
+ * told that the model is closed: its accounts may end then. */
+static void wait_for_trim(struct ort_plugin *p)
+{
+    while (p->is_trimming)
+        pthread_cond_wait(&p->trimmed, &p->lock);
+}
+
 /* Also of a model that never got into the list. */
 static void delist(const struct ort_model *m)
 {
@@ -123,6 +131,7 @@ static void delist(const struct ort_model *m)
     if (*at)
         *at = m->next;
     p->has_closed = true;
+    wait_for_trim(p); /* a later one does not find it */
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -201,6 +210,8 @@ bool ort_model_trim(struct ort_plugin *p)
 {
     struct ort_block *all = NULL;
     pthread_mutex_lock(&p->lock);
+    wait_for_trim(p);
+    p->is_trimming = true;
     const bool has_closed = p->has_closed;
     p->has_closed = false;
     for (struct ort_model *m = p->models; m; m = m->next)
@@ -208,6 +219,10 @@ bool ort_model_trim(struct ort_plugin *p)
     pthread_mutex_unlock(&p->lock);
     const bool has_any = all != NULL;
     ort_cache_free(all); /* calls the host, so not under a lock */
+    pthread_mutex_lock(&p->lock);
+    p->is_trimming = false;
+    pthread_cond_broadcast(&p->trimmed);
+    pthread_mutex_unlock(&p->lock);
     return has_any || has_closed;
 }
 

@@ -130,6 +130,7 @@ static void stop(void *self)
     if (p->cpu)
         p->api->ReleaseMemoryInfo(p->cpu);
     pthread_mutex_destroy(&p->blobs.lock);
+    pthread_cond_destroy(&p->trimmed);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -167,6 +168,7 @@ static int32_t start(const struct troupe_host *host, const struct troupe_option 
         return ort_words_fail(error, TROUPE_OUT_OF_MEMORY, "ONNX Runtime plugin");
     p->host = host;
     pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->trimmed, NULL);
     pthread_mutex_init(&p->blobs.lock, NULL);
     const int32_t code = start_env(p, options, options_n, error);
     if (code != TROUPE_OK) {

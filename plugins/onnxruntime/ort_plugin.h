@@ -28,10 +28,12 @@ struct ort_plugin {
     struct OrtAllocator *allocator; /* ONNX Runtime's own, for names; not released */
     struct ort_memory memory;       /* for everything else */
     bool is_registered;
-    pthread_mutex_t lock;     /* guards `spare` and `models`; before a model's lock */
+    pthread_mutex_t lock;     /* guards the next four; before a model's lock */
     struct ort_lent *spare;   /* handles of outputs, for reuse */
     struct ort_model *models; /* all that are open */
+    bool is_trimming;         /* somebody has memory of models in hand */
     bool has_closed;          /* a model, since the last trim */
+    pthread_cond_t trimmed;   /* is_trimming was lowered */
     struct ort_blobs blobs;   /* that are mapped */
 };
 

@@ -70,6 +70,8 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
         refuse(a, call, need);
     else if (r == TRP_RESERVE_DONE && out->pass.is_counted)
         out->bytes_max = most_of(a, &out->pass);
+    if (r == TRP_RESERVE_DONE && out->pass.ends_wait)
+        trp_ledger_tell_served(a->ledger); /* before the next who waits is called to ask again */
     return r;
 }
 

@@ -163,12 +163,14 @@ static void take_short(struct trp_residence *r, int64_t now_ns)
 {
     trp_lock_enter(&r->lock);
     const struct trp_amounts short_of = r->short_of;
+    const bool is_served = r->is_served;
     r->short_of = (struct trp_amounts){ { 0 } };
+    r->is_served = false;
     trp_lock_leave(&r->lock);
     if (!trp_amounts_is_zero(short_of)) {
         r->runs_short = short_of;
         r->runs_until_ns = now_ns + RUNS_WAIT_NS;
-    } else if (now_ns >= r->runs_until_ns) {
+    } else if (is_served || now_ns >= r->runs_until_ns) {
         r->runs_short = (struct trp_amounts){ { 0 } };
     }
 }
@@ -365,6 +367,17 @@ static void is_short(void *user, struct trp_amounts need)
     post(r);
 }
 
+/* Kept free any longer, the room would be had twice: loads would wait beside it, or others go for it. */
+static void was_served(void *user)
+{
+    struct trp_residence *r = user;
+    trp_lock_enter(&r->lock);
+    r->is_served = true;
+    r->short_of = (struct trp_amounts){ { 0 } };
+    trp_lock_leave(&r->lock);
+    post(r);
+}
+
 bool trp_residence_is_busy(struct trp_residence *r)
 {
     trp_lock_enter(&r->lock);
@@ -406,6 +419,7 @@ trp_status trp_residence_create(const struct trp_alloc *alloc,
     }
     trp_ledger_on_room(opts->ledger, has_room, r);
     trp_ledger_on_short(opts->ledger, is_short, r);
+    trp_ledger_on_served(opts->ledger, was_served, r);
     *out_residence = r;
     return st;
 }

@@ -84,7 +84,8 @@ struct trp_residence {
     struct trp_lock lock;
     struct trp_mail mail;
     bool is_posted;                /* lock */
-    struct trp_amounts short_of;   /* lock: what runs wait for */
+    bool is_served;                /* lock: a run has the room that runs waited for */
+    struct trp_amounts short_of;   /* lock: what runs wait for since */
     struct trp_amounts runs_short; /* control's copy, until runs_until_ns */
     int64_t runs_until_ns;
     struct trp_clearance *clearance;

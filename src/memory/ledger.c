@@ -25,10 +25,10 @@ struct trp_ledger {
     bool is_wanted;           /* somebody was told NOT_NOW since the last word of room */
     struct trp_amounts fixed; /* without the counted accounts, which `budget.fixed` contains */
     /* Written before anybody reserves, read only afterwards: no lock. */
-    struct room_listener room[LISTENERS];
+    struct room_listener room[LISTENERS], served[LISTENERS];
     struct short_listener wants[LISTENERS];
     struct counted counted[LISTENERS];
-    uint32_t room_n, wants_n, counted_n;
+    uint32_t room_n, served_n, wants_n, counted_n;
 };
 
 trp_status trp_ledger_create(const struct trp_alloc *alloc, const struct trp_ledger_opts *opts,
@@ -176,6 +176,12 @@ void trp_ledger_ask_room(struct trp_ledger *ledger, struct trp_amounts need)
         ledger->wants[i].fn(ledger->wants[i].user, need);
 }
 
+void trp_ledger_tell_served(struct trp_ledger *ledger)
+{
+    for (uint32_t i = 0; i < ledger->served_n; i++)
+        ledger->served[i].fn(ledger->served[i].user);
+}
+
 void trp_ledger_on_room(struct trp_ledger *ledger, trp_ledger_room_fn fn, void *user)
 {
     TRP_ASSERT(ledger->room_n < LISTENERS);
@@ -188,6 +194,12 @@ void trp_ledger_on_short(struct trp_ledger *ledger, trp_ledger_short_fn fn, void
     ledger->wants[ledger->wants_n++] = (struct short_listener){ fn, user };
 }
 
+void trp_ledger_on_served(struct trp_ledger *ledger, trp_ledger_room_fn fn, void *user)
+{
+    TRP_ASSERT(ledger->served_n < LISTENERS);
+    ledger->served[ledger->served_n++] = (struct room_listener){ fn, user };
+}
+
 void trp_ledger_count(struct trp_ledger *ledger, const struct trp_account *account,
                       uint64_t least_bytes)
 {
@@ -197,13 +209,17 @@ void trp_ledger_count(struct trp_ledger *ledger, const struct trp_account *accou
 
 void trp_ledger_forget(struct trp_ledger *ledger, const void *user)
 {
-    uint32_t room = 0, wants = 0;
+    uint32_t room = 0, served = 0, wants = 0;
     for (uint32_t i = 0; i < ledger->room_n; i++)
         if (ledger->room[i].user != user)
             ledger->room[room++] = ledger->room[i];
+    for (uint32_t i = 0; i < ledger->served_n; i++)
+        if (ledger->served[i].user != user)
+            ledger->served[served++] = ledger->served[i];
     for (uint32_t i = 0; i < ledger->wants_n; i++)
         if (ledger->wants[i].user != user)
             ledger->wants[wants++] = ledger->wants[i];
     ledger->room_n = room;
+    ledger->served_n = served;
     ledger->wants_n = wants;
 }

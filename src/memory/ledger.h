@@ -107,7 +107,16 @@ trp_status trp_ledger_refuse(struct trp_ledger *ledger, struct trp_amounts need,
  *   Errors: none; nobody listening is nobody told. */
 void trp_ledger_ask_room(struct trp_ledger *ledger, struct trp_amounts need);
 
-/* Adds a listener: to room (invariant 2), to somebody short of it.  Up to four of each.
+/* Tells every `on_served` listener that whoever asked for room has it by now: what was asked for so
+ * far need not be kept free any more.  Who still waits asks again after this.
+ *   Owns  : nothing.
+ *   Thread: any that holds no lock.
+ *   Blocks: what the listeners take.
+ *   Errors: none. */
+void trp_ledger_tell_served(struct trp_ledger *ledger);
+
+/* Adds a listener: to room (invariant 2), to somebody short of it, to somebody who was.  Up to four
+ * of each.
  *   Owns  : `user` is borrowed until trp_ledger_forget() or the ledger's end.
  *   Thread: startup, before anybody reserves; `fn` is called by any thread, which holds no lock.
  *   Errors: none. */
@@ -115,6 +124,7 @@ typedef void (*trp_ledger_room_fn)(void *user);
 typedef void (*trp_ledger_short_fn)(void *user, struct trp_amounts need);
 void trp_ledger_on_room(struct trp_ledger *ledger, trp_ledger_room_fn fn, void *user);
 void trp_ledger_on_short(struct trp_ledger *ledger, trp_ledger_short_fn fn, void *user);
+void trp_ledger_on_served(struct trp_ledger *ledger, trp_ledger_room_fn fn, void *user);
 
 /* Takes back all listeners with this `user`, which goes before the ledger.
  *   Owns  : `user` is borrowed no more.

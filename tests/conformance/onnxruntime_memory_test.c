@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/thread.h"
 #include "harness.h"
@@ -347,6 +348,67 @@ static void runs_side_by_side_and_a_trim_among_them_lose_nothing(void **state)
     assert_int_equal(held(), 0);
 }
 
+/* --- a trim and a close meet ------------------------------------------------------------------- */
+
+/* Runs are paid by this account, and what the trimming thread gives back to it is slow to arrive. */
+struct meeting {
+    struct troupe_account face;
+    struct trp_thread trimmer;
+    struct trp_flag is_slow, in_hand, is_back, is_closed;
+};
+
+static void slow_free(void *user, void *block, uint64_t bytes)
+{
+    struct meeting *c = user;
+    if (trp_flag_is_up(&c->is_slow) && !trp_flag_is_up(&c->in_hand)) {
+        trp_flag_raise(&c->in_hand);
+        for (int ms = 0; ms < 200 && !trp_flag_is_up(&c->is_closed); ms++)
+            (void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+        trp_flag_raise(&c->is_back);
+    }
+    h.account.plugin.free(h.account.plugin.user, block, bytes);
+}
+
+static void *plain_alloc(void *user, uint64_t bytes, uint64_t align)
+{
+    (void)user;
+    return h.account.plugin.alloc(h.account.plugin.user, bytes, align);
+}
+
+static void trim_once(void *user)
+{
+    (void)user;
+    trp_backend_trim(h.backends);
+}
+
+/* Accounts end with their model: close() must not return while a trim has its memory in hand. */
+static void what_a_trim_took_is_back_when_the_model_is_closed(void **state)
+{
+    (void)state;
+    static struct meeting c = { .face = { .struct_size = sizeof c.face,
+                                          .user = &c,
+                                          .alloc = plain_alloc,
+                                          .free = slow_free } };
+    write_wide("wide.onnx");
+    struct subject *s = subject_open(&h, "wide.onnx");
+    s->run.account = &c.face;
+    assert_int_equal(run_rows(s, ROWS).code, TRP_OK);
+    subject_release(s);
+    trp_backend_trim(h.backends); /* the next one takes it */
+    trp_flag_raise(&c.is_slow);
+    assert_int_equal(trp_thread_start(&c.trimmer, "trimmer", trim_once, &c, NULL).code, TRP_OK);
+    for (int ms = 0; ms < 30000 && !trp_flag_is_up(&c.in_hand); ms++)
+        (void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    subject_close(s);
+    const bool was_back = trp_flag_is_up(&c.is_back);
+    const uint64_t left = held();
+    trp_flag_raise(&c.is_closed);
+    trp_thread_join(&c.trimmer);
+    assert_true(trp_flag_is_up(&c.in_hand));
+    assert_true(was_back);
+    assert_int_equal(left, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, close_what_is_open)
@@ -362,6 +424,7 @@ int main(void)
         TEST(an_output_that_explodes_is_refused_before_it_is_filled),
         TEST(strings_are_counted),
         TEST(runs_side_by_side_and_a_trim_among_them_lose_nothing),
+        TEST(what_a_trim_took_is_back_when_the_model_is_closed),
     };
     return cmocka_run_group_tests_name("onnxruntime_memory", tests, set_up, tear_down);
 }

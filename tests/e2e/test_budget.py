@@ -40,7 +40,8 @@ def test_big_runs_take_turns(serve, repository):
     for name in ("first", "second"):
         repository.write(f"{name}.echo", IO + f"holds {big}\nsleep 100ms\n")
     budget = floor + big + big // 2
-    server = serve(repository.path, env=ENV, settings={"memory.budget": budget, "threads.executors": 4, "memory.meter_interval": "100ms"})
+    server = serve(repository.path, env=ENV, settings={"memory.budget": budget, "threads.executors": 4, "memory.meter_interval": "100ms",
+                                                       "memory.run_wait": "120s"})
     server.wait_ready("first", "second")
     for name in ("first", "second"):  # learned one by one
         assert infer(server, name)[0] == 200
@@ -83,7 +84,7 @@ def test_a_run_that_can_never_fit(serve, repository):
 def test_who_waits_too_long_is_refused(serve, repository):
     floor = baseline(serve, repository)
     big = 192 * MIB
-    repository.write("slow.echo", IO + f"holds {big}\nsleep {3 * SLOW}s\n")
+    repository.write("slow.echo", IO + f"holds {big}\nsleep {5 if SLOW == 1 else 3 * SLOW}s\n")
     repository.write("other.echo", IO + f"holds {big}\n")
     server = serve(repository.path, env=ENV, settings={"memory.budget": floor + big + big // 2, "memory.run_wait": "50ms", "memory.meter_interval": "100ms",
                                               "threads.executors": 4})

@@ -6,6 +6,9 @@ from conftest import BUILD
 from test_prepared import field, prepared, store  # noqa: F401
 
 
+PACK = "300ms"  # six looks without a run make a model cold: who asks must not be away for so long
+
+
 def write_model(repository):
     """x INT64 [n] -> y INT64 [n], and weights that make it worth preparing; the backend of this test does not read them."""
     def io(name):
@@ -35,7 +38,7 @@ def reopened(server, how):
 
 def test_a_hot_model_gets_packed_weights_and_gives_them_back(serve, repository, store):  # noqa: F811
     write_model(repository)
-    settings = {"store.path": store, "backends.path": BUILD / "tests/hot", "store.pack_interval": "100ms"}
+    settings = {"store.path": store, "backends.path": BUILD / "tests/hot", "store.pack_interval": PACK}
     server = serve(repository.path, settings=settings).wait_ready("hot")
     prepared(server, 1)
     server.stop()
@@ -61,7 +64,7 @@ def test_a_hot_model_gets_packed_weights_and_gives_them_back(serve, repository, 
 
 def test_a_model_that_was_prepared_since_is_mapped_when_nobody_asks(serve, repository, store):  # noqa: F811
     write_model(repository)
-    settings = {"store.path": store, "backends.path": BUILD / "tests/hot", "store.pack_interval": "100ms"}
+    settings = {"store.path": store, "backends.path": BUILD / "tests/hot", "store.pack_interval": PACK}
     server = serve(repository.path, settings=settings).wait_ready("hot")
     prepared(server, 1)
     server.wait(lambda: reopened(server, "mapped") == 1, "it to be found cold")

@@ -156,7 +156,8 @@ def test_a_version_with_a_manifest_waits_until_it_is_whole(serve, repository):
     assert np.array_equal(ask(server, "m")[0], X), "what served goes on"
     put(NEGATED, repository.path / "m/2/model.onnx")
     server.wait(lambda: versions_of(server, "m") == ["2"], "the whole version")
-    assert np.array_equal(ask(server, "m")[0], -X) and index(server)["m/2"] == ("READY", "")
+    server.wait(lambda: np.array_equal(ask(server, "m")[0], -X), "it to answer on each loop")
+    server.wait(lambda: index(server).get("m/2") == ("READY", ""), "the index to say so on each loop")
 
 
 # ---- many models ----

@@ -17,6 +17,7 @@ from test_repository import IDENTITY, NEGATED, X, ask, config_of, index, load, p
 
 ON_DEMAND = {"models.load": "on_demand"}
 ECHO = "input x FP32 [-1,-1]\noutput y FP32 [-1,-1]\n"
+LONG = "load_sleep 5s\n" if SLOW == 1 else "load_sleep 15s\n"  # longer than it takes to ask a few things meanwhile
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}).encode()
 
 
@@ -165,11 +166,11 @@ def test_what_is_wrong_with_a_request_is_told_when_the_model_is_known(serve, rep
 
 
 def test_a_deadline_holds_while_the_model_loads_and_the_load_goes_on(serve, repository):
-    repository.write("m.echo", ECHO + "load_sleep 3s\n")
+    repository.write("m.echo", ECHO + LONG)
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
     began = time.monotonic()
     status, reply = infer(server, "m", {"troupe-timeout-ms": "100"})
-    assert status == 504 and time.monotonic() - began < 2.5 * SLOW, reply
+    assert status == 504 and time.monotonic() - began < (5 if SLOW == 1 else 15), reply
     with triton_grpc.InferenceServerClient(server.url) as client:
         tensor = triton_grpc.InferInput("x", list(X.shape), "FP32")
         tensor.set_data_from_numpy(X)
@@ -181,7 +182,7 @@ def test_a_deadline_holds_while_the_model_loads_and_the_load_goes_on(serve, repo
 
 
 def test_only_so_many_wait(serve, repository):
-    repository.write("m.echo", ECHO + "load_sleep 3s\n")
+    repository.write("m.echo", ECHO + LONG)
     server = serve(repository.path, settings={**ON_DEMAND, "sched.model_queue_max": 5}).wait_ready("m")
     answers = crowd(12, lambda i: infer(server, "m"))
     assert sorted({status for status, _ in answers}) == [200, 429]
@@ -191,7 +192,7 @@ def test_only_so_many_wait(serve, repository):
 
 
 def test_a_server_that_ends_answers_those_who_wait(serve, repository):
-    repository.write("m.echo", ECHO + "load_sleep 3s\n")
+    repository.write("m.echo", ECHO + LONG)
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
     answers = []
     thread = threading.Thread(target=lambda: answers.append(infer(server, "m")))
@@ -207,10 +208,12 @@ def test_a_server_that_ends_answers_those_who_wait(serve, repository):
 def test_a_load_that_fails_is_told_at_once_and_tried_again_later(serve, repository):
     repository.write("m.echo", ECHO + "load_fail no luck today\n")
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
+    began = time.monotonic()
     for status, reply in crowd(10, lambda i: infer(server, "m")):
         assert status == 400 or status == 503, reply
         assert "Request for unknown model: 'm'" in reply["error"] and "no luck today" in reply["error"]
-    assert loads(server, "failed") == 1
+    before = loads(server, "failed")  # 1, unless some came so late that it was tried again for them
+    assert before == 1 or SLOW > 1 or time.monotonic() - began >= 1
     server.wait(lambda: index(server)["m/1"][0] == "UNAVAILABLE", "the failure to be in the index")
     assert "no luck today" in index(server)["m/1"][1]
     assert server.get("/v2/models/m/ready")[0] != 200
@@ -218,18 +221,18 @@ def test_a_load_that_fails_is_told_at_once_and_tried_again_later(serve, reposito
     def has_failed_again():
         status, reply = infer(server, "m")
         assert status != 200 and "no luck today" in reply["error"]
-        return loads(server, "failed") == 2
+        return loads(server, "failed") > before
     server.wait(has_failed_again, "the load to be tried again")
-    assert server.metric("troupe_model_load_retries_total") == 1
+    assert server.metric("troupe_model_load_retries_total") == loads(server, "failed") - 1
     repository.write("m.echo", ECHO)  # no watch: the next try finds it
     server.wait(lambda: infer(server, "m")[0] == 200, "the load to go well")
     becomes(server, "m/1", "READY")
 
 
 def test_a_load_that_hangs_is_given_up_and_others_go_on(serve, repository):
-    repository.write("hangs.echo", ECHO + "load_sleep 20s\n")
+    repository.write("hangs.echo", ECHO + ("load_sleep 20s\n" if SLOW == 1 else "load_sleep 30s\n"))
     repository.write("m.echo", ECHO)
-    server = serve(repository.path, settings={**ON_DEMAND, "timeouts.load": "3s"}).wait_ready("m")
+    server = serve(repository.path, settings={**ON_DEMAND, "timeouts.load": "5s" if SLOW == 1 else "15s"}).wait_ready("m")
     answers = []
     thread = threading.Thread(target=lambda: answers.append(infer(server, "hangs")))
     thread.start()
@@ -297,7 +300,7 @@ def test_a_name_given_to_the_server_is_loaded_before_it_is_ready(serve, reposito
 
 def test_readiness_does_not_wait_for_the_background_and_requests_do_not_stand_behind_it(serve, repository):
     for i in range(20):
-        repository.write(f"m{i:02}.echo", ECHO + "load_sleep 500ms\n")
+        repository.write(f"m{i:02}.echo", ECHO + "load_sleep 1s\n")
     server = serve(repository.path, settings={"models.load": "background"})
     server.wait_ready()
     assert loads(server) < 20
@@ -324,7 +327,7 @@ def test_what_was_unloaded_waits_for_a_load(serve, repository):
 
 
 def test_an_unload_sends_those_away_who_wait(serve, repository):
-    repository.write("m.echo", ECHO + "load_sleep 3s\n")
+    repository.write("m.echo", ECHO + LONG)
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
     answers = []
     thread = threading.Thread(target=lambda: answers.append(infer(server, "m")))
@@ -388,7 +391,7 @@ def test_two_thousand_models_on_demand(serve, repository):
     for i in range(2000):
         repository.write(f"m{i:04}.echo", ECHO)
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m0000")
-    server.wait(lambda: len(index(server)) == 2000, "the index to be complete")
+    server.wait(lambda: len(index(server)) == 2000, "the index to be complete", 120)
     assert all(state == ("READY", "on demand") for state in index(server).values())
     for status, _ in crowd(50, lambda i: infer(server, f"m{i * 40:04}")):
         assert status == 200

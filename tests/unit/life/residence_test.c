@@ -617,6 +617,47 @@ static void room_is_made_for_a_run_before_any_load(void **state)
     assert_int_equal(b->stay.state, TRP_STAY_COMING);
 }
 
+static void room_that_a_run_has_taken_is_not_kept_free_for_it(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 60 * MB, TRP_MS(1));
+    struct model *b = bring(h, "b", 35 * MB, TRP_MS(1));
+    const struct trp_amounts run = { { 30 * MB } };
+    trp_ledger_ask_room(h->ledger, run);
+    turn(h); /* the word arrives */
+    turn(h);
+    assert_int_equal(a->evictions + b->evictions, 1);
+    struct trp_hold hold = { 0 };
+    assert_int_equal(trp_ledger_reserve(h->ledger, run, &hold), TRP_RESERVE_DONE);
+    trp_ledger_tell_served(h->ledger);
+    const uint64_t left = 100 * MB - used(h);
+    struct model *c = ask(h, "c", left);
+    turn(h);
+    turn(h);
+    assert_int_equal(c->stay.state, TRP_STAY_COMING); /* no time has passed */
+    assert_int_equal(a->evictions + b->evictions, 1);
+    trp_ledger_release(h->ledger, &hold);
+}
+
+/* Who still waits asks again; that is not forgotten with what the first had asked for. */
+static void what_the_next_run_asks_for_is_kept_free(void **state)
+{
+    struct house *h = *state;
+    trp_ledger_ask_room(h->ledger, (struct trp_amounts){ { 90 * MB } });
+    trp_ledger_tell_served(h->ledger);
+    trp_ledger_ask_room(h->ledger, (struct trp_amounts){ { 30 * MB } });
+    turn(h);
+    turn(h);
+    struct model *a = ask(h, "a", 80 * MB), *b = ask(h, "b", 60 * MB);
+    turn(h);
+    assert_int_equal(a->answers, 0);
+    assert_int_equal(b->answers, 0); /* `a` comes first */
+    trp_residence_cancel(h->residence, &a->ask);
+    trp_stay_end(&a->stay);
+    turn(h);
+    assert_int_equal(b->stay.state, TRP_STAY_COMING);
+}
+
 static void room_that_a_run_gives_back_is_heard_of(void **state)
 {
     struct house *h = *state;
@@ -796,6 +837,8 @@ int main(void)
         TEST(both_versions_of_a_model_go_together),
         TEST(more_than_was_thought_is_made_good),
         TEST(room_is_made_for_a_run_before_any_load),
+        TEST(room_that_a_run_has_taken_is_not_kept_free_for_it),
+        TEST(what_the_next_run_asks_for_is_kept_free),
         TEST(room_that_a_run_gives_back_is_heard_of),
         TEST(cost_keeps_who_is_asked_for_often),
         TEST(lru_keeps_who_was_asked_for_last),

@@ -129,6 +129,23 @@ static void who_can_make_room_hears_how_much_is_wanted(void **state)
     trp_ledger_destroy(ledger);
 }
 
+static void who_keeps_room_free_hears_that_it_was_taken(void **state)
+{
+    (void)state;
+    struct trp_ledger *ledger = make();
+    struct trp_counter told = { 0 };
+    if (!ledger)
+        return;
+    trp_ledger_tell_served(ledger); /* nobody listens */
+    trp_ledger_on_served(ledger, count_up, &told);
+    trp_ledger_tell_served(ledger);
+    assert_int_equal(trp_counter_get(&told), 1);
+    trp_ledger_forget(ledger, &told);
+    trp_ledger_tell_served(ledger);
+    assert_int_equal(trp_counter_get(&told), 1);
+    trp_ledger_destroy(ledger);
+}
+
 static void counted_accounts_count_as_they_are(void **state)
 {
     (void)state;
@@ -259,6 +276,7 @@ int main(void)
         cmocka_unit_test(room_is_told_once_and_only_to_who_was_refused_for_now),
         cmocka_unit_test(room_is_told_when_the_program_itself_takes_less),
         cmocka_unit_test(who_can_make_room_hears_how_much_is_wanted),
+        cmocka_unit_test(who_keeps_room_free_hears_that_it_was_taken),
         cmocka_unit_test(counted_accounts_count_as_they_are),
         cmocka_unit_test(a_refusal_says_what_could_be_had),
         cmocka_unit_test(threads_never_hold_more_than_the_limit_and_none_sleeps_for_ever),
