@@ -46,7 +46,8 @@ def serve_few(serve, repository):
     floor = floor_of(serve, repository)
 
     def start(n, **settings):
-        budget = int(floor + n * SIZE + SIZE // 2)
+        # Beside the models room for a first run, of which a quarter of the weights is expected, and not for one more model.
+        budget = int(floor + n * SIZE + SIZE * 3 // 8)
         settings = {"memory.budget": budget, "models.load": "on_demand", "memory.meter_interval": "100ms", "memory.stay": "0s", **settings}
         return serve(repository.path, settings=settings, env=GIVES_BACK).wait_ready()
     return start
