@@ -150,7 +150,8 @@ void trp_exec_start_call(struct trp_target *target, struct trp_call *call)
 void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call)
 {
     struct trp_version *const v = trp_version_of(target);
-    if (v->room && trp_waiting_remove(v->room, call))
+    /* A bound call has left the room, and where it waits now is under another lock. */
+    if (v->room && call->is_unbound && trp_waiting_remove(v->room, call))
         refuse(call);
     else
         trp_turn_cancel(turn_of(v->runner, call->loop), call);
