@@ -122,6 +122,7 @@ static void what_binds_fits_and_nothing_else(void **state)
     for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
         struct trp_error err = { 0 };
         struct trp_call *call = trp_call_take(pool);
+        assert_non_null(call);
         print_message("%s\n", r->what);
         fill(call, r);
         assert_int_equal(trp_call_fits(call, r->s), r->want);
