@@ -75,7 +75,7 @@ static void more_values_than_anybody_needs_are_refused(void **state)
     for (uint32_t i = 0; i <= TRP_QUERY_VALUES_MAX; i++)
         trp_buf_addf(&query, "tag=t%u&", i);
     struct trp_node *root = trp_node_new(&arena, TRP_NODE_MAP);
-        assert_non_null(root);
+    assert_non_null(root);
     assert_int_equal(
         trp_query_read(&arena, trp_buf_str(&query), keys, ARRAY_LEN(keys), root, &err).code,
         TRP_INVALID_ARGUMENT);
