@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -55,6 +56,7 @@ static ssize_t read_some(int fd, void *ptr, size_t len)
 /* Files of the kernel's own say that they are empty, and some of them (/proc/sys) give all that they
  * have to the first read and nothing to a second one. */
 #define UNSIZED_BYTES 4096u
+#define KERNEL_TEXT_MAX 65536u
 
 static trp_status read_all(const struct trp_alloc *alloc, int fd, size_t first, size_t max,
                            struct trp_str *out, struct trp_error *err)
@@ -114,6 +116,18 @@ trp_status trp_file_read(const struct trp_alloc *alloc, const char *path, size_t
     *out_ptr = (char *)(uintptr_t)text.ptr;
     *out_len = text.len;
     return trp_ok();
+}
+
+char *trp_kernel_text(const char *root, const char *path)
+{
+    char whole[PATH_MAX];
+    char *text = NULL;
+    size_t len = 0;
+    if (snprintf(whole, sizeof whole, "%s%s", root, path) >= (int)sizeof whole)
+        return NULL;
+    if (trp_failed(trp_file_read(trp_heap(), whole, KERNEL_TEXT_MAX, &text, &len, NULL)))
+        return NULL;
+    return text;
 }
 
 static int write_all(int fd, const char *ptr, size_t len)

@@ -49,6 +49,13 @@ trp_status trp_file_read(const struct trp_alloc *alloc, const char *path, size_t
  *   Errors: as trp_fail_errno(). */
 trp_status trp_file_replace(const char *path, const void *ptr, size_t len, struct trp_error *err);
 
+/* The text of a small file of the kernel's below `root` ("": the machine's own), terminated.
+ *   Owns  : the caller frees with trp_alloc_free(trp_heap(), ...).
+ *   Thread: any.
+ *   Blocks: disk.
+ *   Errors: NULL: it is not there, or longer than 64 KB. */
+char *trp_kernel_text(const char *root, const char *path);
+
 /* Maps a file for reading.  An empty file maps to ptr == NULL, len == 0.
  *   Owns  : the caller unmaps.
  *   Thread: any.

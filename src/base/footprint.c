@@ -8,26 +8,10 @@
 #include "base/alloc.h"
 #include "base/file.h"
 
-#define FILE_MAX 65536
-#define PATH_BYTES 4096
-
-/* The caller frees; NULL: not there. */
-static char *read_text(const char *root, const char *path)
-{
-    char whole[PATH_BYTES];
-    char *text = NULL;
-    size_t len = 0;
-    if (snprintf(whole, sizeof whole, "%s%s", root, path) >= (int)sizeof whole)
-        return NULL;
-    if (trp_failed(trp_file_read(trp_heap(), whole, FILE_MAX, &text, &len, NULL)))
-        return NULL;
-    return text;
-}
-
 bool trp_footprint_glance(const char *root, struct trp_footprint *out)
 {
     unsigned long long total, resident, shared;
-    char *text = read_text(root, "/proc/self/statm");
+    char *text = trp_kernel_text(root, "/proc/self/statm");
     const bool is_read = text && sscanf(text, "%llu %llu %llu", &total, &resident, &shared) == 3;
     trp_alloc_free(trp_heap(), text);
     if (!is_read)
@@ -43,7 +27,7 @@ bool trp_footprint_glance(const char *root, struct trp_footprint *out)
 bool trp_footprint_measure(const char *root, uint64_t *out_bytes)
 {
     unsigned long long kib;
-    char *text = read_text(root, "/proc/self/smaps_rollup");
+    char *text = trp_kernel_text(root, "/proc/self/smaps_rollup");
     const char *line = text ? strstr(text, "\nPss:") : NULL;
     const bool is_read = line && sscanf(line, "\nPss: %llu kB", &kib) == 1;
     trp_alloc_free(trp_heap(), text);

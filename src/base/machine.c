@@ -17,26 +17,12 @@
 #include "base/file.h"
 #include "base/str.h"
 
-#define FILE_MAX 65536
 #define PATH_BYTES 4096
-
-/* The text of a small file of the kernel's, terminated; NULL: not there.  The caller frees. */
-static char *read_text(const char *root, const char *path)
-{
-    char whole[PATH_BYTES];
-    char *text = NULL;
-    size_t len = 0;
-    if (snprintf(whole, sizeof whole, "%s%s", root, path) >= (int)sizeof whole)
-        return NULL;
-    if (trp_failed(trp_file_read(trp_heap(), whole, FILE_MAX, &text, &len, NULL)))
-        return NULL;
-    return text;
-}
 
 static uint64_t installed(const char *root)
 {
     unsigned long long kib = 0;
-    char *text = read_text(root, "/proc/meminfo");
+    char *text = trp_kernel_text(root, "/proc/meminfo");
     const char *line = text ? strstr(text, "MemTotal:") : NULL;
     if (line && sscanf(line, "MemTotal: %llu kB", &kib) != 1)
         kib = 0;
@@ -51,7 +37,7 @@ static uint64_t limit_in(const char *root, const char *folder, const char *file)
     unsigned long long limit = UINT64_MAX;
     if (snprintf(path, sizeof path, "%s/%s", folder, file) >= (int)sizeof path)
         return UINT64_MAX;
-    char *text = read_text(root, path);
+    char *text = trp_kernel_text(root, path);
     if (text && sscanf(text, "%llu", &limit) != 1)
         limit = UINT64_MAX;
     trp_alloc_free(trp_heap(), text);
@@ -123,7 +109,7 @@ static void take_mount(struct mounts *out, char *line)
 static void find_mounts(const char *root, struct mounts *out)
 {
     *out = (struct mounts){ .v1 = { .point = "" } };
-    char *text = read_text(root, "/proc/self/mountinfo");
+    char *text = trp_kernel_text(root, "/proc/self/mountinfo");
     for (char *line = text; line && *line;) {
         const size_t len = strcspn(line, "\n");
         const bool has_more = line[len] != '\0';
@@ -170,7 +156,7 @@ static uint64_t contained(const char *root)
     uint64_t least = UINT64_MAX;
     struct mounts mounts;
     find_mounts(root, &mounts);
-    char *text = read_text(root, "/proc/self/cgroup");
+    char *text = trp_kernel_text(root, "/proc/self/cgroup");
     for (const char *line = text; line && *line;) {
         const size_t len = strcspn(line, "\n");
         const uint64_t limit = limit_of_line(root, &mounts, line, len);
@@ -184,7 +170,7 @@ static uint64_t contained(const char *root)
 uint64_t trp_machine_mappings(const char *root)
 {
     unsigned long long most = 0;
-    char *text = read_text(root, "/proc/sys/vm/max_map_count");
+    char *text = trp_kernel_text(root, "/proc/sys/vm/max_map_count");
     if (text && sscanf(text, "%llu", &most) != 1)
         most = 0;
     trp_alloc_free(trp_heap(), text);
