@@ -13,45 +13,7 @@
 
 #include "base/map_guard.h"
 #include "base/thread.h"
-#include "scratch.h"
-
-#define PAGES 8
-
-struct file {
-    char folder[SCRATCH_PATH_MAX], path[SCRATCH_PATH_MAX + 8];
-    size_t page;
-    struct trp_map map;
-};
-
-static int set_up(void **state)
-{
-    struct file *f = calloc(1, sizeof *f);
-    f->page = (size_t)sysconf(_SC_PAGESIZE);
-    scratch_folder(f->folder, "guard");
-    (void)snprintf(f->path, sizeof f->path, "%s/file", f->folder);
-    char *bytes = malloc(PAGES * f->page);
-    memset(bytes, 'x', PAGES * f->page);
-    assert_false(trp_failed(trp_file_replace(f->path, bytes, PAGES * f->page, NULL)));
-    free(bytes);
-    assert_false(trp_failed(trp_map_file(f->path, &f->map, NULL)));
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct file *f = *state;
-    trp_unmap(&f->map);
-    (void)unlink(f->path);
-    (void)rmdir(f->folder);
-    free(f);
-    return 0;
-}
-
-static char byte_of_page(const struct file *f, size_t page)
-{
-    return ((const volatile char *)f->map.ptr)[page * f->page + 7];
-}
+#include "unit/base/cut_file.h"
 
 static void a_whole_file_is_read_as_it_is(void **state)
 {
@@ -109,8 +71,6 @@ static void outside_of_a_guard_it_ends_the_process_as_ever(void **state)
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGBUS);
 }
-
-#define WITH_FILE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {

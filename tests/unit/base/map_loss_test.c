@@ -16,49 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/map_loss.h"
 #include "base/thread.h"
-#include "scratch.h"
+#include "unit/base/cut_file.h"
 
-#define PAGES 16
 #define READERS 4
-
-struct file {
-    char folder[SCRATCH_PATH_MAX], path[SCRATCH_PATH_MAX + 8];
-    size_t page;
-    struct trp_map map;
-};
-
-static int set_up(void **state)
-{
-    struct file *f = calloc(1, sizeof *f);
-    f->page = (size_t)sysconf(_SC_PAGESIZE);
-    scratch_folder(f->folder, "loss");
-    (void)snprintf(f->path, sizeof f->path, "%s/file", f->folder);
-    char *bytes = malloc(PAGES * f->page);
-    memset(bytes, 'x', PAGES * f->page);
-    assert_false(trp_failed(trp_file_replace(f->path, bytes, PAGES * f->page, NULL)));
-    free(bytes);
-    assert_false(trp_failed(trp_map_file(f->path, &f->map, NULL)));
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct file *f = *state;
-    trp_unmap(&f->map);
-    (void)unlink(f->path);
-    (void)rmdir(f->folder);
-    free(f);
-    return 0;
-}
-
-static char byte_of_page(const struct file *f, size_t page)
-{
-    return ((const volatile char *)f->map.ptr)[page * f->page + 7];
-}
 
 static void watch(const struct file *f)
 {
@@ -211,8 +173,6 @@ static void there_is_a_limit_of_folders_and_a_folder_must_be_there(void **state)
         assert_int_equal(rmdir(path), 0);
     }
 }
-
-#define WITH_FILE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {
