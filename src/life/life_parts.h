@@ -8,8 +8,8 @@
 #include "life/catalog.h"
 #include "life/loading.h"
 #include "life/presence.h"
-#include "life/residence.h"
 #include "life/set.h"
+#include "residence/residence.h"
 
 struct trp_watcher;
 struct trp_verifier;

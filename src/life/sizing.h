@@ -6,7 +6,7 @@
 
 #include "backend/backend_host.h"
 #include "base/arena.h"
-#include "life/guest.h"
+#include "residence/guest.h"
 #include "store/store.h"
 
 struct trp_sizing {

@@ -1,4 +1,4 @@
-/* tests/unit/life/residence_test.c - a residence on a clock of our own; models are names and numbers here. */
+/* tests/unit/residence/residence_test.c - a residence on a clock of our own; models are names and numbers here. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "../base/scarce.h"
-#include "life/residence.h"
+#include "residence/residence.h"
 
 #define MODELS 32
 #define MB UINT64_C(1000000)

@@ -1,5 +1,5 @@
-/* life/shares.c - see shares.h */
-#include "life/shares.h"
+/* residence/shares.c - see shares.h */
+#include "residence/shares.h"
 
 #define SHARES_MAX 50000000u /* names in the table: far more than there can be mappings */
 

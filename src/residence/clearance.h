@@ -1,10 +1,10 @@
-/* life/clearance.h - room for what is wanted in memory.
+/* residence/clearance.h - room for what is wanted in memory.
  * Answers "who leaves for it?": shows everybody who is in memory to the policy (memory/eviction.h), and has the victims evicted.
  * Private to this room. */
 #ifndef TRP_CLEARANCE_H
 #define TRP_CLEARANCE_H
 
-#include "life/residence.h"
+#include "residence/residence.h"
 
 struct trp_clearance;
 

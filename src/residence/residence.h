@@ -1,4 +1,4 @@
-/* life/residence.h - who may be in memory, and since when.
+/* residence/residence.h - who may be in memory, and since when.
  * Answers "may this load begin, and who leaves for it?".  Loads ask; they are let in in order of rank, as many at a time as
  * there are threads and bytes for, and whoever waits for room has others evicted (guest.h: who they are and what they hold).
  *
@@ -7,18 +7,18 @@
  *  3. Who waits for room has the right of way: for a while nobody who came later takes what it waits for, or has others evicted.
  *  4. Memory counts as free when it is free: victims are LEAVING until their version is closed.
  *
- * Private to this room; clearance.c decides who leaves. */
+ * clearance.c decides who leaves. */
 #ifndef TRP_RESIDENCE_H
 #define TRP_RESIDENCE_H
 
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/thread.h"
-#include "life/guest.h"
 #include "memory/eviction.h"
 #include "memory/thrash.h"
 #include "obs/log.h"
 #include "obs/metrics.h"
+#include "residence/guest.h"
 
 /* One wish to load what a guest has sized: its WAITING stays, all of them or none. */
 struct trp_ask { /* zero it before first use */

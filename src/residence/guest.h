@@ -1,18 +1,18 @@
-/* life/guest.h - a model that may be in memory, and its times there.
+/* residence/guest.h - a model that may be in memory, and its times there.
  * Answers "how often is it asked for, and what does it hold?".  A guest is a model, known also while it is out.  A stay is one
  * version's time in memory, from the wish to load it until its memory is back:
  *
  *     OUT - expect -> WAITING - admit -> COMING - settle -> IN - leave -> LEAVING - end -> OUT
  *
- * Each stay holds in the ledger what it alone has; blobs that several have are held once.  Private to this room; who is let in
- * is decided by residence.c. */
+ * Each stay holds in the ledger what it alone has; blobs that several have are held once.
+ * Who is let in is decided by residence.c. */
 #ifndef TRP_GUEST_H
 #define TRP_GUEST_H
 
-#include "life/shares.h"
 #include "memory/ledger.h"
 #include "memory/rate.h"
 #include "model/stats.h"
+#include "residence/shares.h"
 
 struct trp_residence;
 

@@ -1,4 +1,4 @@
-/* life/residence.c - see residence.h
+/* residence/residence.c - see residence.h
  *
  *   ask ──► queue ──────────────► let in ──► COMING ──► IN ──► LEAVING ──► room
  *             ▲   in order of rank   │ no room                                │
@@ -8,11 +8,11 @@
  *
  * Everything that may have changed the answer queues one task, which looks at everybody who waits, in order.  So nothing is
  * decided inside of anybody's call, and a hundred things that happen in one turn are one look. */
-#include "life/residence.h"
+#include "residence/residence.h"
 
 #include <stdio.h>
 
-#include "life/clearance.h"
+#include "residence/clearance.h"
 
 #define TICK_NS TRP_S(1)
 #define RIGHT_OF_WAY_NS TRP_S(10) /* how long those who came later do without for somebody's sake */
@@ -235,13 +235,13 @@ static void look_at_thrash(struct trp_residence *r, int64_t now_ns)
     trp_metrics_set(m, TRP_METRIC_THRASH_WASTE, (uint64_t)(seen.waste_ratio * 1000));
     trp_metrics_set(m, TRP_METRIC_THRASH_CURE, seen.cure_bytes);
     if (seen.has_changed && seen.is_thrashing)
-        TRP_WARN(r->opts.log, "life",
+        TRP_WARN(r->opts.log, "residence",
                  "memory is too small for what is asked for: %.0f %% of the time goes to loading "
                  "models that were evicted for others; %llu bytes more would end that "
                  "(memory.budget)",
                  seen.waste_ratio * 100, (unsigned long long)seen.cure_bytes);
     else if (seen.has_changed)
-        TRP_INFO(r->opts.log, "life", "memory is large enough again for what is asked for");
+        TRP_INFO(r->opts.log, "residence", "memory is large enough again for what is asked for");
 }
 
 static void arm(struct trp_residence *r, int64_t now_ns)
@@ -251,8 +251,8 @@ static void arm(struct trp_residence *r, int64_t now_ns)
         trp_timer_disarm(r->opts.control, &r->timer);
     else if (!r->timer.slot &&
              trp_failed(trp_timer_arm(r->opts.control, &r->timer, now_ns + TICK_NS, &err)))
-        TRP_ERROR_LOG(r->opts.log, "life", "memory is not looked at until something happens: %s",
-                      err.text);
+        TRP_ERROR_LOG(r->opts.log, "residence",
+                      "memory is not looked at until something happens: %s", err.text);
 }
 
 static void refuse_all(struct trp_residence *r)

@@ -1,7 +1,7 @@
-/* life/guest.c - see guest.h */
-#include "life/guest.h"
+/* residence/guest.c - see guest.h */
+#include "residence/guest.h"
 
-#include "life/residence.h"
+#include "residence/residence.h"
 
 /* ---- the books ---- */
 

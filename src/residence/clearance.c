@@ -1,4 +1,4 @@
-/* life/clearance.c - see clearance.h.
+/* residence/clearance.c - see clearance.h.
  *
  * The policy wants plain arrays: a resident for each guest, a share for each blob.  They are made anew for each decision, because
  * a decision comes before an eviction and a load, which take a thousand times as long.
@@ -6,7 +6,7 @@
  *  1. A guest is one resident: all its versions go together.  What a guest has that is LEAVING is nobody's any more: it is taken
  *     off the budget before the policy sees it, so nobody is evicted for room that is on its way.
  *  2. The newcomer's own versions, which serve while their successors load, count as pinned: they go when those are READY. */
-#include "life/clearance.h"
+#include "residence/clearance.h"
 
 #include <inttypes.h>
 #include <stdio.h>

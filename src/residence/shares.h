@@ -1,4 +1,4 @@
-/* life/shares.h - blobs in memory, each counted once.
+/* residence/shares.h - blobs in memory, each counted once.
  * Answers "what does a model bring that nobody has brought yet, and what goes with it?".  Private to this room.
  *
  * A share is a blob that somebody has, or means to have: it is known by its name in the store, so equal weights of whatever
