@@ -47,6 +47,8 @@ struct trp_version {
     struct trp_backend_model *model;     /* open while READY or DRAINING */
     struct trp_account weights, activations;
     struct trp_headroom headroom; /* of its runs; exec's */
+    struct trp_gauge
+        batch_rows; /* most rows of a run of several calls; 0: each call runs alone.  life's, exec ends it */
     uint64_t
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
     struct trp_gauge residency;   /* enum trp_residency; changed by life, read by any */
