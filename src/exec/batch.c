@@ -50,6 +50,12 @@ uint64_t trp_batch_limit(const struct trp_version *v)
     return rows > 1 ? (uint64_t)rows : 0;
 }
 
+void trp_batch_want(struct trp_version *v)
+{
+    if (v->on_company && trp_oneshot_get(&v->company) == 0 && trp_oneshot_try(&v->company, 1))
+        v->on_company(v);
+}
+
 /* splitmix64's last steps: every bit of what went in moves half of those that come out. */
 static uint64_t mix(uint64_t key, uint64_t value)
 {
@@ -348,7 +354,9 @@ static void note_peak(struct trp_batch *b)
 
 static enum trp_batch_end end_unlike(const struct trp_run_place *p, struct trp_batch *b)
 {
-    trp_gauge_set(&version_of(&b->joint)->batch_rows, 0);
+    struct trp_version *v = version_of(&b->joint);
+    trp_gauge_set(&v->batch_rows, 0);
+    trp_pointer_put(&v->batching, "off: a run of several requests gave other rows than theirs");
     trp_metric_add(p->metrics, TRP_METRIC_BATCHES_BROKEN, 1);
     drop(b);
     return TRP_BATCH_ALONE;

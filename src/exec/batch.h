@@ -40,6 +40,12 @@ void trp_batch_deinit(struct trp_batch *b);
  *   Errors: none. */
 uint64_t trp_batch_limit(const struct trp_version *v);
 
+/* Calls of a version wait together, and could have met: whoever can find out whether they may is told, once.
+ *   Owns  : nothing.
+ *   Thread: any that holds a call of it.
+ *   Errors: none. */
+void trp_batch_want(struct trp_version *v);
+
 /* Notes in a bound call which others it may meet, and whether it may meet a certain one.
  *   Owns  : nothing.
  *   Thread: the one that holds the call (mark); any (may meet).

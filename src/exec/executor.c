@@ -139,10 +139,13 @@ static bool run_together(struct trp_executor *e, struct trp_call_list *done)
 static bool run_with_company(struct trp_executor *e, struct trp_call *call,
                              struct trp_call_list *done)
 {
-    if (trp_batch_limit(trp_version_of(call->target)) > 0) {
+    struct trp_version *const v = trp_version_of(call->target);
+    if (trp_batch_limit(v) > 0) {
         trp_runqueue_join(e->queue, call, &e->batch);
         return run_together(e, done);
     }
+    if (trp_gauge_get(&v->stats->queued) > 0)
+        trp_batch_want(v);
     if (!run(e, call))
         return false;
     trp_call_list_push(done, call);

@@ -319,7 +319,7 @@ static bool add_version_policy(struct trp_arena *a, struct trp_node *tree,
 static const struct trp_io *fixed_one(const struct trp_io *ios, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        if (!ios[i].any_rank && (ios[i].rank == 0 || ios[i].dims[0] >= 0))
+        if (ios[i].any_rank || ios[i].rank == 0 || ios[i].dims[0] >= 0)
             return &ios[i];
     return NULL;
 }

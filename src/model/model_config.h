@@ -86,7 +86,7 @@ trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
 trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *written,
                                  struct trp_model_config *out_config, struct trp_error *err);
 
-/* The first input or output whose first axis is not free, so that its rows cannot be joined; NULL: there is none.
+/* The first input or output that is not known to have a free first axis, so that its rows cannot be joined; NULL: there is none.
  *   Owns  : borrowed from the signature.
  *   Thread: any.
  *   Errors: none. */

@@ -47,8 +47,14 @@ struct trp_version {
     struct trp_backend_model *model;     /* open while READY or DRAINING */
     struct trp_account weights, activations;
     struct trp_headroom headroom; /* of its runs; exec's */
-    struct trp_gauge
-        batch_rows; /* most rows of a run of several calls; 0: each call runs alone.  life's, exec ends it */
+
+    /* Whether its calls may run together: life's, which exec asks when it would like to know. */
+    struct trp_gauge batch_rows; /* most rows of a run of several calls; 0: each runs alone */
+    struct trp_pointer batching; /* trp_version_batching() */
+    struct trp_oneshot company;  /* exec has told on_company() */
+    void (*on_company)(struct trp_version *v); /* calls of it wait together; any thread; or NULL */
+    void *joining;                             /* life's */
+
     uint64_t
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
     struct trp_gauge residency;   /* enum trp_residency; changed by life, read by any */
@@ -168,6 +174,12 @@ int64_t trp_version_run_ns(const struct trp_version *v);
  *   Thread: any.
  *   Errors: none. */
 struct trp_str trp_version_opening(const struct trp_version *v);
+
+/* Whether its calls run together, and why: "on: ...", "off: ..."; empty: nobody has wanted to know yet.
+ *   Owns  : borrowed from the version.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_str trp_version_batching(const struct trp_version *v);
 
 static inline struct trp_version *trp_version_of(struct trp_target *t)
 {

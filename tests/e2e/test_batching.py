@@ -14,7 +14,7 @@ from test_repository import IDENTITY, config_of, load
 from triton_support import GOOD
 
 sys.path.insert(0, str(ROOT / "bench"))
-from onnx_maker import chain  # noqa: E402
+from onnx_maker import chain, field, node, value_info  # noqa: E402
 
 SIZE = 128
 EXECUTORS_ONLY = {"threads.executors": 1, "sched.inline_run": "0s"}
@@ -102,16 +102,14 @@ def test_strings_are_joined(serve, repository):
                 make=lambda i: np.array([("ü" * (i % 7) + str(i)).encode(), b""], object).reshape([2] + [1] * (rank - 1)))
 
 
-def test_nothing_is_joined_where_nobody_asked_or_somebody_forbade(serve, repository):
-    mlp(repository, "plain", "max_batch_size: 16\n")
-    mlp(repository, "off", "max_batch_size: 16\ndynamic_batching: {}\nbatching: off\n")
-    server = serve(repository.path, settings=EXECUTORS_ONLY).wait_ready("plain", "off")
-    for model in ("plain", "off"):
-        check_crowd(server, model, clients=16, rounds=4)
-        stats = stats_of(server, model)
-        assert stats["execution_count"] == stats["inference_stats"]["success"]["count"]
+def test_nothing_is_joined_where_it_is_forbidden(serve, repository):
+    mlp(repository, "m", "max_batch_size: 16\ndynamic_batching: {}\nbatching: off\n")
+    server = serve(repository.path, settings=EXECUTORS_ONLY).wait_ready("m")
+    check_crowd(server, "m", clients=16, rounds=4)
+    stats = stats_of(server, "m")
+    assert stats["execution_count"] == stats["inference_stats"]["success"]["count"]
     assert server.metric("troupe_batches_total") == 0
-    assert "batching" not in config_of(server, "off"), "clients of Triton know no such key"
+    assert "batching" not in config_of(server, "m"), "clients of Triton know no such key"
 
 
 def test_who_asks_for_it_must_have_rows(serve, repository):
@@ -121,3 +119,92 @@ def test_who_asks_for_it_must_have_rows(serve, repository):
     repository.write("m/model.yaml", "batching: on\n")
     status, reply = load(server, "m")
     assert status == 400 and "has no free first dimension" in reply["error"], reply
+
+
+# ---- found out by itself ----
+
+def dynamic_int8(path):
+    """y = x W with x quantised while it runs, by the largest of all rows: the usual way to make an encoder small."""
+    cast = field(5, field(1, "to") + field(3, 1) + field(20, 2))
+    values = bytes((i * 37 + 11) % 255 for i in range(SIZE * SIZE))
+    graph = b"".join(field(1, n) for n in (
+        node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]), node("MatMulInteger", ["q", "w", "zero"], ["i"]),
+        node("Cast", ["i"], ["f"]) + cast, node("Mul", ["f", "scale"], ["y"])))
+    graph += field(2, "dynamic") + field(5, field(1, SIZE) + field(1, SIZE) + field(2, 3) + field(8, "w") + field(9, values))
+    graph += field(11, value_info("x", ["rows", SIZE])) + field(12, value_info("y", ["rows", SIZE]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(field(1, 8) + field(2, "troupe test") + field(7, graph) + field(8, field(1, "") + field(2, 17)))
+
+
+def batching_of(server, model):
+    return {m["name"]: m.get("batching", "") for m in json.loads(server.get("/api/residency")[1])["models"]}[model]
+
+
+def settle(server, model, **crowd):
+    """Asks until it is known whether requests may be joined, and says what came of it."""
+    def known():
+        if not batching_of(server, model):
+            Crowd(server, model, crowd.get("make", lambda i: rows_for(i, 1)), 16, 4)
+        return batching_of(server, model)
+    server.wait(known, f"{model} to be tried", 60)
+    return batching_of(server, model)
+
+
+def test_rows_that_are_independent_are_joined_without_being_asked(serve, repository):
+    mlp(repository, "m", "load: startup\n")
+    server = serve(repository.path, settings=EXECUTORS_ONLY).wait_ready("m")
+    assert batching_of(server, "m") == ""
+    assert settle(server, "m") == "on: its rows are independent"
+    before = server.metric("troupe_batches_total")
+    check_crowd(server, "m")
+    assert server.metric("troupe_batches_total") > before
+    assert server.metric("troupe_batches_failed_total") == 0
+
+
+def test_rows_that_depend_on_each_other_are_never_joined(serve, repository):
+    repository.add(GOOD / "rows_depend.onnx", "softmax/model.onnx")
+    dynamic_int8(repository.path / "int8" / "model.onnx")
+    server = serve(repository.path, settings=EXECUTORS_ONLY).wait_ready("softmax", "int8")
+    few = {"make": lambda i: rows_for(i, 1)[:, :3]}
+    for model, crowd in (("int8", {}), ("softmax", few)):
+        said = settle(server, model, **crowd)
+        assert said.startswith("off: ") and "alone and together" in said, said
+    check_crowd(server, "int8")
+    check_crowd(server, "softmax", make=few["make"])
+    assert server.metric("troupe_batches_total") == 0
+
+
+def test_its_owner_may_say_otherwise(serve, repository):
+    repository.add(GOOD / "rows_depend.onnx", "m/model.onnx")
+    repository.write("m/model.yaml", "batching: on\n")
+    server = serve(repository.path, settings=EXECUTORS_ONLY).wait_ready("m")
+    assert batching_of(server, "m") == "on: its configuration says so"
+    for _ in range(20):
+        if server.metric("troupe_batches_total") > 0:
+            break
+        Crowd(server, "m", lambda i: rows_for(i, 1)[:, :3], 16, 4)
+    assert server.metric("troupe_batches_total") > 0
+
+
+@pytest.mark.parametrize("model, why", [("batch_fixed", "has no free first axis"), ("scalar", "has no free first axis")])
+def test_what_has_no_rows_is_told_at_once(serve, repository, model, why):
+    repository.add(GOOD / f"{model}.onnx", "m/model.onnx")
+    server = serve(repository.path).wait_ready("m")
+    assert why in batching_of(server, "m")
+
+
+def test_what_was_found_out_is_kept_in_the_store(serve, repository, tmp_path):
+    mlp(repository, "m", "load: startup\n")
+    settings = {**EXECUTORS_ONLY, "store.path": str(tmp_path / "store")}
+    server = serve(repository.path, settings=settings).wait_ready("m")
+    assert settle(server, "m") == "on: its rows are independent"
+    notes = list((tmp_path / "store" / "rows").iterdir())
+    assert [n.read_text() for n in notes] == ["troupe rows 1\n\nend\n"]
+    server.stop()
+    notes[0].write_text("troupe rows 1\nsomebody said so\nend\n")
+    server = serve(repository.path, settings=settings).wait_ready("m")
+    assert settle(server, "m") == "off: somebody said so", "it is not found out twice"
+    server.stop()
+    notes[0].write_text("troupe rows 1\nsomebody")  # damaged
+    server = serve(repository.path, settings=settings).wait_ready("m")
+    assert settle(server, "m") == "on: its rows are independent"
