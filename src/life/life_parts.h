@@ -85,6 +85,8 @@ struct trp_member {
     bool on_demand; /* a call has it loaded */
     bool
         was_let_go; /* it was loaded, and went by itself: a call has it loaded, whatever its policy */
+    char *gone_why; /* it was let go, or not let in: why; NULL: never, or there was no memory */
+    int64_t gone_ns;
     bool is_pinned;     /* an operator loaded it to stay */
     bool is_unpinned;   /* an operator said that it may go, whatever its configuration says */
     bool is_overridden; /* what serves came with an order: nothing could load it again */
