@@ -62,9 +62,9 @@ trp_status trp_presence_rank(struct trp_life *l, struct trp_error *err)
 void trp_presence_note_out(struct trp_member *m, const char *why)
 {
     const struct trp_alloc *alloc = m->life->alloc;
-    trp_alloc_free(alloc, m->gone_why);
-    m->gone_why = trp_alloc_text(alloc, why, strlen(why));
-    m->gone_ns = trp_loop_now_ns(m->life->opts.control);
+    trp_alloc_free(alloc, m->went.why);
+    m->went.why = trp_alloc_text(alloc, why, strlen(why));
+    m->went.at_ns = trp_loop_now_ns(m->life->opts.control);
 }
 
 void trp_presence_note(struct trp_member *m, const char *why)

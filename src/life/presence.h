@@ -30,6 +30,11 @@ struct trp_departure {
 };
 #define TRP_DEPARTURES_MAX 64u
 
+struct trp_gone {     /* as this room keeps it */
+    char *name, *why; /* why NULL: never, or there was no memory for it */
+    int64_t at_ns;
+};
+
 /* Visits those who are in memory, in no order that matters; those who were let go lately, the last one first.
  *   Owns  : borrowed for the call.
  *   Thread: control.

@@ -143,7 +143,7 @@ static void tell_out(const struct trp_member *m, struct trp_whereabouts *w)
                        : m->on_demand ? "its next request loads it"
                                       : "no request loads it (load: explicit), `troupe load` does";
     if (m->was_let_go)
-        set(w, TRP_PLACE_OUT, m->gone_ns, m->gone_why ? m->gone_why : "it was let go");
+        set(w, TRP_PLACE_OUT, m->went.at_ns, m->went.why ? m->went.why : "it was let go");
     else
         set(w, TRP_PLACE_OUT, 0, "nobody has asked for it yet");
     add(w, "; ", next);
