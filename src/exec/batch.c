@@ -46,14 +46,15 @@ void trp_batch_deinit(struct trp_batch *b)
 
 uint64_t trp_batch_limit(const struct trp_version *v)
 {
-    const int64_t rows = trp_gauge_get(&v->batch_rows);
+    const int64_t rows = v->company ? trp_gauge_get(&v->company->rows_max) : 0;
     return rows > 1 ? (uint64_t)rows : 0;
 }
 
 void trp_batch_want(struct trp_version *v)
 {
-    if (v->on_company && trp_oneshot_get(&v->company) == 0 && trp_oneshot_try(&v->company, 1))
-        v->on_company(v);
+    struct trp_company *c = v->company;
+    if (c && c->ask && trp_oneshot_get(&c->asked) == 0 && trp_oneshot_try(&c->asked, 1))
+        c->ask(v);
 }
 
 /* splitmix64's last steps: every bit of what went in moves half of those that come out. */
@@ -354,9 +355,9 @@ static void note_peak(struct trp_batch *b)
 
 static enum trp_batch_end end_unlike(const struct trp_run_place *p, struct trp_batch *b)
 {
-    struct trp_version *v = version_of(&b->joint);
-    trp_gauge_set(&v->batch_rows, 0);
-    trp_pointer_put(&v->batching, "off: a run of several requests gave other rows than theirs");
+    struct trp_company *c = version_of(&b->joint)->company;
+    trp_gauge_set(&c->rows_max, 0);
+    trp_pointer_put(&c->words, "off: a run of several requests gave other rows than theirs");
     trp_metric_add(p->metrics, TRP_METRIC_BATCHES_BROKEN, 1);
     drop(b);
     return TRP_BATCH_ALONE;

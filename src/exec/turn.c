@@ -201,6 +201,7 @@ void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueu
 void trp_turn_start(struct trp_turn *t, struct trp_call *call)
 {
     trp_gauge_add(&version_of(call)->stats->in_flight, 1);
+    call->batch_key = 0;
     if (trp_batch_limit(version_of(call)) > 0)
         trp_batch_mark(call);
     if (call->stamps_ns[TRP_PHASE_QUEUED] == 0) /* else it has waited for a load already */

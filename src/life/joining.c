@@ -1,6 +1,6 @@
 /* life/joining.c - see joining.h.
  *
- *   executor: two calls wait ──mail──► control ──job──► note of the store, or proof ──► control: the version's batch_rows
+ *   executor: two calls wait ──mail──► control ──job──► note of the store, or proof ──► control: the version's company
  *
  * The job holds the version, so that its model stays open, and gives up when it is to be let go. */
 #include "life/joining.h"
@@ -35,10 +35,10 @@ static int64_t rows_of(const struct trp_version *v)
     return v->config.batch_max > 0 ? v->config.batch_max : (int64_t)TRP_BATCH_ROWS;
 }
 
-static void say(struct trp_version *v, struct trp_joining *j, const char *what, const char *why)
+static void say(struct trp_joining *j, const char *what, const char *why)
 {
     (void)snprintf(j->words, sizeof j->words, "%s%s", what, why);
-    trp_pointer_put(&v->batching, j->words);
+    trp_pointer_put(&j->company.words, j->words);
 }
 
 /* ---- finding out ---- */
@@ -103,17 +103,17 @@ static void tell(const struct finding *f)
         if (f->error.status.code != TRP_CANCELLED)
             TRP_WARN(log, "life", "'%s': whether requests can be joined is not known: %s", v->id,
                      f->error.text);
-        say(v, f->joining, "off: it could not be found out: ", f->error.text);
+        say(f->joining, "off: it could not be found out: ", f->error.text);
         return;
     }
     if (f->why[0]) {
         TRP_INFO(log, "life", "'%s': requests are not joined: %s", v->id, f->why);
-        say(v, f->joining, "off: ", f->why);
+        say(f->joining, "off: ", f->why);
         return;
     }
     TRP_INFO(log, "life", "'%s': requests that wait are joined: its rows are independent", v->id);
-    say(v, f->joining, "on: its rows are independent", "");
-    trp_gauge_set(&v->batch_rows, rows_of(v));
+    say(f->joining, "on: its rows are independent", "");
+    trp_gauge_set(&f->joining->company.rows_max, rows_of(v));
 }
 
 static void free_finding(struct finding *f)
@@ -171,7 +171,7 @@ static void hear(struct trp_mail *mail)
 /* On any thread that holds a call, once. */
 static void ask(struct trp_version *v)
 {
-    struct trp_joining *j = v->joining;
+    struct trp_joining *j = (struct trp_joining *)v->company;
     trp_version_ref(v);
     trp_loop_post(j->life->opts.control, &j->asked);
 }
@@ -205,22 +205,22 @@ static const struct trp_io *without_rows(const struct trp_version *v)
 void trp_joining_settle(struct trp_life *l, struct trp_version *v, struct trp_joining *j)
 {
     *j = (struct trp_joining){ .asked.deliver = hear, .version = v, .life = l };
+    v->company = &j->company;
     if (v->config.batching == TRP_BATCHING_ON) {
-        say(v, j, "on: its configuration says so", "");
-        trp_gauge_set(&v->batch_rows, rows_of(v));
+        say(j, "on: its configuration says so", "");
+        trp_gauge_set(&j->company.rows_max, rows_of(v));
         return;
     }
     if (v->config.batching == TRP_BATCHING_OFF || v->config.batch_max == 1) {
-        say(v, j, "off: its configuration says so", "");
+        say(j, "off: its configuration says so", "");
         return;
     }
     const struct trp_io *io = without_rows(v);
     if (io) {
         char name[128];
         (void)snprintf(name, sizeof name, "'%.*s' has no free first axis", TRP_STR(io->name));
-        say(v, j, "off: ", name);
+        say(j, "off: ", name);
         return;
     }
-    v->joining = j;
-    v->on_company = ask;
+    j->company.ask = ask;
 }

@@ -11,7 +11,8 @@
 
 /* Of one open version; zero: nothing is known. */
 struct trp_joining {
-    struct trp_mail asked; /* calls wait that could have met */
+    struct trp_company company; /* first */
+    struct trp_mail asked;      /* calls wait that could have met */
     struct trp_version *version;
     struct trp_life *life;
     char words[TRP_JOINING_WORDS]; /* written once, before they are shown */

@@ -139,6 +139,7 @@ void trp_version_destroy(struct trp_version *v)
     TRP_ASSERT(!v->model); /* whoever opened it closes it */
     const struct trp_alloc *alloc = v->arena.alloc;
     trp_version_unref(v->before);
+    trp_version_unref(v->successor);
     trp_headroom_close(&v->headroom);
     trp_account_deinit(&v->weights);
     trp_account_deinit(&v->activations);
@@ -279,6 +280,6 @@ struct trp_str trp_version_opening(const struct trp_version *v)
 
 struct trp_str trp_version_batching(const struct trp_version *v)
 {
-    const char *text = trp_pointer_get(&v->batching);
+    const char *text = v->company ? trp_pointer_get(&v->company->words) : NULL;
     return text ? trp_str_of(text) : (struct trp_str){ 0 };
 }

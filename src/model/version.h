@@ -14,6 +14,7 @@
 #include "model/stats.h"
 
 struct trp_backend_model;
+struct trp_version;
 struct trp_waiting;
 
 /* How much of a version is in memory: a second axis beside its state, because a READY one answers from any of them. */
@@ -21,6 +22,14 @@ enum trp_residency {
     TRP_RESIDENCY_NONE,      /* not open */
     TRP_RESIDENCY_MAPPED,    /* open, and runs at once */
     TRP_RESIDENCY_HIBERNATED /* open, its pages dropped; wakes for a run */
+};
+
+/* Whether calls of a version may run together: life's, which exec asks when it would like to know. */
+struct trp_company {
+    struct trp_gauge rows_max; /* of a run of several calls; 0: each runs alone */
+    struct trp_pointer words;  /* trp_version_batching() */
+    struct trp_oneshot asked;
+    void (*ask)(struct trp_version *v); /* once: some wait together; any thread; may be NULL */
 };
 
 struct trp_version {
@@ -47,14 +56,7 @@ struct trp_version {
     struct trp_backend_model *model;     /* open while READY or DRAINING */
     struct trp_account weights, activations;
     struct trp_headroom headroom; /* of its runs; exec's */
-
-    /* Whether its calls may run together: life's, which exec asks when it would like to know. */
-    struct trp_gauge batch_rows; /* most rows of a run of several calls; 0: each runs alone */
-    struct trp_pointer batching; /* trp_version_batching() */
-    struct trp_oneshot company;  /* exec has told on_company() */
-    void (*on_company)(struct trp_version *v); /* calls of it wait together; any thread; or NULL */
-    void *joining;                             /* life's */
-
+    struct trp_company *company;  /* life's, constant once READY; NULL: its calls run alone */
     uint64_t
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
     struct trp_gauge residency;   /* enum trp_residency; changed by life, read by any */
@@ -80,7 +82,9 @@ struct trp_version {
         *before; /* cold, and of the same files; constant once published; may be NULL */
     struct trp_gauge load_ns; /* of its last load, or of the one before it went; 0: not known */
 
-    void *runner;    /* exec's, constant after creation */
+    void *runner; /* exec's, constant after creation */
+    struct trp_version
+        *successor;  /* exec's, under its lock: where calls go that find no room; NULL: nowhere */
     void *exec_slot; /* exec's; in `arena`, made under its lock by the first call */
     void *life_slot; /* life's */
     uint64_t

@@ -45,8 +45,12 @@ static int64_t metric(enum trp_metric id)
 
 static struct trp_version *make_batched(const char *script)
 {
+    static struct trp_company companies[VERSIONS_MAX];
+    struct trp_company *c = &companies[w.versions_n];
     struct trp_version *v = make_version(&w, script, x);
-    trp_gauge_set(&v->batch_rows, 8);
+    *c = (struct trp_company){ .ask = NULL };
+    trp_gauge_set(&c->rows_max, 8);
+    v->company = c;
     return v;
 }
 
@@ -264,7 +268,7 @@ static void rows_that_are_not_those_of_the_calls_end_batching(void **state)
         assert_int_equal(calls[i]->error.status.code, TRP_OK);
         assert_int_equal(calls[i]->outputs[0].tensor.shape[0], 2);
     }
-    assert_int_equal(trp_gauge_get(&v->batch_rows), 0);
+    assert_int_equal(trp_gauge_get(&v->company->rows_max), 0);
     assert_int_equal(metric(TRP_METRIC_BATCHES_BROKEN), 1);
     give_all_back(4);
     assert_int_equal(trp_counter_get(&v->activations.bytes), 0);
