@@ -14,7 +14,8 @@
  *   silent   fails without words
  *   outside  what it has prepared answers otherwise when its weights are blobs
  *   nowhere  what it has prepared answers otherwise in any case
- *   hot      stands for ONNX Runtime: what it has mapped runs slowly, unless its weights are packed
+ *   hot      stands for ONNX Runtime: what it has mapped runs slowly, unless its weights are packed; prepares a model no further
+ *            while there is a file MODEL.hold
  *   serial   works, but is not re-entrant: it fails when two runs are inside at once */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -148,16 +149,30 @@ static int32_t run_model(void *model, const struct troupe_run *run,
     return TROUPE_OK;
 }
 
+/* Waits in the middle of a preparation for as long as somebody wants it to; false: it was cancelled meanwhile. */
+static int is_let_on(const struct troupe_model_desc *desc)
+{
+    char hold[4096];
+    snprintf(hold, sizeof hold, "%s.hold", desc->path);
+    while (access(hold, F_OK) == 0) {
+        if (desc->cancel && __atomic_load_n(desc->cancel, __ATOMIC_ACQUIRE))
+            return 0;
+        usleep(1000);
+    }
+    return 1;
+}
+
 static int32_t prepare(void *self, const struct troupe_model_desc *desc,
                        const struct troupe_blob_sink *sink, struct troupe_error *error)
 {
     static const char weights[2048], skeleton[] = "a skeleton";
     char name[TROUPE_BLOB_NAME_MAX];
     (void)self;
-    (void)desc;
     (void)error;
     const int32_t code =
         sink->blob ? sink->blob(sink->user, weights, sizeof weights, name) : TROUPE_OK;
+    if (!is_let_on(desc))
+        return TROUPE_CANCELLED;
     return code == TROUPE_OK ? sink->skeleton(sink->user, skeleton, sizeof skeleton) : code;
 }
 
