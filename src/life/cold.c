@@ -255,6 +255,13 @@ static bool keep_older(struct trp_member *m)
     return !m->reason || trp_set_dup(m->life->alloc, &m->older, &m->shown);
 }
 
+/* Calls that wait for memory have not begun: they wait for the model to come back. */
+static void send_on_waiters(struct trp_member *m)
+{
+    for (uint32_t i = 0; i < m->serving.n; i++)
+        trp_exec_let_go(m->life->opts.exec, m->serving.items[i], m->shown.items[i]);
+}
+
 bool trp_cold_let_go(struct trp_member *m, const char *why)
 {
     const bool was_on_demand = m->on_demand;
@@ -272,6 +279,7 @@ bool trp_cold_let_go(struct trp_member *m, const char *why)
     trp_idle_end(m);
     trp_backoff_reset(m);
     trp_survey_forget(m);
+    send_on_waiters(m);
     trp_tenure_retire(m->life, &m->serving);
     trp_member_show(m);
     trp_survey_ask(m);

@@ -100,8 +100,7 @@ static bool make_tables(struct trp_residence *r)
 
 static uint32_t in_flight_of(const struct trp_stay *s)
 {
-    const int64_t n = s->stats ? trp_gauge_get(&s->stats->in_flight) : 0;
-    return (n > 0 ? (uint32_t)n : 0) + (s->state == TRP_STAY_COMING);
+    return (s->stats ? trp_stats_busy(s->stats) : 0) + (s->state == TRP_STAY_COMING);
 }
 
 /* The shares of one stay, each once, and without those that other stays of the guest have too. */
