@@ -21,7 +21,7 @@ struct trp_queue_spot {
 };
 
 /* The rows and the heap of an ordered queue (sched/sorted.h); zero is empty. */
-#define TRP_QUEUE_RUNS 2
+#define TRP_QUEUE_RUNS 4
 struct trp_queue_rows {
     struct trp_queue_spot *first[TRP_QUEUE_RUNS], *last[TRP_QUEUE_RUNS];
     struct trp_queue_node *heap;
