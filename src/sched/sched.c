@@ -457,9 +457,13 @@ int64_t trp_sched_next_expiry_ns(const struct trp_sched *s)
 
 struct trp_call *trp_sched_drain(struct trp_sched *s)
 {
-    if (!s->waiting)
-        return NULL;
-    struct trp_call *const call = trp_sched_company(s, s->waiting->lines);
-    unqueue(s, call, 0);
+    return s->waiting ? trp_sched_drain_model(s, s->waiting) : NULL;
+}
+
+struct trp_call *trp_sched_drain_model(struct trp_sched *s, struct trp_sched_model *model)
+{
+    struct trp_call *const call = model->lines ? trp_sched_company(s, model->lines) : NULL;
+    if (call)
+        unqueue(s, call, 0);
     return call;
 }

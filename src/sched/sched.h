@@ -201,10 +201,11 @@ int64_t trp_sched_next_expiry_ns(const struct trp_sched *s);
  *   Errors: none. */
 bool trp_sched_remove(struct trp_sched *s, struct trp_call *call);
 
-/* Takes any call out, for the end; NULL when none waits.  Slots do not matter here.
+/* Takes any call out, or any of a model's, for the end; NULL when none waits.  Slots do not matter here.
  *   Owns  : moves the call to the caller.
  *   Thread: owner.
  *   Errors: none. */
 struct trp_call *trp_sched_drain(struct trp_sched *s);
+struct trp_call *trp_sched_drain_model(struct trp_sched *s, struct trp_sched_model *model);
 
 #endif
