@@ -6,14 +6,18 @@
 
 #include "sched/sched.h"
 
-/* Lets a line rest until a moment, in which a call waits; ends its rest, if it does rest; ends all rests that are over; tells when
+/* Lets a line rest in which a call waits, until a moment or so many rows; looks whether a call that has joined it ends that: enough
+ * rows are there, or this one cannot wait so long; ends its rest, if it does rest; ends all rests that are over; tells when
  * the first one ends (0: none).
- *   Units : ns, the caller's clock.
+ *   Units : ns, the caller's clock; rows.
  *   Owns  : the line is borrowed while it rests.
  *   Thread: owner.
  *   Cost  : O(log n) amortised; end_all: for each that ends.
  *   Errors: none. */
-void trp_resting_begin(struct trp_sched *s, struct trp_sched_line *line, int64_t until_ns);
+void trp_resting_begin(struct trp_sched *s, struct trp_sched_line *line, int64_t until_ns,
+                       uint32_t rows);
+void trp_resting_joined(struct trp_sched *s, struct trp_sched_line *line,
+                        const struct trp_call *call);
 void trp_resting_end(struct trp_sched *s, struct trp_sched_line *line);
 void trp_resting_end_all(struct trp_sched *s, int64_t now_ns);
 int64_t trp_resting_next_ns(const struct trp_sched *s);

@@ -259,6 +259,7 @@ enum trp_sched_push trp_sched_push_as(struct trp_sched *s, const struct trp_sche
     call->seat.rows = ask->rows > 0 ? ask->rows : 1;
     call->seat.billed_ns = 0;
     enqueue(s, ask->line, call);
+    trp_resting_joined(s, ask->line, call);
     return TRP_SCHED_QUEUED;
 }
 

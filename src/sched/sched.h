@@ -71,8 +71,8 @@ struct trp_sched_line {
         uint32_t queued;
     } ways[TRP_SCHED_WAYS];
     struct trp_queue_spot rest; /* in `resting` */
-    uint32_t queued, rows;
-    bool is_resting;
+    uint32_t queued, rows, rest_rows;
+    bool is_resting, has_rested; /* has_rested: since its last run; it does so once */
 };
 
 /* A model's place in a scheduler; lives as long as calls of it wait or run.  Zero it, set `slots`, and it is ready. */

@@ -152,7 +152,7 @@ static void rest_or_rouse(void)
     if (line->is_resting)
         trp_resting_end(&w.s, line);
     else if (line->queued > 0)
-        trp_resting_begin(&w.s, line, w.now_ns + (int64_t)dice(50));
+        trp_resting_begin(&w.s, line, w.now_ns + (int64_t)dice(50), line->rows + (uint32_t)dice(9));
 }
 
 static void let_time_pass(void)
