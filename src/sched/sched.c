@@ -162,6 +162,7 @@ static void count_in(struct trp_sched *s, struct trp_sched_line *line, struct tr
 {
     const struct trp_queue_seat *const seat = &call->seat;
     struct trp_sched_class *const class = &s->classes[call->seat.way];
+    line->model->ways[seat->way]++;
     if (line->model->queued++ == 0)
         link_model(s, line->model);
     if (line->queued++ == 0)
@@ -170,7 +171,8 @@ static void count_in(struct trp_sched *s, struct trp_sched_line *line, struct tr
     s->queued++;
     class->queued++;
     class->work_ns += seat->cost_ns;
-    trp_lane_count(class, &seat->tenant->lanes[class - s->classes], 1);
+    seat->tenant->lanes[seat->way].work_ns += seat->cost_ns;
+    trp_lane_count(class, &seat->tenant->lanes[seat->way], 1);
 }
 
 static void count_out(struct trp_sched *s, struct trp_sched_line *line, struct trp_call *call)
@@ -182,6 +184,7 @@ static void count_out(struct trp_sched *s, struct trp_sched_line *line, struct t
         trp_resting_end(s, line);
         unlink_line(line);
     }
+    line->model->ways[seat->way]--;
     if (--line->model->queued == 0) {
         unlink_model(s, line->model);
         set_blocked(s, line->model, false); /* whoever comes next asks for itself */
@@ -190,7 +193,8 @@ static void count_out(struct trp_sched *s, struct trp_sched_line *line, struct t
     if (--class->queued == 0)
         class->owed_ns = 0;
     class->work_ns -= seat->cost_ns;
-    trp_lane_count(class, &seat->tenant->lanes[class - s->classes], -1);
+    seat->tenant->lanes[seat->way].work_ns -= seat->cost_ns;
+    trp_lane_count(class, &seat->tenant->lanes[seat->way], -1);
 }
 
 /* Notes which call of a flow comes first, and puts the flow where that one's deadline says.  The flow is not shown. */

@@ -27,6 +27,7 @@ struct trp_sched_lane {
     struct trp_queue_flow *flows;          /* all that wait, the one with the newest call first */
     struct trp_sched_tenant *tenant;
     int64_t time_ns, since; /* work done for it by its weight; order among equals */
+    int64_t work_ns;        /* likely cost of what waits */
     int64_t load_seen;      /* calls by its weight, as `loads` is ordered by */
     uint32_t way, queued;
     bool is_in, is_loaded;
@@ -68,7 +69,6 @@ struct trp_sched_line {
     struct {
         struct trp_pairing flows; /* by their tenants' time */
         struct trp_queue_flow *tree, *shown;
-        uint32_t queued;
     } ways[TRP_SCHED_WAYS];
     struct trp_queue_spot rest; /* in `resting` */
     uint32_t queued, rows, rest_rows;
@@ -77,11 +77,12 @@ struct trp_sched_line {
 
 /* A model's place in a scheduler; lives as long as calls of it wait or run.  Zero it, set `slots`, and it is ready. */
 struct trp_sched_model {
-    struct trp_sched_line *lines;        /* with a waiting call */
-    struct trp_sched_line own;           /* of calls that were pushed without a line */
-    bool is_blocked;                     /* no room for its next run; see trp_sched_put_back() */
-    struct trp_sched_model *next, *prev; /* in `waiting` */
-    uint32_t queued, running;
+    struct trp_sched_line *lines;          /* with a waiting call */
+    struct trp_sched_line own;             /* of calls that were pushed without a line */
+    bool is_blocked;                       /* no room for its next run; see trp_sched_put_back() */
+    struct trp_sched_model *next, *prev;   /* in `waiting` */
+    uint32_t queued, ways[TRP_SCHED_WAYS]; /* of `queued`, in each class */
+    uint32_t running;
     uint32_t slots; /* runs at once; 0: no limit */
 };
 
