@@ -130,7 +130,7 @@ static void begin_joint(struct trp_batch *b)
 {
     struct trp_call *j = &b->joint;
     const struct trp_call *first = b->members.first;
-    memset(j, 0, offsetof(struct trp_call, error));
+    memset(j, 0, offsetof(struct trp_call, seat));
     j->error.status = trp_ok();
     j->error.text[0] = '\0';
     j->error.limit = TRP_LIMIT_NONE;

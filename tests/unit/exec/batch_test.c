@@ -51,6 +51,7 @@ static struct trp_version *make_batched(const char *script)
     *c = (struct trp_company){ .ask = NULL };
     trp_gauge_set(&c->rows_max, 8);
     v->company = c;
+    v->config.batching = TRP_BATCHING_ON; /* whatever it costs */
     return v;
 }
 
@@ -187,6 +188,22 @@ static void unlike_shapes_and_sequences_never_meet(void **state)
         assert_echoed(calls[i]);
     assert_int_equal(trp_counter_get(&v->stats->execution_count), 4);
     assert_int_equal(metric(TRP_METRIC_BATCHES), 2);
+}
+
+static void calls_whose_keys_happen_to_be_one_are_told_apart(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_batched(WIDE);
+    struct trp_call *calls[4];
+    close_gate();
+    for (int i = 0; i < 4; i++) {
+        calls[i] = start(make_rows(v, 1, 2 + i % 2, (float)i));
+        calls[i]->batch_key = calls[0]->batch_key;
+    }
+    open_gate();
+    turn_until_finished(&w, 5);
+    for (int i = 0; i < 4; i++)
+        assert_echoed(calls[i]);
 }
 
 static struct trp_call *make_text(struct trp_version *v, const char *text)
@@ -361,6 +378,7 @@ int main(void)
         TEST(calls_that_wait_run_together_and_each_gets_its_rows),
         TEST(a_batch_has_no_more_rows_than_it_may),
         TEST(unlike_shapes_and_sequences_never_meet),
+        TEST(calls_whose_keys_happen_to_be_one_are_told_apart),
         TEST(strings_are_joined_with_their_lengths),
         TEST(those_whose_batch_fails_are_run_alone),
         TEST(rows_that_are_not_those_of_the_calls_end_batching),
