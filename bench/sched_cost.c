@@ -1,7 +1,7 @@
 /* bench/sched_cost.c - what the scheduler costs a request, with few and with many that wait; prints one JSON object: nanoseconds of
  * a request's whole way through sched/ (queued, taken as its turn comes, its slot given back) and heap allocations meanwhile.
  *
- *     sched_cost [--few 164] [--many 100000] [--requests 200000] [--rounds 11] [--tenants 16] [--models 32]
+ *     sched_cost [--few 164] [--many 100064] [--requests 200000] [--rounds 11] [--tenants 16] [--models 32]
  *
  * Three kinds of deadline: `usual` (half without, half with one of two times from now, as clients have them), `random` (anything
  * within 10 s, which no row of the queue keeps in order).  Classes and tenants are drawn at random; one of eight requests is
@@ -145,7 +145,7 @@ static void measure(bool is_random, int argc, char **argv)
     if (requests == 0 || rounds == 0)
         bench_die("--requests and --rounds must be at least 1");
     make_crowd(&few, (uint32_t)bench_number(argc, argv, "few", "164"), is_random, argc, argv);
-    make_crowd(&many, (uint32_t)bench_number(argc, argv, "many", "100000"), is_random, argc, argv);
+    make_crowd(&many, (uint32_t)bench_number(argc, argv, "many", "100064"), is_random, argc, argv);
     double *few_ns = bench_alloc(rounds * sizeof(double)),
            *many_ns = bench_alloc(rounds * sizeof(double)),
            *ratios = bench_alloc(rounds * sizeof(double));
