@@ -266,9 +266,9 @@ def zipf_policy(bench):
 
 
 def sched_cost(bench):
-    """A request's way through src/sched: with the deadlines that clients use, and with any."""
+    """A request's way through src/sched: usual deadlines, the same with more tenants and models, and any deadlines."""
     costs = bench.run_floor("sched_cost")
-    return [Row(f"sched_cost_{kind}", f"scheduling a request, 100,000 waiting / 100; {kind} deadlines; {cost['allocated']} bytes allocated",
+    return [Row(f"sched_cost_{kind}", f"scheduling a request, 100,000 waiting / 100, {kind}; {cost['allocated']} bytes allocated",
                 f"{cost['many_ns']:.0f} ns", f"{cost['few_ns']:.0f} ns", f"{cost['ratio']:.2f}", "<= 1000 ns; <= 2.00",
                 cost["many_ns"] <= 1000 and cost["ratio"] <= 2 and cost["allocated"] == 0)
             for kind, cost in costs.items()]
