@@ -391,7 +391,7 @@ struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **ou
     return turn.call;
 }
 
-struct trp_call *trp_sched_company(struct trp_sched *s, struct trp_sched_line *line)
+struct trp_call *trp_sched_mate(struct trp_sched *s, struct trp_sched_line *line)
 {
     (void)s;
     for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++) {
@@ -402,9 +402,42 @@ struct trp_call *trp_sched_company(struct trp_sched *s, struct trp_sched_line *l
     return NULL;
 }
 
-void trp_sched_take_company(struct trp_sched *s, struct trp_call *call, int64_t cost_ns)
+void trp_sched_take_mate(struct trp_sched *s, struct trp_call *call, int64_t cost_ns)
 {
     charge_and_unqueue(s, call, cost_ns);
+}
+
+void trp_sched_return(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call)
+{
+    TRP_ASSERT(!call->queue && call->seat.line->model == model);
+    enqueue(s, call->seat.line, call);
+}
+
+void trp_sched_join(struct trp_sched *s, struct trp_sched_model *model,
+                    const struct trp_sched_company *company, struct trp_call_list *out)
+{
+    struct trp_sched_line *const line = company->call->seat.line;
+    TRP_ASSERT(line->model == model);
+    struct trp_call_list others = { 0 };
+    struct trp_call *call;
+    uint64_t rows_left = company->rows_max;
+    uint32_t calls_left = company->calls_max;
+    for (uint32_t i = 0; i < company->looks_max && calls_left > 0 && rows_left > 0; i++) {
+        call = trp_sched_mate(s, line);
+        if (!call)
+            break;
+        if (call->batch_rows > rows_left || !company->may_meet(company->call, call)) {
+            trp_sched_remove(s, call);
+            trp_call_list_push(&others, call);
+            continue;
+        }
+        trp_sched_take_mate(s, call, 0);
+        rows_left -= call->batch_rows;
+        calls_left--;
+        trp_call_list_push(out, call);
+    }
+    while ((call = trp_call_list_pop(&others)) != NULL)
+        trp_sched_return(s, model, call);
 }
 
 void trp_sched_put_back(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call)
@@ -467,7 +500,7 @@ struct trp_call *trp_sched_drain(struct trp_sched *s)
 
 struct trp_call *trp_sched_drain_model(struct trp_sched *s, struct trp_sched_model *model)
 {
-    struct trp_call *const call = model->lines ? trp_sched_company(s, model->lines) : NULL;
+    struct trp_call *const call = model->lines ? trp_sched_mate(s, model->lines) : NULL;
     if (call)
         unqueue(s, call, 0);
     return call;

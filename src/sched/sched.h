@@ -15,7 +15,7 @@
 #ifndef TRP_SCHED_H
 #define TRP_SCHED_H
 
-#include "call/call.h"
+#include "call/call_list.h"
 #include "sched/sorted.h"
 
 #define TRP_SCHED_WAYS 3 /* classes, the most urgent first: trp_sched_way_of() */
@@ -147,11 +147,11 @@ enum trp_sched_push trp_sched_push_as(struct trp_sched *s, const struct trp_sche
 struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **out_model);
 
 /* The same in steps, for runs of several calls (batching.h).  next: whose turn it is.  take_turn: its first call, with a slot; the
- * tenant is charged cost_ns (0: the call's own).  company: who else of the line is next; take_company: that one, without a slot.
+ * tenant is charged cost_ns (0: the call's own).  mate: who else of the line is next; take_mate: that one, without a slot.
  *   Owns  : the takes move the call to the caller; the rest is borrowed.
  *   Thread: owner.
  *   Cost  : O(log n) amortised.
- *   Errors: next: false, company: NULL when there is none. */
+ *   Errors: next: false, mate: NULL when there is none. */
 struct trp_sched_turn {
     struct trp_sched_line *line;
     struct trp_call *call;
@@ -159,8 +159,8 @@ struct trp_sched_turn {
 };
 bool trp_sched_next(struct trp_sched *s, struct trp_sched_turn *out_turn);
 void trp_sched_take_turn(struct trp_sched *s, const struct trp_sched_turn *turn, int64_t cost_ns);
-struct trp_call *trp_sched_company(struct trp_sched *s, struct trp_sched_line *line);
-void trp_sched_take_company(struct trp_sched *s, struct trp_call *call, int64_t cost_ns);
+struct trp_call *trp_sched_mate(struct trp_sched *s, struct trp_sched_line *line);
+void trp_sched_take_mate(struct trp_sched *s, struct trp_call *call, int64_t cost_ns);
 
 /* Shows of a line what may run now, after a change that only the caller knows of (resting.h).
  *   Owns  : nothing.
@@ -168,6 +168,28 @@ void trp_sched_take_company(struct trp_sched *s, struct trp_call *call, int64_t 
  *   Cost  : O(log n) amortised.
  *   Errors: none. */
 void trp_sched_reshow(struct trp_sched *s, struct trp_sched_line *line);
+/* Takes out waiting calls of a model that can run together with `call`, in their order, until the run is full.  They need no slot:
+ * theirs is the run's.
+ *   Units : rows and calls, of those that come along; looks: waiting calls that are looked at, so that many unlike ones cost little.
+ *   Owns  : moves them to *out.
+ *   Thread: owner.
+ *   Cost  : O(looks log n) amortised.
+ *   Errors: none. */
+struct trp_sched_company {
+    const struct trp_call *call;
+    bool (*may_meet)(const struct trp_call *call, const struct trp_call *other);
+    uint64_t rows_max;
+    uint32_t calls_max, looks_max;
+};
+void trp_sched_join(struct trp_sched *s, struct trp_sched_model *model,
+                    const struct trp_sched_company *company, struct trp_call_list *out);
+
+/* Brings a call that came along back to where it stood; it is counted, and neither limit refuses it.
+ *   Owns  : moves the call to the scheduler.
+ *   Thread: owner.
+ *   Cost  : O(log n) amortised.
+ *   Errors: none. */
+void trp_sched_return(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call);
 
 /* Brings a taken call back to where it stood, with the slot of its model: there is no room for its run now.  Its model's calls wait
  * until trp_sched_unblock(), which lets all models that wait so be taken from again.
