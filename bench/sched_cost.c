@@ -1,11 +1,13 @@
 /* bench/sched_cost.c - what the scheduler costs a request, with few and with many that wait; prints one JSON object: nanoseconds of
  * a request's whole way through sched/ (queued, taken as its turn comes, its slot given back) and heap allocations meanwhile.
  *
- *     sched_cost [--few 164] [--many 100000] [--requests 200000] [--rounds 11] [--tenants 16] [--models 32]
+ *     sched_cost [--few 164] [--many 100064] [--requests 200000] [--rounds 11]
  *
- * Three kinds of deadline: `usual` (half without, half with one of two times from now, as clients have them), `random` (anything
- * within 10 s, which no row of the queue keeps in order).  Classes and tenants are drawn at random; one of eight requests is
- * removed before its turn, as if its client had gone.  64 of the requests are outside at any time.  Rounds take turns; a ratio is the median of the rounds' ratios. */
+ * Three crowds: `usual`, 4 tenants and 8 models, half of the calls without a deadline and half with one of two times from now, as
+ * clients have them; `wide`, the same with 16 tenants and 32 models, of which a few calls show only some; `random`, as `usual` with
+ * any deadline within 10 s, which no row of the queue keeps in order.  Classes, tenants and models are drawn at random; one of eight
+ * requests is removed before its turn, as if its client had gone.  64 of the requests are outside at any time.  Rounds take turns; a
+ * ratio is the median of the rounds' ratios. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,13 +61,21 @@ static void push(struct crowd *c, struct trp_call *call, const struct trp_sched_
         bench_die("the queue is full");
 }
 
-static void make_crowd(struct crowd *c, uint32_t calls_n, bool is_random, int argc, char **argv)
+struct kind {
+    const char *name;
+    uint32_t tenants_n, models_n;
+    bool is_random;
+};
+
+static void make_crowd(struct crowd *c, uint32_t calls_n, const struct kind *kind)
 {
-    *c = (struct crowd){ .random = { 1 }, .calls_n = calls_n, .is_random = is_random };
-    c->tenants_n = (uint32_t)bench_number(argc, argv, "tenants", "16");
-    c->models_n = (uint32_t)bench_number(argc, argv, "models", "32");
-    if (calls_n < 2 * AT_ONCE || c->tenants_n == 0 || c->models_n == 0)
-        bench_die("--few and --many must be at least 128, --tenants and --models 1");
+    *c = (struct crowd){ .random = { 1 },
+                         .calls_n = calls_n,
+                         .is_random = kind->is_random,
+                         .tenants_n = kind->tenants_n,
+                         .models_n = kind->models_n };
+    if (calls_n < 2 * AT_ONCE)
+        bench_die("--few and --many must be at least 128");
     c->tenants = bench_alloc(c->tenants_n * sizeof *c->tenants);
     c->models = bench_alloc(c->models_n * sizeof *c->models);
     c->calls = bench_alloc(calls_n * sizeof *c->calls);
@@ -137,15 +147,15 @@ static double median(double *values, size_t n)
     return values[n / 2];
 }
 
-static void measure(bool is_random, int argc, char **argv)
+static void measure(const struct kind *kind, int argc, char **argv)
 {
     const uint32_t requests = (uint32_t)bench_number(argc, argv, "requests", "200000");
     const size_t rounds = bench_number(argc, argv, "rounds", "11");
     struct crowd few, many;
     if (requests == 0 || rounds == 0)
         bench_die("--requests and --rounds must be at least 1");
-    make_crowd(&few, (uint32_t)bench_number(argc, argv, "few", "164"), is_random, argc, argv);
-    make_crowd(&many, (uint32_t)bench_number(argc, argv, "many", "100000"), is_random, argc, argv);
+    make_crowd(&few, (uint32_t)bench_number(argc, argv, "few", "164"), kind);
+    make_crowd(&many, (uint32_t)bench_number(argc, argv, "many", "100064"), kind);
     double *few_ns = bench_alloc(rounds * sizeof(double)),
            *many_ns = bench_alloc(rounds * sizeof(double)),
            *ratios = bench_alloc(rounds * sizeof(double));
@@ -159,18 +169,21 @@ static void measure(bool is_random, int argc, char **argv)
     }
     const size_t allocated = mallinfo2().uordblks - held;
     printf("\"%s\": {\"few_ns\": %.1f, \"many_ns\": %.1f, \"ratio\": %.3f, \"allocated\": %zu}",
-           is_random ? "random" : "usual", median(few_ns, rounds), median(many_ns, rounds),
-           median(ratios, rounds), allocated);
+           kind->name, median(few_ns, rounds), median(many_ns, rounds), median(ratios, rounds),
+           allocated);
     free(few.calls);
     free(many.calls);
 }
 
 int main(int argc, char **argv)
 {
-    printf("{");
-    measure(false, argc, argv);
-    printf(", ");
-    measure(true, argc, argv);
+    static const struct kind kinds[] = { { "usual", 4, 8, false },
+                                         { "wide", 16, 32, false },
+                                         { "random", 4, 8, true } };
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        printf("%s", i == 0 ? "{" : ", ");
+        measure(&kinds[i], argc, argv);
+    }
     printf("}\n");
     return 0;
 }

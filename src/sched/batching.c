@@ -114,13 +114,13 @@ static void take_company(struct trp_sched *s, struct trp_sched_line *line,
     struct trp_call *call;
     const uint32_t expected = least(plan->rows, rows + line->rows);
     const int64_t cost_ns = trp_cost_curve_estimate(curve, expected);
-    while (rows < plan->rows && (call = trp_sched_company(s, line)) != NULL) {
+    while (rows < plan->rows && (call = trp_sched_mate(s, line)) != NULL) {
         const uint32_t joined = rows + call->seat.rows;
         if (joined > plan->rows || !is_in_time(curve, joined, now_ns, deadline_ns))
             return;
         if (!is_in_time(curve, joined, now_ns, call->deadline_ns))
             return; /* it is next, alone, and may be in time */
-        trp_sched_take_company(s, call, cost_ns / expected * call->seat.rows);
+        trp_sched_take_mate(s, call, cost_ns / expected * call->seat.rows);
         trp_call_list_push(calls, call);
         deadline_ns = sooner(deadline_ns, call->deadline_ns);
         rows = joined;

@@ -391,7 +391,7 @@ struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **ou
     return turn.call;
 }
 
-struct trp_call *trp_sched_company(struct trp_sched *s, struct trp_sched_line *line)
+struct trp_call *trp_sched_mate(struct trp_sched *s, struct trp_sched_line *line)
 {
     (void)s;
     for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++) {
@@ -402,7 +402,7 @@ struct trp_call *trp_sched_company(struct trp_sched *s, struct trp_sched_line *l
     return NULL;
 }
 
-void trp_sched_take_company(struct trp_sched *s, struct trp_call *call, int64_t cost_ns)
+void trp_sched_take_mate(struct trp_sched *s, struct trp_call *call, int64_t cost_ns)
 {
     charge_and_unqueue(s, call, cost_ns);
 }
@@ -478,7 +478,7 @@ struct trp_call *trp_sched_drain(struct trp_sched *s)
 
 struct trp_call *trp_sched_drain_model(struct trp_sched *s, struct trp_sched_model *model)
 {
-    struct trp_call *const call = model->lines ? trp_sched_company(s, model->lines) : NULL;
+    struct trp_call *const call = model->lines ? trp_sched_mate(s, model->lines) : NULL;
     if (call)
         unqueue(s, call, 0);
     return call;

@@ -147,11 +147,11 @@ enum trp_sched_push trp_sched_push_as(struct trp_sched *s, const struct trp_sche
 struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **out_model);
 
 /* The same in steps, for runs of several calls (batching.h).  next: whose turn it is.  take_turn: its first call, with a slot; the
- * tenant is charged cost_ns (0: the call's own).  company: who else of the line is next; take_company: that one, without a slot.
+ * tenant is charged cost_ns (0: the call's own).  mate: who else of the line is next; take_mate: that one, without a slot.
  *   Owns  : the takes move the call to the caller; the rest is borrowed.
  *   Thread: owner.
  *   Cost  : O(log n) amortised.
- *   Errors: next: false, company: NULL when there is none. */
+ *   Errors: next: false, mate: NULL when there is none. */
 struct trp_sched_turn {
     struct trp_sched_line *line;
     struct trp_call *call;
@@ -159,8 +159,8 @@ struct trp_sched_turn {
 };
 bool trp_sched_next(struct trp_sched *s, struct trp_sched_turn *out_turn);
 void trp_sched_take_turn(struct trp_sched *s, const struct trp_sched_turn *turn, int64_t cost_ns);
-struct trp_call *trp_sched_company(struct trp_sched *s, struct trp_sched_line *line);
-void trp_sched_take_company(struct trp_sched *s, struct trp_call *call, int64_t cost_ns);
+struct trp_call *trp_sched_mate(struct trp_sched *s, struct trp_sched_line *line);
+void trp_sched_take_mate(struct trp_sched *s, struct trp_call *call, int64_t cost_ns);
 
 /* Shows of a line what may run now, after a change that only the caller knows of (resting.h).
  *   Owns  : nothing.

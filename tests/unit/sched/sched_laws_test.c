@@ -118,12 +118,12 @@ static void take_some_run(void)
     leaves(turn.call, RUNNING);
     w.holds_slot[number_of(turn.call)] = true;
     for (uint64_t n = dice(4); n > 0; n--) {
-        struct trp_call *const more = trp_sched_company(&w.s, turn.line);
+        struct trp_call *const more = trp_sched_mate(&w.s, turn.line);
         if (!more)
             return;
         assert_ptr_equal(more->seat.line, turn.line);
         is_first_of_its_flow(more);
-        trp_sched_take_company(&w.s, more, TRP_MS(1));
+        trp_sched_take_mate(&w.s, more, TRP_MS(1));
         leaves(more, RUNNING);
         w.holds_slot[number_of(more)] = false;
     }
