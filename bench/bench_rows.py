@@ -13,6 +13,7 @@ import time
 
 import onnx_maker
 from bench_harness import Floor, Row, Troupe, binary_infer, field_bytes, http_request, median
+from budget_rows import BUDGET_ROWS
 from many_models import many_models
 from memory_rows import MEMORY_ROWS
 
@@ -281,6 +282,7 @@ ROWS = {
     "size": size,
     "zipf_policy": zipf_policy,
     **MEMORY_ROWS,
+    **BUDGET_ROWS,
 }
 
 

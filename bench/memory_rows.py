@@ -30,9 +30,9 @@ def zeros(shape, width):
     return bytes(n)
 
 
-def infer_request(architecture, model=None):
-    return binary_infer(model or architecture, [(name, dtype, shape, zeros(shape, width)) for name, dtype, shape, width
-                                                in INPUTS[architecture]])
+def infer_request(architecture, model=None, rows=1):
+    return binary_infer(model or architecture, [(name, dtype, [rows, *shape[1:]], zeros([rows, *shape[1:]], width))
+                                                for name, dtype, shape, width in INPUTS[architecture]])
 
 
 def mib(n):

@@ -43,8 +43,8 @@ static bool run(struct trp_executor *e, struct trp_call *call)
             trp_admission_end(p->admission, call, &admitted);
             return true;
         }
-        trp_admission_fell_short(p->admission, call, &admitted);
-        words--; /* a word that never was: it asks again at once */
+        if (trp_admission_fell_short(p->admission, call, &admitted))
+            words--; /* a word that never was: it asks again at once */
         break;
     case TRP_RESERVE_NEVER:
         trp_run_settle(call);
