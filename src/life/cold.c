@@ -248,6 +248,13 @@ bool trp_member_evict(struct trp_member *m, const char *why)
     return !m->op && trp_cold_let_go(m, why);
 }
 
+/* Calls that wait for memory have not begun: they wait for the model to come back. */
+static void send_on_waiters(struct trp_member *m)
+{
+    for (uint32_t i = 0; i < m->serving.n; i++)
+        trp_exec_let_go(m->life->opts.exec, m->serving.items[i], m->shown.items[i]);
+}
+
 bool trp_cold_let_go(struct trp_member *m, const char *why)
 {
     const bool was_on_demand = m->on_demand;
@@ -266,6 +273,7 @@ bool trp_cold_let_go(struct trp_member *m, const char *why)
     trp_idle_end(m);
     trp_backoff_reset(m);
     trp_survey_forget(m);
+    send_on_waiters(m);
     trp_tenure_retire(m->life, &m->serving);
     trp_member_show(m);
     trp_survey_ask(m);
