@@ -14,7 +14,7 @@ from bench_harness import Row, Troupe, median
 from collection import collection
 from memory_rows import MIB, infer_request, mib
 
-MODELS, ROOM, REQUESTS, CLIENTS = 200, 40, 2500, 4
+MODELS, ROOM, REQUESTS, CLIENTS = 200, 40, 1500, 4
 STORY = "Zipf(1.0) over 200 models, room for 40"
 
 
@@ -113,7 +113,7 @@ def live(bench, repository, settings, policy, once, trace):
 
 
 def zipf_live(bench):
-    """The trace: rank i of a random order of the collection is asked for 1 / i as often as the first; 2,500 requests after one for each model.
+    """The trace: rank i of a random order of the collection is asked for 1 / i as often as the first; 1,500 requests after one for each model.
     Four clients send it, each request when one before it is answered.  So it goes some twenty times faster than ten requests a second would, and
     `memory.stay` is a twentieth of its default.  Packed weights are off: opening them is a load, and no reload."""
     members = collection(bench.build / "bench" / "models" / "collection", MODELS)
