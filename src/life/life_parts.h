@@ -152,8 +152,9 @@ struct trp_life {
     struct trp_task homeward_task;
 
     /* preparing */
-    struct preparing *preparings; /* under way, see preparer.c */
-    struct trp_flag stop_preparing;
+    struct preparing *preparings; /* in order, one of them under way; see preparer.c */
+    struct trp_timer preparing_timer;
+    struct trp_flag stop_preparing; /* and trying */
     struct trp_timer heat_timer;
 
     /* memory of runs */
