@@ -7,8 +7,8 @@
 #include "base/json.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/reply_fields.h"
 
-#define REPLY_BYTES_MAX ((size_t)1 << 20)
 #define BODY_BYTES_MAX ((size_t)1 << 20)
 
 static const struct cli_option options[] = {
@@ -59,7 +59,7 @@ static int move(struct cli *cli, const char *path)
     return code;
 }
 
-static int print(struct cli *cli, struct trp_json root)
+static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
 {
     static const char *const titles[] = { "LABEL", ">VERSION" };
     struct cli_table table;
@@ -67,6 +67,7 @@ static int print(struct cli *cli, struct trp_json root)
     struct trp_json_iter it;
     struct trp_str name;
     int64_t version;
+    (void)err;
     cli_table_init(&table, &cli->arena, titles, ARRAY_LEN(titles));
     if (trp_json_find(root, "labels", &labels) && trp_json_begin(labels, &it)) {
         while (trp_json_next(&it, &name, &item)) {
@@ -85,33 +86,12 @@ static int print(struct cli *cli, struct trp_json root)
     return CLI_OK;
 }
 
-static int show(struct cli *cli, const char *path)
-{
-    const struct cli_request request = { .method = "GET", .path = path, .json_bytes = -1 };
-    struct trp_json_parser *parser = NULL;
-    struct trp_error err = { 0 };
-    struct cli_reply reply;
-    struct trp_json root;
-    if (trp_failed(cli_ask(cli, &request, &reply, &err)))
-        return cli_fail_asking(cli, &err);
-    if (cli_flag(cli, "json")) {
-        printf("%.*s\n", TRP_STR(reply.body));
-        return CLI_OK;
-    }
-    trp_status st = trp_json_parser_create(REPLY_BYTES_MAX, 16, &parser, &err);
-    if (!trp_failed(st))
-        st = trp_json_parse(parser, reply.body, false, &root, &err);
-    const int code = trp_failed(st) ? cli_fail_asking(cli, &err) : print(cli, root);
-    trp_json_parser_destroy(parser);
-    return code;
-}
-
 /* What was moved is shown as it is now: with several operators that may be more than was asked for. */
 static int run(struct cli *cli)
 {
     const char *path = cli_path(cli, "/api/models/%s/labels", cli->operands[0]);
     const int code = cli->operands_n > 1 ? move(cli, path) : CLI_OK;
-    return code == CLI_OK ? show(cli, path) : code;
+    return code == CLI_OK ? cli_show_reply(cli, path, print) : code;
 }
 
 const struct cli_command cmd_label = {
