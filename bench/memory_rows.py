@@ -30,9 +30,9 @@ def zeros(shape, width):
     return bytes(n)
 
 
-def infer_request(architecture, model=None):
-    return binary_infer(model or architecture, [(name, dtype, shape, zeros(shape, width)) for name, dtype, shape, width
-                                                in INPUTS[architecture]])
+def infer_request(architecture, model=None, rows=1):
+    return binary_infer(model or architecture, [(name, dtype, [rows, *shape[1:]], zeros([rows, *shape[1:]], width))
+                                                for name, dtype, shape, width in INPUTS[architecture]])
 
 
 def mib(n):
@@ -91,17 +91,17 @@ def hot_throughput(bench, architecture, seconds):
     troupe = bench.start(Troupe(repository, settings=(f"store.path={store}", "store.pack_interval=2s"), cpus=None, models=[architecture]))
     request = bench.file("hot.request", infer_request(architecture))
     packed = 0
-    for _ in range(20):
+    for _ in range(10):
         if not packed:
-            bench.load_http(troupe, request, 4 * threads, seconds=4, cpu=None)
+            bench.load_http(troupe, request, 4 * threads, seconds=3, cpu=None)
             packed = bench.metric(troupe, 'troupe_reopened_total{as="packed"}')
 
     def counted():
         return time.monotonic(), bench.metric(troupe, "nv_inference_request_success"), bench.cpu_seconds(troupe)
 
     def served():  # while the load goes on: what is half done at the ends of a window of few requests evens out
-        beside = bench.begin_load_http(troupe, request, 4 * threads, seconds + 4)
-        time.sleep(2)
+        beside = bench.begin_load_http(troupe, request, 4 * threads, seconds + 2)
+        time.sleep(1)
         begun = counted()
         time.sleep(seconds)
         took, requests, cpu = (b - a for a, b in zip(begun, counted()))
@@ -280,12 +280,12 @@ def hot_swap(bench):
     troupe = bench.start(Troupe(folder, settings=(f"store.path={bench.path('store')}",), cpus=None, models=["m"]))
     request = bench.file("swap.request", infer_request("mobilenet_v2", "m"))
     bench.load_http(troupe, request, 4, cpu=None)
-    errors, swaps = [], []
+    errors, swaps, window_s = [], [], 3 * bench.seconds
 
-    def swap_twice():
+    def swap_until(done):
+        """One after the other: as long as requests are measured a version is on its way in or out."""
         try:
-            for _ in range(2):
-                time.sleep(window / 3)
+            while not done.is_set():
                 add()
                 order(bench, troupe, "m", "load")
                 swaps.append(versions[0])
@@ -293,25 +293,27 @@ def hot_swap(bench):
         except OSError as error:
             errors.append(error)
 
-    window = max(4 * bench.seconds, 4)
-
     def p99():
-        r = bench.load_http(troupe, request, 8, rate=100, seconds=window, cpu=None)
+        r = bench.load_http(troupe, request, 8, rate=150, seconds=window_s, cpu=None)
         errors.extend(["an answer"] * r["errors"])
         return r["p99_us"] / 1e3
 
     def during():
-        beside = threading.Thread(target=swap_twice)
+        done = threading.Event()
+        beside = threading.Thread(target=swap_until, args=(done,))
         beside.start()
         value = p99()
+        done.set()
         beside.join()
         return value
     rounds = bench.interleave(during, p99)
     if errors:
         raise RuntimeError(f"errors: {errors[:3]}")
-    ratio = median(a / b for a, b in rounds)
-    return Row("hot_swap", f"p99 at 100 requests/s during {len(swaps) // len(rounds)} swaps to new versions / without; 0 errors",
-               f"{median(a for a, _ in rounds):.1f} ms", f"{median(b for _, b in rounds):.1f} ms", f"{ratio:.2f}", "<= 2.00", ratio <= 2)
+    ratios = sorted(a / b for a, b in rounds)
+    ratio = median(ratios)
+    return Row("hot_swap", f"p99 at 150 requests/s while one new version after the other is loaded ({len(swaps) / len(rounds):.0f} in {window_s:.0f} s) "
+               "/ without; 0 errors", f"{median(a for a, _ in rounds):.1f} ms", f"{median(b for _, b in rounds):.1f} ms",
+               f"{ratio:.2f} (middle half {ratios[len(ratios) // 4]:.2f} to {ratios[-1 - len(ratios) // 4]:.2f})", "<= 2.00", ratio <= 2)
 
 
 MEMORY_ROWS = {
@@ -320,9 +322,9 @@ MEMORY_ROWS = {
     "first_answer_resnet50": lambda bench: first_answer(bench, "resnet50"),
     "first_answer_bert_base": lambda bench: first_answer(bench, "bert_base"),
     "wake_bert_base": lambda bench: wake(bench, "bert_base"),
-    "hot_resnet50": lambda bench: hot_throughput(bench, "resnet50", 4 * bench.seconds),
-    "hot_bert_base": lambda bench: hot_throughput(bench, "bert_base", 6 * bench.seconds),
-    "hot_mobilenet_v2": lambda bench: hot_throughput(bench, "mobilenet_v2", 2 * bench.seconds),
+    "hot_resnet50": lambda bench: hot_throughput(bench, "resnet50", 2 * bench.seconds),
+    "hot_bert_base": lambda bench: hot_throughput(bench, "bert_base", 4 * bench.seconds),
+    "hot_mobilenet_v2": lambda bench: hot_throughput(bench, "mobilenet_v2", bench.seconds),
     "variants": variants,
     "two_processes": two_processes,
     "cycles_prepared": lambda bench: cycles(bench, True),

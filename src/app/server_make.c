@@ -368,7 +368,6 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
             .loop = s->loops[i],
             .handlers = { .user = s->admin,
                           .find = trp_admin_find,
-                          .find_for = trp_admin_find_for,
                           .control = trp_admin_control,
                           .region = trp_admin_region,
                           .region_release = trp_admin_region_release,
