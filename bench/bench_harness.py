@@ -297,8 +297,8 @@ class Bench:
         if process.wait() != 0:
             raise RuntimeError("the load beside had errors")
 
-    def run_floor(self, program, *arguments, cpus=None):
-        command = pinned(cpus, [str(x) for x in (self.build / "bench" / program, *arguments)])
+    def run_floor(self, program, *arguments, cpus=None, nice=0):
+        command = pinned(cpus, [*(("nice", "-n", str(nice)) if nice else ()), *(str(x) for x in (self.build / "bench" / program, *arguments))])
         return json.loads(subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout)
 
     def interleave(self, ours, floor):
