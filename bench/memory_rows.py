@@ -339,6 +339,53 @@ def hot_swap(bench):
                f"{median(a for a, _ in rounds):.1f} ms", f"{median(b for _, b in rounds):.1f} ms", f"{ratio:.2f}", "<= 2.00", ratio <= 2)
 
 
+def loads_beside(bench):
+    """A small model is asked all the time, at a third of what the machine can, while two others are loaded plainly and unloaded again
+    and again, both at once: all cores are busy with loads."""
+    repository, window = bench.folder("beside"), max(4 * bench.seconds, 4)
+    model_maker.mobilenet_v2(0.35, seed="_swap").write(repository / "m.onnx")
+    others = ("resnet50", "mobilenet_v2")
+    for name in others:
+        put(bench.model(name), repository)
+    server = bench.start(Troupe(repository, settings=("models.load=explicit",), cpus=None, models=[]))
+    request = bench.file("beside.request", infer_request("mobilenet_v2", "m"))
+    order(bench, server, "m", "load")
+    bench.load_http(server, request, 4, cpu=None)
+    errors, loads = [], []
+
+    def p99():
+        r = bench.load_http(server, request, 8, rate=100, seconds=window, cpu=None)
+        errors.extend(["an answer"] * r["errors"])
+        return r["p99_us"] / 1e3
+
+    def load_until(stop, name):
+        try:
+            while not stop.is_set():
+                order(bench, server, name, "load")
+                order(bench, server, name, "unload")
+                loads.append(name)
+        except OSError as error:
+            errors.append(error)
+
+    def during():
+        stop = threading.Event()
+        beside = [threading.Thread(target=load_until, args=(stop, name)) for name in others]
+        for thread in beside:
+            thread.start()
+        try:
+            return p99()
+        finally:
+            stop.set()
+            for thread in beside:
+                thread.join()
+    rounds = bench.interleave(during, p99)
+    if errors:
+        raise RuntimeError(f"errors: {errors[:3]}")
+    ratio = median(a / b for a, b in rounds)
+    return Row("loads_beside", f"p99 of a warm model at 100 requests/s while two others are loaded all the time ({len(loads) // len(rounds)} loads) / without; 0 errors",
+               f"{median(a for a, _ in rounds):.1f} ms", f"{median(b for _, b in rounds):.1f} ms", f"{ratio:.2f}", "<= 2.00", ratio <= 2)
+
+
 MEMORY_ROWS = {
     "prepared_load_resnet50": lambda bench: prepared_load(bench, "resnet50", 30),
     "prepared_load_bert_base": lambda bench: prepared_load(bench, "bert_base", 15),
@@ -353,4 +400,5 @@ MEMORY_ROWS = {
     "cycles_prepared": lambda bench: cycles(bench, True),
     "cycles_plain": lambda bench: cycles(bench, False),
     "hot_swap": hot_swap,
+    "loads_beside": loads_beside,
 }
