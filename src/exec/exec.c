@@ -162,6 +162,18 @@ void trp_exec_tell_room(struct trp_exec *x)
     trp_runqueue_tell_room(&x->queue);
 }
 
+void trp_exec_let_go(struct trp_exec *x, struct trp_version *v, struct trp_version *successor)
+{
+    struct trp_call_list aside = { 0 };
+    struct trp_call *call;
+    trp_version_ref(successor);
+    trp_runqueue_let_go(&x->queue, v, successor, &aside);
+    while ((call = trp_call_list_pop(&aside)) != NULL) {
+        trp_gauge_add(&v->stats->in_flight, -1);
+        trp_waiting_send_on(call, successor);
+    }
+}
+
 uint32_t trp_exec_queued(const struct trp_exec *x)
 {
     const int64_t queued = trp_gauge_get(&x->queue.queued);
