@@ -261,6 +261,7 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .load_at_start = s->opts.load_at_start,
         .load_at_start_n = s->opts.load_at_start_n,
         .loaders_n = (uint32_t)setting(s, TRP_SETTING_ID_LOADERS),
+        .loaders_nice = (int)setting(s, TRP_SETTING_ID_LOADER_NICE),
         .waiting_max = (uint32_t)setting(s, TRP_SETTING_ID_MODEL_QUEUE_MAX),
         .load_ns_max = (int64_t)setting(s, TRP_SETTING_ID_LOAD_TIME),
         .warmup_input_bytes_max = setting(s, TRP_SETTING_ID_BODY_BYTES),
