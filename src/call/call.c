@@ -108,7 +108,7 @@ struct trp_call *trp_call_take(struct trp_call_pool *p)
     struct trp_call *call = get_call(p);
     if (!call)
         return NULL;
-    memset(call, 0, offsetof(struct trp_call, error));
+    memset(call, 0, offsetof(struct trp_call, seat));
     call->error.status = trp_ok();
     call->error.text[0] = '\0';
     call->pool = p;
