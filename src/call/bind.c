@@ -412,3 +412,22 @@ trp_status trp_call_bind(struct trp_call *call, const struct trp_signature *sign
     TRP_CHECK(bind_inputs(call, signature, err));
     return bind_outputs(call, signature, err);
 }
+
+trp_status trp_call_unbind(struct trp_call *call, struct trp_error *err)
+{
+    uint32_t sent_n = 0;
+    for (uint32_t i = 0; i < call->inputs_n; i++) {
+        struct trp_call_tensor *in = &call->inputs[i];
+        if (!in->tensor.data)
+            continue; /* an optional one that was not sent */
+        in->name = trp_arena_dup(&call->arena, in->name);
+        if (!in->name.ptr)
+            return trp_fail(err, TRP_OUT_OF_MEMORY, "the name of an input");
+        call->inputs[sent_n++] = *in;
+    }
+    call->inputs_n = sent_n;
+    if (!call->wanted_named)
+        call->wanted_n = 0;
+    call->is_unbound = true;
+    return trp_ok();
+}

@@ -134,6 +134,7 @@ struct trp_call {
     uint32_t wanted_n;
     bool wanted_named, binary_default; /* the client named its outputs; HTTP: binary unless said */
     bool is_unbound; /* its target did not know its signature yet: whoever starts it binds it */
+    bool is_waiting; /* exec's: for its model to be loaded or woken; its loop's */
     struct trp_lease *body; /* what the input views lie in */
 
     /* who answers */
@@ -245,6 +246,12 @@ void trp_call_unpin(struct trp_call *call);
  *   Errors: INVALID_ARGUMENT: which input, what came, what was expected; OUT_OF_MEMORY. */
 trp_status trp_call_bind(struct trp_call *call, const struct trp_signature *signature,
                          struct trp_error *err);
+
+/* Takes back what binding has added, so that the call can be bound to another signature; it does not need the old one any more.
+ *   Owns  : pieces lie in the call's arena.
+ *   Thread: loop.
+ *   Errors: OUT_OF_MEMORY; the call cannot be bound then. */
+trp_status trp_call_unbind(struct trp_call *call, struct trp_error *err);
 
 /* Finds a parameter or header (lower case) by name; NULL when absent.
  *   Owns  : borrowed.

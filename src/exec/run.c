@@ -246,7 +246,7 @@ static void count(struct trp_call *call, int64_t waited)
 
 void trp_run_settle(struct trp_call *call)
 {
-    trp_gauge_add(&version_of(call)->stats->in_flight, -1);
+    trp_door_leave(&version_of(call)->stats->in_flight);
     trp_run_refuse(call);
 }
 

@@ -62,6 +62,13 @@ void trp_cold_ended(struct trp_member *m, const struct trp_op *op, const struct 
  *   Errors: none; whoever cannot be helped is told why. */
 bool trp_cold_attend(struct trp_member *m);
 
+/* Sends whoever waits to the versions that are shown in place of those that served, where he waits again: what he was pinned to can
+ * be closed then.
+ *   Owns  : moves calls home.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_cold_send_again(struct trp_member *m);
+
 /* Lets a loaded model go: its versions drain, cold ones stand in their place in the same snapshot, and the next call has it
  * loaded again, whatever its policy.  Requests in flight end well, and those that come meanwhile are served or wait.
  *   Owns  : `why` is copied to the log.

@@ -24,14 +24,17 @@ struct trp_op {
         TRP_OP_KEEP,   /* an operator's order: pin, unpin, evict */
         TRP_OP_TAKE,   /* its files are new or have changed: `found` says how they are now */
         TRP_OP_LEAVE,  /* its files are gone */
-        TRP_OP_MEND    /* what it had mapped is gone: look, then load what is damaged */
+        TRP_OP_MEND,   /* what it had mapped is gone: look, then load what is damaged */
+        TRP_OP_SLEEP,  /* its doors are shut: hibernation.c */
+        TRP_OP_WAKE    /* somebody wants it that is hibernated */
     } kind;
     struct trp_order *order;     /* NULL: nobody waits */
     struct trp_catalog *catalog; /* one reference; NULL: not looked yet */
     const struct trp_repo_model *found;
     bool is_wanted;  /* TAKE: should be loaded, unless an operator unloaded it */
     bool is_first;   /* one of the loads that the start waits for */
-    bool is_by_call; /* LOAD: calls wait for it */
+    bool is_by_call; /* LOAD, WAKE: calls wait for it */
+    bool is_woken; /* an order for what is hibernated: it has been woken for it, or could not be */
     bool is_backlog; /* LOAD: from the backlog */
     struct trp_op *next;
 };
@@ -70,6 +73,7 @@ struct trp_member {
     uint32_t surveys_n;      /* jobs out that look at its files */
     uint32_t survey_key;     /* results of older surveys are dropped */
     struct trp_guest *guest; /* in memory, or was once; NULL: never */
+    int64_t asleep_ns;       /* since when it is hibernated, if it is */
     struct {                 /* waits for its turn to be surveyed */
         struct trp_catalog *catalog; /* one reference; NULL: it does not wait */
         const struct trp_repo_model *found;
@@ -94,11 +98,6 @@ struct trp_member {
     int64_t retry_ns; /* the pause after the last failure; 0: the last load went well */
     bool in_backlog;
     struct trp_member *backlog_next;
-};
-
-struct trp_gone { /* a model that was let go */
-    char *name, *why;
-    int64_t at_ns;
 };
 
 struct trp_life {

@@ -10,10 +10,12 @@
  *   TAKE    the files are known: wanted or serving ──► change; else survey, and perhaps the backlog
  *   LEAVE   drain what serves; forget the name
  *   MEND    look at the files (a job) ──► change: a version that is damaged is not kept
+ *   SLEEP   drop pages (a job);  WAKE  room, bring them back (a job) ──► answer: hibernation.c
  *
  * `serving` is READY and answers.  `shown` stands in its place in the index while nothing serves. */
 #include "life/change.h"
 #include "life/demand.h"
+#include "life/hibernation.h"
 #include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/tenure.h"
@@ -295,6 +297,8 @@ static void begin_take(struct trp_member *m)
 {
     const struct trp_error ok = { 0 };
     struct trp_op *op = m->op;
+    if (trp_hibernation_is_asleep(m)) /* nobody asks for it: whoever does gets the new files */
+        (void)trp_cold_let_go(m, "its files have changed");
     m->wanted = m->wanted || (op->is_wanted && !m->held_back && !m->was_let_go);
     if (trp_failed(op->found->error.status)) {
         trp_member_refuse(m, &op->found->error);
@@ -362,6 +366,7 @@ static void begin_op(struct trp_member *m)
         fail_op(m, TRP_UNAVAILABLE, "the server is stopping");
         return;
     }
+    trp_hibernation_wake_first(m);
     switch (m->op->kind) {
     case TRP_OP_LOAD:
         begin_load(m);
@@ -383,6 +388,12 @@ static void begin_op(struct trp_member *m)
         break;
     case TRP_OP_MEND:
         begin_mend(m);
+        break;
+    case TRP_OP_SLEEP:
+        trp_hibernation_sleep(m);
+        break;
+    case TRP_OP_WAKE:
+        trp_hibernation_wake(m);
         break;
     }
 }

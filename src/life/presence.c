@@ -2,11 +2,15 @@
 #include "life/presence.h"
 
 #include "life/demand.h"
+#include "life/hibernation.h"
 #include "life/life_parts.h"
 #include "life/tenure.h"
 
 static const char *why_kept(const struct trp_member *m, int64_t stay_ns)
 {
+    if (trp_hibernation_is_asleep(m) && !trp_idle_is_pinned(m))
+        return stay_ns < 0 ? "hibernated until the rest of its room is wanted"
+                           : "hibernated, and then until nobody asks for it";
     if (m->is_overridden)
         return "loaded with an order's own files or configuration: could not be loaded again";
     if (m->is_pinned)
@@ -25,6 +29,10 @@ static void tell(const struct trp_member *m, const struct trp_version *v,
                               .kept = why_kept(m, stay_ns),
                               .keep_alive_ns = stay_ns,
                               .is_pinned = trp_idle_is_pinned(m) };
+    if (trp_gauge_get(&v->residency) == TRP_RESIDENCY_HIBERNATED)
+        p.asleep_ns = m->asleep_ns;
+    if (m->guest)
+        p.wake_ns = m->guest->sleep.wake_ns;
     if (use) {
         p.shared_bytes = trp_blob_use_bytes(use);
         p.frees_bytes = trp_blob_use_frees(use);

@@ -9,11 +9,18 @@
 
 struct trp_member;
 
+struct trp_gone { /* a model that was let go; for this room */
+    char *name, *why;
+    int64_t at_ns;
+};
+
 struct trp_presence {
     const struct trp_version *version; /* READY, or on its way there */
     const char *kept;                  /* why it stays, or until when */
     int64_t keep_alive_ns;             /* without a request; < 0: it does not go for that */
     bool is_pinned;
+    int64_t asleep_ns;                        /* when it was hibernated, monotonic; 0: it is not */
+    int64_t wake_ns;                          /* what waking it takes; 0: not known */
     uint64_t shared_bytes;                    /* of blobs, mapped, also by others */
     uint64_t frees_bytes;                     /* of them, that nobody else needs now */
     const struct trp_used_blob *const *blobs; /* each once, sorted by name */
