@@ -183,8 +183,7 @@ struct troupe_backend {
                        const struct troupe_blob_sink *sink,
                        struct troupe_error *error); /* [cannot] */
     /* Gives back what it can have again in milliseconds, and keeps the session; takes it again, so that the next run is as fast as
-     * any.  No run is active then; one that comes between the two all the same, to a model that is about to be closed, answers
-     * right, only slower, or fails. */
+     * any.  No run is active then, and none comes between the two. */
     int32_t (*hibernate)(void *model); /* [cannot] */
     int32_t (*wake)(void *model);      /* [nothing to do] */
     void (*trim)(

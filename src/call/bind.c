@@ -413,19 +413,28 @@ trp_status trp_call_bind(struct trp_call *call, const struct trp_signature *sign
     return bind_outputs(call, signature, err);
 }
 
+/* ---- and back ---- */
+
+static trp_status own_name(struct trp_call *call, struct trp_str *name, struct trp_error *err)
+{
+    const struct trp_str copy = trp_arena_dup(&call->arena, *name);
+    if (!copy.ptr)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "a name of %zu bytes", name->len);
+    *name = copy;
+    return trp_ok();
+}
+
 trp_status trp_call_unbind(struct trp_call *call, struct trp_error *err)
 {
-    uint32_t sent_n = 0;
-    for (uint32_t i = 0; i < call->inputs_n; i++) {
-        struct trp_call_tensor *in = &call->inputs[i];
-        if (!in->tensor.data)
-            continue; /* an optional one that was not sent */
-        in->name = trp_arena_dup(&call->arena, in->name);
-        if (!in->name.ptr)
-            return trp_fail(err, TRP_OUT_OF_MEMORY, "the name of an input");
-        call->inputs[sent_n++] = *in;
-    }
-    call->inputs_n = sent_n;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < call->inputs_n; i++)
+        TRP_CHECK(own_name(call, &call->inputs[i].name, err));
+    for (uint32_t i = 0; call->wanted_named && i < call->wanted_n; i++)
+        TRP_CHECK(own_name(call, &call->wanted[i].name, err));
+    for (uint32_t i = 0; i < call->inputs_n; i++)
+        if (call->inputs[i].tensor.data) /* else an optional one that was not sent */
+            call->inputs[n++] = call->inputs[i];
+    call->inputs_n = n;
     if (!call->wanted_named)
         call->wanted_n = 0;
     call->is_unbound = true;

@@ -167,6 +167,7 @@ struct trp_call {
     void *queue;             /* the queue it waits in; NULL: it waits nowhere */
     void *exec_slot;         /* exec's, while it holds the call */
     uint64_t run_peak_bytes; /* exec's: what its run held at most; 0: not known */
+    int64_t short_since_ns; /* exec's: since when there is no room for its run; 0: nobody said so */
     struct trp_call_pool *pool;
 
     /* from here on not zeroed when a call is taken: it would be a third of the work */
@@ -247,10 +248,10 @@ void trp_call_unpin(struct trp_call *call);
 trp_status trp_call_bind(struct trp_call *call, const struct trp_signature *signature,
                          struct trp_error *err);
 
-/* Takes back what binding has added, so that the call can be bound to another signature; it does not need the old one any more.
+/* Makes a bound call independent of the signature that it was bound to, so that it can be bound to another.
  *   Owns  : pieces lie in the call's arena.
  *   Thread: loop.
- *   Errors: OUT_OF_MEMORY; the call cannot be bound then. */
+ *   Errors: OUT_OF_MEMORY; it can still be answered. */
 trp_status trp_call_unbind(struct trp_call *call, struct trp_error *err);
 
 /* Finds a parameter or header (lower case) by name; NULL when absent.

@@ -61,11 +61,12 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
     enum trp_reserve r = trp_headroom_begin(a->headrooms, &v->headroom, &ask, &out->pass, &need);
     if (r == TRP_RESERVE_NOT_NOW) {
         trp_metric_add(metrics, TRP_METRIC_RUNS_SHORT, 1);
-        if (now_ns - call->stamps_ns[TRP_PHASE_QUEUED] >= a->wait_ns)
+        if (call->short_since_ns == 0)
+            call->short_since_ns = now_ns;
+        if (now_ns - call->short_since_ns >= a->wait_ns)
             r = TRP_RESERVE_NEVER;
-        else
-            trp_ledger_ask_room(a->ledger, need);
     }
+    out->need = need;
     if (r == TRP_RESERVE_NEVER)
         refuse(a, call, need);
     else if (r == TRP_RESERVE_DONE && out->pass.is_counted)
@@ -73,6 +74,11 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
     if (r == TRP_RESERVE_DONE && out->pass.ends_wait)
         trp_ledger_tell_served(a->ledger); /* before the next who waits is called to ask again */
     return r;
+}
+
+void trp_admission_ask_room(const struct trp_admission *a, const struct trp_admitted *admitted)
+{
+    trp_ledger_ask_room(a->ledger, admitted->need);
 }
 
 /* What the backend does not tell is at least its outputs.  0: a run that failed half-way says little. */

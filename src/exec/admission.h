@@ -17,8 +17,9 @@ struct trp_admission {
 /* What an admitted run holds. */
 struct trp_admitted {
     struct trp_headroom_pass pass;
-    uint64_t size;      /* bytes of its inputs */
-    uint64_t bytes_max; /* what it may hold; 0: as the place says */
+    uint64_t size;           /* bytes of its inputs */
+    uint64_t bytes_max;      /* what it may hold; 0: as the place says */
+    struct trp_amounts need; /* NOT_NOW: what was short */
 };
 
 /* Whether a call's run is known to be so small that nobody is asked.
@@ -28,8 +29,9 @@ struct trp_admitted {
  *   Errors: none. */
 bool trp_admission_is_free(const struct trp_admission *a, const struct trp_call *call);
 
-/* Asks for room.  NOT_NOW: whoever can make room was told; the call is to be tried again after the ledger's next word, until it
- * has waited for too long: then, and when it can never fit, NEVER, with the words in the call.
+/* Asks for room.  NOT_NOW: the call is to be put aside, whoever can make room is to be told (trp_admission_ask_room()), and it is
+ * to be tried again after the ledger's next word, until it has waited for too long: then, and when it can never fit, NEVER, with
+ * the words in the call.
  *   Units : now_ns monotonic.
  *   Owns  : trp_admission_end() takes `out` back after DONE.
  *   Thread: any that holds the call and no lock.
@@ -40,6 +42,13 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
                                      struct trp_admitted *out);
 void trp_admission_end(const struct trp_admission *a, struct trp_call *call,
                        struct trp_admitted *admitted);
+
+/* Tells whoever can make room what is short.  After the call was put aside: until then its model is busy, and cannot leave for
+ * another's run.
+ *   Owns  : nothing.
+ *   Thread: any that holds no lock.
+ *   Errors: none. */
+void trp_admission_ask_room(const struct trp_admission *a, const struct trp_admitted *admitted);
 
 /* Ends a run that asked for more than it was given (trp_run_try()); it begins again, and asks for that much.
  *   Owns  : as trp_admission_end().

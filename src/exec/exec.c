@@ -149,8 +149,13 @@ void trp_exec_start_call(struct trp_target *target, struct trp_call *call)
         return;
     }
     call->is_unbound = false;
-    if (!trp_turn_start(turn_of(v->runner, call->loop), call))
-        wait_for_model(v, call); /* it is hibernated: only versions with a room are */
+    if (trp_turn_start(turn_of(v->runner, call->loop), call))
+        return;
+    /* It is hibernated, as only versions with a room are; the call must not hold what was let go in its sleep. */
+    if (trp_lifecycle_get(&v->life) == TRP_MODEL_DRAINING && v->successor)
+        trp_waiting_send_on(call, v->successor);
+    else
+        wait_for_model(v, call);
 }
 
 void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call)
@@ -166,6 +171,18 @@ void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call)
 void trp_exec_tell_room(struct trp_exec *x)
 {
     trp_runqueue_tell_room(&x->queue);
+}
+
+void trp_exec_let_go(struct trp_exec *x, struct trp_version *v, struct trp_version *successor)
+{
+    struct trp_call_list aside = { 0 };
+    struct trp_call *call;
+    trp_version_ref(successor);
+    trp_runqueue_let_go(&x->queue, v, successor, &aside);
+    while ((call = trp_call_list_pop(&aside)) != NULL) {
+        trp_door_leave(&v->stats->in_flight);
+        trp_waiting_send_on(call, successor);
+    }
 }
 
 uint32_t trp_exec_queued(const struct trp_exec *x)

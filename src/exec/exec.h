@@ -65,6 +65,12 @@ void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call);
  *   Errors: none. */
 void trp_exec_tell_room(struct trp_exec *x);
 
+/* Lets a version go that serves: its calls that wait for memory go on at `successor`, now and later.  What runs ends where it is.
+ *   Owns  : a reference of `successor` is taken.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_exec_let_go(struct trp_exec *x, struct trp_version *v, struct trp_version *successor);
+
 /* Calls waiting now.
  *   Owns  : nothing.
  *   Thread: any.

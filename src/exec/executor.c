@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "exec/admission.h"
+#include "exec/waiting.h"
 
 static void answer_late_calls(struct trp_call_list *expired)
 {
@@ -28,12 +29,23 @@ static bool run_admitted(struct trp_executor *e, struct trp_call *call, uint64_t
     return is_done;
 }
 
+/* Its version may have been let go meanwhile; then it waits for the next one. */
+static void put_aside(struct trp_executor *e, struct trp_call *call,
+                      const struct trp_runqueue_return *how)
+{
+    struct trp_version *v = trp_version_of(call->target);
+    if (trp_runqueue_put_back(e->queue, call, how))
+        return;
+    trp_door_leave(&v->stats->in_flight);
+    trp_waiting_send_on(call, v->successor);
+}
+
 /* False: there is no room for the run now, and the call waits in the queue again. */
 static bool run(struct trp_executor *e, struct trp_call *call)
 {
-    uint64_t words = trp_counter_get(&e->queue->words); /* before asking: none is missed */
     const struct trp_run_place *p = &e->place;
     struct trp_admitted admitted = { .size = 0 };
+    struct trp_runqueue_return how = { .words_before = trp_counter_get(&e->queue->words) };
     switch (trp_admission_begin(p->admission, call, p->metrics, trp_clock_now_ns(p->clock),
                                 &admitted)) {
     case TRP_RESERVE_DONE:
@@ -44,15 +56,19 @@ static bool run(struct trp_executor *e, struct trp_call *call)
             return true;
         }
         trp_admission_fell_short(p->admission, call, &admitted);
-        words--; /* a word that never was: it asks again at once */
-        break;
+        how.words_before--; /* a word that never was: it asks again at once */
+        how.is_first = true;
+        put_aside(e, call, &how);
+        return false;
     case TRP_RESERVE_NEVER:
         trp_run_settle(call);
         return true;
     case TRP_RESERVE_NOT_NOW:
         break;
     }
-    trp_runqueue_put_back(e->queue, call, words);
+    how.is_first = admitted.pass.is_first;
+    put_aside(e, call, &how);
+    trp_admission_ask_room(p->admission, &admitted);
     return false;
 }
 

@@ -118,7 +118,11 @@ void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
 
 static void left_queue(struct trp_call *call)
 {
-    trp_gauge_add(&version_of(call)->stats->queued, -1);
+    const struct trp_version *v = version_of(call);
+    const struct trp_sched_model *m = v->exec_slot;
+    trp_gauge_add(&v->stats->queued, -1);
+    if (m->queued == 0)
+        trp_gauge_set(&v->stats->aside, 0);
 }
 
 static void take_expired(struct trp_runqueue *q, int64_t now_ns, struct trp_call_list *expired)
@@ -157,8 +161,10 @@ bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
             break;
         take_expired(q, trp_clock_now_ns(clock), expired);
         *out_call = trp_sched_take(&q->sched, &model);
-        if (*out_call)
+        if (*out_call) {
             left_queue(*out_call);
+            trp_gauge_set(&version_of(*out_call)->stats->aside, 0); /* it asks anew */
+        }
         if (*out_call || expired->first || ended)
             break;
         sleep_until_called(q);
@@ -168,16 +174,45 @@ bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
     return !stopping;
 }
 
-void trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call, uint64_t words_before)
+bool trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
+                           const struct trp_runqueue_return *how)
 {
     struct trp_version *const v = version_of(call);
     trp_lock_enter(&q->lock);
-    trp_sched_put_back(&q->sched, v->exec_slot, call);
-    trp_gauge_add(&v->stats->queued, 1);
-    if (trp_counter_get(&q->words) != words_before)
-        trp_sched_unblock(&q->sched); /* this thread takes next, and finds them */
+    const bool is_kept = !v->successor;
+    if (is_kept) {
+        trp_sched_put_back(&q->sched, v->exec_slot, call);
+        trp_gauge_add(&v->stats->queued, 1);
+        trp_gauge_set(&v->stats->aside, !how->is_first);
+        if (trp_counter_get(&q->words) != how->words_before)
+            trp_sched_unblock(&q->sched); /* this thread takes next, and finds them */
+    } else {
+        trp_sched_end(&q->sched, v->exec_slot);
+    }
     show_numbers(q);
     trp_lock_leave(&q->lock);
+    return is_kept;
+}
+
+void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
+                         struct trp_version *successor, struct trp_call_list *out)
+{
+    struct trp_queue_node *first;
+    trp_lock_enter(&q->lock);
+    struct trp_sched_model *const m = v->exec_slot;
+    struct trp_version *const spare = v->successor ? successor : NULL;
+    if (!spare)
+        v->successor = successor;
+    while (m && trp_gauge_get(&v->stats->aside) != 0 &&
+           (first = trp_pairing_first(&m->calls)) != NULL) {
+        struct trp_call *call = TRP_CONTAINER_OF(first, struct trp_call, queue_node);
+        trp_sched_remove(&q->sched, call);
+        left_queue(call);
+        trp_call_list_push(out, call);
+    }
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+    trp_version_unref(spare);
 }
 
 void trp_runqueue_tell_room(struct trp_runqueue *q)

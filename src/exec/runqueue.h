@@ -47,12 +47,26 @@ bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
                        struct trp_version *ended, struct trp_call **out_call,
                        struct trp_call_list *expired);
 
+/* How a call comes back for which there is no room. */
+struct trp_runqueue_return {
+    uint64_t
+        words_before; /* what q->words was before room was asked for: no word since is missed */
+    bool is_first;    /* nobody waits longer: its model is not to go before it has run */
+};
+
 /* Brings a taken call back, with its slot, because there is no room for its run; it is taken again after the next word of room.
- * `words_before` is what q->words was before room was asked for: a word that came since is not missed.
  *   Owns  : moves the call to the queue.
  *   Thread: executor.
- *   Errors: none. */
-void trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call, uint64_t words_before);
+ *   Errors: false: its version was let go.  The slot is given back, the call stays the caller's, to be sent to v->successor. */
+bool trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
+                           const struct trp_runqueue_return *how);
+
+/* Lets a version go: calls of it that wait for memory come out, later ones that find no room do not come back in.
+ *   Owns  : moves a reference of `successor` to the version, the calls to the caller.
+ *   Thread: any that holds no lock.
+ *   Errors: none; a second time nothing happens but that the reference is dropped. */
+void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
+                         struct trp_version *successor, struct trp_call_list *out);
 
 /* A word of room: calls that were put back are tried again.
  *   Owns  : nothing.

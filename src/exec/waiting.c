@@ -157,12 +157,13 @@ static trp_status refuse(const struct trp_waiting *w, struct trp_call *call)
                           w->opts.calls_max, TRP_STR(call->target->name));
 }
 
-trp_status trp_waiting_enter(struct trp_waiting *w, struct trp_call *call, int64_t now_ns)
+static trp_status enter(struct trp_waiting *w, struct trp_call *call, int64_t now_ns,
+                        uint32_t calls_max)
 {
     trp_status st = trp_ok();
     bool must_tell = false;
     trp_lock_enter(&w->lock);
-    if (w->is_closed || trp_waiting_count(w) >= w->opts.calls_max) {
+    if (w->is_closed || trp_waiting_count(w) >= calls_max) {
         st = refuse(w, call);
     } else {
         if (call->stamps_ns[TRP_PHASE_QUEUED] == 0)
@@ -181,6 +182,11 @@ trp_status trp_waiting_enter(struct trp_waiting *w, struct trp_call *call, int64
         trp_loop_post(w->opts.control, &w->mail);
     }
     return st;
+}
+
+trp_status trp_waiting_enter(struct trp_waiting *w, struct trp_call *call, int64_t now_ns)
+{
+    return enter(w, call, now_ns, w->opts.calls_max);
 }
 
 /* ---- out ---- */
@@ -252,6 +258,39 @@ void trp_waiting_decide(struct trp_call *call, struct trp_version *v, const stru
 void trp_waiting_send(struct trp_call *call)
 {
     trp_call_send_home(call, arrive);
+}
+
+static void refuse_arrived(struct trp_call *call)
+{
+    trp_run_refuse(call);
+    trp_call_finish(call);
+}
+
+/* On the call's loop.  Names of its tensors lie in the version that it leaves. */
+static void arrive_again(struct trp_call *call)
+{
+    struct trp_version *v = call->exec_slot;
+    call->exec_slot = NULL;
+    const trp_status st = trp_call_unbind(call, &call->error);
+    trp_call_pin(call, &v->target, trp_version_release_target);
+    const bool is_open = trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN;
+    if (trp_failed(st) || !is_open) {
+        refuse_arrived(call);
+        return;
+    }
+    call->stamps_ns[TRP_PHASE_QUEUED] = 0;
+    call->short_since_ns = 0;
+    if (trp_lifecycle_is_serving(&v->life) || !v->room)
+        trp_target_start(call->target, call);
+    else if (trp_failed(enter(v->room, call, trp_loop_now_ns(call->loop), UINT32_MAX)))
+        refuse_arrived(call);
+}
+
+void trp_waiting_send_on(struct trp_call *call, struct trp_version *successor)
+{
+    trp_version_ref(successor);
+    call->exec_slot = successor;
+    trp_call_send_home(call, arrive_again);
 }
 
 void trp_waiting_close(struct trp_waiting *w, const struct trp_error *why)

@@ -65,6 +65,13 @@ void trp_waiting_take(struct trp_waiting *w, struct trp_call_list *out, int64_t 
 void trp_waiting_decide(struct trp_call *call, struct trp_version *v, const struct trp_error *err);
 void trp_waiting_send(struct trp_call *call);
 
+/* Sends a call home that was started on a version and could not run there: it goes on at `successor`, which serves, or is
+ * where it waits to be loaded; no limit refuses it there, because it was let in before.
+ *   Owns  : moves the call, which has left every queue; it keeps what it was pinned to until it is on its loop.
+ *   Thread: any.
+ *   Errors: in call->error: OUT_OF_MEMORY, the words of trp_waiting_close(). */
+void trp_waiting_send_on(struct trp_call *call, struct trp_version *successor);
+
 /* Refuses everybody, now and later; wanted() is not called any more.
  *   Owns  : `why` is copied; the maker's reference stays.
  *   Thread: control.

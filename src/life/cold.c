@@ -174,11 +174,6 @@ static void send_on(struct trp_member *m)
     send_to(m, &m->serving);
 }
 
-void trp_cold_send_again(struct trp_member *m)
-{
-    send_to(m, &m->shown);
-}
-
 void trp_cold_ended(struct trp_member *m, const struct trp_op *op, const struct trp_error *err)
 {
     if (trp_waiting_count(m->room) == 0)
@@ -272,9 +267,16 @@ bool trp_member_evict(struct trp_member *m, const char *why)
     return !m->op && !is_wanted && trp_cold_let_go(m, why);
 }
 
+/* Calls that wait for memory have not begun: they wait for the model to come back. */
+static void send_on_waiters(struct trp_member *m)
+{
+    for (uint32_t i = 0; i < m->serving.n; i++)
+        trp_exec_let_go(m->life->opts.exec, m->serving.items[i], m->shown.items[i]);
+}
+
 bool trp_cold_let_go(struct trp_member *m, const char *why)
 {
-    const bool was_on_demand = m->on_demand;
+    const bool was_on_demand = m->on_demand, was_asleep = trp_hibernation_is_asleep(m);
     if (m->serving.n == 0 || m->is_overridden || m->life->is_stopping)
         return false;
     m->on_demand = true;
@@ -290,8 +292,11 @@ bool trp_cold_let_go(struct trp_member *m, const char *why)
     trp_idle_end(m);
     trp_backoff_reset(m);
     trp_survey_forget(m);
+    send_on_waiters(m);
     trp_tenure_retire(m->life, &m->serving);
     trp_member_show(m);
     trp_survey_ask(m);
+    if (was_asleep) /* what waited for it to wake must not hold it while it waits for its room */
+        send_to(m, &m->shown);
     return true;
 }

@@ -62,13 +62,6 @@ void trp_cold_ended(struct trp_member *m, const struct trp_op *op, const struct 
  *   Errors: none; whoever cannot be helped is told why. */
 bool trp_cold_attend(struct trp_member *m);
 
-/* Sends whoever waits to the versions that are shown in place of those that served, where he waits again: what he was pinned to can
- * be closed then.
- *   Owns  : moves calls home.
- *   Thread: control.
- *   Errors: none. */
-void trp_cold_send_again(struct trp_member *m);
-
 /* Lets a loaded model go: its versions drain, cold ones stand in their place in the same snapshot, and the next call has it
  * loaded again, whatever its policy.  Requests in flight end well, and those that come meanwhile are served or wait.
  *   Owns  : `why` is copied to the log.
@@ -91,6 +84,13 @@ bool trp_cold_let_go(struct trp_member *m, const char *why);
  *   Errors: logged: without memory for a timer it may be tried at once. */
 void trp_backoff_failed(struct trp_member *m);
 void trp_backoff_reset(struct trp_member *m);
+
+/* Whether a load that failed is tried again without anybody asking; how long its pause still lasts, 0: it is over.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+bool trp_backoff_is_by_itself(const struct trp_member *m);
+int64_t trp_backoff_left_ns(const struct trp_member *m);
 
 /* ---- idle.c ---- */
 

@@ -9,8 +9,7 @@
  *                                                       sleeps on                  let go, and loaded anew
  *
  *  1. A call counts itself in before it looks at the door, and the door is shut before anybody looks who is inside: no run begins
- *     on what sleeps.  Only a version that is let go while it sleeps opens its door again; what was on its way to it runs as it is,
- *     which a backend must bear (include/troupe/backend.h).
+ *     on what sleeps.  The door of a version that is let go in its sleep stays shut; what was on its way to it waits elsewhere.
  *  2. Whoever waits at a door is in the room where calls wait for a load, so deadlines, classes and limits are the same.
  *  3. All that serves of a model sleeps and wakes together.
  *  4. What is in hand holds the versions that it works on: they are not closed meanwhile, whatever becomes of the model. */
@@ -142,9 +141,16 @@ static trp_status wake_up(struct sleeper *one, struct trp_error *err)
     struct trp_blob_use *use = trp_tenure_use(one->version);
     if (use)
         TRP_CHECK(trp_blob_use_wake(use, err));
-    TRP_CHECK(trp_backend_wake(one->version->model, err));
-    one->is_done = true;
-    return trp_ok();
+    return trp_backend_wake(one->version->model, err);
+}
+
+/* One of them could not sleep, so none does.  Whose is_done is still true afterwards sleeps on. */
+static void wake_again(struct slumber *s)
+{
+    struct trp_error err;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->all[i].is_done)
+            s->all[i].is_done = trp_failed(wake_up(&s->all[i], &err));
 }
 
 static void work_to_sleep(struct trp_job *job)
@@ -155,7 +161,9 @@ static void work_to_sleep(struct trp_job *job)
     for (uint32_t i = 0; i < s->n && !trp_failed(st); i++)
         st = put_to_sleep(&s->all[i], &s->error);
     s->error.status = st;
-    if (!trp_failed(st))
+    if (trp_failed(st))
+        wake_again(s);
+    else
         trp_backend_trim(s->life->opts.backends);
     s->took_ns = trp_clock_now_ns(trp_clock_system()) - begun_ns;
 }
@@ -183,19 +191,24 @@ static uint64_t note_asleep(struct trp_member *m, const struct slumber *s)
     return rest;
 }
 
-/* It stays awake, and had better go another time.  Some of its versions may sleep: they are woken, or it is let go. */
-static void sleep_failed(struct trp_member *m, struct slumber *s)
+/* It stays awake, and had better go another time. */
+static void sleep_failed(struct trp_member *m, const struct slumber *s)
 {
-    struct trp_log *log = m->life->opts.log;
-    TRP_WARN(log, "life", "'%.*s' was not hibernated: %s", TRP_STR(m->name), s->error.text);
+    bool is_awake = true;
+    TRP_WARN(m->life->opts.log, "life", "'%.*s' was not hibernated: %s", TRP_STR(m->name),
+             s->error.text);
     m->guest->sleep.is_unfit = true;
     for (uint32_t i = 0; i < s->n; i++)
-        trp_stay_rouse(trp_tenure_stay(s->all[i].version));
-    bool is_whole = true;
+        is_awake = is_awake && !s->all[i].is_done;
+    if (!is_awake && trp_cold_let_go(m, "it was half hibernated"))
+        return;
+    if (!is_awake) { /* without memory for that it sleeps, as far as calls can tell */
+        (void)note_asleep(m, s);
+        return;
+    }
     for (uint32_t i = 0; i < s->n; i++)
-        is_whole = is_whole && !s->all[i].is_done;
-    if (is_whole || !trp_cold_let_go(m, "it was half hibernated"))
-        open_doors(m); /* what sleeps runs as it is */
+        trp_stay_rouse(trp_tenure_stay(s->all[i].version));
+    open_doors(m);
 }
 
 static void slept(struct trp_job *job)
@@ -271,16 +284,12 @@ static void sleep_on(struct slumber *s)
         trp_stay_sleep_on(trp_tenure_stay(s->all[i].version));
 }
 
-/* What waits is sent to what stands in its place, so that nothing of it is held by those who wait for its room. */
 static bool let_go_instead(struct trp_member *m, const char *why)
 {
     char words[320];
     (void)snprintf(words, sizeof words, "it could not be woken: %s", why);
     trp_metrics_add(m->life->opts.metrics, TRP_METRIC_WAKES_FAILED, 1);
-    if (!trp_cold_let_go(m, words))
-        return false;
-    trp_cold_send_again(m);
-    return true;
+    return trp_cold_let_go(m, words);
 }
 
 static void say_whether_it_pays(const struct trp_member *m, const struct slumber *s)

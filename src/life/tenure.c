@@ -275,10 +275,8 @@ void trp_tenure_move(struct trp_life *l, struct trp_version *v, enum trp_model_s
     struct trp_error err;
     const trp_status st = trp_lifecycle_move(&v->life, to, trp_loop_now_ns(l->opts.control), &err);
     TRP_ASSERT(!trp_failed(st)); /* whoever moves it knows where it is */
-    if (to == TRP_MODEL_DRAINING) {
+    if (to == TRP_MODEL_DRAINING)
         trp_stay_leave(trp_tenure_stay(v));
-        trp_door_open(&v->door); /* what is on its way to one that sleeps must not wait for it */
-    }
 }
 
 void trp_tenure_retire(struct trp_life *l, struct trp_set *set)

@@ -213,13 +213,16 @@ enum trp_reserve trp_headroom_begin(struct trp_headrooms *all, struct trp_headro
     const enum trp_reserve r = make_room(all, book, ask, bytes, &tell);
     if (r == TRP_RESERVE_DONE) {
         book->running_bytes += bytes;
-        *pass = (struct trp_headroom_pass){ bytes, true, all->waiter == book };
+        *pass = (struct trp_headroom_pass){ .bytes = bytes,
+                                            .is_counted = true,
+                                            .ends_wait = all->waiter == book };
         all->waiter = pass->ends_wait ? NULL : all->waiter;
     } else {
         *out_need =
             only_bytes(r == TRP_RESERVE_NEVER ? bytes + ask->beside_bytes : lack_of(book, bytes));
         if (r == TRP_RESERVE_NOT_NOW)
             wait_for_turn(all, book, ask->now_ns);
+        pass->is_first = all->waiter == book;
     }
     trp_lock_leave(&all->lock);
     if (tell)

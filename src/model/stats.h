@@ -23,7 +23,8 @@ struct trp_stats {
     struct trp_counter bytes_in, bytes_out;
     struct trp_histogram decode, wait, compute, encode, total;
     struct trp_gauge in_flight, queued;
-    struct {                      /* by batch size; size 0: unused */
+    struct trp_gauge aside; /* 1: those that are queued wait for memory; see trp_stats_busy() */
+    struct {                /* by batch size; size 0: unused */
         struct trp_oneshot taken; /* by which size; the last slot is nobody's and everybody's */
         struct trp_counter size;  /* the last one counted here */
         struct trp_duration compute_input, compute_infer, compute_output;
@@ -37,6 +38,19 @@ static inline void trp_duration_add(struct trp_duration *d, int64_t ns)
 {
     trp_counter_add(&d->count, 1);
     trp_counter_add(&d->ns, ns > 0 ? (uint64_t)ns : 0);
+}
+
+/* How many calls keep a model busy: those in flight, but for those that only wait until there is room for their run.  Were these
+ * counted, models that wait for each other's memory would keep each other from leaving.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none; it is a glance, and may be off while calls come and go. */
+static inline uint32_t trp_stats_busy(const struct trp_stats *s)
+{
+    int64_t n = trp_gauge_get(&s->in_flight);
+    if (trp_gauge_get(&s->aside) != 0)
+        n -= trp_gauge_get(&s->queued);
+    return n > 0 ? (uint32_t)n : 0;
 }
 
 /* Counts one run of `rows` rows by its batch size; sizes beyond the table's room count in the last slot, an empty

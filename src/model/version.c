@@ -139,6 +139,7 @@ void trp_version_destroy(struct trp_version *v)
     TRP_ASSERT(!v->model); /* whoever opened it closes it */
     const struct trp_alloc *alloc = v->arena.alloc;
     trp_version_unref(v->before);
+    trp_version_unref(v->successor);
     trp_headroom_close(&v->headroom);
     trp_account_deinit(&v->weights);
     trp_account_deinit(&v->activations);

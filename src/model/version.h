@@ -74,7 +74,9 @@ struct trp_version {
         *before; /* cold, and of the same files; constant once published; may be NULL */
     struct trp_gauge load_ns; /* of its last load, or of the one before it went; 0: not known */
 
-    void *runner;    /* exec's, constant after creation */
+    void *runner; /* exec's, constant after creation */
+    struct trp_version
+        *successor;  /* exec's, under its lock: where calls go that find no room; NULL: nowhere */
     void *exec_slot; /* exec's; in `arena`, made under its lock by the first call */
     void *life_slot; /* life's */
     uint64_t

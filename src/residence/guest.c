@@ -330,6 +330,12 @@ static bool is_open(const struct trp_stay *s)
            s->is_waking;
 }
 
+/* Also calls that are set aside, which do not keep it from being evicted. */
+static bool is_asked(const struct trp_stay *s)
+{
+    return s->stats && trp_gauge_get(&s->stats->in_flight) > 0;
+}
+
 bool trp_guest_may_sleep(const struct trp_guest *g)
 {
     uint64_t rest = 0, freed = 0;
@@ -338,7 +344,7 @@ bool trp_guest_may_sleep(const struct trp_guest *g)
     for (const struct trp_stay *s = g->stays; s; s = s->next) {
         if (s->state == TRP_STAY_LEAVING)
             continue;
-        if (s->state != TRP_STAY_IN)
+        if (s->state != TRP_STAY_IN || is_asked(s))
             return false;
         const uint64_t stays = trp_stay_rest(s).of[TRP_RESOURCE_BYTES];
         rest += stays;

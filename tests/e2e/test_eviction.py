@@ -84,6 +84,28 @@ def test_twenty_models_answer_with_room_for_five(serve_few, repository):
     assert re.search(words, server.log())
 
 
+def test_models_that_fit_but_for_their_first_runs_all_answer(serve, repository):
+    """Room for all models and for half of a first run beside them: somebody has to go, though a request waits for each."""
+    names, size = [f"m{i}" for i in range(4)], 3 * SIZE
+    for name in names:
+        add(repository, name, size, more="holds 1000000\n")
+    settings = {"models.load": "startup", "memory.meter_interval": "100ms", "memory.stay": "0s"}
+    server = serve(repository.path, settings=settings, env=GIVES_BACK).wait_ready(*names)
+    server.wait(lambda: "ONNX Runtime is open" in server.log(), "ONNX Runtime to be open")
+    used = memory_of(server)
+    server.stop()
+    # A quarter of the weights is expected of a first run; a 64th of the budget is kept for requests.
+    settings["memory.budget"] = (used + size // 8) * 64 // 63
+    server = serve(repository.path, settings=settings, env=GIVES_BACK).wait_ready()
+    server.wait(lambda: in_memory(server) == set(names), "all to be loaded")
+    server.wait(lambda: server.metric("troupe_process_proportional_bytes") > 4 * size, "the meter to have seen them")
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda i: infer(server, names[i % 4]), range(12)))
+    assert [(status, body) for status, body, _ in answers if status != 200] == [], server.log()
+    assert server.metric("troupe_limit_hits_total", limit="budget") == 0
+    assert SLOW > 1 or server.metric("troupe_evictions_total", **{"for": "run"}) > 0, server.log()
+
+
 def test_what_never_fits_is_refused_with_the_numbers_and_nobody_leaves(serve_few, repository):
     add(repository, "small")
     add(repository, "large", 10 * SIZE)

@@ -465,6 +465,55 @@ static void a_call_without_memory_is_refused(void **state)
     assert_int_equal(trp_call_bind(w->call, &s, &w->err).code, TRP_OUT_OF_MEMORY);
 }
 
+static void an_unbound_call_needs_nothing_of_what_it_was_bound_to(void **state)
+{
+    struct world *w = *state;
+    char names[2][8] = { "a", "b" }, outs[8] = "y";
+    const struct trp_io in[] = {
+        { .name = { names[0], 1 }, .dtype = TROUPE_FP32, .optional = true },
+        { .name = { names[1], 1 }, .dtype = TROUPE_FP32 }
+    };
+    const struct trp_io out[] = { { .name = { outs, 1 }, .dtype = TROUPE_FP32 } };
+    const struct trp_signature s = { .inputs = in, .inputs_n = 2, .outputs = out, .outputs_n = 1 };
+    struct trp_call_tensor sent = {
+        .name = TRP_STR_LIT("b"), .tensor = { .dtype = TROUPE_FP32, .data = memory, .bytes = 4 }
+    };
+    w->call->inputs = &sent;
+    w->call->inputs_n = 1;
+    assert_int_equal(trp_call_bind(w->call, &s, &w->err).code, TRP_OK);
+    assert_int_equal(w->call->inputs_n, 2);
+    assert_int_equal(trp_call_unbind(w->call, &w->err).code, TRP_OK);
+    memset(names, '?', sizeof names); /* what it was bound to has gone */
+    memset(outs, '?', sizeof outs);
+    assert_true(w->call->is_unbound);
+    assert_int_equal(w->call->inputs_n, 1);
+    assert_int_equal(w->call->wanted_n, 0);
+    static const struct trp_io later[] = { { .name = TEXT("b"), .dtype = TROUPE_FP32 } };
+    static const struct trp_io both[] = { { .name = TEXT("y"), .dtype = TROUPE_FP32 },
+                                          { .name = TEXT("z"), .dtype = TROUPE_FP32 } };
+    const struct trp_signature t = {
+        .inputs = later, .inputs_n = 1, .outputs = both, .outputs_n = 2
+    };
+    assert_int_equal(trp_call_bind(w->call, &t, &w->err).code, TRP_OK);
+    assert_int_equal(w->call->wanted_n, 2);
+    w->call->inputs_n = 0; /* ours */
+}
+
+static void a_call_without_memory_is_not_unbound(void **state)
+{
+    struct world *w = *state;
+    struct trp_call_tensor sent = {
+        .name = TRP_STR_LIT("x"), .tensor = { .dtype = TROUPE_FP32, .data = memory, .bytes = 4 }
+    };
+    w->call->inputs = &sent;
+    w->call->inputs_n = 1;
+    while (trp_arena_get(&w->call->arena, 64 << 10) || trp_arena_get(&w->call->arena, 1))
+        ; /* the arena's limit is reached */
+    assert_int_equal(trp_call_unbind(w->call, &w->err).code, TRP_OUT_OF_MEMORY);
+    assert_int_equal(w->call->inputs_n, 1);
+    w->call->inputs_n = 0;
+}
+
 int main(void)
 {
 #define BIND_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -484,6 +533,8 @@ int main(void)
         BIND_TEST(finds_the_outputs_that_were_asked_for),
         BIND_TEST(a_refused_call_keeps_what_it_came_with),
         BIND_TEST(a_call_without_memory_is_refused),
+        BIND_TEST(an_unbound_call_needs_nothing_of_what_it_was_bound_to),
+        BIND_TEST(a_call_without_memory_is_not_unbound),
     };
     return cmocka_run_group_tests_name("bind", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* Runs that wait for memory: real threads, models that hold what they are told to. */
+#include "exec/waiting.h"
 #include "unit/exec/exec_fixture.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -153,6 +154,82 @@ static void who_waits_for_memory_can_be_cancelled(void **state)
     trp_ledger_release(ledger, &load);
 }
 
+static uint32_t wanted_n;
+
+static void count_wanted(void *user)
+{
+    (void)user;
+    wanted_n++;
+}
+
+/* Waits until a model's call stands aside, which the queue shows. */
+static void wait_aside(const struct trp_version *v)
+{
+    for (int i = 0; i < 600 && trp_gauge_get(&v->stats->aside) == 0; i++) {
+        trp_exec_tell_room(x); /* as the meter does */
+        turn_loop(&w, TRP_MS(50));
+    }
+    assert_int_equal(trp_gauge_get(&v->stats->aside), 1);
+}
+
+/* Two wait, the second one's model goes for the first, comes back, and both are answered. */
+static void who_waits_for_memory_waits_on_when_its_model_goes_for_another(void **state)
+{
+    (void)state;
+    struct trp_hold load = { .is_committed = false };
+    struct trp_version *first = make_version(&w, IO "holds 62914560\n", x),
+                       *second = make_version(&w, IO "holds 62914560\n", x),
+                       *back = make_version(&w, IO "holds 62914560\n", x), *cold;
+    const struct trp_waiting_opts opts = {
+        .calls_max = 1, .control = w.loop, .metrics = w.metrics, .wanted = count_wanted
+    };
+    const struct trp_version_opts cold_opts = { .model = TRP_STR_LIT("m"),
+                                                .number = 1,
+                                                .start = trp_exec_start_call,
+                                                .cancel = trp_exec_cancel_call,
+                                                .runner = x };
+    struct trp_waiting *room;
+    struct trp_call_list calls = { 0 };
+    struct trp_call *call;
+    wanted_n = 0;
+    assert_false(trp_failed(trp_waiting_create(trp_heap(), &opts, &room, NULL)));
+    assert_false(trp_failed(trp_version_create(trp_heap(), &cold_opts, &cold, NULL)));
+    cold->is_cold = true;
+    cold->room = room;
+    trp_headroom_learn(headrooms, &first->headroom, &first->activations, 16, 60 * MIB);
+    trp_headroom_learn(headrooms, &second->headroom, &second->activations, 16, 60 * MIB);
+    assert_int_equal(trp_ledger_reserve(ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
+                     TRP_RESERVE_DONE);
+    start(first);
+    for (int i = 0; i < 600 && trp_counter_get(&asked) == 0; i++)
+        turn_loop(&w, TRP_MS(50));
+    start(second);
+    start(second);
+    wait_aside(second);
+    assert_true(trp_stats_busy(first->stats) > 0);
+    trp_exec_let_go(x, second, cold);
+    for (int i = 0; i < 600 && trp_waiting_count(room) < 2; i++)
+        turn_loop(&w, TRP_MS(50));
+    assert_int_equal(trp_waiting_count(room), 2); /* no limit refuses who was in already */
+    assert_int_equal(trp_gauge_get(&second->stats->in_flight), 0);
+    settle_world(&w);
+    assert_true(wanted_n > 0);
+    trp_ledger_release(ledger, &load);
+    turn_until(1);
+    trp_waiting_take(room, &calls, trp_loop_now_ns(w.loop)); /* it was loaded again */
+    while ((call = trp_call_list_pop(&calls)) != NULL) {
+        trp_waiting_decide(call, back, NULL);
+        trp_waiting_send(call);
+    }
+    turn_until(3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(w.finished[i]->error.status.code, TRP_OK);
+        assert_ptr_equal(w.finished[i]->target, i == 0 ? &first->target : &back->target);
+    }
+    trp_version_unref(cold);
+    trp_waiting_unref(room);
+}
+
 static void who_has_waited_for_too_long_is_refused(void **state)
 {
     (void)state;
@@ -187,6 +264,7 @@ int main(void)
         ADMISSION_TEST(a_run_that_can_never_fit_is_refused_with_the_numbers),
         ADMISSION_TEST(others_that_fit_go_on_meanwhile),
         ADMISSION_TEST(who_waits_for_memory_can_be_cancelled),
+        ADMISSION_TEST(who_waits_for_memory_waits_on_when_its_model_goes_for_another),
         cmocka_unit_test_setup_teardown(who_has_waited_for_too_long_is_refused, set_up_impatient,
                                         tear_down),
     };

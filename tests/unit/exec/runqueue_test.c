@@ -164,6 +164,89 @@ static void a_stopped_queue_takes_nothing_and_gives_back_what_it_has(void **stat
     keep(late);
 }
 
+static void who_waits_for_memory_does_not_keep_its_model_busy_unless_it_is_first(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY, NULL);
+    struct trp_call *first = make_call(&w, v), *second = make_call(&w, v);
+    struct trp_runqueue_return how = { .is_first = true };
+    trp_gauge_set(&v->stats->in_flight, 2);
+    push(first);
+    push(second);
+    assert_int_equal(trp_stats_busy(v->stats), 2);
+    assert_ptr_equal(take(NULL), first);
+    assert_true(trp_runqueue_put_back(&queue, first, &how));
+    assert_int_equal(trp_stats_busy(v->stats), 2); /* it is its turn next */
+    trp_runqueue_tell_room(&queue);
+    assert_ptr_equal(take(NULL), first);
+    how = (struct trp_runqueue_return){ .words_before = trp_counter_get(&queue.words) };
+    assert_true(trp_runqueue_put_back(&queue, first, &how));
+    assert_int_equal(trp_stats_busy(v->stats), 0);
+    trp_runqueue_tell_room(&queue);
+    assert_int_equal(trp_stats_busy(v->stats), 0); /* nobody has asked again yet */
+    assert_ptr_equal(take(NULL), first);
+    assert_int_equal(trp_stats_busy(v->stats), 2); /* it runs now */
+    assert_ptr_equal(take(v), second);
+    assert_null(take(v));
+    trp_gauge_set(&v->stats->in_flight, 0);
+    keep(first);
+    keep(second);
+}
+
+static void a_version_that_is_let_go_gives_back_who_waits_for_memory(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY, NULL), *next = make_version(&w, X_ONLY, NULL);
+    struct trp_call *first = make_call(&w, v), *second = make_call(&w, v);
+    struct trp_call_list out = { 0 };
+    const struct trp_runqueue_return how = { .words_before = 0 };
+    v->config.instances = 2;
+    push(first);
+    push(second);
+    assert_ptr_equal(take(NULL), first);
+    assert_true(trp_runqueue_put_back(&queue, first, &how));
+    trp_runqueue_tell_room(&queue);
+    assert_ptr_equal(take(NULL), first); /* and asks, while */
+    trp_version_ref(next);
+    trp_runqueue_let_go(&queue, v, next, &out);
+    assert_null(out.first); /* the other was not told that there is no room */
+    assert_false(trp_runqueue_put_back(&queue, first, &how));
+    assert_ptr_equal(take(NULL), second);
+    assert_false(trp_runqueue_put_back(&queue, second, &how));
+    assert_ptr_equal(v->successor, next);
+    push(
+        first); /* with its slots back; who comes from an old snapshot may run where it still can */
+    push(second);
+    assert_ptr_equal(take(NULL), first);
+    assert_ptr_equal(take(v), second);
+    assert_null(take(v));
+    keep(first);
+    keep(second);
+}
+
+static void who_stands_aside_leaves_with_all_that_wait_behind_it(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY, NULL), *next = make_version(&w, X_ONLY, NULL);
+    struct trp_call *first = make_call(&w, v), *second = make_call(&w, v);
+    struct trp_call_list out = { 0 };
+    const struct trp_runqueue_return how = { .words_before = 0 };
+    push(first);
+    push(second);
+    assert_ptr_equal(take(NULL), first);
+    assert_true(trp_runqueue_put_back(&queue, first, &how));
+    for (int i = 0; i < 2; i++) { /* the second time nothing happens */
+        trp_version_ref(next);
+        trp_runqueue_let_go(&queue, v, next, &out);
+    }
+    assert_ptr_equal(trp_call_list_pop(&out), first);
+    assert_ptr_equal(trp_call_list_pop(&out), second);
+    assert_null(out.first);
+    assert_int_equal(trp_gauge_get(&v->stats->queued), 0);
+    keep(first);
+    keep(second);
+}
+
 int main(void)
 {
 #define QUEUE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -173,6 +256,9 @@ int main(void)
         QUEUE_TEST(expired_calls_come_with_the_take_or_alone),
         QUEUE_TEST(sleepers_are_woken_by_work_and_by_the_end),
         QUEUE_TEST(a_stopped_queue_takes_nothing_and_gives_back_what_it_has),
+        QUEUE_TEST(who_waits_for_memory_does_not_keep_its_model_busy_unless_it_is_first),
+        QUEUE_TEST(a_version_that_is_let_go_gives_back_who_waits_for_memory),
+        QUEUE_TEST(who_stands_aside_leaves_with_all_that_wait_behind_it),
     };
     return cmocka_run_group_tests_name("runqueue", tests, NULL, NULL);
 }

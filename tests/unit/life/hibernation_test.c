@@ -286,13 +286,18 @@ static void a_file_that_is_cut_short_is_mended_in_its_sleep(void **state)
 {
     struct fixture *f = *state;
     const struct trp_op mend = { .kind = TRP_OP_MEND };
+    struct question q;
     put_model(f, "m", "");
     start_sleepers(f);
     answers(f, "m");
     put_to_sleep(f, "m");
     trp_flag_raise(&highest(f, "m")->is_damaged);
     trp_member_push(member(f, "m"), &mend);
-    pump(f, is_awake(f, "m"));
+    assert_true(ask_version(&q, "m", 0)); /* bound to what is replaced before it runs */
+    pump(f, q.is_done);
+    assert_int_equal(q.error.status.code, TRP_OK);
+    assert_true(is_awake(f, "m"));
+    assert_int_equal(metric(f, TRP_METRIC_WAKES_OK), 0);
     answers(f, "m");
 }
 
