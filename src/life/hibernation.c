@@ -259,7 +259,8 @@ bool trp_hibernation_begin(struct trp_member *m, const char *why)
 
 bool trp_hibernation_try(struct trp_member *m, const char *why)
 {
-    if (m->life->opts.hibernated_bytes_max == 0 || !m->guest)
+    const struct trp_life_opts *o = &m->life->opts;
+    if (o->hibernated_bytes_max == 0 || o->policy != TRP_EVICTION_COST || !m->guest)
         return false;
     m->guest->sleep.is_able = trp_hibernation_is_able(m);
     return trp_guest_may_sleep(m->guest) && trp_hibernation_begin(m, why);
