@@ -186,7 +186,6 @@ static uint64_t note_asleep(struct trp_member *m, const struct slumber *s)
         trp_stay_sleep(trp_tenure_stay(s->all[i].version), one);
         trp_gauge_set(&s->all[i].version->residency, TRP_RESIDENCY_HIBERNATED);
     }
-    m->asleep_ns = trp_loop_now_ns(m->life->opts.control);
     trp_metrics_add(m->life->opts.metrics, TRP_METRIC_HIBERNATIONS, 1);
     return rest;
 }

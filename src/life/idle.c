@@ -12,7 +12,8 @@
 
 bool trp_idle_is_pinned(const struct trp_member *m)
 {
-    return (m->keeping.pin && !m->is_unpinned) || m->is_pinned || m->is_overridden;
+    return (m->keeping.pin && !m->is_unpinned) || m->is_pinned || m->is_overridden ||
+           m->is_last_copy;
 }
 
 int64_t trp_idle_stay_ns(const struct trp_member *m)
@@ -57,9 +58,10 @@ static void look_at(struct trp_member *m, int64_t due_ns)
 /* Once it is hibernated, keep_alive begins anew. */
 static bool sleeps_on(struct trp_member *m, int64_t stay_ns, int64_t now_ns)
 {
-    if (!trp_hibernation_is_asleep(m) || now_ns - m->asleep_ns >= stay_ns)
+    const int64_t since_ns = m->guest ? m->guest->sleep.since_ns : 0;
+    if (!trp_hibernation_is_asleep(m) || now_ns - since_ns >= stay_ns)
         return false;
-    look_at(m, m->asleep_ns + stay_ns);
+    look_at(m, since_ns + stay_ns);
     return true;
 }
 

@@ -57,9 +57,8 @@ struct trp_member {
     struct trp_set shown;   /* what the index shows while nothing serves: LOADING, FAILED or NEW */
     struct trp_change *change;
     struct trp_labelling labelling,
-        next_labelling; /* what holds; what will, when its change ends well */
-    const char *
-        reason; /* why nothing serves, or why newer files do not; NULL: neither; see trp_member_say() */
+        next_labelling;      /* what holds; what will, when its change ends well */
+    const char *reason;      /* why nothing serves, or why newer files do not; NULL: neither */
     bool wanted;             /* should be READY */
     bool held_back;          /* an operator unloaded it: only an operator loads it again */
     bool is_present;         /* the repository has it */
@@ -73,7 +72,6 @@ struct trp_member {
     uint32_t surveys_n;      /* jobs out that look at its files */
     uint32_t survey_key;     /* results of older surveys are dropped */
     struct trp_guest *guest; /* in memory, or was once; NULL: never */
-    int64_t asleep_ns;       /* since when it is hibernated, if it is */
     struct {                 /* waits for its turn to be surveyed */
         struct trp_catalog *catalog; /* one reference; NULL: it does not wait */
         const struct trp_repo_model *found;
@@ -86,12 +84,13 @@ struct trp_member {
     struct trp_waiting *room;    /* where its calls wait */
     enum trp_load_policy policy; /* of its files, as is the next */
     struct trp_keeping keeping;
-    bool on_demand; /* a call has it loaded */
-    bool
-        was_let_go; /* it was loaded, and went by itself: a call has it loaded, whatever its policy */
+    bool on_demand;       /* a call has it loaded */
+    bool was_let_go;      /* it went by itself: a call has it loaded, whatever its policy */
     struct trp_gone went; /* when it was let go, or not let in, last; without a name */
     bool is_pinned;       /* an operator loaded it to stay */
     bool is_unpinned;     /* an operator said that it may go, whatever its configuration says */
+    bool is_last_copy;    /* what serves has no files any more but some that do not load */
+    struct trp_set older; /* cold; served when it was let go, beside newer files that do not load */
     bool is_overridden;   /* what serves came with an order: nothing could load it again */
     bool has_stay;        /* an operator said how long it stays: stay_ns */
     int64_t stay_ns;
@@ -154,8 +153,9 @@ struct trp_life {
     struct trp_task homeward_task;
 
     /* preparing */
-    struct preparing *preparings; /* under way, see preparer.c */
-    struct trp_flag stop_preparing;
+    struct preparing *preparings; /* in order, one of them under way; see preparer.c */
+    struct trp_timer preparing_timer;
+    struct trp_flag stop_preparing; /* and trying */
     struct trp_timer heat_timer;
 
     /* memory of runs */

@@ -13,6 +13,8 @@ const char *trp_presence_kept(const struct trp_member *m)
                                        : "hibernated, and then until nobody asks for it";
     if (m->is_overridden)
         return "loaded with an order's own files or configuration: could not be loaded again";
+    if (m->is_last_copy)
+        return "its files were replaced by some that do not load: could not be loaded again";
     if (m->is_pinned)
         return "pinned by an operator";
     if (trp_idle_is_pinned(m))
@@ -28,8 +30,8 @@ static void tell(const struct trp_member *m, const struct trp_version *v,
                               .kept = trp_presence_kept(m),
                               .keep_alive_ns = trp_idle_stay_ns(m),
                               .is_pinned = trp_idle_is_pinned(m) };
-    if (trp_gauge_get(&v->residency) == TRP_RESIDENCY_HIBERNATED)
-        p.asleep_ns = m->asleep_ns;
+    if (m->guest && trp_gauge_get(&v->residency) == TRP_RESIDENCY_HIBERNATED)
+        p.asleep_ns = m->guest->sleep.since_ns;
     if (m->guest)
         p.wake_ns = m->guest->sleep.wake_ns;
     if (m->guest && m->guest->prospect.is_known)

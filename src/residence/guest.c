@@ -263,6 +263,7 @@ void trp_stay_sleep(struct trp_stay *s, struct trp_amounts rest)
     s->state = TRP_STAY_ASLEEP;
     s->rest = rest;
     s->guest->sleep.rest_bytes = rest.of[TRP_RESOURCE_BYTES];
+    s->guest->sleep.since_ns = trp_loop_now_ns(r->opts.control);
     trp_ledger_commit(r->opts.ledger, &s->hold, rest);
     book_shares(r);
     count_asleep(s, true);

@@ -58,6 +58,7 @@ struct trp_sleep {
     bool is_able;        /* its versions can hibernate as they are open now; told by `describe` */
     bool is_unfit;       /* it was tried, and failed, or did not pay */
     uint32_t bad_n;      /* wakes in a row that did not pay */
+    int64_t since_ns;    /* when it fell asleep last */
     int64_t wake_ns;     /* what waking takes; 0: not known */
     uint64_t rest_bytes; /* what it has while it is asleep, measured; 0: not known */
 };

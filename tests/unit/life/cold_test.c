@@ -1,15 +1,7 @@
 /* Models that are loaded by their first call, let go, tried again, and loaded by themselves beside serving. */
-#include "life_calls.h"
+#include "cold_asking.h"
 
 #define ECHO "input X FP32 [-1]\noutput Y FP32 [-1]\n"
-
-static void start_on_demand(struct fixture *f)
-{
-    f->opts.repo.load_default = TRP_LOAD_ON_DEMAND;
-    start(f);
-    pump(f, f->life->has_listed);
-    begin_asking(f);
-}
 
 static bool is_cold(const struct fixture *f, const char *model)
 {

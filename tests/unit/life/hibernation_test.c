@@ -1,5 +1,5 @@
 /* Models that sleep instead of going, and what wakes them.  Those of this page fail each run that comes while they sleep. */
-#include "life_calls.h"
+#include "cold_asking.h"
 
 #include "life/hibernation.h"
 
@@ -264,18 +264,30 @@ static void orders_find_it_as_if_it_were_awake(void **state)
     answers(f, "m");
 }
 
-static void new_files_are_taken_by_the_next_call(void **state)
+static void new_files_replace_it_in_its_sleep_unless_they_do_not_load(void **state)
 {
     struct fixture *f = *state;
+    struct question q;
     put_model(f, "m", "");
     start_sleepers(f);
     answers(f, "m");
     put_to_sleep(f, "m");
     put_model(f, "m", "# other\n");
     rescan(f);
-    pump(f, is(f, "m", "NEW"));
-    answers(f, "m");
+    assert_true(ask_version(&q, "m", 0)); /* served by what replaces it */
+    pump(f, q.is_done);
+    assert_int_equal(q.error.status.code, TRP_OK);
+    assert_true(is_awake(f, "m"));
     assert_int_equal(metric(f, TRP_METRIC_LOADS_OK), 2);
+    assert_int_equal(metric(f, TRP_METRIC_WAKES_OK), 0);
+    put_to_sleep(f, "m");
+    put_model(f, "m", "load_fail no luck\n");
+    rescan(f);
+    assert_true(ask_version(&q, "m", 0));
+    pump(f, q.is_done);
+    assert_int_equal(q.error.status.code, TRP_OK); /* by the old one, which was woken for it */
+    assert_int_equal(metric(f, TRP_METRIC_WAKES_OK), 1);
+    assert_non_null(strstr(entry(f, "m")->reason, "older files are served"));
     put_to_sleep(f, "m");
     take_away(f, "m");
     rescan(f);
@@ -416,7 +428,7 @@ int main(void)
         WITH_CALLS(where_it_does_not_pay_it_goes_instead),
         WITH_CALLS(an_idle_one_sleeps_first_and_goes_after_another_keep_alive),
         WITH_CALLS(orders_find_it_as_if_it_were_awake),
-        WITH_CALLS(new_files_are_taken_by_the_next_call),
+        WITH_CALLS(new_files_replace_it_in_its_sleep_unless_they_do_not_load),
         WITH_CALLS(a_file_that_is_cut_short_is_mended_in_its_sleep),
         WITH_CALLS(no_room_to_wake_is_told_with_the_numbers),
         WITH_CALLS(no_more_sleep_than_may),

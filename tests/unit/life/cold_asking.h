@@ -1,6 +1,6 @@
-/* tests/unit/life/life_calls.h - calls that tests send to a life's models, on the control loop: it is the only one here. */
-#ifndef TRP_LIFE_CALLS_H
-#define TRP_LIFE_CALLS_H
+/* tests/unit/life/cold_asking.h - calls as front makes them, on the control loop: it is the only one here. */
+#ifndef TRP_COLD_ASKING_H
+#define TRP_COLD_ASKING_H
 
 #include "life_asking.h"
 
@@ -101,6 +101,14 @@ static inline void fails(struct fixture *f, struct question *q, int32_t code, co
     pump(f, q->is_done);
     if (q->error.status.code != code || !strstr(q->error.text, words))
         fail_msg("%s: %s", trp_code_name(q->error.status.code), q->error.text);
+}
+
+static inline void start_on_demand(struct fixture *f)
+{
+    f->opts.repo.load_default = TRP_LOAD_ON_DEMAND;
+    start(f);
+    pump(f, f->life->has_listed);
+    begin_asking(f);
 }
 
 #endif
