@@ -42,23 +42,42 @@ static uint64_t most_of(const struct trp_admission *a, const struct trp_headroom
     return __builtin_add_overflow(pass->bytes, left, &most) ? 0 : most;
 }
 
-enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_call *call,
-                                     struct trp_metrics_shard *metrics, int64_t now_ns,
-                                     struct trp_admitted *out)
+static enum trp_reserve ask(const struct trp_admission *a, struct trp_call *call, int64_t now_ns,
+                            struct trp_admitted *out, struct trp_amounts *need)
 {
     struct trp_version *v = version_of(call);
     const uint64_t size = trp_run_input_bytes(call);
-    struct trp_amounts need = { { 0 } };
     *out = (struct trp_admitted){ .size = size };
     if (!a || !a->headrooms || trp_headroom_is_small(&v->headroom, size))
         return TRP_RESERVE_DONE;
     const uint64_t weights = trp_counter_get(&v->weights.bytes);
-    const struct trp_headroom_ask ask = { .account = &v->activations,
-                                          .size = size,
-                                          .guess_bytes = guess(size, weights),
-                                          .beside_bytes = weights,
-                                          .now_ns = now_ns };
-    enum trp_reserve r = trp_headroom_begin(a->headrooms, &v->headroom, &ask, &out->pass, &need);
+    const struct trp_headroom_ask headroom_ask = { .account = &v->activations,
+                                                   .size = size,
+                                                   .guess_bytes = guess(size, weights),
+                                                   .beside_bytes = weights,
+                                                   .now_ns = now_ns };
+    return trp_headroom_begin(a->headrooms, &v->headroom, &headroom_ask, &out->pass, need);
+}
+
+bool trp_admission_try(const struct trp_admission *a, struct trp_call *call, int64_t now_ns,
+                       struct trp_admitted *out)
+{
+    struct trp_amounts need = { { 0 } };
+    if (ask(a, call, now_ns, out, &need) != TRP_RESERVE_DONE)
+        return false;
+    if (out->pass.is_counted)
+        out->bytes_max = most_of(a, &out->pass);
+    if (out->pass.ends_wait)
+        trp_ledger_tell_served(a->ledger);
+    return true;
+}
+
+enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_call *call,
+                                     struct trp_metrics_shard *metrics, int64_t now_ns,
+                                     struct trp_admitted *out)
+{
+    struct trp_amounts need = { { 0 } };
+    enum trp_reserve r = ask(a, call, now_ns, out, &need);
     if (r == TRP_RESERVE_NOT_NOW) {
         trp_metric_add(metrics, TRP_METRIC_RUNS_SHORT, 1);
         if (call->short_since_ns == 0)

@@ -43,6 +43,14 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
 void trp_admission_end(const struct trp_admission *a, struct trp_call *call,
                        struct trp_admitted *admitted);
 
+/* As begin(), for a run that can be made smaller: false when there is no room now, and nobody is told.
+ *   Units : now_ns monotonic.
+ *   Owns  : trp_admission_end() takes `out` back after true.
+ *   Thread: any that holds the call and no lock.
+ *   Errors: none. */
+bool trp_admission_try(const struct trp_admission *a, struct trp_call *call, int64_t now_ns,
+                       struct trp_admitted *out);
+
 /* Tells whoever can make room what is short.  After the call was put aside: until then its model is busy, and cannot leave for
  * another's run.
  *   Owns  : nothing.
