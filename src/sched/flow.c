@@ -62,10 +62,11 @@ struct trp_queue_flow *trp_flow_open(struct trp_sched_line *line, uint32_t way,
 static void close_flow(struct trp_queue_flow *flow)
 {
     struct trp_queue_flow **const slot = slot_of(&flow->line->ways[flow->way].tree, flow->tenant);
-    struct trp_queue_flow **below = slot;
-    while ((*below)->tree[0] || (*below)->tree[1])
-        below = &(*below)->tree[(*below)->tree[0] ? 0 : 1];
-    struct trp_queue_flow *const leaf = *below;
+    struct trp_queue_flow **below = slot, *leaf = flow;
+    while (leaf->tree[0] || leaf->tree[1]) {
+        below = &leaf->tree[leaf->tree[0] ? 0 : 1];
+        leaf = *below;
+    }
     *below = NULL;
     if (leaf != flow) {
         leaf->tree[0] = flow->tree[0];
