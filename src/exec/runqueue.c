@@ -197,16 +197,14 @@ bool trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
 void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
                          struct trp_version *successor, struct trp_call_list *out)
 {
-    struct trp_queue_node *first;
+    struct trp_call *call;
     trp_lock_enter(&q->lock);
     struct trp_sched_model *const m = v->exec_slot;
     struct trp_version *const spare = v->successor ? successor : NULL;
     if (!spare)
         v->successor = successor;
     while (m && trp_gauge_get(&v->stats->aside) != 0 &&
-           (first = trp_pairing_first(&m->calls)) != NULL) {
-        struct trp_call *call = TRP_CONTAINER_OF(first, struct trp_call, queue_node);
-        trp_sched_remove(&q->sched, call);
+           (call = trp_sched_drain_model(&q->sched, m)) != NULL) {
         left_queue(call);
         trp_call_list_push(out, call);
     }
