@@ -13,6 +13,7 @@ import time
 
 import onnx_maker
 from bench_harness import Floor, Row, Troupe, binary_infer, field_bytes, http_request, median
+from budget_rows import BUDGET_ROWS
 from many_models import many_models
 from memory_rows import MEMORY_ROWS
 
@@ -291,6 +292,7 @@ ROWS = {
     "zipf_policy": zipf_policy,
     "sched_cost": sched_cost,
     **MEMORY_ROWS,
+    **BUDGET_ROWS,
 }
 
 

@@ -112,13 +112,20 @@ static uint64_t peak_of(const struct trp_call *call)
     return call->run_peak_bytes > bytes ? call->run_peak_bytes : bytes;
 }
 
-void trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
+bool trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
                               struct trp_admitted *admitted)
 {
+    struct trp_version *v = version_of(call);
     const uint64_t had = admitted->pass.bytes, more = had + had / 4; /* so that it ends soon */
     const uint64_t peak = call->run_peak_bytes > more ? call->run_peak_bytes : more;
-    trp_headroom_end(a->headrooms, &version_of(call)->headroom, admitted->size, peak,
-                     &admitted->pass);
+    const bool was_expected = admitted->pass.is_counted && call->run_peak_bytes <= had;
+    if (admitted->pass.is_counted)
+        trp_headroom_end(a->headrooms, &v->headroom, admitted->size, was_expected ? 0 : peak,
+                         &admitted->pass);
+    else /* small until now: next time it asks, and waits */
+        trp_headroom_learn(a->headrooms, &v->headroom, &v->activations, admitted->size,
+                           peak > GUESS_BYTES ? peak : GUESS_BYTES);
+    return !was_expected;
 }
 
 void trp_admission_end(const struct trp_admission *a, struct trp_call *call,

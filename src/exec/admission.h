@@ -58,11 +58,12 @@ bool trp_admission_try(const struct trp_admission *a, struct trp_call *call, int
  *   Errors: none. */
 void trp_admission_ask_room(const struct trp_admission *a, const struct trp_admitted *admitted);
 
-/* Ends a run that asked for more than it was given (trp_run_try()); it begins again, and asks for that much.
+/* Ends a run that asked for more than it was given (trp_run_try()).  True: it begins again at once, and asks for that much; false: it
+ * asked for what was expected, and others of its model have that; so it waits for a word.
  *   Owns  : as trp_admission_end().
  *   Thread: any that holds the call and no lock.
  *   Errors: none. */
-void trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
+bool trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
                               struct trp_admitted *admitted);
 
 #endif

@@ -55,8 +55,8 @@ static bool run(struct trp_executor *e, struct trp_call *call)
             trp_admission_end(p->admission, call, &admitted);
             return true;
         }
-        trp_admission_fell_short(p->admission, call, &admitted);
-        how.words_before--; /* a word that never was: it asks again at once */
+        if (trp_admission_fell_short(p->admission, call, &admitted))
+            how.words_before--; /* a word that never was: it asks again at once */
         how.is_first = true;
         put_aside(e, call, &how);
         return false;

@@ -269,13 +269,27 @@ void trp_run_refuse(struct trp_call *call)
         (void)trp_fail(&call->error, TRP_CANCELLED, "the request was cancelled");
 }
 
+/* What a run is given. */
+struct grant {
+    uint64_t bytes_max;
+    bool is_last; /* it is not tried again with more */
+};
+
+/* How often its model's account was refused more than is there now. */
+static uint64_t refusals_of(const struct trp_call *call)
+{
+    return trp_counter_get(&version_of(call)->activations.refused);
+}
+
 /* Whether a failure is for want of the memory that was granted, and more could be. */
 static bool was_too_little(const struct trp_run_place *p, const struct trp_call *call,
-                           uint64_t bytes_max)
+                           struct grant grant, uint64_t refusals_before)
 {
     const int32_t code = call->error.status.code;
-    return (code == TRP_TOO_LARGE || code == TRP_OUT_OF_MEMORY) && bytes_max != p->run_bytes_max &&
-           call->run_peak_bytes > bytes_max;
+    if (grant.is_last || (code != TRP_TOO_LARGE && code != TRP_OUT_OF_MEMORY))
+        return false;
+    return refusals_of(call) != refusals_before ||
+           (grant.bytes_max != p->run_bytes_max && call->run_peak_bytes > grant.bytes_max);
 }
 
 static void forget_failure(struct trp_call *call)
@@ -286,24 +300,26 @@ static void forget_failure(struct trp_call *call)
 }
 
 /* False: what it was granted is too little, and nothing has happened. */
-static bool run_within(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
+static bool run_within(const struct trp_run_place *p, struct trp_call *call, struct grant grant,
                        int64_t *now_ns)
 {
-    if (p->run_bytes_max != 0 && p->run_bytes_max < bytes_max)
-        bytes_max = p->run_bytes_max;
+    const uint64_t refusals_before = refusals_of(call);
+    if (p->run_bytes_max != 0 && p->run_bytes_max < grant.bytes_max)
+        grant.bytes_max = p->run_bytes_max;
     call->stamps_ns[TRP_PHASE_RUN_START] = *now_ns;
     call->run_peak_bytes = 0;
-    const trp_status st = run_steps(p, call, bytes_max);
+    const trp_status st = run_steps(p, call, grant.bytes_max);
     *now_ns = trp_clock_now_ns(p->clock);
     call->stamps_ns[TRP_PHASE_RUN_END] = *now_ns;
-    if (!trp_failed(st) || !was_too_little(p, call, bytes_max))
+    if (!trp_failed(st) || !was_too_little(p, call, grant, refusals_before))
         return true;
     forget_failure(call);
     return false;
 }
 
-bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
-                 int64_t *now_ns)
+/* False: it may be tried again. */
+static bool try_once(const struct trp_run_place *p, struct trp_call *call, struct grant grant,
+                     int64_t *now_ns)
 {
     if (call->deadline_ns != 0 && call->deadline_ns <= *now_ns)
         (void)trp_call_try_expire(call);
@@ -312,7 +328,7 @@ bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t 
         const bool in_doubt =
             trp_gauge_get(&s->run_ns) == 0 || trp_gauge_get(&s->run_surprises) > 0;
         const int64_t waited_before = waited_ns(p, in_doubt);
-        if (!run_within(p, call, bytes_max, now_ns))
+        if (!run_within(p, call, grant, now_ns))
             return false;
         if (!trp_failed(call->error.status)) {
             const int64_t waited = waited_ns(p, in_doubt) - waited_before;
@@ -326,10 +342,16 @@ bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t 
     return true;
 }
 
+bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
+                 int64_t *now_ns)
+{
+    return try_once(p, call, (struct grant){ .bytes_max = bytes_max }, now_ns);
+}
+
 bool trp_run_joint(const struct trp_run_place *p, struct trp_call *joint, uint64_t rows,
                    uint64_t bytes_max, int64_t *now_ns)
 {
-    if (!run_within(p, joint, bytes_max, now_ns))
+    if (!run_within(p, joint, (struct grant){ .bytes_max = bytes_max }, now_ns))
         return false;
     if (!trp_failed(joint->error.status))
         count_run(joint, rows);
@@ -348,6 +370,7 @@ void trp_run_share(const struct trp_run_place *p, const struct trp_call *joint,
 
 int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns)
 {
-    (void)trp_run_try(p, call, p->run_bytes_max, &now_ns); /* all that the place allows */
+    const struct grant all = { .bytes_max = p->run_bytes_max, .is_last = true };
+    (void)try_once(p, call, all, &now_ns);
     return now_ns;
 }

@@ -25,6 +25,7 @@ struct trp_life_opts {
     const char *const *load_at_start; /* names, with models.load: explicit */
     uint32_t load_at_start_n;
     uint32_t loaders_n;
+    int loaders_nice;     /* nice(2) of their threads, so that runs are not kept waiting by loads */
     uint32_t waiting_max; /* calls that wait for one model to be loaded; 0: 4000 */
     int64_t load_ns_max;
     uint64_t warmup_input_bytes_max; /* of one input of a warm-up run */

@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import json
+import pathlib
 import threading
 import time
 
@@ -302,6 +303,31 @@ def test_a_thousand_models_are_listed_with_inputs_and_outputs_before_any_is_load
     assert len(index(server)) == 1000
     assert load(server, "model_0500")[0] == 200
     assert np.array_equal(ask(server, "model_0500")[0], X)
+
+
+def nice_of(pid, name):
+    """How nice the threads of a process are whose name begins so."""
+    found = set()
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread may end meanwhile
+            comm, rest = (task / "stat").read_text(encoding="ascii").split("(", 1)[1].rsplit(")", 1)
+            if comm.startswith(name):
+                found.add(int(rest.split()[16]))
+    return found
+
+
+@pytest.mark.parametrize("settings", [{}, {"threads.loader_nice": 7, "threads.executor_nice": 3}])
+def test_loading_yields_to_running_and_running_to_the_loops(serve, repository, settings):
+    repository.write("m.echo", "")
+    server = serve(repository.path, settings=settings)
+    server.wait_ready()
+    own = min(nice_of(server.process.pid, "loop"))
+
+    def nicer(n):  # the kernel stops at 19
+        return {min(own + n, 19)}
+    executors, loaders = nicer(settings.get("threads.executor_nice", 5)), nicer(settings.get("threads.loader_nice", 10))
+    server.wait(lambda: nice_of(server.process.pid, "exec-") == executors, "the executors to be nice")
+    server.wait(lambda: nice_of(server.process.pid, "loader") == loaders, "the loaders to be nicer")
 
 
 def test_a_model_that_loads_slowly_keeps_nobody_waiting(serve, repository):
