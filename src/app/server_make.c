@@ -242,6 +242,15 @@ static double bytes_per_core(const struct trp_server *s)
     return (double)bytes / cores();
 }
 
+static uint64_t hibernated_bytes(const struct trp_server *s, const struct trp_budget *budget)
+{
+    const uint64_t limit = budget->limit.of[TRP_RESOURCE_BYTES];
+    const uint64_t set = setting(s, TRP_SETTING_ID_HIBERNATED_MAX);
+    if (!trp_settings_bool(s->opts.settings, TRP_SETTING_ID_HIBERNATE))
+        return 0;
+    return set ? set : (limit ? limit : trp_machine_memory("")) / 10;
+}
+
 static trp_status make_life(struct trp_server *s, struct trp_error *err)
 {
     struct trp_keeping keeping;
@@ -285,6 +294,7 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
                 ? TRP_EVICTION_LRU
                 : TRP_EVICTION_COST,
         .stay_ns = (int64_t)setting(s, TRP_SETTING_ID_MEMORY_STAY),
+        .hibernated_bytes_max = hibernated_bytes(s, &budget),
         .loading_bytes_max = loading > 0 ? loading : budget.limit.of[TRP_RESOURCE_BYTES] / 2,
         .exec = s->exec,
         .log = s->log,

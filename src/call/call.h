@@ -134,6 +134,7 @@ struct trp_call {
     uint32_t wanted_n;
     bool wanted_named, binary_default; /* the client named its outputs; HTTP: binary unless said */
     bool is_unbound; /* its target did not know its signature yet: whoever starts it binds it */
+    bool is_waiting; /* exec's: for its model to be loaded or woken; its loop's */
     struct trp_lease *body; /* what the input views lie in */
 
     /* who answers */

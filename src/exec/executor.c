@@ -36,7 +36,7 @@ static void put_aside(struct trp_executor *e, struct trp_call *call,
     struct trp_version *v = trp_version_of(call->target);
     if (trp_runqueue_put_back(e->queue, call, how))
         return;
-    trp_gauge_add(&v->stats->in_flight, -1);
+    trp_door_leave(&v->stats->in_flight);
     trp_waiting_send_on(call, v->successor);
 }
 

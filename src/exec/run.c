@@ -255,7 +255,7 @@ static void count_run(const struct trp_call *call, uint64_t rows)
 
 void trp_run_settle(struct trp_call *call)
 {
-    trp_gauge_add(&version_of(call)->stats->in_flight, -1);
+    trp_door_leave(&version_of(call)->stats->in_flight);
     trp_run_refuse(call);
 }
 

@@ -198,16 +198,19 @@ void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueu
     trp_loop_hook(loop, &t->hook);
 }
 
-void trp_turn_start(struct trp_turn *t, struct trp_call *call)
+bool trp_turn_start(struct trp_turn *t, struct trp_call *call)
 {
-    trp_gauge_add(&version_of(call)->stats->in_flight, 1);
+    struct trp_version *v = version_of(call);
+    if (!trp_door_try_enter(&v->door, &v->stats->in_flight))
+        return false;
     call->batch_key = 0;
-    if (trp_batch_limit(version_of(call)) > 0)
+    if (trp_batch_limit(v) > 0)
         trp_batch_mark(call);
     if (call->stamps_ns[TRP_PHASE_QUEUED] == 0) /* else it has waited for a load already */
         call->stamps_ns[TRP_PHASE_QUEUED] = trp_loop_now_ns(t->loop);
     trp_call_list_push(&t->started, call);
     trp_loop_ready(t->loop, &t->task);
+    return true;
 }
 
 void trp_turn_cancel(struct trp_turn *t, struct trp_call *call)

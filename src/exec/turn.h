@@ -30,12 +30,13 @@ struct trp_turn {
 void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueue *queue,
                    const struct trp_run_place *place, int64_t run_max_ns, int64_t turn_max_ns);
 
-/* Takes a call on; it comes back through its `done`, later in this turn at the earliest.
- *   Owns  : moves the call.
+/* Takes a call on; it comes back through its `done`, later in this turn at the earliest.  False: its version is hibernated, or about
+ * to be, and nothing has happened.
+ *   Owns  : moves the call; back to the caller with false.
  *   Thread: loop.
  *   Blocks: never.
  *   Errors: in call->error. */
-void trp_turn_start(struct trp_turn *t, struct trp_call *call);
+bool trp_turn_start(struct trp_turn *t, struct trp_call *call);
 
 /* Ends a call whose token was raised sooner: out of the queue at once, or by a word to its backend.
  *   Owns  : nothing.

@@ -36,6 +36,8 @@ struct trp_version {
     struct trp_target target; /* first: a version is a target */
     struct trp_refs refs;     /* beside it what every pick looks at: one line of the cache */
     struct trp_lifecycle life;
+    struct trp_door
+        door; /* shut: hibernated, or about to be; calls wait in `room` (stats->in_flight are inside) */
     struct trp_target_ops
         ops; /* the target's; start and cancel are exec's own, with nothing between */
     void (*on_unused)(struct trp_version *v,
