@@ -196,14 +196,14 @@ def test_two_configurations_are_one_too_many(serve, repository):
 
 def test_a_key_that_does_nothing_yet_is_named_and_the_model_served(serve, repository):
     repository.add(IDENTITY, "m/1/model.onnx")
-    repository.write("m/config.pbtxt", "max_batch_size: 8\n\ndynamic_batching { max_queue_delay_microseconds: 100 }\n")
+    repository.write("m/config.pbtxt", "max_batch_size: 8\n\noptimization { priority: PRIORITY_MAX }\n")
     repository.add(IDENTITY, "y/1/model.onnx")
     repository.write("y/model.yaml", "response_cache: {enable: true}\n")
     server = serve(repository.path)
     server.wait_ready("m", "y")
-    assert 'm/config.pbtxt:3: "dynamic_batching" is understood but not acted upon yet' in server.log()
+    assert 'm/config.pbtxt:3: "priority" is understood but not acted upon yet' in server.log()
     assert 'y/model.yaml:1: "response_cache" is understood but not acted upon yet' in server.log()
-    assert config_of(server, "m")["dynamic_batching"]["max_queue_delay_microseconds"] == 100, "it is kept"
+    assert config_of(server, "m")["optimization"]["priority"] == "PRIORITY_MAX", "it is kept"
 
 
 def test_broken_models_say_why_and_stop_nobody(serve, repository):
