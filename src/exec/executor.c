@@ -74,6 +74,15 @@ static bool run(struct trp_executor *e, struct trp_call *call)
 
 /* ---- several calls together ---- */
 
+/* What a run took is learned where it may be worth while to have more rows in one. */
+static void learn(struct trp_executor *e, const struct trp_call *ran, uint64_t rows)
+{
+    const int64_t *at = ran->stamps_ns;
+    struct trp_version *v = trp_version_of(ran->target);
+    if (trp_batch_limit(v) > 0 && !trp_failed(ran->error.status) && at[TRP_PHASE_RUN_END] != 0)
+        trp_runqueue_learn(e->queue, v, rows, at[TRP_PHASE_RUN_END] - at[TRP_PHASE_RUN_START]);
+}
+
 /* Half of them wait on, where they stood: who can, takes them. */
 static void halve(struct trp_executor *e)
 {
@@ -131,6 +140,8 @@ static bool run_together(struct trp_executor *e, struct trp_call_list *done)
         if (trp_runqueue_seal(e->queue, b, trp_clock_now_ns(e->place.clock), &unwanted)) {
             end = run_sealed(e);
             trp_runqueue_part(e->queue, b);
+            if (end == TRP_BATCH_DONE)
+                learn(e, &b->joint, b->rows);
             if (end == TRP_BATCH_TOO_LITTLE)
                 halve(e);
         }
@@ -151,19 +162,21 @@ static bool run_together(struct trp_executor *e, struct trp_call_list *done)
     return true;
 }
 
-/* As run(), with whoever can come along. */
-static bool run_with_company(struct trp_executor *e, struct trp_call *call,
-                             struct trp_call_list *done)
+/* As run(), of all that was taken. */
+static bool run_taken(struct trp_executor *e, struct trp_call_list *calls,
+                      struct trp_call_list *done)
 {
+    struct trp_call *const call = calls->first;
     struct trp_version *const v = trp_version_of(call->target);
-    if (trp_batch_limit(v) > 0) {
-        trp_runqueue_join(e->queue, call, &e->batch);
+    if (call->queue_next) {
+        e->batch.members = *calls;
         return run_together(e, done);
     }
-    if (trp_gauge_get(&v->stats->queued) > 0)
+    if (trp_batch_limit(v) == 0 && trp_gauge_get(&v->stats->queued) > 0)
         trp_batch_want(v);
     if (!run(e, call))
         return false;
+    learn(e, call, call->batch_key != 0 ? call->batch_rows : trp_run_rows(call));
     trp_call_list_push(done, call);
     return true;
 }
@@ -181,17 +194,17 @@ static void run_until_stopped(void *user)
 {
     struct trp_executor *e = user;
     struct trp_call_list expired = { 0 }, done = { 0 };
-    struct trp_call *call, *next = NULL;
+    struct trp_call_list calls, next = { 0 };
     trp_thread_yield_to_others(e->nice);
     for (;;) {
-        call = next;
-        if (!call && !trp_runqueue_take(e->queue, e->place.clock, NULL, &call, &expired))
+        calls = next;
+        if (!calls.first && !trp_runqueue_take(e->queue, e->place.clock, NULL, &calls, &expired))
             return;
         answer_late_calls(&expired);
-        if (!call)
+        if (!calls.first)
             continue;
-        next = NULL;
-        if (run_with_company(e, call, &done))
+        next = (struct trp_call_list){ 0 };
+        if (run_taken(e, &calls, &done))
             trp_runqueue_take(e->queue, e->place.clock, trp_version_of(done.first->target), &next,
                               &expired);
         answer(&done);

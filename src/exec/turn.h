@@ -6,6 +6,7 @@
 
 #include "base/loop.h"
 #include "call/call_list.h"
+#include "exec/batch.h"
 #include "exec/run.h"
 #include "exec/runqueue.h"
 #include "sched/placement.h"
@@ -19,6 +20,8 @@ struct trp_turn {
     struct trp_call_list started;  /* collected, or kept for the next turn */
     struct trp_task task;    /* in the ready list while `started` has something for this turn */
     struct trp_hook hook;    /* a new turn, a new budget */
+    struct trp_batch batch;  /* what runs here, when that is several calls together */
+    uint32_t joins;          /* how often several could have run together */
     struct trp_timer expiry; /* when the next waiting call is too late */
 };
 
@@ -44,7 +47,7 @@ bool trp_turn_start(struct trp_turn *t, struct trp_call *call);
  *   Errors: none. */
 void trp_turn_cancel(struct trp_turn *t, struct trp_call *call);
 
-/* Sends back what was collected and never looked at, when the loop has ended.
+/* Sends back what was collected and never looked at, when the loop has ended, and frees what it has.
  *   Owns  : moves the calls to their loop's mail.
  *   Thread: startup.
  *   Errors: in call->error: UNAVAILABLE. */

@@ -27,6 +27,7 @@ enum trp_residency {
 /* Whether calls of a version may run together: life's, which exec asks when it would like to know. */
 struct trp_company {
     struct trp_gauge rows_max; /* of a run of several calls; 0: each runs alone */
+    struct trp_gauge share_ns; /* of such a run, for each call in it: moving average; exec's */
     struct trp_pointer words;  /* trp_version_batching() */
     struct trp_oneshot asked;
     void (*ask)(struct trp_version *v); /* once: some wait together; any thread; may be NULL */

@@ -407,39 +407,6 @@ void trp_sched_take_mate(struct trp_sched *s, struct trp_call *call, int64_t cos
     charge_and_unqueue(s, call, cost_ns);
 }
 
-void trp_sched_return(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call)
-{
-    TRP_ASSERT(!call->queue && call->seat.line->model == model);
-    enqueue(s, call->seat.line, call);
-}
-
-void trp_sched_join(struct trp_sched *s, struct trp_sched_model *model,
-                    const struct trp_sched_company *company, struct trp_call_list *out)
-{
-    struct trp_sched_line *const line = company->call->seat.line;
-    TRP_ASSERT(line->model == model);
-    struct trp_call_list others = { 0 };
-    struct trp_call *call;
-    uint64_t rows_left = company->rows_max;
-    uint32_t calls_left = company->calls_max;
-    for (uint32_t i = 0; i < company->looks_max && calls_left > 0 && rows_left > 0; i++) {
-        call = trp_sched_mate(s, line);
-        if (!call)
-            break;
-        if (call->batch_rows > rows_left || !company->may_meet(company->call, call)) {
-            trp_sched_remove(s, call);
-            trp_call_list_push(&others, call);
-            continue;
-        }
-        trp_sched_take_mate(s, call, 0);
-        rows_left -= call->batch_rows;
-        calls_left--;
-        trp_call_list_push(out, call);
-    }
-    while ((call = trp_call_list_pop(&others)) != NULL)
-        trp_sched_return(s, model, call);
-}
-
 void trp_sched_put_back(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call)
 {
     TRP_ASSERT(!call->queue && model->running > 0);
@@ -449,6 +416,17 @@ void trp_sched_put_back(struct trp_sched *s, struct trp_sched_model *model, stru
     trp_lane_charge(&s->classes[way], &call->seat.tenant->lanes[way], -call->seat.billed_ns);
     enqueue(s, call->seat.line, call);
     reshow_model(s, model);
+}
+
+void trp_sched_give_back(struct trp_sched *s, struct trp_sched_line *line, struct trp_call *call)
+{
+    const uint32_t way = call->seat.way;
+    if (line)
+        call->seat.line = line;
+    TRP_ASSERT(!call->queue);
+    trp_lane_charge(&s->classes[way], &call->seat.tenant->lanes[way], -call->seat.billed_ns);
+    call->seat.billed_ns = 0;
+    enqueue(s, call->seat.line, call);
 }
 
 void trp_sched_unblock(struct trp_sched *s)
