@@ -56,7 +56,8 @@ static int run_unpin(struct cli *cli)
 
 static int run_evict(struct cli *cli)
 {
-    return ask(cli, "/api/models/%s/evict", "is not in memory; the next request loads it");
+    return ask(cli, "/api/models/%s/evict",
+               "is not in memory; the next request loads it, unless it was unloaded by name");
 }
 
 const struct cli_command cmd_load = {

@@ -119,7 +119,9 @@ static int print_asked(struct cli *cli, struct trp_json asked)
 {
     const struct trp_str where = cli_field_text(asked, "where");
     const struct trp_str since = time_of(cli, asked, "for_seconds");
-    const struct trp_str retry = time_of(cli, asked, "retry_seconds");
+    struct trp_str retry = time_of(cli, asked, "retry_seconds");
+    if (trp_str_is(retry, "0 ms"))
+        retry = TRP_STR_LIT(""); /* at once */
     if (trp_str_is(where, "unknown")) {
         struct trp_error err = { 0 };
         (void)trp_fail(&err, TRP_NOT_FOUND, "'%s': %.*s", cli->operands[0],
@@ -128,7 +130,7 @@ static int print_asked(struct cli *cli, struct trp_json asked)
     }
     printf("%s is %.*s%s%.*s: %.*s%s%.*s%s\n", cli->operands[0], TRP_STR(where),
            since.len ? ", for " : "", TRP_STR(since), TRP_STR(cli_field_text(asked, "why")),
-           retry.len ? " (not before " : "", TRP_STR(retry), retry.len ? " have passed)" : "");
+           retry.len ? " (in " : "", TRP_STR(retry), retry.len ? " at the earliest)" : "");
     return CLI_OK;
 }
 
@@ -176,13 +178,17 @@ const struct cli_command cmd_ps = {
     .name = "ps",
     .operands = "[MODEL]",
     .help = "show what is in memory, how big it is, why it stays, and what would go next",
-    .details = "IN MEMORY is mapped, hibernated (its pages are dropped, it wakes for a request) or "
-               "LOADING.\n"
-               "PRIVATE is the model's own, SHARED is mapped together with others, RUNS is held by "
-               "requests.\n"
-               "NEXT is the order in which models would go for others, or why one would not: "
-               "pinned, busy, just loaded.\n"
-               "With a MODEL: why it is in memory, or why it is not, and what would change that.",
+    .details =
+        "IN MEMORY is mapped (runs at once), hibernated (its pages are dropped, it wakes for a "
+        "request) or LOADING.\n"
+        "PRIVATE is the model's own, SHARED is mapped from the store, together with others "
+        "that have it;\n"
+        "of a hibernated model it is what waking brings back. RUNS is held by requests.\n"
+        "NEXT is the order in which models would go for others, or why one would not: "
+        "pinned, busy, just loaded.\n"
+        "STAYS says why it is there; behind `opened as it is` stands why its weights are not "
+        "those of the store.\n"
+        "With a MODEL: why it is in memory, or why it is not, and what would change that.",
     .example = "troupe ps\n"
                "troupe ps digits_cnn\n"
                "troupe ps --json | jq '.models[] | select(.idle_seconds > 600).name'",

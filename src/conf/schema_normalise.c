@@ -260,6 +260,22 @@ static trp_status to_text(const struct normaliser *z, const struct trp_field *f,
     return f->type == TRP_FIELD_STRING ? check_string(z, f, n, n->v.s) : trp_ok();
 }
 
+/* "; it is one of auto, on, off", where there are few enough to name. */
+static void choices(const struct trp_enum *e, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < e->values_n; i++) {
+        const int n = snprintf(text + used, size - used, "%s%s", i ? ", " : "; it is one of ",
+                               e->values[i].name);
+        if (n < 0 || (size_t)n >= size - used) {
+            text[0] = '\0';
+            return;
+        }
+        used += (size_t)n;
+    }
+}
+
 static trp_status to_enum(const struct normaliser *z, const struct trp_field *f,
                           const struct trp_node *n, struct trp_node *out)
 {
@@ -274,10 +290,13 @@ static trp_status to_enum(const struct normaliser *z, const struct trp_field *f,
         return trp_ok();
     }
     const char *nearest = is_text(n) ? trp_enum_nearest(f->enumeration, n->v.s) : NULL;
-    char text[80];
-    return trp_node_fail(n, z->err, TRP_INVALID_ARGUMENT, "\"%s\": unknown value %s%s%s%s", f->name,
-                         describe(n, text, sizeof text), nearest ? "; did you mean \"" : "",
-                         nearest ? nearest : "", nearest ? "\"?" : "");
+    char text[80], all[80] = "";
+    if (is_text(n) && !nearest)
+        choices(f->enumeration, all, sizeof all);
+    return trp_node_fail(n, z->err, TRP_INVALID_ARGUMENT, "\"%s\": unknown value %s%s%s%s%s",
+                         f->name, describe(n, text, sizeof text),
+                         nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+                         nearest ? "\"?" : "", all);
 }
 
 /* ---- values, lists, maps ---- */

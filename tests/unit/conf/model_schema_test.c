@@ -164,7 +164,11 @@ static void mistakes_are_named_with_their_place(void **state)
         { "m/model.yaml", "input: {name: x, data_type: FP32}\n",
           "m/model.yaml:1: \"data_type\": unknown value \"FP32\"; did you mean \"TYPE_FP32\"?" },
         { "m/model.yml", "load: sometimes\n",
-          "m/model.yml:1: \"load\": unknown value \"sometimes\"" },
+          "m/model.yml:1: \"load\": unknown value \"sometimes\"; it is one of default, startup, "
+          "explicit, on_demand, background" },
+        { "m/model.yaml", "batching: yes\n",
+          "m/model.yaml:1: \"batching\": unknown value \"yes\"; it is one of default, auto, on, "
+          "off" },
         { "m/model.yaml", "model_transaction_policy: {decoupled: true}\n",
           "m/model.yaml:1: \"decoupled\" is not supported: a model that answers a request several "
           "times cannot be served" },
