@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 #include "life/demand.h"
+#include "life/joining.h"
 #include "life/steward.h"
 #include "life/tenure.h"
 
@@ -67,10 +68,17 @@ bool trp_hibernation_is_asleep(const struct trp_member *m)
     return false;
 }
 
+/* For calls, and for what gave up because it was shut. */
+static void open_door(struct trp_version *v)
+{
+    trp_door_open(&v->door);
+    trp_joining_go_on(v);
+}
+
 static void open_doors(const struct trp_member *m)
 {
     for (uint32_t i = 0; i < m->serving.n; i++)
-        trp_door_open(&m->serving.items[i]->door);
+        open_door(m->serving.items[i]);
 }
 
 static bool shut_doors(const struct trp_member *m)
@@ -313,7 +321,7 @@ static void wake_ended_well(struct trp_member *m, struct slumber *s)
         struct trp_version *v = s->all[i].version;
         trp_stay_awake(trp_tenure_stay(v));
         trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
-        trp_door_open(&v->door);
+        open_door(v);
     }
     trp_metrics_add(metrics, TRP_METRIC_WAKES_OK, 1);
     trp_metrics_add(metrics, TRP_METRIC_WAKE_US,

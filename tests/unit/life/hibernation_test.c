@@ -2,6 +2,8 @@
 #include "cold_asking.h"
 
 #include "life/hibernation.h"
+#include "life/joining.h"
+#include "life/tenure.h"
 
 #define MB UINT64_C(1000000)
 #define ECHO "input X FP32 [-1]\noutput Y FP32 [-1]\n"
@@ -92,6 +94,25 @@ static void whose_room_is_wanted_sleeps_and_is_woken_by_the_next_call(void **sta
     assert_int_equal(metric(f, TRP_METRIC_HIBERNATIONS), 2); /* for its room */
     assert_true(used(f) <= f->budget_bytes);
     assert_true(log_says(f, "woke 'a' in"));
+}
+
+/* Whether its calls may run together is tried out beside; the trial must not be lost for good. */
+static void what_its_sleep_kept_from_being_found_out_is_found_when_it_wakes(void **state)
+{
+    struct fixture *f = *state;
+    put_model(f, "m", "");
+    start_sleepers(f);
+    answers(f, "m");
+    put_to_sleep(f, "m");
+    struct trp_version *v = highest(f, "m");
+    v->company->ask(v);
+    pump(f, trp_tenure_joining(v)->is_put_off);
+    assert_true(is_asleep(f, "m"));
+    assert_int_equal(trp_version_batching(v).len, 0);
+    answers(f, "m");
+    pump(f, trp_version_batching(v).len > 0);
+    assert_non_null(strstr(trp_version_batching(v).ptr, "on: its rows are independent"));
+    assert_false(trp_tenure_joining(v)->is_put_off);
 }
 
 static void many_calls_share_one_wake_and_nobody_else_does_it(void **state)
@@ -420,6 +441,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_CALLS(whose_room_is_wanted_sleeps_and_is_woken_by_the_next_call),
+        WITH_CALLS(what_its_sleep_kept_from_being_found_out_is_found_when_it_wakes),
         WITH_CALLS(many_calls_share_one_wake_and_nobody_else_does_it),
         WITH_CALLS(who_runs_out_of_time_is_answered_while_it_wakes),
         WITH_CALLS(what_cannot_be_woken_is_loaded_anew),
