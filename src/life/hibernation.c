@@ -296,8 +296,10 @@ static bool let_go_instead(struct trp_member *m, const char *why)
 {
     char words[320];
     (void)snprintf(words, sizeof words, "it could not be woken: %s", why);
+    if (!trp_cold_let_go(m, words))
+        return false;
     trp_metrics_add(m->life->opts.metrics, TRP_METRIC_WAKES_FAILED, 1);
-    return trp_cold_let_go(m, words);
+    return true;
 }
 
 static void say_whether_it_pays(const struct trp_member *m, const struct slumber *s)
