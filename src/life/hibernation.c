@@ -258,6 +258,7 @@ bool trp_hibernation_begin(struct trp_member *m, const char *why)
         !trp_hibernation_is_able(m) || trp_hibernation_is_asleep(m) || !shut_doors(m))
         return false;
     TRP_INFO(m->life->opts.log, "life", "hibernating '%.*s': %s", TRP_STR(m->name), why);
+    trp_presence_note_out(m, why);
     if (trp_member_push(m, &op))
         return true;
     open_doors(m);
