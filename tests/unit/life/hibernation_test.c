@@ -392,7 +392,10 @@ static void no_room_to_wake_is_told_with_the_numbers(void **state)
     assert_true(ask_version(&q, "a", 0));
     fails(f, &q, TRP_OVER_BUDGET, "no room in memory (memory.budget)");
     assert_true(is_asleep(f, "a"));
+    load(f, "a", TRP_OVER_BUDGET, "no room in memory (memory.budget)"); /* no more than cold */
+    assert_true(is_asleep(f, "a"));
     unload(f, "b");
+    load(f, "a", TRP_OK, "");
     answers(f, "a");
     assert_int_equal(metric(f, TRP_METRIC_WAKES_OK), 1);
 }
