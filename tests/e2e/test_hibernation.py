@@ -88,6 +88,9 @@ def test_an_idle_model_sleeps_and_wakes_with_the_same_answers(serve, repository,
     if m.is_(server, "hibernated"):  # metadata woke nobody
         assert server.metric("troupe_wakes_total") == 0
         assert "hibernated" in troupe(server, "ps")
+        asked = json.loads(server.get("/api/residency?name=m")[1])["asked"]
+        assert asked["where"] == "hibernated" and "no request for" in asked["why"] and "its next request wakes it" in asked["why"]
+        assert "m is hibernated, for" in troupe(server, "ps", "m")
     server.wait(lambda: one(server, "m") is None, "another keep_alive to pass")
     assert server.metric("troupe_model_idle_unloads_total") == 1
     assert m.ask(server) == 200
