@@ -323,12 +323,16 @@ uint64_t trp_runqueue_leave(struct trp_runqueue *q, struct trp_call *call)
 }
 
 void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
-                            struct trp_version *ended)
+                            struct trp_version *ended, struct trp_call_list *unwanted)
 {
     struct trp_call *call;
     uint32_t returned = 0;
     trp_lock_enter(&q->lock);
     while ((call = trp_call_list_pop(calls)) != NULL) {
+        if (trp_oneshot_get(&call->outcome) != TRP_OUTCOME_OPEN) {
+            trp_call_list_push(unwanted, call);
+            continue;
+        }
         struct trp_version *const v = version_of(call);
         struct trp_lines *const l = v->exec_slot;
         trp_sched_give_back(&q->sched, call->batch_key == 0 ? &l->model.own : NULL, call);
