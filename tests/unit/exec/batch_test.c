@@ -455,6 +455,28 @@ static void tiny_ones_of_one_turn_run_together_on_the_loop(void **state)
     assert_true(trp_gauge_get(&v->company->share_ns) > 0);
 }
 
+static void late_and_cancelled_ones_do_not_run_on_the_loop(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_batched(ROWS);
+    struct trp_call *calls[6];
+    make_tiny(v);
+    for (int i = 0; i < 6; i++) {
+        calls[i] = make_rows(v, 1, 2, (float)i);
+        if (i % 3 == 0)
+            calls[i]->deadline_ns = trp_loop_now_ns(w.loop); /* now */
+        start(calls[i]);
+    }
+    assert_true(trp_call_try_cancel(calls[4]));
+    turn_until_finished(&w, 6);
+    for (int i = 0; i < 6; i++) {
+        const int32_t want = i % 3 == 0 ? TRP_DEADLINE_EXCEEDED : i == 4 ? TRP_CANCELLED : TRP_OK;
+        assert_int_equal(calls[i]->error.status.code, want);
+    }
+    assert_int_equal(metric(TRP_METRIC_BATCHED_CALLS), 3);
+    assert_int_equal(trp_gauge_get(&v->stats->in_flight), 0);
+}
+
 static void those_whose_batch_fails_on_the_loop_go_to_executors_alone(void **state)
 {
     (void)state;
@@ -515,6 +537,7 @@ int main(void)
         TEST(outputs_go_into_the_memory_that_was_given),
         TEST(nothing_is_held_when_all_answers_were_given_back),
         TEST_HERE(tiny_ones_of_one_turn_run_together_on_the_loop),
+        TEST_HERE(late_and_cancelled_ones_do_not_run_on_the_loop),
         TEST_HERE(those_whose_batch_fails_on_the_loop_go_to_executors_alone),
         TEST_HERE(whoever_can_find_out_is_asked_once_when_two_wait_together),
     };
