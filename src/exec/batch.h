@@ -57,7 +57,7 @@ bool trp_batch_may_meet(const struct trp_call *a, const struct trp_call *b);
 /* Whether somebody waits for a call's answer; one whose deadline has passed expires.
  *   Units : now_ns monotonic.
  *   Owns  : nothing.
- *   Thread: the one that holds the call.
+ *   Thread: any that holds the call.
  *   Errors: none. */
 bool trp_batch_is_wanted(struct trp_call *call, int64_t now_ns);
 
