@@ -84,13 +84,13 @@ static void learn(struct trp_executor *e, const struct trp_call *ran, uint64_t r
 }
 
 /* Half of them wait on, where they stood: who can, takes them. */
-static void halve(struct trp_executor *e)
+static void halve(struct trp_executor *e, struct trp_call_list *unwanted)
 {
     struct trp_call_list kept = { 0 };
     struct trp_batch *b = &e->batch;
     for (uint32_t left = b->members.count / 2; left > 0; left--)
         trp_call_list_push(&kept, trp_call_list_pop(&b->members));
-    trp_runqueue_give_back(e->queue, &b->members, NULL);
+    trp_runqueue_give_back(e->queue, &b->members, NULL, unwanted);
     b->members = kept;
 }
 
@@ -117,13 +117,24 @@ static enum trp_batch_end run_sealed(struct trp_executor *e)
     return end;
 }
 
-/* Those who still want an answer wait for a run of their own, and the slot has gone back with them. */
-static bool send_back_alone(struct trp_executor *e)
+static void settle_all(struct trp_call_list *unwanted, struct trp_call_list *done)
 {
+    struct trp_call *call;
+    while ((call = trp_call_list_pop(unwanted)) != NULL) {
+        trp_run_settle(call);
+        trp_call_list_push(done, call);
+    }
+}
+
+/* Those who still want an answer wait for a run of their own, and the slot has gone back with them. */
+static bool send_back_alone(struct trp_executor *e, struct trp_call_list *done)
+{
+    struct trp_call_list unwanted = { 0 };
     struct trp_version *const v = trp_version_of(e->batch.joint.target);
     for (struct trp_call *call = e->batch.members.first; call; call = call->queue_next)
         call->batch_key = 0;
-    trp_runqueue_give_back(e->queue, &e->batch.members, v);
+    trp_runqueue_give_back(e->queue, &e->batch.members, v, &unwanted);
+    settle_all(&unwanted, done);
     return false;
 }
 
@@ -136,22 +147,19 @@ static bool run_together(struct trp_executor *e, struct trp_call_list *done)
     enum trp_batch_end end = TRP_BATCH_TOO_LITTLE;
     while (b->members.count > 1 && end == TRP_BATCH_TOO_LITTLE) {
         if (trp_failed(trp_batch_lay_out(b, &b->joint.error)))
-            return send_back_alone(e);
+            return send_back_alone(e, done);
         if (trp_runqueue_seal(e->queue, b, trp_clock_now_ns(e->place.clock), &unwanted)) {
             end = run_sealed(e);
             trp_runqueue_part(e->queue, b);
             if (end == TRP_BATCH_DONE)
                 learn(e, &b->joint, b->rows);
             if (end == TRP_BATCH_TOO_LITTLE)
-                halve(e);
+                halve(e, &unwanted);
         }
-        while ((call = trp_call_list_pop(&unwanted)) != NULL) {
-            trp_run_settle(call);
-            trp_call_list_push(done, call);
-        }
+        settle_all(&unwanted, done);
     }
     if (end == TRP_BATCH_ALONE)
-        return send_back_alone(e);
+        return send_back_alone(e, done);
     const bool is_one = end != TRP_BATCH_DONE && b->members.count == 1;
     if (is_one && !run(e, b->members.first)) {
         b->members = (struct trp_call_list){ 0 };

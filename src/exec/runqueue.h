@@ -88,12 +88,13 @@ void trp_runqueue_part(struct trp_runqueue *q, struct trp_batch *b);
 void trp_runqueue_learn(struct trp_runqueue *q, struct trp_version *v, uint64_t rows,
                         int64_t run_ns);
 
-/* Brings calls back that had come along, to where they stood; with `ended`, the slot of their run too.
- *   Owns  : moves the calls to the queue.
+/* Brings calls back that had come along, to where they stood; with `ended`, the slot of their run too.  Who is cancelled meanwhile
+ * is either found here, and comes out as unwanted, or in the queue by trp_runqueue_remove().
+ *   Owns  : moves the calls to the queue; the unwanted ones to that list.
  *   Thread: executor.
  *   Errors: none. */
 void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
-                            struct trp_version *ended);
+                            struct trp_version *ended, struct trp_call_list *unwanted);
 
 /* Says that a call is not wanted any more which may be running with others.
  *   Owns  : nothing.
