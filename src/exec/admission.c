@@ -25,13 +25,6 @@ static uint64_t guess(uint64_t input_bytes, uint64_t weights_bytes)
     return GUESS_BYTES + inputs + weights_bytes / 4;
 }
 
-static void refuse(const struct trp_admission *a, struct trp_call *call, struct trp_amounts need)
-{
-    (void)trp_ledger_refuse(a->ledger, need, &call->error);
-    trp_error_within(&call->error, "model '%s': a run", version_of(call)->id);
-    call->error.limit = TRP_LIMIT_BUDGET;
-}
-
 /* What was reserved may be too little, and is known to be a guess at first: nobody minds more while it is there. */
 static uint64_t most_of(const struct trp_admission *a, const struct trp_headroom_pass *pass)
 {
@@ -42,13 +35,9 @@ static uint64_t most_of(const struct trp_admission *a, const struct trp_headroom
     return __builtin_add_overflow(pass->bytes, left, &most) ? 0 : most;
 }
 
-enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_call *call,
-                                     struct trp_metrics_shard *metrics, int64_t now_ns,
-                                     struct trp_admitted *out)
+enum trp_reserve trp_admission_ask(const struct trp_admission *a, struct trp_version *v,
+                                   uint64_t size, int64_t now_ns, struct trp_admitted *out)
 {
-    struct trp_version *v = version_of(call);
-    const uint64_t size = trp_run_input_bytes(call);
-    struct trp_amounts need = { { 0 } };
     *out = (struct trp_admitted){ .size = size };
     if (!a || !a->headrooms || trp_headroom_is_small(&v->headroom, size))
         return TRP_RESERVE_DONE;
@@ -58,7 +47,44 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
                                           .guess_bytes = guess(size, weights),
                                           .beside_bytes = weights,
                                           .now_ns = now_ns };
-    enum trp_reserve r = trp_headroom_begin(a->headrooms, &v->headroom, &ask, &out->pass, &need);
+    const enum trp_reserve r =
+        trp_headroom_begin(a->headrooms, &v->headroom, &ask, &out->pass, &out->need);
+    if (r == TRP_RESERVE_DONE && out->pass.is_counted)
+        out->bytes_max = most_of(a, &out->pass);
+    if (r == TRP_RESERVE_DONE && out->pass.ends_wait)
+        trp_ledger_tell_served(a->ledger); /* before the next who waits is called to ask again */
+    return r;
+}
+
+void trp_admission_end(const struct trp_admission *a, struct trp_version *v,
+                       struct trp_admitted *admitted, uint64_t peak_bytes)
+{
+    if (admitted->pass.is_counted)
+        trp_headroom_end(a->headrooms, &v->headroom, admitted->size, peak_bytes, &admitted->pass);
+}
+
+trp_status trp_admission_refuse(const struct trp_admission *a, const struct trp_version *v,
+                                const struct trp_admitted *asked, struct trp_error *err)
+{
+    const trp_status st = trp_ledger_refuse(a->ledger, asked->need, err);
+    trp_error_within(err, "model '%s': a run", v->id);
+    err->limit = TRP_LIMIT_BUDGET;
+    return st;
+}
+
+void trp_admission_ask_room(const struct trp_admission *a, const struct trp_admitted *asked)
+{
+    trp_ledger_ask_room(a->ledger, asked->need);
+}
+
+/* ---- a call's ---- */
+
+enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_call *call,
+                                     struct trp_metrics_shard *metrics, int64_t now_ns,
+                                     struct trp_admitted *out)
+{
+    struct trp_version *v = version_of(call);
+    enum trp_reserve r = trp_admission_ask(a, v, trp_run_input_bytes(call), now_ns, out);
     if (r == TRP_RESERVE_NOT_NOW) {
         trp_metric_add(metrics, TRP_METRIC_RUNS_SHORT, 1);
         if (call->short_since_ns == 0)
@@ -66,19 +92,9 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
         if (now_ns - call->short_since_ns >= a->wait_ns)
             r = TRP_RESERVE_NEVER;
     }
-    out->need = need;
     if (r == TRP_RESERVE_NEVER)
-        refuse(a, call, need);
-    else if (r == TRP_RESERVE_DONE && out->pass.is_counted)
-        out->bytes_max = most_of(a, &out->pass);
-    if (r == TRP_RESERVE_DONE && out->pass.ends_wait)
-        trp_ledger_tell_served(a->ledger); /* before the next who waits is called to ask again */
+        (void)trp_admission_refuse(a, v, out, &call->error);
     return r;
-}
-
-void trp_admission_ask_room(const struct trp_admission *a, const struct trp_admitted *admitted)
-{
-    trp_ledger_ask_room(a->ledger, admitted->need);
 }
 
 /* What the backend does not tell is at least its outputs.  0: a run that failed half-way says little. */
@@ -98,15 +114,12 @@ void trp_admission_fell_short(const struct trp_admission *a, struct trp_call *ca
 {
     const uint64_t had = admitted->pass.bytes, more = had + had / 4; /* so that it ends soon */
     const uint64_t peak = call->run_peak_bytes > more ? call->run_peak_bytes : more;
-    trp_headroom_end(a->headrooms, &version_of(call)->headroom, admitted->size, peak,
-                     &admitted->pass);
+    trp_admission_end(a, version_of(call), admitted, peak);
 }
 
-void trp_admission_end(const struct trp_admission *a, struct trp_call *call,
-                       struct trp_admitted *admitted)
+void trp_admission_end_call(const struct trp_admission *a, struct trp_call *call,
+                            struct trp_admitted *admitted)
 {
-    if (!admitted->pass.is_counted)
-        return;
-    trp_headroom_end(a->headrooms, &version_of(call)->headroom, admitted->size, peak_of(call),
-                     &admitted->pass);
+    if (admitted->pass.is_counted)
+        trp_admission_end(a, version_of(call), admitted, peak_of(call));
 }

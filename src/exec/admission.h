@@ -1,4 +1,4 @@
-/* exec/admission.h - whether a call's run may begin, for the memory that it will hold.
+/* exec/admission.h - whether a run may begin, for the memory that it will hold.
  * Answers "is there room for this run, now or ever?".  What runs of a model hold is learned, and reserved before the next one
  * (memory/headroom.h); tiny runs ask nobody. */
 #ifndef TRP_ADMISSION_H
@@ -7,6 +7,8 @@
 #include "call/call.h"
 #include "memory/headroom.h"
 #include "obs/metrics.h"
+
+struct trp_version;
 
 struct trp_admission {
     struct trp_headrooms *headrooms; /* NULL, as no admission at all: every run may begin */
@@ -19,8 +21,44 @@ struct trp_admitted {
     struct trp_headroom_pass pass;
     uint64_t size;           /* bytes of its inputs */
     uint64_t bytes_max;      /* what it may hold; 0: as the place says */
-    struct trp_amounts need; /* NOT_NOW: what was short */
+    struct trp_amounts need; /* not DONE: what was short */
 };
+
+/* ---- any run of a version ---- */
+
+/* Asks for room for a run whose inputs have so many bytes.  NOT_NOW: whoever can make room is to be told
+ * (trp_admission_ask_room()), and it is to be asked again after the ledger's next word.
+ *   Units : bytes; now_ns monotonic.
+ *   Owns  : trp_admission_end() takes `out` back after DONE.
+ *   Thread: any that holds no lock.
+ *   Blocks: never for long.
+ *   Errors: none; trp_admission_refuse() has the words. */
+enum trp_reserve trp_admission_ask(const struct trp_admission *a, struct trp_version *v,
+                                   uint64_t size, int64_t now_ns, struct trp_admitted *out);
+
+/* Ends the run, and learns what it held at most (0: not known).
+ *   Units : bytes.
+ *   Owns  : `admitted` holds nothing afterwards.
+ *   Thread: any that holds no lock.
+ *   Errors: none. */
+void trp_admission_end(const struct trp_admission *a, struct trp_version *v,
+                       struct trp_admitted *admitted, uint64_t peak_bytes);
+
+/* Says with numbers that there is no room, now or ever, for what was asked for.
+ *   Owns  : as trp_fail().
+ *   Thread: any that holds no lock.
+ *   Errors: returns OVER_BUDGET. */
+trp_status trp_admission_refuse(const struct trp_admission *a, const struct trp_version *v,
+                                const struct trp_admitted *asked, struct trp_error *err);
+
+/* Tells whoever can make room what is short.  After the call was put aside: until then its model is busy, and cannot leave for
+ * another's run.
+ *   Owns  : nothing.
+ *   Thread: any that holds no lock.
+ *   Errors: none. */
+void trp_admission_ask_room(const struct trp_admission *a, const struct trp_admitted *asked);
+
+/* ---- a call's ---- */
 
 /* Whether a call's run is known to be so small that nobody is asked.
  *   Owns  : nothing.
@@ -29,29 +67,20 @@ struct trp_admitted {
  *   Errors: none. */
 bool trp_admission_is_free(const struct trp_admission *a, const struct trp_call *call);
 
-/* Asks for room.  NOT_NOW: the call is to be put aside, whoever can make room is to be told (trp_admission_ask_room()), and it is
- * to be tried again after the ledger's next word, until it has waited for too long: then, and when it can never fit, NEVER, with
- * the words in the call.
+/* As trp_admission_ask(), but NEVER also when the call has waited for too long, and with the words in the call.
  *   Units : now_ns monotonic.
- *   Owns  : trp_admission_end() takes `out` back after DONE.
+ *   Owns  : trp_admission_end_call() takes `out` back after DONE.
  *   Thread: any that holds the call and no lock.
  *   Blocks: never for long.
  *   Errors: in call->error: OVER_BUDGET. */
 enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_call *call,
                                      struct trp_metrics_shard *metrics, int64_t now_ns,
                                      struct trp_admitted *out);
-void trp_admission_end(const struct trp_admission *a, struct trp_call *call,
-                       struct trp_admitted *admitted);
-
-/* Tells whoever can make room what is short.  After the call was put aside: until then its model is busy, and cannot leave for
- * another's run.
- *   Owns  : nothing.
- *   Thread: any that holds no lock.
- *   Errors: none. */
-void trp_admission_ask_room(const struct trp_admission *a, const struct trp_admitted *admitted);
+void trp_admission_end_call(const struct trp_admission *a, struct trp_call *call,
+                            struct trp_admitted *admitted);
 
 /* Ends a run that asked for more than it was given (trp_run_try()); it begins again, and asks for that much.
- *   Owns  : as trp_admission_end().
+ *   Owns  : as trp_admission_end_call().
  *   Thread: any that holds the call and no lock.
  *   Errors: none. */
 void trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,

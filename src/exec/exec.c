@@ -162,6 +162,17 @@ void trp_exec_tell_room(struct trp_exec *x)
     trp_runqueue_tell_room(&x->queue);
 }
 
+const struct trp_admission *trp_exec_admission(const struct trp_exec *x)
+{
+    return &x->admission;
+}
+
+void trp_exec_refresh_room(struct trp_exec *x)
+{
+    if (x->opts.headrooms)
+        trp_headrooms_refresh(x->opts.headrooms);
+}
+
 void trp_exec_let_go(struct trp_exec *x, struct trp_version *v, struct trp_version *successor)
 {
     struct trp_call_list aside = { 0 };

@@ -52,7 +52,7 @@ static bool run(struct trp_executor *e, struct trp_call *call)
         if (admitted.pass.ends_wait)
             trp_runqueue_tell_room(e->queue); /* whoever was put aside for this one */
         if (run_admitted(e, call, admitted.bytes_max)) {
-            trp_admission_end(p->admission, call, &admitted);
+            trp_admission_end_call(p->admission, call, &admitted);
             return true;
         }
         trp_admission_fell_short(p->admission, call, &admitted);

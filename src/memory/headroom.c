@@ -9,6 +9,7 @@
 #include "memory/headroom.h"
 
 #include "base/thread.h"
+#include "memory/recollection.h"
 
 #define STALE_NS INT64_C(3000000000) /* who waits is tried again each second, or has gone */
 
@@ -28,6 +29,7 @@ struct trp_headrooms {
     struct trp_headroom_book *books; /* all of these under `lock` */
     const struct trp_headroom_book *waiter;
     int64_t waits_since_ns, asked_last_ns;
+    struct trp_recollection past;
 };
 
 static struct trp_amounts only_bytes(uint64_t n)
@@ -45,6 +47,7 @@ trp_status trp_headrooms_create(const struct trp_alloc *alloc,
         return trp_fail(err, TRP_OUT_OF_MEMORY, "the books of what runs hold");
     all->alloc = alloc;
     all->opts = *opts;
+    all->past = (struct trp_recollection){ .alloc = alloc, .most = opts->remembered_max };
     trp_lock_init(&all->lock, TRP_LOCK_HEADROOM);
     *out_all = all;
     return trp_ok();
@@ -61,6 +64,7 @@ void trp_headrooms_destroy(struct trp_headrooms *all)
         (void)trp_ledger_settle(all->opts.ledger, &book->hold, only_bytes(0));
         trp_alloc_free(all->alloc, book);
     }
+    trp_recollection_clear(&all->past);
     trp_lock_deinit(&all->lock);
     trp_alloc_free(all->alloc, all);
 }
@@ -83,6 +87,15 @@ static uint64_t wanted_by(const struct trp_headroom_book *book, uint64_t more)
     return larger(trp_counter_get(&book->account->bytes), book->running_bytes + more);
 }
 
+static void recall(struct trp_headrooms *all, struct trp_headroom *h)
+{
+    const struct trp_recalled *past = trp_recollection_find(&all->past, h->key);
+    if (!past)
+        return;
+    h->book->peaks = past->peaks;
+    trp_counter_set(&h->small_size, past->small_size);
+}
+
 static struct trp_headroom_book *book_of(struct trp_headrooms *all, struct trp_headroom *h,
                                          const struct trp_account *account)
 {
@@ -100,6 +113,7 @@ static struct trp_headroom_book *book_of(struct trp_headrooms *all, struct trp_h
         all->books->link = &book->next;
     all->books = book;
     h->book = book;
+    recall(all, h);
     return book;
 }
 
@@ -302,6 +316,7 @@ void trp_headroom_close(struct trp_headroom *h)
     struct trp_headrooms *all = book->all;
     trp_lock_enter(&all->lock);
     TRP_DEBUG_ASSERT(book->running_bytes == 0);
+    trp_recollection_keep(&all->past, h->key, &book->peaks, trp_counter_get(&h->small_size));
     const bool tell = trp_ledger_settle(all->opts.ledger, &book->hold, only_bytes(0));
     *book->link = book->next;
     if (book->next)

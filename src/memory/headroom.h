@@ -10,7 +10,9 @@
  *     two loads and a comparison.  So many bytes for each thread that runs models are not counted.
  *  3. Who does not fit now is told so; after `patience_ns` nobody else whose hold would have to grow
  *     passes the one that waits longest.
- *  4. Room is asked for with what a run needs beside its own model's weights: what does not fit
+ *  4. What was learned of a model outlives it: whoever comes with the same key goes on from there
+ *     (memory/recollection.h).
+ *  5. Room is asked for with what a run needs beside its own model's weights: what does not fit
  *     beside these, if everybody else went, will NEVER fit. */
 #ifndef TRP_HEADROOM_H
 #define TRP_HEADROOM_H
@@ -25,6 +27,8 @@ struct trp_headroom_book;
 /* A model's; zero is a model that has not run. */
 struct trp_headroom {
     struct trp_counter small_size; /* inputs of at most so many bytes ask nobody */
+    uint64_t
+        key; /* tells its files from others'; set before its first run; 0: it is not remembered */
     struct trp_headroom_book *book;
 };
 
@@ -32,6 +36,7 @@ struct trp_headrooms_opts {
     struct trp_ledger *ledger;
     uint64_t small_bytes;
     int64_t patience_ns;
+    uint32_t remembered_max; /* models that have gone */
 };
 
 /* Makes the books of all models.
