@@ -1,4 +1,5 @@
-/* cli/cmd_ps.c - troupe ps: what is in memory, how big, with whom it shares, and why it stays. */
+/* cli/cmd_ps.c - troupe ps: what is in memory, how big, with whom it shares, why it stays, and who would go next; of one model also
+ * why it is not in memory. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -58,6 +59,13 @@ static struct trp_str list_of(struct cli *cli, struct trp_json object)
     return out;
 }
 
+/* Its place among those who would go, or why it is not among them. */
+static struct trp_str next_of(struct cli *cli, struct trp_json m)
+{
+    const struct trp_str standing = cli_field_text(m, "standing");
+    return trp_str_is(standing, "may go") ? cli_field_number(cli, m, "next") : standing;
+}
+
 static void add_model(struct cli *cli, struct cli_table *table, struct trp_json m)
 {
     const struct trp_str state = cli_field_text(m, "state");
@@ -75,6 +83,7 @@ static void add_model(struct cli *cli, struct cli_table *table, struct trp_json 
                                      bytes_of(cli, m, "activation_bytes"),
                                      time_of(cli, m, "idle_seconds"),
                                      list_of(cli, m),
+                                     next_of(cli, m),
                                      kept };
     cli_table_row(table, cells);
 }
@@ -106,14 +115,33 @@ static void print_gone(struct cli *cli, struct trp_json root)
                TRP_STR(cli_field_text(item, "name")), TRP_STR(cli_field_text(item, "why")));
 }
 
+/* One model: where it is, and why; then its line, when it has one. */
+static int print_asked(struct cli *cli, struct trp_json asked)
+{
+    const struct trp_str where = cli_field_text(asked, "where");
+    const struct trp_str since = time_of(cli, asked, "for_seconds");
+    const struct trp_str retry = time_of(cli, asked, "retry_seconds");
+    if (trp_str_is(where, "unknown")) {
+        struct trp_error err = { 0 };
+        (void)trp_fail(&err, TRP_NOT_FOUND, "'%s': %.*s", cli->operands[0],
+                       TRP_STR(cli_field_text(asked, "why")));
+        return cli_fail_asking(cli, &err);
+    }
+    printf("%s is %.*s%s%.*s: %.*s%s%.*s%s\n", cli->operands[0], TRP_STR(where),
+           since.len ? ", for " : "", TRP_STR(since), TRP_STR(cli_field_text(asked, "why")),
+           retry.len ? " (not before " : "", TRP_STR(retry), retry.len ? " have passed)" : "");
+    return CLI_OK;
+}
+
 static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
 {
     static const char *const titles[] = { "MODEL",       ">VERSION", "IN MEMORY", ">FOR",
                                           ">PRIVATE",    ">SHARED",  ">RUNS",     ">IDLE",
-                                          "SHARED WITH", "STAYS" };
+                                          "SHARED WITH", ">NEXT",    "STAYS" };
     struct cli_table table;
-    struct trp_json models, m;
+    struct trp_json models, m, asked;
     struct trp_json_iter it;
+    const bool is_one = trp_json_find(root, "asked", &asked);
     if (!trp_json_find(root, "models", &models) || trp_json_type(models) != TRP_JSON_ARRAY) {
         (void)trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server",
                        cli_server(cli));
@@ -123,10 +151,15 @@ static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
     bool more = trp_json_begin(models, &it);
     while (more && trp_json_next(&it, NULL, &m))
         add_model(cli, &table, m);
+    const int code = is_one ? print_asked(cli, asked) : CLI_OK;
+    if (code != CLI_OK)
+        return code;
     if (table.first)
         cli_table_print(&table, stdout);
-    else
+    else if (!is_one)
         puts("nothing is in memory: a model is loaded by its first request");
+    if (is_one)
+        return CLI_OK;
     puts("");
     print_totals(cli, root);
     print_gone(cli, root);
@@ -135,9 +168,9 @@ static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
 
 static int run(struct cli *cli)
 {
-    const struct cli_request request = { .method = "GET",
-                                         .path = "/api/residency",
-                                         .json_bytes = -1 };
+    const char *path = cli->operands_n ? cli_path(cli, "/api/residency?name=%s", cli->operands[0])
+                                       : "/api/residency";
+    const struct cli_request request = { .method = "GET", .path = path, .json_bytes = -1 };
     struct trp_json_parser *parser = NULL;
     struct trp_error err = { 0 };
     struct cli_reply reply;
@@ -159,15 +192,20 @@ static int run(struct cli *cli)
 
 const struct cli_command cmd_ps = {
     .name = "ps",
-    .operands = "",
-    .help = "show what is in memory, how big it is, and why it stays",
+    .operands = "[MODEL]",
+    .help = "show what is in memory, how big it is, why it stays, and what would go next",
     .details = "IN MEMORY is mapped, hibernated (its pages are dropped, it wakes for a request) or "
                "LOADING.\n"
                "PRIVATE is the model's own, SHARED is mapped together with others, RUNS is held by "
-               "requests.",
+               "requests.\n"
+               "NEXT is the order in which models would go for others, or why one would not: "
+               "pinned, busy, just loaded.\n"
+               "With a MODEL: why it is in memory, or why it is not, and what would change that.",
     .example = "troupe ps\n"
+               "troupe ps digits_cnn\n"
                "troupe ps --json | jq '.models[] | select(.idle_seconds > 600).name'",
     .options = options,
     .options_n = ARRAY_LEN(options),
+    .operands_max = 1,
     .run = run,
 };

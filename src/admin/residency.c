@@ -4,11 +4,13 @@
  *
  * Only the control thread knows who is in memory, so the answer is written there; the loop does not touch the request's arena while
  * it is away. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "admin/admin_internal.h"
 #include "admin/json_members.h"
 #include "life/presence.h"
+#include "life/whereabouts.h"
 #include "memory/ledger.h"
 
 #define BYTES_MAX ((size_t)64 << 20)
@@ -158,6 +160,23 @@ static void add_sharing(struct trp_buf *b, const struct residency *r, const stru
         trp_json_add_bool(b, "shared_with_more", true);
 }
 
+/* How its model stands, all versions together, should room be wanted. */
+static void add_prospect(struct trp_buf *b, const struct trp_prospect *p)
+{
+    if (!p)
+        return;
+    trp_json_add_str(b, "standing", trp_str_of(trp_standing_name(p->standing)));
+    if (p->next)
+        trp_json_add_u64(b, "next", p->next);
+    trp_json_add_u64(b, "frees_bytes", p->frees_bytes);
+    trp_json_add_key(b, "asked_per_second");
+    trp_buf_addf(b, "%.6g", p->per_s);
+    if (isfinite(p->score)) {
+        trp_json_add_key(b, "score");
+        trp_buf_addf(b, "%.6g", p->score);
+    }
+}
+
 static void add_resident(struct residency *r, const struct resident *m)
 {
     struct trp_buf *b = &r->out;
@@ -183,6 +202,7 @@ static void add_resident(struct residency *r, const struct resident *m)
     trp_json_add_str(b, "kept", trp_str_of(is_open ? m->presence.kept : "it is being loaded"));
     if (m->presence.keep_alive_ns >= 0)
         add_seconds(b, "keep_alive_seconds", m->presence.keep_alive_ns);
+    add_prospect(b, m->presence.prospect);
     trp_buf_add_char(b, '}');
 }
 
@@ -224,11 +244,31 @@ static void add_budget(struct trp_buf *b, const struct trp_admin *a)
     trp_buf_add_char(b, '}');
 }
 
+/* Of the one model that was asked after. */
+static void add_whereabouts(struct residency *r, struct trp_str name)
+{
+    struct trp_buf *b = &r->out;
+    struct trp_whereabouts w;
+    trp_whereabouts_tell(r->admin->opts.life, name, &w);
+    trp_json_add_key(b, "asked");
+    trp_buf_add_char(b, '{');
+    trp_json_add_str(b, "name", name);
+    trp_json_add_str(b, "where", trp_str_of(trp_place_name(w.place)));
+    trp_json_add_str(b, "why", trp_str_of(w.why));
+    if (w.since_ns)
+        add_seconds(b, "for_seconds", r->now_ns > w.since_ns ? r->now_ns - w.since_ns : 0);
+    if (w.retry_ns >= 0)
+        add_seconds(b, "retry_seconds", w.retry_ns);
+    trp_buf_add_char(b, '}');
+}
+
 static void write_answer(struct residency *r)
 {
     struct trp_buf *b = &r->out;
     const struct trp_str name = trp_node_str(r->control->request, "name", trp_str_make(NULL, 0));
     trp_buf_add_char(b, '{');
+    if (name.len)
+        add_whereabouts(r, name);
     add_budget(b, r->admin);
     add_accounts(b, r->admin);
     trp_json_add_key(b, "models");
@@ -251,9 +291,10 @@ static void answer(struct trp_mail *mail)
     const struct trp_alloc *alloc = r->admin->alloc;
     r->now_ns = trp_loop_now_ns(r->admin->opts.control);
     trp_buf_init(&r->out, alloc, BYTES_MAX);
-    if (!gather(r)) {
+    c->error.status = trp_presence_rank(r->admin->opts.life, &c->error);
+    if (!trp_failed(c->error.status) && !gather(r))
         c->error.status = trp_fail(&c->error, TRP_OUT_OF_MEMORY, "no memory for the reply");
-    } else {
+    if (!trp_failed(c->error.status)) {
         write_answer(r);
         c->error.status = trp_buf_check(&r->out, "residency", &c->error);
     }

@@ -9,7 +9,7 @@
 #define FIRST_NS TRP_S(1)
 #define LONGEST_NS TRP_S(60)
 
-static bool is_tried_by_itself(const struct trp_member *m)
+bool trp_backoff_is_by_itself(const struct trp_member *m)
 {
     return m->wanted && m->is_present && !m->held_back &&
            (m->policy == TRP_LOAD_STARTUP || m->policy == TRP_LOAD_BACKGROUND);
@@ -28,7 +28,7 @@ static void due(struct trp_timer *timer, int64_t now_ns)
     const struct trp_op op = { .kind = TRP_OP_LOAD };
     (void)now_ns;
     allow_calls(m);
-    if (is_tried_by_itself(m))
+    if (trp_backoff_is_by_itself(m))
         (void)trp_member_push(m,
                               &op); /* without memory for it: by the next call, or the next look */
 }
@@ -52,4 +52,11 @@ void trp_backoff_reset(struct trp_member *m)
 {
     trp_timer_disarm(m->life->opts.control, &m->retry_timer);
     m->retry_ns = 0;
+}
+
+int64_t trp_backoff_left_ns(const struct trp_member *m)
+{
+    const int64_t left_ns =
+        m->retry_timer.slot ? m->retry_timer.due_ns - trp_loop_now_ns(m->life->opts.control) : 0;
+    return left_ns > 0 ? left_ns : 0;
 }

@@ -450,6 +450,7 @@ static bool put_off(struct trp_change *c, const struct trp_error *why)
     }
     TRP_INFO(m->life->opts.log, "life", "'%.*s' is loaded when it is asked for: %s",
              TRP_STR(m->name), why->text);
+    trp_presence_note_out(m, why->text);
     m->was_let_go = true;
     m->wanted = false;
     for (uint32_t i = 0; i < c->loads_n; i++) {

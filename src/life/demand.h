@@ -85,6 +85,13 @@ bool trp_cold_let_go(struct trp_member *m, const char *why);
 void trp_backoff_failed(struct trp_member *m);
 void trp_backoff_reset(struct trp_member *m);
 
+/* Whether a load that failed is tried again without anybody asking; how long its pause still lasts, 0: it is over.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+bool trp_backoff_is_by_itself(const struct trp_member *m);
+int64_t trp_backoff_left_ns(const struct trp_member *m);
+
 /* ---- idle.c ---- */
 
 /* Begins to watch whether anybody asks for a model that was loaded; stops.

@@ -85,20 +85,16 @@ struct trp_member {
     bool on_demand; /* a call has it loaded */
     bool
         was_let_go; /* it was loaded, and went by itself: a call has it loaded, whatever its policy */
-    bool is_pinned;     /* an operator loaded it to stay */
-    bool is_unpinned;   /* an operator said that it may go, whatever its configuration says */
-    bool is_overridden; /* what serves came with an order: nothing could load it again */
-    bool has_stay;      /* an operator said how long it stays: stay_ns */
+    struct trp_gone went; /* when it was let go, or not let in, last; without a name */
+    bool is_pinned;       /* an operator loaded it to stay */
+    bool is_unpinned;     /* an operator said that it may go, whatever its configuration says */
+    bool is_overridden;   /* what serves came with an order: nothing could load it again */
+    bool has_stay;        /* an operator said how long it stays: stay_ns */
     int64_t stay_ns;
     struct trp_timer idle_timer, retry_timer;
     int64_t retry_ns; /* the pause after the last failure; 0: the last load went well */
     bool in_backlog;
     struct trp_member *backlog_next;
-};
-
-struct trp_gone { /* a model that was let go */
-    char *name, *why;
-    int64_t at_ns;
 };
 
 struct trp_life {

@@ -77,6 +77,7 @@ static void free_member(struct trp_member *m)
     trp_guest_part(m->guest);
     trp_labelling_forget(m);
     trp_member_say(m, NULL, NULL);
+    trp_alloc_free(l->alloc, m->went.why);
     trp_alloc_free(l->alloc, (char *)(uintptr_t)m->name.ptr);
     trp_alloc_free(l->alloc, m);
     trp_life_check(l);

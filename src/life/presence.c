@@ -5,7 +5,7 @@
 #include "life/life_parts.h"
 #include "life/tenure.h"
 
-static const char *why_kept(const struct trp_member *m, int64_t stay_ns)
+const char *trp_presence_kept(const struct trp_member *m)
 {
     if (m->is_overridden)
         return "loaded with an order's own files or configuration: could not be loaded again";
@@ -13,18 +13,19 @@ static const char *why_kept(const struct trp_member *m, int64_t stay_ns)
         return "pinned by an operator";
     if (trp_idle_is_pinned(m))
         return "pinned by its configuration";
-    return stay_ns < 0 ? "until its room is wanted" : "until nobody asks for it";
+    return trp_idle_stay_ns(m) < 0 ? "until its room is wanted" : "until nobody asks for it";
 }
 
 static void tell(const struct trp_member *m, const struct trp_version *v,
                  void (*each)(void *user, const struct trp_presence *p), void *user)
 {
     const struct trp_blob_use *use = trp_tenure_blobs(v);
-    const int64_t stay_ns = trp_idle_stay_ns(m);
     struct trp_presence p = { .version = v,
-                              .kept = why_kept(m, stay_ns),
-                              .keep_alive_ns = stay_ns,
+                              .kept = trp_presence_kept(m),
+                              .keep_alive_ns = trp_idle_stay_ns(m),
                               .is_pinned = trp_idle_is_pinned(m) };
+    if (m->guest && m->guest->prospect.is_known)
+        p.prospect = &m->guest->prospect;
     if (use) {
         p.shared_bytes = trp_blob_use_bytes(use);
         p.frees_bytes = trp_blob_use_frees(use);
@@ -51,11 +52,25 @@ void trp_presence_each(struct trp_life *l, void (*each)(void *user, const struct
     }
 }
 
+trp_status trp_presence_rank(struct trp_life *l, struct trp_error *err)
+{
+    return l->residence ? trp_residence_rank(l->residence, err) : trp_ok();
+}
+
 /* ---- who went ---- */
 
-void trp_presence_note(const struct trp_member *m, const char *why)
+void trp_presence_note_out(struct trp_member *m, const char *why)
+{
+    const struct trp_alloc *alloc = m->life->alloc;
+    trp_alloc_free(alloc, m->went.why);
+    m->went.why = trp_alloc_text(alloc, why, strlen(why));
+    m->went.at_ns = trp_loop_now_ns(m->life->opts.control);
+}
+
+void trp_presence_note(struct trp_member *m, const char *why)
 {
     struct trp_life *l = m->life;
+    trp_presence_note_out(m, why);
     struct trp_gone *gone = &l->gone[l->gone_n % TRP_DEPARTURES_MAX];
     char *name = trp_alloc_text(l->alloc, m->name.ptr, m->name.len);
     char *words = name ? trp_alloc_text(l->alloc, why, strlen(why)) : NULL;

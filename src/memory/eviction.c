@@ -485,6 +485,51 @@ enum trp_fit trp_eviction_decide(const struct trp_eviction_opts *opts, struct tr
     return out->fit;
 }
 
+/* --- the order -------------------------------------------------------------------------------- */
+
+static uint32_t next_to_go(const struct plan *p)
+{
+    const bool is_by_age = p->opts->policy == TRP_EVICTION_LRU;
+    uint32_t next = NOBODY;
+    double next_order = 0;
+    for (uint32_t i = 0; i < p->who->n; i++) {
+        const struct trp_resident *r = &p->who->all[i];
+        const double order = is_by_age ? 0 : r->order;
+        if (r->standing != TRP_STANDING_MAY_GO || r->is_taken ||
+            !is_before(p, r, order, next, next_order))
+            continue;
+        next = i;
+        next_order = order;
+    }
+    return next;
+}
+
+uint32_t trp_eviction_order(const struct trp_eviction_opts *opts, struct trp_residents *who,
+                            int64_t now_ns, uint32_t *out_order, uint32_t max)
+{
+    struct trp_eviction seen = { .fit = TRP_FIT_FREE };
+    struct plan p = { .opts = opts,
+                      .who = who,
+                      .missing = { { 1 } },
+                      .lens = LENS_TOGETHER,
+                      .stale = EVERYBODY,
+                      .taken = out_order };
+    look_at_everybody(opts, who, now_ns, &seen);
+    explain(who);
+    while (p.taken_n < max) {
+        if (p.stale != NOBODY)
+            refresh(&p);
+        const uint32_t next = next_to_go(&p);
+        if (next == NOBODY)
+            break;
+        take(&p, next);
+        p.taken[p.taken_n++] = next;
+    }
+    for (uint32_t i = p.taken_n; i-- > 0;)
+        put_back(&p, p.taken[i]);
+    return p.taken_n;
+}
+
 trp_status trp_eviction_refuse(const struct trp_eviction *e, const struct trp_eviction_need *need,
                                struct trp_error *err)
 {

@@ -144,6 +144,16 @@ enum trp_fit trp_eviction_decide(const struct trp_eviction_opts *opts, struct tr
                                  const struct trp_eviction_need *need, int64_t now_ns,
                                  uint32_t *out_victims, struct trp_eviction *out);
 
+/* Ranks those who may go by the order in which they would, were more and more bytes wanted, at most `max` of them; and writes the
+ * standing, cost and score of everybody.  Blobs that several share count in parts, so that those who free something only together
+ * stand together.  A wish for little room may differ from it: whoever makes room alone and costs less than all before it goes alone.
+ *   Owns  : out_order is the caller's: indexes into who->all, the first to go first.
+ *   Thread: owner.
+ *   Cost  : O(max * residents), no allocation.
+ *   Errors: none; returns how many. */
+uint32_t trp_eviction_order(const struct trp_eviction_opts *opts, struct trp_residents *who,
+                            int64_t now_ns, uint32_t *out_order, uint32_t max);
+
 /* Puts a decision that found no room (NOT_NOW, NOT_WORTH, NEVER) into words with its numbers.
  *   Owns  : as trp_fail().
  *   Thread: any.

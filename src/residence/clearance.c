@@ -218,15 +218,20 @@ struct trp_amounts trp_clearance_loading(const struct trp_residence *r)
 
 /* ---- the decision ---- */
 
+static struct trp_eviction_opts policy_of(const struct trp_residence *r)
+{
+    return (struct trp_eviction_opts){ .policy = r->opts.policy,
+                                       .half_life_ns = TRP_RESIDENCE_HALF_LIFE_NS,
+                                       .fresh_ns = r->opts.stay_ns,
+                                       .fresh_reloads =
+                                           r->thrash.is_thrashing ? FRESH_RELOADS : 0 };
+}
+
 trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_clearance_wish *wish,
                                 struct trp_eviction *out, struct trp_error *err)
 {
     struct trp_clearance *c = r->clearance;
-    const struct trp_eviction_opts opts = { .policy = r->opts.policy,
-                                            .half_life_ns = TRP_RESIDENCE_HALF_LIFE_NS,
-                                            .fresh_ns = r->opts.stay_ns,
-                                            .fresh_reloads =
-                                                r->thrash.is_thrashing ? FRESH_RELOADS : 0 };
+    const struct trp_eviction_opts opts = policy_of(r);
     struct trp_budget budget;
     *out = (struct trp_eviction){ .fit = TRP_FIT_NOT_NOW };
     if (!make_tables(r))
@@ -240,6 +245,35 @@ trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_cleara
                               out);
     if (out->fit == TRP_FIT_NOT_NOW || out->fit == TRP_FIT_NEVER)
         (void)trp_eviction_refuse(out, &need, err);
+    return trp_ok();
+}
+
+/* ---- who would be next ---- */
+
+trp_status trp_clearance_rank(struct trp_residence *r, struct trp_error *err)
+{
+    struct trp_clearance *c = r->clearance;
+    const struct trp_eviction_opts opts = policy_of(r);
+    const int64_t now_ns = trp_loop_now_ns(r->opts.control);
+    if (!make_tables(r))
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to find who would be evicted next");
+    for (struct trp_guest *g = r->guests; g; g = g->next)
+        g->prospect = (struct trp_prospect){ .is_known = false };
+    show_everybody(r, NULL);
+    const uint32_t max = c->who.n < TRP_RANKED_MAX ? c->who.n : TRP_RANKED_MAX;
+    const uint32_t n = trp_eviction_order(&opts, &c->who, now_ns, c->victims, max);
+    for (uint32_t i = 0; i < c->who.n; i++) {
+        const struct trp_resident *one = &c->who.all[i];
+        c->guests[i]->prospect =
+            (struct trp_prospect){ .is_known = true,
+                                   .standing = one->standing,
+                                   .per_s = trp_rate_per_s(&one->rate, now_ns,
+                                                           TRP_RESIDENCE_HALF_LIFE_NS),
+                                   .score = one->score,
+                                   .frees_bytes = one->frees.of[TRP_RESOURCE_BYTES] };
+    }
+    for (uint32_t i = 0; i < n; i++)
+        c->guests[c->victims[i]]->prospect.next = i + 1;
     return trp_ok();
 }
 

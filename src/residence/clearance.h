@@ -38,6 +38,12 @@ struct trp_amounts trp_clearance_need(struct trp_residence *r, const struct trp_
 trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_clearance_wish *wish,
                                 struct trp_eviction *out, struct trp_error *err);
 
+/* Writes how every guest stands into its `prospect`, and the order in which the first TRP_RANKED_MAX would go.
+ *   Owns  : nothing; nobody is evicted.
+ *   Thread: control.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_clearance_rank(struct trp_residence *r, struct trp_error *err);
+
 /* Has the victims of the last decision evicted.
  *   Owns  : nothing.
  *   Thread: control.

@@ -9,6 +9,7 @@
 #ifndef TRP_GUEST_H
 #define TRP_GUEST_H
 
+#include "memory/eviction.h"
 #include "memory/ledger.h"
 #include "memory/rate.h"
 #include "model/stats.h"
@@ -44,6 +45,16 @@ struct trp_measured {
     int64_t load_ns[2]; /* as above */
 };
 
+/* How a guest stands should room be wanted, as of the last trp_residence_rank(). */
+struct trp_prospect {
+    bool is_known; /* it is in memory; else the rest says nothing */
+    enum trp_standing standing;
+    uint32_t next;        /* so many-th to go, from 1; 0: it may not, or many go before it */
+    double per_s;         /* how often it is asked for */
+    double score;         /* the least goes first; INFINITY: alone it frees nothing */
+    uint64_t frees_bytes; /* if it alone went */
+};
+
 struct trp_guest {
     struct trp_residence *residence;
     struct trp_guest *next, *prev; /* among those who have stays */
@@ -58,6 +69,7 @@ struct trp_guest {
     int64_t reload_ns;     /* what loading it takes; 0: not known */
     double weight;         /* of its requests; 0: as 1 */
     struct trp_measured measured;
+    struct trp_prospect prospect;
     bool is_pinned;
     bool is_held; /* something is being done with it: not now */
 };

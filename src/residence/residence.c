@@ -10,6 +10,7 @@
  * decided inside of anybody's call, and a hundred things that happen in one turn are one look. */
 #include "residence/residence.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "residence/clearance.h"
@@ -144,11 +145,20 @@ static bool make_room(struct trp_residence *r, struct trp_ask *ask, struct trp_a
     }
     const bool may_wait = ask->is_asked_for && now_ns - ask->since_ns <= r->opts.wait_ns_max;
     if (decision.fit == TRP_FIT_EVICT && ask->is_asked_for) {
+        (void)trp_fail(&ask->delay, TRP_OVER_BUDGET,
+                       "%" PRIu32 " models leave for it, and free %" PRIu64 " bytes",
+                       decision.victims_n, decision.freed.of[TRP_RESOURCE_BYTES]);
         (void)trp_clearance_carry_out(r, &wish, &decision); /* whom it could not: the next look */
         return true;
     }
-    if (decision.fit == TRP_FIT_FREE || (decision.fit == TRP_FIT_NOT_NOW && may_wait))
+    if (decision.fit == TRP_FIT_FREE) {
+        (void)trp_fail(&ask->delay, TRP_OVER_BUDGET, "what it needs is being given back");
         return true;
+    }
+    if (decision.fit == TRP_FIT_NOT_NOW && may_wait) {
+        ask->delay = err;
+        return true;
+    }
     if (decision.fit == TRP_FIT_EVICT)
         (void)trp_ledger_refuse(r->opts.ledger, need, &err);
     ask->is_put_off = !ask->is_asked_for && decision.fit != TRP_FIT_NEVER;
@@ -285,6 +295,13 @@ static void look(struct trp_task *task)
         r->opts.idle(r->opts.user);
 }
 
+trp_status trp_residence_rank(struct trp_residence *r, struct trp_error *err)
+{
+    for (struct trp_guest *g = r->guests; g; g = g->next)
+        trp_guest_count(g);
+    return trp_clearance_rank(r, err);
+}
+
 void trp_residence_stir(struct trp_residence *r)
 {
     trp_loop_ready(r->opts.control, &r->task);
@@ -309,6 +326,7 @@ void trp_residence_ask(struct trp_residence *r, struct trp_ask *ask)
     ask->state = TRP_ASK_QUEUED;
     ask->is_known = false;
     ask->refused = (struct trp_error){ 0 };
+    ask->delay = (struct trp_error){ 0 };
     ask->is_put_off = false;
     ask->since_ns = trp_loop_now_ns(r->opts.control);
     ask->tried_ns = 0;

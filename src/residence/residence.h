@@ -34,7 +34,8 @@ struct trp_ask { /* zero it before first use */
     bool is_known; /* to the thrash meter */
     int64_t since_ns, tried_ns;
     struct trp_error refused;
-    bool is_put_off; /* refused only because nobody asked for it: it fits when others go */
+    struct trp_error delay; /* while it waits: why; status OK: its turn has not come */
+    bool is_put_off;        /* refused only because nobody asked for it: it fits when others go */
 };
 
 struct trp_residence_opts {
@@ -118,6 +119,14 @@ void trp_residence_close(struct trp_residence *r);
  *   Errors: to ask->answer: OVER_BUDGET with the numbers, OUT_OF_MEMORY, UNAVAILABLE (closed). */
 void trp_residence_ask(struct trp_residence *r, struct trp_ask *ask);
 void trp_residence_cancel(struct trp_residence *r, struct trp_ask *ask);
+
+/* Looks how everybody in memory stands, and who would go next: written into each guest's `prospect`.
+ *   Owns  : nothing; nobody is evicted.
+ *   Thread: control.
+ *   Cost  : O(TRP_RANKED_MAX * guests).
+ *   Errors: OUT_OF_MEMORY. */
+#define TRP_RANKED_MAX 100u
+trp_status trp_residence_rank(struct trp_residence *r, struct trp_error *err);
 
 /* Something outside has changed (a pin, a guest not held any more): look again soon.
  *   Owns  : nothing.

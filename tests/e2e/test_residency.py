@@ -148,3 +148,60 @@ def test_those_who_share_are_named(serve, repository, tmp_path):
         assert order(server, "evict", name)[0] == 200
     server.wait(lambda: one(server, "a")["alone_bytes"] == models["a"]["shared_bytes"], "what is nobody else's any more to be told so")
     assert one(server, "a")["shared_with"] == []
+
+
+def heavy(repository, name, more=""):
+    repository.write(f"{name}/1/model.echo", SCRIPT + f"weighs {40 << 20}\n")
+    repository.write(f"{name}/model.yaml", f"max_bytes: {41 << 20}\n" + more)
+
+
+def test_who_would_go_next_goes_next(serve, repository):
+    """The order that is shown is the order in which models leave when room is wanted; who would not go says why."""
+    for name in ("a", "b", "c", "d"):
+        heavy(repository, name, "pin: true\n" if name == "c" else "")
+    server = serve(repository.path, settings={"models.load": "on_demand", "memory.stay": "0s"}).wait_ready()
+    for name in ("a", "b", "c", "d"):
+        assert ask(server, name) == 200
+    for _ in range(20):
+        assert ask(server, "b") == 200 and ask(server, "d") == 200
+    models = {m["name"]: m for m in residency(server)["models"]}
+    assert models["c"]["standing"] == "pinned" and "next" not in models["c"]
+    assert [models[n]["standing"] for n in "abd"] == ["may go"] * 3 and models["a"]["next"] == 1
+    assert sorted(models[n]["next"] for n in "abd") == [1, 2, 3]
+    assert models["a"]["score"] <= models["b"]["score"] and models["b"]["asked_per_second"] > models["a"]["asked_per_second"] > 0
+    assert models["a"]["frees_bytes"] >= 40 << 20
+    lines = {line.split()[0]: line for line in troupe(server, "ps").splitlines() if line}
+    assert "NEXT" in lines["MODEL"] and "pinned" in lines["c"]
+
+
+def test_one_model_says_why_it_is_in_memory_or_not(serve, repository):
+    repository.write("m.echo", SCRIPT)
+    repository.write("broken.echo", SCRIPT + "load_fail no luck\n")
+    heavy(repository, "large")
+    repository.write("large/1/model.echo", SCRIPT + f"weighs {1 << 40}\n")
+    repository.write("large/model.yaml", f"max_bytes: {1 << 39}\n")
+    server = serve(repository.path, settings={"models.load": "on_demand", "memory.budget": "8GiB"}).wait_ready()
+
+    def where(name):
+        asked = residency(server, name)["asked"]
+        assert asked["name"] == name
+        return asked["where"], asked["why"]
+
+    assert "asked" not in residency(server)
+    assert where("m") == ("not in memory", "nobody has asked for it yet; its next request loads it")
+    assert "nobody has asked for it yet" in troupe(server, "ps", "m")
+    assert ask(server, "m") == 200
+    assert where("m")[0] == "in memory" and "until its room is wanted" in where("m")[1]
+    assert troupe(server, "ps", "m").splitlines()[2].split()[:2] == ["m", "1"]
+    troupe(server, "evict", "m")
+    assert where("m") == ("not in memory", "an operator asked for it; its next request loads it")
+    assert residency(server, "m")["asked"]["for_seconds"] >= 0
+    troupe(server, "unload", "m")
+    assert where("m")[0] == "unloaded" and "troupe load" in troupe(server, "ps", "m")
+    assert ask(server, "broken") != 200
+    assert where("broken")[0] == "failed" and "no luck; a request has it tried again" in where("broken")[1]
+    assert residency(server, "broken")["asked"]["retry_seconds"] <= 60
+    assert ask(server, "large") == 507
+    assert where("large")[0] == "failed" and "at most" in where("large")[1]
+    assert where("nobody")[0] == "unknown"
+    assert "no repository has a model of this name" in troupe(server, "ps", "nobody", expect=4)

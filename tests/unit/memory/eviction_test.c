@@ -117,6 +117,59 @@ static void who_costs_least_for_what_it_frees_goes_first(void **state)
     }
 }
 
+/* Who would go when more and more room is wanted, as letters. */
+static void assert_order(struct house *h, const struct trp_eviction_opts *opts, uint32_t max,
+                         const char *want)
+{
+    char got[MANY + 1] = "";
+    const uint32_t n = trp_eviction_order(opts, &h->who, NOW, h->victims, max);
+    for (uint32_t i = 0; i < n; i++)
+        got[i] = (char)('a' + h->victims[i]);
+    assert_string_equal(got, want);
+    for (uint32_t i = 0; i < h->who.n; i++)
+        assert_false(h->all[i].is_taken);
+}
+
+static void the_order_is_that_of_wishes_for_more_and_more_room(void **state)
+{
+    (void)state;
+    struct resident_row {
+        uint64_t bytes;
+        double cost;
+    } rows[] = { { 100, 3 }, { 100, 1 }, { 300, 6 }, { 100, 0.5 }, { 100, 0.1 } };
+    struct trp_resident all[5];
+    struct house h = { 0 };
+    for (uint32_t i = 0; i < 5; i++) {
+        all[i] = resident(rows[i].bytes, rows[i].cost);
+        all[i].loaded_ns = S(1 + i);
+    }
+    all[4].is_pinned = true;
+    all[3].in_flight = 1;
+    move_in(&h, all, 5);
+    assert_order(&h, &by_cost, MANY, "bca");
+    assert_order(&h, &by_cost, 2, "bc");
+    assert_order(&h, &by_cost, 0, "");
+    assert_int_equal(h.all[4].standing, TRP_STANDING_PINNED);
+    assert_int_equal(h.all[3].standing, TRP_STANDING_BUSY);
+    assert_float_equal(h.all[2].score, 6.0 / 300, 1e-12);
+    for (uint32_t i = 0; i < 5; i++)
+        h.all[i].rate.at_ns = S(5 - i);
+    assert_order(&h, &by_age, MANY, "cba");
+}
+
+static void who_share_stand_together_in_the_order(void **state)
+{
+    (void)state;
+    static const uint32_t base[] = { 0 };
+    struct trp_resident all[3] = { resident(10, 1), resident(10, 1.1), resident(100, 0.5) };
+    struct house h = { .shared = { { .bytes = 1000 } } };
+    all[0].shared = all[1].shared = base; /* alone neither frees much, together they free most */
+    all[0].shared_n = all[1].shared_n = 1;
+    move_in(&h, all, 3);
+    assert_order(&h, &by_cost, MANY, "abc");
+    assert_int_equal(h.all[0].frees.of[TRP_RESOURCE_BYTES], 10);
+}
+
 static void the_cost_is_rate_times_reload_seconds_times_weight(void **state)
 {
     (void)state;
@@ -688,6 +741,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_costs_least_for_what_it_frees_goes_first),
+        cmocka_unit_test(the_order_is_that_of_wishes_for_more_and_more_room),
+        cmocka_unit_test(who_share_stand_together_in_the_order),
         cmocka_unit_test(the_cost_is_rate_times_reload_seconds_times_weight),
         cmocka_unit_test(what_has_room_throws_nobody_out),
         cmocka_unit_test(pinned_busy_and_just_loaded_ones_are_safe),

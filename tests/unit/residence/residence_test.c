@@ -701,6 +701,33 @@ static void lru_keeps_who_was_asked_for_last(void **state)
     assert_string_equal(who_goes(*state, TRP_EVICTION_LRU)->name, "a");
 }
 
+static void who_would_go_next_is_who_goes_next(void **state)
+{
+    struct house *h = *state;
+    struct trp_error err;
+    struct model *a = bring(h, "a", 30 * MB, TRP_MS(100));
+    struct model *b = bring(h, "b", 30 * MB, TRP_MS(100));
+    struct model *c = bring(h, "c", 30 * MB, TRP_MS(100));
+    serve(h, a, 100);
+    serve(h, b, 1);
+    c->guest->is_pinned = true;
+    must(trp_residence_rank(h->residence, &err), &err);
+    assert_int_equal(b->guest->prospect.next, 1);
+    assert_int_equal(a->guest->prospect.next, 2);
+    assert_int_equal(c->guest->prospect.next, 0);
+    assert_int_equal(c->guest->prospect.standing, TRP_STANDING_PINNED);
+    assert_int_equal(a->guest->prospect.frees_bytes, 30 * MB);
+    assert_true(a->guest->prospect.score > b->guest->prospect.score);
+    assert_true(a->guest->prospect.per_s > b->guest->prospect.per_s);
+    assert_int_equal(a->evictions + b->evictions + c->evictions, 0);
+    struct model *d = ask(h, "d", 35 * MB);
+    must(trp_residence_rank(h->residence, &err), &err);
+    assert_false(d->guest->prospect.is_known); /* it has nothing yet */
+    turn(h);
+    assert_int_equal(b->evictions, 1);
+    assert_int_equal(a->evictions, 0);
+}
+
 static void a_rate_outlives_an_eviction(void **state)
 {
     struct house *h = *state;
@@ -842,6 +869,7 @@ int main(void)
         TEST(room_that_a_run_gives_back_is_heard_of),
         TEST(cost_keeps_who_is_asked_for_often),
         TEST(lru_keeps_who_was_asked_for_last),
+        TEST(who_would_go_next_is_who_goes_next),
         TEST(a_rate_outlives_an_eviction),
         TEST(thrashing_is_told_with_the_bytes_that_cure_it),
         TEST(whose_model_has_gone_still_gives_its_memory_back),
