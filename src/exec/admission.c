@@ -36,17 +36,22 @@ static uint64_t most_of(const struct trp_admission *a, const struct trp_headroom
 }
 
 enum trp_reserve trp_admission_ask(const struct trp_admission *a, struct trp_version *v,
-                                   uint64_t size, int64_t now_ns, struct trp_admitted *out)
+                                   const struct trp_admission_wish *wish, int64_t now_ns,
+                                   struct trp_admitted *out)
 {
-    *out = (struct trp_admitted){ .size = size };
-    if (!a || !a->headrooms || trp_headroom_is_small(&v->headroom, size))
+    *out = (struct trp_admitted){ .size = wish->size };
+    if (!a || !a->headrooms ||
+        (wish->least_bytes == 0 && trp_headroom_is_small(&v->headroom, wish->size)))
         return TRP_RESERVE_DONE;
     const uint64_t weights = trp_counter_get(&v->weights.bytes);
     const struct trp_headroom_ask ask = { .account = &v->activations,
-                                          .size = size,
-                                          .guess_bytes = guess(size, weights),
+                                          .size = wish->size,
+                                          .guess_bytes = guess(wish->size, weights),
                                           .beside_bytes = weights,
-                                          .now_ns = now_ns };
+                                          .now_ns = now_ns,
+                                          .is_part = wish->is_part,
+                                          .least_bytes = wish->least_bytes,
+                                          .kept_bytes = wish->kept_bytes };
     const enum trp_reserve r =
         trp_headroom_begin(a->headrooms, &v->headroom, &ask, &out->pass, &out->need);
     if (r == TRP_RESERVE_DONE && out->pass.is_counted)
@@ -80,17 +85,20 @@ void trp_admission_ask_room(const struct trp_admission *a, const struct trp_admi
 /* ---- a call's ---- */
 
 enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_call *call,
+                                     const struct trp_admission_wish *wish,
                                      struct trp_metrics_shard *metrics, int64_t now_ns,
                                      struct trp_admitted *out)
 {
     struct trp_version *v = version_of(call);
-    enum trp_reserve r = trp_admission_ask(a, v, trp_run_input_bytes(call), now_ns, out);
+    enum trp_reserve r = trp_admission_ask(a, v, wish, now_ns, out);
     if (r == TRP_RESERVE_NOT_NOW) {
         trp_metric_add(metrics, TRP_METRIC_RUNS_SHORT, 1);
         if (call->short_since_ns == 0)
             call->short_since_ns = now_ns;
         if (now_ns - call->short_since_ns >= a->wait_ns)
             r = TRP_RESERVE_NEVER;
+    } else if (r == TRP_RESERVE_NEVER) {
+        out->is_hopeless = true;
     }
     if (r == TRP_RESERVE_NEVER)
         (void)trp_admission_refuse(a, v, out, &call->error);

@@ -16,17 +16,26 @@ struct trp_admission {
     int64_t wait_ns;                 /* longest that a call waits for room */
 };
 
+/* A run that is to begin. */
+struct trp_admission_wish {
+    uint64_t size;        /* bytes of its inputs */
+    bool is_part;         /* it is one of the parts of a run */
+    uint64_t least_bytes; /* that it is known to hold; 0: not known */
+    uint64_t kept_bytes;  /* what the parts before it have left, and it does not count */
+};
+
 /* What an admitted run holds. */
 struct trp_admitted {
     struct trp_headroom_pass pass;
     uint64_t size;           /* bytes of its inputs */
     uint64_t bytes_max;      /* what it may hold; 0: as the place says */
     struct trp_amounts need; /* not DONE: what was short */
+    bool is_hopeless;        /* NEVER: not because it has waited for too long */
 };
 
 /* ---- any run of a version ---- */
 
-/* Asks for room for a run whose inputs have so many bytes.  NOT_NOW: whoever can make room is to be told
+/* Asks for room for a run.  NOT_NOW: whoever can make room is to be told
  * (trp_admission_ask_room()), and it is to be asked again after the ledger's next word.
  *   Units : bytes; now_ns monotonic.
  *   Owns  : trp_admission_end() takes `out` back after DONE.
@@ -34,7 +43,8 @@ struct trp_admitted {
  *   Blocks: never for long.
  *   Errors: none; trp_admission_refuse() has the words. */
 enum trp_reserve trp_admission_ask(const struct trp_admission *a, struct trp_version *v,
-                                   uint64_t size, int64_t now_ns, struct trp_admitted *out);
+                                   const struct trp_admission_wish *wish, int64_t now_ns,
+                                   struct trp_admitted *out);
 
 /* Ends the run, and learns what it held at most (0: not known).
  *   Units : bytes.
@@ -67,13 +77,15 @@ void trp_admission_ask_room(const struct trp_admission *a, const struct trp_admi
  *   Errors: none. */
 bool trp_admission_is_free(const struct trp_admission *a, const struct trp_call *call);
 
-/* As trp_admission_ask(), but NEVER also when the call has waited for too long, and with the words in the call.
+/* As trp_admission_ask(), for a call's run or a part of it, but NEVER also when the call has waited for too long, and with the
+ * words in the call.
  *   Units : now_ns monotonic.
  *   Owns  : trp_admission_end_call() takes `out` back after DONE.
  *   Thread: any that holds the call and no lock.
  *   Blocks: never for long.
  *   Errors: in call->error: OVER_BUDGET. */
 enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_call *call,
+                                     const struct trp_admission_wish *wish,
                                      struct trp_metrics_shard *metrics, int64_t now_ns,
                                      struct trp_admitted *out);
 void trp_admission_end_call(const struct trp_admission *a, struct trp_call *call,

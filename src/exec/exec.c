@@ -4,6 +4,7 @@
 
 #include "exec/admission.h"
 #include "exec/executor.h"
+#include "exec/split.h"
 #include "exec/turn.h"
 #include "exec/waiting.h"
 
@@ -181,6 +182,7 @@ void trp_exec_let_go(struct trp_exec *x, struct trp_version *v, struct trp_versi
     trp_runqueue_let_go(&x->queue, v, successor, &aside);
     while ((call = trp_call_list_pop(&aside)) != NULL) {
         trp_gauge_add(&v->stats->in_flight, -1);
+        trp_split_drop(call);
         trp_waiting_send_on(call, successor);
     }
 }

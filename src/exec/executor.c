@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "exec/admission.h"
+#include "exec/split.h"
 #include "exec/waiting.h"
 
 static void answer_late_calls(struct trp_call_list *expired)
@@ -37,39 +38,88 @@ static void put_aside(struct trp_executor *e, struct trp_call *call,
     if (trp_runqueue_put_back(e->queue, call, how))
         return;
     trp_gauge_add(&v->stats->in_flight, -1);
+    trp_split_drop(call);
     trp_waiting_send_on(call, v->successor);
 }
 
+static void wait_for_room(struct trp_executor *e, struct trp_call *call, uint64_t words_before,
+                          const struct trp_admitted *asked)
+{
+    const struct trp_runqueue_return how = { .words_before = words_before,
+                                             .is_first = asked->pass.is_first ||
+                                                         trp_split_is_under_way(call) };
+    put_aside(e, call, &how);
+    trp_admission_ask_room(e->place.admission, asked);
+}
+
+static void tell_who_waited(struct trp_executor *e, const struct trp_admitted *admitted)
+{
+    if (admitted->pass.ends_wait)
+        trp_runqueue_tell_room(e->queue); /* whoever was put aside for this one */
+}
+
+/* As run(), for a call that is done in parts. */
+static bool run_parts(struct trp_executor *e, struct trp_call *call)
+{
+    struct trp_admitted room;
+    bool is_done = false;
+    while (!is_done) {
+        const uint64_t words =
+            trp_counter_get(&e->queue->words); /* before asking: none is missed */
+        switch (trp_split_ask(&e->place, call, trp_clock_now_ns(e->place.clock), &room)) {
+        case TRP_RESERVE_DONE:
+            tell_who_waited(e, &room);
+            trp_gauge_add(&e->queue->long_runs, 1);
+            is_done = trp_split_run(&e->place, call, &room);
+            trp_gauge_add(&e->queue->long_runs, -1);
+            break;
+        case TRP_RESERVE_NEVER:
+            trp_run_settle(call);
+            is_done = true;
+            break;
+        case TRP_RESERVE_NOT_NOW:
+            wait_for_room(e, call, words, &room);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* False: there is no room for the run now, and the call waits in the queue again. */
-static bool run(struct trp_executor *e, struct trp_call *call)
+static bool run_whole(struct trp_executor *e, struct trp_call *call)
 {
     const struct trp_run_place *p = &e->place;
+    const struct trp_admission_wish wish = { .size = trp_run_input_bytes(call) };
+    const uint64_t words = trp_counter_get(&e->queue->words); /* as above */
+    /* A word that never was: who fell short asks again at once. */
+    const struct trp_runqueue_return at_once = { .words_before = words - 1, .is_first = true };
     struct trp_admitted admitted = { .size = 0 };
-    struct trp_runqueue_return how = { .words_before = trp_counter_get(&e->queue->words) };
-    switch (trp_admission_begin(p->admission, call, p->metrics, trp_clock_now_ns(p->clock),
+    switch (trp_admission_begin(p->admission, call, &wish, p->metrics, trp_clock_now_ns(p->clock),
                                 &admitted)) {
     case TRP_RESERVE_DONE:
-        if (admitted.pass.ends_wait)
-            trp_runqueue_tell_room(e->queue); /* whoever was put aside for this one */
+        tell_who_waited(e, &admitted);
         if (run_admitted(e, call, admitted.bytes_max)) {
             trp_admission_end_call(p->admission, call, &admitted);
             return true;
         }
         trp_admission_fell_short(p->admission, call, &admitted);
-        how.words_before--; /* a word that never was: it asks again at once */
-        how.is_first = true;
-        put_aside(e, call, &how);
+        put_aside(e, call, &at_once);
         return false;
     case TRP_RESERVE_NEVER:
+        if (admitted.is_hopeless && trp_split_begin(call))
+            return run_parts(e, call);
         trp_run_settle(call);
         return true;
     case TRP_RESERVE_NOT_NOW:
         break;
     }
-    how.is_first = admitted.pass.is_first;
-    put_aside(e, call, &how);
-    trp_admission_ask_room(p->admission, &admitted);
+    wait_for_room(e, call, words, &admitted);
     return false;
+}
+
+static bool run(struct trp_executor *e, struct trp_call *call)
+{
+    return call->split ? run_parts(e, call) : run_whole(e, call);
 }
 
 /* The next call is taken in the same stroke that gives the last one's slot back, and before that one is answered: an answered

@@ -40,8 +40,7 @@ static trp_status lay_out(struct trp_call *call, uint32_t inputs_n, struct frame
         out->outputs = trp_arena_get(&call->arena, outputs_n * sizeof *out->outputs);
         out->output_index = trp_arena_get(&call->arena, outputs_n * sizeof *out->output_index);
     }
-    call->outputs = trp_arena_get(&call->arena, outputs_n * sizeof *call->outputs);
-    if (!out->inputs || !out->outputs || !out->output_index || !call->outputs)
+    if (!out->inputs || !out->outputs || !out->output_index)
         return trp_fail_limit(&call->error, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY,
                               "%u inputs and %u outputs", inputs_n, outputs_n);
     return trp_ok();
@@ -65,10 +64,11 @@ static void gather_inputs(const struct trp_version *v, const struct trp_call *ca
 }
 
 static void offer_outputs(const struct trp_version *v, const struct trp_call *call,
-                          const struct arrays *a)
+                          const struct arrays *a, bool is_whole)
 {
     const struct trp_signature *file = &v->file_signature;
-    const bool may_give = trp_backend_capabilities(v->model) & TROUPE_CAN_GIVEN_OUT;
+    const bool may_give =
+        is_whole && (trp_backend_capabilities(v->model) & TROUPE_CAN_GIVEN_OUT) != 0;
     for (uint32_t i = 0; i < call->wanted_n; i++) {
         const struct trp_wanted *w = &call->wanted[i];
         a->output_index[i] = trp_signature_place(file->outputs, file->outputs_n, w->name, w->index);
@@ -82,21 +82,37 @@ static void offer_outputs(const struct trp_version *v, const struct trp_call *ca
 
 /* ---- after ---- */
 
-static void take_outputs(const struct trp_version *v, struct trp_call *call, const struct arrays *a)
+/* As clients see them. */
+static void reshape_outputs(const struct trp_version *v, const struct trp_call *call,
+                            const struct arrays *a)
 {
-    const struct trp_signature *file = &v->file_signature, *seen = &v->signature;
+    for (uint32_t i = 0; i < call->wanted_n; i++)
+        trp_reshape_tensor(&v->file_signature.outputs[a->output_index[i]],
+                           &v->signature.outputs[call->wanted[i].index], &a->outputs[i]);
+}
+
+trp_status trp_run_make_outputs(struct trp_call *call)
+{
+    const struct trp_version *v = version_of(call);
+    call->outputs = trp_arena_get(&call->arena, call->wanted_n * sizeof *call->outputs);
+    if (!call->outputs)
+        return trp_fail_limit(&call->error, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY, "%u outputs",
+                              call->wanted_n);
     for (uint32_t i = 0; i < call->wanted_n; i++) {
         const struct trp_wanted *w = &call->wanted[i];
-        struct trp_call_tensor *out = &call->outputs[i];
-        *out = (struct trp_call_tensor){ .name = w->name,
-                                         .tensor = a->outputs[i],
-                                         .account = &v->activations.alloc,
-                                         .region = w->region,
-                                         .region_offset = w->region_offset,
-                                         .region_bytes = w->region_bytes };
-        trp_reshape_tensor(&file->outputs[a->output_index[i]], &seen->outputs[w->index],
-                           &out->tensor);
+        call->outputs[i] = (struct trp_call_tensor){ .name = w->name,
+                                                     .account = &v->activations.alloc,
+                                                     .region = w->region,
+                                                     .region_offset = w->region_offset,
+                                                     .region_bytes = w->region_bytes };
     }
+    return trp_ok();
+}
+
+static void take_outputs(struct trp_call *call, const struct arrays *a)
+{
+    for (uint32_t i = 0; i < call->wanted_n; i++)
+        call->outputs[i].tensor = a->outputs[i];
     call->outputs_n = call->wanted_n;
 }
 
@@ -170,11 +186,44 @@ static trp_status run_steps(const struct trp_run_place *p, struct trp_call *call
     struct frame frame;
     struct arrays arrays;
     TRP_CHECK(lay_out(call, v->file_signature.inputs_n, &frame, &arrays));
+    TRP_CHECK(trp_run_make_outputs(call));
     gather_inputs(v, call, arrays.inputs);
-    offer_outputs(v, call, &arrays);
+    offer_outputs(v, call, &arrays, true);
     TRP_CHECK(run_backend(p, call, &arrays, bytes_max));
-    take_outputs(v, call, &arrays);
+    reshape_outputs(v, call, &arrays);
+    take_outputs(call, &arrays);
     return place_outputs(p, call);
+}
+
+/* The first size is the rows', also as the file declares it. */
+static void cut(struct troupe_tensor *t, const struct trp_run_rows *rows)
+{
+    const uint64_t row_bytes = t->bytes / (uint64_t)rows->all;
+    if (!t->data)
+        return;
+    t->data = (char *)t->data + (uint64_t)rows->first * row_bytes;
+    t->bytes = (uint64_t)rows->count * row_bytes;
+    t->shape[0] = rows->count;
+}
+
+trp_status trp_run_part(const struct trp_run_place *p, struct trp_call *call,
+                        const struct trp_run_rows *rows, uint64_t bytes_max,
+                        struct troupe_tensor *outputs)
+{
+    struct trp_version *v = version_of(call);
+    struct frame frame;
+    struct arrays arrays;
+    call->run_peak_bytes = 0;
+    TRP_CHECK(lay_out(call, v->file_signature.inputs_n, &frame, &arrays));
+    gather_inputs(v, call, arrays.inputs);
+    for (uint32_t i = 0; i < v->file_signature.inputs_n; i++)
+        cut(&arrays.inputs[i], rows);
+    offer_outputs(v, call, &arrays, false);
+    TRP_CHECK(run_backend(p, call, &arrays, bytes_max));
+    reshape_outputs(v, call, &arrays);
+    for (uint32_t i = 0; i < call->wanted_n; i++)
+        outputs[i] = arrays.outputs[i];
+    return trp_ok();
 }
 
 /* ---- what it cost ---- */
@@ -221,7 +270,7 @@ static int64_t waited_ns(const struct trp_run_place *p, bool matters)
     return matters && p->waited_ns ? p->waited_ns() : 0;
 }
 
-static void count(struct trp_call *call, int64_t waited)
+void trp_run_count(struct trp_call *call, int64_t waited_ns)
 {
     struct trp_version *v = version_of(call);
     struct trp_stats *s = v->stats;
@@ -241,7 +290,7 @@ static void count(struct trp_call *call, int64_t waited)
     trp_duration_add(&s->compute_output, output_ns);
     trp_counter_add(&s->inference_count, rows);
     trp_stats_add_batch(s, rows, input_ns, infer_ns, output_ns);
-    learn(s, trp_run_input_bytes(call), infer_ns - waited);
+    learn(s, trp_run_input_bytes(call), infer_ns - waited_ns);
 }
 
 void trp_run_settle(struct trp_call *call)
@@ -260,15 +309,6 @@ void trp_run_refuse(struct trp_call *call)
         (void)trp_fail(&call->error, TRP_CANCELLED, "the request was cancelled");
 }
 
-/* Whether a failure is for want of the memory that was granted, and more could be. */
-static bool was_too_little(const struct trp_run_place *p, const struct trp_call *call,
-                           uint64_t bytes_max)
-{
-    const int32_t code = call->error.status.code;
-    return (code == TRP_TOO_LARGE || code == TRP_OUT_OF_MEMORY) && bytes_max != p->run_bytes_max &&
-           call->run_peak_bytes > bytes_max;
-}
-
 static void forget_failure(struct trp_call *call)
 {
     call->error.status = trp_ok();
@@ -276,11 +316,25 @@ static void forget_failure(struct trp_call *call)
     call->error.limit = TRP_LIMIT_NONE;
 }
 
+bool trp_run_was_short(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max)
+{
+    const int32_t code = call->error.status.code;
+    const bool was_short = (code == TRP_TOO_LARGE || code == TRP_OUT_OF_MEMORY) &&
+                           bytes_max != p->run_bytes_max && call->run_peak_bytes > bytes_max;
+    if (was_short)
+        forget_failure(call);
+    return was_short;
+}
+
+uint64_t trp_run_bytes_max(const struct trp_run_place *p, uint64_t bytes_max)
+{
+    return p->run_bytes_max != 0 && p->run_bytes_max < bytes_max ? p->run_bytes_max : bytes_max;
+}
+
 bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
                  int64_t *now_ns)
 {
-    if (p->run_bytes_max != 0 && p->run_bytes_max < bytes_max)
-        bytes_max = p->run_bytes_max;
+    bytes_max = trp_run_bytes_max(p, bytes_max);
     if (call->deadline_ns != 0 && call->deadline_ns <= *now_ns)
         (void)trp_call_try_expire(call);
     if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN) {
@@ -295,9 +349,8 @@ bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t 
         *now_ns = trp_clock_now_ns(p->clock);
         at[TRP_PHASE_RUN_END] = *now_ns;
         if (!trp_failed(st)) {
-            count(call, waited_ns(p, in_doubt) - waited_before);
-        } else if (was_too_little(p, call, bytes_max)) {
-            forget_failure(call);
+            trp_run_count(call, waited_ns(p, in_doubt) - waited_before);
+        } else if (trp_run_was_short(p, call, bytes_max)) {
             return false;
         }
     }

@@ -39,6 +39,33 @@ int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64
 bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
                  int64_t *now_ns);
 
+/* Rows of a call's inputs. */
+struct trp_run_rows {
+    int64_t first, count, all; /* count >= 1 */
+};
+
+/* Runs some rows of a call's inputs, and nothing else: nothing is counted, settled or put into shared memory.
+ *   Shape : inputs of [all, ...], none of BYTES; outputs: one per call->wanted, as the model gives them for so many rows.
+ *   Owns  : outputs are the caller's after success.
+ *   Thread: any, the one that holds the call.
+ *   Blocks: as long as the model runs.
+ *   Errors: in call->error as well: as trp_run_call(). */
+trp_status trp_run_part(const struct trp_run_place *p, struct trp_call *call,
+                        const struct trp_run_rows *rows, uint64_t bytes_max,
+                        struct troupe_tensor *outputs);
+
+/* The steps around it: makes call->outputs, one without data for each that is wanted (outputs_n is the caller's); what it may
+ * hold by the place and by its pass; whether a failure is for want of the memory that was granted, and more could be (the failure
+ * is forgotten then); counts a run that went well, by its stamps, without the time that it did not have a processor.
+ *   Units : bytes; ns.
+ *   Owns  : pieces lie in the call's arena.
+ *   Thread: any, the one that holds the call.
+ *   Errors: in call->error: OUT_OF_MEMORY (make_outputs). */
+trp_status trp_run_make_outputs(struct trp_call *call);
+uint64_t trp_run_bytes_max(const struct trp_run_place *p, uint64_t bytes_max);
+bool trp_run_was_short(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max);
+void trp_run_count(struct trp_call *call, int64_t waited_ns);
+
 /* Ends a call for exec, once: decides its outcome, and writes the words when somebody else has decided before.
  *   Owns  : the call stays the caller's, who finishes it.
  *   Thread: any, the one that holds the call.

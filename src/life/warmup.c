@@ -65,10 +65,11 @@ static trp_status wait_for_room(const struct trp_warmup *w, uint64_t size, struc
                                 struct trp_error *err)
 {
     const struct timespec turn = { .tv_nsec = ASKS_AGAIN_NS };
+    const struct trp_admission_wish wish = { .size = size };
     int64_t left_ns = w->admission ? w->admission->wait_ns : 0;
     for (; !trp_flag_is_up(w->stop); left_ns -= ASKS_AGAIN_NS) {
         const enum trp_reserve r =
-            trp_admission_ask(w->admission, w->version, size, trp_clock_now_ns(w->clock), out);
+            trp_admission_ask(w->admission, w->version, &wish, trp_clock_now_ns(w->clock), out);
         if (r == TRP_RESERVE_DONE)
             return trp_ok();
         if (r == TRP_RESERVE_NEVER || left_ns <= 0)

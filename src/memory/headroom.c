@@ -208,6 +208,17 @@ static enum trp_reserve make_room(struct trp_headrooms *all, struct trp_headroom
     return r;
 }
 
+static uint64_t expected_of(const struct trp_headroom_book *book,
+                            const struct trp_headroom_ask *ask, uint64_t size)
+{
+    uint64_t bytes =
+        ask->is_part ? trp_peaks_hope(&book->peaks, size) : trp_peaks_estimate(&book->peaks, size);
+    if (bytes == 0)
+        bytes = ask->guess_bytes;
+    bytes = larger(bytes, ask->least_bytes);
+    return __builtin_add_overflow(bytes, ask->kept_bytes, &bytes) ? UINT64_MAX : bytes;
+}
+
 enum trp_reserve trp_headroom_begin(struct trp_headrooms *all, struct trp_headroom *h,
                                     const struct trp_headroom_ask *ask,
                                     struct trp_headroom_pass *pass, struct trp_amounts *out_need)
@@ -221,9 +232,7 @@ enum trp_reserve trp_headroom_begin(struct trp_headrooms *all, struct trp_headro
         trp_lock_leave(&all->lock);
         return TRP_RESERVE_DONE;
     }
-    uint64_t bytes = trp_peaks_estimate(&book->peaks, size);
-    if (bytes == 0)
-        bytes = ask->guess_bytes;
+    const uint64_t bytes = expected_of(book, ask, size);
     const enum trp_reserve r = make_room(all, book, ask, bytes, &tell);
     if (r == TRP_RESERVE_DONE) {
         book->running_bytes += bytes;

@@ -345,8 +345,9 @@ static trp_status warm(struct fixture *f, struct trp_version *v, const struct bu
 /* What the next run of 16 bytes is expected to hold. */
 static uint64_t expected(const struct budget *b, struct trp_version *v)
 {
+    const struct trp_admission_wish wish = { .size = 16 };
     struct trp_admitted a;
-    assert_int_equal(trp_admission_ask(&b->admission, v, 16, 1, &a), TRP_RESERVE_DONE);
+    assert_int_equal(trp_admission_ask(&b->admission, v, &wish, 1, &a), TRP_RESERVE_DONE);
     const uint64_t bytes = a.pass.bytes;
     trp_admission_end(&b->admission, v, &a, 0);
     return bytes;
