@@ -30,16 +30,24 @@ static bool run_admitted(struct trp_executor *e, struct trp_call *call, uint64_t
     return is_done;
 }
 
-/* Its version may have been let go meanwhile; then it waits for the next one. */
+/* Unless nobody waits for it any more, or its version was let go meanwhile; then it waits for the next one. */
 static void put_aside(struct trp_executor *e, struct trp_call *call,
                       const struct trp_runqueue_return *how)
 {
     struct trp_version *v = trp_version_of(call->target);
-    if (trp_runqueue_put_back(e->queue, call, how))
+    switch (trp_runqueue_put_back(e->queue, call, how)) {
+    case TRP_PUT_BACK_QUEUED:
         return;
-    trp_gauge_add(&v->stats->in_flight, -1);
-    trp_split_drop(call);
-    trp_waiting_send_on(call, v->successor);
+    case TRP_PUT_BACK_UNWANTED:
+        trp_run_settle(call);
+        trp_call_finish_from(call);
+        return;
+    case TRP_PUT_BACK_LET_GO:
+        trp_gauge_add(&v->stats->in_flight, -1);
+        trp_split_drop(call);
+        trp_waiting_send_on(call, v->successor);
+        return;
+    }
 }
 
 static void wait_for_room(struct trp_executor *e, struct trp_call *call, uint64_t words_before,
@@ -119,6 +127,10 @@ static bool run_whole(struct trp_executor *e, struct trp_call *call)
 
 static bool run(struct trp_executor *e, struct trp_call *call)
 {
+    if (trp_oneshot_get(&call->outcome) != TRP_OUTCOME_OPEN) { /* nobody makes room for it */
+        trp_run_settle(call);
+        return true;
+    }
     return call->split ? run_parts(e, call) : run_whole(e, call);
 }
 

@@ -3,6 +3,7 @@ process really uses stays within it."""
 import json
 import os
 import re
+import socket
 import struct
 import sys
 import threading
@@ -108,6 +109,32 @@ def test_who_waits_too_long_is_refused(serve, repository):
         assert status == 507 and " now " in json.loads(body)["error"], body
         assert first.result()[0] == 200
     assert infer(server, "other")[0] == 200
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+def test_who_hangs_up_does_not_wait_for_memory_any_more(serve, repository, how):
+    """The client goes while its request waits for room: it is let go at once, long before there is any."""
+    floor = baseline(serve, repository)
+    big = 192 * MIB
+    repository.write("slow.echo", IO + f"holds {big}\nsleep 60s\n")
+    repository.write("other.echo", IO + f"holds {big}\n")
+    server = serve(repository.path, env=ENV, settings={"memory.budget": floor + big + big // 2, "memory.meter_interval": "100ms", "memory.run_wait": "1h",
+                                                       "threads.executors": 4})
+    server.wait_ready("slow", "other")
+    assert infer(server, "other")[0] == 200  # learned
+    held, waits = (socket.create_connection(("127.0.0.1", server.port)) for _ in range(2))
+    post = "POST /v2/models/{}/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n"
+    held.sendall(post.format("slow", len(BODY)).encode() + BODY)
+    server.wait(lambda: server.metric("troupe_runs_held_bytes") >= big, "the slow run to hold its memory")
+    waits.sendall(post.format("other", len(BODY)).encode() + BODY)
+    server.wait(lambda: server.metric("troupe_runs_short_total") > 0, "the other to wait for memory")
+    assert server.metric("troupe_model_in_flight", model="other") == 1
+    if how == "rst":
+        waits.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    waits.close()
+    server.wait(lambda: server.metric("troupe_model_in_flight", model="other") == 0, "the other to be let go")
+    assert server.metric("troupe_model_in_flight", model="slow") == 1
+    held.close()  # and the slow run with it
 
 
 def test_what_the_process_uses_is_compared_with_the_accounts(serve, repository):
