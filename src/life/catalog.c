@@ -73,6 +73,18 @@ static void tidy(struct trp_job *job)
     trp_override_remove(((struct trp_catalog *)job)->temporary);
 }
 
+static bool copy_numbers(struct trp_catalog *c, const struct trp_set *only)
+{
+    if (!only || only->n == 0)
+        return true;
+    int64_t *numbers = trp_arena_zeroed(&c->arena, only->n, sizeof *numbers);
+    for (uint32_t i = 0; numbers && i < only->n; i++)
+        numbers[i] = only->items[i]->target.version;
+    c->opts.only = numbers;
+    c->opts.only_n = only->n;
+    return numbers != NULL;
+}
+
 trp_status trp_catalog_ask(const struct trp_alloc *alloc, struct trp_loaders *loaders,
                            const struct trp_catalog_request *request, struct trp_error *err)
 {
@@ -90,7 +102,7 @@ trp_status trp_catalog_ask(const struct trp_alloc *alloc, struct trp_loaders *lo
     c->job.done = answer;
     c->answer = request->done;
     c->name = trp_arena_dup(&c->arena, request->name);
-    if (!c->name.ptr) {
+    if (!c->name.ptr || !copy_numbers(c, request->only)) {
         free_catalog(&c->job);
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to look into the repository");
     }

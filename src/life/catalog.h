@@ -6,6 +6,7 @@
 
 #include "life/life.h"
 #include "life/loader.h"
+#include "life/set.h"
 
 struct trp_catalog {
     struct trp_job job; /* first */
@@ -28,13 +29,14 @@ struct trp_catalog {
 
 /* Asks for all models (`name` empty) or for one, perhaps as an order changes it; `done` gets the catalog on the control
  * loop, with one reference for whoever asked.
- *   Owns  : counted; `order` and its texts are borrowed until `done`, `name` is copied.
+ *   Owns  : counted; `order` and its texts are borrowed until `done`, `name` and `only` are copied.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY. */
 struct trp_catalog_request {
     const struct trp_repo_opts *opts;
     struct trp_str name;
     const struct trp_order *order;
+    const struct trp_set *only; /* of one model, versions of these numbers; NULL: what it wants */
     void (*done)(struct trp_catalog *catalog);
     void *user;
 };

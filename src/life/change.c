@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "life/change.h"
+#include "life/change_words.h"
 #include "life/demand.h"
 #include "life/heat.h"
 #include "life/labelling.h"
@@ -46,6 +47,12 @@ struct trp_change {
     struct trp_ask ask;
     uint32_t kept_n;
     struct trp_error error; /* status OK: none has failed */
+    bool is_older;          /* the newest have failed: what served before it was let go */
+    struct {                /* the newest, then */
+        struct trp_set versions;
+        struct trp_error error;
+        char failures[400];
+    } newest;
 };
 
 /* ---- single loads ---- */
@@ -95,19 +102,12 @@ static void drop_load(struct load *d)
 static void end_change(struct trp_change *c);
 static void look_ended(struct trp_change *c, struct load *d, struct trp_error *err);
 
-/* Errors of memory name what there was none for; the index shows no codes. */
-static void say_memory(struct trp_error *err)
-{
-    if (err->status.code == TRP_OUT_OF_MEMORY)
-        trp_error_within(err, "out of memory");
-}
-
 /* One load less to wait for; `err` with status OK when it went well. */
 static void load_ended(struct trp_change *c, struct load *d, struct trp_error *err)
 {
     struct trp_life *l = d->life;
     trp_timer_disarm(l->opts.control, &d->timer);
-    say_memory(err);
+    trp_change_name_memory(err);
     if (trp_failed(err->status)) {
         TRP_ERROR_LOG(l->opts.log, "life", "failed to load '%s': %s", d->version->id, err->text);
         trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_FAILED, 1);
@@ -259,11 +259,14 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
 
 /* ---- the end ---- */
 
+static const char served_older[] = "the last load failed, older files are served: ";
+
 static void free_change(struct trp_change *c)
 {
     struct trp_life *l = c->member->life;
     c->member->change = NULL;
     trp_set_drop(l->alloc, &c->next);
+    trp_set_drop(l->alloc, &c->newest.versions);
     trp_alloc_free(l->alloc, c->loads);
     trp_alloc_free(l->alloc, c);
 }
@@ -346,38 +349,16 @@ static void commit(struct trp_change *c)
     trp_survey_forget(m);
     trp_backoff_reset(m);
     m->is_overridden = m->op->catalog && m->op->catalog->override_digest != 0;
-    trp_member_say(m, NULL, NULL);
+    m->is_last_copy = false;
+    trp_set_drop(l->alloc, &m->older);
+    trp_member_say(m, c->is_older ? served_older : NULL, c->is_older ? c->newest.failures : NULL);
+    const struct trp_error result = c->newest.error; /* OK unless it is older */
     free_change(c);
+    if (trp_failed(result.status) && result.status.code != TRP_INVALID_ARGUMENT)
+        trp_backoff_failed(m);
     trp_member_show(m);
     trp_idle_begin(m);
-    const struct trp_error ok = { 0 };
-    trp_member_finish(m, &ok);
-}
-
-/* Appends what one version says; a text that does not fit is cut. */
-static void add_failure(const struct trp_version *v, char *text, size_t size)
-{
-    const size_t used = strlen(text);
-    const int n = snprintf(text + used, size - used, "%sversion %lld is at UNAVAILABLE state: %s",
-                           used > 0 ? "; " : "", (long long)v->target.version, v->reason);
-    if (n < 0)
-        text[used] = '\0';
-}
-
-/* Resources may be there the next time; anything else is how the model is. */
-static enum trp_code order_code(int32_t code)
-{
-    switch (code) {
-    case TRP_OUT_OF_MEMORY:
-    case TRP_OVER_BUDGET:
-    case TRP_DEADLINE_EXCEEDED:
-    case TRP_UNAVAILABLE:
-        return (enum trp_code)code;
-    case TRP_CANCELLED:
-        return TRP_UNAVAILABLE;
-    default:
-        return TRP_INVALID_ARGUMENT;
-    }
+    trp_member_finish(m, &result);
 }
 
 /* The index says what became of it, in place of what was shown meanwhile. */
@@ -385,44 +366,100 @@ static void show_failed(struct trp_change *c)
 {
     struct trp_member *m = c->member;
     struct trp_set failed;
-    if (m->serving.n || !trp_set_dup(m->life->alloc, &failed, &c->next))
+    if (m->serving.n ||
+        !trp_set_dup(m->life->alloc, &failed, c->is_older ? &c->newest.versions : &c->next))
         return; /* without memory what was shown stays, and whoever waits is told */
     trp_survey_forget(m);
     trp_set_drop(m->life->alloc, &m->shown);
     m->shown = failed;
 }
 
-static void abandon(struct trp_change *c)
+/* They are not taken up; `failures` gets what those say that failed. */
+static void fail_loads(struct trp_change *c, char *failures, size_t size)
 {
-    struct trp_member *m = c->member;
-    struct trp_life *l = m->life;
-    char failures[400] = "";
     for (uint32_t i = 0; i < c->loads_n; i++) {
         struct load *d = c->loads[i];
-        const enum trp_model_state state = trp_lifecycle_get(&d->version->life);
-        if (state == TRP_MODEL_FAILED) {
-            add_failure(d->version, failures, sizeof failures);
+        if (trp_lifecycle_get(&d->version->life) == TRP_MODEL_FAILED) {
+            trp_change_add_failure(d->version, failures, size);
         } else {
             trp_version_say(
                 d->version,
                 TRP_STR_LIT("not taken up, because another version of the model failed to load"));
-            trp_tenure_move(l, d->version, TRP_MODEL_FAILED);
+            trp_tenure_move(d->life, d->version, TRP_MODEL_FAILED);
         }
         drop_load(d);
     }
-    struct trp_error err = { 0 };
-    (void)trp_fail(&err, order_code(c->error.status.code), "load failed for model '%.*s': %s",
-                   TRP_STR(m->name), failures);
+    c->loads_n = 0;
+}
+
+/* The files that serve were replaced by some that do not load: nothing could load what serves again. */
+static bool is_replaced(const struct trp_change *c)
+{
+    const struct trp_member *m = c->member;
+    for (uint32_t i = 0; i < c->next.n && m->op->kind != TRP_OP_MEND; i++) {
+        const struct trp_version *fresh = c->next.items[i];
+        const struct trp_version *old = trp_set_numbered(&m->serving, fresh->target.version);
+        if (old && old->digest != fresh->digest)
+            return true;
+    }
+    return false;
+}
+
+static void found_older(struct trp_catalog *catalog);
+
+/* Clients need not know that it was let go: what served before, though newer files did not load, is loaded again. */
+static bool try_older(struct trp_change *c, const struct trp_error *err)
+{
+    struct trp_member *m = c->member;
+    struct trp_life *l = m->life;
+    const struct trp_catalog_request request = {
+        .opts = &l->opts.repo, .name = m->name, .only = &m->older, .done = found_older, .user = c
+    };
+    if (m->serving.n || m->older.n == 0 || c->is_older || l->is_stopping ||
+        trp_failed(trp_catalog_ask(l->alloc, l->loaders, &request, NULL)))
+        return false;
+    c->is_older = true;
+    c->newest.versions = c->next;
+    c->newest.error = *err;
+    c->next = (struct trp_set){ 0 };
+    trp_alloc_free(l->alloc, c->loads);
+    c->loads = NULL;
+    c->looking_n = 0;
+    c->error = (struct trp_error){ 0 };
+    trp_labelling_drop(m);
+    if (trp_cold_show(m, &m->older)) /* else they wait where they came to */
+        trp_member_show(m);
+    return true;
+}
+
+static void give_up(struct trp_change *c, const struct trp_error *err)
+{
+    struct trp_member *m = c->member;
+    m->is_last_copy = m->is_last_copy || is_replaced(c);
     if (m->serving.n || m->shown.n == 0)
-        trp_member_say(m, m->serving.n ? "the last load failed, older files are served: " : "",
-                       failures);
+        trp_member_say(m, m->serving.n ? served_older : "", c->newest.failures);
+    else
+        trp_member_say(m, NULL, NULL);
     show_failed(c);
     free_change(c); /* what is shown has references of its own */
-    if (m->serving.n == 0 || err.status.code != TRP_INVALID_ARGUMENT)
+    if (m->serving.n == 0 || err->status.code != TRP_INVALID_ARGUMENT)
         trp_backoff_failed(m); /* else something serves, and only other files would help */
     trp_labelling_drop(m);
     trp_member_show(m);
-    trp_member_finish(m, &err);
+    trp_member_finish(m, err);
+}
+
+static void abandon(struct trp_change *c)
+{
+    char failures[sizeof c->newest.failures] = "";
+    struct trp_error err = { 0 };
+    fail_loads(c, c->is_older ? failures : c->newest.failures, sizeof failures);
+    (void)trp_fail(&err, trp_change_code(c->error.status.code), "load failed for model '%.*s': %s",
+                   TRP_STR(c->member->name), c->newest.failures);
+    if (c->is_older)
+        trp_error_within(&err, "what served before fails as well (%s)", failures);
+    if (!try_older(c, &err))
+        give_up(c, &err);
 }
 
 static void end_change(struct trp_change *c)
@@ -619,25 +656,14 @@ static void show_loading(struct trp_change *c)
     struct trp_member *m = c->member;
     struct trp_life *l = m->life;
     struct trp_set shown;
-    trp_member_say(m, NULL, NULL);
+    if (m->older.n == 0)
+        trp_member_say(m, NULL, NULL);
     if (m->serving.n == 0 && !shows_cold(m) && trp_set_dup(l->alloc, &shown, &c->next)) {
         trp_survey_forget(m);
         trp_set_drop(l->alloc, &m->shown);
         m->shown = shown;
     }
     trp_member_show(m);
-}
-
-static void log_warnings(const struct trp_member *m, const struct trp_repo_model *found)
-{
-    struct trp_str rest = found->warnings;
-    while (rest.len) {
-        const char *end = memchr(rest.ptr, '\n', rest.len);
-        const size_t len = end ? (size_t)(end - rest.ptr) : rest.len;
-        TRP_WARN(m->life->opts.log, "life", "%.*s", (int)len, rest.ptr);
-        rest.ptr += len + (end != NULL);
-        rest.len -= len + (end != NULL);
-    }
 }
 
 /* Only memory can be short here, and the next look may find some. */
@@ -654,6 +680,33 @@ static void give_up_plan(struct trp_change *c, const struct trp_error *err)
         free_load(c->loads[i]); /* never submitted */
     free_change(c);
     refuse_for_now(m, err);
+}
+
+static void begin_loads(struct trp_change *c, const struct trp_repo_model *found)
+{
+    trp_change_log_warnings(c->member->life->opts.log, found);
+    c->out_n = c->loads_n;
+    for (uint32_t i = 0; i < c->loads_n; i++)
+        trp_tenure_move(c->member->life, c->loads[i]->version, TRP_MODEL_LOADING);
+    show_loading(c);
+    submit(c);
+}
+
+static void found_older(struct trp_catalog *catalog)
+{
+    struct trp_change *c = catalog->user;
+    struct trp_member *m = c->member;
+    const struct trp_repo_model *found =
+        trp_failed(catalog->error.status) ? NULL : catalog->listing.models[0];
+    struct trp_error err = c->newest.error;
+    trp_catalog_unref(m->op->catalog);
+    m->op->catalog = catalog;
+    if (m->life->is_stopping || !found || trp_failed(found->error.status))
+        give_up(c, &err);
+    else if (trp_failed(plan(c, catalog, found, false, &err)))
+        give_up_plan(c, &err);
+    else
+        begin_loads(c, found);
 }
 
 void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
@@ -678,22 +731,17 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
         free_change(c);
         trp_labelling_keep(m);
         trp_member_say(m, NULL, NULL);
+        m->is_last_copy = false;
         trp_backoff_reset(m);
         trp_idle_begin(m); /* whoever asked may have said how long it should stay */
         trp_member_show(m);
         trp_member_finish(m, &err);
         return;
     }
-    if (c->loads_n == 0) { /* nothing is new, but some versions are to go */
+    if (c->loads_n == 0) /* nothing is new, but some versions are to go */
         commit(c);
-        return;
-    }
-    log_warnings(m, found);
-    c->out_n = c->loads_n;
-    for (uint32_t i = 0; i < c->loads_n; i++)
-        trp_tenure_move(l, c->loads[i]->version, TRP_MODEL_LOADING);
-    show_loading(c);
-    submit(c);
+    else
+        begin_loads(c, found);
 }
 
 void trp_change_cancel(struct trp_change *c)

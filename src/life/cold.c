@@ -248,6 +248,13 @@ bool trp_member_evict(struct trp_member *m, const char *why)
     return !m->op && trp_cold_let_go(m, why);
 }
 
+/* What is let go is not what its files are now, which did not load: it is to be found again.  The index goes on saying why. */
+static bool keep_older(struct trp_member *m)
+{
+    trp_set_drop(m->life->alloc, &m->older);
+    return !m->reason || trp_set_dup(m->life->alloc, &m->older, &m->shown);
+}
+
 /* Calls that wait for memory have not begun: they wait for the model to come back. */
 static void send_on_waiters(struct trp_member *m)
 {
@@ -258,10 +265,10 @@ static void send_on_waiters(struct trp_member *m)
 bool trp_cold_let_go(struct trp_member *m, const char *why)
 {
     const bool was_on_demand = m->on_demand;
-    if (m->serving.n == 0 || m->is_overridden || m->life->is_stopping)
+    if (m->serving.n == 0 || m->is_overridden || m->is_last_copy || m->life->is_stopping)
         return false;
     m->on_demand = true;
-    if (!trp_cold_show(m, &m->serving)) {
+    if (!trp_cold_show(m, &m->serving) || !keep_older(m)) {
         m->on_demand = was_on_demand;
         return false;
     }
@@ -269,7 +276,6 @@ bool trp_cold_let_go(struct trp_member *m, const char *why)
     trp_presence_note(m, why);
     m->was_let_go = true;
     m->wanted = false;
-    trp_member_say(m, NULL, NULL);
     trp_idle_end(m);
     trp_backoff_reset(m);
     trp_survey_forget(m);

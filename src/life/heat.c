@@ -27,7 +27,8 @@
 #define ARENA_MAX (1u << 20)
 #define CORES_LEAST 0.02 /* below, nothing that is saved is worth a trial */
 #define GAIN_LEAST 0.03  /* below, it may be chance */
-#define LOOKS_BEFORE 2u  /* in a row, before anything is done */
+#define SESSION_BYTES ((uint64_t)1 << 20)
+#define LOOKS_BEFORE 2u /* in a row, before anything is done */
 #define LOOKS_COLD 6u
 #define MOVING 0.5 /* how much a look counts */
 
@@ -38,6 +39,7 @@ struct heating {
     struct troupe_model_desc desc;
     struct trp_str model, backend;
     int64_t number, run_ns;
+    struct trp_hold hold; /* of what the packed one may take */
     struct trp_sha256 key;
     struct trp_trial trial;
     struct trp_error error;
@@ -53,6 +55,8 @@ bool trp_heat_pays(const struct trp_heat *h, double bytes_per_core)
 
 static void free_heating(struct heating *t)
 {
+    if (t->life->opts.ledger)
+        trp_ledger_release(t->life->opts.ledger, &t->hold);
     trp_arena_deinit(&t->arena);
     trp_alloc_free(t->life->alloc, t);
 }
@@ -116,17 +120,28 @@ static void done(struct trp_job *job)
     free_heating(t);
 }
 
+/* The copies of its weights, and a session; what it has mapped is in memory anyhow. */
+static bool take_room(struct heating *t, const struct trp_version *v)
+{
+    struct trp_ledger *ledger = t->life->opts.ledger;
+    const struct trp_blob_use *blobs = trp_tenure_blobs(v);
+    const uint64_t bytes = blobs ? trp_blob_use_bytes(blobs) : 0;
+    const struct trp_amounts need = { { bytes + bytes / 16 + SESSION_BYTES } };
+    return !ledger || trp_ledger_reserve(ledger, need, &t->hold) == TRP_RESERVE_DONE;
+}
+
 static void try(struct trp_life *l, struct trp_version *v, struct trp_heat *h)
 {
     struct heating *t = trp_alloc_zeroed(l->alloc, 1, sizeof *t);
     if (!t)
-        return; /* the next look finds it as hot */
+        return; /* as below */
     t->life = l;
     trp_arena_init(&t->arena, l->alloc, ARENA_BLOCK, ARENA_MAX);
     t->model = trp_arena_dup(&t->arena, v->target.name);
     t->backend = trp_arena_dup(&t->arena, v->config.backend);
-    if (!t->model.ptr || !t->backend.ptr || !trp_preparer_describe(l, v, &t->arena, &t->desc)) {
-        free_heating(t);
+    if (!t->model.ptr || !t->backend.ptr || !trp_preparer_describe(l, v, &t->arena, &t->desc) ||
+        !take_room(t, v)) {
+        free_heating(t); /* the next look finds it as hot */
         return;
     }
     t->number = v->target.version;

@@ -11,7 +11,8 @@
 
 bool trp_idle_is_pinned(const struct trp_member *m)
 {
-    return (m->keeping.pin && !m->is_unpinned) || m->is_pinned || m->is_overridden;
+    return (m->keeping.pin && !m->is_unpinned) || m->is_pinned || m->is_overridden ||
+           m->is_last_copy;
 }
 
 int64_t trp_idle_stay_ns(const struct trp_member *m)

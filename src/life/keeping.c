@@ -23,6 +23,11 @@ static trp_status evict(struct trp_member *m, struct trp_error *err)
 {
     if (m->serving.n == 0)
         return trp_ok();
+    if (m->is_last_copy)
+        return trp_fail(err, TRP_FAILED_PRECONDITION,
+                        "the files of '%.*s' were replaced by some that do not load: it could not "
+                        "be loaded again; unload it instead",
+                        TRP_STR(m->name));
     if (trp_idle_is_pinned(m))
         return trp_fail(err, TRP_FAILED_PRECONDITION, "'%.*s' is pinned; unpin it first",
                         TRP_STR(m->name));

@@ -88,6 +88,8 @@ struct trp_member {
     struct trp_gone went; /* when it was let go, or not let in, last; without a name */
     bool is_pinned;       /* an operator loaded it to stay */
     bool is_unpinned;     /* an operator said that it may go, whatever its configuration says */
+    bool is_last_copy;    /* what serves has no files any more but some that do not load */
+    struct trp_set older; /* cold; served when it was let go, beside newer files that do not load */
     bool is_overridden;   /* what serves came with an order: nothing could load it again */
     bool has_stay;        /* an operator said how long it stays: stay_ns */
     int64_t stay_ns;
@@ -150,8 +152,9 @@ struct trp_life {
     struct trp_task homeward_task;
 
     /* preparing */
-    struct preparing *preparings; /* under way, see preparer.c */
-    struct trp_flag stop_preparing;
+    struct preparing *preparings; /* in order, one of them under way; see preparer.c */
+    struct trp_timer preparing_timer;
+    struct trp_flag stop_preparing; /* and trying */
     struct trp_timer heat_timer;
 
     /* memory of runs */

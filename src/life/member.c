@@ -132,7 +132,8 @@ static void fail_op(struct trp_member *m, enum trp_code code, const char *words)
 static void let_go(struct trp_member *m)
 {
     m->wanted = m->on_demand = m->was_let_go = false;
-    m->is_pinned = m->is_unpinned = m->has_stay = m->is_overridden = false;
+    m->is_pinned = m->is_unpinned = m->has_stay = m->is_overridden = m->is_last_copy = false;
+    trp_set_drop(m->life->alloc, &m->older);
     trp_member_say(m, NULL, NULL);
     trp_survey_forget(m);
     trp_backlog_drop(m);
@@ -146,7 +147,8 @@ static void keep_reason(struct trp_member *m, const struct trp_error *why)
 {
     const char *what_serves = m->serving.n ? "the last load failed, older files are served: " : "";
     trp_member_say(m, what_serves, why->text);
-    if (m->serving.n == 0) { /* nothing of what was shown is true any more */
+    m->is_last_copy = m->serving.n > 0; /* its own configuration, as it was, is gone as well */
+    if (m->serving.n == 0) {            /* nothing of what was shown is true any more */
         trp_survey_forget(m);
         trp_set_drop(m->life->alloc, &m->shown);
     }
@@ -313,9 +315,15 @@ static void begin_take(struct trp_member *m)
         return;
     }
     trp_labelling_keep(m);
-    trp_member_say(m, NULL, NULL);
     trp_backoff_reset(m); /* other files, other luck */
-    trp_survey_begin(m, op->catalog, op->found);
+    if (m->older.n == 0) {
+        trp_member_say(m, NULL, NULL);
+        trp_survey_begin(m, op->catalog, op->found);
+    } else { /* whether they load is found when somebody asks; until then what served is shown */
+        trp_member_say(m, "other files have come, and are tried by the next request", NULL);
+        (void)trp_cold_show(m, &m->older);
+        trp_member_show(m);
+    }
     if (m->wanted)
         trp_backlog_add(m);
     trp_member_finish(m, &ok);

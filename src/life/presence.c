@@ -9,6 +9,8 @@ const char *trp_presence_kept(const struct trp_member *m)
 {
     if (m->is_overridden)
         return "loaded with an order's own files or configuration: could not be loaded again";
+    if (m->is_last_copy)
+        return "its files were replaced by some that do not load: could not be loaded again";
     if (m->is_pinned)
         return "pinned by an operator";
     if (trp_idle_is_pinned(m))

@@ -303,7 +303,7 @@ void trp_survey_ask(struct trp_member *m)
 {
     struct trp_life *l = m->life;
     const struct trp_catalog_request request = {
-        .opts = &l->opts.repo, .name = m->name, .done = found_again, .user = m
+        .opts = &l->opts.repo, .name = m->name, .only = &m->older, .done = found_again, .user = m
     };
     if (!trp_failed(trp_catalog_ask(l->alloc, l->loaders, &request, NULL)))
         m->surveys_n++;

@@ -97,6 +97,9 @@ static void work(struct trp_job *job)
     if (v->wait_ns > 0)
         return;
     v->wait_ns = v->life->opts.store_verify_ns;
+    v->error.status = trp_store_is_there(v->life->opts.store, &v->error);
+    if (trp_failed(v->error.status))
+        return;
     if (!trp_store_part(v->life->opts.store, "verifying", NULL, path) ||
         trp_disk_lock(path, &lock, &v->error).code == TRP_UNAVAILABLE) {
         v->error = (struct trp_error){ 0 }; /* another server is at it */

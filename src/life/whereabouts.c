@@ -110,7 +110,7 @@ static const struct trp_version *failed_version(const struct trp_member *m)
 static bool tell_failed(const struct trp_member *m, struct trp_whereabouts *w)
 {
     const struct trp_version *v = failed_version(m);
-    if (!v && !m->reason)
+    if (!v && (!m->reason || m->shown.n))
         return false;
     set(w, TRP_PLACE_FAILED, v ? v->life.since_ns[TRP_MODEL_FAILED] : 0, v ? v->reason : m->reason);
     if (trp_backoff_is_by_itself(m)) {
@@ -147,6 +147,8 @@ static void tell_out(const struct trp_member *m, struct trp_whereabouts *w)
     else
         set(w, TRP_PLACE_OUT, 0, "nobody has asked for it yet");
     add(w, "; ", next);
+    if (m->reason)
+        add(w, "; ", m->reason);
     if (warning)
         add(w, "; ", warning);
 }

@@ -393,10 +393,10 @@ static trp_status add_numbered(struct scan *s, int64_t number, struct trp_error 
     return st;
 }
 
-static bool has_number(const struct scan *s, int64_t number)
+static bool has(const int64_t *numbers, uint32_t n, int64_t number)
 {
-    for (uint32_t i = 0; i < s->numbers_n; i++)
-        if (s->numbers[i] == number)
+    for (uint32_t i = 0; i < n; i++)
+        if (numbers[i] == number)
             return true;
     return false;
 }
@@ -404,14 +404,14 @@ static bool has_number(const struct scan *s, int64_t number)
 static bool is_wanted(const struct scan *s, uint32_t index)
 {
     const struct trp_model_config *c = &s->model->peek;
+    const struct trp_repo_opts *opts = s->walk->opts;
+    if (opts->only_n)
+        return has(opts->only, opts->only_n, s->numbers[index]);
     switch (c->versions.kind) {
     case TRP_VERSIONS_ALL:
         return true;
     case TRP_VERSIONS_SPECIFIC:
-        for (uint32_t i = 0; i < c->versions.specific_n; i++)
-            if (c->versions.specific[i] == s->numbers[index])
-                return true;
-        return false;
+        return has(c->versions.specific, c->versions.specific_n, s->numbers[index]);
     case TRP_VERSIONS_LATEST:
     default:
         return s->numbers_n - index <= (c->versions.latest_n ? c->versions.latest_n : 1);
@@ -425,7 +425,7 @@ static trp_status warn_absent(struct scan *s, struct trp_error *err)
     for (uint32_t i = 0; c->versions.kind == TRP_VERSIONS_SPECIFIC && i < c->versions.specific_n;
          i++) {
         char text[96];
-        if (has_number(s, c->versions.specific[i]))
+        if (has(s->numbers, s->numbers_n, c->versions.specific[i]))
             continue;
         (void)snprintf(text, sizeof text,
                        "version_policy asks for version %lld, which is not there",
@@ -439,7 +439,7 @@ static trp_status warn_absent(struct scan *s, struct trp_error *err)
 static trp_status check_labels(const struct scan *s, struct trp_error *err)
 {
     const struct trp_repo_model *m = s->model;
-    for (uint32_t i = 0; i < m->peek.labels_n; i++) {
+    for (uint32_t i = 0; i < m->peek.labels_n && s->walk->opts->only_n == 0; i++) {
         const struct trp_version_label *l = &m->peek.labels[i];
         uint32_t at = 0;
         while (at < m->versions_n && m->versions[at].number != l->version)
@@ -447,8 +447,8 @@ static trp_status check_labels(const struct scan *s, struct trp_error *err)
         if (at == m->versions_n)
             return trp_fail(err, TRP_INVALID_ARGUMENT, "label '%.*s' is for version %lld, which %s",
                             TRP_STR(l->name), (long long)l->version,
-                            has_number(s, l->version) ? "version_policy leaves out"
-                                                      : "is not there");
+                            has(s->numbers, s->numbers_n, l->version) ? "version_policy leaves out"
+                                                                      : "is not there");
     }
     return trp_ok();
 }

@@ -43,6 +43,8 @@ struct trp_repo_opts {
     uint64_t config_bytes_max;
     enum trp_load_policy load_default; /* models.load; 0: on demand */
     struct trp_keeping keeping; /* models.keep_alive and so on; priority 0: the built-in ones */
+    const int64_t *only;        /* trp_repo_find(): these versions, whatever the policy wants */
+    uint32_t only_n;            /* 0: those that it wants */
     const struct trp_node
         *override; /* trp_repo_find(): in place of the folder's own configuration; NULL: none */
 };

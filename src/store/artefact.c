@@ -335,6 +335,7 @@ trp_status trp_draft_begin(struct trp_draft *d, struct trp_store *s, struct trp_
         d->folder[0] = '\0';
         return too_long(s, err);
     }
+    TRP_CHECK(trp_store_is_there(s, err));
     TRP_CHECK(trp_disk_make_folder(d->folder, err));
     return trp_pins_open(&d->pins, s, d->folder, err);
 }

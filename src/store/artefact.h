@@ -85,7 +85,7 @@ struct trp_draft {
  *   Owns  : the caller drops it in any case; the store is borrowed.
  *   Thread: owner.
  *   Blocks: disk.
- *   Errors: as trp_fail_errno(). */
+ *   Errors: as trp_store_is_there(), trp_fail_errno(). */
 trp_status trp_draft_begin(struct trp_draft *d, struct trp_store *s, struct trp_error *err);
 
 /* Writes the manifest; `source` is told to whoever looks into the folder.

@@ -76,12 +76,24 @@ trp_status trp_store_replace(struct trp_store *s, const char *part, const char *
     return trp_store_part(s, part, name, path) ? replace(s, path, text, err) : too_long(s, err);
 }
 
+trp_status trp_store_is_there(const struct trp_store *s, struct trp_error *err)
+{
+    char path[TRP_STORE_PATH_MAX];
+    struct trp_file_stat st;
+    if (!trp_store_part(s, "format", NULL, path))
+        return too_long(s, err);
+    return trp_failed(trp_file_stat(path, &st, NULL))
+               ? trp_fail(err, TRP_UNAVAILABLE, "%s: the store is not there any more", s->path)
+               : trp_ok();
+}
+
 trp_status trp_store_lock(const struct trp_store *s, enum trp_store_lock_kind kind, int *out_fd,
                           struct trp_error *err)
 {
     char path[TRP_STORE_PATH_MAX];
     if (!trp_store_part(s, "lock", NULL, path))
         return too_long(s, err);
+    TRP_CHECK(trp_store_is_there(s, err)); /* else the lock would be made in some other folder */
     return trp_disk_lock_wait(path, kind == TRP_STORE_ALONE, LOCK_WAIT_NS, out_fd, err);
 }
 

@@ -69,11 +69,18 @@ bool trp_store_temporary(struct trp_store *s, char out[TRP_STORE_PATH_MAX]);
 trp_status trp_store_replace(struct trp_store *s, const char *part, const char *name,
                              struct trp_str text, struct trp_error *err);
 
+/* Whether it is there still: of a file system that was unmounted a folder remains that is no store, and must not become half of one.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Cost  : one look at a file's entry.
+ *   Errors: UNAVAILABLE. */
+trp_status trp_store_is_there(const struct trp_store *s, struct trp_error *err);
+
 /* Keeps others from removing (shared, for a moment) or from writing down what they use (alone).
  *   Owns  : the caller closes *out_fd, and so unlocks.
  *   Thread: any; one thread takes it once.
  *   Blocks: until it is free, for a limited time.
- *   Errors: UNAVAILABLE (waited in vain), as trp_fail_errno(). */
+ *   Errors: UNAVAILABLE (waited in vain, or as trp_store_is_there()), as trp_fail_errno(). */
 enum trp_store_lock_kind { TRP_STORE_SHARED, TRP_STORE_ALONE };
 trp_status trp_store_lock(const struct trp_store *s, enum trp_store_lock_kind kind, int *out_fd,
                           struct trp_error *err);

@@ -24,8 +24,8 @@ struct trp_store_hold {
  *   Owns  : the caller releases *out, when what was opened is closed.
  *   Thread: any.
  *   Blocks: disk; until a removal that goes on is over.
- *   Errors: FAILED_PRECONDITION (a store that is only looked at), UNAVAILABLE (a removal takes too long), OUT_OF_MEMORY, as
- *           trp_fail_errno(); *out is zero then. */
+ *   Errors: FAILED_PRECONDITION (a store that is only looked at), UNAVAILABLE (a removal takes too long, or as
+ *           trp_store_is_there()), OUT_OF_MEMORY, as trp_fail_errno(); *out is zero then. */
 trp_status trp_store_lease_hold(struct trp_store *s, const struct trp_sha256 *key,
                                 struct trp_store_hold *out, struct trp_error *err);
 void trp_store_lease_release(struct trp_store *s,

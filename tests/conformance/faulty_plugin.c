@@ -14,12 +14,14 @@
  *   silent   fails without words
  *   outside  what it has prepared answers otherwise when its weights are blobs
  *   nowhere  what it has prepared answers otherwise in any case
- *   hot      stands for ONNX Runtime: what it has mapped runs slowly, unless its weights are packed
+ *   hot      stands for ONNX Runtime: what it has mapped runs slowly, unless its weights are packed; prepares a model no further
+ *            while there is a file MODEL.hold; says that it holds as much as its file is long
  *   serial   works, but is not re-entrant: it fails when two runs are inside at once */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,6 +32,7 @@
 struct self {
     const struct troupe_account *account; /* hot: of its packed weights */
     void *packed;
+    uint64_t bytes; /* hot: that it says it holds */
     int is_slow;
     atomic_int inside;
     atomic_int released;
@@ -77,10 +80,12 @@ static int32_t probe(void *self, const struct troupe_model_desc *desc,
 /* A model of its own, with memory in its account. */
 static int32_t open_hot(const struct troupe_model_desc *desc, void **out_model)
 {
+    struct stat st;
     struct self *s = calloc(1, sizeof *s);
     if (!s)
         return TROUPE_OUT_OF_MEMORY;
     s->is_slow = desc->blobs && !desc->packed;
+    s->bytes = !desc->blobs && stat(desc->path, &st) == 0 ? (uint64_t)st.st_size : 0;
     s->account = desc->account;
     s->packed = desc->packed ? desc->account->alloc(desc->account->user, PACKED_BYTES, 64) : NULL;
     *out_model = s;
@@ -148,16 +153,30 @@ static int32_t run_model(void *model, const struct troupe_run *run,
     return TROUPE_OK;
 }
 
+/* Waits in the middle of a preparation for as long as somebody wants it to; false: it was cancelled meanwhile. */
+static int is_let_on(const struct troupe_model_desc *desc)
+{
+    char hold[4096];
+    snprintf(hold, sizeof hold, "%s.hold", desc->path);
+    while (access(hold, F_OK) == 0) {
+        if (desc->cancel && __atomic_load_n(desc->cancel, __ATOMIC_ACQUIRE))
+            return 0;
+        usleep(1000);
+    }
+    return 1;
+}
+
 static int32_t prepare(void *self, const struct troupe_model_desc *desc,
                        const struct troupe_blob_sink *sink, struct troupe_error *error)
 {
     static const char weights[2048], skeleton[] = "a skeleton";
     char name[TROUPE_BLOB_NAME_MAX];
     (void)self;
-    (void)desc;
     (void)error;
     const int32_t code =
         sink->blob ? sink->blob(sink->user, weights, sizeof weights, name) : TROUPE_OK;
+    if (!is_let_on(desc))
+        return TROUPE_CANCELLED;
     return code == TROUPE_OK ? sink->skeleton(sink->user, skeleton, sizeof skeleton) : code;
 }
 
@@ -174,7 +193,8 @@ static void close_model(void *model)
 /* How many outputs were given back; asked by the test through the optional function. */
 static int32_t memory(void *model, struct troupe_memory *out)
 {
-    out->weights_bytes = out->arena_bytes = 0;
+    out->weights_bytes = ((struct self *)model)->bytes;
+    out->arena_bytes = 0;
     out->shared_bytes = (uint64_t)atomic_load(&((struct self *)model)->released);
     return TROUPE_OK;
 }

@@ -46,6 +46,7 @@ struct shelf {
     char skeleton[512];
     int32_t refuses; /* a code; TROUPE_OK: takes everything */
     bool keeps_inside;
+    unsigned cancelled_after; /* so many blobs; 0: never */
     volatile int32_t cancel;
 };
 
@@ -80,6 +81,8 @@ static int32_t take_blob(void *user, const void *data, uint64_t bytes, char *out
     shelf->new_n += !known;
     shelf->blobs_n++;
     shelf->blob_bytes += bytes;
+    if (shelf->blobs_n == shelf->cancelled_after)
+        shelf->cancel = 1;
     return TROUPE_OK;
 }
 
@@ -432,6 +435,19 @@ static void a_preparation_that_nobody_wants_any_more_is_given_up(void **state)
     assert_int_equal(trp_counter_get(&h.account.bytes), 0);
 }
 
+static void a_preparation_is_given_up_between_two_weights(void **state)
+{
+    (void)state;
+    struct shelf shelf = { .cancelled_after = 1 };
+    write_chain("chain.onnx", weights[1]);
+    assert_int_equal(prepare("chain.onnx", &shelf).code, TRP_CANCELLED);
+    assert_int_equal(shelf.blobs_n, 1);
+    assert_int_equal(shelf.skeleton_bytes, 0);
+    assert_int_equal(trp_counter_get(&h.account.bytes), 0);
+    shelf = (struct shelf){ 0 };
+    assert_int_equal(prepare("chain.onnx", &shelf).code, TRP_OK);
+}
+
 static void it_says_what_a_skeleton_depends_on(void **state)
 {
     (void)state;
@@ -459,6 +475,7 @@ int main(void)
         TEST(a_blob_that_is_cut_fails_the_run_and_the_model_but_nobody_else),
         TEST(weights_can_stay_in_the_skeleton),
         TEST(a_preparation_that_nobody_wants_any_more_is_given_up),
+        TEST(a_preparation_is_given_up_between_two_weights),
         TEST(it_says_what_a_skeleton_depends_on),
     };
     return cmocka_run_group_tests_name("onnxruntime_prepare", tests, set_up, tear_down);

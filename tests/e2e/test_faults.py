@@ -76,6 +76,35 @@ def test_a_store_that_vanishes_while_it_is_used(serve, repository, store):
     server.stop()
 
 
+def test_a_store_whose_file_system_is_unmounted_and_comes_back(serve, repository, store, tmp_path):
+    """What is mapped stays, loads go on plainly, nothing is written to the folder that lay below, and nobody need start the server
+    again when the store is back."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    store.mkdir()
+    server = serve(repository.path, settings=settings(store), prefix=mounted(f"mount --bind {disk} {store}")).wait_ready("magika")
+    prepared(server, 1)
+    reload(server)
+    assert server.metric("troupe_model_loads_mapped_total") == 1
+
+    def in_its_place(*command):
+        words = ["nsenter", "-t", str(server.process.pid), "-U", "-m", "--preserve-credentials", *map(str, command)]
+        subprocess.run(words, check=True, capture_output=True)
+    in_its_place("umount", "-l", store)
+    ask(server)
+    reload(server)
+    ask(server)
+    assert server.metric("troupe_model_loads_mapped_total") == 1, "the model itself was loaded"
+    prepared(server, 1, "failed")
+    assert list(store.iterdir()) == [], "it is no store"
+    in_its_place("mount", "--bind", disk, store)
+    reload(server)
+    ask(server)
+    assert server.metric("troupe_model_loads_mapped_total") == 2
+    server.stop()
+    assert os.listdir(disk / "tmp") == [] and os.listdir(disk / "leases") == []
+
+
 # ---- the repository ----
 
 def test_a_folder_that_goes_away_while_it_is_loaded(serve, repository):

@@ -154,6 +154,24 @@ def test_a_broken_new_version_leaves_the_old_one_serving_and_says_why(serve, rep
     assert ask(server, "m")[1] == "2" and index(server) == {"m/2": ("READY", "")}
 
 
+def test_what_serves_beside_a_broken_version_comes_back_after_an_eviction(serve, repository):
+    """Clients do not see that it went: not by its name, not by its number, and the index goes on saying what is wrong with the newest."""
+    repository.add(IDENTITY, "m/1/model.onnx")
+    server = serve(repository.path, settings={"models.load": "on_demand", **WATCHED["poll"]}).wait_ready()
+    assert np.array_equal(ask(server, "m")[0], X)
+    put(BAD / "truncated.onnx", repository.path / "m/2/model.onnx")
+    server.wait(lambda: "cut off" in str(index(server)), "the broken version to be tried")
+    for version in ("", "1", ""):
+        assert post(server, "/api/models/m/evict", {})[0] == 200
+        assert json.loads(server.get("/api/residency?name=m")[1])["asked"]["where"] == "not in memory"
+        assert server.get("/v2/models/m/ready")[0] == 200
+        answer, number = ask(server, "m", version=version) if version else ask(server, "m")
+        assert np.array_equal(answer, X) and number == "1"
+        server.wait(lambda: "cut off" in str(index(server)), "the index to say why the newest does not serve")
+    put(NEGATED, repository.path / "m/2/model.onnx")
+    server.wait(lambda: np.array_equal(ask(server, "m")[0], -X), "the mended version to serve")
+
+
 def test_a_broken_new_configuration_leaves_the_old_one_serving_and_says_why(serve, repository):
     repository.add(IDENTITY, "m/1/model.onnx")
     server = serve(repository.path)

@@ -663,6 +663,27 @@ static void a_refusal_that_is_asked_for_stays(void **state)
     assert_true(has_note(f, "bad", name));
 }
 
+/* An unmounted file system leaves a folder behind. */
+static void nothing_is_written_where_the_store_was(void **state)
+{
+    struct fixture *f = *state;
+    char away[TRP_STORE_PATH_MAX];
+    const struct trp_sha256 key = key_of("a");
+    struct trp_store_hold hold;
+    (void)snprintf(away, sizeof away, "%s/away", f->folder);
+    make(f, "a", "x");
+    assert_int_equal(rename(f->path, away), 0);
+    assert_int_equal(mkdir(f->path, 0755), 0);
+    assert_int_equal(make_in(f->store, "b", "y", &f->err).code, TRP_UNAVAILABLE);
+    assert_non_null(strstr(f->err.text, "is not there any more"));
+    assert_int_equal(trp_store_lease_hold(f->store, &key, &hold, &f->err).code, TRP_UNAVAILABLE);
+    assert_int_equal(rmdir(f->path), 0); /* it is empty */
+    assert_int_equal(rename(away, f->path), 0);
+    assert_int_equal(trp_store_lease_hold(f->store, &key, &hold, &f->err).code, TRP_OK);
+    trp_store_lease_release(f->store, &hold);
+    make(f, "b", "y");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -684,6 +705,7 @@ int main(void)
         TEST(notes_of_what_is_gone_and_old_refusals_go),
         TEST(a_refusal_that_is_asked_for_stays),
         TEST(who_waits_in_vain_for_the_store_says_so),
+        TEST(nothing_is_written_where_the_store_was),
     };
     return cmocka_run_group_tests_name("sweeper", tests, NULL, NULL);
 }
