@@ -18,14 +18,19 @@ static void answer_late_calls(struct trp_call_list *expired)
 }
 
 /* False: what it was given is too little. */
-static bool run_admitted(struct trp_executor *e, struct trp_call *call, uint64_t bytes_max)
+static bool run_admitted(struct trp_executor *e, struct trp_call *call,
+                         const struct trp_admitted *admitted)
 {
+    const struct trp_run_place *p = &e->place;
+    const struct trp_run_grant grant = {
+        admitted->pass.is_counted ? admitted->pass.bytes : UINT64_MAX,
+        admitted->bytes_max ? admitted->bytes_max : p->run_bytes_max
+    };
     const int64_t cost_ns = trp_run_cost_ns(call);
     const bool is_long = cost_ns == 0 || cost_ns > e->long_run_ns;
-    int64_t now_ns = trp_clock_now_ns(e->place.clock);
+    int64_t now_ns = trp_clock_now_ns(p->clock);
     trp_gauge_add(&e->queue->long_runs, is_long);
-    const bool is_done =
-        trp_run_try(&e->place, call, bytes_max ? bytes_max : e->place.run_bytes_max, &now_ns);
+    const bool is_done = trp_run_try(p, call, &grant, &now_ns);
     trp_gauge_add(&e->queue->long_runs, -(int64_t)is_long);
     return is_done;
 }
@@ -106,7 +111,7 @@ static bool run_whole(struct trp_executor *e, struct trp_call *call)
                                 &admitted)) {
     case TRP_RESERVE_DONE:
         tell_who_waited(e, &admitted);
-        if (run_admitted(e, call, admitted.bytes_max)) {
+        if (run_admitted(e, call, &admitted)) {
             trp_admission_end_call(p->admission, call, &admitted);
             return true;
         }

@@ -316,11 +316,21 @@ static void forget_failure(struct trp_call *call)
     call->error.limit = TRP_LIMIT_NONE;
 }
 
-bool trp_run_was_short(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max)
+/* Two runs may both count on what is left beside them: whoever comes second is refused it by the account. */
+static bool asked_too_much(const struct trp_run_place *p, const struct trp_call *call,
+                           const struct trp_run_grant *grant)
 {
     const int32_t code = call->error.status.code;
-    const bool was_short = (code == TRP_TOO_LARGE || code == TRP_OUT_OF_MEMORY) &&
-                           bytes_max != p->run_bytes_max && call->run_peak_bytes > bytes_max;
+    const bool may_have_more = grant->most_bytes != p->run_bytes_max;
+    const bool passed = may_have_more && call->run_peak_bytes > grant->most_bytes;
+    return (code == TRP_TOO_LARGE && passed) ||
+           (code == TRP_OUT_OF_MEMORY && (passed || call->run_peak_bytes > grant->sure_bytes));
+}
+
+bool trp_run_was_short(const struct trp_run_place *p, struct trp_call *call,
+                       const struct trp_run_grant *grant)
+{
+    const bool was_short = asked_too_much(p, call, grant);
     if (was_short)
         forget_failure(call);
     return was_short;
@@ -331,10 +341,11 @@ uint64_t trp_run_bytes_max(const struct trp_run_place *p, uint64_t bytes_max)
     return p->run_bytes_max != 0 && p->run_bytes_max < bytes_max ? p->run_bytes_max : bytes_max;
 }
 
-bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
-                 int64_t *now_ns)
+bool trp_run_try(const struct trp_run_place *p, struct trp_call *call,
+                 const struct trp_run_grant *granted, int64_t *now_ns)
 {
-    bytes_max = trp_run_bytes_max(p, bytes_max);
+    const struct trp_run_grant grant = { granted->sure_bytes,
+                                         trp_run_bytes_max(p, granted->most_bytes) };
     if (call->deadline_ns != 0 && call->deadline_ns <= *now_ns)
         (void)trp_call_try_expire(call);
     if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN) {
@@ -345,12 +356,12 @@ bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t 
             trp_gauge_get(&s->run_ns) == 0 || trp_gauge_get(&s->run_surprises) > 0;
         const int64_t waited_before = waited_ns(p, in_doubt);
         call->run_peak_bytes = 0;
-        const trp_status st = run_steps(p, call, bytes_max);
+        const trp_status st = run_steps(p, call, grant.most_bytes);
         *now_ns = trp_clock_now_ns(p->clock);
         at[TRP_PHASE_RUN_END] = *now_ns;
         if (!trp_failed(st)) {
             trp_run_count(call, waited_ns(p, in_doubt) - waited_before);
-        } else if (trp_run_was_short(p, call, bytes_max)) {
+        } else if (trp_run_was_short(p, call, &grant)) {
             return false;
         }
     }
@@ -360,6 +371,7 @@ bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t 
 
 int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns)
 {
-    (void)trp_run_try(p, call, p->run_bytes_max, &now_ns); /* all that the place allows */
+    const struct trp_run_grant all = { UINT64_MAX, p->run_bytes_max };
+    (void)trp_run_try(p, call, &all, &now_ns);
     return now_ns;
 }

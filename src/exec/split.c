@@ -216,13 +216,13 @@ static uint64_t own_bytes(const struct trp_split *s, uint64_t bytes)
 }
 
 /* True when the part was too large for its room: it asks for more, once more. */
-static bool fell_short(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
-                       struct trp_admitted *room)
+static bool fell_short(const struct trp_run_place *p, struct trp_call *call,
+                       const struct trp_run_grant *grant, struct trp_admitted *room)
 {
     struct trp_split *s = call->split;
-    if (!trp_run_was_short(p, call, bytes_max))
+    if (!trp_run_was_short(p, call, grant))
         return false;
-    const uint64_t more = bytes_max + bytes_max / 4; /* so that it ends soon */
+    const uint64_t more = grant->sure_bytes + grant->sure_bytes / 4; /* so that it ends soon */
     s->least_bytes = call->run_peak_bytes > more ? call->run_peak_bytes : more;
     trp_admission_end(p->admission, version_of(call), room, s->least_bytes);
     return true;
@@ -232,11 +232,13 @@ bool trp_split_run(const struct trp_run_place *p, struct trp_call *call, struct 
 {
     struct trp_split *s = call->split;
     const struct trp_run_rows rows = { s->done, s->part, s->rows };
-    const uint64_t most = trp_run_bytes_max(p, own_bytes(s, room->bytes_max));
+    const struct trp_run_grant grant = { room->pass.is_counted ? own_bytes(s, room->pass.bytes)
+                                                               : UINT64_MAX,
+                                         trp_run_bytes_max(p, own_bytes(s, room->bytes_max)) };
     if (s->done == 0)
         call->stamps_ns[TRP_PHASE_RUN_START] = trp_clock_now_ns(p->clock);
-    trp_status st = trp_run_part(p, call, &rows, most, s->outputs);
-    if (trp_failed(st) && fell_short(p, call, most, room))
+    trp_status st = trp_run_part(p, call, &rows, grant.most_bytes, s->outputs);
+    if (trp_failed(st) && fell_short(p, call, &grant, room))
         return false;
     s->run_ns += call->stamps_ns[TRP_PHASE_OUTPUT_START] - call->stamps_ns[TRP_PHASE_INPUT_END];
     const bool has_run = !trp_failed(st);

@@ -133,7 +133,8 @@ static trp_status run_once(const struct trp_warmup *w, const struct troupe_tenso
         TRP_CHECK(wait_for_room(w, input_bytes(w, inputs), &room, err));
         const uint64_t most = smaller(w->run_bytes_max, room.bytes_max);
         st = run_backend(w, inputs, out, most, &peak, err);
-        is_short = trp_failed(st) && most != w->run_bytes_max && peak > most;
+        is_short = (trp_failed(st) && most != w->run_bytes_max && peak > most) ||
+                   (st.code == TRP_OUT_OF_MEMORY && room.pass.is_counted && peak > room.pass.bytes);
         const uint64_t more = room.pass.bytes + room.pass.bytes / 4; /* so that it ends soon */
         trp_admission_end(w->admission, w->version, &room, is_short && peak < more ? more : peak);
     } while (is_short);

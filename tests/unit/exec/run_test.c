@@ -253,10 +253,29 @@ static void large_inputs_are_expected_to_cost_more(void **state)
     run(large);
 }
 
+static void a_run_that_was_refused_what_was_not_sure_has_not_failed(void **state)
+{
+    (void)state;
+    const struct trp_run_grant sure = { 6000, 0 }, hoped = { 1000, 0 };
+    struct trp_version *v = make_version(&w, X_ONLY "holds 5000\n", NULL);
+    struct trp_call *call = make_call(&w, v);
+    int64_t now_ns = w.time.now_ns;
+    v->activations.limit = 4000; /* others hold the rest */
+    trp_gauge_add(&v->stats->in_flight, 1);
+    assert_false(trp_run_try(&here, call, &hoped, &now_ns));
+    assert_int_equal(call->error.status.code, TRP_OK);
+    assert_int_equal(call->run_peak_bytes, 5000);
+    assert_int_equal(trp_oneshot_get(&call->outcome), TRP_OUTCOME_OPEN);
+    assert_true(trp_run_try(&here, call, &sure, &now_ns));
+    assert_int_equal(call->error.status.code, TRP_OUT_OF_MEMORY);
+    trp_call_finish(call);
+}
+
 int main(void)
 {
 #define RUN_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        RUN_TEST(a_run_that_was_refused_what_was_not_sure_has_not_failed),
         RUN_TEST(stamps_phases_and_counts_them),
         RUN_TEST(a_batch_counts_its_rows),
         RUN_TEST(a_failing_backend_is_named_with_its_model),
