@@ -194,6 +194,7 @@ static void add_resident(struct residency *r, const struct resident *m)
     trp_json_add_u64(b, "activation_bytes", trp_counter_get(&v->activations.bytes));
     if (is_open) {
         trp_json_add_str(b, "opened", trp_version_opening(v));
+        trp_json_add_str(b, "batching", trp_version_batching(v));
         add_use(b, v, r->now_ns);
         if (trp_gauge_get(&v->load_ns))
             add_seconds(b, "load_seconds", trp_gauge_get(&v->load_ns));

@@ -84,17 +84,35 @@ static int write_all(int fd, const char *at, size_t left)
     return 0;
 }
 
-static trp_status write_new(const char *path, const void *data, size_t bytes, mode_t mode,
-                            bool is_synced, struct trp_error *err)
+struct manner {
+    mode_t mode;
+    bool is_synced, is_dated;
+    int64_t date_s;
+};
+
+/* The date comes before the sync, which makes it last too. */
+static int finish(int fd, const struct manner *how)
+{
+    const struct timespec dates[] = { { .tv_sec = (time_t)how->date_s },
+                                      { .tv_sec = (time_t)how->date_s } };
+    if (how->is_dated && TRP_TORTURE_FAILS("date"))
+        return EIO;
+    if (how->is_dated && futimens(fd, dates) != 0)
+        return errno;
+    return how->is_synced && fsync(fd) != 0 ? errno : 0;
+}
+
+static trp_status write_new(const char *path, const void *data, size_t bytes,
+                            const struct manner *how, struct trp_error *err)
 {
     const int fd = TRP_TORTURE_FAILS("open")
                        ? (errno = EMFILE, -1)
-                       : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+                       : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, how->mode);
     if (fd < 0)
         return trp_fail_errno(err, errno, "%s", path);
     int failed = write_all(fd, data, bytes);
-    if (!failed && is_synced && fsync(fd) != 0)
-        failed = errno;
+    if (!failed)
+        failed = finish(fd, how);
     if (close(fd) != 0 && !failed)
         failed = errno;
     if (!failed)
@@ -106,13 +124,24 @@ static trp_status write_new(const char *path, const void *data, size_t bytes, mo
 trp_status trp_disk_write(const char *path, const void *data, size_t bytes, mode_t mode,
                           struct trp_error *err)
 {
-    return write_new(path, data, bytes, mode, true, err);
+    const struct manner how = { .mode = mode, .is_synced = true };
+    return write_new(path, data, bytes, &how, err);
+}
+
+trp_status trp_disk_write_dated(const char *path, const void *data, size_t bytes, mode_t mode,
+                                int64_t date_s, struct trp_error *err)
+{
+    const struct manner how = {
+        .mode = mode, .is_synced = true, .is_dated = true, .date_s = date_s
+    };
+    return write_new(path, data, bytes, &how, err);
 }
 
 trp_status trp_disk_write_soon(const char *path, const void *data, size_t bytes, mode_t mode,
                                struct trp_error *err)
 {
-    return write_new(path, data, bytes, mode, false, err);
+    const struct manner how = { .mode = mode };
+    return write_new(path, data, bytes, &how, err);
 }
 
 trp_status trp_disk_publish(const char *from, const char *to, struct trp_error *err)

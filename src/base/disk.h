@@ -29,6 +29,15 @@ trp_status trp_disk_write(const char *path, const void *data, size_t bytes, mode
 trp_status trp_disk_write_soon(const char *path, const void *data, size_t bytes, mode_t mode,
                                struct trp_error *err);
 
+/* As trp_disk_write(), and the file says that it is of a certain date: whoever writes to it later changes that.
+ *   Units : seconds since 1970.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Blocks: disk.
+ *   Errors: as trp_disk_write(). */
+trp_status trp_disk_write_dated(const char *path, const void *data, size_t bytes, mode_t mode,
+                                int64_t date_s, struct trp_error *err);
+
 /* Renames, replacing a file that is there, and syncs the folder of the new name.  A folder does not replace one that holds
  * something.
  *   Owns  : nothing.

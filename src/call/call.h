@@ -164,9 +164,11 @@ struct trp_call {
     struct trp_call *queue_next;         /* whoever holds the call may chain it */
     int64_t queue_key; /* sched's, while the call waits: its place in order of arrival */
     struct trp_queue_node queue_node, expiry_node; /* sched's, while the call waits */
-    void *queue;             /* the queue it waits in; NULL: it waits nowhere */
-    void *exec_slot;         /* exec's, while it holds the call */
-    uint64_t run_peak_bytes; /* exec's: what its run held at most; 0: not known */
+    void *queue;     /* the queue it waits in; NULL: it waits nowhere */
+    void *exec_slot; /* exec's, while it holds the call */
+    void *batch;     /* exec's, under its lock: what it runs in with others, or NULL */
+    uint64_t batch_key, batch_rows; /* exec's: which calls it may run with (0: none); its rows */
+    uint64_t run_peak_bytes;        /* exec's: what its run held at most; 0: not known */
     struct trp_split
         *split; /* exec's: how far its run has come that is done in parts; NULL: it is not */
     int64_t short_since_ns; /* exec's: since when there is no room for its run; 0: nobody said so */

@@ -91,6 +91,11 @@ VALUES(control_kind) = {
 };
 ENUM(control_kind, "ModelSequenceBatching.Control.Kind");
 
+/* Ours: in the order of enum trp_batching, 0 being "not written". */
+VALUES(batching) = { { "default", 0 }, { "auto", 1 }, { "on", 2 }, { "off", 3 } };
+static const struct trp_enum batching = { "troupe.Batching", batching_values,
+                                          ARRAY_LEN(batching_values) };
+
 /* Ours: in the order of enum trp_load_policy, 0 being "not written". */
 VALUES(load_policy) = {
     { "default", 0 }, { "startup", 1 }, { "explicit", 2 }, { "on_demand", 3 }, { "background", 4 }
@@ -467,8 +472,8 @@ FIELDS(model_config) = {
     VALUE(STRING, MAP_STRING, "cc_model_filenames", 9, LATER,
           "Files by a GPU's compute capability."),
     VALUE(STRING, MAP_STRING, "metric_tags", 10, LATER, "Labels on the model's metrics."),
-    MEMBER(dynamic_batching, "scheduling_choice", "dynamic_batching", 11, LATER,
-           "Join waiting requests into batches."),
+    MEMBER(dynamic_batching, "scheduling_choice", "dynamic_batching", 11, ACTS,
+           "With `max_batch_size`: requests that wait are joined into batches of at most that."),
     MESSAGE(optimization, ONE, "optimization", 12, ACTS, "How the backend optimises."),
     MEMBER(sequence_batching, "scheduling_choice", "sequence_batching", 13, LATER,
            "Requests that belong together."),
@@ -500,6 +505,9 @@ FIELDS(model_config) = {
     VALUE(STRING, ONE, "max_bytes", 1005, OURS,
           "Most memory that each version may hold, such as `2GiB`; what would hold more is "
           "refused; by default as `models.max_bytes` says."),
+    CHOICE(batching, ONE, "batching", 1011, OURS,
+           "Whether requests that wait are joined: `on`, `off`, or `auto`; by default `on` with "
+           "`dynamic_batching` and `max_batch_size`, otherwise `auto`."),
     VALUE(STRING, ONE, "task", 1021, OURS,
           "What it is for, such as `classification`, `detection`, `embedding`, `ranking`: small "
           "letters, digits, `-`, `_`, `.`; the name `task:classification` finds the best for it."),

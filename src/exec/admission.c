@@ -105,6 +105,13 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
     return r;
 }
 
+bool trp_admission_try(const struct trp_admission *a, struct trp_call *call, int64_t now_ns,
+                       struct trp_admitted *out)
+{
+    const struct trp_admission_wish wish = { .size = trp_run_input_bytes(call) };
+    return trp_admission_ask(a, version_of(call), &wish, now_ns, out) == TRP_RESERVE_DONE;
+}
+
 /* What the backend does not tell is at least its outputs.  0: a run that failed half-way says little. */
 static uint64_t peak_of(const struct trp_call *call)
 {

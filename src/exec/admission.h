@@ -91,6 +91,14 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
 void trp_admission_end_call(const struct trp_admission *a, struct trp_call *call,
                             struct trp_admitted *admitted);
 
+/* As trp_admission_begin() of a whole run that can be made smaller: false when there is no room now, and nobody is told.
+ *   Units : now_ns monotonic.
+ *   Owns  : trp_admission_end_call() takes `out` back after true.
+ *   Thread: any that holds the call and no lock.
+ *   Errors: none. */
+bool trp_admission_try(const struct trp_admission *a, struct trp_call *call, int64_t now_ns,
+                       struct trp_admitted *out);
+
 /* Ends a run that asked for more than it was given (trp_run_try()); it begins again, and asks for that much.
  *   Owns  : as trp_admission_end_call().
  *   Thread: any that holds the call and no lock.

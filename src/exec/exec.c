@@ -54,6 +54,7 @@ trp_status trp_exec_create(const struct trp_alloc *alloc, const struct trp_exec_
     }
     for (uint32_t i = 0; i < opts->executors_n; i++) {
         x->executors[i].queue = &x->queue;
+        trp_batch_init(&x->executors[i].batch, alloc);
         x->executors[i].nice = opts->executors_nice;
         x->executors[i].long_run_ns = opts->inline_turn_ns;
         x->executors[i].place = place_at(x, opts->loops_n + i, TRP_METRIC_EXECUTOR_RUNS);
@@ -108,6 +109,8 @@ void trp_exec_destroy(struct trp_exec *x)
         trp_ledger_forget(x->opts.ledger, x);
     for (uint32_t i = 0; x->turns && i < x->opts.loops_n; i++)
         trp_turn_abandon(&x->turns[i]);
+    for (uint32_t i = 0; x->turns && x->executors && i < x->opts.executors_n; i++)
+        trp_batch_deinit(&x->executors[i].batch);
     trp_runqueue_deinit(&x->queue);
     trp_alloc_free(x->alloc, x->turns);
     trp_alloc_free(x->alloc, x->executors);

@@ -139,12 +139,115 @@ static bool run(struct trp_executor *e, struct trp_call *call)
     return call->split ? run_parts(e, call) : run_whole(e, call);
 }
 
+/* ---- several calls together ---- */
+
+/* Half of them wait on, where they stood: who can, takes them. */
+static void halve(struct trp_executor *e)
+{
+    struct trp_call_list kept = { 0 };
+    struct trp_batch *b = &e->batch;
+    for (uint32_t left = b->members.count / 2; left > 0; left--)
+        trp_call_list_push(&kept, trp_call_list_pop(&b->members));
+    trp_runqueue_give_back(e->queue, &b->members, NULL);
+    b->members = kept;
+}
+
+static enum trp_batch_end run_sealed(struct trp_executor *e)
+{
+    const struct trp_run_place *p = &e->place;
+    struct trp_batch *b = &e->batch;
+    struct trp_admitted admitted;
+    int64_t now_ns = trp_clock_now_ns(p->clock);
+    if (!trp_admission_try(p->admission, &b->joint, now_ns, &admitted))
+        return TRP_BATCH_TOO_LITTLE;
+    if (admitted.pass.ends_wait)
+        trp_runqueue_tell_room(e->queue);
+    const int64_t cost_ns = trp_run_cost_ns(&b->joint);
+    const bool is_long = cost_ns == 0 || cost_ns > e->long_run_ns;
+    trp_gauge_add(&e->queue->long_runs, is_long);
+    const enum trp_batch_end end =
+        trp_batch_run(p, b, admitted.bytes_max ? admitted.bytes_max : p->run_bytes_max, &now_ns);
+    trp_gauge_add(&e->queue->long_runs, -(int64_t)is_long);
+    if (end == TRP_BATCH_TOO_LITTLE)
+        trp_admission_fell_short(p->admission, &b->joint, &admitted);
+    else
+        trp_admission_end_call(p->admission, &b->joint, &admitted);
+    return end;
+}
+
+/* Those who still want an answer wait for a run of their own, and the slot has gone back with them. */
+static bool send_back_alone(struct trp_executor *e)
+{
+    struct trp_version *const v = trp_version_of(e->batch.joint.target);
+    for (struct trp_call *call = e->batch.members.first; call; call = call->queue_next)
+        call->batch_key = 0;
+    trp_runqueue_give_back(e->queue, &e->batch.members, v);
+    return false;
+}
+
+/* As run(), for the members of the batch; those that are settled are in *done. */
+static bool run_together(struct trp_executor *e, struct trp_call_list *done)
+{
+    struct trp_batch *b = &e->batch;
+    struct trp_call_list unwanted = { 0 };
+    struct trp_call *call;
+    enum trp_batch_end end = TRP_BATCH_TOO_LITTLE;
+    while (b->members.count > 1 && end == TRP_BATCH_TOO_LITTLE) {
+        if (trp_failed(trp_batch_lay_out(b, &b->joint.error)))
+            return send_back_alone(e);
+        if (trp_runqueue_seal(e->queue, b, trp_clock_now_ns(e->place.clock), &unwanted)) {
+            end = run_sealed(e);
+            trp_runqueue_part(e->queue, b);
+            if (end == TRP_BATCH_TOO_LITTLE)
+                halve(e);
+        }
+        while ((call = trp_call_list_pop(&unwanted)) != NULL) {
+            trp_run_settle(call);
+            trp_call_list_push(done, call);
+        }
+    }
+    if (end == TRP_BATCH_ALONE)
+        return send_back_alone(e);
+    const bool is_one = end != TRP_BATCH_DONE && b->members.count == 1;
+    if (is_one && !run(e, b->members.first)) {
+        b->members = (struct trp_call_list){ 0 };
+        return false;
+    }
+    while ((call = trp_call_list_pop(&b->members)) != NULL)
+        trp_call_list_push(done, call);
+    return true;
+}
+
+/* As run(), with whoever can come along. */
+static bool run_with_company(struct trp_executor *e, struct trp_call *call,
+                             struct trp_call_list *done)
+{
+    struct trp_version *const v = trp_version_of(call->target);
+    if (trp_batch_limit(v) > 0) {
+        trp_runqueue_join(e->queue, call, &e->batch);
+        return run_together(e, done);
+    }
+    if (trp_gauge_get(&v->stats->queued) > 0)
+        trp_batch_want(v);
+    if (!run(e, call))
+        return false;
+    trp_call_list_push(done, call);
+    return true;
+}
+
+static void answer(struct trp_call_list *done)
+{
+    struct trp_call *call;
+    while ((call = trp_call_list_pop(done)) != NULL)
+        trp_call_finish_from(call);
+}
+
 /* The next call is taken in the same stroke that gives the last one's slot back, and before that one is answered: an answered
  * call lets its version go, and the slot with it. */
 static void run_until_stopped(void *user)
 {
     struct trp_executor *e = user;
-    struct trp_call_list expired = { 0 };
+    struct trp_call_list expired = { 0 }, done = { 0 };
     struct trp_call *call, *next = NULL;
     trp_thread_yield_to_others(e->nice);
     for (;;) {
@@ -155,10 +258,10 @@ static void run_until_stopped(void *user)
         if (!call)
             continue;
         next = NULL;
-        if (!run(e, call))
-            continue;
-        trp_runqueue_take(e->queue, e->place.clock, trp_version_of(call->target), &next, &expired);
-        trp_call_finish_from(call);
+        if (run_with_company(e, call, &done))
+            trp_runqueue_take(e->queue, e->place.clock, trp_version_of(done.first->target), &next,
+                              &expired);
+        answer(&done);
         answer_late_calls(&expired);
     }
 }

@@ -10,6 +10,7 @@ struct trp_executor {
     struct trp_thread thread;
     struct trp_runqueue *queue;
     struct trp_run_place place;
+    struct trp_batch batch; /* what it runs, when that is several calls together */
     int nice;
     int64_t long_run_ns; /* what runs longer is long: a loop would not take it on */
 };

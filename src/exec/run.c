@@ -196,7 +196,7 @@ static trp_status run_steps(const struct trp_run_place *p, struct trp_call *call
 }
 
 /* The first size is the rows', also as the file declares it. */
-static void cut(struct troupe_tensor *t, const struct trp_run_rows *rows)
+static void cut(struct troupe_tensor *t, const struct trp_run_slice *rows)
 {
     const uint64_t row_bytes = t->bytes / (uint64_t)rows->all;
     if (!t->data)
@@ -207,7 +207,7 @@ static void cut(struct troupe_tensor *t, const struct trp_run_rows *rows)
 }
 
 trp_status trp_run_part(const struct trp_run_place *p, struct trp_call *call,
-                        const struct trp_run_rows *rows, uint64_t bytes_max,
+                        const struct trp_run_slice *rows, uint64_t bytes_max,
                         struct troupe_tensor *outputs)
 {
     struct trp_version *v = version_of(call);
@@ -242,6 +242,14 @@ static int64_t cost_of(const struct trp_stats *s, uint64_t bytes)
     return trp_cost_estimate(&cost, bytes);
 }
 
+uint64_t trp_run_rows(const struct trp_call *call)
+{
+    for (uint32_t i = 0; version_of(call)->signature.batch_max > 0 && i < call->inputs_n; i++)
+        if (call->inputs[i].tensor.data)
+            return (uint64_t)call->inputs[i].tensor.shape[0];
+    return 1;
+}
+
 int64_t trp_run_cost_ns(const struct trp_call *call)
 {
     return cost_of(version_of(call)->stats, trp_run_input_bytes(call));
@@ -270,27 +278,36 @@ static int64_t waited_ns(const struct trp_run_place *p, bool matters)
     return matters && p->waited_ns ? p->waited_ns() : 0;
 }
 
+static int64_t between(const struct trp_call *call, enum trp_phase from, enum trp_phase to)
+{
+    return call->stamps_ns[to] - call->stamps_ns[from];
+}
+
+/* What the client of one call had of it. */
+static void count_call(const struct trp_call *call)
+{
+    struct trp_stats *s = version_of(call)->stats;
+    trp_duration_add(&s->queue, between(call, TRP_PHASE_QUEUED, TRP_PHASE_RUN_START));
+    trp_duration_add(&s->compute_input, between(call, TRP_PHASE_RUN_START, TRP_PHASE_INPUT_END));
+    trp_duration_add(&s->compute_infer, between(call, TRP_PHASE_INPUT_END, TRP_PHASE_OUTPUT_START));
+    trp_duration_add(&s->compute_output, between(call, TRP_PHASE_OUTPUT_START, TRP_PHASE_RUN_END));
+    trp_counter_add(&s->inference_count, trp_run_rows(call));
+}
+
+static void count_run(const struct trp_call *call, uint64_t rows)
+{
+    trp_stats_add_batch(version_of(call)->stats, rows,
+                        between(call, TRP_PHASE_RUN_START, TRP_PHASE_INPUT_END),
+                        between(call, TRP_PHASE_INPUT_END, TRP_PHASE_OUTPUT_START),
+                        between(call, TRP_PHASE_OUTPUT_START, TRP_PHASE_RUN_END));
+}
+
 void trp_run_count(struct trp_call *call, int64_t waited_ns)
 {
-    struct trp_version *v = version_of(call);
-    struct trp_stats *s = v->stats;
-    const int64_t *at = call->stamps_ns;
-    const int64_t input_ns = at[TRP_PHASE_INPUT_END] - at[TRP_PHASE_RUN_START];
-    const int64_t infer_ns = at[TRP_PHASE_OUTPUT_START] - at[TRP_PHASE_INPUT_END];
-    const int64_t output_ns = at[TRP_PHASE_RUN_END] - at[TRP_PHASE_OUTPUT_START];
-    uint64_t rows = 1;
-    for (uint32_t i = 0; v->signature.batch_max > 0 && i < call->inputs_n; i++)
-        if (call->inputs[i].tensor.data) {
-            rows = (uint64_t)call->inputs[i].tensor.shape[0];
-            break;
-        }
-    trp_duration_add(&s->queue, at[TRP_PHASE_RUN_START] - at[TRP_PHASE_QUEUED]);
-    trp_duration_add(&s->compute_input, input_ns);
-    trp_duration_add(&s->compute_infer, infer_ns);
-    trp_duration_add(&s->compute_output, output_ns);
-    trp_counter_add(&s->inference_count, rows);
-    trp_stats_add_batch(s, rows, input_ns, infer_ns, output_ns);
-    learn(s, trp_run_input_bytes(call), infer_ns - waited_ns);
+    count_call(call);
+    count_run(call, trp_run_rows(call));
+    learn(version_of(call)->stats, trp_run_input_bytes(call),
+          between(call, TRP_PHASE_INPUT_END, TRP_PHASE_OUTPUT_START) - waited_ns);
 }
 
 void trp_run_settle(struct trp_call *call)
@@ -341,32 +358,58 @@ uint64_t trp_run_bytes_max(const struct trp_run_place *p, uint64_t bytes_max)
     return p->run_bytes_max != 0 && p->run_bytes_max < bytes_max ? p->run_bytes_max : bytes_max;
 }
 
-bool trp_run_try(const struct trp_run_place *p, struct trp_call *call,
-                 const struct trp_run_grant *granted, int64_t *now_ns)
+/* False: what it was granted is too little, and nothing has happened. */
+static bool run_within(const struct trp_run_place *p, struct trp_call *call,
+                       const struct trp_run_grant *granted, int64_t *now_ns)
 {
     const struct trp_run_grant grant = { granted->sure_bytes,
                                          trp_run_bytes_max(p, granted->most_bytes) };
+    call->stamps_ns[TRP_PHASE_RUN_START] = *now_ns;
+    call->run_peak_bytes = 0;
+    const trp_status st = run_steps(p, call, grant.most_bytes);
+    *now_ns = trp_clock_now_ns(p->clock);
+    call->stamps_ns[TRP_PHASE_RUN_END] = *now_ns;
+    return !trp_failed(st) || !trp_run_was_short(p, call, &grant);
+}
+
+bool trp_run_try(const struct trp_run_place *p, struct trp_call *call,
+                 const struct trp_run_grant *grant, int64_t *now_ns)
+{
     if (call->deadline_ns != 0 && call->deadline_ns <= *now_ns)
         (void)trp_call_try_expire(call);
     if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN) {
-        int64_t *at = call->stamps_ns;
-        at[TRP_PHASE_RUN_START] = *now_ns;
         const struct trp_stats *s = version_of(call)->stats;
         const bool in_doubt =
             trp_gauge_get(&s->run_ns) == 0 || trp_gauge_get(&s->run_surprises) > 0;
         const int64_t waited_before = waited_ns(p, in_doubt);
-        call->run_peak_bytes = 0;
-        const trp_status st = run_steps(p, call, grant.most_bytes);
-        *now_ns = trp_clock_now_ns(p->clock);
-        at[TRP_PHASE_RUN_END] = *now_ns;
-        if (!trp_failed(st)) {
-            trp_run_count(call, waited_ns(p, in_doubt) - waited_before);
-        } else if (trp_run_was_short(p, call, &grant)) {
+        if (!run_within(p, call, grant, now_ns))
             return false;
-        }
+        if (!trp_failed(call->error.status))
+            trp_run_count(call, waited_ns(p, in_doubt) - waited_before);
     }
     trp_run_settle(call);
     return true;
+}
+
+bool trp_run_joint(const struct trp_run_place *p, struct trp_call *joint, uint64_t rows,
+                   uint64_t bytes_max, int64_t *now_ns)
+{
+    const struct trp_run_grant grant = { UINT64_MAX, bytes_max }; /* else they are run alone */
+    if (!run_within(p, joint, &grant, now_ns))
+        return false;
+    if (!trp_failed(joint->error.status))
+        count_run(joint, rows);
+    return true;
+}
+
+void trp_run_share(const struct trp_run_place *p, const struct trp_call *joint,
+                   struct trp_call *call)
+{
+    for (int phase = TRP_PHASE_RUN_START; phase <= TRP_PHASE_RUN_END; phase++)
+        call->stamps_ns[phase] = joint->stamps_ns[phase];
+    if (!trp_failed(place_outputs(p, call)))
+        count_call(call);
+    trp_run_settle(call);
 }
 
 int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns)

@@ -46,7 +46,7 @@ bool trp_run_try(const struct trp_run_place *p, struct trp_call *call,
                  const struct trp_run_grant *grant, int64_t *now_ns);
 
 /* Rows of a call's inputs. */
-struct trp_run_rows {
+struct trp_run_slice {
     int64_t first, count, all; /* count >= 1 */
 };
 
@@ -57,7 +57,7 @@ struct trp_run_rows {
  *   Blocks: as long as the model runs.
  *   Errors: in call->error as well: as trp_run_call(). */
 trp_status trp_run_part(const struct trp_run_place *p, struct trp_call *call,
-                        const struct trp_run_rows *rows, uint64_t bytes_max,
+                        const struct trp_run_slice *rows, uint64_t bytes_max,
                         struct troupe_tensor *outputs);
 
 /* The steps around it: makes call->outputs, one without data for each that is wanted (outputs_n is the caller's); the most that
@@ -73,6 +73,19 @@ bool trp_run_was_short(const struct trp_run_place *p, struct trp_call *call,
                        const struct trp_run_grant *grant);
 void trp_run_count(struct trp_call *call, int64_t waited_ns);
 
+/* The two halves of a run of several calls together (exec/batch.h).  joint: as trp_run_try(), for the call that stands for all of
+ * them: one run of `rows` rows, which nobody waits for, so it is not settled.  share: ends one of them, whose outputs are views of
+ * the joint ones by now.
+ *   Units : as trp_run_try().
+ *   Owns  : the calls stay the caller's, who finishes them.
+ *   Thread: any, the one that holds the calls.
+ *   Blocks: joint: as long as the model runs.
+ *   Errors: joint: as trp_run_try(), in joint->error; share: in call->error. */
+bool trp_run_joint(const struct trp_run_place *p, struct trp_call *joint, uint64_t rows,
+                   uint64_t bytes_max, int64_t *now_ns);
+void trp_run_share(const struct trp_run_place *p, const struct trp_call *joint,
+                   struct trp_call *call);
+
 /* Ends a call for exec, once: decides its outcome, and writes the words when somebody else has decided before.
  *   Owns  : the call stays the caller's, who finishes it.
  *   Thread: any, the one that holds the call.
@@ -85,12 +98,14 @@ void trp_run_settle(struct trp_call *call);
  *   Errors: as trp_run_settle(). */
 void trp_run_refuse(struct trp_call *call);
 
-/* Bytes of all inputs, and what their run will likely cost (0: not known).
- *   Units : bytes; ns.
+/* Bytes of all inputs; what their run will likely cost (0: not known); what it counts for in Triton's statistics: its rows when
+ * max_batch_size says that it has some, else 1.
+ *   Units : bytes; ns; rows.
  *   Owns  : nothing.
  *   Thread: any, the one that holds the call.
  *   Errors: none. */
 uint64_t trp_run_input_bytes(const struct trp_call *call);
 int64_t trp_run_cost_ns(const struct trp_call *call);
+uint64_t trp_run_rows(const struct trp_call *call);
 
 #endif

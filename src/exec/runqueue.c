@@ -218,6 +218,108 @@ void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
     trp_version_unref(spare);
 }
 
+/* ---- calls that run together ---- */
+
+#define LOOKS_MAX 256 /* waiting calls that are looked at for one batch */
+
+/* While others sleep, they will take what is left: each gets as many. */
+static uint32_t fair_share(const struct trp_runqueue *q, const struct trp_sched_model *m)
+{
+    const uint32_t all = m->queued + 1, takers = q->sleeping + 1;
+    return (all + takers - 1) / takers;
+}
+
+void trp_runqueue_join(struct trp_runqueue *q, struct trp_call *call, struct trp_batch *b)
+{
+    struct trp_version *const v = version_of(call);
+    const uint64_t limit = trp_batch_limit(v);
+    b->members = (struct trp_call_list){ 0 };
+    trp_call_list_push(&b->members, call);
+    if (limit <= call->batch_rows || call->batch_key == 0 ||
+        trp_gauge_get(&v->stats->queued) <= 0) /* a glance: whoever comes now comes too late */
+        return;
+    trp_lock_enter(&q->lock);
+    struct trp_sched_model *const m = v->exec_slot;
+    const struct trp_sched_company company = { .call = call,
+                                               .may_meet = trp_batch_may_meet,
+                                               .rows_max = limit - call->batch_rows,
+                                               .calls_max = fair_share(q, m) - 1,
+                                               .looks_max = LOOKS_MAX };
+    trp_sched_join(&q->sched, m, &company, &b->members);
+    trp_gauge_add(&v->stats->queued, -(int64_t)(b->members.count - 1));
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+}
+
+static bool is_unwanted(struct trp_call *call, int64_t now_ns)
+{
+    if (call->deadline_ns != 0 && call->deadline_ns <= now_ns)
+        (void)trp_call_try_expire(call);
+    return trp_oneshot_get(&call->outcome) != TRP_OUTCOME_OPEN;
+}
+
+bool trp_runqueue_seal(struct trp_runqueue *q, struct trp_batch *b, int64_t now_ns,
+                       struct trp_call_list *unwanted)
+{
+    struct trp_call_list wanted = { 0 };
+    struct trp_call *call;
+    const uint32_t all = b->members.count;
+    trp_lock_enter(&q->lock);
+    while ((call = trp_call_list_pop(&b->members)) != NULL)
+        trp_call_list_push(is_unwanted(call, now_ns) ? unwanted : &wanted, call);
+    b->members = wanted;
+    b->interested = wanted.count;
+    const bool is_sealed = wanted.count == all;
+    for (call = wanted.first; is_sealed && call; call = call->queue_next)
+        call->batch = b;
+    trp_lock_leave(&q->lock);
+    return is_sealed;
+}
+
+void trp_runqueue_part(struct trp_runqueue *q, struct trp_batch *b)
+{
+    trp_lock_enter(&q->lock);
+    for (struct trp_call *call = b->members.first; call; call = call->queue_next)
+        call->batch = NULL;
+    trp_lock_leave(&q->lock);
+}
+
+uint64_t trp_runqueue_leave(struct trp_runqueue *q, struct trp_call *call)
+{
+    uint64_t id = (uint64_t)(uintptr_t)call;
+    trp_lock_enter(&q->lock);
+    struct trp_batch *const b = call->batch;
+    if (b) {
+        TRP_DEBUG_ASSERT(b->interested > 0);
+        id = --b->interested == 0 ? (uint64_t)(uintptr_t)&b->joint : 0;
+        call->batch = NULL; /* counted once */
+        if (id != 0)
+            trp_flag_raise(&b->joint.cancel.raised);
+    }
+    trp_lock_leave(&q->lock);
+    return id;
+}
+
+void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
+                            struct trp_version *ended)
+{
+    struct trp_call *call;
+    uint32_t returned = 0;
+    trp_lock_enter(&q->lock);
+    while ((call = trp_call_list_pop(calls)) != NULL) {
+        struct trp_version *const v = version_of(call);
+        trp_sched_return(&q->sched, v->exec_slot, call);
+        trp_gauge_add(&v->stats->queued, 1);
+        returned++;
+    }
+    if (ended)
+        trp_sched_end(&q->sched, ended->exec_slot);
+    const uint32_t woken = call_up(q, returned);
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+    signal_some(q, woken);
+}
+
 void trp_runqueue_tell_room(struct trp_runqueue *q)
 {
     trp_lock_enter(&q->lock);

@@ -6,6 +6,7 @@
 
 #include "base/thread.h"
 #include "call/call_list.h"
+#include "exec/batch.h"
 #include "model/version.h"
 #include "sched/sched.h"
 
@@ -74,6 +75,32 @@ enum trp_put_back trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call 
  *   Errors: none; a second time nothing happens but that the reference is dropped. */
 void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
                          struct trp_version *successor, struct trp_call_list *out);
+
+/* Lets waiting calls come along with a taken one: those that may meet it, up to what a run may have, or to its fair share while
+ * other executors sleep.  The first member is `call`.  seal: nobody of them has been cancelled or is late, and from now on their
+ * run is told when nobody wants it any more; false: some had, they are in *unwanted now, and it was not sealed.  part: the run has
+ * ended.
+ *   Units : now_ns monotonic.
+ *   Owns  : join moves the calls to the batch; seal the unwanted ones to the caller.
+ *   Thread: executor, the batch's.
+ *   Errors: none. */
+void trp_runqueue_join(struct trp_runqueue *q, struct trp_call *call, struct trp_batch *b);
+bool trp_runqueue_seal(struct trp_runqueue *q, struct trp_batch *b, int64_t now_ns,
+                       struct trp_call_list *unwanted);
+void trp_runqueue_part(struct trp_runqueue *q, struct trp_batch *b);
+
+/* Brings calls back that had come along, to where they stood; with `ended`, the slot of their run too.
+ *   Owns  : moves the calls to the queue.
+ *   Thread: executor.
+ *   Errors: none. */
+void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
+                            struct trp_version *ended);
+
+/* Says that a call is not wanted any more which may be running with others.
+ *   Owns  : nothing.
+ *   Thread: loop, the call's.
+ *   Errors: none; the name of the run to stop: its own, or that of its batch when nobody else wants it; 0: somebody does. */
+uint64_t trp_runqueue_leave(struct trp_runqueue *q, struct trp_call *call);
 
 /* A word of room: calls that were put back are tried again.
  *   Owns  : nothing.

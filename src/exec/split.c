@@ -231,7 +231,7 @@ static bool fell_short(const struct trp_run_place *p, struct trp_call *call,
 bool trp_split_run(const struct trp_run_place *p, struct trp_call *call, struct trp_admitted *room)
 {
     struct trp_split *s = call->split;
-    const struct trp_run_rows rows = { s->done, s->part, s->rows };
+    const struct trp_run_slice rows = { s->done, s->part, s->rows };
     const struct trp_run_grant grant = { room->pass.is_counted ? own_bytes(s, room->pass.bytes)
                                                                : UINT64_MAX,
                                          trp_run_bytes_max(p, own_bytes(s, room->bytes_max)) };

@@ -201,6 +201,9 @@ void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueu
 void trp_turn_start(struct trp_turn *t, struct trp_call *call)
 {
     trp_gauge_add(&version_of(call)->stats->in_flight, 1);
+    call->batch_key = 0;
+    if (trp_batch_limit(version_of(call)) > 0)
+        trp_batch_mark(call);
     if (call->stamps_ns[TRP_PHASE_QUEUED] == 0) /* else it has waited for a load already */
         call->stamps_ns[TRP_PHASE_QUEUED] = trp_loop_now_ns(t->loop);
     trp_call_list_push(&t->started, call);
@@ -209,12 +212,15 @@ void trp_turn_start(struct trp_turn *t, struct trp_call *call)
 
 void trp_turn_cancel(struct trp_turn *t, struct trp_call *call)
 {
-    if (trp_runqueue_remove(t->queue, call))
+    if (trp_runqueue_remove(t->queue, call)) {
         give_answer(call);
-    else if (trp_lifecycle_is_serving(&version_of(call)->life))
-        /* running, about to run, or in `started`: whoever has it looks at the token; the backend may be deep in it.  A version
-         * that does not serve has it on its way to one that does. */
-        trp_backend_cancel(version_of(call)->model, (uint64_t)(uintptr_t)call);
+        return;
+    }
+    /* Running, about to run, or in `started`: whoever has it looks at the token; the backend may be deep in it.  A version
+     * that does not serve has it on its way to one that does. */
+    const uint64_t run = trp_runqueue_leave(t->queue, call);
+    if (run != 0 && trp_lifecycle_is_serving(&version_of(call)->life))
+        trp_backend_cancel(version_of(call)->model, run);
 }
 
 void trp_turn_abandon(struct trp_turn *t)

@@ -16,6 +16,7 @@
 #include "life/change_words.h"
 #include "life/demand.h"
 #include "life/heat.h"
+#include "life/joining.h"
 #include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
@@ -303,6 +304,7 @@ static void take_results(struct load *d)
     d->is_taken = true;
     trp_tenure_keep(v, &r->mapping);
     trp_heat_inherit(&d->change->member->serving, v);
+    trp_joining_settle(d->life, v, trp_tenure_joining(v));
     trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
     const int64_t load_ns = trp_loop_now_ns(d->life->opts.control) - d->begun_ns;
     trp_gauge_set(&v->load_ns, load_ns > 0 ? load_ns : 1);

@@ -6,6 +6,7 @@
  * that the log names is better than a write to freed memory. */
 #include "life/tenure.h"
 #include "life/heat.h"
+#include "life/joining.h"
 #include "life/life_parts.h"
 
 #include <limits.h>
@@ -20,6 +21,7 @@ struct trp_opened {
     struct trp_mapping mapping;         /* how it was opened */
     const struct trp_blob_use *watched; /* of it; NULL: opened plainly.  Constant once it runs */
     struct trp_heat heat;
+    struct trp_joining joining;
     struct trp_stay stay;
     struct trp_mail loss;
     struct tenure *tenure;
@@ -238,6 +240,12 @@ struct trp_heat *trp_tenure_heat(const struct trp_version *v)
 {
     struct tenure *t = v->life_slot;
     return t->opened ? &t->opened->heat : NULL;
+}
+
+struct trp_joining *trp_tenure_joining(const struct trp_version *v)
+{
+    struct tenure *t = v->life_slot;
+    return &t->opened->joining;
 }
 
 const struct trp_sha256 *trp_tenure_key(const struct trp_version *v)

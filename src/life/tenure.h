@@ -66,6 +66,12 @@ const struct trp_blob_use *trp_tenure_blobs(const struct trp_version *v);
  *   Errors: none. */
 struct trp_heat *trp_tenure_heat(const struct trp_version *v);
 
+/* What is known of whether its calls may run together; it is open.
+ *   Owns  : the tenure's.
+ *   Thread: control.
+ *   Errors: none. */
+struct trp_joining *trp_tenure_joining(const struct trp_version *v);
+
 /* Says something of how it was opened that was not known then; once.
  *   Owns  : `words` is copied.
  *   Thread: control.

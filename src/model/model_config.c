@@ -72,6 +72,20 @@ static trp_status take_batch_max(const struct trp_node *tree, struct trp_model_c
     return trp_ok();
 }
 
+/* Triton's way to ask for batches is `dynamic_batching { }` with a max_batch_size above 1. */
+static void take_batching(const struct trp_node *tree, struct trp_model_config *c)
+{
+    const struct trp_field *f =
+        trp_message_field(&trp_model_config_message, TRP_STR_LIT("batching"));
+    const struct trp_enum_value *v =
+        trp_enum_named(f->enumeration, trp_node_str(tree, "batching", nothing));
+    c->batching = v ? (enum trp_batching)v->number : TRP_BATCHING_DEFAULT;
+    if (c->batching != TRP_BATCHING_DEFAULT)
+        return;
+    const bool is_asked = trp_node_get(tree, "dynamic_batching") && c->batch_max > 1;
+    c->batching = is_asked ? TRP_BATCHING_ON : TRP_BATCHING_AUTO;
+}
+
 static void take_load_policy(const struct trp_node *tree, struct trp_model_config *c)
 {
     const struct trp_field *f = trp_message_field(&trp_model_config_message, TRP_STR_LIT("load"));
@@ -255,6 +269,7 @@ trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *wri
     TRP_CHECK(take_text(a, written, "default_model_filename", &c.default_file, err));
     TRP_CHECK(take_backend(a, written, &c, err));
     TRP_CHECK(take_batch_max(written, &c, err));
+    take_batching(written, &c);
     take_load_policy(written, &c);
     TRP_CHECK(take_keeping(written, &c, err));
     TRP_CHECK(take_versions(a, written, &c, err));
@@ -299,6 +314,34 @@ static bool add_version_policy(struct trp_arena *a, struct trp_node *tree,
     struct trp_node *policy = trp_node_add_map(a, tree, "version_policy");
     struct trp_node *latest = trp_node_add_map(a, policy, "latest");
     return trp_node_add_i64(a, latest, "num_versions", c->versions.latest_n) != NULL;
+}
+
+static const struct trp_io *fixed_one(const struct trp_io *ios, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (ios[i].any_rank || ios[i].rank == 0 || ios[i].dims[0] >= 0)
+            return &ios[i];
+    return NULL;
+}
+
+const struct trp_io *trp_model_config_fixed(const struct trp_signature *s)
+{
+    const struct trp_io *io = fixed_one(s->inputs, s->inputs_n);
+    return io ? io : fixed_one(s->outputs, s->outputs_n);
+}
+
+/* Whoever asks for batches of what has no rows is told at once. */
+static trp_status check_batching(const struct trp_model_config *c, const struct trp_signature *file,
+                                 struct trp_error *err)
+{
+    const struct trp_io *fixed =
+        c->batching == TRP_BATCHING_ON ? trp_model_config_fixed(file) : NULL;
+    if (!fixed || c->batch_max > 0) /* with max_batch_size each of them was looked at */
+        return trp_ok();
+    return trp_node_fail(trp_node_get(c->tree, "batching"), err, TRP_INVALID_ARGUMENT,
+                         "batching is on, but \"%.*s\" has no free first dimension in the file: "
+                         "requests cannot be joined",
+                         TRP_STR(fixed->name));
 }
 
 struct completion {
@@ -362,6 +405,7 @@ trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
         return no_memory(err);
     TRP_CHECK(trp_model_config_peek(a, written, &c, err));
     TRP_CHECK(settle_identity(a, name, file_signature, &c, err));
+    TRP_CHECK(check_batching(&c, file_signature, err));
     for (uint32_t i = 0; i < trp_model_config_message.fields_n; i++)
         TRP_CHECK(add_key(&x, tree, &trp_model_config_message.fields[i]));
     TRP_CHECK(trp_card_check(&c.card, written, &s, err));

@@ -31,11 +31,21 @@ enum trp_load_policy {
     TRP_LOAD_BACKGROUND
 };
 
+/* Whether calls of a version may run together; TRP_BATCHING_DEFAULT only while nothing is settled. */
+enum trp_batching {
+    TRP_BATCHING_DEFAULT,
+    TRP_BATCHING_AUTO, /* when its rows are known to be independent */
+    TRP_BATCHING_ON,   /* its owner says that they are */
+    TRP_BATCHING_OFF
+};
+#define TRP_BATCH_ROWS 64u /* of a batch, where no max_batch_size says */
+
 /* What the server acts upon, taken out of the tree. */
 struct trp_model_config {
     const struct trp_node *tree; /* normal form, completed; what /config shows */
     struct trp_str name, backend, platform, default_file;
     int32_t batch_max; /* max_batch_size */
+    enum trp_batching batching;
     enum trp_load_policy load;
     struct trp_keeping keeping; /* keep_alive, pin, priority, max_bytes */
     uint32_t keeping_written;   /* which of them were: TRP_KEEPING_HAS_... */
@@ -75,6 +85,12 @@ trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
  *   Errors: INVALID_ARGUMENT with file:line; UNIMPLEMENTED for what is reserved: ensembles. */
 trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *written,
                                  struct trp_model_config *out_config, struct trp_error *err);
+
+/* The first input or output that is not known to have a free first axis, so that its rows cannot be joined; NULL: there is none.
+ *   Owns  : borrowed from the signature.
+ *   Thread: any.
+ *   Errors: none. */
+const struct trp_io *trp_model_config_fixed(const struct trp_signature *s);
 
 /* Fills in what was not written: when it is loaded, how it is kept (NULL: the built-in defaults stay).
  *   Owns  : copied.

@@ -277,3 +277,9 @@ struct trp_str trp_version_opening(const struct trp_version *v)
     const char *text = trp_pointer_get(&v->opening);
     return text ? trp_str_of(text) : (struct trp_str){ 0 };
 }
+
+struct trp_str trp_version_batching(const struct trp_version *v)
+{
+    const char *text = v->company ? trp_pointer_get(&v->company->words) : NULL;
+    return text ? trp_str_of(text) : (struct trp_str){ 0 };
+}

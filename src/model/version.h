@@ -14,6 +14,7 @@
 #include "model/stats.h"
 
 struct trp_backend_model;
+struct trp_version;
 struct trp_waiting;
 
 /* How much of a version is in memory: a second axis beside its state, because a READY one answers from any of them. */
@@ -21,6 +22,14 @@ enum trp_residency {
     TRP_RESIDENCY_NONE,      /* not open */
     TRP_RESIDENCY_MAPPED,    /* open, and runs at once */
     TRP_RESIDENCY_HIBERNATED /* open, its pages dropped; wakes for a run */
+};
+
+/* Whether calls of a version may run together: life's, which exec asks when it would like to know. */
+struct trp_company {
+    struct trp_gauge rows_max; /* of a run of several calls; 0: each runs alone */
+    struct trp_pointer words;  /* trp_version_batching() */
+    struct trp_oneshot asked;
+    void (*ask)(struct trp_version *v); /* once: some wait together; any thread; may be NULL */
 };
 
 struct trp_version {
@@ -47,6 +56,7 @@ struct trp_version {
     struct trp_backend_model *model;     /* open while READY or DRAINING */
     struct trp_account weights, activations;
     struct trp_headroom headroom; /* of its runs; exec's */
+    struct trp_company *company;  /* life's, constant once READY; NULL: its calls run alone */
     uint64_t
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
     struct trp_gauge residency;   /* enum trp_residency; changed by life, read by any */
@@ -168,6 +178,12 @@ int64_t trp_version_run_ns(const struct trp_version *v);
  *   Thread: any.
  *   Errors: none. */
 struct trp_str trp_version_opening(const struct trp_version *v);
+
+/* Whether its calls run together, and why: "on: ...", "off: ..."; empty: nobody has wanted to know yet.
+ *   Owns  : borrowed from the version.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_str trp_version_batching(const struct trp_version *v);
 
 static inline struct trp_version *trp_version_of(struct trp_target *t)
 {

@@ -182,6 +182,36 @@ struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **ou
     return call;
 }
 
+void trp_sched_return(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call)
+{
+    TRP_ASSERT(!call->queue);
+    enqueue(s, model, call);
+}
+
+void trp_sched_join(struct trp_sched *s, struct trp_sched_model *model,
+                    const struct trp_sched_company *company, struct trp_call_list *out)
+{
+    struct trp_call_list others = { 0 };
+    struct trp_call *call;
+    uint64_t rows_left = company->rows_max;
+    uint32_t calls_left = company->calls_max;
+    for (uint32_t i = 0; i < company->looks_max && model->queued > 0; i++) {
+        if (calls_left == 0 || rows_left == 0)
+            break;
+        call = call_of(trp_pairing_first(&model->calls));
+        trp_sched_remove(s, call);
+        if (call->batch_rows > rows_left || !company->may_meet(company->call, call)) {
+            trp_call_list_push(&others, call);
+            continue;
+        }
+        rows_left -= call->batch_rows;
+        calls_left--;
+        trp_call_list_push(out, call);
+    }
+    while ((call = trp_call_list_pop(&others)) != NULL)
+        trp_sched_return(s, model, call);
+}
+
 void trp_sched_put_back(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call)
 {
     TRP_ASSERT(!call->queue && model->running > 0);

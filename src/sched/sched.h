@@ -12,7 +12,7 @@
 #ifndef TRP_SCHED_H
 #define TRP_SCHED_H
 
-#include "call/call.h"
+#include "call/call_list.h"
 #include "sched/pairing.h"
 
 struct trp_sched {
@@ -64,6 +64,29 @@ enum trp_sched_push trp_sched_push(struct trp_sched *s, struct trp_sched_model *
  *   Cost  : O(log n) amortised.
  *   Errors: none. */
 struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **out_model);
+
+/* Takes out waiting calls of a model that can run together with `call`, in their order, until the run is full.  They need no slot:
+ * theirs is the run's.
+ *   Units : rows and calls, of those that come along; looks: waiting calls that are looked at, so that many unlike ones cost little.
+ *   Owns  : moves them to *out.
+ *   Thread: owner.
+ *   Cost  : O(looks log n) amortised.
+ *   Errors: none. */
+struct trp_sched_company {
+    const struct trp_call *call;
+    bool (*may_meet)(const struct trp_call *call, const struct trp_call *other);
+    uint64_t rows_max;
+    uint32_t calls_max, looks_max;
+};
+void trp_sched_join(struct trp_sched *s, struct trp_sched_model *model,
+                    const struct trp_sched_company *company, struct trp_call_list *out);
+
+/* Brings a call that came along back to where it stood; it is counted, and neither limit refuses it.
+ *   Owns  : moves the call to the scheduler.
+ *   Thread: owner.
+ *   Cost  : O(log n) amortised.
+ *   Errors: none. */
+void trp_sched_return(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call);
 
 /* Brings a taken call back to where it stood, with the slot of its model: there is no room for its run now.  Its model's calls wait
  * until trp_sched_unblock(), which lets all models that wait so be taken from again.

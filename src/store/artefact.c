@@ -168,7 +168,10 @@ static trp_status check_skeleton(const struct trp_artefact *a, struct trp_error 
     struct trp_file_stat st;
     TRP_CHECK(trp_file_stat(a->skeleton, &st, err));
     if (st.kind == 'f' && st.bytes == a->skeleton_bytes)
-        return trp_ok();
+        return st.mtime_ns == TRP_STORE_DATE_S * 1000000000
+                   ? trp_ok()
+                   : trp_fail(err, TRP_DATA_LOSS,
+                              "the skeleton was written to, or copied without its date");
     return trp_fail(err, TRP_DATA_LOSS, "the skeleton has %llu bytes, not %llu",
                     (unsigned long long)st.bytes, (unsigned long long)a->skeleton_bytes);
 }
@@ -212,6 +215,7 @@ trp_status trp_artefact_get(const struct trp_store *s, const struct trp_sha256 *
 trp_status trp_artefact_verify_skeleton(const struct trp_artefact *a, struct trp_error *err)
 {
     struct trp_sha256 digest;
+    TRP_CHECK(check_skeleton(a, err));
     TRP_CHECK(trp_sha256_file(a->skeleton, &digest, err));
     return memcmp(&digest, &a->skeleton_digest, sizeof digest) == 0
                ? trp_ok()
@@ -315,7 +319,7 @@ static int32_t take_skeleton(void *user, const void *data, uint64_t bytes)
     struct trp_artefact *a = &d->artefact;
     trp_status st = trp_sha256_memory(data, bytes, &a->skeleton_digest, &d->error);
     if (!trp_failed(st))
-        st = trp_disk_write(a->skeleton, data, bytes, 0444, &d->error);
+        st = trp_disk_write_dated(a->skeleton, data, bytes, 0444, TRP_STORE_DATE_S, &d->error);
     a->skeleton_bytes = bytes;
     d->has_skeleton = !trp_failed(st);
     return st.code;

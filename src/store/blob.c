@@ -1,7 +1,7 @@
 /* store/blob.c - see blob.h.
  *
- *  1. A blob is written under a temporary name, synced, made read only, and renamed; nobody writes to it again.  So a mapping of
- *     it never changes, and removing it harms no mapping.
+ *  1. A blob is written under a temporary name, dated, synced, and renamed, read only; nobody writes to it again.  So a mapping of
+ *     it never changes, and removing it harms no mapping.  Who does write to it changes its date.
  *  2. One that is there is looked at before it is believed: a bad one is replaced, by rename, and whoever has mapped it keeps
  *     what he has. */
 #include "store/blob.h"
@@ -70,6 +70,8 @@ trp_status trp_blob_check(const struct trp_store *s, const struct trp_blob *blob
     else if ((uint64_t)st.st_size != blob->bytes)
         status = trp_fail(err, TRP_DATA_LOSS, "blob %s has %lld bytes, not %llu", blob->name,
                           (long long)st.st_size, (unsigned long long)blob->bytes);
+    else if (st.st_mtim.tv_sec != TRP_STORE_DATE_S || st.st_mtim.tv_nsec != 0)
+        status = is_bad(blob, err, "was written to, or copied without its date");
     else
         status = check_edges(fd, blob, err);
     close(fd);
@@ -101,7 +103,7 @@ static trp_status write_blob(struct trp_store *s, const void *data, const struct
     if (!trp_store_temporary(s, temporary) || !path_of(s, name, folder))
         return too_long(s, err);
     TRP_CHECK(trp_disk_make_folder(folder, err));
-    TRP_CHECK(trp_disk_write(temporary, data, blob->bytes, 0444, err));
+    TRP_CHECK(trp_disk_write_dated(temporary, data, blob->bytes, 0444, TRP_STORE_DATE_S, err));
     const trp_status st = trp_disk_publish(temporary, path, err);
     if (trp_failed(st))
         (void)trp_disk_remove(temporary, NULL);

@@ -29,8 +29,8 @@ trp_status trp_blob_describe(const void *data, uint64_t bytes, struct trp_blob *
 trp_status trp_blob_put(struct trp_store *s, const void *data, const struct trp_blob *blob,
                         struct trp_error *err);
 
-/* Looks whether a blob is there with its size and its first and last page, or (verify) with every byte, as fast as `pace` says
- * (NULL: as it can).
+/* Looks whether a blob is there with its size, its date and its first and last page, or (verify) with every byte, as fast as `pace`
+ * says (NULL: as it can).
  *   Owns  : borrowed.
  *   Thread: any.
  *   Blocks: disk; verify: as long as reading it takes.

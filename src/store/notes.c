@@ -75,7 +75,8 @@ static trp_status sweep(struct notes *n, const char *part,
     n->is_useless = is_useless;
     if (!trp_store_part(n->store, part, NULL, folder))
         return trp_fail(err, TRP_INVALID_ARGUMENT, "%s: path too long", trp_store_path(n->store));
-    return trp_dir_each(folder, NOTES_MAX, visit, n, err);
+    const trp_status st = trp_dir_each(folder, NOTES_MAX, visit, n, err);
+    return st.code == TRP_NOT_FOUND ? trp_ok() : st; /* a store that an older server made */
 }
 
 trp_status trp_notes_sweep(const struct trp_store *s, bool only_tell, uint32_t *out_n,
@@ -89,6 +90,8 @@ trp_status trp_notes_sweep(const struct trp_store *s, bool only_tell, uint32_t *
     trp_status st = sweep(&n, "seen", is_of_nothing, err);
     if (!trp_failed(st))
         st = sweep(&n, "bad", is_old, err);
+    if (!trp_failed(st))
+        st = sweep(&n, "rows", is_old, err);
     *out_n = n.n;
     return st;
 }

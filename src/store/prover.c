@@ -9,15 +9,9 @@
 #include <math.h>
 #include <time.h>
 
-#include "base/half.h"
-#include "tensor/dtype.h"
-#include "tensor/shape.h"
+#include "store/likeness.h"
+#include "store/sample.h"
 
-#define INPUT_BYTES_MAX \
-    (UINT64_C(64) << 20) /* of one input; a larger one makes its trial count for nothing */
-#define RELATIVE 1e-4
-#define ABSOLUTE 1e-5
-#define STRING "troupe"
 #define RACE_ROUNDS 9
 #define RACE_ROUNDS_LEAST 3
 #define RACE_TIMES_MAX 6 /* as long as usual */
@@ -38,107 +32,23 @@ struct bench {
     uint64_t seed;
 };
 
-/* splitmix64: the same inputs on every machine. */
-static uint64_t next(uint64_t *seed)
-{
-    uint64_t z = (*seed += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 /* --- inputs ----------------------------------------------------------------------------------- */
-
-static void fill_integers(void *data, uint64_t n, uint32_t width, uint32_t top, uint64_t *seed)
-{
-    for (uint64_t i = 0; i < n; i++) {
-        const uint64_t value = next(seed) % (top + UINT64_C(1));
-        memcpy((char *)data + i * width, &value, width); /* little-endian */
-    }
-}
-
-static void fill_fractions(void *data, uint64_t n, int32_t dtype, uint64_t *seed)
-{
-    for (uint64_t i = 0; i < n; i++) {
-        const double value = (double)(next(seed) >> 11) / (double)(UINT64_C(1) << 52) - 1;
-        if (dtype == TROUPE_FP64)
-            ((double *)data)[i] = value;
-        else if (dtype == TROUPE_FP32)
-            ((float *)data)[i] = (float)value;
-        else
-            ((uint16_t *)data)[i] =
-                dtype == TROUPE_FP16 ? trp_fp16_of((float)value) : trp_bf16_of((float)value);
-    }
-}
-
-static void fill_strings(void *data, uint64_t n)
-{
-    char *at = data;
-    const uint32_t length = sizeof STRING - 1;
-    for (uint64_t i = 0; i < n; i++, at += sizeof length + length) {
-        memcpy(at, &length, sizeof length);
-        memcpy(at + sizeof length, STRING, length);
-    }
-}
-
-static void fill(struct troupe_tensor *t, uint64_t n, uint32_t top, uint64_t *seed)
-{
-    switch (t->dtype) {
-    case TROUPE_FP16:
-    case TROUPE_BF16:
-    case TROUPE_FP32:
-    case TROUPE_FP64:
-        fill_fractions(t->data, n, t->dtype, seed);
-        break;
-    case TROUPE_BYTES:
-        fill_strings(t->data, n);
-        break;
-    default:
-        fill_integers(t->data, n, trp_dtype_bytes(t->dtype), t->dtype == TROUPE_BOOL ? 1 : top,
-                      seed);
-    }
-}
-
-/* False when it would be too large. */
-static bool shape_input(const struct trp_io *io, int64_t free_size, struct troupe_tensor *t,
-                        uint64_t *out_elements)
-{
-    t->dtype = io->dtype;
-    t->rank = io->any_rank ? 1 : io->rank;
-    for (uint32_t i = 0; i < t->rank; i++)
-        t->shape[i] = io->any_rank || io->dims[i] < 0 ? free_size : io->dims[i];
-    if (!trp_shape_elements(t->shape, t->rank, out_elements) || *out_elements > INPUT_BYTES_MAX)
-        return false;
-    const uint64_t width =
-        t->dtype == TROUPE_BYTES ? sizeof(uint32_t) + sizeof STRING - 1 : trp_dtype_bytes(t->dtype);
-    t->bytes = *out_elements * width;
-    return t->bytes <= INPUT_BYTES_MAX;
-}
 
 static void free_inputs(struct bench *b)
 {
-    for (uint32_t i = 0; i < b->proof->signature->inputs_n; i++) {
-        trp_alloc_free(trp_heap(), b->inputs[i].data);
-        b->inputs[i] = (struct troupe_tensor){ 0 };
-    }
+    for (uint32_t i = 0; i < b->proof->signature->inputs_n; i++)
+        trp_sample_drop(&b->inputs[i]);
 }
 
 /* Optional inputs are left out.  False: this trial says nothing. */
 static bool make_inputs(struct bench *b, const struct trial *trial)
 {
     const struct trp_signature *signature = b->proof->signature;
-    for (uint32_t i = 0; i < signature->inputs_n; i++) {
-        struct troupe_tensor *t = &b->inputs[i];
-        uint64_t n;
-        if (signature->inputs[i].optional)
-            continue;
-        if (!shape_input(&signature->inputs[i], trial->free_size, t, &n))
+    const struct trp_sample_size size = { .free = trial->free_size, .top = trial->integer_top };
+    for (uint32_t i = 0; i < signature->inputs_n; i++)
+        if (!signature->inputs[i].optional &&
+            !trp_sample_make(&signature->inputs[i], &size, &b->seed, &b->inputs[i]))
             return false;
-        t->data = trp_alloc_get(trp_heap(), 1, t->bytes ? t->bytes : 1);
-        if (!t->data)
-            return false;
-        fill(t, n, trial->integer_top, &b->seed);
-    }
     return true;
 }
 
@@ -171,77 +81,12 @@ static trp_status run(struct bench *b, struct trp_backend_model *model,
 
 /* --- comparing -------------------------------------------------------------------------------- */
 
-static double value_at(const struct troupe_tensor *t, uint64_t i)
-{
-    switch (t->dtype) {
-    case TROUPE_FP64:
-        return ((const double *)t->data)[i];
-    case TROUPE_FP32:
-        return ((const float *)t->data)[i];
-    case TROUPE_FP16:
-        return trp_fp16_to(((const uint16_t *)t->data)[i]);
-    default:
-        return trp_bf16_to(((const uint16_t *)t->data)[i]);
-    }
-}
-
-/* Four steps of the half types are more than the tolerance of the others. */
-static double relative_of(int32_t dtype)
-{
-    if (dtype == TROUPE_FP16)
-        return 4.0 / 1024;
-    return dtype == TROUPE_BF16 ? 4.0 / 128 : RELATIVE;
-}
-
-static bool is_close(double a, double b, double relative)
-{
-    if (isnan(a) || isnan(b))
-        return isnan(a) && isnan(b);
-    if (isinf(a) || isinf(b))
-        return a == b;
-    return fabs(a - b) <= ABSOLUTE + relative * fabs(b);
-}
-
-static bool has_fraction(int32_t dtype)
-{
-    return dtype == TROUPE_FP64 || dtype == TROUPE_FP32 || dtype == TROUPE_FP16 ||
-           dtype == TROUPE_BF16;
-}
-
-static trp_status compare_numbers(const struct trp_io *io, const struct troupe_tensor *want,
-                                  const struct troupe_tensor *got, struct trp_error *err)
-{
-    const uint64_t n = want->bytes / trp_dtype_bytes(want->dtype);
-    for (uint64_t i = 0; i < n; i++) {
-        const double a = value_at(got, i), b = value_at(want, i);
-        if (!is_close(a, b, relative_of(want->dtype)))
-            return trp_fail(err, TRP_FAILED_PRECONDITION,
-                            "output '%.*s' differs: element %llu is %.9g, not %.9g",
-                            TRP_STR(io->name), (unsigned long long)i, a, b);
-    }
-    return trp_ok();
-}
-
-static trp_status compare_output(const struct trp_io *io, const struct troupe_tensor *want,
-                                 const struct troupe_tensor *got, struct trp_error *err)
-{
-    if (want->dtype != got->dtype || want->rank != got->rank || want->bytes != got->bytes ||
-        memcmp(want->shape, got->shape, want->rank * sizeof *want->shape) != 0)
-        return trp_fail(err, TRP_FAILED_PRECONDITION, "output '%.*s' has another type or shape",
-                        TRP_STR(io->name));
-    if (has_fraction(want->dtype))
-        return compare_numbers(io, want, got, err);
-    if (want->bytes == 0 || memcmp(want->data, got->data, want->bytes) == 0)
-        return trp_ok();
-    return trp_fail(err, TRP_FAILED_PRECONDITION, "output '%.*s' differs", TRP_STR(io->name));
-}
-
 static trp_status compare_all(const struct bench *b, const struct troupe_tensor *want,
                               const struct troupe_tensor *got, struct trp_error *err)
 {
     const struct trp_signature *signature = b->proof->signature;
     for (uint32_t i = 0; i < signature->outputs_n; i++)
-        TRP_CHECK(compare_output(&signature->outputs[i], &want[i], &got[i], err));
+        TRP_CHECK(trp_likeness_check(&signature->outputs[i], &want[i], &got[i], err));
     return trp_ok();
 }
 

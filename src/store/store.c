@@ -101,8 +101,8 @@ trp_status trp_store_lock(const struct trp_store *s, enum trp_store_lock_kind ki
 
 static trp_status make_parts(const struct trp_store *s, struct trp_error *err)
 {
-    static const char *const parts[] = { "blobs",      "made", "bad",   "seen",
-                                         "signatures", "tmp",  "leases" };
+    static const char *const parts[] = { "blobs",      "made", "bad", "seen",
+                                         "signatures", "rows", "tmp", "leases" };
     char path[TRP_STORE_PATH_MAX];
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         if (!trp_store_part(s, parts[i], NULL, path))

@@ -25,6 +25,10 @@
 
 #define TRP_STORE_PATH_MAX 4096
 
+/* Blobs and skeletons are all of one date, 2000-01-01 00:00 UTC: one that says another was written to, or is not the file that was put
+ * there, and no look at its ends would tell. */
+#define TRP_STORE_DATE_S INT64_C(946684800)
+
 struct trp_store;
 
 struct trp_store_opts {

@@ -1,5 +1,6 @@
 """Models are prepared beside serving and mapped by the next load; whatever happens to the store, they are served."""
 import json
+import os
 import re
 import shutil
 import sys
@@ -88,7 +89,7 @@ def blobs(store):
     return sorted((p for p in (store / "blobs").glob("*/*")), key=lambda p: p.stat().st_size)
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "removed"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "changed inside", "removed"])
 def test_a_damaged_blob_is_noticed_and_prepared_anew(serve, repository, store, damage):
     repository.add(MAGIKA, "magika.onnx")
     server = serve(repository.path, settings=settings(store)).wait_ready("magika")
@@ -100,8 +101,8 @@ def test_a_damaged_blob_is_noticed_and_prepared_anew(serve, repository, store, d
     if damage == "removed":
         victim.unlink()
     else:
-        content[0] ^= 255
-        victim.write_bytes(content if damage == "changed" else content[:-1])
+        content[len(content) // 2 if damage == "changed inside" else 0] ^= 255
+        victim.write_bytes(content[:-1] if damage == "cut" else content)
     server = serve(repository.path, settings=settings(store)).wait_ready("magika")
     ask(server)
     assert server.metric("troupe_model_loads_mapped_total") == 0 and "is not used any more" in server.log()
@@ -175,7 +176,7 @@ def test_a_blob_that_is_cut_while_requests_run_is_survived(serve, repository, st
 
 
 def test_what_a_disk_changed_is_found_beside_serving(serve, repository, store):
-    """A byte in the middle of a blob: no look at its ends tells, so somebody must read it."""
+    """A byte in the middle of a blob, without a date that tells: no look at its ends sees it, so somebody must read it."""
     want = made_chain(repository, "chain.onnx")
     server = serve(repository.path, settings=settings(store)).wait_ready("chain")
     prepared(server, 1)
@@ -186,9 +187,12 @@ def test_what_a_disk_changed_is_found_beside_serving(serve, repository, store):
     assert server.metric("troupe_store_verified_total", result="damaged") == 0
     victim = blobs(store)[0]
     victim.chmod(0o644)
+    date = victim.stat().st_mtime_ns
     with open(victim, "r+b") as f:
         f.seek(victim.stat().st_size // 2)
         f.write(b"\xff\xff\x7f\x7f")
+        f.flush()
+        os.utime(victim, ns=(date, date))
     server.wait(lambda: server.metric("troupe_store_verified_total", result="damaged") >= 1, "the damage to be found")
     server.wait(lambda: "replaced 'chain/1'" in server.log(), "the model to be opened anew")
     body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 256], "data": [1.0] * 256}]}).encode()

@@ -74,6 +74,22 @@ static void a_file_is_written_once_and_published_over_another(void **state)
     expect_text(f, f->path, "new");
 }
 
+static void a_dated_file_is_of_its_date_until_somebody_writes_to_it(void **state)
+{
+    struct fixture *f = *state;
+    struct trp_file_stat st;
+    const char *path = f->path;
+    assert_int_equal(trp_disk_write_dated(path, "text", 4, 0644, 946684800, &f->err).code, TRP_OK);
+    assert_int_equal(trp_file_stat(path, &st, &f->err).code, TRP_OK);
+    assert_true(st.mtime_ns == INT64_C(946684800000000000));
+    expect_text(f, path, "text");
+    assert_int_equal(truncate(path, 3), 0);
+    assert_int_equal(trp_file_stat(path, &st, &f->err).code, TRP_OK);
+    assert_true(st.mtime_ns > INT64_C(946684800000000000));
+    assert_int_equal(trp_disk_write_dated(path, "text", 4, 0644, 1, &f->err).code,
+                     TRP_ALREADY_EXISTS);
+}
+
 static void a_folder_does_not_replace_one_that_holds_something(void **state)
 {
     struct fixture *f = *state;
@@ -143,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(folders_are_made_with_all_that_is_above_them),
         TEST(a_file_is_written_once_and_published_over_another),
+        TEST(a_dated_file_is_of_its_date_until_somebody_writes_to_it),
         TEST(a_folder_does_not_replace_one_that_holds_something),
         TEST(a_piece_is_written_where_it_belongs),
         TEST(a_lock_is_one_and_goes_with_its_owner),

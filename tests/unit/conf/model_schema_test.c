@@ -128,9 +128,8 @@ static void what_waits_is_named_in_a_warning(void **state)
     } rows[] = {
         { "model.yaml", "max_batch_size: 4\nparameters: {a: {string_value: b}}\n", "" },
         { "model.yaml", "dynamic_batching:\n  preferred_batch_size: [4]\n",
-          "model.yaml:1: \"dynamic_batching\" is understood but not acted upon yet\n" },
+          "model.yaml:2: \"preferred_batch_size\" is understood but not acted upon yet\n" },
         { "config.pbtxt", "\ndynamic_batching { }\nresponse_cache { enable: true }\n",
-          "config.pbtxt:2: \"dynamic_batching\" is understood but not acted upon yet\n"
           "config.pbtxt:3: \"response_cache\" is understood but not acted upon yet\n" },
         { "model.yaml", "instance_group:\n- kind: KIND_GPU\n  count: 1\n",
           "model.yaml:2: \"kind\" is understood but not acted upon yet\n" },

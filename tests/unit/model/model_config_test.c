@@ -558,6 +558,32 @@ static void what_was_not_written_about_keeping_is_the_servers(void **state)
     tear_down(&f);
 }
 
+static void who_asks_for_batches_is_told_apart(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *yaml;
+        enum trp_batching want;
+    } rows[] = {
+        { "max_batch_size: 8", TRP_BATCHING_AUTO },
+        { "max_batch_size: 8\ndynamic_batching: {}", TRP_BATCHING_ON },
+        { "max_batch_size: 8\ndynamic_batching: {}\nbatching: off", TRP_BATCHING_OFF },
+        { "max_batch_size: 1\ndynamic_batching: {}", TRP_BATCHING_AUTO },
+        { "dynamic_batching: {}", TRP_BATCHING_AUTO },
+        { "batching: on", TRP_BATCHING_ON },
+        { "batching: 'off'", TRP_BATCHING_OFF },
+        { "batching: auto", TRP_BATCHING_AUTO },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        print_message("%s\n", r->yaml);
+        set_up(&f);
+        assert_int_equal(peek(&f, r->yaml).code, TRP_OK);
+        assert_int_equal(f.config.batching, r->want);
+        tear_down(&f);
+    }
+}
+
 static void peeking_refuses_what_cannot_be_served(void **state)
 {
     (void)state;
@@ -618,6 +644,7 @@ int main(void)
         cmocka_unit_test(peeking_takes_out_what_finds_the_file),
         cmocka_unit_test(peeking_at_nothing_gives_the_defaults),
         cmocka_unit_test(what_was_not_written_about_keeping_is_the_servers),
+        cmocka_unit_test(who_asks_for_batches_is_told_apart),
         cmocka_unit_test(peeking_refuses_what_cannot_be_served),
     };
     return cmocka_run_group_tests_name("model_config", tests, NULL, NULL);

@@ -637,17 +637,21 @@ static void notes_of_what_is_gone_and_old_refusals_go(void **state)
     write_note(f, "seen", "nonsense", "nonsense", 0);
     write_note(f, "bad", "fresh", "no", 29 * 86400);
     write_note(f, "bad", "old", "no", 31 * 86400);
+    write_note(f, "rows", "fresh", "no", 29 * 86400);
+    write_note(f, "rows", "old", "no", 31 * 86400);
     const struct trp_gc_opts look = { .only_tell = true };
     struct trp_swept swept;
     assert_int_equal(trp_sweeper_gc(f->store, &look, &swept, &f->err).code, TRP_OK);
-    assert_int_equal(swept.notes_n, 3);
+    assert_int_equal(swept.notes_n, 4);
     assert_true(has_note(f, "bad", "old"));
-    assert_int_equal(gc(f, 0).notes_n, 3);
+    assert_int_equal(gc(f, 0).notes_n, 4);
     assert_true(has_note(f, "seen", "here"));
     assert_true(has_note(f, "bad", "fresh"));
     assert_false(has_note(f, "seen", "gone"));
     assert_false(has_note(f, "seen", "nonsense"));
     assert_false(has_note(f, "bad", "old"));
+    assert_true(has_note(f, "rows", "fresh"));
+    assert_false(has_note(f, "rows", "old"));
 }
 
 static void a_refusal_that_is_asked_for_stays(void **state)
