@@ -128,8 +128,9 @@ void trp_admission_fell_short(const struct trp_admission *a, struct trp_call *ca
                               struct trp_admitted *admitted)
 {
     const uint64_t had = admitted->pass.bytes, more = had + had / 4; /* so that it ends soon */
-    const uint64_t peak = call->run_peak_bytes > more ? call->run_peak_bytes : more;
-    trp_admission_end(a, version_of(call), admitted, peak);
+    if (call->run_peak_bytes < more)
+        call->run_peak_bytes = more; /* what it asks for the next time */
+    trp_admission_end(a, version_of(call), admitted, call->run_peak_bytes);
 }
 
 void trp_admission_end_call(const struct trp_admission *a, struct trp_call *call,

@@ -102,7 +102,8 @@ static bool run_parts(struct trp_executor *e, struct trp_call *call)
 static bool run_whole(struct trp_executor *e, struct trp_call *call)
 {
     const struct trp_run_place *p = &e->place;
-    const struct trp_admission_wish wish = { .size = trp_run_input_bytes(call) };
+    const struct trp_admission_wish wish = { .size = trp_run_input_bytes(call),
+                                             .least_bytes = call->run_peak_bytes };
     const uint64_t words = trp_counter_get(&e->queue->words); /* as above */
     /* A word that never was: who fell short asks again at once. */
     const struct trp_runqueue_return at_once = { .words_before = words - 1, .is_first = true };

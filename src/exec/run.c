@@ -333,7 +333,8 @@ static void forget_failure(struct trp_call *call)
     call->error.limit = TRP_LIMIT_NONE;
 }
 
-/* Two runs may both count on what is left beside them: whoever comes second is refused it by the account. */
+/* Two runs may both count on what is left beside them: whoever comes second is refused it by the account, and asks for more room
+ * each time, until there is or can never be so much. */
 static bool asked_too_much(const struct trp_run_place *p, const struct trp_call *call,
                            const struct trp_run_grant *grant)
 {
@@ -341,7 +342,8 @@ static bool asked_too_much(const struct trp_run_place *p, const struct trp_call 
     const bool may_have_more = grant->most_bytes != p->run_bytes_max;
     const bool passed = may_have_more && call->run_peak_bytes > grant->most_bytes;
     return (code == TRP_TOO_LARGE && passed) ||
-           (code == TRP_OUT_OF_MEMORY && (passed || call->run_peak_bytes > grant->sure_bytes));
+           (code == TRP_OUT_OF_MEMORY &&
+            (passed || (grant->sure_bytes != UINT64_MAX && call->run_peak_bytes > 0)));
 }
 
 bool trp_run_was_short(const struct trp_run_place *p, struct trp_call *call,

@@ -232,8 +232,14 @@ enum trp_reserve trp_headroom_begin(struct trp_headrooms *all, struct trp_headro
         trp_lock_leave(&all->lock);
         return TRP_RESERVE_DONE;
     }
-    const uint64_t bytes = expected_of(book, ask, size);
-    const enum trp_reserve r = make_room(all, book, ask, bytes, &tell);
+    uint64_t bytes = expected_of(book, ask, size);
+    enum trp_reserve r = make_room(all, book, ask, bytes, &tell);
+    if (r == TRP_RESERVE_NEVER) { /* the estimate is on the safe side, and so no reason to refuse */
+        struct trp_headroom_ask hopes = *ask;
+        hopes.is_part = true;
+        bytes = expected_of(book, &hopes, size);
+        r = make_room(all, book, ask, bytes, &tell);
+    }
     if (r == TRP_RESERVE_DONE) {
         book->running_bytes += bytes;
         *pass = (struct trp_headroom_pass){ .bytes = bytes,
