@@ -13,6 +13,7 @@ import time
 
 import onnx_maker
 from bench_harness import Floor, Row, Troupe, binary_infer, field_bytes, http_request, median
+from budget_rows import BUDGET_ROWS
 from many_models import many_models
 from memory_rows import MEMORY_ROWS
 
@@ -265,6 +266,15 @@ def zipf_policy(bench):
                f"{first['ratio']:.2f} (worst of {len(traces)} traces {worst:.2f})", "<= 0.80", worst <= 0.80)
 
 
+def sched_cost(bench):
+    """A request's way through src/sched: usual deadlines, the same with more tenants and models, and any deadlines."""
+    costs = bench.run_floor("sched_cost")
+    return [Row(f"sched_cost_{kind}", f"scheduling a request, 100,000 waiting / 100, {kind}; {cost['allocated']} bytes allocated",
+                f"{cost['many_ns']:.0f} ns", f"{cost['few_ns']:.0f} ns", f"{cost['ratio']:.2f}", "<= 1000 ns; <= 2.00",
+                cost["many_ns"] <= 1000 and cost["ratio"] <= 2 and cost["allocated"] == 0)
+            for kind, cost in costs.items()]
+
+
 ROWS = {
     "http_echo": http_echo,
     "grpc_echo_16x1": lambda bench: grpc_echo(bench, 1),
@@ -280,7 +290,9 @@ ROWS = {
     "many_models": many_models,
     "size": size,
     "zipf_policy": zipf_policy,
+    "sched_cost": sched_cost,
     **MEMORY_ROWS,
+    **BUDGET_ROWS,
 }
 
 

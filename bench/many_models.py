@@ -45,7 +45,7 @@ def wait_until(what, seconds=60):
         time.sleep(0.005)
 
 
-def lowest(read, pause_s=0.5, times=20):
+def lowest(read, pause_s=0.5, times=14):
     """What stays when everything has come to rest: memory of a burst goes back a little later."""
     value = read()
     for _ in range(times):

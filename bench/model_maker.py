@@ -189,7 +189,7 @@ def resnet50():
     return g
 
 
-def mobilenet_v2(width=1.0, seed=""):
+def mobilenet_v2(width=1.0, seed="", image=224):
     """Sandler et al.: MobileNetV2, 2018.  3.5 M parameters at width 1.  `seed` makes another model of the same graph."""
     g = Graph(f"mobilenet_v2{seed}")
     zero, six = g.number("zero", 0.0), g.number("six", 6.0)
@@ -201,7 +201,7 @@ def mobilenet_v2(width=1.0, seed=""):
         return g.op("Clip", x, zero, six)
 
     c_in = scaled(32)
-    x = relu6(convolution(g, "first", g.input("image", "batch", 3, 224, 224), 3, c_in, 3, 2))
+    x = relu6(convolution(g, "first", g.input("image", "batch", 3, image, image), 3, c_in, 3, 2))
     block = 0
     for expand, channels, repeat, stride in ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
                                              (6, 160, 3, 2), (6, 320, 1, 1)):
@@ -245,9 +245,9 @@ def attention(g, name, x, mask, size, heads):
     return linear(g, f"{name}.output", g.op("Reshape", y, "join"), size, size)
 
 
-def bert_base(layers=12, size=768, vocabulary=30522):
+def bert_base(layers=12, size=768, vocabulary=30522, seed=""):
     """Devlin et al.: BERT, 2018: an encoder with its embeddings and a classifier of two classes.  110 M parameters."""
-    g = Graph("bert_base")
+    g = Graph(f"bert_base{seed}")
     heads = size // 64
     ids = [g.input(name, "batch", "sequence", dtype=INT64) for name in ("input_ids", "attention_mask", "token_type_ids")]
     for name, value in (("one", 1.0), ("half", 0.5), ("sqrt2", 2 ** 0.5), ("root", 8.0), ("far", -10000.0)):

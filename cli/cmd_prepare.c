@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/places.h"
 #include "cli/settings_options.h"
 
 #define JOBS_MAX 1024u
@@ -156,13 +157,20 @@ static int run(struct cli *cli)
     uint64_t n = cores();
     if (jobs && (!trp_str_parse_u64(trp_str_of(jobs), &n) || n == 0 || n > JOBS_MAX))
         return cli_usage(cli, "--jobs is a number from 1 to %u, not '%s'", JOBS_MAX, jobs);
-    if (trp_failed(cli_check_repository(cli->operands[0], &err)))
+    const char *first = cli_first_place(cli);
+    if (trp_failed(cli_check_repository(first, &err)))
         return cli_fail(cli, &err, NULL);
-    if (trp_failed(cli_settings(cli, cli->operands[0], &settings, &err)))
+    if (trp_failed(cli_settings(cli, first, &settings, &err)))
         return cli_fail_settings(cli, &err);
+    struct cli_places places = { .n = 0 };
+    if (trp_failed(cli_find_places(cli, settings, &places, &err))) {
+        trp_settings_destroy(settings);
+        return cli_fail(cli, &err, NULL);
+    }
     const struct trp_preparation_opts opts = {
         .settings = settings,
-        .repository = cli->operands[0],
+        .repositories = places.paths,
+        .repositories_n = places.n,
         .store = cli_text(cli, "store", trp_settings_text(settings, TRP_SETTING_ID_STORE_PATH)),
         .jobs = (uint32_t)n,
         .on_progress = isatty(STDERR_FILENO) ? draw : NULL,
@@ -178,9 +186,11 @@ static int run(struct cli *cli)
 
 const struct cli_command cmd_prepare = {
     .name = "prepare",
-    .operands = "REPO",
-    .help = "prepare the models of a folder ahead of time, so that a server maps them",
+    .operands = "[REPO...]",
+    .help = "prepare the models of a folder, or several, ahead of time, so that a server maps them",
     .details =
+        "REPO are the folders of models as `troupe serve` has them: of several, and those of\n"
+        "repository.paths behind them, the first that has a name is meant by it.\n"
         "Each ONNX model is optimised, its weights stored once however many models have them, and "
         "what\n"
         "was made is compared with the model on generated inputs.  A model that cannot be prepared "
@@ -193,7 +203,6 @@ const struct cli_command cmd_prepare = {
     .advise = cli_advise_setting,
     .options = options,
     .options_n = ARRAY_LEN(options),
-    .operands_min = 1,
-    .operands_max = 1,
+    .operands_max = CLI_PLACES_MAX,
     .run = run,
 };

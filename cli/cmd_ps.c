@@ -8,7 +8,6 @@
 #include "cli/commands.h"
 #include "cli/reply_fields.h"
 
-#define REPLY_BYTES_MAX ((size_t)1 << 28)
 #define GONE_SHOWN 5
 
 static const struct cli_option options[] = {
@@ -170,24 +169,7 @@ static int run(struct cli *cli)
 {
     const char *path = cli->operands_n ? cli_path(cli, "/api/residency?name=%s", cli->operands[0])
                                        : "/api/residency";
-    const struct cli_request request = { .method = "GET", .path = path, .json_bytes = -1 };
-    struct trp_json_parser *parser = NULL;
-    struct trp_error err = { 0 };
-    struct cli_reply reply;
-    struct trp_json root;
-    if (trp_failed(cli_ask(cli, &request, &reply, &err)))
-        return cli_fail_asking(cli, &err);
-    if (cli_flag(cli, "json")) {
-        printf("%.*s\n", TRP_STR(reply.body));
-        return CLI_OK;
-    }
-    int code = CLI_FAILED;
-    trp_status st = trp_json_parser_create(REPLY_BYTES_MAX, 64, &parser, &err);
-    if (!trp_failed(st))
-        st = trp_json_parse(parser, reply.body, false, &root, &err);
-    code = trp_failed(st) ? cli_fail_asking(cli, &err) : print(cli, root, &err);
-    trp_json_parser_destroy(parser);
-    return code;
+    return cli_show_reply(cli, path, print);
 }
 
 const struct cli_command cmd_ps = {

@@ -4,22 +4,14 @@
 
 #include "app/server.h"
 #include "base/buf.h"
-#include "base/file.h"
 #include "cli/commands.h"
+#include "cli/places.h"
 #include "cli/port_owner.h"
 #include "cli/settings_options.h"
 #include "repo/repo.h"
 
 #define NAMES_MAX CLI_VALUES_MAX
 #define NAMES_SHOWN 20u
-#define REPOSITORIES_MAX 64u
-
-/* The operands, then repository.paths; the current folder when there is neither. */
-struct places {
-    const char *paths[REPOSITORIES_MAX];
-    struct trp_file_stat stats[REPOSITORIES_MAX];
-    uint32_t n;
-};
 
 static const struct cli_option options[] = {
     CLI_SETTINGS_OPTIONS,
@@ -53,7 +45,7 @@ static const char *port_hint(struct cli *cli, const struct trp_settings *setting
     return otherwise;
 }
 
-static int serve(struct cli *cli, const struct places *places, struct trp_settings *settings)
+static int serve(struct cli *cli, const struct cli_places *places, struct trp_settings *settings)
 {
     struct trp_error err = { 0 };
     const char *names[NAMES_MAX];
@@ -79,35 +71,7 @@ static int serve(struct cli *cli, const struct places *places, struct trp_settin
 
 /* -- what cannot be meant -- */
 
-static trp_status add_place(struct places *p, const char *path, struct trp_error *err)
-{
-    if (p->n == REPOSITORIES_MAX)
-        return trp_fail(err, TRP_TOO_LARGE, "more than %u repositories", REPOSITORIES_MAX);
-    TRP_CHECK(cli_check_repository(path, err));
-    TRP_CHECK(trp_file_stat(path, &p->stats[p->n], err));
-    for (uint32_t i = 0; i < p->n; i++)
-        if (p->stats[i].inode == p->stats[p->n].inode &&
-            p->stats[i].device == p->stats[p->n].device)
-            return trp_fail(err, TRP_INVALID_ARGUMENT,
-                            "%s and %s are the same folder: a repository is given once",
-                            p->paths[i], path);
-    p->paths[p->n++] = path;
-    return trp_ok();
-}
-
-static trp_status find_places(struct cli *cli, const struct trp_settings *settings,
-                              struct places *out, struct trp_error *err)
-{
-    const uint32_t n = trp_settings_list_n(settings, TRP_SETTING_ID_REPOSITORIES);
-    for (uint32_t i = 0; i < cli->operands_n; i++)
-        TRP_CHECK(add_place(out, cli->operands[i], err));
-    for (uint32_t i = 0; i < n; i++)
-        TRP_TRY(add_place(out, trp_settings_list_at(settings, TRP_SETTING_ID_REPOSITORIES, i), err),
-                err, "repository.paths");
-    return out->n ? trp_ok() : add_place(out, ".", err);
-}
-
-static struct trp_repo_opts repo_opts(const struct places *places,
+static struct trp_repo_opts repo_opts(const struct cli_places *places,
                                       const struct trp_settings *settings)
 {
     return (struct trp_repo_opts){
@@ -142,7 +106,7 @@ static const char *names_hint(struct cli *cli, const struct trp_repo_opts *opts)
 
 /* Whoever names a model at start means one that is there.  One that is there and broken is another matter: it is in the
  * index with its reason, and the others are served. */
-static int check_names(struct cli *cli, const struct places *places,
+static int check_names(struct cli *cli, const struct cli_places *places,
                        const struct trp_settings *settings)
 {
     const struct trp_repo_opts opts = repo_opts(places, settings);
@@ -166,7 +130,7 @@ static int run(struct cli *cli)
 {
     struct trp_error err = { 0 };
     struct trp_settings *settings;
-    const char *repository = cli->operands_n ? cli->operands[0] : ".";
+    const char *repository = cli_first_place(cli);
     const char *is_strict = cli_text(cli, "exit-on-error", "true");
     if (strcmp(is_strict, "true") != 0 && strcmp(is_strict, "false") != 0)
         return cli_usage(cli, "--exit-on-error is true or false, not '%s'", is_strict);
@@ -174,9 +138,9 @@ static int run(struct cli *cli)
         return cli_fail(cli, &err, NULL);
     if (trp_failed(cli_settings(cli, repository, &settings, &err)))
         return cli_fail_settings(cli, &err);
-    struct places places = { .n = 0 };
-    int code =
-        trp_failed(find_places(cli, settings, &places, &err)) ? cli_fail(cli, &err, NULL) : CLI_OK;
+    struct cli_places places = { .n = 0 };
+    int code = trp_failed(cli_find_places(cli, settings, &places, &err)) ? cli_fail(cli, &err, NULL)
+                                                                         : CLI_OK;
     if (code == CLI_OK && strcmp(is_strict, "true") == 0)
         code = check_names(cli, &places, settings);
     if (code == CLI_OK)
@@ -203,6 +167,6 @@ const struct cli_command cmd_serve = {
     .advise = cli_advise_setting,
     .options = options,
     .options_n = ARRAY_LEN(options),
-    .operands_max = REPOSITORIES_MAX,
+    .operands_max = CLI_PLACES_MAX,
     .run = run,
 };

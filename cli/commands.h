@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 
 extern const struct cli_command cmd_serve, cmd_ls, cmd_inspect, cmd_infer, cmd_load, cmd_unload,
-    cmd_ps, cmd_pin, cmd_unpin, cmd_evict, cmd_prepare, cmd_store, cmd_config, cmd_version;
+    cmd_ps, cmd_label, cmd_pin, cmd_unpin, cmd_evict, cmd_prepare, cmd_store, cmd_config,
+    cmd_version;
 
 #endif

@@ -6,11 +6,11 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 
-const struct cli_command *const cli_commands[] = { &cmd_serve,   &cmd_ls,      &cmd_ps,
-                                                   &cmd_inspect, &cmd_infer,   &cmd_load,
-                                                   &cmd_unload,  &cmd_pin,     &cmd_unpin,
-                                                   &cmd_evict,   &cmd_prepare, &cmd_store,
-                                                   &cmd_config,  &cmd_version, NULL };
+const struct cli_command *const cli_commands[] = {
+    &cmd_serve,  &cmd_ls,     &cmd_ps,      &cmd_inspect, &cmd_infer, &cmd_load,
+    &cmd_unload, &cmd_pin,    &cmd_unpin,   &cmd_evict,   &cmd_label, &cmd_prepare,
+    &cmd_store,  &cmd_config, &cmd_version, NULL
+};
 
 const struct cli_option cli_common_options[] = {
     { "help", 'h', CLI_FLAG, NULL, "print this help" },

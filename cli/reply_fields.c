@@ -3,6 +3,10 @@
 
 #include <inttypes.h>
 
+#include "cli/client.h"
+
+#define REPLY_BYTES_MAX ((size_t)1 << 28)
+
 struct trp_str cli_field_text(struct trp_json object, const char *key)
 {
     struct trp_json v;
@@ -43,4 +47,26 @@ struct trp_str cli_field_shape(struct cli *cli, struct trp_json object)
     const struct trp_str out = trp_arena_dup(&cli->arena, trp_buf_str(&b));
     trp_buf_deinit(&b);
     return out;
+}
+
+int cli_show_reply(struct cli *cli, const char *path,
+                   int (*print)(struct cli *cli, struct trp_json root, struct trp_error *err))
+{
+    const struct cli_request request = { .method = "GET", .path = path, .json_bytes = -1 };
+    struct trp_json_parser *parser = NULL;
+    struct trp_error err = { 0 };
+    struct cli_reply reply;
+    struct trp_json root;
+    if (trp_failed(cli_ask(cli, &request, &reply, &err)))
+        return cli_fail_asking(cli, &err);
+    if (cli_flag(cli, "json")) {
+        printf("%.*s\n", TRP_STR(reply.body));
+        return CLI_OK;
+    }
+    trp_status st = trp_json_parser_create(REPLY_BYTES_MAX, 64, &parser, &err);
+    if (!trp_failed(st))
+        st = trp_json_parse(parser, reply.body, false, &root, &err);
+    const int code = trp_failed(st) ? cli_fail_asking(cli, &err) : print(cli, root, &err);
+    trp_json_parser_destroy(parser);
+    return code;
 }

@@ -15,4 +15,12 @@ struct trp_str cli_field_text(struct trp_json object, const char *key);
 struct trp_str cli_field_number(struct cli *cli, struct trp_json object, const char *key);
 struct trp_str cli_field_shape(struct cli *cli, struct trp_json object);
 
+/* Asks for `path`; prints the reply as it is with --json, otherwise as `print` does.
+ *   Owns  : `root` is borrowed for the call.
+ *   Thread: owner.
+ *   Blocks: until the server has answered.
+ *   Errors: returns the exit code. */
+int cli_show_reply(struct cli *cli, const char *path,
+                   int (*print)(struct cli *cli, struct trp_json root, struct trp_error *err));
+
 #endif

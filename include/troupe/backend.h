@@ -182,8 +182,10 @@ struct troupe_backend {
     int32_t (*prepare)(void *self, const struct troupe_model_desc *desc,
                        const struct troupe_blob_sink *sink,
                        struct troupe_error *error); /* [cannot] */
-    int32_t (*hibernate)(void *model);              /* drop pages, keep the session. [cannot] */
-    int32_t (*wake)(void *model);                   /* [nothing to do] */
+    /* Gives back what it can have again in milliseconds, and keeps the session; takes it again, so that the next run is as fast as
+     * any.  No run is active then, and none comes between the two. */
+    int32_t (*hibernate)(void *model); /* [cannot] */
+    int32_t (*wake)(void *model);      /* [nothing to do] */
     void (*trim)(
         void *self); /* give back what was not used since the last trim(). [nothing to do] */
     int32_t (*memory)(void *model, struct troupe_memory *out); /* [unknown] */

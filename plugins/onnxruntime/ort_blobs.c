@@ -148,6 +148,16 @@ void ort_blobs_sleep(struct ort_blobs *blobs, struct ort_blob *blob)
     pthread_mutex_unlock(&blobs->lock);
 }
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ \
+    22 /* since Linux 5.14; an older kernel refuses it, and pages come one by one */
+#endif
+
+void ort_blob_touch(const struct ort_blob *blob)
+{
+    (void)madvise(blob->data, blob->is.bytes, MADV_POPULATE_READ);
+}
+
 void ort_blobs_wake(struct ort_blobs *blobs, struct ort_blob *blob)
 {
     pthread_mutex_lock(&blobs->lock);

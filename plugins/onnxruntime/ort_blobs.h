@@ -42,4 +42,11 @@ uint64_t ort_blob_bytes(const struct ort_blob *blob);
 void ort_blobs_sleep(struct ort_blobs *blobs, struct ort_blob *blob);
 void ort_blobs_wake(struct ort_blobs *blobs, struct ort_blob *blob);
 
+/* Brings all of its pages, so that nobody has to wait for them one by one.
+ *   Owns  : nothing.
+ *   Thread: any that uses it.
+ *   Blocks: disk.
+ *   Errors: none: they come when they are touched. */
+void ort_blob_touch(const struct ort_blob *blob);
+
 #endif

@@ -188,9 +188,14 @@ static bool make_room(struct ort_cache *cache, uint64_t taken, uint64_t bytes_ma
 static struct ort_block *buy_somehow(struct ort_payer *payer, uint64_t taken)
 {
     struct ort_block *block = buy(payer->account, taken);
-    if (block || !payer->cache || payer->cache->bytes == 0)
+    if (!block && payer->cache && payer->cache->bytes > 0) {
+        ort_cache_free(ort_cache_detach(payer->cache));
+        block = buy(payer->account, taken);
+    }
+    struct ort_block *spare = !block && payer->spare ? payer->spare(payer->spare_user) : NULL;
+    if (!spare)
         return block;
-    ort_cache_free(ort_cache_detach(payer->cache));
+    ort_cache_free(spare);
     return buy(payer->account, taken);
 }
 

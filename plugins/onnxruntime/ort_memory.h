@@ -31,6 +31,9 @@ struct ort_payer {
     uint64_t refused_bytes;               /* what was asked for last and not given; 0: nothing */
     uint64_t held_bytes;                  /* `bytes` at that moment */
     bool is_over_limit;                   /* refused by bytes_max, not by the account */
+    /* Takes what others keep in this name and do not use now; NULL: there are no others. */
+    struct ort_block *(*spare)(void *user);
+    void *spare_user;
 };
 
 /* The allocator, as ONNX Runtime sees it.  Registered between start and stop. */

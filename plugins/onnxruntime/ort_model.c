@@ -160,7 +160,7 @@ int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
     if (desc->packed &&
         m->weights.n) { /* what was copied is not read again; the rest comes back by itself */
         (void)ort_model_hibernate(m);
-        (void)ort_model_wake(m);
+        ort_weights_wake(m);
     }
     enlist(m);
     if (sink)

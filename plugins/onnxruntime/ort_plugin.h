@@ -176,9 +176,11 @@ int32_t ort_weights_give(struct ort_model *m, const struct troupe_model_desc *de
                          struct OrtSessionOptions *options, struct troupe_error *error);
 void ort_weights_free(struct ort_model *m);
 
-/* Drops the pages of mapped weights, and what runs left; lets them come back.  See troupe/backend.h. */
+/* Drops the pages of mapped weights, and what runs left; brings them back, see troupe/backend.h.  ort_weights_wake() lets them come
+ * when they are touched. */
 int32_t ort_model_hibernate(void *model);
 int32_t ort_model_wake(void *model);
+void ort_weights_wake(struct ort_model *m);
 
 /* ort_value.c: tensors to OrtValues and back.
  *   Owns  : of_tensor: the caller releases *out, which borrows the tensor's memory (strings are

@@ -108,8 +108,13 @@ static bool was_terminated(struct ort_model *m, const struct ort_ticket *t)
     return is;
 }
 
+static struct ort_block *spare_of(void *user)
+{
+    return ort_run_detach_idle(user);
+}
+
 /* A ticket's blocks are in the name of the account that paid for them. */
-static void enter_payer(struct ort_ticket *t, const struct troupe_run *run)
+static void enter_payer(struct ort_model *m, struct ort_ticket *t, const struct troupe_run *run)
 {
     const bool knows_limit = HAS_FIELD(run, memory_bytes_max);
     if (t->payer.account != run->account)
@@ -117,7 +122,9 @@ static void enter_payer(struct ort_ticket *t, const struct troupe_run *run)
     t->payer = (struct ort_payer){ .account = run->account,
                                    .cache = &t->cache,
                                    .bytes_max = knows_limit ? run->memory_bytes_max : 0,
-                                   .peak_bytes = t->payer.peak_bytes };
+                                   .peak_bytes = t->payer.peak_bytes,
+                                   .spare = spare_of,
+                                   .spare_user = m };
     ort_memory_enter(&t->payer);
 }
 
@@ -336,7 +343,7 @@ static int32_t explain_refusal(const struct troupe_run *run, const struct ort_pa
 static int32_t run_ticketed(struct call *c, struct ort_ticket *ticket)
 {
     const struct OrtApi *api = c->m->plugin->api;
-    enter_payer(ticket, c->run);
+    enter_payer(c->m, ticket, c->run);
     int32_t code = wrap_inputs(c);
     if (code == TROUPE_OK) {
         code = name_outputs(c);

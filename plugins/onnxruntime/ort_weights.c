@@ -134,11 +134,21 @@ int32_t ort_model_hibernate(void *model)
     return TROUPE_OK;
 }
 
-int32_t ort_model_wake(void *model)
+void ort_weights_wake(struct ort_model *m)
 {
-    struct ort_model *m = model;
     for (uint32_t i = 0; m->weights.are_asleep && i < m->weights.n; i++)
         ort_blobs_wake(&m->plugin->blobs, m->weights.items[i].blob);
     m->weights.are_asleep = false;
+}
+
+/* With its pages, which the kernel maps in one stroke faster than the next run would fault them in, one after the other; so waking
+ * takes what it really costs. */
+int32_t ort_model_wake(void *model)
+{
+    struct ort_model *m = model;
+    const bool was_asleep = m->weights.are_asleep;
+    ort_weights_wake(m);
+    for (uint32_t i = 0; was_asleep && i < m->weights.n; i++)
+        ort_blob_touch(m->weights.items[i].blob);
     return TROUPE_OK;
 }

@@ -158,20 +158,20 @@ void trp_admin_control(void *user, struct trp_control *control)
         trp_control_finish_soon(control);
 }
 
-trp_status trp_admin_pick(struct trp_admin *a, uint32_t loop_index, struct trp_str name,
-                          int64_t version, struct trp_call *call, struct trp_version **out_version,
-                          struct trp_error *err)
+trp_status trp_admin_pick(struct trp_admin *a, uint32_t loop_index, const struct trp_sought *sought,
+                          struct trp_version **out_version, struct trp_error *err)
 {
     const struct trp_snapshot *s = a->opts.snapshot(a->opts.snapshot_user, loop_index);
-    const struct trp_str task = trp_task_of_name(name);
+    const struct trp_str task = trp_task_of_name(sought->model);
+    struct trp_call *call = sought->call;
     if (task.len == 0)
-        return trp_snapshot_pick(s, name, version, out_version, err);
-    if (version)
+        return trp_snapshot_pick(s, sought->model, sought->version, out_version, err);
+    if (sought->version)
         return trp_fail(
             err, TRP_NOT_FOUND,
             "Request for unknown model: '%.*s' version %lld is not found: a task has no "
             "versions",
-            TRP_STR(name), (long long)version);
+            TRP_STR(sought->model), (long long)sought->version);
     TRP_CHECK(trp_task_names_pick(a->tasks[loop_index], s, task, call, out_version,
                                   call ? &call->answered_why : NULL, err));
     if (!call)
@@ -183,23 +183,12 @@ trp_status trp_admin_pick(struct trp_admin *a, uint32_t loop_index, struct trp_s
     return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the request");
 }
 
-trp_status trp_admin_find(void *user, uint32_t loop_index, struct trp_str model, int64_t version,
+trp_status trp_admin_find(void *user, uint32_t loop_index, const struct trp_sought *sought,
                           struct trp_target **out_target, void (**out_release)(struct trp_target *),
                           struct trp_error *err)
 {
     struct trp_version *v = NULL;
-    TRP_CHECK(trp_admin_pick(user, loop_index, model, version, NULL, &v, err));
-    *out_target = &v->target;
-    *out_release = trp_version_release_target;
-    return trp_ok();
-}
-
-trp_status trp_admin_find_for(void *user, uint32_t loop_index, struct trp_call *call,
-                              struct trp_target **out_target,
-                              void (**out_release)(struct trp_target *), struct trp_error *err)
-{
-    struct trp_version *v = NULL;
-    TRP_CHECK(trp_admin_pick(user, loop_index, call->model, call->version, call, &v, err));
+    TRP_CHECK(trp_admin_pick(user, loop_index, sought, &v, err));
     *out_target = &v->target;
     *out_release = trp_version_release_target;
     return trp_ok();

@@ -56,12 +56,9 @@ void trp_admin_set_draining(struct trp_admin *a);
  *   Owns  : see call/control.h.
  *   Thread: loop.
  *   Errors: see call/control.h. */
-trp_status trp_admin_find(void *user, uint32_t loop_index, struct trp_str model, int64_t version,
+trp_status trp_admin_find(void *user, uint32_t loop_index, const struct trp_sought *sought,
                           struct trp_target **out_target, void (**out_release)(struct trp_target *),
                           struct trp_error *err);
-trp_status trp_admin_find_for(void *user, uint32_t loop_index, struct trp_call *call,
-                              struct trp_target **out_target,
-                              void (**out_release)(struct trp_target *), struct trp_error *err);
 void trp_admin_control(void *user, struct trp_control *control);
 trp_status trp_admin_region(void *user, struct trp_str name, uint64_t offset, uint64_t bytes,
                             void **out_ptr, void **out_hold, struct trp_error *err);

@@ -95,11 +95,10 @@ trp_status trp_admin_answer(struct trp_admin *a, struct trp_control *c);
 void trp_control_finish_soon(struct trp_control *c);
 void trp_control_finish_from(struct trp_control *c);
 
-/* What stands behind a name, which may be a task's ("task:ranking"): on that loop, from the snapshot that it holds.  `call`: whose
- * inputs choose, and who is told by whom and why it is answered; NULL: nobody yet.  The caller gets a reference. */
-trp_status trp_admin_pick(struct trp_admin *a, uint32_t loop_index, struct trp_str name,
-                          int64_t version, struct trp_call *call, struct trp_version **out_version,
-                          struct trp_error *err);
+/* What stands behind a name, which may be a task's ("task:ranking"): on that loop, from the snapshot that it holds.  The caller
+ * gets a reference. */
+trp_status trp_admin_pick(struct trp_admin *a, uint32_t loop_index, const struct trp_sought *sought,
+                          struct trp_version **out_version, struct trp_error *err);
 
 /* The snapshot that the request's loop holds. */
 const struct trp_snapshot *trp_admin_snapshot(const struct trp_admin *a,

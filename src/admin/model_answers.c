@@ -81,8 +81,9 @@ static trp_status pick(struct trp_admin *a, const struct trp_control *c,
                        struct trp_version **out_version, struct trp_error *err)
 {
     const struct trp_snapshot *s = trp_admin_snapshot(a, c);
+    const struct trp_sought sought = { c->model, c->version, NULL };
     if (trp_task_of_name(c->model).len)
-        return trp_admin_pick(a, c->loop_index, c->model, c->version, NULL, out_version, err);
+        return trp_admin_pick(a, c->loop_index, &sought, out_version, err);
     return trp_snapshot_look(s, c->model, c->version, out_version, err);
 }
 

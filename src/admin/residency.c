@@ -198,6 +198,10 @@ static void add_resident(struct residency *r, const struct resident *m)
         add_use(b, v, r->now_ns);
         if (trp_gauge_get(&v->load_ns))
             add_seconds(b, "load_seconds", trp_gauge_get(&v->load_ns));
+        if (m->presence.asleep_ns)
+            add_seconds(b, "asleep_seconds", r->now_ns - m->presence.asleep_ns);
+        if (m->presence.wake_ns)
+            add_seconds(b, "wake_seconds", m->presence.wake_ns);
     }
     trp_json_add_bool(b, "pinned", m->presence.is_pinned);
     trp_json_add_str(b, "kept", trp_str_of(is_open ? m->presence.kept : "it is being loaded"));

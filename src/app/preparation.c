@@ -308,7 +308,9 @@ static trp_status list(struct works *w, struct trp_error *err)
 {
     const struct trp_settings *set = w->opts->settings;
     const struct trp_repo_opts opts = {
-        .path = w->opts->repository,
+        .path = w->opts->repositories[0],
+        .further = w->opts->repositories + 1,
+        .further_n = w->opts->repositories_n - 1,
         .models_max = (uint32_t)trp_settings_u64(set, TRP_SETTING_ID_MODELS_MAX),
         .versions_max = (uint32_t)trp_settings_u64(set, TRP_SETTING_ID_VERSIONS_MAX),
         .config_bytes_max = trp_settings_u64(set, TRP_SETTING_ID_FILE_BYTES),

@@ -30,9 +30,11 @@ struct trp_prepared {
 
 struct trp_preparation_opts {
     const struct trp_settings *settings;
-    const char *repository, *store; /* folders */
-    uint32_t jobs;                  /* at once, 1 or more */
-    struct trp_log *log;            /* may be NULL */
+    const char *const *repositories; /* folders; the first that has a name has the model */
+    uint32_t repositories_n;         /* one or more */
+    const char *store;               /* a folder */
+    uint32_t jobs;                   /* at once, 1 or more */
+    struct trp_log *log;             /* may be NULL */
     /* Told of each version that is done, on the thread that runs it all; may be NULL. */
     void (*on_progress)(void *user, uint32_t done, uint32_t of, const struct trp_prepared *last);
     void *user;

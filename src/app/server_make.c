@@ -244,6 +244,15 @@ static double bytes_per_core(const struct trp_server *s)
     return (double)bytes / cores();
 }
 
+static uint64_t hibernated_bytes(const struct trp_server *s, const struct trp_budget *budget)
+{
+    const uint64_t limit = budget->limit.of[TRP_RESOURCE_BYTES];
+    const uint64_t set = setting(s, TRP_SETTING_ID_HIBERNATED_MAX);
+    if (!trp_settings_bool(s->opts.settings, TRP_SETTING_ID_HIBERNATE))
+        return 0;
+    return set ? set : (limit ? limit : trp_machine_memory("")) / 10;
+}
+
 static trp_status make_life(struct trp_server *s, struct trp_error *err)
 {
     struct trp_keeping keeping;
@@ -263,6 +272,7 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .load_at_start = s->opts.load_at_start,
         .load_at_start_n = s->opts.load_at_start_n,
         .loaders_n = (uint32_t)setting(s, TRP_SETTING_ID_LOADERS),
+        .loaders_nice = (int)setting(s, TRP_SETTING_ID_LOADER_NICE),
         .waiting_max = (uint32_t)setting(s, TRP_SETTING_ID_MODEL_QUEUE_MAX),
         .load_ns_max = (int64_t)setting(s, TRP_SETTING_ID_LOAD_TIME),
         .warmup_input_bytes_max = setting(s, TRP_SETTING_ID_BODY_BYTES),
@@ -286,6 +296,7 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
                 ? TRP_EVICTION_LRU
                 : TRP_EVICTION_COST,
         .stay_ns = (int64_t)setting(s, TRP_SETTING_ID_MEMORY_STAY),
+        .hibernated_bytes_max = hibernated_bytes(s, &budget),
         .loading_bytes_max = loading > 0 ? loading : budget.limit.of[TRP_RESOURCE_BYTES] / 2,
         .exec = s->exec,
         .log = s->log,
@@ -370,7 +381,6 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
             .loop = s->loops[i],
             .handlers = { .user = s->admin,
                           .find = trp_admin_find,
-                          .find_for = trp_admin_find_for,
                           .control = trp_admin_control,
                           .region = trp_admin_region,
                           .region_release = trp_admin_region_release,

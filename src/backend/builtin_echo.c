@@ -77,7 +77,7 @@ static int32_t open_model(void *self, const struct troupe_model_desc *desc,
         return code;
     trp_script_tell(s, sink, "troupe_echo");
     *out_model = s;
-    *out_capabilities = CAPABILITIES;
+    *out_capabilities = CAPABILITIES | (s->hibernates ? (uint32_t)TROUPE_CAN_HIBERNATE : 0);
     return TROUPE_OK;
 }
 
@@ -145,6 +145,8 @@ const struct troupe_backend *trp_builtin_echo(void)
         .open = open_model,
         .run = run_model,
         .close = trp_script_close,
+        .hibernate = trp_script_hibernate,
+        .wake = trp_script_wake,
     };
     return &echo_backend;
 }

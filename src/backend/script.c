@@ -218,6 +218,25 @@ static trp_status read_holds_row(struct trp_script *s, struct trp_str rest, stru
 {
     return read_count(rest, UINT64_C(1) << 30, &s->holds_row_bytes, err);
 }
+static trp_status read_hibernates(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    s->hibernates = rest.len == 0;
+    return s->hibernates ? trp_ok()
+                         : trp_fail(err, TRP_INVALID_ARGUMENT, "nothing belongs behind hibernates");
+}
+static trp_status read_wake_sleep(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    return read_duration(rest, &s->wake_sleep_ns, err);
+}
+static trp_status read_wake_fail(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    return keep_text(s, rest, &s->wake_fail, err);
+}
+static trp_status read_hibernate_fail(struct trp_script *s, struct trp_str rest,
+                                      struct trp_error *err)
+{
+    return keep_text(s, rest, &s->hibernate_fail, err);
+}
 static trp_status read_grow(struct trp_script *s, struct trp_str rest, struct trp_error *err)
 {
     uint64_t n = 1;
@@ -242,6 +261,10 @@ static const struct word {
     { "holds", read_holds },
     { "holds_row", read_holds_row },
     { "grow", read_grow },
+    { "hibernates", read_hibernates },
+    { "wake_sleep", read_wake_sleep },
+    { "wake_fail", read_wake_fail },
+    { "hibernate_fail", read_hibernate_fail },
 };
 
 static trp_status read_line(struct trp_script *s, struct trp_str line, struct trp_error *err)
@@ -382,6 +405,36 @@ void trp_script_close(void *script)
     trp_alloc_free(trp_heap(), s);
 }
 
+int32_t trp_script_hibernate(void *script)
+{
+    struct trp_script *s = script;
+    if (!s->hibernates)
+        return TROUPE_UNIMPLEMENTED;
+    if (s->hibernate_fail)
+        return TROUPE_BACKEND_FAILED;
+    if (s->weight)
+        s->account->free(s->account->user, s->weight, s->weighs_bytes);
+    s->weight = NULL;
+    trp_flag_raise(&s->is_asleep);
+    return TROUPE_OK;
+}
+
+int32_t trp_script_wake(void *script)
+{
+    struct trp_script *s = script;
+    struct trp_error err = { 0 };
+    if (!trp_flag_is_up(&s->is_asleep))
+        return TROUPE_OK;
+    if (s->wake_sleep_ns)
+        (void)sleep_until(s->host, s->host->now_ns(s->host->user) + s->wake_sleep_ns, NULL);
+    if (s->wake_fail)
+        return TROUPE_BACKEND_FAILED;
+    if (trp_failed(take_weight(s, s->account, &err)))
+        return TROUPE_OUT_OF_MEMORY;
+    trp_flag_lower(&s->is_asleep);
+    return TROUPE_OK;
+}
+
 void trp_script_tell(const struct trp_script *s, const struct troupe_sink *sink,
                      const char *platform)
 {
@@ -429,6 +482,8 @@ int32_t trp_script_begin(struct trp_script *s, const struct troupe_run *run,
         run->inputs_n && inputs[0].data && inputs[0].rank ? (uint64_t)inputs[0].shape[0] : 0;
     const uint64_t bytes = s->holds_bytes + rows * s->holds_row_bytes;
     void *held = NULL;
+    if (trp_flag_is_up(&s->is_asleep))
+        return trp_script_fail(run->error, TROUPE_BACKEND_FAILED, "it is hibernated");
     if (bytes && run->out_peak_bytes)
         *run->out_peak_bytes = bytes;
     if (run->memory_bytes_max && bytes > run->memory_bytes_max)

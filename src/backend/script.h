@@ -11,6 +11,10 @@
  *     load_sleep 1s         opening waits so long
  *     load_fail text        opening fails (INVALID_ARGUMENT)
  *     weighs N              an open model holds N bytes of memory of its account
+ *     hibernates            what it weighs is given back while it is hibernated; a run that comes then fails
+ *     wake_sleep 10ms       waking waits so long
+ *     wake_fail text        waking fails (BACKEND_FAILED), and
+ *     hibernate_fail text   hibernating does
  *     holds N               each run holds N bytes of memory while it waits and computes
  *     holds_row N           and N more for each row of its first input
  *     grow N                the first output has N times as many rows
@@ -26,7 +30,7 @@
 
 #define TRP_SCRIPT_IO_MAX 64
 
-/* A model of a built-in backend.  Constant once it is open, but for `runs`. */
+/* A model of a built-in backend.  Constant once it is open, but for `runs`, and `weight` and `is_asleep` of one that hibernates. */
 struct trp_script {
     struct trp_arena arena; /* everything below lies in it */
     const struct troupe_host *host;
@@ -39,6 +43,10 @@ struct trp_script {
     uint64_t weighs_bytes;
     void *weight; /* so many bytes of `account`, while it is open */
     const struct troupe_account *account;
+    bool hibernates;
+    struct trp_flag is_asleep;
+    int64_t wake_sleep_ns;
+    const char *wake_fail, *hibernate_fail;
     uint64_t fail_every;
     uint64_t holds_bytes;     /* while a run waits and computes, */
     uint64_t holds_row_bytes; /* and besides for each row */
@@ -63,6 +71,14 @@ int32_t trp_script_open(const struct troupe_host *host, const struct troupe_mode
                         bool is_open, trp_script_complete_fn complete,
                         struct trp_script **out_script, struct troupe_error *error);
 void trp_script_close(void *script); /* accepts NULL */
+
+/* Gives its weight back; takes it again.
+ *   Owns  : nothing.
+ *   Thread: loader; no run is active.
+ *   Blocks: wake_sleep.
+ *   Errors: UNIMPLEMENTED (it does not say `hibernates`), what it says, OUT_OF_MEMORY. */
+int32_t trp_script_hibernate(void *script);
+int32_t trp_script_wake(void *script);
 
 /* Tells the signature; a NULL sink is told nothing.
  *   Owns  : borrowed for the call.

@@ -146,6 +146,40 @@ static inline void trp_oneshot_reset(struct trp_oneshot *o)
     atomic_store_explicit(&o->state, 0, memory_order_relaxed);
 }
 
+/* A door beside a gauge of those inside.  Whoever comes in counts himself first and then looks at the door; whoever shuts it does so
+ * first and then looks who is inside.  Sequentially consistent, so one of the two sees the other.  Release on leave, acquire on
+ * shut: what was done inside is over when nobody is there any more. */
+struct trp_door {
+    _Atomic int32_t is_shut;
+};
+static inline void trp_door_leave(struct trp_gauge *inside)
+{
+    atomic_fetch_sub_explicit(&inside->value, 1, memory_order_release);
+}
+/* False: it is shut, and he was not counted. */
+static inline bool trp_door_try_enter(const struct trp_door *d, struct trp_gauge *inside)
+{
+    atomic_fetch_add_explicit(&inside->value, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&d->is_shut, memory_order_seq_cst) == 0)
+        return true;
+    trp_door_leave(inside);
+    return false;
+}
+/* True: nobody is inside, and nobody comes in until it is opened.  It is shut either way. */
+static inline bool trp_door_shut(struct trp_door *d, const struct trp_gauge *inside)
+{
+    atomic_store_explicit(&d->is_shut, 1, memory_order_seq_cst);
+    return atomic_load_explicit(&inside->value, memory_order_seq_cst) == 0;
+}
+static inline void trp_door_open(struct trp_door *d)
+{
+    atomic_store_explicit(&d->is_shut, 0, memory_order_release);
+}
+static inline bool trp_door_is_shut(const struct trp_door *d)
+{
+    return atomic_load_explicit(&d->is_shut, memory_order_relaxed) != 0;
+}
+
 /* Counts owners.  Relaxed up; release down, acquire by the last, so that it sees every other's
  * writes. */
 struct trp_refs {

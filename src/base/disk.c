@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/torture.h"
 
 #define PATH_BYTES 4096
@@ -70,20 +71,6 @@ static int sync_folder_of(const char *path)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-static int write_all(int fd, const char *at, size_t left)
-{
-    while (left) {
-        const ssize_t n = TRP_TORTURE_FAILS("write") ? (errno = ENOSPC, -1) : write(fd, at, left);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        at += n;
-        left -= (size_t)n;
-    }
-    return 0;
-}
-
 struct manner {
     mode_t mode;
     bool is_synced, is_dated;
@@ -110,7 +97,7 @@ static trp_status write_new(const char *path, const void *data, size_t bytes,
                        : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, how->mode);
     if (fd < 0)
         return trp_fail_errno(err, errno, "%s", path);
-    int failed = write_all(fd, data, bytes);
+    int failed = trp_file_write_all(fd, data, bytes);
     if (!failed)
         failed = finish(fd, how);
     if (close(fd) != 0 && !failed)

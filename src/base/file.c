@@ -130,10 +130,11 @@ char *trp_kernel_text(const char *root, const char *path)
     return text;
 }
 
-static int write_all(int fd, const char *ptr, size_t len)
+int trp_file_write_all(int fd, const void *bytes, size_t len)
 {
+    const char *ptr = bytes;
     while (len) {
-        const ssize_t n = write(fd, ptr, len);
+        const ssize_t n = TRP_TORTURE_FAILS("write") ? (errno = ENOSPC, -1) : write(fd, ptr, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -154,7 +155,7 @@ trp_status trp_file_replace(const char *path, const void *ptr, size_t len, struc
         TRP_TORTURE_FAILS("open") ? (errno = EMFILE, -1) : mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
         return trp_fail_errno(err, errno, "%s", temporary);
-    int failed = write_all(fd, ptr, len);
+    int failed = trp_file_write_all(fd, ptr, len);
     if (!failed && fsync(fd) != 0)
         failed = errno;
     if (close(fd) != 0 && !failed)

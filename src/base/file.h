@@ -42,6 +42,13 @@ trp_status trp_file_open(const char *path, int flags, mode_t mode, int *out_fd,
 trp_status trp_file_read(const struct trp_alloc *alloc, const char *path, size_t max,
                          char **out_ptr, size_t *out_len, struct trp_error *err);
 
+/* Writes all of it, however often the kernel takes a part.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Blocks: disk.
+ *   Errors: returns the errno; 0: it is written. */
+int trp_file_write_all(int fd, const void *bytes, size_t len);
+
 /* Writes a file by temporary name, sync and rename, so a reader sees the old or the new one whole.
  *   Owns  : borrowed.
  *   Thread: any.

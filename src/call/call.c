@@ -1,6 +1,8 @@
 /* call/call.c - the pool of calls, and the way back of each.  See call.h. */
 #include "call/call.h"
 
+#include "base/low_water.h"
+
 /* Calls kept for reuse.  A burst may lease more (up to calls_max); what comes back above this is freed, so that the memory
  * of a burst does not stay.  Twice 16 connections of 64 streams find a call without asking the allocator. */
 #define IDLE_MAX 2048
@@ -10,9 +12,9 @@ struct trp_call_pool {
     struct trp_loop *loop;
     size_t arena_bytes, arena_max;
     uint32_t calls_max;
-    struct trp_call *idle;     /* chained by queue_next, arenas reset */
-    uint32_t idle_n, unused_n; /* unused_n: the fewest that were idle since trp_call_pool_age() */
-    struct trp_counter out;    /* written by the loop, read by any */
+    struct trp_call *idle; /* chained by queue_next, arenas reset */
+    struct trp_low_water low;
+    struct trp_counter out; /* written by the loop, read by any */
     uint64_t next_number;
 };
 
@@ -45,15 +47,14 @@ static void free_idle(struct trp_call_pool *p, uint32_t n)
     for (; n > 0; n--) {
         struct trp_call *call = p->idle;
         p->idle = call->queue_next;
-        p->idle_n--;
+        trp_low_water_take(&p->low);
         free_call(p, call);
     }
 }
 
 void trp_call_pool_age(struct trp_call_pool *p)
 {
-    free_idle(p, p->unused_n);
-    p->unused_n = p->idle_n;
+    free_idle(p, trp_low_water_age(&p->low));
 }
 
 void trp_call_pool_destroy(struct trp_call_pool *p)
@@ -61,7 +62,7 @@ void trp_call_pool_destroy(struct trp_call_pool *p)
     if (!p)
         return;
     TRP_ASSERT(trp_counter_get(&p->out) == 0); /* a call that is out still points here */
-    free_idle(p, p->idle_n);
+    free_idle(p, p->low.idle_n);
     trp_alloc_free(p->alloc, p);
 }
 
@@ -91,9 +92,7 @@ static struct trp_call *get_call(struct trp_call_pool *p)
     struct trp_call *call = p->idle;
     if (call) {
         p->idle = call->queue_next;
-        p->idle_n--;
-        if (p->idle_n < p->unused_n)
-            p->unused_n = p->idle_n;
+        trp_low_water_take(&p->low);
         return call;
     }
     call = trp_alloc_get(p->alloc, 1, sizeof *call);
@@ -109,7 +108,7 @@ struct trp_call *trp_call_take(struct trp_call_pool *p)
     struct trp_call *call = get_call(p);
     if (!call)
         return NULL;
-    memset(call, 0, offsetof(struct trp_call, error));
+    memset(call, 0, offsetof(struct trp_call, seat));
     call->error.status = trp_ok();
     call->error.text[0] = '\0';
     call->pool = p;
@@ -149,13 +148,13 @@ void trp_call_give_back(struct trp_call *call)
     trp_cancel_detach(&call->cancel);
     trp_arena_reset(&call->arena);
     trp_counter_own_add(&p->out, (uint64_t)0 - 1);
-    if (p->idle_n >= IDLE_MAX) {
+    if (p->low.idle_n >= IDLE_MAX) {
         free_call(p, call);
         return;
     }
     call->queue_next = p->idle;
     p->idle = call;
-    p->idle_n++;
+    trp_low_water_put(&p->low);
 }
 
 void trp_call_push(struct trp_call *call, trp_done_fn fn, void *user)

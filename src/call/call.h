@@ -135,6 +135,7 @@ struct trp_call {
     uint32_t wanted_n;
     bool wanted_named, binary_default; /* the client named its outputs; HTTP: binary unless said */
     bool is_unbound; /* its target did not know its signature yet: whoever starts it binds it */
+    bool is_waiting; /* exec's: for its model to be loaded or woken; its loop's */
     struct trp_lease *body; /* what the input views lie in */
 
     /* who answers */
@@ -162,20 +163,20 @@ struct trp_call {
     struct trp_mail finish_mail;         /* executors post */
     void (*home)(struct trp_call *call); /* see trp_call_send_home() */
     struct trp_call *queue_next;         /* whoever holds the call may chain it */
-    int64_t queue_key; /* sched's, while the call waits: its place in order of arrival */
-    struct trp_queue_node queue_node, expiry_node; /* sched's, while the call waits */
-    void *queue;     /* the queue it waits in; NULL: it waits nowhere */
-    void *exec_slot; /* exec's, while it holds the call */
-    void *batch;     /* exec's, under its lock: what it runs in with others, or NULL */
+    struct trp_queue_node queue_node;    /* whoever holds the call may link it both ways */
+    void *exec_slot;                     /* exec's, while it holds the call */
+    void *batch; /* exec's, under its lock: what it runs in with others, or NULL */
     uint64_t batch_key, batch_rows; /* exec's: which calls it may run with (0: none); its rows */
     uint64_t run_peak_bytes;        /* exec's: what its run held at most; 0: not known */
     struct trp_split
         *split; /* exec's: how far its run has come that is done in parts; NULL: it is not */
     int64_t short_since_ns; /* exec's: since when there is no room for its run; 0: nobody said so */
     struct trp_call_pool *pool;
+    void *queue; /* the queue it waits in; NULL: it waits nowhere */
 
-    /* from here on not zeroed when a call is taken: it would be a third of the work */
-    struct trp_error error; /* status OK: `outputs` hold */
+    /* from here on not zeroed when a call is taken: it would be half of the work */
+    struct trp_queue_seat seat; /* sched's, while the call waits */
+    struct trp_error error;     /* status OK: `outputs` hold */
     struct trp_arena arena;
 };
 

@@ -90,12 +90,21 @@ static inline bool trp_control_changes_state(enum trp_control_op op)
     return changes[op];
 }
 
+/* A target that somebody looks for. */
+struct trp_sought {
+    struct trp_str model;
+    int64_t version; /* 0: the default one */
+    /* Decoded and not yet bound: the name may stand for several, of which its inputs choose; then answered_by and answered_why are
+     * set.  NULL: nobody asks yet. */
+    struct trp_call *call;
+};
+
 /* What front calls; app fills it.  Everything on the loop's thread. */
 struct trp_handlers {
     void *user;
-    /* Finds a target and pins it: *out_release gives it back.  Version 0: the default one.
+    /* Finds a target and pins it: *out_release gives it back.
      *   Errors: NOT_FOUND, NOT_READY with the words that clients expect. */
-    trp_status (*find)(void *user, uint32_t loop_index, struct trp_str model, int64_t version,
+    trp_status (*find)(void *user, uint32_t loop_index, const struct trp_sought *sought,
                        struct trp_target **out_target, void (**out_release)(struct trp_target *),
                        struct trp_error *err);
     /* Answers a control request, soon or later. */
@@ -107,11 +116,6 @@ struct trp_handlers {
     void (*region_release)(void *hold, void *ptr);
     /* Statistics of a finished call (success or failure), called once per inference request that had a target. */
     void (*finished)(void *user, uint32_t loop_index, struct trp_call *call);
-    /* As `find`, for a call that is decoded and not yet bound: its name may stand for several, of which its inputs choose; then
-     * answered_by and answered_why are set.  May be NULL: `find` then. */
-    trp_status (*find_for)(void *user, uint32_t loop_index, struct trp_call *call,
-                           struct trp_target **out_target,
-                           void (**out_release)(struct trp_target *), struct trp_error *err);
 };
 
 #endif

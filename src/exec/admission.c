@@ -124,13 +124,23 @@ static uint64_t peak_of(const struct trp_call *call)
     return call->run_peak_bytes > bytes ? call->run_peak_bytes : bytes;
 }
 
-void trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
-                              struct trp_admitted *admitted)
+bool trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
+                              struct trp_admitted *admitted, uint64_t kept_bytes)
 {
-    const uint64_t had = admitted->pass.bytes, more = had + had / 4; /* so that it ends soon */
-    if (call->run_peak_bytes < more)
-        call->run_peak_bytes = more; /* what it asks for the next time */
-    trp_admission_end(a, version_of(call), admitted, call->run_peak_bytes);
+    struct trp_version *v = version_of(call);
+    const bool is_counted = admitted->pass.is_counted;
+    const uint64_t all = admitted->pass.bytes, had = all > kept_bytes ? all - kept_bytes : 0;
+    const bool was_expected = is_counted && call->run_peak_bytes <= had;
+    /* What it asks for the next time; so that it ends soon, and when it was small until now, so that it asks, and waits. */
+    const uint64_t more = is_counted ? had + had / 4 : GUESS_BYTES;
+    if (!was_expected && call->run_peak_bytes < more)
+        call->run_peak_bytes = more;
+    if (is_counted)
+        trp_admission_end(a, v, admitted, was_expected ? 0 : call->run_peak_bytes);
+    else
+        trp_headroom_learn(a->headrooms, &v->headroom, &v->activations, admitted->size,
+                           call->run_peak_bytes);
+    return !was_expected;
 }
 
 void trp_admission_end_call(const struct trp_admission *a, struct trp_call *call,

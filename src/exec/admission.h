@@ -99,11 +99,13 @@ void trp_admission_end_call(const struct trp_admission *a, struct trp_call *call
 bool trp_admission_try(const struct trp_admission *a, struct trp_call *call, int64_t now_ns,
                        struct trp_admitted *out);
 
-/* Ends a run that asked for more than it was given (trp_run_try()); it begins again, and asks for that much.
+/* Ends a run, or a part of one, that asked for more than it was given (trp_run_try()).  True: it begins again at once, and asks for
+ * call->run_peak_bytes; false: it asked for what was expected, and others of its model have that; so it waits for a word.
+ *   Units : kept_bytes: as in the wish.
  *   Owns  : as trp_admission_end_call().
  *   Thread: any that holds the call and no lock.
  *   Errors: none. */
-void trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
-                              struct trp_admitted *admitted);
+bool trp_admission_fell_short(const struct trp_admission *a, struct trp_call *call,
+                              struct trp_admitted *admitted, uint64_t kept_bytes);
 
 #endif

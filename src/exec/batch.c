@@ -57,6 +57,19 @@ void trp_batch_want(struct trp_version *v)
         c->ask(v);
 }
 
+int64_t trp_batch_share_ns(const struct trp_version *v)
+{
+    return v->company ? trp_gauge_get(&v->company->share_ns) : 0;
+}
+
+/* As trp_stats_learn_run(): two that end at once may lose one of their samples. */
+static void learn_share(const struct trp_batch *b, int64_t run_ns)
+{
+    struct trp_company *c = version_of(&b->joint)->company;
+    const int64_t old = trp_gauge_get(&c->share_ns), now = run_ns / b->members.count;
+    trp_gauge_set(&c->share_ns, old == 0 ? now : old + (now - old) / 4);
+}
+
 /* splitmix64's last steps: every bit of what went in moves half of those that come out. */
 static uint64_t mix(uint64_t key, uint64_t value)
 {
@@ -130,7 +143,7 @@ static void begin_joint(struct trp_batch *b)
 {
     struct trp_call *j = &b->joint;
     const struct trp_call *first = b->members.first;
-    memset(j, 0, offsetof(struct trp_call, error));
+    memset(j, 0, offsetof(struct trp_call, seat));
     j->error.status = trp_ok();
     j->error.text[0] = '\0';
     j->error.limit = TRP_LIMIT_NONE;
@@ -366,6 +379,7 @@ static enum trp_batch_end end_unlike(const struct trp_run_place *p, struct trp_b
 enum trp_batch_end trp_batch_run(const struct trp_run_place *p, struct trp_batch *b,
                                  uint64_t bytes_max, int64_t *now_ns)
 {
+    const int64_t begun_ns = *now_ns;
     if (!get_outputs(b) || !gather(p, b))
         return TRP_BATCH_ALONE;
     if (!trp_run_joint(p, &b->joint, b->rows, bytes_max, now_ns)) {
@@ -383,6 +397,7 @@ enum trp_batch_end trp_batch_run(const struct trp_run_place *p, struct trp_batch
     if (!cut_outputs(b))
         return end_unlike(p, b);
     hand_out(b);
+    learn_share(b, *now_ns - begun_ns);
     trp_metric_add(p->metrics, TRP_METRIC_BATCHES, 1);
     trp_metric_add(p->metrics, TRP_METRIC_BATCHED_CALLS, b->members.count);
     for (struct trp_call *m = b->members.first; m; m = m->queue_next)

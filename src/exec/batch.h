@@ -54,6 +54,13 @@ void trp_batch_want(struct trp_version *v);
 void trp_batch_mark(struct trp_call *call);
 bool trp_batch_may_meet(const struct trp_call *a, const struct trp_call *b);
 
+/* What one more call costs a run that has others already; 0: not known.
+ *   Units : ns.
+ *   Owns  : nothing.
+ *   Thread: any that holds a call of it.
+ *   Errors: none. */
+int64_t trp_batch_share_ns(const struct trp_version *v);
+
 /* Makes `joint` from the members: all but the bytes, so that room can be asked for.
  *   Owns  : the members stay the batch's; joint borrows from the first.
  *   Thread: owner.

@@ -133,14 +133,19 @@ static void refuse(struct trp_call *call)
     trp_call_finish_soon(call);
 }
 
+static void wait_for_model(struct trp_version *v, struct trp_call *call)
+{
+    if (trp_failed(trp_waiting_enter(v->room, call, trp_loop_now_ns(call->loop))))
+        refuse(call);
+}
+
 /* The version may have become READY since the call was decoded: only its state, looked at here, decides. */
 void trp_exec_start_call(struct trp_target *target, struct trp_call *call)
 {
     struct trp_version *const v = trp_version_of(target);
     TRP_DEBUG_ASSERT(call->target == target); /* pinned */
     if (v->room && !trp_lifecycle_is_serving(&v->life)) {
-        if (trp_failed(trp_waiting_enter(v->room, call, trp_loop_now_ns(call->loop))))
-            refuse(call);
+        wait_for_model(v, call);
         return;
     }
     if (call->is_unbound && trp_failed(trp_call_bind(call, &v->signature, &call->error))) {
@@ -148,14 +153,20 @@ void trp_exec_start_call(struct trp_target *target, struct trp_call *call)
         return;
     }
     call->is_unbound = false;
-    trp_turn_start(turn_of(v->runner, call->loop), call);
+    if (trp_turn_start(turn_of(v->runner, call->loop), call))
+        return;
+    /* It is hibernated, as only versions with a room are; the call must not hold what was let go in its sleep. */
+    if (trp_lifecycle_get(&v->life) == TRP_MODEL_DRAINING && v->successor)
+        trp_waiting_send_on(call, v->successor);
+    else
+        wait_for_model(v, call);
 }
 
 void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call)
 {
     struct trp_version *const v = trp_version_of(target);
-    /* A bound call has left the room, and where it waits now is under another lock. */
-    if (v->room && call->is_unbound && trp_waiting_remove(v->room, call))
+    /* Of one that has left the room, what it waits in now is under another lock. */
+    if (call->is_waiting && trp_waiting_remove(v->room, call))
         refuse(call);
     else
         trp_turn_cancel(turn_of(v->runner, call->loop), call);
@@ -184,7 +195,7 @@ void trp_exec_let_go(struct trp_exec *x, struct trp_version *v, struct trp_versi
     trp_version_ref(successor);
     trp_runqueue_let_go(&x->queue, v, successor, &aside);
     while ((call = trp_call_list_pop(&aside)) != NULL) {
-        trp_gauge_add(&v->stats->in_flight, -1);
+        trp_door_leave(&v->stats->in_flight);
         trp_split_drop(call);
         trp_waiting_send_on(call, successor);
     }

@@ -22,15 +22,12 @@ static bool run_admitted(struct trp_executor *e, struct trp_call *call,
                          const struct trp_admitted *admitted)
 {
     const struct trp_run_place *p = &e->place;
-    const struct trp_run_grant grant = {
-        admitted->pass.is_counted ? admitted->pass.bytes : UINT64_MAX,
-        admitted->bytes_max ? admitted->bytes_max : p->run_bytes_max
-    };
+    const uint64_t bytes_max = admitted->bytes_max ? admitted->bytes_max : p->run_bytes_max;
     const int64_t cost_ns = trp_run_cost_ns(call);
     const bool is_long = cost_ns == 0 || cost_ns > e->long_run_ns;
     int64_t now_ns = trp_clock_now_ns(p->clock);
     trp_gauge_add(&e->queue->long_runs, is_long);
-    const bool is_done = trp_run_try(p, call, &grant, &now_ns);
+    const bool is_done = trp_run_try(p, call, bytes_max, &now_ns);
     trp_gauge_add(&e->queue->long_runs, -(int64_t)is_long);
     return is_done;
 }
@@ -48,7 +45,7 @@ static void put_aside(struct trp_executor *e, struct trp_call *call,
         trp_call_finish_from(call);
         return;
     case TRP_PUT_BACK_LET_GO:
-        trp_gauge_add(&v->stats->in_flight, -1);
+        trp_door_leave(&v->stats->in_flight);
         trp_split_drop(call);
         trp_waiting_send_on(call, v->successor);
         return;
@@ -75,27 +72,31 @@ static void tell_who_waited(struct trp_executor *e, const struct trp_admitted *a
 static bool run_parts(struct trp_executor *e, struct trp_call *call)
 {
     struct trp_admitted room;
-    bool is_done = false;
-    while (!is_done) {
+    for (;;) {
         const uint64_t words =
             trp_counter_get(&e->queue->words); /* before asking: none is missed */
+        const struct trp_runqueue_return how = { .words_before = words, .is_first = true };
+        enum trp_split_end end;
         switch (trp_split_ask(&e->place, call, trp_clock_now_ns(e->place.clock), &room)) {
         case TRP_RESERVE_DONE:
             tell_who_waited(e, &room);
             trp_gauge_add(&e->queue->long_runs, 1);
-            is_done = trp_split_run(&e->place, call, &room);
+            end = trp_split_run(&e->place, call, &room);
             trp_gauge_add(&e->queue->long_runs, -1);
-            break;
+            if (end == TRP_SPLIT_DONE)
+                return true;
+            if (end == TRP_SPLIT_GOES_ON)
+                break;
+            put_aside(e, call, &how);
+            return false;
         case TRP_RESERVE_NEVER:
             trp_run_settle(call);
-            is_done = true;
-            break;
+            return true;
         case TRP_RESERVE_NOT_NOW:
             wait_for_room(e, call, words, &room);
             return false;
         }
     }
-    return true;
 }
 
 /* False: there is no room for the run now, and the call waits in the queue again. */
@@ -105,8 +106,7 @@ static bool run_whole(struct trp_executor *e, struct trp_call *call)
     const struct trp_admission_wish wish = { .size = trp_run_input_bytes(call),
                                              .least_bytes = call->run_peak_bytes };
     const uint64_t words = trp_counter_get(&e->queue->words); /* as above */
-    /* A word that never was: who fell short asks again at once. */
-    const struct trp_runqueue_return at_once = { .words_before = words - 1, .is_first = true };
+    struct trp_runqueue_return how = { .words_before = words, .is_first = true };
     struct trp_admitted admitted = { .size = 0 };
     switch (trp_admission_begin(p->admission, call, &wish, p->metrics, trp_clock_now_ns(p->clock),
                                 &admitted)) {
@@ -116,8 +116,9 @@ static bool run_whole(struct trp_executor *e, struct trp_call *call)
             trp_admission_end_call(p->admission, call, &admitted);
             return true;
         }
-        trp_admission_fell_short(p->admission, call, &admitted);
-        put_aside(e, call, &at_once);
+        if (trp_admission_fell_short(p->admission, call, &admitted, 0))
+            how.words_before--; /* a word that never was: it asks again at once */
+        put_aside(e, call, &how);
         return false;
     case TRP_RESERVE_NEVER:
         if (admitted.is_hopeless && trp_split_begin(call))
@@ -141,6 +142,15 @@ static bool run(struct trp_executor *e, struct trp_call *call)
 }
 
 /* ---- several calls together ---- */
+
+/* What a run took is learned where it may be worth while to have more rows in one. */
+static void learn(struct trp_executor *e, const struct trp_call *ran, uint64_t rows)
+{
+    const int64_t *at = ran->stamps_ns;
+    struct trp_version *v = trp_version_of(ran->target);
+    if (trp_batch_limit(v) > 0 && !trp_failed(ran->error.status) && at[TRP_PHASE_RUN_END] != 0)
+        trp_runqueue_learn(e->queue, v, rows, at[TRP_PHASE_RUN_END] - at[TRP_PHASE_RUN_START]);
+}
 
 /* Half of them wait on, where they stood: who can, takes them. */
 static void halve(struct trp_executor *e)
@@ -170,7 +180,7 @@ static enum trp_batch_end run_sealed(struct trp_executor *e)
         trp_batch_run(p, b, admitted.bytes_max ? admitted.bytes_max : p->run_bytes_max, &now_ns);
     trp_gauge_add(&e->queue->long_runs, -(int64_t)is_long);
     if (end == TRP_BATCH_TOO_LITTLE)
-        trp_admission_fell_short(p->admission, &b->joint, &admitted);
+        (void)trp_admission_fell_short(p->admission, &b->joint, &admitted, 0); /* it is halved */
     else
         trp_admission_end_call(p->admission, &b->joint, &admitted);
     return end;
@@ -199,6 +209,8 @@ static bool run_together(struct trp_executor *e, struct trp_call_list *done)
         if (trp_runqueue_seal(e->queue, b, trp_clock_now_ns(e->place.clock), &unwanted)) {
             end = run_sealed(e);
             trp_runqueue_part(e->queue, b);
+            if (end == TRP_BATCH_DONE)
+                learn(e, &b->joint, b->rows);
             if (end == TRP_BATCH_TOO_LITTLE)
                 halve(e);
         }
@@ -219,19 +231,22 @@ static bool run_together(struct trp_executor *e, struct trp_call_list *done)
     return true;
 }
 
-/* As run(), with whoever can come along. */
-static bool run_with_company(struct trp_executor *e, struct trp_call *call,
-                             struct trp_call_list *done)
+/* As run(), of all that was taken. */
+static bool run_taken(struct trp_executor *e, struct trp_call_list *calls,
+                      struct trp_call_list *done)
 {
+    struct trp_call *const call = calls->first;
     struct trp_version *const v = trp_version_of(call->target);
-    if (trp_batch_limit(v) > 0) {
-        trp_runqueue_join(e->queue, call, &e->batch);
+    if (call->queue_next) {
+        e->batch.members = *calls;
         return run_together(e, done);
     }
-    if (trp_gauge_get(&v->stats->queued) > 0)
+    if (trp_batch_limit(v) == 0 && trp_gauge_get(&v->stats->queued) > 0)
         trp_batch_want(v);
     if (!run(e, call))
         return false;
+    if (!call->split) /* what was between its parts is no run's */
+        learn(e, call, call->batch_key != 0 ? call->batch_rows : trp_run_rows(call));
     trp_call_list_push(done, call);
     return true;
 }
@@ -249,17 +264,17 @@ static void run_until_stopped(void *user)
 {
     struct trp_executor *e = user;
     struct trp_call_list expired = { 0 }, done = { 0 };
-    struct trp_call *call, *next = NULL;
+    struct trp_call_list calls, next = { 0 };
     trp_thread_yield_to_others(e->nice);
     for (;;) {
-        call = next;
-        if (!call && !trp_runqueue_take(e->queue, e->place.clock, NULL, &call, &expired))
+        calls = next;
+        if (!calls.first && !trp_runqueue_take(e->queue, e->place.clock, NULL, &calls, &expired))
             return;
         answer_late_calls(&expired);
-        if (!call)
+        if (!calls.first)
             continue;
-        next = NULL;
-        if (run_with_company(e, call, &done))
+        next = (struct trp_call_list){ 0 };
+        if (run_taken(e, &calls, &done))
             trp_runqueue_take(e->queue, e->place.clock, trp_version_of(done.first->target), &next,
                               &expired);
         answer(&done);

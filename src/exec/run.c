@@ -206,14 +206,13 @@ static void cut(struct troupe_tensor *t, const struct trp_run_slice *rows)
     t->shape[0] = rows->count;
 }
 
-trp_status trp_run_part(const struct trp_run_place *p, struct trp_call *call,
-                        const struct trp_run_slice *rows, uint64_t bytes_max,
-                        struct troupe_tensor *outputs)
+static trp_status part_steps(const struct trp_run_place *p, struct trp_call *call,
+                             const struct trp_run_slice *rows, uint64_t bytes_max,
+                             struct troupe_tensor *outputs)
 {
     struct trp_version *v = version_of(call);
     struct frame frame;
     struct arrays arrays;
-    call->run_peak_bytes = 0;
     TRP_CHECK(lay_out(call, v->file_signature.inputs_n, &frame, &arrays));
     gather_inputs(v, call, arrays.inputs);
     for (uint32_t i = 0; i < v->file_signature.inputs_n; i++)
@@ -312,7 +311,7 @@ void trp_run_count(struct trp_call *call, int64_t waited_ns)
 
 void trp_run_settle(struct trp_call *call)
 {
-    trp_gauge_add(&version_of(call)->stats->in_flight, -1);
+    trp_door_leave(&version_of(call)->stats->in_flight);
     trp_run_refuse(call);
 }
 
@@ -326,6 +325,29 @@ void trp_run_refuse(struct trp_call *call)
         (void)trp_fail(&call->error, TRP_CANCELLED, "the request was cancelled");
 }
 
+/* What a run is given. */
+struct grant {
+    uint64_t bytes_max;
+    bool is_last; /* it is not tried again with more */
+};
+
+/* How often its model's account was refused more than is there now. */
+static uint64_t refusals_of(const struct trp_call *call)
+{
+    return trp_counter_get(&version_of(call)->activations.refused);
+}
+
+/* Whether a failure is for want of the memory that was granted, and more could be. */
+static bool was_too_little(const struct trp_run_place *p, const struct trp_call *call,
+                           struct grant grant, uint64_t refusals_before)
+{
+    const int32_t code = call->error.status.code;
+    if (grant.is_last || (code != TRP_TOO_LARGE && code != TRP_OUT_OF_MEMORY))
+        return false;
+    return refusals_of(call) != refusals_before ||
+           (grant.bytes_max != p->run_bytes_max && call->run_peak_bytes > grant.bytes_max);
+}
+
 static void forget_failure(struct trp_call *call)
 {
     call->error.status = trp_ok();
@@ -333,49 +355,55 @@ static void forget_failure(struct trp_call *call)
     call->error.limit = TRP_LIMIT_NONE;
 }
 
-/* Two runs may both count on what is left beside them: whoever comes second is refused it by the account, and asks for more room
- * each time, until there is or can never be so much. */
-static bool asked_too_much(const struct trp_run_place *p, const struct trp_call *call,
-                           const struct trp_run_grant *grant)
+static uint64_t bytes_max_of(const struct trp_run_place *p, const struct grant *grant)
 {
-    const int32_t code = call->error.status.code;
-    const bool may_have_more = grant->most_bytes != p->run_bytes_max;
-    const bool passed = may_have_more && call->run_peak_bytes > grant->most_bytes;
-    return (code == TRP_TOO_LARGE && passed) ||
-           (code == TRP_OUT_OF_MEMORY &&
-            (passed || (grant->sure_bytes != UINT64_MAX && call->run_peak_bytes > 0)));
+    return p->run_bytes_max != 0 && p->run_bytes_max < grant->bytes_max ? p->run_bytes_max
+                                                                        : grant->bytes_max;
 }
 
-bool trp_run_was_short(const struct trp_run_place *p, struct trp_call *call,
-                       const struct trp_run_grant *grant)
-{
-    const bool was_short = asked_too_much(p, call, grant);
-    if (was_short)
-        forget_failure(call);
-    return was_short;
-}
-
-uint64_t trp_run_bytes_max(const struct trp_run_place *p, uint64_t bytes_max)
-{
-    return p->run_bytes_max != 0 && p->run_bytes_max < bytes_max ? p->run_bytes_max : bytes_max;
-}
+/* Some rows only, whose outputs go elsewhere; NULL: a whole run. */
+struct part {
+    const struct trp_run_slice *rows;
+    struct troupe_tensor *outputs;
+};
 
 /* False: what it was granted is too little, and nothing has happened. */
-static bool run_within(const struct trp_run_place *p, struct trp_call *call,
-                       const struct trp_run_grant *granted, int64_t *now_ns)
+static bool run_granted(const struct trp_run_place *p, struct trp_call *call, struct grant grant,
+                        const struct part *part)
 {
-    const struct trp_run_grant grant = { granted->sure_bytes,
-                                         trp_run_bytes_max(p, granted->most_bytes) };
-    call->stamps_ns[TRP_PHASE_RUN_START] = *now_ns;
+    const uint64_t refusals_before = refusals_of(call);
+    grant.bytes_max = bytes_max_of(p, &grant);
     call->run_peak_bytes = 0;
-    const trp_status st = run_steps(p, call, grant.most_bytes);
-    *now_ns = trp_clock_now_ns(p->clock);
-    call->stamps_ns[TRP_PHASE_RUN_END] = *now_ns;
-    return !trp_failed(st) || !trp_run_was_short(p, call, &grant);
+    const trp_status st = part ? part_steps(p, call, part->rows, grant.bytes_max, part->outputs)
+                               : run_steps(p, call, grant.bytes_max);
+    if (!trp_failed(st) || !was_too_little(p, call, grant, refusals_before))
+        return true;
+    forget_failure(call);
+    return false;
 }
 
-bool trp_run_try(const struct trp_run_place *p, struct trp_call *call,
-                 const struct trp_run_grant *grant, int64_t *now_ns)
+/* As run_granted(), a whole run, with its time stamps. */
+static bool run_within(const struct trp_run_place *p, struct trp_call *call, struct grant grant,
+                       int64_t *now_ns)
+{
+    call->stamps_ns[TRP_PHASE_RUN_START] = *now_ns;
+    const bool is_enough = run_granted(p, call, grant, NULL);
+    *now_ns = trp_clock_now_ns(p->clock);
+    call->stamps_ns[TRP_PHASE_RUN_END] = *now_ns;
+    return is_enough;
+}
+
+bool trp_run_part(const struct trp_run_place *p, struct trp_call *call,
+                  const struct trp_run_slice *rows, uint64_t bytes_max,
+                  struct troupe_tensor *outputs)
+{
+    const struct part part = { rows, outputs };
+    return run_granted(p, call, (struct grant){ .bytes_max = bytes_max }, &part);
+}
+
+/* False: it may be tried again. */
+static bool try_once(const struct trp_run_place *p, struct trp_call *call, struct grant grant,
+                     int64_t *now_ns)
 {
     if (call->deadline_ns != 0 && call->deadline_ns <= *now_ns)
         (void)trp_call_try_expire(call);
@@ -393,11 +421,16 @@ bool trp_run_try(const struct trp_run_place *p, struct trp_call *call,
     return true;
 }
 
+bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
+                 int64_t *now_ns)
+{
+    return try_once(p, call, (struct grant){ .bytes_max = bytes_max }, now_ns);
+}
+
 bool trp_run_joint(const struct trp_run_place *p, struct trp_call *joint, uint64_t rows,
                    uint64_t bytes_max, int64_t *now_ns)
 {
-    const struct trp_run_grant grant = { UINT64_MAX, bytes_max }; /* else they are run alone */
-    if (!run_within(p, joint, &grant, now_ns))
+    if (!run_within(p, joint, (struct grant){ .bytes_max = bytes_max }, now_ns))
         return false;
     if (!trp_failed(joint->error.status))
         count_run(joint, rows);
@@ -416,7 +449,7 @@ void trp_run_share(const struct trp_run_place *p, const struct trp_call *joint,
 
 int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns)
 {
-    const struct trp_run_grant all = { UINT64_MAX, p->run_bytes_max };
-    (void)trp_run_try(p, call, &all, &now_ns);
+    const struct grant all = { .bytes_max = p->run_bytes_max, .is_last = true };
+    (void)try_once(p, call, all, &now_ns);
     return now_ns;
 }

@@ -29,48 +29,38 @@ struct trp_run_place {
  *           TOO_LARGE, OUT_OF_MEMORY, and those of trp_run_settle(). */
 int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns);
 
-/* What a run may hold. */
-struct trp_run_grant {
-    uint64_t sure_bytes; /* is kept for it; the rest others may have taken meanwhile */
-    uint64_t most_bytes; /* 0: no limit */
-};
-
-/* As trp_run_call(), with less memory: false when the run asked for more than it was granted, and the place would have allowed
- * more, or when it was refused what was not sure.  Then nothing has happened: no outputs, no error, the call is not settled; call->run_peak_bytes is what it would have held at least.
+/* As trp_run_call(), with less memory: false when the run asked for more than `bytes_max`, and the place would have allowed more.
+ * Then nothing has happened: no outputs, no error, the call is not settled; call->run_peak_bytes is what it would have held at least.
  *   Units : bytes; *now_ns monotonic, before and after.
  *   Owns  : as trp_run_call().
  *   Thread: any, the one that holds the call.
  *   Blocks: as long as the model runs.
  *   Errors: as trp_run_call(). */
-bool trp_run_try(const struct trp_run_place *p, struct trp_call *call,
-                 const struct trp_run_grant *grant, int64_t *now_ns);
+bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
+                 int64_t *now_ns);
 
 /* Rows of a call's inputs. */
 struct trp_run_slice {
     int64_t first, count, all; /* count >= 1 */
 };
 
-/* Runs some rows of a call's inputs, and nothing else: nothing is counted, settled or put into shared memory.
+/* As trp_run_try(), of some rows of a call's inputs, and nothing else: nothing is counted, settled or put into shared memory.
  *   Shape : inputs of [all, ...], none of BYTES; outputs: one per call->wanted, as the model gives them for so many rows.
  *   Owns  : outputs are the caller's after success.
  *   Thread: any, the one that holds the call.
  *   Blocks: as long as the model runs.
- *   Errors: in call->error as well: as trp_run_call(). */
-trp_status trp_run_part(const struct trp_run_place *p, struct trp_call *call,
-                        const struct trp_run_slice *rows, uint64_t bytes_max,
-                        struct troupe_tensor *outputs);
+ *   Errors: after true in call->error, as trp_run_call(). */
+bool trp_run_part(const struct trp_run_place *p, struct trp_call *call,
+                  const struct trp_run_slice *rows, uint64_t bytes_max,
+                  struct troupe_tensor *outputs);
 
-/* The steps around it: makes call->outputs, one without data for each that is wanted (outputs_n is the caller's); the most that
- * it may hold by the place as well; whether a failure is for want of memory as trp_run_try() says (the failure is forgotten then);
- * counts a run that went well, by its stamps, without the time that it did not have a processor.
- *   Units : bytes; ns.
+/* The steps around it: makes call->outputs, one without data for each that is wanted (outputs_n is the caller's); counts a run that
+ * went well, by its stamps, without the time that it did not have a processor.
+ *   Units : ns.
  *   Owns  : pieces lie in the call's arena.
  *   Thread: any, the one that holds the call.
  *   Errors: in call->error: OUT_OF_MEMORY (make_outputs). */
 trp_status trp_run_make_outputs(struct trp_call *call);
-uint64_t trp_run_bytes_max(const struct trp_run_place *p, uint64_t bytes_max);
-bool trp_run_was_short(const struct trp_run_place *p, struct trp_call *call,
-                       const struct trp_run_grant *grant);
 void trp_run_count(struct trp_call *call, int64_t waited_ns);
 
 /* The two halves of a run of several calls together (exec/batch.h).  joint: as trp_run_try(), for the call that stands for all of

@@ -46,16 +46,23 @@ bool trp_runqueue_needs_slot(const struct trp_version *v)
 
 /* A version's place in the scheduler is made by its first call, in its own arena: it goes when the version goes, which every
  * call in here prevents. */
-static struct trp_sched_model *place_of(struct trp_version *v)
+static struct trp_lines *place_of(struct trp_version *v)
 {
-    struct trp_sched_model *m = v->exec_slot;
-    if (m)
-        return m;
-    m = trp_arena_zeroed(&v->arena, 1, sizeof *m);
-    if (m)
-        m->slots = slots_of(v);
-    v->exec_slot = m;
-    return m;
+    struct trp_lines *l = v->exec_slot;
+    if (l)
+        return l;
+    l = trp_arena_zeroed(&v->arena, 1, sizeof *l);
+    if (l) {
+        l->model.slots = slots_of(v);
+        l->model.own.model = &l->model;
+    }
+    v->exec_slot = l;
+    return l;
+}
+
+static struct trp_lines *lines_of(struct trp_sched_model *m)
+{
+    return TRP_CONTAINER_OF(m, struct trp_lines, model);
 }
 
 static trp_status push_one(struct trp_runqueue *q, struct trp_call *call)
@@ -64,10 +71,14 @@ static trp_status push_one(struct trp_runqueue *q, struct trp_call *call)
     struct trp_error *const err = &call->error;
     if (trp_flag_is_up(&q->stopping))
         return trp_fail(err, TRP_UNAVAILABLE, "Server not ready: it is stopping");
-    struct trp_sched_model *const m = place_of(v);
-    if (!m)
+    struct trp_lines *const l = place_of(v);
+    if (!l)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "model '%s': its queue", v->id);
-    switch (trp_sched_push(&q->sched, m, call)) {
+    const uint64_t rows = call->batch_key != 0 ? call->batch_rows : trp_run_rows(call);
+    const struct trp_sched_ask ask = { .line = trp_lines_find(l, &v->arena, call),
+                                       .cost_ns = trp_run_cost_ns(call),
+                                       .rows = rows < UINT32_MAX ? (uint32_t)rows : UINT32_MAX };
+    switch (trp_sched_push_as(&q->sched, &ask, call)) {
     case TRP_SCHED_QUEUED:
         break;
     case TRP_SCHED_FULL:
@@ -145,13 +156,49 @@ static void sleep_until_called(struct trp_runqueue *q)
     show_numbers(q);
 }
 
+/* Whoever has come into a line by a key that is not its own is told apart here: what stands in the calls decides. */
+static void part_unlike(struct trp_runqueue *q, struct trp_call_list *calls)
+{
+    struct trp_call_list alike = { 0 };
+    struct trp_call *call, *first = trp_call_list_pop(calls);
+    trp_call_list_push(&alike, first);
+    while ((call = trp_call_list_pop(calls)) != NULL) {
+        if (trp_batch_may_meet(first, call))
+            trp_call_list_push(&alike, call);
+        else
+            trp_sched_give_back(&q->sched, &call->seat.line->model->own, call);
+    }
+    *calls = alike;
+}
+
+/* Takes the calls of the next run; the first has the slot. */
+static void take_run(struct trp_runqueue *q, int64_t now_ns, struct trp_call_list *out)
+{
+    struct trp_sched_turn turn;
+    if (!trp_sched_next(&q->sched, &turn))
+        return;
+    const struct trp_version *v = version_of(turn.call);
+    const uint64_t most = trp_batch_limit(v);
+    if (most == 0 || !trp_lines_is_shared(turn.line)) {
+        trp_sched_take_turn(&q->sched, &turn, 0);
+        trp_call_list_push(out, turn.call);
+        return;
+    }
+    const struct trp_batching_rules rules = { .rows_max =
+                                                  most < UINT32_MAX ? (uint32_t)most : UINT32_MAX,
+                                              .is_forced = v->config.batching == TRP_BATCHING_ON };
+    const struct trp_batching_now now = { .now_ns = now_ns, .idle = q->sleeping };
+    struct trp_lines *l = lines_of(turn.line->model);
+    if (trp_batching_take(&q->sched, &turn, &rules, &l->shared->curve, &now, out))
+        part_unlike(q, out);
+}
+
 bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
-                       struct trp_version *ended, struct trp_call **out_call,
+                       struct trp_version *ended, struct trp_call_list *out_calls,
                        struct trp_call_list *expired)
 {
-    struct trp_sched_model *model;
     bool stopping;
-    *out_call = NULL;
+    *out_calls = (struct trp_call_list){ 0 };
     trp_lock_enter(&q->lock);
     if (ended)
         trp_sched_end(&q->sched, ended->exec_slot); /* one more may run: this thread sees to it */
@@ -159,13 +206,14 @@ bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
         stopping = trp_flag_is_up(&q->stopping);
         if (stopping)
             break;
-        take_expired(q, trp_clock_now_ns(clock), expired);
-        *out_call = trp_sched_take(&q->sched, &model);
-        if (*out_call) {
-            left_queue(*out_call);
-            trp_gauge_set(&version_of(*out_call)->stats->aside, 0); /* it asks anew */
+        const int64_t now_ns = trp_clock_now_ns(clock);
+        take_expired(q, now_ns, expired);
+        take_run(q, now_ns, out_calls);
+        for (struct trp_call *call = out_calls->first; call; call = call->queue_next) {
+            left_queue(call);
+            trp_gauge_set(&version_of(call)->stats->aside, 0); /* it asks anew */
         }
-        if (*out_call || expired->first || ended)
+        if (out_calls->first || expired->first || ended)
             break;
         sleep_until_called(q);
     }
@@ -200,16 +248,14 @@ enum trp_put_back trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call 
 void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
                          struct trp_version *successor, struct trp_call_list *out)
 {
-    struct trp_queue_node *first;
+    struct trp_call *call;
     trp_lock_enter(&q->lock);
     struct trp_sched_model *const m = v->exec_slot;
     struct trp_version *const spare = v->successor ? successor : NULL;
     if (!spare)
         v->successor = successor;
     while (m && trp_gauge_get(&v->stats->aside) != 0 &&
-           (first = trp_pairing_first(&m->calls)) != NULL) {
-        struct trp_call *call = TRP_CONTAINER_OF(first, struct trp_call, queue_node);
-        trp_sched_remove(&q->sched, call);
+           (call = trp_sched_drain_model(&q->sched, m)) != NULL) {
         left_queue(call);
         trp_call_list_push(out, call);
     }
@@ -219,37 +265,6 @@ void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
 }
 
 /* ---- calls that run together ---- */
-
-#define LOOKS_MAX 256 /* waiting calls that are looked at for one batch */
-
-/* While others sleep, they will take what is left: each gets as many. */
-static uint32_t fair_share(const struct trp_runqueue *q, const struct trp_sched_model *m)
-{
-    const uint32_t all = m->queued + 1, takers = q->sleeping + 1;
-    return (all + takers - 1) / takers;
-}
-
-void trp_runqueue_join(struct trp_runqueue *q, struct trp_call *call, struct trp_batch *b)
-{
-    struct trp_version *const v = version_of(call);
-    const uint64_t limit = trp_batch_limit(v);
-    b->members = (struct trp_call_list){ 0 };
-    trp_call_list_push(&b->members, call);
-    if (limit <= call->batch_rows || call->batch_key == 0 ||
-        trp_gauge_get(&v->stats->queued) <= 0) /* a glance: whoever comes now comes too late */
-        return;
-    trp_lock_enter(&q->lock);
-    struct trp_sched_model *const m = v->exec_slot;
-    const struct trp_sched_company company = { .call = call,
-                                               .may_meet = trp_batch_may_meet,
-                                               .rows_max = limit - call->batch_rows,
-                                               .calls_max = fair_share(q, m) - 1,
-                                               .looks_max = LOOKS_MAX };
-    trp_sched_join(&q->sched, m, &company, &b->members);
-    trp_gauge_add(&v->stats->queued, -(int64_t)(b->members.count - 1));
-    show_numbers(q);
-    trp_lock_leave(&q->lock);
-}
 
 static bool is_unwanted(struct trp_call *call, int64_t now_ns)
 {
@@ -274,6 +289,16 @@ bool trp_runqueue_seal(struct trp_runqueue *q, struct trp_batch *b, int64_t now_
         call->batch = b;
     trp_lock_leave(&q->lock);
     return is_sealed;
+}
+
+void trp_runqueue_learn(struct trp_runqueue *q, struct trp_version *v, uint64_t rows,
+                        int64_t run_ns)
+{
+    trp_lock_enter(&q->lock);
+    struct trp_lines *const l = v->exec_slot;
+    if (l->shared && rows <= UINT32_MAX)
+        trp_cost_curve_learn(&l->shared->curve, (uint32_t)rows, run_ns);
+    trp_lock_leave(&q->lock);
 }
 
 void trp_runqueue_part(struct trp_runqueue *q, struct trp_batch *b)
@@ -308,7 +333,8 @@ void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
     trp_lock_enter(&q->lock);
     while ((call = trp_call_list_pop(calls)) != NULL) {
         struct trp_version *const v = version_of(call);
-        trp_sched_return(&q->sched, v->exec_slot, call);
+        struct trp_lines *const l = v->exec_slot;
+        trp_sched_give_back(&q->sched, call->batch_key == 0 ? &l->model.own : NULL, call);
         trp_gauge_add(&v->stats->queued, 1);
         returned++;
     }
@@ -335,8 +361,8 @@ void trp_runqueue_tell_room(struct trp_runqueue *q)
 bool trp_runqueue_try_begin(struct trp_runqueue *q, struct trp_version *v)
 {
     trp_lock_enter(&q->lock);
-    struct trp_sched_model *const m = place_of(v);
-    const bool begun = m && trp_sched_try_begin(m);
+    struct trp_lines *const l = place_of(v);
+    const bool begun = l && trp_sched_try_begin(&l->model);
     trp_lock_leave(&q->lock);
     return begun;
 }

@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "call/call_list.h"
 #include "exec/batch.h"
+#include "exec/lines.h"
 #include "model/version.h"
 #include "sched/sched.h"
 
@@ -37,15 +38,15 @@ void trp_runqueue_deinit(struct trp_runqueue *q);
 void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
                        struct trp_call_list *refused);
 
-/* Takes the next call to run and its version's slot.  With `ended`, the version of the run before, it gives that one's slot back
- * and does not sleep; without (NULL) it sleeps until there is something.  Calls whose deadline has passed are put into *expired,
- * and may come alone (*out_call is NULL then).
+/* Takes the next call to run, its version's slot, and those that run with it (sched/batching.h).  With `ended`, the version of the
+ * run before, it gives that one's slot back and does not sleep; without (NULL) it sleeps until there is something.  Calls whose
+ * deadline has passed are put into *expired, and may come alone.
  *   Owns  : moves the calls to the caller.
  *   Thread: executor.
  *   Blocks: ended == NULL: until there is work or an end.
  *   Errors: false: stopping, nothing was taken. */
 bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
-                       struct trp_version *ended, struct trp_call **out_call,
+                       struct trp_version *ended, struct trp_call_list *out_calls,
                        struct trp_call_list *expired);
 
 /* How a call comes back for which there is no room. */
@@ -76,18 +77,23 @@ enum trp_put_back trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call 
 void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
                          struct trp_version *successor, struct trp_call_list *out);
 
-/* Lets waiting calls come along with a taken one: those that may meet it, up to what a run may have, or to its fair share while
- * other executors sleep.  The first member is `call`.  seal: nobody of them has been cancelled or is late, and from now on their
- * run is told when nobody wants it any more; false: some had, they are in *unwanted now, and it was not sealed.  part: the run has
- * ended.
+/* What becomes of calls that were taken together.  seal: nobody of them has been cancelled or is late, and from now on their run is
+ * told when nobody wants it any more; false: some had, they are in *unwanted now, and it was not sealed.  part: the run has ended.
  *   Units : now_ns monotonic.
- *   Owns  : join moves the calls to the batch; seal the unwanted ones to the caller.
+ *   Owns  : seal moves the unwanted ones to the caller.
  *   Thread: executor, the batch's.
  *   Errors: none. */
-void trp_runqueue_join(struct trp_runqueue *q, struct trp_call *call, struct trp_batch *b);
 bool trp_runqueue_seal(struct trp_runqueue *q, struct trp_batch *b, int64_t now_ns,
                        struct trp_call_list *unwanted);
 void trp_runqueue_part(struct trp_runqueue *q, struct trp_batch *b);
+
+/* Learns what a run of so many rows took; a version whose calls may meet.
+ *   Units : ns.
+ *   Owns  : nothing.
+ *   Thread: executor that holds a call of it.
+ *   Errors: none. */
+void trp_runqueue_learn(struct trp_runqueue *q, struct trp_version *v, uint64_t rows,
+                        int64_t run_ns);
 
 /* Brings calls back that had come along, to where they stood; with `ended`, the slot of their run too.
  *   Owns  : moves the calls to the queue.

@@ -63,6 +63,7 @@ bool trp_split_begin(struct trp_call *call)
     s->rows = rows;
     s->part = rows - rows / 2;
     call->split = s;
+    call->batch_key = 0; /* from now on it meets nobody */
     call->error = (struct trp_error){ 0 };
     return true;
 }
@@ -215,32 +216,27 @@ static uint64_t own_bytes(const struct trp_split *s, uint64_t bytes)
     return bytes == 0 ? UINT64_MAX : bytes > s->joined_bytes ? bytes - s->joined_bytes : 1;
 }
 
-/* True when the part was too large for its room: it asks for more, once more. */
-static bool fell_short(const struct trp_run_place *p, struct trp_call *call,
-                       const struct trp_run_grant *grant, struct trp_admitted *room)
+/* The part was too large for its room, and has not happened: it asks for more, or waits for what it had asked for. */
+static enum trp_split_end fell_short(const struct trp_run_place *p, struct trp_call *call,
+                                     struct trp_admitted *room)
 {
     struct trp_split *s = call->split;
-    if (!trp_run_was_short(p, call, grant))
-        return false;
-    const uint64_t more = grant->sure_bytes + grant->sure_bytes / 4; /* so that it ends soon */
-    s->least_bytes = call->run_peak_bytes > more ? call->run_peak_bytes : more;
-    trp_admission_end(p->admission, version_of(call), room, s->least_bytes);
-    return true;
+    const bool is_more = trp_admission_fell_short(p->admission, call, room, s->joined_bytes);
+    s->least_bytes = is_more ? call->run_peak_bytes : s->least_bytes;
+    return is_more ? TRP_SPLIT_GOES_ON : TRP_SPLIT_WAITS;
 }
 
-bool trp_split_run(const struct trp_run_place *p, struct trp_call *call, struct trp_admitted *room)
+enum trp_split_end trp_split_run(const struct trp_run_place *p, struct trp_call *call,
+                                 struct trp_admitted *room)
 {
     struct trp_split *s = call->split;
     const struct trp_run_slice rows = { s->done, s->part, s->rows };
-    const struct trp_run_grant grant = { room->pass.is_counted ? own_bytes(s, room->pass.bytes)
-                                                               : UINT64_MAX,
-                                         trp_run_bytes_max(p, own_bytes(s, room->bytes_max)) };
     if (s->done == 0)
         call->stamps_ns[TRP_PHASE_RUN_START] = trp_clock_now_ns(p->clock);
-    trp_status st = trp_run_part(p, call, &rows, grant.most_bytes, s->outputs);
-    if (trp_failed(st) && fell_short(p, call, &grant, room))
-        return false;
+    if (!trp_run_part(p, call, &rows, own_bytes(s, room->bytes_max), s->outputs))
+        return fell_short(p, call, room);
     s->run_ns += call->stamps_ns[TRP_PHASE_OUTPUT_START] - call->stamps_ns[TRP_PHASE_INPUT_END];
+    trp_status st = call->error.status;
     const bool has_run = !trp_failed(st);
     if (has_run)
         st = join(p, call);
@@ -249,11 +245,11 @@ bool trp_split_run(const struct trp_run_place *p, struct trp_call *call, struct 
     s->done += s->part;
     s->least_bytes = 0;
     if (!trp_failed(st) && s->done < s->rows)
-        return false;
+        return TRP_SPLIT_GOES_ON;
     if (!trp_failed(st))
         stamp_and_count(p, call);
     trp_run_settle(call);
-    return true;
+    return TRP_SPLIT_DONE;
 }
 
 /* ---- giving up ---- */

@@ -28,13 +28,20 @@ bool trp_split_begin(struct trp_call *call);
 enum trp_reserve trp_split_ask(const struct trp_run_place *p, struct trp_call *call, int64_t now_ns,
                                struct trp_admitted *out);
 
+enum trp_split_end {
+    TRP_SPLIT_DONE,    /* the call has ended and is settled */
+    TRP_SPLIT_GOES_ON, /* there is more to ask for and to run */
+    TRP_SPLIT_WAITS /* the part was refused what was expected of it: it is asked for again after the ledger's next word */
+};
+
 /* Runs the part that was asked for.
  *   Owns  : `room` holds nothing afterwards; the outputs are the call's.
  *   Thread: any that holds the call and no lock.
  *   Blocks: as long as the part runs.
- *   Errors: true: the call has ended and is settled, call->error says how: as trp_run_call(), and OVER_BUDGET when the outputs
- *           have no row for each row of the inputs.  false: there is more to ask for and to run. */
-bool trp_split_run(const struct trp_run_place *p, struct trp_call *call, struct trp_admitted *room);
+ *   Errors: after DONE in call->error: as trp_run_call(), and OVER_BUDGET when the outputs have no row for each row of the
+ *           inputs. */
+enum trp_split_end trp_split_run(const struct trp_run_place *p, struct trp_call *call,
+                                 struct trp_admitted *room);
 
 /* Whether something of it has been done; forgets all of that.
  *   Owns  : outputs are given back.

@@ -7,6 +7,7 @@
  *
  *   started --plan--> executors: one push, one wake
  *                 \-> mine: run while the measured time lasts --\-> finish (ready list)
+ *                 |         those that may share a run, together, where that is cheaper
  *                 \-> later: first in line in the next turn      */
 #include "exec/turn.h"
 
@@ -65,6 +66,7 @@ static void answer_late_calls(struct trp_timer *timer, int64_t now_ns)
 /* Where each call goes, by what runs are expected to cost; the plan's budget is a copy, the measured one decides. */
 struct plan {
     struct trp_call_list mine, theirs, later;
+    const struct trp_call *last; /* of `mine` */
     struct trp_turn_budget budget;
     struct trp_executors_seen executors;
 };
@@ -78,13 +80,28 @@ static struct plan make_plan(const struct trp_turn *t)
                                      .has_long_run = trp_gauge_get(&t->queue->long_runs) > 0 } };
 }
 
+/* What it adds to what runs here already: less than a run of its own where it can share one. */
+static int64_t added_cost(const struct plan *plan, struct trp_call *call)
+{
+    const int64_t alone_ns = trp_run_cost_ns(call);
+    struct trp_version *v = version_of(call);
+    if (!plan->last || plan->last->target != call->target)
+        return alone_ns;
+    if (trp_batch_limit(v) == 0)
+        trp_batch_want(v);
+    else if (trp_batch_may_meet(plan->last, call) && trp_batch_share_ns(v) > 0)
+        return alone_ns < trp_batch_share_ns(v) ? alone_ns : trp_batch_share_ns(v);
+    return alone_ns;
+}
+
 static void place(struct trp_turn *t, struct plan *plan, struct trp_call *call)
 {
-    const int64_t cost_ns = trp_run_cost_ns(call);
+    const int64_t cost_ns = added_cost(plan, call);
     switch (trp_place_call(&plan->budget, cost_ns, &plan->executors)) {
     case TRP_PLACE_INLINE:
         plan->budget.left_ns -= cost_ns;
         plan->budget.used = true;
+        plan->last = call;
         trp_call_list_push(&plan->mine, call);
         return;
     case TRP_PLACE_EXECUTOR:
@@ -120,6 +137,76 @@ static bool try_run(struct trp_turn *t, struct trp_call *call, int64_t *now_ns)
     return true;
 }
 
+#define JOINS_TRIED 64u /* so often what does not pay is tried all the same */
+
+/* A run together has to save a tenth. */
+static bool pays(struct trp_turn *t, const struct trp_call *call)
+{
+    const struct trp_version *v = version_of(call);
+    const int64_t share_ns = trp_batch_share_ns(v), alone_ns = trp_run_cost_ns(call);
+    return share_ns == 0 || v->config.batching == TRP_BATCHING_ON ||
+           share_ns < alone_ns - alone_ns / 10 || t->joins++ % JOINS_TRIED == 0;
+}
+
+/* Moves those that may run with the first member from the list to the batch, as many rows as it may have. */
+static void gather_like(struct trp_batch *b, struct trp_call_list *from)
+{
+    struct trp_call_list others = { 0 };
+    struct trp_call *call, *first = b->members.first;
+    uint64_t left = trp_batch_limit(version_of(first));
+    left = left > first->batch_rows ? left - first->batch_rows : 0;
+    while ((call = trp_call_list_pop(from)) != NULL) {
+        const bool joins = call->batch_rows <= left && trp_batch_may_meet(first, call);
+        left -= joins ? call->batch_rows : 0;
+        trp_call_list_push(joins ? &b->members : &others, call);
+    }
+    *from = others;
+}
+
+/* As try_run(), for the members of the batch; where they cannot run together here, executors have them. */
+static bool try_run_together(struct trp_turn *t, int64_t *now_ns)
+{
+    struct trp_batch *b = &t->batch;
+    struct trp_version *v = version_of(b->members.first);
+    const bool needs_slot = trp_runqueue_needs_slot(v);
+    if (trp_failed(trp_batch_lay_out(b, &b->joint.error)) ||
+        !trp_admission_is_free(t->place.admission, &b->joint) ||
+        (needs_slot && !trp_runqueue_try_begin(t->queue, v)))
+        return false;
+    const int64_t begun_ns = *now_ns;
+    const enum trp_batch_end end = trp_batch_run(&t->place, b, t->place.run_bytes_max, now_ns);
+    if (needs_slot)
+        trp_runqueue_end(t->queue, v);
+    t->budget.used = true;
+    t->budget.left_ns -= *now_ns - begun_ns;
+    for (struct trp_call *m = b->members.first; end != TRP_BATCH_DONE && m; m = m->queue_next)
+        m->batch_key = 0; /* each alone */
+    return end == TRP_BATCH_DONE;
+}
+
+/* Runs a call here, with those of the list that may share its run where that pays; what cannot run here goes to `theirs`. */
+static void run_here(struct trp_turn *t, struct trp_call *call, struct trp_call_list *mine,
+                     struct trp_call_list *theirs, int64_t *now_ns)
+{
+    struct trp_call_list *members = &t->batch.members;
+    trp_call_list_push(members, call);
+    if (call->batch_key != 0 && mine->first && trp_batch_limit(version_of(call)) > 0 &&
+        pays(t, call))
+        gather_like(&t->batch, mine);
+    const bool is_one = members->count == 1;
+    if (is_one)
+        (void)trp_call_list_pop(members);
+    if (is_one && !try_run(t, call, now_ns))
+        trp_call_list_push(theirs, call);
+    const bool is_done = !is_one && try_run_together(t, now_ns);
+    while ((call = trp_call_list_pop(members)) != NULL) {
+        if (is_done)
+            trp_call_finish_soon(call);
+        else
+            trp_call_list_push(theirs, call);
+    }
+}
+
 /* Runs what was planned for here while the measured time lasts; the rest is placed again. */
 static void run_mine(struct trp_turn *t, struct plan *plan)
 {
@@ -132,8 +219,9 @@ static void run_mine(struct trp_turn *t, struct plan *plan)
         if (t->budget.used && t->budget.left_ns <= 0) {
             rest.budget = t->budget;
             place(t, &rest, call);
-        } else if (!try_run(t, call, &now_ns))
-            trp_call_list_push(&rest.theirs, call);
+        } else {
+            run_here(t, call, &plan->mine, &rest.theirs, &now_ns);
+        }
     }
     hand_over(t, &rest.theirs);
     while ((call = trp_call_list_pop(&rest.later)) != NULL)
@@ -195,19 +283,23 @@ void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueu
                             .task.run = work,
                             .hook.turn_end = begin_next_turn,
                             .expiry.due = answer_late_calls };
+    trp_batch_init(&t->batch, trp_heap());
     trp_loop_hook(loop, &t->hook);
 }
 
-void trp_turn_start(struct trp_turn *t, struct trp_call *call)
+bool trp_turn_start(struct trp_turn *t, struct trp_call *call)
 {
-    trp_gauge_add(&version_of(call)->stats->in_flight, 1);
+    struct trp_version *v = version_of(call);
+    if (!trp_door_try_enter(&v->door, &v->stats->in_flight))
+        return false;
     call->batch_key = 0;
-    if (trp_batch_limit(version_of(call)) > 0)
+    if (trp_batch_limit(v) > 0)
         trp_batch_mark(call);
     if (call->stamps_ns[TRP_PHASE_QUEUED] == 0) /* else it has waited for a load already */
         call->stamps_ns[TRP_PHASE_QUEUED] = trp_loop_now_ns(t->loop);
     trp_call_list_push(&t->started, call);
     trp_loop_ready(t->loop, &t->task);
+    return true;
 }
 
 void trp_turn_cancel(struct trp_turn *t, struct trp_call *call)
@@ -226,6 +318,8 @@ void trp_turn_cancel(struct trp_turn *t, struct trp_call *call)
 void trp_turn_abandon(struct trp_turn *t)
 {
     struct trp_call *call;
+    if (t->loop)
+        trp_batch_deinit(&t->batch);
     while ((call = trp_call_list_pop(&t->started)) != NULL) {
         (void)trp_fail(&call->error, TRP_UNAVAILABLE, "Server not ready: it is stopping");
         trp_run_settle(call);

@@ -166,7 +166,9 @@ static trp_status enter(struct trp_waiting *w, struct trp_call *call, int64_t no
     if (w->is_closed || trp_waiting_count(w) >= calls_max) {
         st = refuse(w, call);
     } else {
-        call->stamps_ns[TRP_PHASE_QUEUED] = now_ns;
+        if (call->stamps_ns[TRP_PHASE_QUEUED] == 0)
+            call->stamps_ns[TRP_PHASE_QUEUED] = now_ns; /* else it has waited here before */
+        call->is_waiting = true;
         append(w, call);
         trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_WAITING, 1);
         must_tell = !w->is_asking;
@@ -206,6 +208,7 @@ bool trp_waiting_remove(struct trp_waiting *w, struct trp_call *call)
     if (is_here) {
         take_out(w, call);
         count_out(w, call, trp_loop_now_ns(call->loop));
+        call->is_waiting = false;
     }
     trp_lock_leave(&w->lock);
     return is_here;
@@ -230,6 +233,9 @@ static void arrive(struct trp_call *call)
 {
     struct trp_version *v = call->exec_slot;
     call->exec_slot = NULL;
+    call->is_waiting = false;
+    if (v && call->target != &v->target && !call->is_unbound && !trp_failed(call->error.status))
+        (void)trp_call_unbind(call, &call->error); /* it waited for one that has been replaced */
     if (v)
         trp_call_pin(call, &v->target, trp_version_release_target);
     if (!trp_failed(call->error.status)) {

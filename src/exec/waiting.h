@@ -1,4 +1,4 @@
-/* exec/waiting.h - calls that wait for a model that is not loaded.
+/* exec/waiting.h - calls that wait for a model that is not loaded, or hibernated.
  * Answers "who is held until the load has ended, and who is sent on first?".  One room for each name of a model: loops put calls
  * in, the control thread takes them out when the load has ended, well or not, and sends each back to its own loop, where it is
  * bound and started as any other.

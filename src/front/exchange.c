@@ -43,20 +43,19 @@ static void free_idle(struct trp_front *f, uint32_t n)
     for (; n > 0; n--) {
         struct trp_exchange *x = f->idle;
         f->idle = x->next;
-        f->idle_n--;
+        trp_low_water_take(&f->low);
         destroy(x);
     }
 }
 
 void trp_exchange_free_idle(struct trp_front *f)
 {
-    free_idle(f, f->idle_n);
+    free_idle(f, f->low.idle_n);
 }
 
 void trp_exchange_age(struct trp_front *f)
 {
-    free_idle(f, f->unused_n);
-    f->unused_n = f->idle_n;
+    free_idle(f, trp_low_water_age(&f->low));
 }
 
 /* Everything from `conn` on is of one use only. */
@@ -73,9 +72,7 @@ struct trp_exchange *trp_exchange_take(struct trp_conn *conn, const struct trp_e
     struct trp_exchange *x = f->idle;
     if (x) {
         f->idle = x->next;
-        f->idle_n--;
-        if (f->idle_n < f->unused_n)
-            f->unused_n = f->idle_n;
+        trp_low_water_take(&f->low);
     } else {
         x = make(f);
     }
@@ -127,12 +124,12 @@ static void recycle(struct trp_exchange *x)
     if (x->grpc.pending.alloc)
         trp_buf_deinit(&x->grpc.pending);
     f->exchanges_n--;
-    if (f->idle_n >= IDLE_MAX) {
+    if (f->low.idle_n >= IDLE_MAX) {
         destroy(x);
     } else {
         x->next = f->idle;
         f->idle = x;
-        f->idle_n++;
+        trp_low_water_put(&f->low);
     }
     if (parent) {
         parent->held_n--;

@@ -3,6 +3,7 @@
 #ifndef TRP_FRONT_STATE_H
 #define TRP_FRONT_STATE_H
 
+#include "base/low_water.h"
 #include "front/exchange.h"
 #include "front/front.h"
 
@@ -18,13 +19,13 @@ struct trp_front {
     struct trp_h2_memory h2_memory; /* of all HTTP/2 sessions */
     struct trp_lease *scratch;      /* where sockets are read to before it is known what comes */
 
-    struct trp_conn *conns;       /* all */
-    struct trp_conn *dirty;       /* have something to write */
-    struct trp_conn *dead;        /* closed; freed at the end of the turn */
-    struct trp_counter conns_n;   /* read by the acceptor */
-    struct trp_exchange *idle;    /* exchanges, chained by `next` */
-    uint32_t idle_n, exchanges_n; /* exchanges_n: taken */
-    uint32_t unused_n;            /* the fewest idle since trp_exchange_age() */
+    struct trp_conn *conns;     /* all */
+    struct trp_conn *dirty;     /* have something to write */
+    struct trp_conn *dead;      /* closed; freed at the end of the turn */
+    struct trp_counter conns_n; /* read by the acceptor */
+    struct trp_exchange *idle;  /* exchanges, chained by `next` */
+    struct trp_low_water low;   /* of the idle ones */
+    uint32_t exchanges_n;       /* taken */
     struct trp_timer age_timer;
     struct trp_packing *packing_first, *packing_last; /* the line of front/pack.h ... */
     uint64_t packed_bytes;                            /* ... and what this turn has done of it */

@@ -103,12 +103,8 @@ static trp_status find_target(struct trp_exchange *x, struct trp_call *call)
     const struct trp_handlers *h = &x->front->opts.handlers;
     struct trp_target *target = NULL;
     void (*release)(struct trp_target *) = NULL;
-    if (h->find_for)
-        TRP_CHECK(
-            h->find_for(h->user, x->front->opts.loop_index, call, &target, &release, &x->error));
-    else
-        TRP_CHECK(h->find(h->user, x->front->opts.loop_index, call->model, call->version, &target,
-                          &release, &x->error));
+    const struct trp_sought sought = { call->model, call->version, call };
+    TRP_CHECK(h->find(h->user, x->front->opts.loop_index, &sought, &target, &release, &x->error));
     trp_call_pin(call, target, release);
     return trp_ok();
 }
@@ -223,8 +219,8 @@ static trp_status prefer_unknown_model(struct trp_exchange *x, const struct trp_
     struct trp_error err = { 0 };
     if (call->model.len == 0)
         return x->error.status;
-    if (trp_failed(h->find(h->user, x->front->opts.loop_index, call->model, call->version, &target,
-                           &release, &err)))
+    const struct trp_sought sought = { call->model, call->version, NULL };
+    if (trp_failed(h->find(h->user, x->front->opts.loop_index, &sought, &target, &release, &err)))
         x->error = err;
     else if (release)
         release(target);

@@ -338,6 +338,8 @@ static void commit(struct trp_change *c)
         take_results(d);
         trp_tenure_move(l, d->version, TRP_MODEL_READY);
         trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_OK, 1);
+        trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_US,
+                        (uint64_t)trp_gauge_get(&d->version->load_ns) / 1000);
         if (d->loading.loaded.mapping.is_mapped)
             trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_MAPPED, 1);
         log_loaded(d, is_replacing);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "life/demand.h"
+#include "life/hibernation.h"
 #include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/presence.h"
@@ -140,22 +141,22 @@ static void refuse_for(struct trp_member *m, int32_t code, const char *words)
     refuse_all(m, &why);
 }
 
-static struct trp_version *serving_one(const struct trp_member *m, int64_t number)
+static struct trp_version *numbered(const struct trp_set *set, int64_t number)
 {
-    for (uint32_t i = m->serving.n; i-- > 0;)
-        if (number == 0 || m->serving.items[i]->target.version == number)
-            return m->serving.items[i];
+    for (uint32_t i = set->n; i-- > 0;)
+        if (number == 0 || set->items[i]->target.version == number)
+            return set->items[i];
     return NULL;
 }
 
-static void send_on(struct trp_member *m)
+static void send_to(struct trp_member *m, const struct trp_set *set)
 {
     struct trp_call_list calls = { 0 };
     struct trp_call *call;
     trp_waiting_take(m->room, &calls, trp_loop_now_ns(m->life->opts.control));
     while ((call = trp_call_list_pop(&calls)) != NULL) {
         const int64_t number = trp_labelling_number(m, call->version);
-        struct trp_version *v = serving_one(m, number);
+        struct trp_version *v = numbered(set, number);
         struct trp_error why = { 0 };
         if (!v && number < 0)
             (void)trp_fail(&why, TRP_NOT_FOUND, UNKNOWN_MODEL " has no version of this label",
@@ -168,11 +169,16 @@ static void send_on(struct trp_member *m)
     }
 }
 
+static void send_on(struct trp_member *m)
+{
+    send_to(m, &m->serving);
+}
+
 void trp_cold_ended(struct trp_member *m, const struct trp_op *op, const struct trp_error *err)
 {
     if (trp_waiting_count(m->room) == 0)
         return;
-    if (m->serving.n)
+    if (m->serving.n && !trp_hibernation_is_asleep(m))
         send_on(m);
     else if (op->is_by_call && trp_failed(err->status))
         refuse_for(m, err->status.code, err->text);
@@ -193,6 +199,16 @@ static bool may_load_now(const struct trp_member *m)
     return m->on_demand && (!failed || trp_flag_is_up(&failed->may_retry));
 }
 
+/* What sleeps is woken for whoever waits. */
+static bool have_woken(struct trp_member *m)
+{
+    const struct trp_op op = { .kind = TRP_OP_WAKE, .is_by_call = true };
+    if (trp_member_push(m, &op))
+        return true;
+    refuse_for(m, TRP_OUT_OF_MEMORY, "no memory to wake it");
+    return false;
+}
+
 bool trp_cold_attend(struct trp_member *m)
 {
     const struct trp_op op = { .kind = TRP_OP_LOAD, .is_by_call = true };
@@ -202,6 +218,8 @@ bool trp_cold_attend(struct trp_member *m)
     if (m->life->is_stopping) {
         fail_stopping(&why);
         refuse_all(m, &why);
+    } else if (trp_hibernation_is_asleep(m)) {
+        return have_woken(m);
     } else if (m->serving.n) {
         send_on(m);
     } else if (!may_load_now(m)) {
@@ -245,7 +263,8 @@ bool trp_cold_show(struct trp_member *m, const struct trp_set *was)
 
 bool trp_member_evict(struct trp_member *m, const char *why)
 {
-    return !m->op && trp_cold_let_go(m, why);
+    const bool is_wanted = trp_hibernation_is_asleep(m) && trp_waiting_count(m->room) > 0;
+    return !m->op && !is_wanted && trp_cold_let_go(m, why);
 }
 
 /* What is let go is not what its files are now, which did not load: it is to be found again.  The index goes on saying why. */
@@ -264,7 +283,7 @@ static void send_on_waiters(struct trp_member *m)
 
 bool trp_cold_let_go(struct trp_member *m, const char *why)
 {
-    const bool was_on_demand = m->on_demand;
+    const bool was_on_demand = m->on_demand, was_asleep = trp_hibernation_is_asleep(m);
     if (m->serving.n == 0 || m->is_overridden || m->is_last_copy || m->life->is_stopping)
         return false;
     m->on_demand = true;
@@ -283,5 +302,7 @@ bool trp_cold_let_go(struct trp_member *m, const char *why)
     trp_tenure_retire(m->life, &m->serving);
     trp_member_show(m);
     trp_survey_ask(m);
+    if (was_asleep) /* what waited for it to wake must not hold it while it waits for its room */
+        send_to(m, &m->shown);
     return true;
 }

@@ -223,7 +223,8 @@ static void look_at(struct trp_life *l, struct trp_member *m, int64_t now_ns)
     for (uint32_t i = 0; !m->op && !m->is_overridden && i < m->serving.n; i++) {
         struct trp_version *v = m->serving.items[i];
         struct trp_heat *h = trp_tenure_heat(v);
-        if (!h || (!h->has_blobs && !h->could_map) || trp_flag_is_up(&v->is_damaged))
+        if (!h || (!h->has_blobs && !h->could_map) || trp_flag_is_up(&v->is_damaged) ||
+            trp_door_is_shut(&v->door))
             continue;
         measure(v, h, now_ns);
         decide(l, v, h);

@@ -1,10 +1,11 @@
 /* life/idle.c - who has not been asked for longer than its keep_alive
  *
  * One timer for each loaded model that has a keep_alive: when it is due it looks when the last request was answered, and lets the
- * model go or waits for what is left.  Requests themselves touch nothing but the statistics that they write anyway. */
+ * model go or waits for what is left.  Where hibernating it pays it does that first, and goes after another keep_alive.  Requests themselves touch nothing but the statistics that they write anyway. */
 #include <stdio.h>
 
 #include "life/demand.h"
+#include "life/hibernation.h"
 #include "life/life_parts.h"
 
 #define LOOK_NS TRP_MS(100) /* shortest time between two looks */
@@ -54,6 +55,16 @@ static void look_at(struct trp_member *m, int64_t due_ns)
                  TRP_STR(m->name));
 }
 
+/* Once it is hibernated, keep_alive begins anew. */
+static bool sleeps_on(struct trp_member *m, int64_t stay_ns, int64_t now_ns)
+{
+    const int64_t since_ns = m->guest ? m->guest->sleep.since_ns : 0;
+    if (!trp_hibernation_is_asleep(m) || now_ns - since_ns >= stay_ns)
+        return false;
+    look_at(m, since_ns + stay_ns);
+    return true;
+}
+
 static void due(struct trp_timer *timer, int64_t now_ns)
 {
     struct trp_member *m = TRP_CONTAINER_OF(timer, struct trp_member, idle_timer);
@@ -68,6 +79,8 @@ static void due(struct trp_timer *timer, int64_t now_ns)
     }
     (void)snprintf(why, sizeof why, "no request for %lld ms (keep_alive)",
                    (long long)((now_ns - last) / 1000000));
+    if (sleeps_on(m, stay, now_ns) || (stay > 0 && trp_hibernation_try(m, why)))
+        return;                   /* its going to sleep begins to watch it anew */
     if (trp_member_evict(m, why)) /* what is in hand, or lacks memory, may be over the next time */
         trp_metrics_add(metrics, TRP_METRIC_IDLE_UNLOADS, 1);
     else if (!m->is_overridden)

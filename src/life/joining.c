@@ -50,6 +50,19 @@ static bool is_leaving(void *user)
            trp_flag_is_up(&f->life->stop_preparing);
 }
 
+/* Its runs count as requests do, so that it is not hibernated under them. */
+static bool cannot_run(void *user)
+{
+    const struct finding *f = user;
+    struct trp_version *v = f->version;
+    return is_leaving(user) || !trp_door_try_enter(&v->door, &v->stats->in_flight);
+}
+
+static void has_run(void *user)
+{
+    trp_door_leave(&((const struct finding *)user)->version->stats->in_flight);
+}
+
 /* Under which key the store knows this model; what was opened plainly may have to be read for it. */
 static void find_key(struct finding *f)
 {
@@ -71,8 +84,9 @@ static trp_status prove(struct finding *f, struct trp_error *err)
                                          .account = &v->activations.plugin,
                                          .rows_max = rows_of(v),
                                          .memory_bytes_max = f->life->opts.run_bytes_max,
-                                         .clock = f->life->opts.clock,
-                                         .is_given_up = is_leaving,
+                                         .clock = trp_clock_system(),
+                                         .is_given_up = cannot_run,
+                                         .ran = has_run,
                                          .user = f };
     return trp_row_proof_run(&proof, err);
 }

@@ -395,6 +395,7 @@ trp_status trp_life_create(const struct trp_alloc *alloc, const struct trp_life_
         return trp_fail(err, TRP_OUT_OF_MEMORY, "life");
     init_fields(l, alloc, opts);
     const struct trp_loaders_opts loaders = { .threads_n = opts->loaders_n,
+                                              .nice = opts->loaders_nice,
                                               .control = opts->control };
     trp_status st = trp_registry_create(alloc, opts->readers_n, &l->registry, err);
     if (!trp_failed(st))

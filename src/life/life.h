@@ -25,6 +25,7 @@ struct trp_life_opts {
     const char *const *load_at_start; /* names, with models.load: explicit */
     uint32_t load_at_start_n;
     uint32_t loaders_n;
+    int loaders_nice;     /* nice(2) of their threads, so that runs are not kept waiting by loads */
     uint32_t waiting_max; /* calls that wait for one model to be loaded; 0: 4000 */
     int64_t load_ns_max;
     uint64_t warmup_input_bytes_max; /* of one input of a warm-up run */
@@ -43,8 +44,9 @@ struct trp_life_opts {
     uint64_t store_verify_rate; /* bytes a second; 0: as fast as it goes */
     struct trp_ledger *ledger;  /* where there must be room for a load; NULL: nowhere */
     enum trp_eviction_policy policy;
-    int64_t stay_ns;            /* who was just loaded is not evicted for so long */
-    uint64_t loading_bytes_max; /* of loads at once; 0: no limit but the ledger's */
+    int64_t stay_ns;               /* who was just loaded is not evicted for so long */
+    uint64_t hibernated_bytes_max; /* that hibernated models may still hold; 0: none hibernates */
+    uint64_t loading_bytes_max;    /* of loads at once; 0: no limit but the ledger's */
     struct trp_exec *exec;
     struct trp_log *log;
     struct trp_metrics *metrics;

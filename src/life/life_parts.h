@@ -24,14 +24,17 @@ struct trp_op {
         TRP_OP_KEEP,   /* an operator's order: pin, unpin, evict */
         TRP_OP_TAKE,   /* its files are new or have changed: `found` says how they are now */
         TRP_OP_LEAVE,  /* its files are gone */
-        TRP_OP_MEND    /* what it had mapped is gone: look, then load what is damaged */
+        TRP_OP_MEND,   /* what it had mapped is gone: look, then load what is damaged */
+        TRP_OP_SLEEP,  /* its doors are shut: hibernation.c */
+        TRP_OP_WAKE    /* somebody wants it that is hibernated */
     } kind;
     struct trp_order *order;     /* NULL: nobody waits */
     struct trp_catalog *catalog; /* one reference; NULL: not looked yet */
     const struct trp_repo_model *found;
     bool is_wanted;  /* TAKE: should be loaded, unless an operator unloaded it */
     bool is_first;   /* one of the loads that the start waits for */
-    bool is_by_call; /* LOAD: calls wait for it */
+    bool is_by_call; /* LOAD, WAKE: calls wait for it */
+    bool is_woken; /* an order for what is hibernated: it has been woken for it, or could not be */
     bool is_backlog; /* LOAD: from the backlog */
     struct trp_op *next;
 };
@@ -54,9 +57,8 @@ struct trp_member {
     struct trp_set shown;   /* what the index shows while nothing serves: LOADING, FAILED or NEW */
     struct trp_change *change;
     struct trp_labelling labelling,
-        next_labelling; /* what holds; what will, when its change ends well */
-    const char *
-        reason; /* why nothing serves, or why newer files do not; NULL: neither; see trp_member_say() */
+        next_labelling;      /* what holds; what will, when its change ends well */
+    const char *reason;      /* why nothing serves, or why newer files do not; NULL: neither */
     bool wanted;             /* should be READY */
     bool held_back;          /* an operator unloaded it: only an operator loads it again */
     bool is_present;         /* the repository has it */
@@ -82,9 +84,8 @@ struct trp_member {
     struct trp_waiting *room;    /* where its calls wait */
     enum trp_load_policy policy; /* of its files, as is the next */
     struct trp_keeping keeping;
-    bool on_demand; /* a call has it loaded */
-    bool
-        was_let_go; /* it was loaded, and went by itself: a call has it loaded, whatever its policy */
+    bool on_demand;       /* a call has it loaded */
+    bool was_let_go;      /* it went by itself: a call has it loaded, whatever its policy */
     struct trp_gone went; /* when it was let go, or not let in, last; without a name */
     bool is_pinned;       /* an operator loaded it to stay */
     bool is_unpinned;     /* an operator said that it may go, whatever its configuration says */

@@ -10,10 +10,12 @@
  *   TAKE    the files are known: wanted or serving ──► change; else survey, and perhaps the backlog
  *   LEAVE   drain what serves; forget the name
  *   MEND    look at the files (a job) ──► change: a version that is damaged is not kept
+ *   SLEEP   drop pages (a job);  WAKE  room, bring them back (a job) ──► answer: hibernation.c
  *
  * `serving` is READY and answers.  `shown` stands in its place in the index while nothing serves. */
 #include "life/change.h"
 #include "life/demand.h"
+#include "life/hibernation.h"
 #include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/tenure.h"
@@ -371,6 +373,7 @@ static void begin_op(struct trp_member *m)
         fail_op(m, TRP_UNAVAILABLE, "the server is stopping");
         return;
     }
+    trp_hibernation_wake_first(m);
     switch (m->op->kind) {
     case TRP_OP_LOAD:
         begin_load(m);
@@ -392,6 +395,12 @@ static void begin_op(struct trp_member *m)
         break;
     case TRP_OP_MEND:
         begin_mend(m);
+        break;
+    case TRP_OP_SLEEP:
+        trp_hibernation_sleep(m);
+        break;
+    case TRP_OP_WAKE:
+        trp_hibernation_wake(m);
         break;
     }
 }

@@ -2,11 +2,15 @@
 #include "life/presence.h"
 
 #include "life/demand.h"
+#include "life/hibernation.h"
 #include "life/life_parts.h"
 #include "life/tenure.h"
 
 const char *trp_presence_kept(const struct trp_member *m)
 {
+    if (trp_hibernation_is_asleep(m) && !trp_idle_is_pinned(m))
+        return trp_idle_stay_ns(m) < 0 ? "hibernated until the rest of its room is wanted"
+                                       : "hibernated, and then until nobody asks for it";
     if (m->is_overridden)
         return "loaded with an order's own files or configuration: could not be loaded again";
     if (m->is_last_copy)
@@ -26,6 +30,10 @@ static void tell(const struct trp_member *m, const struct trp_version *v,
                               .kept = trp_presence_kept(m),
                               .keep_alive_ns = trp_idle_stay_ns(m),
                               .is_pinned = trp_idle_is_pinned(m) };
+    if (m->guest && trp_gauge_get(&v->residency) == TRP_RESIDENCY_HIBERNATED)
+        p.asleep_ns = m->guest->sleep.since_ns;
+    if (m->guest)
+        p.wake_ns = m->guest->sleep.wake_ns;
     if (m->guest && m->guest->prospect.is_known)
         p.prospect = &m->guest->prospect;
     if (use) {

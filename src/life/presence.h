@@ -15,6 +15,8 @@ struct trp_presence {
     const char *kept;                  /* why it stays, or until when */
     int64_t keep_alive_ns;             /* without a request; < 0: it does not go for that */
     bool is_pinned;
+    int64_t asleep_ns; /* when it was hibernated, monotonic; 0: it is not */
+    int64_t wake_ns;   /* what waking it takes; 0: not known */
     const struct trp_prospect
         *prospect;         /* how its model stands should room be wanted; NULL: not known */
     uint64_t shared_bytes; /* of blobs, mapped, also by others */

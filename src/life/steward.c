@@ -5,6 +5,7 @@
 #include "life/steward.h"
 
 #include "life/demand.h"
+#include "life/hibernation.h"
 #include "life/tenure.h"
 
 #define WAIT_NS TRP_S(60) /* for room, then a load is refused with the numbers */
@@ -19,6 +20,12 @@ static bool evict(void *user, struct trp_guest *guest, const char *why)
     return trp_member_evict(guest->owner, why);
 }
 
+static bool hibernate(void *user, struct trp_guest *guest, const char *why)
+{
+    (void)user;
+    return trp_hibernation_begin(guest->owner, why);
+}
+
 static void describe(void *user, struct trp_guest *guest)
 {
     const struct trp_member *m = guest->owner;
@@ -26,6 +33,7 @@ static void describe(void *user, struct trp_guest *guest)
     guest->is_pinned = trp_idle_is_pinned(m) || m->is_overridden;
     guest->is_held = m->op != NULL;
     guest->weight = m->keeping.priority;
+    guest->sleep.is_able = trp_hibernation_is_able(m);
 }
 
 static void idle(void *user)
@@ -45,6 +53,9 @@ trp_status trp_steward_create(struct trp_life *l, struct trp_error *err)
                                              .wait_ns_max = WAIT_NS,
                                              .stay_ns = l->opts.stay_ns,
                                              .evict = evict,
+                                             .hibernate =
+                                                 l->opts.hibernated_bytes_max ? hibernate : NULL,
+                                             .asleep_bytes_max = l->opts.hibernated_bytes_max,
                                              .describe = describe,
                                              .idle = idle,
                                              .user = l };
@@ -80,6 +91,8 @@ void trp_steward_settle(const struct trp_version *v, const struct trp_loaded *lo
     const bool has_shared = is_mapped && stay->shares_n > 0;
     if (!g)
         return;
+    if (g->measured.digest != v->digest)
+        g->sleep = (struct trp_sleep){ 0 }; /* of other files nothing is known */
     struct trp_amounts own = { { loaded->bytes } };
     if (is_mapped && !has_shared) /* it was prepared since its size was estimated */
         own.of[TRP_RESOURCE_BYTES] += loaded->mapping.mapped_bytes;

@@ -254,10 +254,15 @@ const struct trp_sha256 *trp_tenure_key(const struct trp_version *v)
     return t->opened && t->opened->mapping.is_mapped ? &t->opened->mapping.key : NULL;
 }
 
-const struct trp_blob_use *trp_tenure_blobs(const struct trp_version *v)
+struct trp_blob_use *trp_tenure_use(const struct trp_version *v)
 {
     const struct tenure *t = v->life_slot;
     return t->opened ? t->opened->mapping.use : NULL;
+}
+
+const struct trp_blob_use *trp_tenure_blobs(const struct trp_version *v)
+{
+    return trp_tenure_use(v);
 }
 
 void trp_tenure_explain(struct trp_version *v, const char *words)

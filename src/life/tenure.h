@@ -54,11 +54,12 @@ void trp_tenure_watch(struct trp_version *v, struct trp_backend_model *model,
  *   Errors: none. */
 const struct trp_sha256 *trp_tenure_key(const struct trp_version *v);
 
-/* Which blobs its open model has mapped.
+/* Which blobs its open model has mapped; use: the same, for whoever puts it to sleep and wakes it.
  *   Owns  : borrowed from the version.
- *   Thread: control.
+ *   Thread: control; use: whoever holds a version that is READY.
  *   Errors: NULL: none, or it is not open yet. */
 const struct trp_blob_use *trp_tenure_blobs(const struct trp_version *v);
+struct trp_blob_use *trp_tenure_use(const struct trp_version *v);
 
 /* How hot a version is; NULL: it is not open.
  *   Owns  : borrowed from the version.

@@ -61,21 +61,25 @@ static uint64_t input_bytes(const struct trp_warmup *w, const struct troupe_tens
 }
 
 /* This is a thread that may wait: it asks again and again, until others have left for it or it has waited as long as a request. */
-static trp_status wait_for_room(const struct trp_warmup *w, uint64_t size, struct trp_admitted *out,
-                                struct trp_error *err)
+static void rest(int64_t *left_ns)
 {
     const struct timespec turn = { .tv_nsec = ASKS_AGAIN_NS };
-    const struct trp_admission_wish wish = { .size = size };
-    int64_t left_ns = w->admission ? w->admission->wait_ns : 0;
-    for (; !trp_flag_is_up(w->stop); left_ns -= ASKS_AGAIN_NS) {
+    (void)nanosleep(&turn, NULL);
+    *left_ns -= ASKS_AGAIN_NS;
+}
+
+static trp_status wait_for_room(const struct trp_warmup *w, const struct trp_admission_wish *wish,
+                                int64_t *left_ns, struct trp_admitted *out, struct trp_error *err)
+{
+    while (!trp_flag_is_up(w->stop)) {
         const enum trp_reserve r =
-            trp_admission_ask(w->admission, w->version, &wish, trp_clock_now_ns(w->clock), out);
+            trp_admission_ask(w->admission, w->version, wish, trp_clock_now_ns(w->clock), out);
         if (r == TRP_RESERVE_DONE)
             return trp_ok();
-        if (r == TRP_RESERVE_NEVER || left_ns <= 0)
+        if (r == TRP_RESERVE_NEVER || *left_ns <= 0)
             return trp_admission_refuse(w->admission, w->version, out, err);
         trp_admission_ask_room(w->admission, out);
-        (void)nanosleep(&turn, NULL);
+        rest(left_ns);
     }
     return trp_fail(err, TRP_CANCELLED, "given up");
 }
@@ -121,24 +125,37 @@ static trp_status run_backend(const struct trp_warmup *w, const struct troupe_te
     return trp_ok();
 }
 
-/* A run that is ended because more was held than there was room for has told how much that is, and is tried again. */
+/* Whether a failure is for want of the memory that was granted, and more could be. */
+static bool was_too_little(const struct trp_warmup *w, trp_status st, uint64_t most, uint64_t peak,
+                           uint64_t refusals_before)
+{
+    return (st.code == TRP_TOO_LARGE || st.code == TRP_OUT_OF_MEMORY) &&
+           (trp_counter_get(&w->account->refused) != refusals_before ||
+            (most != w->run_bytes_max && peak > most));
+}
+
+/* A run that is ended because more was held than there was room for has told how much that is, and is tried again; also one that
+ * was refused what was expected of it, because others have that now. */
 static trp_status run_once(const struct trp_warmup *w, const struct troupe_tensor *inputs,
                            const struct outputs *out, struct trp_error *err)
 {
-    trp_status st;
-    bool is_short;
-    do {
+    int64_t left_ns = w->admission ? w->admission->wait_ns : 0;
+    struct trp_admission_wish wish = { .size = input_bytes(w, inputs) };
+    for (;; rest(&left_ns)) {
         struct trp_admitted room = { .size = 0 };
         uint64_t peak;
-        TRP_CHECK(wait_for_room(w, input_bytes(w, inputs), &room, err));
+        TRP_CHECK(wait_for_room(w, &wish, &left_ns, &room, err));
         const uint64_t most = smaller(w->run_bytes_max, room.bytes_max);
-        st = run_backend(w, inputs, out, most, &peak, err);
-        is_short = (trp_failed(st) && most != w->run_bytes_max && peak > most) ||
-                   (st.code == TRP_OUT_OF_MEMORY && room.pass.is_counted && peak > room.pass.bytes);
-        const uint64_t more = room.pass.bytes + room.pass.bytes / 4; /* so that it ends soon */
-        trp_admission_end(w->admission, w->version, &room, is_short && peak < more ? more : peak);
-    } while (is_short);
-    return st;
+        const uint64_t refusals = trp_counter_get(&w->account->refused), had = room.pass.bytes;
+        const trp_status st = run_backend(w, inputs, out, most, &peak, err);
+        const bool is_short = was_too_little(w, st, most, peak, refusals);
+        const bool was_expected = is_short && room.pass.is_counted && peak <= had;
+        if (is_short && !was_expected) /* by a quarter at least, so that it ends soon */
+            wish.least_bytes = peak = peak > had + had / 4 ? peak : had + had / 4 + 1;
+        trp_admission_end(w->admission, w->version, &room, was_expected ? 0 : peak);
+        if (!is_short || left_ns <= 0)
+            return st;
+    }
 }
 
 static trp_status run_sample(const struct trp_warmup *w, const struct trp_node *sample,

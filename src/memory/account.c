@@ -7,7 +7,8 @@
  *  1. A charge reaches the account and all its parents, or none of them.
  *  2. No account's `bytes` ever passes its limit, whatever many threads do at once; nobody is
  *     refused who would have fitted beside those that were admitted.
- *  3. Counters are relaxed: nothing is published through them. */
+ *  3. What is guarded grows past its room only when whoever guards it has found more.
+ *  4. Counters are relaxed: nothing is published through them. */
 #include "memory/account.h"
 
 #include "base/str.h"
@@ -16,6 +17,7 @@
 #define HEAD_BYTES 16
 #define ALIGN_MAX 4096u
 #define NO_LIMIT (UINT64_MAX / 2)
+#define MORE_TRIES 8
 
 struct head {
     uint64_t taken_bytes; /* from the heap */
@@ -35,10 +37,42 @@ const char *trp_account_kind_name(enum trp_account_kind kind)
 
 /* --- charging --------------------------------------------------------------------------------- */
 
+void trp_account_guard(struct trp_account *a, trp_account_more_fn more, void *user,
+                       uint64_t room_bytes)
+{
+    a->more = more;
+    a->more_user = user;
+    trp_account_set_room(a, room_bytes);
+}
+
+void trp_account_set_room(struct trp_account *a, uint64_t bytes)
+{
+    trp_counter_set(&a->room, bytes);
+}
+
+static uint64_t limit_of(const struct trp_account *a)
+{
+    const uint64_t limit = a->limit ? a->limit : NO_LIMIT;
+    const uint64_t room = a->more ? trp_counter_get(&a->room) : NO_LIMIT;
+    return room < limit ? room : limit;
+}
+
+/* Room that was made may be another's by the time it is taken; then more is asked for, a few times. */
+static bool try_add(struct trp_account *a, uint64_t bytes)
+{
+    for (int tries = 0; tries < MORE_TRIES; tries++) {
+        if (trp_counter_try_add(&a->bytes, bytes, limit_of(a)))
+            return true;
+        if (!a->more || !a->more(a->more_user, bytes))
+            return false;
+    }
+    return false;
+}
+
 bool trp_account_try_charge(struct trp_account *a, uint64_t bytes)
 {
     for (struct trp_account *at = a; at; at = at->parent) {
-        if (trp_counter_try_add(&at->bytes, bytes, at->limit ? at->limit : NO_LIMIT))
+        if (try_add(at, bytes))
             continue;
         trp_counter_add(&at->refused, 1);
         for (struct trp_account *undo = a; undo != at; undo = undo->parent)
@@ -50,13 +84,14 @@ bool trp_account_try_charge(struct trp_account *a, uint64_t bytes)
     return true;
 }
 
+/* Parents first: what is free in an account is charged again at once, and must not count twice for them. */
 void trp_account_discharge(struct trp_account *a, uint64_t bytes)
 {
-    for (struct trp_account *at = a; at; at = at->parent) {
-        const uint64_t left = trp_counter_sub(&at->bytes, bytes);
-        TRP_DEBUG_ASSERT(left <= NO_LIMIT); /* more was given back than taken */
-        (void)left;
-    }
+    if (a->parent)
+        trp_account_discharge(a->parent, bytes);
+    const uint64_t left = trp_counter_sub(&a->bytes, bytes);
+    TRP_DEBUG_ASSERT(left <= NO_LIMIT); /* more was given back than taken */
+    (void)left;
 }
 
 /* --- blocks ----------------------------------------------------------------------------------- */

@@ -24,12 +24,19 @@ enum trp_account_kind {
  *   Errors: none. */
 const char *trp_account_kind_name(enum trp_account_kind kind);
 
+/* Asked when a charge of `bytes` would pass an account's room: true when there is more room now.
+ * Called by whoever charges, inside of a run: takes locks of its own at most, and never waits. */
+typedef bool (*trp_account_more_fn)(void *user, uint64_t bytes);
+
 struct trp_account {
     struct trp_alloc alloc; /* hand this out; must stay first */
     struct trp_account *parent;
     enum trp_account_kind kind;
     struct trp_counter bytes, peak, refused;
-    uint64_t limit;               /* 0: none; set before use */
+    uint64_t limit;           /* 0: none; set before use */
+    struct trp_counter room;  /* while it is guarded: what may be held without asking */
+    trp_account_more_fn more; /* NULL: not guarded */
+    void *more_user;
     struct troupe_account plugin; /* the same account, as a plugin sees it */
 };
 
@@ -41,6 +48,16 @@ struct trp_account {
 void trp_account_init(struct trp_account *a, enum trp_account_kind kind, struct trp_account *parent,
                       uint64_t limit);
 void trp_account_deinit(struct trp_account *a);
+
+/* Guards an account: who would pass `room_bytes`, or what `more` has made of it by trp_account_set_room(),
+ * asks `more` first.  NULL ends that.
+ *   Units : bytes.
+ *   Owns  : `user` is borrowed until the end.
+ *   Thread: guard: while nobody charges; set_room: any.
+ *   Errors: none; what is held beyond the room already stays. */
+void trp_account_guard(struct trp_account *a, trp_account_more_fn more, void *user,
+                       uint64_t room_bytes);
+void trp_account_set_room(struct trp_account *a, uint64_t bytes);
 
 /* Charge and discharge without memory (mappings, memory that a backend reports).
  *   Owns  : nothing.

@@ -11,15 +11,18 @@
 #include "base/thread.h"
 #include "memory/recollection.h"
 
+#define SLACK_RUNS 4 /* so many runs that ask nobody are no reason for the ledger's lock */
 #define STALE_NS INT64_C(3000000000) /* who waits is tried again each second, or has gone */
 
 struct trp_headroom_book {
     struct trp_headrooms *all;
-    const struct trp_account *account;
+    struct trp_account *account;
     struct trp_headroom_book *next, **link;
     struct trp_hold hold;
     struct trp_peaks peaks;
     uint64_t running_bytes; /* expected of runs under way */
+    uint64_t grown_bytes;   /* that these took beyond it */
+    uint32_t running_n;
 };
 
 struct trp_headrooms {
@@ -61,6 +64,7 @@ void trp_headrooms_destroy(struct trp_headrooms *all)
         all->books) { /* of models that were never freed, because somebody still has their memory */
         struct trp_headroom_book *book = all->books;
         all->books = book->next;
+        trp_account_guard(book->account, NULL, NULL, 0);
         (void)trp_ledger_settle(all->opts.ledger, &book->hold, only_bytes(0));
         trp_alloc_free(all->alloc, book);
     }
@@ -81,10 +85,19 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static bool take_more(void *user, uint64_t bytes);
+
 /* What the hold has to be with so much more on its way. */
 static uint64_t wanted_by(const struct trp_headroom_book *book, uint64_t more)
 {
-    return larger(trp_counter_get(&book->account->bytes), book->running_bytes + more);
+    return larger(trp_counter_get(&book->account->bytes),
+                  book->running_bytes + book->grown_bytes + more);
+}
+
+static void guard_follows(struct trp_headroom_book *book)
+{
+    const uint64_t slack = SLACK_RUNS * book->all->opts.small_bytes;
+    trp_account_set_room(book->account, held_by(book) + slack);
 }
 
 static void recall(struct trp_headrooms *all, struct trp_headroom *h)
@@ -97,7 +110,7 @@ static void recall(struct trp_headrooms *all, struct trp_headroom *h)
 }
 
 static struct trp_headroom_book *book_of(struct trp_headrooms *all, struct trp_headroom *h,
-                                         const struct trp_account *account)
+                                         struct trp_account *account)
 {
     struct trp_headroom_book *book = h->book;
     if (book)
@@ -113,6 +126,8 @@ static struct trp_headroom_book *book_of(struct trp_headrooms *all, struct trp_h
         all->books->link = &book->next;
     all->books = book;
     h->book = book;
+    trp_account_guard(account, take_more, book, 0);
+    guard_follows(book);
     recall(all, h);
     return book;
 }
@@ -125,7 +140,9 @@ static bool follow(struct trp_headrooms *all, struct trp_headroom_book *book, bo
     const uint64_t less = held > want ? held - want : 0;
     if (want == held || (less > 0 && want > 0 && !exactly && less < held / 16))
         return false;
-    return trp_ledger_settle(all->opts.ledger, &book->hold, only_bytes(want));
+    const bool tell = trp_ledger_settle(all->opts.ledger, &book->hold, only_bytes(want));
+    guard_follows(book);
+    return tell;
 }
 
 static bool follow_all(struct trp_headrooms *all)
@@ -179,6 +196,8 @@ static enum trp_reserve grow_by(struct trp_headrooms *all, struct trp_headroom_b
     const enum trp_reserve r = trp_ledger_reserve(all->opts.ledger, only_bytes(more), &extra);
     if (r == TRP_RESERVE_DONE)
         trp_ledger_join(all->opts.ledger, &book->hold, &extra);
+    if (r == TRP_RESERVE_DONE)
+        guard_follows(book);
     return r;
 }
 
@@ -186,6 +205,21 @@ static uint64_t lack_of(const struct trp_headroom_book *book, uint64_t bytes)
 {
     const uint64_t want = wanted_by(book, bytes), held = held_by(book);
     return want > held ? want - held : 0;
+}
+
+/* A run takes what it was not expected to.  */
+static bool take_more(void *user, uint64_t bytes)
+{
+    struct trp_headroom_book *book = user;
+    struct trp_headrooms *all = book->all;
+    trp_lock_enter(&all->lock);
+    const uint64_t want = trp_counter_get(&book->account->bytes) + bytes, held = held_by(book);
+    const uint64_t lack = want > held ? want - held : 0;
+    const bool is_more = lack == 0 || grow_by(all, book, lack) == TRP_RESERVE_DONE;
+    if (is_more && book->running_n > 0)
+        book->grown_bytes += lack;
+    trp_lock_leave(&all->lock);
+    return is_more;
 }
 
 static enum trp_reserve make_room(struct trp_headrooms *all, struct trp_headroom_book *book,
@@ -242,6 +276,7 @@ enum trp_reserve trp_headroom_begin(struct trp_headrooms *all, struct trp_headro
     }
     if (r == TRP_RESERVE_DONE) {
         book->running_bytes += bytes;
+        book->running_n++;
         *pass = (struct trp_headroom_pass){ .bytes = bytes,
                                             .is_counted = true,
                                             .ends_wait = all->waiter == book };
@@ -273,6 +308,14 @@ static void learn(struct trp_headrooms *all, struct trp_headroom *h, uint64_t si
         trp_counter_set(&h->small_size, 0);
 }
 
+static void end_growth(struct trp_headroom_book *book, uint64_t bytes)
+{
+    if (bytes >= book->grown_bytes || book->running_n == 0)
+        book->grown_bytes = 0;
+    else
+        book->grown_bytes -= bytes;
+}
+
 void trp_headroom_end(struct trp_headrooms *all, struct trp_headroom *h, uint64_t size,
                       uint64_t peak_bytes, struct trp_headroom_pass *pass)
 {
@@ -281,6 +324,8 @@ void trp_headroom_end(struct trp_headrooms *all, struct trp_headroom *h, uint64_
     trp_lock_enter(&all->lock);
     TRP_DEBUG_ASSERT(h->book && h->book->running_bytes >= pass->bytes);
     h->book->running_bytes -= pass->bytes;
+    h->book->running_n--;
+    end_growth(h->book, peak_bytes > pass->bytes ? peak_bytes - pass->bytes : 0);
     if (peak_bytes > 0)
         learn(all, h, larger(size, 1), peak_bytes);
     const bool tell = follow(all, h->book, false);
@@ -291,7 +336,7 @@ void trp_headroom_end(struct trp_headrooms *all, struct trp_headroom *h, uint64_
 }
 
 void trp_headroom_learn(struct trp_headrooms *all, struct trp_headroom *h,
-                        const struct trp_account *account, uint64_t size, uint64_t peak_bytes)
+                        struct trp_account *account, uint64_t size, uint64_t peak_bytes)
 {
     trp_lock_enter(&all->lock);
     if (peak_bytes > 0 && book_of(all, h, account))
@@ -332,6 +377,7 @@ void trp_headroom_close(struct trp_headroom *h)
     trp_lock_enter(&all->lock);
     TRP_DEBUG_ASSERT(book->running_bytes == 0);
     trp_recollection_keep(&all->past, h->key, &book->peaks, trp_counter_get(&h->small_size));
+    trp_account_guard(book->account, NULL, NULL, 0);
     const bool tell = trp_ledger_settle(all->opts.ledger, &book->hold, only_bytes(0));
     *book->link = book->next;
     if (book->next)

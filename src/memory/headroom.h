@@ -10,9 +10,12 @@
  *     two loads and a comparison.  So many bytes for each thread that runs models are not counted.
  *  3. Who does not fit now is told so; after `patience_ns` nobody else whose hold would have to grow
  *     passes the one that waits longest.
- *  4. What was learned of a model outlives it: whoever comes with the same key goes on from there
+ *  4. What a model's account holds passes its hold by what small runs may take, and no further: memory
+ *     that was not expected is reserved at the moment when it is taken, or refused.  It is not enough to
+ *     reserve before: what a backend keeps is not always what the next run can use.
+ *  5. What was learned of a model outlives it: whoever comes with the same key goes on from there
  *     (memory/recollection.h).
- *  5. Room is asked for with what a run needs beside its own model's weights: what does not fit
+ *  6. Room is asked for with what a run needs beside its own model's weights: what does not fit
  *     beside these, if everybody else went, will NEVER fit. */
 #ifndef TRP_HEADROOM_H
 #define TRP_HEADROOM_H
@@ -51,14 +54,14 @@ void trp_headrooms_destroy(struct trp_headrooms *all); /* NULL is allowed */
 
 /* What a run asks. */
 struct trp_headroom_ask {
-    const struct trp_account *account; /* the model's, which the run's memory is charged to */
-    uint64_t size;                     /* of its inputs, in bytes; what memory grows with */
-    uint64_t guess_bytes;              /* what it may hold, when no run has told yet */
-    uint64_t beside_bytes;             /* what has to be in memory with it: the model's weights */
-    int64_t now_ns;                    /* monotonic */
-    bool is_part;                      /* of a run that does not fit: see trp_peaks_hope() */
-    uint64_t least_bytes;              /* it is known to hold more than is learned */
-    uint64_t kept_bytes; /* what it has already, in the account, and keeps while it runs */
+    struct trp_account *account; /* the model's, which the run's memory is charged to */
+    uint64_t size;               /* of its inputs, in bytes; what memory grows with */
+    uint64_t guess_bytes;        /* what it may hold, when no run has told yet */
+    uint64_t beside_bytes;       /* what has to be in memory with it: the model's weights */
+    int64_t now_ns;              /* monotonic */
+    bool is_part;                /* of a run that does not fit: see trp_peaks_hope() */
+    uint64_t least_bytes;        /* it is known to hold more than is learned */
+    uint64_t kept_bytes;         /* what it has already, in the account, and keeps while it runs */
 };
 
 /* What a run was given; zero is nothing. */
@@ -104,7 +107,7 @@ void trp_headroom_end(struct trp_headrooms *all, struct trp_headroom *h, uint64_
  *   Thread: any.
  *   Errors: none; without memory nothing is learned. */
 void trp_headroom_learn(struct trp_headrooms *all, struct trp_headroom *h,
-                        const struct trp_account *account, uint64_t size, uint64_t peak_bytes);
+                        struct trp_account *account, uint64_t size, uint64_t peak_bytes);
 
 /* Gives back what holds have more than their models' accounts and runs: after memory was freed
  * somewhere else.

@@ -27,6 +27,7 @@ enum trp_residency {
 /* Whether calls of a version may run together: life's, which exec asks when it would like to know. */
 struct trp_company {
     struct trp_gauge rows_max; /* of a run of several calls; 0: each runs alone */
+    struct trp_gauge share_ns; /* of such a run, for each call in it: moving average; exec's */
     struct trp_pointer words;  /* trp_version_batching() */
     struct trp_oneshot asked;
     void (*ask)(struct trp_version *v); /* once: some wait together; any thread; may be NULL */
@@ -36,6 +37,8 @@ struct trp_version {
     struct trp_target target; /* first: a version is a target */
     struct trp_refs refs;     /* beside it what every pick looks at: one line of the cache */
     struct trp_lifecycle life;
+    struct trp_door
+        door; /* shut: hibernated, or about to be; calls wait in `room` (stats->in_flight are inside) */
     struct trp_target_ops
         ops; /* the target's; start and cancel are exec's own, with nothing between */
     void (*on_unused)(struct trp_version *v,

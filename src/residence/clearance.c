@@ -5,7 +5,9 @@
  *
  *  1. A guest is one resident: all its versions go together.  What a guest has that is LEAVING is nobody's any more: it is taken
  *     off the budget before the policy sees it, so nobody is evicted for room that is on its way.
- *  2. The newcomer's own versions, which serve while their successors load, count as pinned: they go when those are READY. */
+ *  2. The newcomer's own versions, which serve while their successors load, count as pinned: they go when those are READY.
+ *  3. Whoever had better hibernate than go is shown with what that gives back and what waking takes; who is asleep, with the little
+ *     that it still has.  Only when there is no room that way everybody is shown once more, with all that going would free. */
 #include "residence/clearance.h"
 
 #include <inttypes.h>
@@ -17,6 +19,8 @@ struct trp_clearance {
     const struct trp_alloc *alloc;
     struct trp_residents who;
     struct trp_guest **guests; /* of who.all */
+    bool *sleeps;              /* of who.all: it would hibernate */
+    uint32_t sleepers_n;       /* of those */
     uint32_t *victims;
     uint32_t *refs; /* into who.shared, of all residents one after the other */
     uint32_t all_capacity, shared_capacity, refs_capacity, refs_n;
@@ -40,6 +44,7 @@ void trp_clearance_destroy(struct trp_clearance *c)
     trp_alloc_free(c->alloc, c->who.all);
     trp_alloc_free(c->alloc, c->who.shared);
     trp_alloc_free(c->alloc, c->guests);
+    trp_alloc_free(c->alloc, c->sleeps);
     trp_alloc_free(c->alloc, c->victims);
     trp_alloc_free(c->alloc, c->refs);
     trp_alloc_free(c->alloc, c);
@@ -64,6 +69,7 @@ static bool fit_guests(struct trp_clearance *c, uint32_t n)
     c->all_capacity = 0;
     if (!fit_table(c, &c->who.all, n, had, sizeof *c->who.all) ||
         !fit_table(c, &c->guests, n, had, sizeof(struct trp_guest *)) ||
+        !fit_table(c, &c->sleeps, n, had, sizeof *c->sleeps) ||
         !fit_table(c, &c->victims, n, had, sizeof *c->victims))
         return false;
     c->all_capacity = n <= had ? had : n * 2;
@@ -84,7 +90,8 @@ static bool fit_shares(struct trp_clearance *c, uint32_t shares_n, uint32_t refs
 
 static bool is_there(const struct trp_stay *s)
 {
-    return s->state == TRP_STAY_IN || s->state == TRP_STAY_COMING;
+    return s->state == TRP_STAY_IN || s->state == TRP_STAY_COMING || s->state == TRP_STAY_DOZING ||
+           s->state == TRP_STAY_ASLEEP || s->is_waking;
 }
 
 static bool make_tables(struct trp_residence *r)
@@ -107,7 +114,7 @@ static uint32_t in_flight_of(const struct trp_stay *s)
 static void add_shares(struct trp_clearance *c, struct trp_resident *to, const struct trp_stay *s,
                        uint32_t round)
 {
-    for (uint32_t i = 0; i < s->shares_n; i++) {
+    for (uint32_t i = 0; s->is_sharing && i < s->shares_n; i++) {
         struct trp_share *h = s->shares[i];
         if (h->mark != round) {
             h->mark = round;
@@ -123,7 +130,27 @@ static void add_shares(struct trp_clearance *c, struct trp_resident *to, const s
     }
 }
 
-static void add_guest(struct trp_residence *r, struct trp_guest *g, bool is_newcomer)
+/* Without a measurement, a quarter of a load: less than it costs at most to be tried. */
+static int64_t wake_ns_of(const struct trp_guest *g)
+{
+    return g->sleep.wake_ns > 0 ? g->sleep.wake_ns : g->reload_ns / 4;
+}
+
+/* To load again what could have been woken takes the same pages besides. */
+static void show_sleep(struct trp_resident *one, const struct trp_guest *g, bool would_sleep)
+{
+    if (would_sleep) {
+        for (const struct trp_stay *s = g->stays; s; s = s->next)
+            if (is_there(s))
+                one->own = trp_amounts_less(one->own, trp_stay_rest(s));
+        one->reload_ns = wake_ns_of(g);
+    } else if (g->sleep.wake_ns > 0 && !trp_guest_is_asleep(g)) {
+        one->reload_ns += g->sleep.wake_ns;
+    }
+}
+
+static void add_guest(struct trp_residence *r, struct trp_guest *g, bool is_newcomer,
+                      bool may_sleep)
 {
     struct trp_clearance *c = r->clearance;
     if (r->opts.describe && g->owner)
@@ -147,6 +174,10 @@ static void add_guest(struct trp_residence *r, struct trp_guest *g, bool is_newc
     }
     if (!is_resident)
         return;
+    const bool would_sleep = may_sleep && !one.is_pinned && trp_guest_may_sleep(g);
+    show_sleep(&one, g, would_sleep);
+    c->sleepers_n += would_sleep;
+    c->sleeps[c->who.n] = would_sleep;
     c->guests[c->who.n] = g;
     c->who.all[c->who.n++] = one;
 }
@@ -160,13 +191,14 @@ static void mark_wanted(struct trp_residence *r, const struct trp_guest *newcome
                 c->who.shared[s->shares[i]->index].is_wanted = true;
 }
 
-static void show_everybody(struct trp_residence *r, const struct trp_guest *newcomer)
+static void show_everybody(struct trp_residence *r, const struct trp_guest *newcomer,
+                           bool may_sleep)
 {
     struct trp_clearance *c = r->clearance;
-    c->who.n = c->who.shared_n = c->refs_n = 0;
+    c->who.n = c->who.shared_n = c->refs_n = c->sleepers_n = 0;
     r->shares.round++;
     for (struct trp_guest *g = r->guests; g; g = g->next)
-        add_guest(r, g, g == newcomer);
+        add_guest(r, g, g == newcomer, may_sleep);
     mark_wanted(r, newcomer);
 }
 
@@ -179,7 +211,7 @@ struct trp_amounts trp_clearance_need(struct trp_residence *r, const struct trp_
     for (const struct trp_stay *s = newcomer->stays; s; s = s->next) {
         if (s->state != TRP_STAY_WAITING)
             continue;
-        need = trp_amounts_sum(need, trp_amounts_sum(s->own, s->extra));
+        need = trp_amounts_sum(need, trp_amounts_less(trp_amounts_sum(s->own, s->extra), s->rest));
         for (uint32_t i = 0; i < s->shares_n; i++) {
             struct trp_share *h = s->shares[i];
             const bool is_new = h->users == 0 && h->mark != r->shares.round;
@@ -197,8 +229,8 @@ struct trp_amounts trp_clearance_leaving(const struct trp_residence *r,
     struct trp_amounts leaving = { { r->shares.going_bytes } }, kept = { { 0 } };
     for (const struct trp_guest *g = r->guests; g; g = g->next)
         for (const struct trp_stay *s = g->stays; s; s = s->next)
-            if (s->state == TRP_STAY_LEAVING)
-                leaving = trp_amounts_sum(leaving, s->hold.amounts);
+            if (s->state == TRP_STAY_LEAVING || s->state == TRP_STAY_DOZING)
+                leaving = trp_amounts_sum(leaving, trp_amounts_less(s->hold.amounts, s->rest));
     for (const struct trp_stay *s = newcomer ? newcomer->stays : NULL; s; s = s->next)
         for (uint32_t i = 0; s->state == TRP_STAY_WAITING && i < s->shares_n; i++)
             kept.of[TRP_RESOURCE_BYTES] +=
@@ -227,6 +259,11 @@ static struct trp_eviction_opts policy_of(const struct trp_residence *r)
                                            r->thrash.is_thrashing ? FRESH_RELOADS : 0 };
 }
 
+static bool may_hibernate(const struct trp_residence *r)
+{
+    return r->opts.hibernate && r->opts.policy == TRP_EVICTION_COST;
+}
+
 trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_clearance_wish *wish,
                                 struct trp_eviction *out, struct trp_error *err)
 {
@@ -236,13 +273,17 @@ trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_cleara
     *out = (struct trp_eviction){ .fit = TRP_FIT_NOT_NOW };
     if (!make_tables(r))
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to find room in memory");
-    show_everybody(r, wish->newcomer);
     trp_ledger_look(r->opts.ledger, &budget);
     budget.committed = trp_amounts_less(budget.committed, trp_clearance_leaving(r, wish->newcomer));
     budget.committed = trp_amounts_less(budget.committed, wish->already);
     const struct trp_eviction_need need = { .budget = &budget, .amounts = wish->amounts };
-    (void)trp_eviction_decide(&opts, &c->who, &need, trp_loop_now_ns(r->opts.control), c->victims,
-                              out);
+    bool may_sleep = may_hibernate(r);
+    do {
+        show_everybody(r, wish->newcomer, may_sleep);
+        (void)trp_eviction_decide(&opts, &c->who, &need, trp_loop_now_ns(r->opts.control),
+                                  c->victims, out);
+        may_sleep = false;
+    } while (out->fit == TRP_FIT_NOT_NOW && c->sleepers_n > 0);
     if (out->fit == TRP_FIT_NOT_NOW || out->fit == TRP_FIT_NEVER)
         (void)trp_eviction_refuse(out, &need, err);
     return trp_ok();
@@ -259,7 +300,7 @@ trp_status trp_clearance_rank(struct trp_residence *r, struct trp_error *err)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to find who would be evicted next");
     for (struct trp_guest *g = r->guests; g; g = g->next)
         g->prospect = (struct trp_prospect){ .is_known = false };
-    show_everybody(r, NULL);
+    show_everybody(r, NULL, may_hibernate(r));
     const uint32_t max = c->who.n < TRP_RANKED_MAX ? c->who.n : TRP_RANKED_MAX;
     const uint32_t n = trp_eviction_order(&opts, &c->who, now_ns, c->victims, max);
     for (uint32_t i = 0; i < c->who.n; i++) {
@@ -280,24 +321,26 @@ trp_status trp_clearance_rank(struct trp_residence *r, struct trp_error *err)
 /* ---- evicting ---- */
 
 static bool evict_one(struct trp_residence *r, const struct trp_clearance_wish *wish,
-                      const struct trp_resident *v, struct trp_guest *g)
+                      const struct trp_resident *v, struct trp_guest *g, bool sleeps)
 {
     const int64_t now_ns = trp_loop_now_ns(r->opts.control);
     char why[256];
     const int n =
         snprintf(why, sizeof why,
                  "room for %s: %" PRIu64
-                 " bytes, asked for %.3g times a second, %lld ms to load again, score %.3g",
+                 " bytes, asked for %.3g times a second, %lld ms to %s again, score %.3g",
                  wish->for_whom, v->frees.of[TRP_RESOURCE_BYTES],
                  trp_rate_per_s(&g->rate, now_ns, TRP_RESIDENCE_HALF_LIFE_NS),
-                 (long long)(g->reload_ns / 1000000), v->score);
+                 (long long)(v->reload_ns / 1000000), sleeps ? "wake it" : "load", v->score);
     if (n < 0)
         why[0] = '\0';
     const uint64_t bytes = v->frees.of[TRP_RESOURCE_BYTES];
-    if (!r->opts.evict(r->opts.user, g, why))
+    if (!(sleeps ? r->opts.hibernate : r->opts.evict)(r->opts.user, g, why))
         return false;
-    trp_metrics_add(r->opts.metrics, wish->counted_as, 1);
-    trp_metrics_add(r->opts.metrics, TRP_METRIC_EVICTED_BYTES, bytes);
+    if (!sleeps) {
+        trp_metrics_add(r->opts.metrics, wish->counted_as, 1);
+        trp_metrics_add(r->opts.metrics, TRP_METRIC_EVICTED_BYTES, bytes);
+    }
     trp_thrash_evicted(&r->thrash, g->id, bytes, now_ns);
     return true;
 }
@@ -307,7 +350,45 @@ uint32_t trp_clearance_carry_out(struct trp_residence *r, const struct trp_clear
 {
     const struct trp_clearance *c = r->clearance;
     uint32_t kept_n = 0;
-    for (uint32_t i = 0; decision->fit == TRP_FIT_EVICT && i < decision->victims_n; i++)
-        kept_n += !evict_one(r, wish, &c->who.all[c->victims[i]], c->guests[c->victims[i]]);
+    for (uint32_t i = 0; decision->fit == TRP_FIT_EVICT && i < decision->victims_n; i++) {
+        const uint32_t at = c->victims[i];
+        kept_n += !evict_one(r, wish, &c->who.all[at], c->guests[at], c->sleeps[at]);
+    }
     return kept_n;
+}
+
+/* ---- those who are asleep ---- */
+
+/* What it would cost to be without it, for what it holds. */
+static double score_of(const struct trp_residence *r, const struct trp_guest *g)
+{
+    uint64_t bytes = 1;
+    for (const struct trp_stay *s = g->stays; s; s = s->next)
+        bytes += s->hold.amounts.of[TRP_RESOURCE_BYTES];
+    return trp_rate_per_s(&g->rate, trp_loop_now_ns(r->opts.control), TRP_RESIDENCE_HALF_LIFE_NS) *
+           (g->weight > 0 ? g->weight : 1) * (double)g->reload_ns / (double)bytes;
+}
+
+static struct trp_guest *least_asleep(struct trp_residence *r)
+{
+    struct trp_guest *least = NULL;
+    for (struct trp_guest *g = r->guests; g; g = g->next) {
+        if (!g->owner || !trp_guest_is_asleep(g))
+            continue;
+        if (r->opts.describe)
+            r->opts.describe(r->opts.user, g);
+        if (!g->is_held && (!least || score_of(r, g) < score_of(r, least)))
+            least = g;
+    }
+    return least;
+}
+
+void trp_clearance_thin_out(struct trp_residence *r)
+{
+    while (r->asleep_bytes > r->opts.asleep_bytes_max) {
+        struct trp_guest *g = least_asleep(r);
+        if (!g || !r->opts.evict(r->opts.user, g,
+                                 "others hibernate, for more than memory.hibernated_max"))
+            return;
+    }
 }

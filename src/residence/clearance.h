@@ -44,7 +44,7 @@ trp_status trp_clearance_decide(struct trp_residence *r, const struct trp_cleara
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_clearance_rank(struct trp_residence *r, struct trp_error *err);
 
-/* Has the victims of the last decision evicted.
+/* Has the victims of the last decision hibernate, or evicted.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: how many of them could not be told to go just now. */
@@ -57,6 +57,12 @@ uint32_t trp_clearance_carry_out(struct trp_residence *r, const struct trp_clear
  *   Thread: control.
  *   Errors: none. */
 struct trp_amounts trp_clearance_loading(const struct trp_residence *r);
+
+/* Has those who are asleep evicted whom it costs least to be without, until the others keep to their limit.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none: who cannot go just now is asked at the next look. */
+void trp_clearance_thin_out(struct trp_residence *r);
 
 /* What is on its way out.
  *   Owns  : nothing.

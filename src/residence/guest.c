@@ -3,6 +3,10 @@
 
 #include "residence/residence.h"
 
+#define REST_PART 8u /* who hibernates keeps at most one part in so many of what that gives back */
+#define PRIVATE_REST 16u /* before it was measured, of weights that nobody shares */
+#define BAD_WAKES 2u
+
 /* ---- the books ---- */
 
 /* Shared blobs are held once, whoever uses them. */
@@ -15,18 +19,30 @@ static void book_shares(struct trp_residence *r)
 
 uint64_t trp_stay_loading_bytes(const struct trp_stay *s)
 {
-    return trp_amounts_sum(s->own, s->extra).of[TRP_RESOURCE_BYTES];
+    return trp_amounts_less(trp_amounts_sum(s->own, s->extra), s->rest).of[TRP_RESOURCE_BYTES];
+}
+
+static void enter_shares(struct trp_stay *s)
+{
+    for (uint32_t i = 0; i < s->shares_n; i++)
+        trp_share_enter(s->shares[i]);
+    s->is_sharing = true;
+}
+
+static void exit_shares(struct trp_stay *s)
+{
+    const bool is_leaving = s->state == TRP_STAY_LEAVING || s->state == TRP_STAY_DOZING;
+    for (uint32_t i = 0; s->is_sharing && i < s->shares_n; i++)
+        trp_share_exit(s->shares[i], is_leaving);
+    s->is_sharing = false;
 }
 
 static void drop_shares(struct trp_stay *s)
 {
     struct trp_residence *r = s->guest->residence;
-    const bool is_leaving = s->state == TRP_STAY_LEAVING;
-    for (uint32_t i = 0; i < s->shares_n; i++) {
-        if (s->state != TRP_STAY_WAITING)
-            trp_share_exit(s->shares[i], is_leaving);
+    exit_shares(s);
+    for (uint32_t i = 0; i < s->shares_n; i++)
         trp_share_forget(s->shares[i]);
-    }
     trp_alloc_free(r->alloc, s->shares);
     s->shares = NULL;
     s->shares_n = 0;
@@ -164,8 +180,7 @@ void trp_stay_admit(struct trp_stay *s)
     s->state = TRP_STAY_COMING;
     r->coming_n++;
     r->coming_bytes += trp_stay_loading_bytes(s);
-    for (uint32_t i = 0; i < s->shares_n; i++)
-        trp_share_enter(s->shares[i]);
+    enter_shares(s);
     trp_ledger_commit(r->opts.ledger, &s->hold, trp_amounts_sum(s->own, s->extra));
     book_shares(r);
 }
@@ -196,14 +211,177 @@ void trp_stay_settle(struct trp_stay *s, struct trp_amounts own, bool has_shared
     trp_residence_stir(r);
 }
 
-void trp_stay_leave(struct trp_stay *s)
+/* ---- hibernation ---- */
+
+static void count_asleep(struct trp_stay *s, bool is_asleep)
+{
+    struct trp_residence *r = s->guest->residence;
+    const uint64_t bytes = s->rest.of[TRP_RESOURCE_BYTES];
+    r->asleep_n += is_asleep ? 1u : -1u;
+    r->asleep_bytes += is_asleep ? bytes : (uint64_t)0 - bytes;
+}
+
+/* Its backend is open as before, so it keeps the same mappings and descriptors. */
+struct trp_amounts trp_stay_rest(const struct trp_stay *s)
+{
+    const struct trp_sleep *known = &s->guest->sleep;
+    struct trp_amounts rest = s->own;
+    if (known->rest_bytes > 0 && known->rest_bytes < rest.of[TRP_RESOURCE_BYTES])
+        rest.of[TRP_RESOURCE_BYTES] = known->rest_bytes;
+    else if (known->rest_bytes == 0 && s->shares_n == 0)
+        rest.of[TRP_RESOURCE_BYTES] /= PRIVATE_REST;
+    return rest;
+}
+
+void trp_stay_doze(struct trp_stay *s)
 {
     if (s->state != TRP_STAY_IN)
         return;
-    count_answers(s);
-    s->state = TRP_STAY_LEAVING;
-    for (uint32_t i = 0; i < s->shares_n; i++)
+    s->state = TRP_STAY_DOZING;
+    s->rest = trp_stay_rest(s);
+    for (uint32_t i = 0; s->is_sharing && i < s->shares_n; i++)
         trp_share_leave(s->shares[i]);
+}
+
+void trp_stay_rouse(struct trp_stay *s)
+{
+    if (s->state != TRP_STAY_DOZING)
+        return;
+    s->state = TRP_STAY_IN;
+    s->rest = (struct trp_amounts){ { 0 } };
+    for (uint32_t i = 0; s->is_sharing && i < s->shares_n; i++)
+        trp_share_stay(s->shares[i]);
+    trp_residence_stir(s->guest->residence);
+}
+
+void trp_stay_sleep(struct trp_stay *s, struct trp_amounts rest)
+{
+    if (s->state != TRP_STAY_DOZING)
+        return;
+    struct trp_residence *r = s->guest->residence;
+    exit_shares(s);
+    s->state = TRP_STAY_ASLEEP;
+    s->rest = rest;
+    s->guest->sleep.rest_bytes = rest.of[TRP_RESOURCE_BYTES];
+    s->guest->sleep.since_ns = trp_loop_now_ns(r->opts.control);
+    trp_ledger_commit(r->opts.ledger, &s->hold, rest);
+    book_shares(r);
+    count_asleep(s, true);
+    trp_residence_stir(r);
+}
+
+void trp_stay_wake(struct trp_stay *s)
+{
+    if (s->state != TRP_STAY_ASLEEP)
+        return;
+    count_asleep(s, false);
+    s->state = TRP_STAY_WAITING;
+    s->is_waking = true;
+}
+
+/* Back to what it has while it sleeps, from wherever it was on its way. */
+static void end_waking(struct trp_stay *s)
+{
+    struct trp_residence *r = s->guest->residence;
+    if (s->state == TRP_STAY_COMING) {
+        end_coming(s);
+        exit_shares(s);
+        trp_ledger_commit(r->opts.ledger, &s->hold, s->rest);
+        book_shares(r);
+    }
+    s->is_waking = false;
+}
+
+void trp_stay_sleep_on(struct trp_stay *s)
+{
+    if (!s->is_waking)
+        return;
+    end_waking(s);
+    s->state = TRP_STAY_ASLEEP;
+    count_asleep(s, true);
+    trp_residence_stir(s->guest->residence);
+}
+
+void trp_stay_awake(struct trp_stay *s)
+{
+    if (s->state != TRP_STAY_COMING || !s->is_waking)
+        return;
+    struct trp_guest *g = s->guest;
+    end_coming(s);
+    s->state = TRP_STAY_IN;
+    s->is_waking = false;
+    s->rest = (struct trp_amounts){ { 0 } };
+    g->loaded_ns = trp_loop_now_ns(g->residence->opts.control);
+    trp_residence_stir(g->residence);
+}
+
+bool trp_guest_learn_wake(struct trp_guest *g, int64_t wake_ns)
+{
+    g->sleep.wake_ns = wake_ns > 0 ? wake_ns : 1;
+    g->sleep.bad_n = wake_ns > g->reload_ns ? g->sleep.bad_n + 1 : 0;
+    if (g->sleep.bad_n < BAD_WAKES)
+        return false;
+    g->sleep.is_unfit = true;
+    return true;
+}
+
+static bool is_open(const struct trp_stay *s)
+{
+    return s->state == TRP_STAY_IN || s->state == TRP_STAY_DOZING || s->state == TRP_STAY_ASLEEP ||
+           s->is_waking;
+}
+
+/* Also calls that are set aside, which do not keep it from being evicted. */
+static bool is_asked(const struct trp_stay *s)
+{
+    return s->stats && trp_gauge_get(&s->stats->in_flight) > 0;
+}
+
+bool trp_guest_may_sleep(const struct trp_guest *g)
+{
+    uint64_t rest = 0, freed = 0;
+    if (!g->sleep.is_able || g->sleep.is_unfit)
+        return false;
+    for (const struct trp_stay *s = g->stays; s; s = s->next) {
+        if (s->state == TRP_STAY_LEAVING)
+            continue;
+        if (s->state != TRP_STAY_IN || is_asked(s))
+            return false;
+        const uint64_t stays = trp_stay_rest(s).of[TRP_RESOURCE_BYTES];
+        rest += stays;
+        freed += s->own.of[TRP_RESOURCE_BYTES] - stays;
+        for (uint32_t i = 0; i < s->shares_n; i++)
+            freed += s->shares[i]->bytes;
+    }
+    return freed > 0 && rest <= freed / REST_PART && rest <= g->residence->opts.asleep_bytes_max;
+}
+
+bool trp_guest_is_asleep(const struct trp_guest *g)
+{
+    bool is_asleep = false;
+    for (const struct trp_stay *s = g->stays; s; s = s->next) {
+        if (is_open(s) && s->state != TRP_STAY_ASLEEP)
+            return false;
+        is_asleep = is_asleep || s->state == TRP_STAY_ASLEEP;
+    }
+    return is_asleep;
+}
+
+/* ---- going ---- */
+
+void trp_stay_leave(struct trp_stay *s)
+{
+    if (!is_open(s))
+        return;
+    count_answers(s);
+    if (s->state == TRP_STAY_ASLEEP)
+        count_asleep(s, false);
+    if (s->is_waking)
+        end_waking(s);
+    for (uint32_t i = 0; s->is_sharing && s->state != TRP_STAY_DOZING && i < s->shares_n; i++)
+        trp_share_leave(s->shares[i]);
+    s->state = TRP_STAY_LEAVING;
+    s->rest = (struct trp_amounts){ { 0 } };
 }
 
 void trp_stay_end(struct trp_stay *s)
@@ -212,6 +390,8 @@ void trp_stay_end(struct trp_stay *s)
         return;
     struct trp_residence *r = s->guest->residence;
     count_answers(s);
+    if (s->state == TRP_STAY_ASLEEP)
+        count_asleep(s, false);
     if (s->state == TRP_STAY_COMING)
         end_coming(s);
     drop_shares(s);

@@ -3,6 +3,9 @@
  * version's time in memory, from the wish to load it until its memory is back:
  *
  *     OUT - expect -> WAITING - admit -> COMING - settle -> IN - leave -> LEAVING - end -> OUT
+ *                        ^                                  | ^
+ *                        |                             doze v | rouse
+ *                        +--- wake --- ASLEEP <- sleep -- DOZING        (hibernation: it keeps its session, not its pages)
  *
  * Each stay holds in the ledger what it alone has; blobs that several have are held once.
  * Who is let in is decided by residence.c. */
@@ -22,6 +25,8 @@ enum trp_stay_state {
     TRP_STAY_WAITING, /* for room */
     TRP_STAY_COMING,  /* being loaded */
     TRP_STAY_IN,
+    TRP_STAY_DOZING, /* what it has in common with others is being dropped, and what else its backend gives back */
+    TRP_STAY_ASLEEP,
     TRP_STAY_LEAVING /* its memory is not back yet */
 };
 
@@ -33,6 +38,9 @@ struct trp_stay { /* zero it before first use */
     struct trp_amounts extra;  /* what it needs besides while it loads */
     struct trp_share **shares; /* what it has in common with others */
     uint32_t shares_n;
+    bool is_sharing;         /* and uses them now */
+    bool is_waking;          /* WAITING, COMING: it was ASLEEP */
+    struct trp_amounts rest; /* of `own`, what it has while it is asleep; otherwise zero */
     struct trp_hold hold;
     const struct trp_stats *stats; /* of the version; may be NULL */
     uint64_t counted;              /* of its answers, those that are in the guest's rate */
@@ -43,6 +51,16 @@ struct trp_measured {
     uint64_t digest;    /* of the files; 0: nothing was measured */
     uint64_t bytes[2];  /* of its own, [is mapped]; 0: not known */
     int64_t load_ns[2]; /* as above */
+};
+
+/* What is known of a guest's hibernation; zero: nothing. */
+struct trp_sleep {
+    bool is_able;        /* its versions can hibernate as they are open now; told by `describe` */
+    bool is_unfit;       /* it was tried, and failed, or did not pay */
+    uint32_t bad_n;      /* wakes in a row that did not pay */
+    int64_t since_ns;    /* when it fell asleep last */
+    int64_t wake_ns;     /* what waking takes; 0: not known */
+    uint64_t rest_bytes; /* what it has while it is asleep, measured; 0: not known */
 };
 
 /* How a guest stands should room be wanted, as of the last trp_residence_rank(). */
@@ -69,6 +87,7 @@ struct trp_guest {
     int64_t reload_ns;     /* what loading it takes; 0: not known */
     double weight;         /* of its requests; 0: as 1 */
     struct trp_measured measured;
+    struct trp_sleep sleep;
     struct trp_prospect prospect;
     bool is_pinned;
     bool is_held; /* something is being done with it: not now */
@@ -117,6 +136,12 @@ void trp_stay_admit(struct trp_stay *stay);
  *   Errors: none. */
 uint64_t trp_stay_loading_bytes(const struct trp_stay *stay);
 
+/* What it has, or is expected to have, while it is asleep.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+struct trp_amounts trp_stay_rest(const struct trp_stay *stay);
+
 /* It is loaded: it has `own` in truth, and shares what it said, or nothing.
  *   Units : load_ns: how long it took without waiting.
  *   Owns  : nothing.
@@ -124,6 +149,36 @@ uint64_t trp_stay_loading_bytes(const struct trp_stay *stay);
  *   Errors: none; more than there is counts as it is, and others go for it. */
 void trp_stay_settle(struct trp_stay *stay, struct trp_amounts own, bool has_shared,
                      int64_t load_ns);
+
+/* Hibernation.  doze: what it does not need while it sleeps is about to be given back; rouse: it is not, and all is as before; sleep:
+ * it has been, and `rest` is what it has now.  wake: it waits for room again, with the guest's next ask; sleep_on: it does not get it;
+ * awake: it is IN again.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none; in another state than the drawing's nothing happens. */
+void trp_stay_doze(struct trp_stay *stay);
+void trp_stay_rouse(struct trp_stay *stay);
+void trp_stay_sleep(struct trp_stay *stay, struct trp_amounts rest);
+void trp_stay_wake(struct trp_stay *stay);
+void trp_stay_sleep_on(struct trp_stay *stay);
+void trp_stay_awake(struct trp_stay *stay);
+
+/* Learns from a wake that has ended well.  Loading again takes the load and then the same pages that waking takes, at its first run;
+ * so waking costs at most half of that when it takes no longer than the load alone.  True: it does not pay, for the second time in a
+ * row, and the guest is unfit from now on.
+ *   Units : ns, for all its versions.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none.
+ *   Source: measured by bench/run wake_bert_base. */
+bool trp_guest_learn_wake(struct trp_guest *g, int64_t wake_ns);
+
+/* Whether it had better hibernate than go: it can, as far as is known it pays, and what it keeps is small beside what it gives back.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+bool trp_guest_may_sleep(const struct trp_guest *g);
+bool trp_guest_is_asleep(const struct trp_guest *g); /* each of its stays that is there */
 
 /* It is about to go (READY no more); all of its memory is back, or was never taken.
  *   Owns  : the stay is its owner's again after the end.

@@ -91,13 +91,22 @@ static bool has_turn(const struct trp_residence *r, const struct trp_ask *ask)
     return r->opts.loading_bytes_max == 0 || r->coming_bytes + bytes <= r->opts.loading_bytes_max;
 }
 
+/* What it takes to have it again: who was asleep is woken. */
+static int64_t cost_ns(const struct trp_guest *g)
+{
+    for (const struct trp_stay *s = g->stays; s; s = s->next)
+        if (s->is_waking)
+            return g->sleep.wake_ns;
+    return g->reload_ns;
+}
+
 /* To be told before room is made for it: who goes for it was not in its way. */
 static void note_wanted(struct trp_residence *r, struct trp_ask *ask, int64_t now_ns)
 {
     if (ask->is_known)
         return;
     ask->is_known = true;
-    if (trp_thrash_wanted(&r->thrash, ask->guest->id, ask->guest->reload_ns, now_ns))
+    if (trp_thrash_wanted(&r->thrash, ask->guest->id, cost_ns(ask->guest), now_ns))
         trp_metrics_add(r->opts.metrics, TRP_METRIC_RETURNS, 1);
 }
 
@@ -283,6 +292,7 @@ static void look(struct trp_task *task)
         take_short(r, now_ns);
         make_good(r, now_ns);
         look_at_queue(r, now_ns);
+        trp_clearance_thin_out(r);
         look_at_thrash(r, now_ns);
     } else {
         refuse_all(r);
@@ -290,6 +300,8 @@ static void look(struct trp_task *task)
     give_answers(r);
     trp_metrics_set(r->opts.metrics, TRP_METRIC_LOADS_WAITING, r->waiting_n);
     trp_metrics_set(r->opts.metrics, TRP_METRIC_RESIDENTS, r->guests_n);
+    trp_metrics_set(r->opts.metrics, TRP_METRIC_HIBERNATED, r->asleep_n);
+    trp_metrics_set(r->opts.metrics, TRP_METRIC_HIBERNATED_BYTES, r->asleep_bytes);
     arm(r, now_ns);
     if (r->is_closed && !trp_residence_is_busy(r))
         r->opts.idle(r->opts.user);

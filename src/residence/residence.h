@@ -50,7 +50,11 @@ struct trp_residence_opts {
     int64_t stay_ns;            /* who came less long ago is safe */
     /* Begins to unload all that a guest has, so that trp_stay_leave() is called for each of its stays; false: not now. */
     bool (*evict)(void *user, struct trp_guest *guest, const char *why);
-    /* Says how things are with a guest now: `is_pinned`, `is_held`, `weight`; NULL: they are what they are. */
+    /* Begins to have all that a guest has hibernate, so that trp_stay_doze() is called for each of its stays; false: not now.  NULL:
+     * nobody hibernates. */
+    bool (*hibernate)(void *user, struct trp_guest *guest, const char *why);
+    uint64_t asleep_bytes_max; /* of all who hibernate; beyond it some of them are evicted */
+    /* Says how things are with a guest now: `is_pinned`, `is_held`, `weight`, sleep.is_able; NULL: they are what they are. */
     void (*describe)(void *user, struct trp_guest *guest);
     void (*idle)(
         void
@@ -76,6 +80,8 @@ struct trp_residence {
     uint32_t waiting_n;
     uint32_t coming_n;
     uint64_t coming_bytes;
+    uint32_t asleep_n; /* stays */
+    uint64_t asleep_bytes;
     struct trp_thrash thrash;
     struct trp_ghost ghosts[TRP_RESIDENCE_GHOSTS];
     struct trp_task task;

@@ -77,6 +77,11 @@ void trp_share_leave(struct trp_share *h)
     add_up(h, 0, 1);
 }
 
+void trp_share_stay(struct trp_share *h)
+{
+    add_up(h, 0, -1);
+}
+
 void trp_share_exit(struct trp_share *h, bool was_leaving)
 {
     add_up(h, -1, was_leaving ? -1 : 0);

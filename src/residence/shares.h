@@ -43,12 +43,13 @@ trp_status trp_share_meet(struct trp_shares *s, const char *name, uint64_t bytes
                           struct trp_share **out_share, struct trp_error *err);
 void trp_share_forget(struct trp_share *h);
 
-/* One user more; one who is about to go; one less.
+/* One user more; one who is about to go; one who stays after all; one less.
  *   Owns  : nothing.
  *   Thread: owner.
  *   Errors: none. */
 void trp_share_enter(struct trp_share *h);
 void trp_share_leave(struct trp_share *h);
+void trp_share_stay(struct trp_share *h);
 void trp_share_exit(struct trp_share *h, bool was_leaving);
 
 static inline bool trp_share_is_going(const struct trp_share *h)

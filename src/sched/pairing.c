@@ -69,3 +69,19 @@ void trp_pairing_remove(struct trp_pairing *p, struct trp_queue_node *node)
     }
     *node = (struct trp_queue_node){ NULL, NULL, NULL };
 }
+
+void trp_pairing_move(struct trp_pairing *p, const struct trp_queue_node *from,
+                      struct trp_queue_node *to)
+{
+    *to = *from;
+    if (p->root == from)
+        p->root = to;
+    else if (to->prev->child == from)
+        to->prev->child = to;
+    else
+        to->prev->next = to;
+    if (to->next)
+        to->next->prev = to;
+    if (to->child)
+        to->child->prev = to;
+}

@@ -25,6 +25,14 @@ struct trp_pairing { /* zero but for `before` is an empty queue */
 void trp_pairing_push(struct trp_pairing *p, struct trp_queue_node *node);
 void trp_pairing_remove(struct trp_pairing *p, struct trp_queue_node *node);
 
+/* Puts a node where another one stands, which is out then: `to` becomes a copy of `from`, and nothing is compared.
+ *   Owns  : `to` is borrowed instead of `from`.
+ *   Thread: owner.
+ *   Cost  : O(1).
+ *   Errors: none. */
+void trp_pairing_move(struct trp_pairing *p, const struct trp_queue_node *from,
+                      struct trp_queue_node *to);
+
 /* The first one, still in; NULL when empty.
  *   Owns  : borrowed.
  *   Thread: owner.

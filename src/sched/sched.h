@@ -2,46 +2,116 @@
  * Answers "when does it run?".  Pure: no threads, no clock, no I/O; time is an argument, so that a test or a simulator replays
  * any schedule exactly.  Whoever owns a scheduler (exec/runqueue.c) brings the lock and the time.
  *
- *  1. Calls leave in order of priority class, then deadline, then arrival; across models as within one.
- *  2. A model (version) runs at most `slots` calls at once; while it does, its calls wait without standing in the way of
+ *  1. Between classes: interactive before normal before batch; but a class that waits is owed its floor of all work done
+ *     meanwhile, and goes first once it is owed its next call.
+ *  2. In a class: the tenant that had least work for its weight.  A tenant's calls: earliest deadline, then arrival, across
+ *     models as within one.
+ *  3. A model (version) runs at most `slots` calls at once; while it does, its calls wait without standing in the way of
  *     other models'.
- *  3. A call whose deadline has passed is never handed out to be run: trp_sched_expire() takes it first.
- *  4. A model whose next call found no room for its run stands aside with all its calls, in their order, until it is unblocked.
- *  5. The number of waiting calls is bounded, in all and for each model.  Nothing is allocated: calls and models bring their
- *     own links. */
+ *  4. A call whose deadline has passed is never handed out to be run: trp_sched_expire() takes it first.
+ *  5. A model whose next call found no room for its run stands aside with all its calls, in their order, until it is unblocked.
+ *  6. The number of waiting calls is bounded, in all and for each model; shedding.h says who makes room.
+ *  7. Nothing is allocated: calls, models and tenants bring their own links. */
 #ifndef TRP_SCHED_H
 #define TRP_SCHED_H
 
-#include "call/call_list.h"
-#include "sched/pairing.h"
+#include "call/call.h"
+#include "sched/sorted.h"
+
+#define TRP_SCHED_WAYS 3 /* classes, the most urgent first: trp_sched_way_of() */
+
+/* What a tenant has waiting in one class. */
+struct trp_sched_lane {
+    struct trp_queue_node node, load_node; /* among the class's lanes: that may run; that wait */
+    struct trp_pairing shown;              /* flows that may run, by their first call */
+    struct trp_queue_flow *flows;          /* all that wait, the one with the newest call first */
+    struct trp_sched_tenant *tenant;
+    int64_t time_ns, since; /* work done for it by its weight; order among equals */
+    int64_t work_ns;        /* likely cost of what waits */
+    int64_t load_seen;      /* calls by its weight, as `loads` is ordered by */
+    uint32_t way, queued;
+    bool is_in, is_loaded;
+};
+
+/* A tenant; lives as long as calls of it wait.  trp_sched_tenant_init() makes it ready. */
+struct trp_sched_tenant {
+    struct trp_sched_lane lanes[TRP_SCHED_WAYS];
+    uint64_t hash; /* no two tenants of a scheduler have the same */
+    uint32_t weight;
+};
+
+struct trp_sched_class {
+    struct trp_pairing lanes; /* that may run, by their time */
+    struct trp_pairing loads; /* that wait, most calls for their weight first */
+    int64_t time_ns;          /* where newcomers begin, see lane.h */
+    uint64_t weights;         /* of all lanes that wait */
+    int64_t owed_ns, work_ns; /* by its floor; likely cost of what waits */
+    int64_t turns;            /* numbers those that come in */
+    uint32_t floor_permille, queued;
+};
 
 struct trp_sched {
-    struct trp_pairing
-        runnable;              /* models with a waiting call and a free slot, by their first call */
-    struct trp_pairing expiry; /* waiting calls that have a deadline, by it */
+    struct trp_sched_class classes[TRP_SCHED_WAYS];
+    struct trp_sched_tenant anyone;  /* of calls without a tenant */
+    struct trp_pairing expiry;       /* flows whose first call has a deadline, by it */
+    struct trp_queue_rows resting;   /* lines that wait for company, by when that ends */
     struct trp_sched_model *waiting; /* models with a waiting call, whether or not a slot is free */
     uint32_t queued, queue_max, model_queue_max;
     uint32_t blocked; /* models that stand aside */
+    uint32_t tenants;
     int64_t arrivals;
+};
+
+/* Calls of a model that may share a run: the same shape but for their rows.  Zero it and set `model`. */
+struct trp_sched_line {
+    struct trp_sched_model *model;
+    struct trp_sched_line *next, *prev; /* in model->lines */
+    struct {
+        struct trp_pairing flows; /* by their tenants' time */
+        struct trp_queue_flow *tree, *shown;
+    } ways[TRP_SCHED_WAYS];
+    struct trp_queue_spot rest; /* in `resting` */
+    uint32_t queued, rows, rest_rows;
+    bool is_resting, has_rested; /* has_rested: since its last run; it does so once */
 };
 
 /* A model's place in a scheduler; lives as long as calls of it wait or run.  Zero it, set `slots`, and it is ready. */
 struct trp_sched_model {
-    struct trp_pairing calls;
-    struct trp_queue_node node; /* in `runnable` */
-    bool is_runnable;
-    bool is_blocked;                     /* no room for its next run; see trp_sched_put_back() */
-    struct trp_sched_model *next, *prev; /* in `waiting` */
-    uint32_t queued, running;
+    struct trp_sched_line *lines;          /* with a waiting call */
+    struct trp_sched_line own;             /* of calls that were pushed without a line */
+    bool is_blocked;                       /* no room for its next run; see trp_sched_put_back() */
+    struct trp_sched_model *next, *prev;   /* in `waiting` */
+    uint32_t queued, ways[TRP_SCHED_WAYS]; /* of `queued`, in each class */
+    uint32_t running;
     uint32_t slots; /* runs at once; 0: no limit */
 };
 
-/* Sets up an empty scheduler.
+/* Sets up an empty scheduler, without floors.
  *   Units : limits in calls; all models together, and one model.
  *   Owns  : the caller's storage; nothing to deinit, but empty it by trp_sched_drain() first.
  *   Thread: owner.
  *   Errors: none. */
 void trp_sched_init(struct trp_sched *s, uint32_t queue_max, uint32_t model_queue_max);
+
+/* Sets what share of all work a class gets at least while it waits; those of all classes together must leave something over.
+ *   Units : thousandths; 0: none, whoever is more urgent goes first always.
+ *   Owns  : nothing.
+ *   Thread: owner.
+ *   Errors: none. */
+void trp_sched_set_floor(struct trp_sched *s, enum trp_priority_class class, uint32_t permille);
+
+/* Makes a tenant ready, whose share is in proportion to its weight, 1 to 1000.
+ *   Owns  : the caller's storage, borrowed while calls of it wait.
+ *   Thread: owner.
+ *   Errors: none. */
+void trp_sched_tenant_init(struct trp_sched *s, struct trp_sched_tenant *tenant, uint32_t weight);
+
+/* The class of a number as Triton's clients send it: less is more urgent than `usual`, the model's default; 0 means that.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+enum trp_priority_class trp_sched_class_of(uint64_t number, uint64_t usual);
+uint32_t trp_sched_way_of(enum trp_priority_class class);
 
 enum trp_sched_push {
     TRP_SCHED_QUEUED,
@@ -49,14 +119,25 @@ enum trp_sched_push {
     TRP_SCHED_MODEL_FULL, /* model_queue_max of this model do */
 };
 
-/* Queues a call for a model.
- *   Owns  : QUEUED moves `call` to the scheduler until it is taken, expired, removed or drained; `model` is borrowed as long.
+struct trp_sched_ask {
+    struct trp_sched_line *line;
+    struct trp_sched_tenant *tenant; /* NULL: nobody in particular */
+    int64_t cost_ns;                 /* of its run alone; 0: not known */
+    uint32_t rows;                   /* 0: as 1 */
+};
+
+/* Queues a call for a model, or for a line of it, a tenant and a cost.
+ *   Units : ns, rows.
+ *   Owns  : QUEUED moves `call` to the scheduler until it is taken, expired, removed, shed or drained; model, line and tenant are
+ *           borrowed as long.
  *   Thread: owner.
  *   Blocks: never.
  *   Cost  : O(log n) amortised, no allocation.
  *   Errors: none; see enum trp_sched_push. */
 enum trp_sched_push trp_sched_push(struct trp_sched *s, struct trp_sched_model *model,
                                    struct trp_call *call);
+enum trp_sched_push trp_sched_push_as(struct trp_sched *s, const struct trp_sched_ask *ask,
+                                      struct trp_call *call);
 
 /* Takes the next call to run and a slot of its model (which trp_sched_end() gives back); NULL when none may run now.
  *   Owns  : moves the call to the caller; *out_model is borrowed.
@@ -65,28 +146,28 @@ enum trp_sched_push trp_sched_push(struct trp_sched *s, struct trp_sched_model *
  *   Errors: none. */
 struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **out_model);
 
-/* Takes out waiting calls of a model that can run together with `call`, in their order, until the run is full.  They need no slot:
- * theirs is the run's.
- *   Units : rows and calls, of those that come along; looks: waiting calls that are looked at, so that many unlike ones cost little.
- *   Owns  : moves them to *out.
+/* The same in steps, for runs of several calls (batching.h).  next: whose turn it is.  take_turn: its first call, with a slot; the
+ * tenant is charged cost_ns (0: the call's own).  mate: who else of the line is next; take_mate: that one, without a slot.
+ *   Owns  : the takes move the call to the caller; the rest is borrowed.
  *   Thread: owner.
- *   Cost  : O(looks log n) amortised.
- *   Errors: none. */
-struct trp_sched_company {
-    const struct trp_call *call;
-    bool (*may_meet)(const struct trp_call *call, const struct trp_call *other);
-    uint64_t rows_max;
-    uint32_t calls_max, looks_max;
+ *   Cost  : O(log n) amortised.
+ *   Errors: next: false, mate: NULL when there is none. */
+struct trp_sched_turn {
+    struct trp_sched_line *line;
+    struct trp_call *call;
+    uint32_t way;
 };
-void trp_sched_join(struct trp_sched *s, struct trp_sched_model *model,
-                    const struct trp_sched_company *company, struct trp_call_list *out);
+bool trp_sched_next(struct trp_sched *s, struct trp_sched_turn *out_turn);
+void trp_sched_take_turn(struct trp_sched *s, const struct trp_sched_turn *turn, int64_t cost_ns);
+struct trp_call *trp_sched_mate(struct trp_sched *s, struct trp_sched_line *line);
+void trp_sched_take_mate(struct trp_sched *s, struct trp_call *call, int64_t cost_ns);
 
-/* Brings a call that came along back to where it stood; it is counted, and neither limit refuses it.
- *   Owns  : moves the call to the scheduler.
+/* Shows of a line what may run now, after a change that only the caller knows of (resting.h).
+ *   Owns  : nothing.
  *   Thread: owner.
  *   Cost  : O(log n) amortised.
  *   Errors: none. */
-void trp_sched_return(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call);
+void trp_sched_reshow(struct trp_sched *s, struct trp_sched_line *line);
 
 /* Brings a taken call back to where it stood, with the slot of its model: there is no room for its run now.  Its model's calls wait
  * until trp_sched_unblock(), which lets all models that wait so be taken from again.
@@ -96,6 +177,13 @@ void trp_sched_return(struct trp_sched *s, struct trp_sched_model *model, struct
  *   Errors: none. */
 void trp_sched_put_back(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call);
 void trp_sched_unblock(struct trp_sched *s);
+
+/* Brings a taken call back to where it stood, or to a line (NULL: the one it stood in), without a slot: it is to have another run.
+ *   Owns  : moves the call to the scheduler; it is counted, and neither limit refuses it.
+ *   Thread: owner.
+ *   Cost  : O(log n) amortised.
+ *   Errors: none. */
+void trp_sched_give_back(struct trp_sched *s, struct trp_sched_line *line, struct trp_call *call);
 
 /* Takes a slot for a run that does not come from the queue (on the loop), if one is free and no call of the model waits for
  * it; gives a slot back.
@@ -121,10 +209,11 @@ int64_t trp_sched_next_expiry_ns(const struct trp_sched *s);
  *   Errors: none. */
 bool trp_sched_remove(struct trp_sched *s, struct trp_call *call);
 
-/* Takes any call out, for the end; NULL when none waits.  Slots do not matter here.
+/* Takes any call out, or any of a model's, for the end; NULL when none waits.  Slots do not matter here.
  *   Owns  : moves the call to the caller.
  *   Thread: owner.
  *   Errors: none. */
 struct trp_call *trp_sched_drain(struct trp_sched *s);
+struct trp_call *trp_sched_drain_model(struct trp_sched *s, struct trp_sched_model *model);
 
 #endif

@@ -71,6 +71,8 @@ static trp_status run(struct rows_bench *b, const struct troupe_tensor *inputs,
     const int64_t begun_ns = trp_clock_now_ns(p->clock);
     const trp_status st = trp_backend_run(p->model, &once, inputs, outputs, err);
     b->run_ns = trp_clock_now_ns(p->clock) - begun_ns;
+    if (p->ran)
+        p->ran(p->user);
     return st;
 }
 

@@ -13,7 +13,8 @@ struct trp_row_proof {
     int64_t rows_max;                      /* of a run; 0: no limit */
     uint64_t memory_bytes_max;             /* of one run; 0: no limit */
     const struct trp_clock *clock;
-    bool (*is_given_up)(void *user); /* asked between runs */
+    bool (*is_given_up)(void *user); /* asked before each run */
+    void (*ran)(void *user);         /* told after each that began; NULL: nobody is */
     void *user;
 };
 

@@ -20,6 +20,8 @@
  * kilobytes and find nothing where it matters. */
 #include "tensor/pool.h"
 
+#include "base/low_water.h"
+
 #include <string.h>
 
 #include "base/json.h"
@@ -38,8 +40,7 @@ struct trp_pool {
     const struct trp_alloc *alloc;
     size_t keep_bytes_max, bytes_max;
     struct trp_lease *idle[CLASSES];
-    uint32_t idle_n[CLASSES];
-    uint32_t unused_n[CLASSES];      /* the fewest that were idle since trp_pool_age() */
+    struct trp_low_water low[CLASSES];
     struct trp_counter idle_bytes;   /* written by the owner only */
     struct trp_counter leased_bytes; /* written by the owner, and by who releases a large block */
     struct trp_pile returned;
@@ -98,7 +99,7 @@ static void push_idle(struct trp_pool *p, struct trp_lease *l)
     const uint32_t class = class_of(l->capacity);
     l->next = p->idle[class];
     p->idle[class] = l;
-    p->idle_n[class]++;
+    trp_low_water_put(&p->low[class]);
     trp_counter_own_add(&p->idle_bytes, l->capacity);
 }
 
@@ -108,9 +109,7 @@ static struct trp_lease *pop_idle(struct trp_pool *p, uint32_t class)
     if (!l)
         return NULL;
     p->idle[class] = l->next;
-    p->idle_n[class]--;
-    if (p->idle_n[class] < p->unused_n[class])
-        p->unused_n[class] = p->idle_n[class];
+    trp_low_water_take(&p->low[class]);
     trp_counter_own_add(&p->idle_bytes, (uint64_t)0 - l->capacity);
     return l;
 }
@@ -150,9 +149,8 @@ void trp_pool_age(struct trp_pool *p)
 {
     fetch_returned(p);
     for (uint32_t class = 0; class < CLASSES; class ++) {
-        for (uint32_t n = p->unused_n[class]; n > 0; n--)
+        for (uint32_t n = trp_low_water_age(&p->low[class]); n > 0; n--)
             trp_alloc_free(p->alloc, pop_idle(p, class));
-        p->unused_n[class] = p->idle_n[class];
     }
 }
 

@@ -300,6 +300,63 @@ static void strings_are_counted(void **state)
     assert_int_equal(held(), 0);
 }
 
+/* An account that lets nobody go on until two threads have come. */
+struct rendezvous {
+    struct troupe_account face;
+    struct trp_counter came;
+};
+
+static void *alloc_together(void *user, uint64_t bytes, uint64_t align)
+{
+    struct rendezvous *m = user;
+    trp_counter_add(&m->came, 1);
+    for (int i = 0; trp_counter_get(&m->came) < 2 && i < 30000; i++)
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    return h.account.plugin.alloc(h.account.plugin.user, bytes, align);
+}
+
+static void run_once(void *user)
+{
+    struct subject *s = user;
+    struct trp_error err;
+    (void)trp_backend_run(s->model, &s->run, s->in, s->out, &err);
+    subject_release(s);
+}
+
+/* Memory of two runs is kept, each where the other does not look. */
+static void what_others_keep_is_given_up_for_a_run_that_is_refused(void **state)
+{
+    (void)state;
+    static struct rendezvous rendezvous;
+    struct trp_thread thread;
+    uint64_t peak = 0;
+    rendezvous = (struct rendezvous){ .face = { sizeof rendezvous.face, &rendezvous, alloc_together,
+                                                counted_free } };
+    write_wide("wide.onnx");
+    struct subject *s = subject_open(&h, "wide.onnx");
+    const uint64_t idle = held();
+    s->run.out_peak_bytes = &peak;
+    assert_int_equal(run_rows(s, ROWS).code, TRP_OK);
+    subject_release(s);
+    trim_twice();
+    assert_int_equal(held(), idle);
+    s->run.out_peak_bytes = NULL;
+    s->run.account = &rendezvous.face;
+    struct subject copy = *s;
+    subject_send(s, 0, TROUPE_FP32, rows, ROWS / 2 * SIDE * sizeof(float), 2, DIMS(ROWS / 2, SIDE));
+    subject_send(&copy, 0, TROUPE_FP32, rows, ROWS / 2 * SIDE * sizeof(float), 2,
+                 DIMS(ROWS / 2, SIDE));
+    assert_false(trp_failed(trp_thread_start(&thread, "other", run_once, &copy, NULL)));
+    run_once(s);
+    trp_thread_join(&thread);
+    const uint64_t kept = held() - idle;
+    assert_true(kept >= ROWS_BYTES);
+    h.account.limit = idle + peak + 1024; /* less than both: what the other thread left has to go */
+    assert_int_equal(run_rows(s, ROWS).code, TRP_OK);
+    subject_release(s);
+    subject_close(s);
+}
+
 /* --- many at once ----------------------------------------------------------------------------- */
 
 struct worker {
@@ -423,6 +480,7 @@ int main(void)
         TEST(a_run_may_hold_what_its_limit_says_and_no_more),
         TEST(an_output_that_explodes_is_refused_before_it_is_filled),
         TEST(strings_are_counted),
+        TEST(what_others_keep_is_given_up_for_a_run_that_is_refused),
         TEST(runs_side_by_side_and_a_trim_among_them_lose_nothing),
         TEST(what_a_trim_took_is_back_when_the_model_is_closed),
     };

@@ -13,6 +13,7 @@
 #include "base/disk.h"
 #include "harness.h"
 #include "store/maker.h"
+#include "store/prover.h"
 
 #define SIDE 64
 #define WEIGHT_BYTES (SIDE * SIDE * sizeof(float))
@@ -417,6 +418,46 @@ static void a_model_that_is_replaced_meanwhile_is_not_published(void **state)
     assert_int_equal(trp_artefact_get(store, &m.key, &a, &h.err).code, TRP_NOT_FOUND);
 }
 
+/* --- the race --------------------------------------------------------------------------------- */
+
+/* Like an encoder that tells two kinds of tokens apart: integers are 0 or 1, and its work grows with their number. */
+static void write_two_kinds(const char *name)
+{
+    struct onnx g = { 0 };
+    fill_weights();
+    onnx_simple(&g, "Gather", "kinds ids", "a");
+    onnx_simple(&g, "MatMul", "a w", "b");
+    onnx_simple(&g, "Relu", "b", "c");
+    onnx_simple(&g, "MatMul", "c w", "y");
+    onnx_input(&g, "ids", ONNX_INT64, 2, DIMS(-1, -1));
+    onnx_output(&g, "y", ONNX_FLOAT, 3, DIMS(-1, -1, SIDE));
+    onnx_initializer(&g, "kinds", ONNX_FLOAT, 2, DIMS(2, SIDE), weights, 2 * SIDE * sizeof(float));
+    add_weights(&g, "w");
+    save(&g, name);
+}
+
+static struct trp_race race_at(const struct subject *s, int64_t usual_ns)
+{
+    const struct trp_proof proof = { .plain = s->model,
+                                     .prepared = s->model,
+                                     .signature = &s->signature,
+                                     .account = &h.account.plugin };
+    struct trp_race race = { .usual_ns = usual_ns };
+    assert_int_equal(trp_prover_race(&proof, &race, &h.err).code, TRP_OK);
+    return race;
+}
+
+/* The smallest input says of an encoder that packed weights halve its runs, where they save an eighth of those it really has. */
+static void a_race_is_run_on_inputs_of_about_the_usual_length(void **state)
+{
+    (void)state;
+    write_two_kinds("kinds.onnx");
+    const struct subject *s = subject_open(&h, "kinds.onnx");
+    const struct trp_race shortest = race_at(s, 1);
+    assert_in_range(shortest.bytes, 1, 1 + 4 * sizeof(int64_t));
+    assert_int_equal(race_at(s, 10 * shortest.plain_ns).bytes, 1 + 11 * 11 * sizeof(int64_t));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, close_what_is_open)
@@ -430,6 +471,7 @@ int main(void)
         TEST(a_read_only_store_fails_with_its_path),
         TEST(weights_stay_in_the_skeleton_where_blobs_answer_otherwise),
         TEST(a_model_that_is_replaced_meanwhile_is_not_published),
+        TEST(a_race_is_run_on_inputs_of_about_the_usual_length),
     };
     return cmocka_run_group_tests_name("store_maker", tests, set_up, tear_down);
 }

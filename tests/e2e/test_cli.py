@@ -13,7 +13,7 @@ from conftest import ROOT, SLOW, TROUPE, Server
 from triton_support import BAD, EXAMPLES, GOOD, make_repository
 
 INPUTS = ROOT / "examples/inputs"
-COMMANDS = ["serve", "ls", "ps", "inspect", "infer", "load", "unload", "pin", "unpin", "evict", "prepare", "store", "config", "version"]
+COMMANDS = ["serve", "ls", "ps", "inspect", "infer", "load", "unload", "pin", "unpin", "evict", "label", "prepare", "store", "config", "version"]
 DONE, FAILED, USAGE, UNREACHABLE, NOT_FOUND = range(5)
 NOBODY = "127.0.0.1:1"
 

@@ -75,6 +75,28 @@ def test_an_operator_moves_labels_all_at_once_and_only_to_what_is_there(labelled
     assert labelled.get("/api/models/nobody/labels")[0] == 404
 
 
+def troupe(server, *words, expect=0):
+    done = subprocess.run([TROUPE, *words, "--server", server.url], capture_output=True, text=True, timeout=60 * SLOW)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout if expect == 0 else done.stderr
+
+
+def test_the_command_shows_moves_and_takes_labels_away(labelled):
+    labelled.wait_ready()
+    assert [line.split() for line in troupe(labelled, "label", "m").splitlines()] == [["LABEL", "VERSION"], ["stable", "1"], ["canary", "2"]]
+    moved = troupe(labelled, "label", "m", "stable=2", "canary=", "next=1").splitlines()
+    assert sorted(line.split() for line in moved[1:]) == [["next", "1"], ["stable", "2"]]
+    assert labels_of(labelled, "m") == {"stable": 2, "next": 1}
+    assert json.loads(troupe(labelled, "label", "m", "--json")) == {"labels": {"stable": 2, "next": 1}}
+    assert "version 9 of 'm', which is not available" in troupe(labelled, "label", "m", "next=2", "stable=9", expect=1)
+    assert labels_of(labelled, "m") == {"stable": 2, "next": 1}, "all of them or none"
+    for wish in ("stable", "=2", "stable=two", "stable=0", "stable=-1", "stable=99999999999999999999"):
+        assert "neither LABEL=VERSION nor LABEL=" in troupe(labelled, "label", "m", wish, expect=2)
+    assert "has no labels" in troupe(labelled, "label", "m", "stable=", "next=")
+    assert "nobody" in troupe(labelled, "label", "nobody", expect=4)
+    assert "nobody" in troupe(labelled, "label", "nobody", "a=1", expect=4)
+
+
 def test_a_label_is_moved_under_load_without_one_failed_or_wrong_request(labelled):
     assert load(labelled, "m")[0] == 200
     stopped, failures, answers = threading.Event(), [], []

@@ -2,6 +2,7 @@
 memory is wanted.  The backend of these tests goes no further while a file MODEL.hold lies beside the model, and says that a model holds as
 much as its file is long."""
 import json
+import os
 import re
 
 import pytest
@@ -11,6 +12,11 @@ from test_hot_models import write_model
 from test_budget import MIB
 from test_prepared import blobs, chain, field, prepared, store  # noqa: F401
 from test_repository import load, post
+
+
+def logged(server, *words):
+    """Waits until one of these stands in the log, which is read behind the server's back."""
+    server.wait(lambda: any(re.search(w, server.log()) for w in words), f"the log to say {words}")
 
 
 class Held:
@@ -85,7 +91,8 @@ def test_what_is_replaced_meanwhile_is_prepared_as_it_is_then(held):
     assert load(held.server, "hot")[0] == 200
     held.release()
     prepared(held.server, 1, "failed")
-    assert "changed meanwhile" in held.server.log() and held.is_empty("made", "bad")
+    logged(held.server, "changed meanwhile")
+    assert held.is_empty("made", "bad")
     for order in ("unload", "load"):
         assert post(held.server, f"/v2/repository/models/hot/{order}")[0] == 200
     prepared(held.server, 1)
@@ -117,6 +124,8 @@ def write_large(repository, name):
 @pytest.fixture
 def serve_with(serve, repository, store):  # noqa: F811
     """serve_with(n): a server with a budget of n bytes beside what it takes itself."""
+    if os.environ.get("TROUPE_SANITIZER") == "thread":
+        pytest.skip("the sanitizer's memory counts as the server's")
     empty = serve(repository.path, settings={"backends.path": BUILD / "tests/hot"}).wait_ready()
     floor = int(re.search(r"^Rss:\s+(\d+) kB", open(f"/proc/{empty.process.pid}/smaps_rollup").read(), re.M).group(1)) * 1024
     empty.stop()
@@ -143,7 +152,7 @@ def test_it_waits_for_memory_and_has_others_go_when_nobody_leaves_any(serve_with
     assert server.metric("troupe_budget_used", part="reserved") < SIZE and server.metric("troupe_prepared_total") == 0
     assert post(server, "/api/models/a/unpin")[0] == 200 and post(server, "/api/models/b/unpin")[0] == 200
     prepared(server, 3)
-    assert "letting 'a' go: room for a run" in server.log() or "letting 'b' go: room for a run" in server.log()
+    logged(server, "letting '[ab]' go: room for a run")
     server.wait(lambda: server.metric("troupe_budget_used", part="reserved") == 0, "its memory to be given back")
 
 
@@ -156,7 +165,8 @@ def test_a_load_that_waits_for_its_memory_has_it(serve_with, repository, store):
     server.wait(lambda: blobs(store), "the preparation to be half done")
     assert server.metric("troupe_budget_used", part="reserved") > 2 * SIZE
     assert load(server, "b")[0] == 200
-    assert server.metric("troupe_preparations_put_off_total") == 1 and "'a/1' is prepared later" in server.log()
+    assert server.metric("troupe_preparations_put_off_total") >= 1
+    logged(server, "'a/1' is prepared later")
     hold.unlink()
     prepared(server, 2)
 
@@ -168,8 +178,7 @@ def test_what_can_never_be_prepared_here_is_told_with_the_numbers(serve_with, re
     server = serve_with(155 * MIB)
     assert load(server, "a")[0] == 200
     prepared(server, 1, "failed")
-    said = next(line for line in server.log().splitlines() if "'a/1' was not prepared" in line)
-    assert re.search(r"needs \d+ bytes; at most \d+ of \d+ can be had", said)
+    logged(server, r"'a/1' was not prepared: .*needs \d+ bytes; at most \d+ of \d+ can be had")
     assert server.metric("troupe_preparations_waiting") == 0 and list((store / "made").iterdir()) == []
     row = next(m for m in json.loads(server.get("/api/residency")[1])["models"] if m["name"] == "a")
     assert "was not prepared: " in row["opened"]

@@ -14,6 +14,7 @@ from conftest import SLOW
 from test_budget import ENV, MIB, baseline
 from test_prepared import MAGIKA
 from test_replacement import put
+from test_residency import one
 from test_repository import IDENTITY, NEGATED, X, index, load, post
 from triton_support import BAD
 
@@ -166,6 +167,23 @@ class Steps:
         model.is_cold = bool(model.loaded)
         return model.name
 
+    def sleep(self):
+        """Nobody asks for it until it hibernates, or has gone where that does not pay or was not known to; the next request finds it either way."""
+        model, metric = self.pick(Weighty), self.server.metric
+        self.load_newest(model)
+        status, reply = post(self.server, f"/v2/repository/models/{model.name}/load", {"parameters": {"keep_alive": "300ms"}})
+        assert status == 200, reply
+
+        def is_awake():
+            m = one(self.server, model.name)
+            return m is not None and m["residency"] == "mapped"
+        self.server.wait(lambda: not is_awake(), f"{model.name} to sleep or go")
+        self.expect_answer(model)
+        self.load_newest(model)  # pinned again
+        assert metric("troupe_model_loads_total", result="ok") in (self.loads, self.loads + 1)
+        self.loads = metric("troupe_model_loads_total", result="ok")
+        return model.name
+
     def swap(self):
         model = self.pick()
         model.add(self.rng)
@@ -264,9 +282,10 @@ class Steps:
         return {"descriptors": len(os.listdir(f"/proc/{pid}/fd")), "threads": len(os.listdir(f"/proc/{pid}/task"))}
 
     def run(self, n):
-        kinds = [self.infer, self.load, self.unload, self.swap, self.broken_swap, self.in_flight, self.evict, self.look, self.burst]
+        kinds = [self.infer, self.load, self.unload, self.swap, self.broken_swap, self.in_flight, self.evict, self.sleep, self.look,
+                 self.burst]
         for i in range(n):
-            step = self.rng.choices(kinds, [41, 13, 11, 12, 5, 5, 7, 6, 2])[0]
+            step = self.rng.choices(kinds, [38, 13, 11, 12, 5, 5, 7, 3, 6, 2])[0]
             try:
                 self.history.append(f"{i} {step.__name__}: {step()}")
             except BaseException:

@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import json
+import pathlib
 import threading
 import time
 
@@ -195,14 +196,14 @@ def test_two_configurations_are_one_too_many(serve, repository):
 
 def test_a_key_that_does_nothing_yet_is_named_and_the_model_served(serve, repository):
     repository.add(IDENTITY, "m/1/model.onnx")
-    repository.write("m/config.pbtxt", "max_batch_size: 8\n\ndynamic_batching { max_queue_delay_microseconds: 100 }\n")
+    repository.write("m/config.pbtxt", "max_batch_size: 8\n\noptimization { priority: PRIORITY_MAX }\n")
     repository.add(IDENTITY, "y/1/model.onnx")
     repository.write("y/model.yaml", "response_cache: {enable: true}\n")
     server = serve(repository.path)
     server.wait_ready("m", "y")
-    assert 'm/config.pbtxt:3: "dynamic_batching" is understood but not acted upon yet' in server.log()
+    assert 'm/config.pbtxt:3: "priority" is understood but not acted upon yet' in server.log()
     assert 'y/model.yaml:1: "response_cache" is understood but not acted upon yet' in server.log()
-    assert config_of(server, "m")["dynamic_batching"]["max_queue_delay_microseconds"] == 100, "it is kept"
+    assert config_of(server, "m")["optimization"]["priority"] == "PRIORITY_MAX", "it is kept"
 
 
 def test_broken_models_say_why_and_stop_nobody(serve, repository):
@@ -302,6 +303,31 @@ def test_a_thousand_models_are_listed_with_inputs_and_outputs_before_any_is_load
     assert len(index(server)) == 1000
     assert load(server, "model_0500")[0] == 200
     assert np.array_equal(ask(server, "model_0500")[0], X)
+
+
+def nice_of(pid, name):
+    """How nice the threads of a process are whose name begins so."""
+    found = set()
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread may end meanwhile
+            comm, rest = (task / "stat").read_text(encoding="ascii").split("(", 1)[1].rsplit(")", 1)
+            if comm.startswith(name):
+                found.add(int(rest.split()[16]))
+    return found
+
+
+@pytest.mark.parametrize("settings", [{}, {"threads.loader_nice": 7, "threads.executor_nice": 3}])
+def test_loading_yields_to_running_and_running_to_the_loops(serve, repository, settings):
+    repository.write("m.echo", "")
+    server = serve(repository.path, settings=settings)
+    server.wait_ready()
+    own = min(nice_of(server.process.pid, "loop"))
+
+    def nicer(n):  # the kernel stops at 19
+        return {min(own + n, 19)}
+    executors, loaders = nicer(settings.get("threads.executor_nice", 5)), nicer(settings.get("threads.loader_nice", 10))
+    server.wait(lambda: nice_of(server.process.pid, "exec-") == executors, "the executors to be nice")
+    server.wait(lambda: nice_of(server.process.pid, "loader") == loaders, "the loaders to be nicer")
 
 
 def test_a_model_that_loads_slowly_keeps_nobody_waiting(serve, repository):

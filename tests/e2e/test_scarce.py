@@ -35,7 +35,8 @@ def test_models_leave_for_each_others_mappings(scarce):
             status, reply = post(server, f"/v2/models/m{i}/infer", QUESTION)
             assert status == 200 and reply["outputs"][0]["data"] == X.ravel().tolist(), (turn, reply)
             assert f"m{i}" in in_memory(server) and len(in_memory(server)) <= 3
-    assert server.metric("troupe_evictions_total") >= 3 and "go: room for 'm" in server.log()
+    assert server.metric("troupe_evictions_total") >= 3
+    server.wait(lambda: "go: room for 'm" in server.log(), "the log to say for whom")
     assert server.metric("troupe_loads_refused_total") == 0
 
 

@@ -145,6 +145,18 @@ def test_a_broken_model_fails_and_the_others_are_prepared(few, tmp_path):
     assert "max_batch_size" in failed["typo"] and "external data" in failed["outside/1"]
 
 
+def test_several_repositories_are_prepared_as_a_server_would_have_them(few, tmp_path):
+    """Of two models of one name the first folder's is meant, as with `troupe serve`; a folder may stand in the settings as well."""
+    for folder, names in (("second", ("digits_mlp", "fourth")), ("third", ("third",))):
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True)
+            shutil.copy(EXAMPLES / "digits_linear.onnx", tmp_path / folder / name / "model.onnx")
+    (tmp_path / "second/digits_mlp/model.onnx").write_bytes(b"broken, and hidden by the first one")
+    said = prepare(few, tmp_path / "s", tmp_path / "second", "--set", f"repository.paths={tmp_path / 'third'}")
+    assert said["failed"] == [] and said["models"] == 3 + 2 and said["prepared"] + said["already_there"] == 5
+    assert "the same folder" in command("prepare", few, few, "--store", tmp_path / "s", expect=FAILED)
+
+
 def test_a_terminal_gets_a_bar(few, tmp_path):
     ours, theirs = pty.openpty()
     environment = dict(os.environ, TROUPE_ONNXRUNTIME=RUNTIME)

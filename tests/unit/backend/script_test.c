@@ -208,6 +208,38 @@ static void runs_wait_and_every_nth_fails(void **state)
     trp_script_close(s);
 }
 
+static void what_hibernates_fails_runs_until_it_is_woken(void **state)
+{
+    (void)state;
+    struct jumpy clock = { 0 };
+    const struct troupe_host host = host_of(&clock);
+    struct troupe_error error = { 0 };
+    const struct troupe_run run = { .struct_size = sizeof run, .error = &error };
+    struct trp_script *s;
+    assert_int_equal(open_text("hibernates\nwake_sleep 5ms", &host, true, &s, &error), TROUPE_OK);
+    assert_int_equal(trp_script_hibernate(s), TROUPE_OK);
+    assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_BACKEND_FAILED);
+    const int64_t before_ns = clock.now_ns;
+    assert_int_equal(trp_script_wake(s), TROUPE_OK);
+    assert_true(clock.now_ns - before_ns >= TRP_MS(5));
+    assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_OK);
+    assert_int_equal(trp_script_wake(s), TROUPE_OK); /* it is awake */
+    trp_script_close(s);
+    assert_int_equal(open_text("hibernates\nwake_fail no", &host, true, &s, &error), TROUPE_OK);
+    assert_int_equal(trp_script_hibernate(s), TROUPE_OK);
+    assert_int_equal(trp_script_wake(s), TROUPE_BACKEND_FAILED);
+    trp_script_close(s);
+    assert_int_equal(open_text("hibernates\nhibernate_fail no", &host, true, &s, &error),
+                     TROUPE_OK);
+    assert_int_equal(trp_script_hibernate(s), TROUPE_BACKEND_FAILED);
+    assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_OK);
+    trp_script_close(s);
+    assert_int_equal(open_text("", &host, true, &s, &error), TROUPE_OK);
+    assert_int_equal(trp_script_hibernate(s), TROUPE_UNIMPLEMENTED);
+    trp_script_close(s);
+    assert_int_equal(open_text("hibernates 3", &host, true, &s, &error), TROUPE_INVALID_ARGUMENT);
+}
+
 static void a_run_stops_when_its_flag_is_up(void **state)
 {
     (void)state;
@@ -289,6 +321,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_not_there_is_not_found),
         cmocka_unit_test(loading_waits_fails_and_can_be_given_up),
         cmocka_unit_test(runs_wait_and_every_nth_fails),
+        cmocka_unit_test(what_hibernates_fails_runs_until_it_is_woken),
         cmocka_unit_test(a_run_stops_when_its_flag_is_up),
         cmocka_unit_test(an_output_lies_in_memory_given_or_in_the_account),
     };

@@ -101,6 +101,27 @@ static void big_runs_go_one_after_the_other_and_all_are_answered(void **state)
     assert_true(trp_counter_get(&asked) > 0);
 }
 
+static void first_runs_that_hold_more_than_was_guessed_never_pass_the_budget_together(void **state)
+{
+    (void)state;
+    struct trp_account all;
+    struct trp_version *v[3];
+    trp_account_init(&all, TRP_ACCOUNT_ACTIVATIONS, NULL, 0);
+    for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+        v[i] = make_version(&w, IO "holds 62914560\nsleep 20ms\n", x);
+        v[i]->activations.parent = &all;
+    }
+    for (int i = 0; i < 4; i++)
+        for (size_t m = 0; m < ARRAY_LEN(v); m++)
+            start(v[m]);
+    turn_until(12);
+    for (uint32_t i = 0; i < 12; i++)
+        assert_int_equal(w.finished[i]->error.status.code, TRP_OK);
+    assert_true(trp_counter_get(&all.peak) <= 103 * MIB); /* small runs ask nobody */
+    settle_world(&w);
+    trp_account_deinit(&all);
+}
+
 static void a_run_that_can_never_fit_is_refused_with_the_numbers(void **state)
 {
     (void)state;
@@ -261,6 +282,7 @@ int main(void)
 #define ADMISSION_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         ADMISSION_TEST(big_runs_go_one_after_the_other_and_all_are_answered),
+        ADMISSION_TEST(first_runs_that_hold_more_than_was_guessed_never_pass_the_budget_together),
         ADMISSION_TEST(a_run_that_can_never_fit_is_refused_with_the_numbers),
         ADMISSION_TEST(others_that_fit_go_on_meanwhile),
         ADMISSION_TEST(who_waits_for_memory_can_be_cancelled),

@@ -11,12 +11,13 @@ static struct trp_exec *x;
 static struct trp_version *gate; /* a model whose run keeps the executor until it is opened */
 static struct trp_call *in_gate;
 
-static int set_up(void **state)
+static int set_up_for(int64_t inline_run_ns)
 {
-    (void)state;
     make_world(&w, trp_clock_system());
     const struct trp_exec_opts opts = { .executors_n = 1,
                                         .loops_n = 1,
+                                        .inline_run_ns = inline_run_ns,
+                                        .inline_turn_ns = TRP_S(10),
                                         .queue_max = 200,
                                         .model_queue_max = 200,
                                         .clock = trp_clock_system(),
@@ -26,6 +27,19 @@ static int set_up(void **state)
     assert_false(trp_failed(trp_exec_start(x, NULL)));
     in_gate = NULL;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return set_up_for(0);
+}
+
+/* Known short runs stay on the loop. */
+static int set_up_here(void **state)
+{
+    (void)state;
+    return set_up_for(TRP_S(1));
 }
 
 static int tear_down(void **state)
@@ -51,6 +65,7 @@ static struct trp_version *make_batched(const char *script)
     *c = (struct trp_company){ .ask = NULL };
     trp_gauge_set(&c->rows_max, 8);
     v->company = c;
+    v->config.batching = TRP_BATCHING_ON; /* whatever it costs */
     return v;
 }
 
@@ -187,6 +202,22 @@ static void unlike_shapes_and_sequences_never_meet(void **state)
         assert_echoed(calls[i]);
     assert_int_equal(trp_counter_get(&v->stats->execution_count), 4);
     assert_int_equal(metric(TRP_METRIC_BATCHES), 2);
+}
+
+static void calls_whose_keys_happen_to_be_one_are_told_apart(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_batched(WIDE);
+    struct trp_call *calls[4];
+    close_gate();
+    for (int i = 0; i < 4; i++) {
+        calls[i] = start(make_rows(v, 1, 2 + i % 2, (float)i));
+        calls[i]->batch_key = calls[0]->batch_key;
+    }
+    open_gate();
+    turn_until_finished(&w, 5);
+    for (int i = 0; i < 4; i++)
+        assert_echoed(calls[i]);
 }
 
 static struct trp_call *make_text(struct trp_version *v, const char *text)
@@ -354,13 +385,80 @@ static void nothing_is_held_when_all_answers_were_given_back(void **state)
     assert_int_equal(trp_counter_get(&v->activations.bytes), 0);
 }
 
+static void make_tiny(struct trp_version *v)
+{
+    trp_gauge_set(&v->stats->run_ns, TRP_US(1));
+    trp_gauge_set(&v->stats->run_bytes, 8);
+}
+
+static void tiny_ones_of_one_turn_run_together_on_the_loop(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_batched(WIDE);
+    struct trp_call *calls[6];
+    make_tiny(v);
+    for (int i = 0; i < 6; i++)
+        calls[i] = start(make_rows(v, 1, 2 + i % 2, (float)i));
+    turn_until_finished(&w, 6);
+    for (int i = 0; i < 6; i++)
+        assert_echoed(calls[i]);
+    assert_int_equal(metric(TRP_METRIC_INLINE_RUNS), 2);
+    assert_int_equal(metric(TRP_METRIC_EXECUTOR_RUNS), 0);
+    assert_int_equal(metric(TRP_METRIC_BATCHED_CALLS), 6);
+    assert_int_equal(trp_gauge_get(&v->stats->in_flight), 0);
+    assert_true(trp_gauge_get(&v->company->share_ns) > 0);
+}
+
+static void those_whose_batch_fails_on_the_loop_go_to_executors_alone(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_batched(ROWS "grow 2\n");
+    struct trp_call *calls[3];
+    make_tiny(v);
+    for (int i = 0; i < 3; i++)
+        calls[i] = start(make_rows(v, 1, 2, (float)i));
+    turn_until_finished(&w, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(calls[i]->error.status.code, TRP_OK);
+    assert_int_equal(metric(TRP_METRIC_INLINE_RUNS), 1);
+    assert_int_equal(metric(TRP_METRIC_EXECUTOR_RUNS), 3);
+    assert_int_equal(trp_gauge_get(&v->company->rows_max), 0);
+}
+
+static int asked;
+static void ask(struct trp_version *v)
+{
+    (void)v;
+    asked++;
+}
+
+static void whoever_can_find_out_is_asked_once_when_two_wait_together(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_batched(ROWS);
+    trp_gauge_set(&v->company->rows_max, 0);
+    v->company->ask = ask;
+    asked = 0;
+    make_tiny(v);
+    start(make_rows(v, 1, 2, 0));
+    turn_until_finished(&w, 1);
+    assert_int_equal(asked, 0); /* nobody was with it */
+    for (int i = 0; i < 4; i++)
+        start(make_rows(v, 1, 2, (float)i));
+    turn_until_finished(&w, 5);
+    assert_int_equal(asked, 1);
+    assert_int_equal(metric(TRP_METRIC_BATCHES), 0);
+}
+
 int main(void)
 {
+#define TEST_HERE(f) cmocka_unit_test_setup_teardown(f, set_up_here, tear_down)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(calls_that_wait_run_together_and_each_gets_its_rows),
         TEST(a_batch_has_no_more_rows_than_it_may),
         TEST(unlike_shapes_and_sequences_never_meet),
+        TEST(calls_whose_keys_happen_to_be_one_are_told_apart),
         TEST(strings_are_joined_with_their_lengths),
         TEST(those_whose_batch_fails_are_run_alone),
         TEST(rows_that_are_not_those_of_the_calls_end_batching),
@@ -368,6 +466,9 @@ int main(void)
         TEST(a_run_is_stopped_when_the_last_of_its_calls_is_cancelled),
         TEST(outputs_go_into_the_memory_that_was_given),
         TEST(nothing_is_held_when_all_answers_were_given_back),
+        TEST_HERE(tiny_ones_of_one_turn_run_together_on_the_loop),
+        TEST_HERE(those_whose_batch_fails_on_the_loop_go_to_executors_alone),
+        TEST_HERE(whoever_can_find_out_is_asked_once_when_two_wait_together),
     };
     return cmocka_run_group_tests_name("batch", tests, NULL, NULL);
 }

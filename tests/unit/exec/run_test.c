@@ -212,6 +212,30 @@ static void a_call_without_memory_fails_before_the_backend_is_asked(void **state
     assert_int_equal(trp_counter_get(&v->stats->execution_count), 0);
 }
 
+static bool no_more(void *user, uint64_t bytes)
+{
+    (void)user;
+    return bytes == 0;
+}
+
+static void a_run_that_is_refused_what_others_have_may_be_tried_again(void **state)
+{
+    (void)state;
+    int64_t now_ns = w.time.now_ns;
+    struct trp_version *v = make_version(&w, X_ONLY "holds 100000\n", NULL);
+    trp_account_guard(&v->activations, no_more, NULL, 50000);
+    struct trp_call *call = make_call(&w, v);
+    trp_gauge_add(&v->stats->in_flight, 1);
+    assert_false(trp_run_try(&here, call, 1 << 20, &now_ns));
+    assert_int_equal(trp_oneshot_get(&call->outcome), TRP_OUTCOME_OPEN);
+    assert_int_equal(call->error.status.code, TRP_OK);
+    trp_run_call(&here, call, now_ns); /* who has nowhere to wait is told */
+    assert_int_equal(call->error.status.code, TRP_OUT_OF_MEMORY);
+    trp_call_finish(call);
+    trp_account_guard(&v->activations, NULL, NULL, 0);
+    assert_int_equal(run(make_call(&w, v))->error.status.code, TRP_OK);
+}
+
 static void an_interrupted_run_is_not_learned_but_a_second_one_is(void **state)
 {
     (void)state;
@@ -253,29 +277,10 @@ static void large_inputs_are_expected_to_cost_more(void **state)
     run(large);
 }
 
-static void a_run_that_was_refused_what_was_not_sure_has_not_failed(void **state)
-{
-    (void)state;
-    const struct trp_run_grant sure = { UINT64_MAX, 0 }, hoped = { 1000, 0 };
-    struct trp_version *v = make_version(&w, X_ONLY "holds 5000\n", NULL);
-    struct trp_call *call = make_call(&w, v);
-    int64_t now_ns = w.time.now_ns;
-    v->activations.limit = 4000; /* others hold the rest */
-    trp_gauge_add(&v->stats->in_flight, 1);
-    assert_false(trp_run_try(&here, call, &hoped, &now_ns));
-    assert_int_equal(call->error.status.code, TRP_OK);
-    assert_int_equal(call->run_peak_bytes, 5000);
-    assert_int_equal(trp_oneshot_get(&call->outcome), TRP_OUTCOME_OPEN);
-    assert_true(trp_run_try(&here, call, &sure, &now_ns));
-    assert_int_equal(call->error.status.code, TRP_OUT_OF_MEMORY);
-    trp_call_finish(call);
-}
-
 int main(void)
 {
 #define RUN_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        RUN_TEST(a_run_that_was_refused_what_was_not_sure_has_not_failed),
         RUN_TEST(stamps_phases_and_counts_them),
         RUN_TEST(a_batch_counts_its_rows),
         RUN_TEST(a_failing_backend_is_named_with_its_model),
@@ -287,6 +292,7 @@ int main(void)
         RUN_TEST(outputs_are_found_by_their_place_in_the_file),
         RUN_TEST(outputs_together_are_bounded),
         RUN_TEST(a_call_without_memory_fails_before_the_backend_is_asked),
+        RUN_TEST(a_run_that_is_refused_what_others_have_may_be_tried_again),
         RUN_TEST(an_interrupted_run_is_not_learned_but_a_second_one_is),
         RUN_TEST(the_time_in_which_a_run_had_no_processor_is_not_learned),
         RUN_TEST(large_inputs_are_expected_to_cost_more),

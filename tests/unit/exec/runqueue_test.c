@@ -40,10 +40,11 @@ static void keep(struct trp_call *call)
 static struct trp_call *take(struct trp_version *ended)
 {
     struct trp_call_list expired = { 0 };
-    struct trp_call *call;
-    assert_true(trp_runqueue_take(&queue, &w.time.clock, ended, &call, &expired));
+    struct trp_call_list calls;
+    assert_true(trp_runqueue_take(&queue, &w.time.clock, ended, &calls, &expired));
     assert_null(expired.first);
-    return call;
+    assert_true(calls.count <= 1);
+    return calls.first;
 }
 
 static void a_list_keeps_its_order(void **state)
@@ -82,14 +83,14 @@ static void expired_calls_come_with_the_take_or_alone(void **state)
 {
     (void)state;
     struct trp_version *v = make_version(&w, X_ONLY, NULL);
-    struct trp_call *late = make_call(&w, v), *call;
-    struct trp_call_list expired = { 0 };
+    struct trp_call *late = make_call(&w, v);
+    struct trp_call_list calls, expired = { 0 };
     late->deadline_ns = w.time.now_ns + TRP_MS(1);
     push(late);
     assert_int_equal(trp_runqueue_expire(&queue, w.time.now_ns, &expired), late->deadline_ns);
     w.time.now_ns += TRP_MS(1);
-    assert_true(trp_runqueue_take(&queue, &w.time.clock, NULL, &call, &expired));
-    assert_null(call);
+    assert_true(trp_runqueue_take(&queue, &w.time.clock, NULL, &calls, &expired));
+    assert_null(calls.first);
     assert_ptr_equal(trp_call_list_pop(&expired), late);
     assert_int_equal(trp_runqueue_expire(&queue, w.time.now_ns, &expired), 0);
     keep(late);
@@ -105,9 +106,9 @@ static void take_until_stopped(void *user)
 {
     struct sleeper *s = user;
     struct trp_call_list expired = { 0 };
-    struct trp_call *call;
-    while (trp_runqueue_take(&queue, trp_clock_system(), NULL, &call, &expired))
-        s->got[s->got_n++] = call;
+    struct trp_call_list calls;
+    while (trp_runqueue_take(&queue, trp_clock_system(), NULL, &calls, &expired))
+        s->got[s->got_n++] = calls.first;
 }
 
 static void wait_for_sleepers(int64_t n)
@@ -147,16 +148,16 @@ static void a_stopped_queue_takes_nothing_and_gives_back_what_it_has(void **stat
 {
     (void)state;
     struct trp_version *v = make_version(&w, X_ONLY, NULL);
-    struct trp_call *left = make_call(&w, v), *late = make_call(&w, v), *call;
-    struct trp_call_list calls = { 0 }, refused = { 0 }, expired = { 0 };
+    struct trp_call *left = make_call(&w, v), *late = make_call(&w, v);
+    struct trp_call_list taken, calls = { 0 }, refused = { 0 }, expired = { 0 };
     push(left);
     trp_runqueue_stop(&queue);
     trp_call_list_push(&calls, late);
     trp_runqueue_push(&queue, &calls, &refused);
     assert_ptr_equal(trp_call_list_pop(&refused), late);
     assert_int_equal(late->error.status.code, TRP_UNAVAILABLE);
-    assert_false(trp_runqueue_take(&queue, &w.time.clock, NULL, &call, &expired));
-    assert_null(call);
+    assert_false(trp_runqueue_take(&queue, &w.time.clock, NULL, &taken, &expired));
+    assert_null(taken.first);
     trp_runqueue_drain(&queue, &calls);
     assert_ptr_equal(trp_call_list_pop(&calls), left);
     assert_null(trp_call_list_pop(&calls));

@@ -132,22 +132,21 @@ static inline void fake_release(struct trp_target *t)
     (void)t;
 }
 
-static inline trp_status fake_find(void *user, uint32_t loop_index, struct trp_str model,
-                                   int64_t version, struct trp_target **out_target,
+static inline trp_status fake_find(void *user, uint32_t loop_index, const struct trp_sought *sought,
+                                   struct trp_target **out_target,
                                    void (**out_release)(struct trp_target *), struct trp_error *err)
 {
     struct fixture *f = user;
     (void)loop_index;
-    (void)version;
     for (size_t i = 0; i < ARRAY_LEN(f->targets); i++) {
-        if (!trp_str_is_equal(f->targets[i].target.name, model))
+        if (!trp_str_is_equal(f->targets[i].target.name, sought->model))
             continue;
         *out_target = &f->targets[i].target;
         *out_release = fake_release;
         return trp_ok();
     }
     return trp_fail(err, TRP_NOT_FOUND, "Request for unknown model: '%.*s' is not found",
-                    TRP_STR(model));
+                    TRP_STR(sought->model));
 }
 
 static inline void fake_control_answer(struct fixture *f, struct trp_control *c)

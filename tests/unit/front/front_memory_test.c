@@ -193,13 +193,13 @@ static void what_a_burst_left_behind_goes_when_nobody_comes_for_it(void **state)
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         fixture_release(&f, 0);
     fixture_turns(&f, 4);
-    assert_int_equal(f.front->idle_n, ARRAY_LEN(fds));
+    assert_int_equal(f.front->low.idle_n, ARRAY_LEN(fds));
     f.now_ns += TRP_S(6);
     fixture_turns(&f, 2);
-    assert_int_equal(f.front->idle_n, ARRAY_LEN(fds)); /* they were needed in this time */
+    assert_int_equal(f.front->low.idle_n, ARRAY_LEN(fds)); /* they were needed in this time */
     f.now_ns += TRP_S(6);
     fixture_turns(&f, 2);
-    assert_int_equal(f.front->idle_n, 0);
+    assert_int_equal(f.front->low.idle_n, 0);
     assert_int_equal(trp_pool_idle_bytes(f.pool), 0);
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         close(fds[i]);

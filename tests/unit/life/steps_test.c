@@ -2,6 +2,8 @@
  * model of what must be there.  TROUPE_SEED and TROUPE_STEPS choose others. */
 #include "life_asking.h"
 
+#include "life/hibernation.h"
+
 #define MODELS 5
 #define WISHES 4 /* at once, of one model */
 #define HELD 8
@@ -26,7 +28,7 @@ struct steps {
     struct trp_random random;
     struct subject subjects[MODELS];
     struct held held[HELD];
-    uint32_t contents_n, loads_n, failures_n;
+    uint32_t contents_n, loads_n, failures_n, sleeps_n;
 };
 
 static uint32_t below(struct steps *s, uint32_t n)
@@ -49,8 +51,9 @@ static void write_content(struct steps *s, struct subject *m, bool is_broken)
     m->content = ++s->contents_n;
     m->is_broken = is_broken;
     (void)snprintf(path, sizeof path, "%s/1/model.echo", m->name);
-    (void)snprintf(text, sizeof text, "input X%u FP32 [-1]\n%s%s", m->content,
-                   below(s, 4) ? "" : "load_sleep 3ms\n", is_broken ? "load_fail gone\n" : "");
+    (void)snprintf(text, sizeof text, "input X%u FP32 [-1]\nweighs 1000\nhibernates\n%s%s%s",
+                   m->content, below(s, 4) ? "" : "load_sleep 3ms\n",
+                   below(s, 4) ? "" : "wake_sleep 3ms\n", is_broken ? "load_fail gone\n" : "");
     put(s->f, path, text);
 }
 
@@ -134,6 +137,18 @@ static void hold(struct steps *s, struct subject *m)
         *h = (struct held){ pin(s->f, m->name, 0), m->loaded };
 }
 
+/* ---- hibernating ---- */
+
+/* Whatever is ordered next finds it on its way to sleep, or asleep. */
+static void put_to_sleep(struct steps *s, struct subject *m)
+{
+    struct trp_member *member = trp_member_get(s->f->life, trp_str_of(m->name));
+    finish(s, m);
+    s->sleeps_n += member && trp_hibernation_begin(member, "a step");
+    if (below(s, 2))
+        pump(s->f, !member || !member->op);
+}
+
 /* ---- what must hold ---- */
 
 static uint32_t live_n(const struct steps *s)
@@ -178,8 +193,10 @@ static void step(struct steps *s)
         wish(s, m);
     else if (what < 65)
         turn(s->f);
-    else if (what < 80)
+    else if (what < 75)
         hold(s, m);
+    else if (what < 82)
+        put_to_sleep(s, m);
     else if (what < 95) {
         finish(s, m); /* files change between orders, so that it is known which one saw them */
         write_content(s, m, below(s, 4) == 0);
@@ -199,6 +216,7 @@ static void random_steps_leave_what_a_model_of_them_says(void **state)
     print_message("TROUPE_SEED=%llu TROUPE_STEPS=%llu\n", (unsigned long long)seed,
                   (unsigned long long)n);
     s = (struct steps){ .f = *state, .random = { seed } };
+    s.f->opts.hibernated_bytes_max = 1 << 20;
     for (uint32_t i = 0; i < MODELS; i++) {
         (void)snprintf(s.subjects[i].name, sizeof s.subjects[i].name, "m%u", i);
         write_content(&s, &s.subjects[i], false);
@@ -211,6 +229,7 @@ static void random_steps_leave_what_a_model_of_them_says(void **state)
     for (uint64_t i = 0; i < n; i++)
         step(&s);
     look(&s);
+    assert_true(n < 500 || s.sleeps_n > 10);
     for (uint32_t i = 0; i < HELD; i++)
         let_go(&s.held[i]);
     for (uint32_t i = 0; i < MODELS; i++) {

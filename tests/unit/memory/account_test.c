@@ -127,6 +127,49 @@ static void every_kind_has_a_name(void **state)
 }
 
 /* Four threads take and give 100 bytes of an account that admits two of them at once. */
+struct guard {
+    struct trp_account *a;
+    uint64_t left; /* that can be had */
+    uint32_t asked;
+};
+
+static bool more(void *user, uint64_t bytes)
+{
+    struct guard *g = user;
+    g->asked++;
+    if (bytes > g->left)
+        return false;
+    g->left -= bytes;
+    trp_account_set_room(g->a, trp_counter_get(&g->a->bytes) + bytes);
+    return true;
+}
+
+static void a_guarded_account_asks_before_it_passes_its_room(void **state)
+{
+    (void)state;
+    struct trp_account process, a;
+    trp_account_init(&process, TRP_ACCOUNT_ACTIVATIONS, NULL, 0);
+    trp_account_init(&a, TRP_ACCOUNT_ACTIVATIONS, &process, 0);
+    struct guard g = { .a = &a, .left = 50 };
+    trp_account_guard(&a, more, &g, 100);
+    assert_true(trp_account_try_charge(&a, 100));
+    assert_int_equal(g.asked, 0);
+    assert_true(trp_account_try_charge(&a, 30)); /* now there is room for 130 */
+    assert_int_equal(g.asked, 1);
+    assert_false(trp_account_try_charge(&a, 30));
+    assert_int_equal(held(&process), 130);
+    assert_int_equal(trp_counter_get(&a.refused), 1);
+    trp_account_discharge(&a, 60);
+    assert_true(trp_account_try_charge(&a, 60));
+    assert_int_equal(g.asked, 2);
+    trp_account_guard(&a, NULL, NULL, 0);
+    assert_true(trp_account_try_charge(&a, 1000));
+    assert_int_equal(g.asked, 2);
+    trp_account_discharge(&a, 1130);
+    trp_account_deinit(&a);
+    trp_account_deinit(&process);
+}
+
 static void take_and_give(void *user)
 {
     struct trp_account *a = user;
@@ -164,6 +207,7 @@ int main(void)
         cmocka_unit_test(a_parent_is_charged_too_and_its_refusal_undoes_the_childs_charge),
         cmocka_unit_test(absurd_sizes_and_alignments_are_refused_not_wrapped),
         cmocka_unit_test(every_kind_has_a_name),
+        cmocka_unit_test(a_guarded_account_asks_before_it_passes_its_room),
         cmocka_unit_test(many_threads_never_pass_the_limit),
     };
     return cmocka_run_group_tests_name("account", tests, NULL, NULL);

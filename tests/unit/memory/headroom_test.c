@@ -281,6 +281,35 @@ static void a_model_that_comes_back_is_known(void **state)
     drop(&w);
 }
 
+/* Run after run keeps memory that the next one cannot use: the hold covered them all, and was passed. */
+static void what_was_not_expected_is_reserved_when_it_is_taken_or_refused(void **state)
+{
+    (void)state;
+    struct world w;
+    struct trp_headroom_pass a, b;
+    if (!make(&w))
+        return;
+    assert_int_equal(begin(&w, &w.a, 1, 30 * MIB, &a), TRP_RESERVE_DONE);
+    if (a.is_counted) {
+        run(&w, &w.a, 1, 30 * MIB, 30 * MIB, &a); /* all of it is kept */
+        assert_int_equal(begin(&w, &w.a, 1, 1, &a), TRP_RESERVE_DONE);
+        assert_int_equal(used(&w), 30 * MIB);
+        assert_true(trp_account_try_charge(&w.a.account, 30 * MIB)); /* and is of no use */
+        assert_int_equal(used(&w), 60 * MIB);
+        assert_int_equal(begin(&w, &w.b, 1, 20 * MIB, &b), TRP_RESERVE_DONE);
+        if (b.is_counted) {
+            assert_false(trp_account_try_charge(&w.a.account, 30 * MIB));
+            assert_true(trp_account_try_charge(&w.b.account, 40 * MIB)); /* what is left, too */
+            assert_int_equal(used(&w), 100 * MIB);
+            run(&w, &w.b, 1, 0, 0, &b);
+            trp_account_discharge(&w.b.account, 40 * MIB);
+        }
+        trp_account_discharge(&w.a.account, 60 * MIB);
+        trp_headroom_end(w.all, &w.a.headroom, 1, 30 * MIB, &a);
+    }
+    drop(&w);
+}
+
 /* --- many threads ----------------------------------------------------------------------------- */
 
 struct crowd {
@@ -340,6 +369,7 @@ int main(void)
         cmocka_unit_test(who_waited_and_went_away_stands_in_nobody_s_way),
         cmocka_unit_test(room_that_was_given_back_elsewhere_is_found),
         cmocka_unit_test(a_model_that_comes_back_is_known),
+        cmocka_unit_test(what_was_not_expected_is_reserved_when_it_is_taken_or_refused),
         cmocka_unit_test(threads_never_run_more_than_there_is_room_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

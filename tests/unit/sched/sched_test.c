@@ -176,14 +176,14 @@ static bool is_better(const struct trp_call *a, const struct trp_call *b)
                   db = b->deadline_ns ? b->deadline_ns : INT64_MAX;
     if (a->priority_class != b->priority_class)
         return rank[a->priority_class] < rank[b->priority_class];
-    return da != db ? da < db : a->queue_key < b->queue_key;
+    return da != db ? da < db : a->seat.turn.arrival < b->seat.turn.arrival;
 }
 
 static struct trp_call *best(struct trp_call *calls)
 {
     struct trp_call *found = NULL;
     for (size_t i = 0; i < CALLS; i++) {
-        const struct trp_sched_model *m = calls[i].queue;
+        const struct trp_sched_model *m = calls[i].queue ? calls[i].seat.line->model : NULL;
         if (m && (m->slots == 0 || m->running < m->slots) &&
             (!found || is_better(&calls[i], found)))
             found = &calls[i];
