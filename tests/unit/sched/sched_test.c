@@ -278,9 +278,45 @@ static void who_waits_for_room_expires_and_is_drained_like_others(void **state)
     assert_int_equal(s.blocked, 0);
 }
 
+static void who_came_along_goes_back_to_where_it_stood_or_to_another_line(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model m = { .slots = 1 };
+    struct trp_sched_line shared = { .model = &m };
+    struct trp_call calls[3] = { { 0 } };
+    struct trp_sched_turn turn;
+    trp_sched_init(&s, 3, 3);
+    m.own.model = &m;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(
+            trp_sched_push_as(&s, &(struct trp_sched_ask){ .line = &shared, .rows = 2 }, &calls[i]),
+            TRP_SCHED_QUEUED);
+    assert_true(trp_sched_next(&s, &turn));
+    trp_sched_take_turn(&s, &turn, 0);
+    for (int i = 1; i < 3; i++) {
+        assert_ptr_equal(trp_sched_mate(&s, &shared), &calls[i]);
+        trp_sched_take_mate(&s, &calls[i], 0);
+    }
+    assert_int_equal(shared.rows, 0);
+    trp_sched_give_back(&s, NULL, &calls[2]);
+    trp_sched_give_back(&s, &m.own, &calls[1]);
+    assert_int_equal(shared.rows, 2);
+    assert_int_equal(s.queued, 2);
+    assert_int_equal(m.running, 1);
+    assert_null(take(&s)); /* the slot is still the run's */
+    trp_sched_end(&s, &m);
+    assert_ptr_equal(take(&s), &calls[1]); /* before the third, as it came */
+    trp_sched_end(&s, &m);
+    assert_ptr_equal(take(&s), &calls[2]);
+    trp_sched_end(&s, &m);
+    assert_int_equal(s.queued, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_came_along_goes_back_to_where_it_stood_or_to_another_line),
         cmocka_unit_test(order_is_class_then_deadline_then_arrival),
         cmocka_unit_test(a_model_without_a_free_slot_does_not_hold_up_others),
         cmocka_unit_test(a_run_beside_the_queue_takes_a_slot_and_does_not_overtake),
