@@ -53,8 +53,7 @@ static uint64_t read_queued(const struct subject *of)
 }
 static uint64_t read_in_flight(const struct subject *of)
 {
-    const int64_t n = trp_gauge_get(&of->stats->in_flight);
-    return n > 0 ? (uint64_t)n : 0;
+    return trp_stats_calls(of->stats);
 }
 
 /* Per model and version.  The nv_ names are those that Triton's dashboards look for, with its units (microseconds). */

@@ -71,7 +71,7 @@ void trp_other_models_gauge(struct trp_other_models *o, const struct trp_told_ve
     for (uint32_t i = 0; i < n; i++) {
         const struct trp_version *v = others[i].version;
         queued += trp_gauge_get(&v->stats->queued);
-        in_flight += trp_gauge_get(&v->stats->in_flight);
+        in_flight += trp_stats_calls(v->stats);
         weights += trp_counter_get(&v->weights.bytes);
         activations += trp_counter_get(&v->activations.bytes);
     }

@@ -138,9 +138,8 @@ static void add_seconds(struct trp_buf *b, const char *key, int64_t ns)
 static void add_use(struct trp_buf *b, const struct trp_version *v, int64_t now_ns)
 {
     const int64_t last_ns = (int64_t)trp_counter_get(&trp_version_counts(v)->last_inference_ns);
-    const int64_t in_flight = trp_gauge_get(&trp_version_counts(v)->in_flight);
     trp_json_add_u64(b, "inferences", trp_counter_get(&trp_version_counts(v)->inference_count));
-    trp_json_add_i64(b, "in_flight", in_flight > 0 ? in_flight : 0);
+    trp_json_add_i64(b, "in_flight", trp_stats_calls(trp_version_counts(v)));
     if (last_ns)
         add_seconds(b, "idle_seconds", now_ns > last_ns ? now_ns - last_ns : 0);
 }

@@ -55,12 +55,17 @@ static bool cannot_run(void *user)
 {
     const struct finding *f = user;
     struct trp_version *v = f->version;
-    return is_leaving(user) || !trp_door_try_enter(&v->door, &v->stats->in_flight);
+    if (is_leaving(user) || !trp_door_try_enter(&v->door, &v->stats->in_flight))
+        return true;
+    trp_gauge_add(&v->stats->own_runs, 1);
+    return false;
 }
 
 static void has_run(void *user)
 {
-    trp_door_leave(&((const struct finding *)user)->version->stats->in_flight);
+    struct trp_stats *s = ((const struct finding *)user)->version->stats;
+    trp_gauge_add(&s->own_runs, -1);
+    trp_door_leave(&s->in_flight);
 }
 
 /* Under which key the store knows this model; what was opened plainly may have to be read for it. */

@@ -23,6 +23,8 @@ struct trp_stats {
     struct trp_counter bytes_in, bytes_out;
     struct trp_histogram decode, wait, compute, encode, total;
     struct trp_gauge in_flight, queued;
+    struct trp_gauge
+        own_runs; /* of those in flight: the server's own, to find out something about the model */
     struct trp_gauge aside; /* 1: those that are queued wait for memory; see trp_stats_busy() */
     struct {                /* by batch size; size 0: unused */
         struct trp_oneshot taken; /* by which size; the last slot is nobody's and everybody's */
@@ -38,6 +40,16 @@ static inline void trp_duration_add(struct trp_duration *d, int64_t ns)
 {
     trp_counter_add(&d->count, 1);
     trp_counter_add(&d->ns, ns > 0 ? (uint64_t)ns : 0);
+}
+
+/* Calls of clients that wait or run.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none; a glance. */
+static inline uint32_t trp_stats_calls(const struct trp_stats *s)
+{
+    const int64_t n = trp_gauge_get(&s->in_flight) - trp_gauge_get(&s->own_runs);
+    return n > 0 ? (uint32_t)n : 0;
 }
 
 /* How many calls keep a model busy: those in flight, but for those that only wait until there is room for their run.  Were these

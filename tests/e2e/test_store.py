@@ -171,7 +171,7 @@ def test_a_terminal_gets_a_bar(few, tmp_path):
 
 def test_slips(few, tmp_path):
     for words, code, text in [
-            (["prepare", few], USAGE, "which store"), (["prepare"], USAGE, "REPO"), (["prepare", tmp_path / "no"], NOT_FOUND, "No such file"),
+            (["prepare", few], USAGE, "which store"), (["prepare"], USAGE, "which store"), (["prepare", tmp_path / "no"], NOT_FOUND, "No such file"),
             (["prepare", few, "--store", "s", "--jobs", "0"], USAGE, "--jobs is a number"), (["store", "ls"], USAGE, "which store"),
             (["store", "lsd", "--store", "s"], USAGE, "none of ls, verify, gc"), (["store", "ls", "--store", tmp_path / "no"], NOT_FOUND, "is no store"),
             (["store", "gc", "--store", few], NOT_FOUND, "is no store"), (["prepare", few, "--max-bytes", "1"], USAGE, "max_bytes=VALUE")]:
