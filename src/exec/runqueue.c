@@ -222,13 +222,16 @@ bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
     return !stopping;
 }
 
-bool trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
-                           const struct trp_runqueue_return *how)
+enum trp_put_back trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
+                                        const struct trp_runqueue_return *how)
 {
     struct trp_version *const v = version_of(call);
     trp_lock_enter(&q->lock);
-    const bool is_kept = !v->successor;
-    if (is_kept) {
+    const enum trp_put_back result = trp_oneshot_get(&call->outcome) != TRP_OUTCOME_OPEN
+                                         ? TRP_PUT_BACK_UNWANTED
+                                     : v->successor ? TRP_PUT_BACK_LET_GO
+                                                    : TRP_PUT_BACK_QUEUED;
+    if (result == TRP_PUT_BACK_QUEUED) {
         trp_sched_put_back(&q->sched, v->exec_slot, call);
         trp_gauge_add(&v->stats->queued, 1);
         trp_gauge_set(&v->stats->aside, !how->is_first);
@@ -239,7 +242,7 @@ bool trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
     }
     show_numbers(q);
     trp_lock_leave(&q->lock);
-    return is_kept;
+    return result;
 }
 
 void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,

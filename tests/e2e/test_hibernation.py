@@ -121,7 +121,7 @@ def test_a_model_whose_room_is_wanted_sleeps_instead_of_going(serve, repository,
     for m in models:
         assert m.ask(server) == 200
     assert server.metric("troupe_hibernations_total") >= 1
-    for m in (models[0], models[3], models[1]):
+    for m in (models[0], models[3], models[1], models[2]):  # all: who of those that cost the same sleeps is chance
         assert m.ask(server) == 200
     assert server.metric("troupe_model_loads_total", result="ok") == 4
     assert server.metric("troupe_wakes_total", result="ok") >= 1
