@@ -50,6 +50,7 @@ enum trp_reserve trp_admission_ask(const struct trp_admission *a, struct trp_ver
                                           .beside_bytes = weights,
                                           .now_ns = now_ns,
                                           .is_part = wish->is_part,
+                                          .is_try = wish->is_try,
                                           .least_bytes = wish->least_bytes,
                                           .kept_bytes = wish->kept_bytes };
     const enum trp_reserve r =
@@ -108,7 +109,7 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
 bool trp_admission_try(const struct trp_admission *a, struct trp_call *call, int64_t now_ns,
                        struct trp_admitted *out)
 {
-    const struct trp_admission_wish wish = { .size = trp_run_input_bytes(call) };
+    const struct trp_admission_wish wish = { .size = trp_run_input_bytes(call), .is_try = true };
     return trp_admission_ask(a, version_of(call), &wish, now_ns, out) == TRP_RESERVE_DONE;
 }
 

@@ -20,6 +20,7 @@ struct trp_admission {
 struct trp_admission_wish {
     uint64_t size;        /* bytes of its inputs */
     bool is_part;         /* it is one of the parts of a run */
+    bool is_try;          /* without room there is less of it */
     uint64_t least_bytes; /* that it is known to hold; 0: not known */
     uint64_t kept_bytes;  /* what the parts before it have left, and it does not count */
 };

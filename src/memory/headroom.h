@@ -60,6 +60,7 @@ struct trp_headroom_ask {
     uint64_t beside_bytes;       /* what has to be in memory with it: the model's weights */
     int64_t now_ns;              /* monotonic */
     bool is_part;                /* of a run that does not fit: see trp_peaks_hope() */
+    bool is_try;                 /* who is told NOT_NOW does with less: it does not wait */
     uint64_t least_bytes;        /* it is known to hold more than is learned */
     uint64_t kept_bytes;         /* what it has already, in the account, and keeps while it runs */
 };

@@ -358,6 +358,28 @@ static void threads_never_run_more_than_there_is_room_for(void **state)
     drop(&w);
 }
 
+/* A batch that finds no room is halved, and its model's runs go on: nobody waits, so nobody is kept waiting for it. */
+static void who_only_tried_keeps_nobody_from_growing(void **state)
+{
+    struct world w;
+    struct trp_headroom_pass a, b, c;
+    struct trp_amounts need = { { 0 } };
+    (void)state;
+    if (!make(&w))
+        return;
+    assert_int_equal(begin_at(&w, &w.a, 8, 60 * MIB, MS, &a), TRP_RESERVE_DONE);
+    const struct trp_headroom_ask attempt = {
+        .account = &w.b.account, .size = 8, .guess_bytes = 50 * MIB, .now_ns = MS, .is_try = true
+    };
+    if (trp_headroom_begin(w.all, &w.b.headroom, &attempt, &b, &need) == TRP_RESERVE_NOT_NOW) {
+        assert_int_equal(begin_at(&w, &w.c, 8, 20 * MIB, 500 * MS, &c), TRP_RESERVE_DONE);
+        trp_headroom_end(w.all, &w.c.headroom, 8, 0, &c);
+    }
+    trp_headroom_end(w.all, &w.b.headroom, 8, 0, &b);
+    trp_headroom_end(w.all, &w.a.headroom, 8, 0, &a);
+    drop(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +393,7 @@ int main(void)
         cmocka_unit_test(a_model_that_comes_back_is_known),
         cmocka_unit_test(what_was_not_expected_is_reserved_when_it_is_taken_or_refused),
         cmocka_unit_test(threads_never_run_more_than_there_is_room_for),
+        cmocka_unit_test(who_only_tried_keeps_nobody_from_growing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
