@@ -197,12 +197,8 @@ static void take_policy(struct trp_member *m, const struct trp_repo_model *found
 static void take_order(struct trp_member *m, const struct trp_op *op)
 {
     const struct trp_order *order = op->order;
-    if (order) {
-        m->is_pinned = !order->has_keep_alive;
-        m->is_unpinned = order->has_keep_alive;
-        m->has_stay = order->has_keep_alive;
-        m->stay_ns = order->keep_alive_ns;
-    }
+    if (op->kind == TRP_OP_LOAD && order && !trp_hibernation_is_asleep(m))
+        trp_keeping_pin(m, order);
     if (order || op->is_first) {
         m->wanted = true;
         m->held_back = false;
@@ -359,11 +355,13 @@ static void begin_mend(struct trp_member *m)
 static void begin_keep(struct trp_member *m)
 {
     struct trp_error err = { 0 };
-    if (m->op->order->kind == TRP_ORDER_PIN && m->serving.n == 0) {
-        begin_load(m); /* what an operator loads is pinned */
+    const bool is_pin = m->op->order->kind == TRP_ORDER_PIN;
+    if (is_pin && m->serving.n == 0) {
+        begin_load(m);
         return;
     }
-    err.status = trp_keeping_order(m, &err);
+    if (!is_pin) /* what is to stay is pinned when its order has ended well */
+        err.status = trp_keeping_order(m, &err);
     trp_member_finish(m, &err);
 }
 
@@ -464,11 +462,13 @@ void trp_member_finish(struct trp_member *m, const struct trp_error *err)
 {
     struct trp_life *l = m->life;
     struct trp_op *op = m->op;
+    struct trp_error end = *err;
     m->op = NULL;
     l->first_n -= op->is_first;
-    trp_cold_ended(m, op, err);
+    trp_keeping_ended(m, op, &end);
+    trp_cold_ended(m, op, &end);
     if (op->order) {
-        op->order->error = *err;
+        op->order->error = end;
         trp_life_answer(l, op->order);
     }
     const bool is_backlog = op->is_backlog;
