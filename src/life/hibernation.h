@@ -15,7 +15,7 @@ bool trp_hibernation_is_asleep(const struct trp_member *m);
 
 /* Shuts the doors of a model that nobody is asking for, and queues the op that drops its pages.  Calls wait from now on, and have it
  * woken.
- *   Owns  : `why` is copied to the log.
+ *   Owns  : `why` is copied to the log, and kept for whoever asks where it is.
  *   Thread: control.
  *   Errors: false: not now: a call is in flight or waits, something is in hand, it cannot, or memory is short. */
 bool trp_hibernation_begin(struct trp_member *m, const char *why);
