@@ -106,11 +106,24 @@ trp_idle_stay_ns(const struct trp_member *m); /* without a request; < 0: as long
 
 /* ---- keeping.c ---- */
 
-/* Does what the op in hand orders: pin what serves, unpin, evict.
+/* Does what the op in hand orders: unpin, evict.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: FAILED_PRECONDITION (pinned; cannot be loaded again), OUT_OF_MEMORY. */
 trp_status trp_keeping_order(struct trp_member *m, struct trp_error *err);
+
+/* From now on it stays as an order to load or to pin it says.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_keeping_pin(struct trp_member *m, const struct trp_order *order);
+
+/* What an op that ends with `err` means for who stays: a pin holds when it went well.  An order for what is hibernated ends with why
+ * it could not be woken, unless it was.
+ *   Owns  : nothing.
+ *   Thread: control; before the next op begins.
+ *   Errors: into *err, where it was OK. */
+void trp_keeping_ended(struct trp_member *m, const struct trp_op *op, struct trp_error *err);
 
 /* ---- backlog.c ---- */
 

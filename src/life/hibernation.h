@@ -34,8 +34,8 @@ bool trp_hibernation_try(struct trp_member *m, const char *why);
 void trp_hibernation_sleep(struct trp_member *m);
 void trp_hibernation_wake(struct trp_member *m);
 
-/* Whoever orders that a model should be there finds it awake: puts a WAKE before the op in hand, once.  When there is no room for
- * that the order fails with the numbers; without memory for the WAKE it is found as it is.
+/* Whoever orders that a model should be there finds it awake: puts a WAKE before the op in hand, once.  What could not be woken is
+ * found asleep, and trp_keeping_ended refuses the order.
  *   Owns  : the op in hand goes back into the queue.
  *   Thread: control.
  *   Errors: none. */

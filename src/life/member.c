@@ -197,12 +197,8 @@ static void take_policy(struct trp_member *m, const struct trp_repo_model *found
 static void take_order(struct trp_member *m, const struct trp_op *op)
 {
     const struct trp_order *order = op->order;
-    if (order) {
-        m->is_pinned = !order->has_keep_alive;
-        m->is_unpinned = order->has_keep_alive;
-        m->has_stay = order->has_keep_alive;
-        m->stay_ns = order->keep_alive_ns;
-    }
+    if (op->kind == TRP_OP_LOAD && order && !trp_hibernation_is_asleep(m))
+        trp_keeping_pin(m, order);
     if (order || op->is_first) {
         m->wanted = true;
         m->held_back = false;
@@ -359,11 +355,13 @@ static void begin_mend(struct trp_member *m)
 static void begin_keep(struct trp_member *m)
 {
     struct trp_error err = { 0 };
-    if (m->op->order->kind == TRP_ORDER_PIN && m->serving.n == 0) {
-        begin_load(m); /* what an operator loads is pinned */
+    const bool is_pin = m->op->order->kind == TRP_ORDER_PIN;
+    if (is_pin && m->serving.n == 0) {
+        begin_load(m);
         return;
     }
-    err.status = trp_keeping_order(m, &err);
+    if (!is_pin) /* what is to stay is pinned when its order has ended well */
+        err.status = trp_keeping_order(m, &err);
     trp_member_finish(m, &err);
 }
 
@@ -460,28 +458,19 @@ bool trp_member_push(struct trp_member *m, const struct trp_op *op)
     return true;
 }
 
-/* An order for what is hibernated is done when that is awake; else it has failed as the WAKE before it did. */
-static void note_result(const struct trp_member *m, const struct trp_op *op,
-                        const struct trp_error *err)
-{
-    const struct trp_op *next = m->first;
-    if (op->kind == TRP_OP_WAKE && next && next->is_woken && next->order)
-        next->order->error = *err;
-    else if (op->order &&
-             (trp_failed(err->status) || !op->is_woken || !trp_hibernation_is_asleep(m)))
-        op->order->error = *err;
-}
-
 void trp_member_finish(struct trp_member *m, const struct trp_error *err)
 {
     struct trp_life *l = m->life;
     struct trp_op *op = m->op;
+    struct trp_error end = *err;
     m->op = NULL;
     l->first_n -= op->is_first;
-    trp_cold_ended(m, op, err);
-    note_result(m, op, err);
-    if (op->order)
+    trp_keeping_ended(m, op, &end);
+    trp_cold_ended(m, op, &end);
+    if (op->order) {
+        op->order->error = end;
         trp_life_answer(l, op->order);
+    }
     const bool is_backlog = op->is_backlog;
     trp_catalog_unref(op->catalog);
     trp_alloc_free(l->alloc, op);

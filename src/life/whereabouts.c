@@ -161,6 +161,15 @@ static bool tell_failed(const struct trp_member *m, struct trp_whereabouts *w)
     return true;
 }
 
+/* Somebody has looked into all its files, and none could be loaded. */
+static bool is_unloadable(const struct trp_member *m)
+{
+    for (uint32_t i = 0; i < m->shown.n; i++)
+        if (m->shown.items[i]->failure == 0)
+            return false;
+    return m->shown.n > 0;
+}
+
 /* A version that is shown cold, and something about it is wrong. */
 static const char *warning_of(const struct trp_member *m)
 {
@@ -175,6 +184,11 @@ static const char *warning_of(const struct trp_member *m)
 static void tell_out(const struct trp_member *m, struct trp_whereabouts *w)
 {
     const char *warning = warning_of(m);
+    if (!m->reason && warning && is_unloadable(m)) {
+        set(w, TRP_PLACE_FAILED, 0, "it cannot be loaded");
+        add(w, ": ", warning);
+        return;
+    }
     const char *next = m->in_backlog  ? "it is loaded by itself when its turn comes"
                        : m->on_demand ? "its next request loads it"
                                       : "no request loads it (load: explicit), `troupe load` does";

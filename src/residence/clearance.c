@@ -320,18 +320,50 @@ trp_status trp_clearance_rank(struct trp_residence *r, struct trp_error *err)
 
 /* ---- evicting ---- */
 
-static bool evict_one(struct trp_residence *r, const struct trp_clearance_wish *wish,
-                      const struct trp_resident *v, struct trp_guest *g, bool sleeps)
+/* What going frees, as it is told: of each alone, unless it is more than that of all of them together. */
+struct gain {
+    uint64_t bytes;
+    double score;
+    char others[40]; /* "": alone */
+};
+
+static struct gain gain_of(const struct trp_clearance *c, const struct trp_eviction *decision,
+                           uint32_t at)
 {
+    const struct trp_resident *v = &c->who.all[at];
+    struct gain g = { .bytes = v->frees.of[TRP_RESOURCE_BYTES], .score = v->score };
+    const uint64_t freed = decision->freed.of[TRP_RESOURCE_BYTES];
+    const uint32_t others_n = decision->victims_n - 1;
+    uint64_t alone = 0;
+    for (uint32_t i = 0; i < decision->victims_n; i++)
+        alone += c->who.all[c->victims[i]].frees.of[TRP_RESOURCE_BYTES];
+    if (others_n == 0 || alone >= freed)
+        return g;
+    g.bytes = freed;
+    g.score = decision->cost / (double)freed;
+    if (snprintf(g.others, sizeof g.others, " together with %" PRIu32 " other%s", others_n,
+                 others_n == 1 ? "" : "s") < 0)
+        g.others[0] = '\0';
+    return g;
+}
+
+static bool evict_one(struct trp_residence *r, const struct trp_clearance_wish *wish,
+                      const struct trp_eviction *decision, uint32_t at)
+{
+    const struct trp_clearance *c = r->clearance;
+    const struct trp_resident *v = &c->who.all[at];
+    struct trp_guest *g = c->guests[at];
+    const struct gain gain = gain_of(c, decision, at);
     const int64_t now_ns = trp_loop_now_ns(r->opts.control);
+    const bool sleeps = c->sleeps[at];
     char why[256];
     const int n =
         snprintf(why, sizeof why,
                  "room for %s: %" PRIu64
-                 " bytes, asked for %.3g times a second, %lld ms to %s again, score %.3g",
-                 wish->for_whom, v->frees.of[TRP_RESOURCE_BYTES],
+                 " bytes%s, asked for %.3g times a second, %lld ms to %s again, score %.3g",
+                 wish->for_whom, gain.bytes, gain.others,
                  trp_rate_per_s(&g->rate, now_ns, TRP_RESIDENCE_HALF_LIFE_NS),
-                 (long long)(v->reload_ns / 1000000), sleeps ? "wake it" : "load", v->score);
+                 (long long)(v->reload_ns / 1000000), sleeps ? "wake it" : "load", gain.score);
     if (n < 0)
         why[0] = '\0';
     const uint64_t bytes = v->frees.of[TRP_RESOURCE_BYTES];
@@ -350,10 +382,8 @@ uint32_t trp_clearance_carry_out(struct trp_residence *r, const struct trp_clear
 {
     const struct trp_clearance *c = r->clearance;
     uint32_t kept_n = 0;
-    for (uint32_t i = 0; decision->fit == TRP_FIT_EVICT && i < decision->victims_n; i++) {
-        const uint32_t at = c->victims[i];
-        kept_n += !evict_one(r, wish, &c->who.all[at], c->guests[at], c->sleeps[at]);
-    }
+    for (uint32_t i = 0; decision->fit == TRP_FIT_EVICT && i < decision->victims_n; i++)
+        kept_n += !evict_one(r, wish, decision, c->victims[i]);
     return kept_n;
 }
 

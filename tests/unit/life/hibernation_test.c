@@ -400,6 +400,39 @@ static void no_room_to_wake_is_told_with_the_numbers(void **state)
     assert_int_equal(metric(f, TRP_METRIC_WAKES_OK), 1);
 }
 
+static void order(struct fixture *f, int kind, const char *name, int32_t code, const char *words)
+{
+    struct wish w = { .order = { .model = trp_str_of(name), .done = note_done } };
+    w.order.kind = kind;
+    trp_life_submit(f->life, &w.order);
+    check_order(f, &w, code, words);
+}
+
+static void a_pin_without_room_to_wake_it_is_refused_and_pins_nothing(void **state)
+{
+    static const char words[] = "no room in memory (memory.budget)";
+    struct fixture *f = *state;
+    put_model(f, "a", "");
+    put_model(f, "b", "");
+    put_model(f, "c", "");
+    start_sleepers(f);
+    answers(f, "a");
+    put_to_sleep(f, "a");
+    load(f, "b", TRP_OK, ""); /* pinned, both */
+    load(f, "c", TRP_OK, "");
+    order(f, TRP_ORDER_PIN, "a", TRP_OVER_BUDGET, words);
+    assert_true(is_asleep(f, "a"));
+    assert_false(trp_idle_is_pinned(member(f, "a")));
+    load(f, "a", TRP_OVER_BUDGET, words); /* to load it by name is to pin it */
+    assert_true(is_asleep(f, "a"));
+    assert_false(trp_idle_is_pinned(member(f, "a")));
+    unload(f, "b");
+    order(f, TRP_ORDER_PIN, "a", TRP_OK, "");
+    assert_true(is_awake(f, "a"));
+    assert_true(trp_idle_is_pinned(member(f, "a")));
+    assert_int_equal(metric(f, TRP_METRIC_WAKES_OK), 1);
+}
+
 static void no_more_sleep_than_may(void **state)
 {
     struct fixture *f = *state;
@@ -500,6 +533,7 @@ int main(void)
         WITH_CALLS(new_files_replace_it_in_its_sleep_unless_they_do_not_load),
         WITH_CALLS(a_file_that_is_cut_short_is_mended_in_its_sleep),
         WITH_CALLS(no_room_to_wake_is_told_with_the_numbers),
+        WITH_CALLS(a_pin_without_room_to_wake_it_is_refused_and_pins_nothing),
         WITH_CALLS(no_more_sleep_than_may),
         WITH_CALLS(a_storm_of_calls_loses_none),
         WITH_CALLS(the_end_comes_in_any_of_its_states),

@@ -131,6 +131,23 @@ static void nobody_is_kept_who_is_not_there(void **state)
     assert_int_equal(look_around(f).n, 0);
 }
 
+static void a_pin_that_is_refused_leaves_things_as_they_were(void **state)
+{
+    struct fixture *f = *state;
+    struct wish w;
+    put(f, "m.echo", ECHO "load_fail no luck\n");
+    f->opts.repo.load_default = TRP_LOAD_ON_DEMAND;
+    start(f);
+    pump(f, f->life->has_listed);
+    order(f, &w, TRP_ORDER_PIN, "m", TRP_INVALID_ARGUMENT, "no luck");
+    assert_false(trp_idle_is_pinned(member(f, "m")));
+    put(f, "m.echo", ECHO);
+    w = (struct wish){ .order = { .has_keep_alive = true, .keep_alive_ns = -1 } };
+    submit_load(f, &w, "m"); /* as a call would */
+    check_order(f, &w, TRP_OK, "");
+    assert_string_equal(look_around(f).kept, "until its room is wanted");
+}
+
 static void only_the_last_departures_are_kept(void **state)
 {
     struct fixture *f = *state;
@@ -157,6 +174,7 @@ int main(void)
         TEST(an_eviction_is_told_of_and_the_model_stays_known),
         TEST(the_configuration_pins_unless_an_operator_says_otherwise),
         TEST(nobody_is_kept_who_is_not_there),
+        TEST(a_pin_that_is_refused_leaves_things_as_they_were),
         TEST(only_the_last_departures_are_kept),
     };
     return cmocka_run_group_tests_name("keeping", tests, NULL, NULL);

@@ -101,6 +101,19 @@ static void a_failure_has_its_reason_and_its_next_try(void **state)
     check(f, "explicit", TRP_PLACE_OUT, "no request loads it");
 }
 
+static void what_cannot_be_loaded_says_so_before_anybody_asks(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "broken.echo", "nonsense\n");
+    start_on_demand(f, 0);
+    pump(f, ask(f, "broken").place == TRP_PLACE_FAILED);
+    check(f, "broken", TRP_PLACE_FAILED, "it cannot be loaded: ");
+    check(f, "broken", TRP_PLACE_FAILED, "nonsense");
+    assert_null(strstr(ask(f, "broken").why, "its next request loads it"));
+    bring(f, "broken", TRP_INVALID_ARGUMENT, "nonsense");
+    check(f, "broken", TRP_PLACE_FAILED, "a request has it tried again");
+}
+
 static void older_files_that_serve_say_what_is_wrong_with_the_newer(void **state)
 {
     struct fixture *f = *state;
@@ -168,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(who_comes_and_goes_is_told_of_at_each_step),
         TEST(a_failure_has_its_reason_and_its_next_try),
+        TEST(what_cannot_be_loaded_says_so_before_anybody_asks),
         TEST(older_files_that_serve_say_what_is_wrong_with_the_newer),
         TEST(who_waits_for_room_says_for_how_much),
         TEST(who_is_not_let_in_says_for_want_of_what),

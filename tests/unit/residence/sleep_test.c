@@ -158,6 +158,8 @@ static void two_that_share_sleep_together(void **state)
     turn(h);
     assert_int_equal(a->sleeps + b->sleeps, 2);
     assert_int_equal(a->evictions + b->evictions, 0);
+    assert_non_null(strstr(h->why, "room for 'c': 60000000 bytes together with 1 other, asked"));
+    assert_null(strstr(h->why, "score inf"));
     const struct trp_amounts rest = { { 1 * MB } };
     trp_stay_sleep(&a->stay, rest);
     trp_stay_sleep(&b->stay, rest);
