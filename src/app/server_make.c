@@ -14,6 +14,7 @@
 #define SMALL_RUN_BYTES \
     (UINT64_C(256) << 10)       /* for each thread that runs models; nobody is asked */
 #define PATIENCE_NS TRP_MS(100) /* then nobody passes who waits for memory */
+#define REMEMBERED_MAX 512u     /* models that have gone: some 700 bytes each */
 
 static uint64_t setting(const struct trp_server *s, enum trp_setting id)
 {
@@ -147,7 +148,8 @@ static trp_status make_budget(struct trp_server *s, struct trp_error *err)
     trp_ledger_count(s->ledger, &s->accounts[TRP_ACCOUNT_BACKEND], 0);
     const struct trp_headrooms_opts runs = { .ledger = s->ledger,
                                              .small_bytes = SMALL_RUN_BYTES,
-                                             .patience_ns = PATIENCE_NS };
+                                             .patience_ns = PATIENCE_NS,
+                                             .remembered_max = REMEMBERED_MAX };
     return trp_headrooms_create(s->alloc, &runs, &s->headrooms, err);
 }
 

@@ -122,7 +122,7 @@ static int32_t run_model(void *model, const struct troupe_run *run,
                          const struct troupe_tensor *inputs, struct troupe_tensor *outputs)
 {
     struct trp_script *s = model;
-    int32_t code = trp_script_begin(s, run);
+    int32_t code = trp_script_begin(s, run, inputs);
     for (uint32_t i = 0; code == TROUPE_OK && i < run->outputs_n; i++) {
         const uint32_t index = run->output_index[i];
         code = echo(s, run, index, &inputs[index], &outputs[i]);

@@ -108,7 +108,7 @@ static int32_t run_model(void *model, const struct troupe_run *run,
                          const struct troupe_tensor *inputs, struct troupe_tensor *outputs)
 {
     struct trp_script *s = model;
-    int32_t code = trp_script_begin(s, run);
+    int32_t code = trp_script_begin(s, run, inputs);
     for (uint32_t i = 0; code == TROUPE_OK && i < run->outputs_n; i++) {
         code = answer(s, run, run->output_index[i], &inputs[0], &outputs[i]);
         if (code != TROUPE_OK)

@@ -214,6 +214,10 @@ static trp_status read_holds(struct trp_script *s, struct trp_str rest, struct t
 {
     return read_count(rest, UINT64_C(1) << 40, &s->holds_bytes, err);
 }
+static trp_status read_holds_row(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    return read_count(rest, UINT64_C(1) << 30, &s->holds_row_bytes, err);
+}
 static trp_status read_hibernates(struct trp_script *s, struct trp_str rest, struct trp_error *err)
 {
     s->hibernates = rest.len == 0;
@@ -255,6 +259,7 @@ static const struct word {
     { "load_fail", read_load_fail },
     { "weighs", read_weighs },
     { "holds", read_holds },
+    { "holds_row", read_holds_row },
     { "grow", read_grow },
     { "hibernates", read_hibernates },
     { "wake_sleep", read_wake_sleep },
@@ -469,28 +474,32 @@ static int32_t wait_and_compute(struct trp_script *s, const struct troupe_run *r
 }
 
 /* What a run holds is written to, so that it is in memory, and not only promised. */
-int32_t trp_script_begin(struct trp_script *s, const struct troupe_run *run)
+int32_t trp_script_begin(struct trp_script *s, const struct troupe_run *run,
+                         const struct troupe_tensor *inputs)
 {
     const struct troupe_account *account = run->account;
+    const uint64_t rows =
+        run->inputs_n && inputs[0].data && inputs[0].rank ? (uint64_t)inputs[0].shape[0] : 0;
+    const uint64_t bytes = s->holds_bytes + rows * s->holds_row_bytes;
     void *held = NULL;
     if (trp_flag_is_up(&s->is_asleep))
         return trp_script_fail(run->error, TROUPE_BACKEND_FAILED, "it is hibernated");
-    if (s->holds_bytes && run->out_peak_bytes)
-        *run->out_peak_bytes = s->holds_bytes;
-    if (run->memory_bytes_max && s->holds_bytes > run->memory_bytes_max)
+    if (bytes && run->out_peak_bytes)
+        *run->out_peak_bytes = bytes;
+    if (run->memory_bytes_max && bytes > run->memory_bytes_max)
         return trp_script_fail(
             run->error, TROUPE_TOO_LARGE, "the run would hold %llu bytes; a run may hold %llu",
-            (unsigned long long)s->holds_bytes, (unsigned long long)run->memory_bytes_max);
-    if (s->holds_bytes && account) {
-        held = account->alloc(account->user, s->holds_bytes, BLOCK_ALIGN);
+            (unsigned long long)bytes, (unsigned long long)run->memory_bytes_max);
+    if (bytes && account) {
+        held = account->alloc(account->user, bytes, BLOCK_ALIGN);
         if (!held)
             return trp_script_fail(run->error, TROUPE_OUT_OF_MEMORY, "no memory for %llu bytes",
-                                   (unsigned long long)s->holds_bytes);
-        memset(held, 1, s->holds_bytes);
+                                   (unsigned long long)bytes);
+        memset(held, 1, bytes);
     }
     const int32_t code = wait_and_compute(s, run);
     if (held)
-        account->free(account->user, held, s->holds_bytes);
+        account->free(account->user, held, bytes);
     return code;
 }
 

@@ -16,6 +16,7 @@
  *     wake_fail text        waking fails (BACKEND_FAILED), and
  *     hibernate_fail text   hibernating does
  *     holds N               each run holds N bytes of memory while it waits and computes
+ *     holds_row N           and N more for each row of its first input
  *     grow N                the first output has N times as many rows
  *
  * Durations are a number and ns, us, ms or s. */
@@ -47,9 +48,10 @@ struct trp_script {
     int64_t wake_sleep_ns;
     const char *wake_fail, *hibernate_fail;
     uint64_t fail_every;
-    uint64_t holds_bytes;    /* while a run waits and computes */
-    uint32_t grow;           /* >= 1 */
-    struct trp_counter runs; /* counted only when some must fail */
+    uint64_t holds_bytes;     /* while a run waits and computes, */
+    uint64_t holds_row_bytes; /* and besides for each row */
+    uint32_t grow;            /* >= 1 */
+    struct trp_counter runs;  /* counted only when some must fail */
 };
 
 /* Fills in what a backend derives from the lines, and refuses what it cannot do.
@@ -90,7 +92,8 @@ void trp_script_tell(const struct trp_script *script, const struct troupe_sink *
  *   Thread: any.
  *   Blocks: as long as the script says, or until the run is cancelled.
  *   Errors: CANCELLED; or what the script says. */
-int32_t trp_script_begin(struct trp_script *script, const struct troupe_run *run);
+int32_t trp_script_begin(struct trp_script *script, const struct troupe_run *run,
+                         const struct troupe_tensor *inputs);
 
 /* Gives an output memory of its run's account, once its dtype, rank, shape and bytes are set: the
  * memory given if it has room for `capacity` bytes or more, else a block that its release function

@@ -26,6 +26,7 @@
 struct trp_target;
 struct trp_call;
 struct trp_call_pool;
+struct trp_split;
 enum trp_protocol {
     TRP_PROTOCOL_HTTP1,
     TRP_PROTOCOL_HTTP2,
@@ -167,6 +168,8 @@ struct trp_call {
     void *batch; /* exec's, under its lock: what it runs in with others, or NULL */
     uint64_t batch_key, batch_rows; /* exec's: which calls it may run with (0: none); its rows */
     uint64_t run_peak_bytes;        /* exec's: what its run held at most; 0: not known */
+    struct trp_split
+        *split; /* exec's: how far its run has come that is done in parts; NULL: it is not */
     int64_t short_since_ns; /* exec's: since when there is no room for its run; 0: nobody said so */
     struct trp_call_pool *pool;
     void *queue; /* the queue it waits in; NULL: it waits nowhere */

@@ -125,6 +125,13 @@ bool trp_batch_may_meet(const struct trp_call *a, const struct trp_call *b)
     return true;
 }
 
+bool trp_batch_is_wanted(struct trp_call *call, int64_t now_ns)
+{
+    if (call->deadline_ns != 0 && call->deadline_ns <= now_ns)
+        (void)trp_call_try_expire(call);
+    return trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN;
+}
+
 /* ---- before the run ---- */
 
 /* The run may be given up when nobody waits any more: after the last deadline, if each has one. */

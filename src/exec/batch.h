@@ -54,6 +54,13 @@ void trp_batch_want(struct trp_version *v);
 void trp_batch_mark(struct trp_call *call);
 bool trp_batch_may_meet(const struct trp_call *a, const struct trp_call *b);
 
+/* Whether somebody waits for a call's answer; one whose deadline has passed expires.
+ *   Units : now_ns monotonic.
+ *   Owns  : nothing.
+ *   Thread: any that holds the call.
+ *   Errors: none. */
+bool trp_batch_is_wanted(struct trp_call *call, int64_t now_ns);
+
 /* What one more call costs a run that has others already; 0: not known.
  *   Units : ns.
  *   Owns  : nothing.

@@ -4,6 +4,7 @@
 
 #include "exec/admission.h"
 #include "exec/executor.h"
+#include "exec/split.h"
 #include "exec/turn.h"
 #include "exec/waiting.h"
 
@@ -176,6 +177,17 @@ void trp_exec_tell_room(struct trp_exec *x)
     trp_runqueue_tell_room(&x->queue);
 }
 
+const struct trp_admission *trp_exec_admission(const struct trp_exec *x)
+{
+    return &x->admission;
+}
+
+void trp_exec_refresh_room(struct trp_exec *x)
+{
+    if (x->opts.headrooms)
+        trp_headrooms_refresh(x->opts.headrooms);
+}
+
 void trp_exec_let_go(struct trp_exec *x, struct trp_version *v, struct trp_version *successor)
 {
     struct trp_call_list aside = { 0 };
@@ -184,6 +196,7 @@ void trp_exec_let_go(struct trp_exec *x, struct trp_version *v, struct trp_versi
     trp_runqueue_let_go(&x->queue, v, successor, &aside);
     while ((call = trp_call_list_pop(&aside)) != NULL) {
         trp_door_leave(&v->stats->in_flight);
+        trp_split_drop(call);
         trp_waiting_send_on(call, successor);
     }
 }

@@ -17,6 +17,7 @@
 #include "obs/metrics.h"
 
 struct trp_exec;
+struct trp_admission;
 
 struct trp_exec_opts {
     uint32_t executors_n, loops_n;
@@ -64,6 +65,14 @@ void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call);
  *   Thread: any that holds no lock.
  *   Errors: none. */
 void trp_exec_tell_room(struct trp_exec *x);
+
+/* Who may begin a run for its memory: for first runs, which no call asks for; after memory was given back elsewhere (a backend was
+ * trimmed, a model closed) what models hold for their runs follows at once.
+ *   Owns  : borrowed from the exec.
+ *   Thread: any; refresh: that holds no lock.
+ *   Errors: none. */
+const struct trp_admission *trp_exec_admission(const struct trp_exec *x);
+void trp_exec_refresh_room(struct trp_exec *x);
 
 /* Lets a version go that serves: its calls that wait for memory go on at `successor`, now and later.  What runs ends where it is.
  *   Owns  : a reference of `successor` is taken.

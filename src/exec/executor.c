@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "exec/admission.h"
+#include "exec/split.h"
 #include "exec/waiting.h"
 
 static void answer_late_calls(struct trp_call_list *expired)
@@ -17,59 +18,127 @@ static void answer_late_calls(struct trp_call_list *expired)
 }
 
 /* False: what it was given is too little. */
-static bool run_admitted(struct trp_executor *e, struct trp_call *call, uint64_t bytes_max)
+static bool run_admitted(struct trp_executor *e, struct trp_call *call,
+                         const struct trp_admitted *admitted)
 {
+    const struct trp_run_place *p = &e->place;
+    const uint64_t bytes_max = admitted->bytes_max ? admitted->bytes_max : p->run_bytes_max;
     const int64_t cost_ns = trp_run_cost_ns(call);
     const bool is_long = cost_ns == 0 || cost_ns > e->long_run_ns;
-    int64_t now_ns = trp_clock_now_ns(e->place.clock);
+    int64_t now_ns = trp_clock_now_ns(p->clock);
     trp_gauge_add(&e->queue->long_runs, is_long);
-    const bool is_done =
-        trp_run_try(&e->place, call, bytes_max ? bytes_max : e->place.run_bytes_max, &now_ns);
+    const bool is_done = trp_run_try(p, call, bytes_max, &now_ns);
     trp_gauge_add(&e->queue->long_runs, -(int64_t)is_long);
     return is_done;
 }
 
-/* Its version may have been let go meanwhile; then it waits for the next one. */
+/* Unless nobody waits for it any more, or its version was let go meanwhile; then it waits for the next one. */
 static void put_aside(struct trp_executor *e, struct trp_call *call,
                       const struct trp_runqueue_return *how)
 {
     struct trp_version *v = trp_version_of(call->target);
-    if (trp_runqueue_put_back(e->queue, call, how))
+    switch (trp_runqueue_put_back(e->queue, call, how)) {
+    case TRP_PUT_BACK_QUEUED:
         return;
-    trp_door_leave(&v->stats->in_flight);
-    trp_waiting_send_on(call, v->successor);
+    case TRP_PUT_BACK_UNWANTED:
+        trp_run_settle(call);
+        trp_call_finish_from(call);
+        return;
+    case TRP_PUT_BACK_LET_GO:
+        trp_door_leave(&v->stats->in_flight);
+        trp_split_drop(call);
+        trp_waiting_send_on(call, v->successor);
+        return;
+    }
+}
+
+static void wait_for_room(struct trp_executor *e, struct trp_call *call, uint64_t words_before,
+                          const struct trp_admitted *asked)
+{
+    const struct trp_runqueue_return how = { .words_before = words_before,
+                                             .is_first = asked->pass.is_first ||
+                                                         trp_split_is_under_way(call) };
+    put_aside(e, call, &how);
+    trp_admission_ask_room(e->place.admission, asked);
+}
+
+static void tell_who_waited(struct trp_executor *e, const struct trp_admitted *admitted)
+{
+    if (admitted->pass.ends_wait)
+        trp_runqueue_tell_room(e->queue); /* whoever was put aside for this one */
+}
+
+/* As run(), for a call that is done in parts. */
+static bool run_parts(struct trp_executor *e, struct trp_call *call)
+{
+    struct trp_admitted room;
+    for (;;) {
+        const uint64_t words =
+            trp_counter_get(&e->queue->words); /* before asking: none is missed */
+        const struct trp_runqueue_return how = { .words_before = words, .is_first = true };
+        enum trp_split_end end;
+        switch (trp_split_ask(&e->place, call, trp_clock_now_ns(e->place.clock), &room)) {
+        case TRP_RESERVE_DONE:
+            tell_who_waited(e, &room);
+            trp_gauge_add(&e->queue->long_runs, 1);
+            end = trp_split_run(&e->place, call, &room);
+            trp_gauge_add(&e->queue->long_runs, -1);
+            if (end == TRP_SPLIT_DONE)
+                return true;
+            if (end == TRP_SPLIT_GOES_ON)
+                break;
+            put_aside(e, call, &how);
+            return false;
+        case TRP_RESERVE_NEVER:
+            trp_run_settle(call);
+            return true;
+        case TRP_RESERVE_NOT_NOW:
+            wait_for_room(e, call, words, &room);
+            return false;
+        }
+    }
 }
 
 /* False: there is no room for the run now, and the call waits in the queue again. */
-static bool run(struct trp_executor *e, struct trp_call *call)
+static bool run_whole(struct trp_executor *e, struct trp_call *call)
 {
     const struct trp_run_place *p = &e->place;
+    const struct trp_admission_wish wish = { .size = trp_run_input_bytes(call),
+                                             .least_bytes = call->run_peak_bytes };
+    const uint64_t words = trp_counter_get(&e->queue->words); /* as above */
+    struct trp_runqueue_return how = { .words_before = words, .is_first = true };
     struct trp_admitted admitted = { .size = 0 };
-    struct trp_runqueue_return how = { .words_before = trp_counter_get(&e->queue->words) };
-    switch (trp_admission_begin(p->admission, call, p->metrics, trp_clock_now_ns(p->clock),
+    switch (trp_admission_begin(p->admission, call, &wish, p->metrics, trp_clock_now_ns(p->clock),
                                 &admitted)) {
     case TRP_RESERVE_DONE:
-        if (admitted.pass.ends_wait)
-            trp_runqueue_tell_room(e->queue); /* whoever was put aside for this one */
-        if (run_admitted(e, call, admitted.bytes_max)) {
-            trp_admission_end(p->admission, call, &admitted);
+        tell_who_waited(e, &admitted);
+        if (run_admitted(e, call, &admitted)) {
+            trp_admission_end_call(p->admission, call, &admitted);
             return true;
         }
-        if (trp_admission_fell_short(p->admission, call, &admitted))
+        if (trp_admission_fell_short(p->admission, call, &admitted, 0))
             how.words_before--; /* a word that never was: it asks again at once */
-        how.is_first = true;
         put_aside(e, call, &how);
         return false;
     case TRP_RESERVE_NEVER:
+        if (admitted.is_hopeless && trp_split_begin(call))
+            return run_parts(e, call);
         trp_run_settle(call);
         return true;
     case TRP_RESERVE_NOT_NOW:
         break;
     }
-    how.is_first = admitted.pass.is_first;
-    put_aside(e, call, &how);
-    trp_admission_ask_room(p->admission, &admitted);
+    wait_for_room(e, call, words, &admitted);
     return false;
+}
+
+static bool run(struct trp_executor *e, struct trp_call *call)
+{
+    if (trp_oneshot_get(&call->outcome) != TRP_OUTCOME_OPEN) { /* nobody makes room for it */
+        trp_run_settle(call);
+        return true;
+    }
+    return call->split ? run_parts(e, call) : run_whole(e, call);
 }
 
 /* ---- several calls together ---- */
@@ -84,13 +153,13 @@ static void learn(struct trp_executor *e, const struct trp_call *ran, uint64_t r
 }
 
 /* Half of them wait on, where they stood: who can, takes them. */
-static void halve(struct trp_executor *e)
+static void halve(struct trp_executor *e, struct trp_call_list *unwanted)
 {
     struct trp_call_list kept = { 0 };
     struct trp_batch *b = &e->batch;
     for (uint32_t left = b->members.count / 2; left > 0; left--)
         trp_call_list_push(&kept, trp_call_list_pop(&b->members));
-    trp_runqueue_give_back(e->queue, &b->members, NULL);
+    trp_runqueue_give_back(e->queue, &b->members, NULL, unwanted);
     b->members = kept;
 }
 
@@ -111,19 +180,30 @@ static enum trp_batch_end run_sealed(struct trp_executor *e)
         trp_batch_run(p, b, admitted.bytes_max ? admitted.bytes_max : p->run_bytes_max, &now_ns);
     trp_gauge_add(&e->queue->long_runs, -(int64_t)is_long);
     if (end == TRP_BATCH_TOO_LITTLE)
-        trp_admission_fell_short(p->admission, &b->joint, &admitted);
+        (void)trp_admission_fell_short(p->admission, &b->joint, &admitted, 0); /* it is halved */
     else
-        trp_admission_end(p->admission, &b->joint, &admitted);
+        trp_admission_end_call(p->admission, &b->joint, &admitted);
     return end;
 }
 
-/* Those who still want an answer wait for a run of their own, and the slot has gone back with them. */
-static bool send_back_alone(struct trp_executor *e)
+static void settle_all(struct trp_call_list *unwanted, struct trp_call_list *done)
 {
+    struct trp_call *call;
+    while ((call = trp_call_list_pop(unwanted)) != NULL) {
+        trp_run_settle(call);
+        trp_call_list_push(done, call);
+    }
+}
+
+/* Those who still want an answer wait for a run of their own, and the slot has gone back with them. */
+static bool send_back_alone(struct trp_executor *e, struct trp_call_list *done)
+{
+    struct trp_call_list unwanted = { 0 };
     struct trp_version *const v = trp_version_of(e->batch.joint.target);
     for (struct trp_call *call = e->batch.members.first; call; call = call->queue_next)
         call->batch_key = 0;
-    trp_runqueue_give_back(e->queue, &e->batch.members, v);
+    trp_runqueue_give_back(e->queue, &e->batch.members, v, &unwanted);
+    settle_all(&unwanted, done);
     return false;
 }
 
@@ -136,22 +216,19 @@ static bool run_together(struct trp_executor *e, struct trp_call_list *done)
     enum trp_batch_end end = TRP_BATCH_TOO_LITTLE;
     while (b->members.count > 1 && end == TRP_BATCH_TOO_LITTLE) {
         if (trp_failed(trp_batch_lay_out(b, &b->joint.error)))
-            return send_back_alone(e);
+            return send_back_alone(e, done);
         if (trp_runqueue_seal(e->queue, b, trp_clock_now_ns(e->place.clock), &unwanted)) {
             end = run_sealed(e);
             trp_runqueue_part(e->queue, b);
             if (end == TRP_BATCH_DONE)
                 learn(e, &b->joint, b->rows);
             if (end == TRP_BATCH_TOO_LITTLE)
-                halve(e);
+                halve(e, &unwanted);
         }
-        while ((call = trp_call_list_pop(&unwanted)) != NULL) {
-            trp_run_settle(call);
-            trp_call_list_push(done, call);
-        }
+        settle_all(&unwanted, done);
     }
     if (end == TRP_BATCH_ALONE)
-        return send_back_alone(e);
+        return send_back_alone(e, done);
     const bool is_one = end != TRP_BATCH_DONE && b->members.count == 1;
     if (is_one && !run(e, b->members.first)) {
         b->members = (struct trp_call_list){ 0 };
@@ -176,7 +253,8 @@ static bool run_taken(struct trp_executor *e, struct trp_call_list *calls,
         trp_batch_want(v);
     if (!run(e, call))
         return false;
-    learn(e, call, call->batch_key != 0 ? call->batch_rows : trp_run_rows(call));
+    if (!call->split) /* what was between its parts is no run's */
+        learn(e, call, call->batch_key != 0 ? call->batch_rows : trp_run_rows(call));
     trp_call_list_push(done, call);
     return true;
 }

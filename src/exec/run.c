@@ -40,8 +40,7 @@ static trp_status lay_out(struct trp_call *call, uint32_t inputs_n, struct frame
         out->outputs = trp_arena_get(&call->arena, outputs_n * sizeof *out->outputs);
         out->output_index = trp_arena_get(&call->arena, outputs_n * sizeof *out->output_index);
     }
-    call->outputs = trp_arena_get(&call->arena, outputs_n * sizeof *call->outputs);
-    if (!out->inputs || !out->outputs || !out->output_index || !call->outputs)
+    if (!out->inputs || !out->outputs || !out->output_index)
         return trp_fail_limit(&call->error, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY,
                               "%u inputs and %u outputs", inputs_n, outputs_n);
     return trp_ok();
@@ -65,10 +64,11 @@ static void gather_inputs(const struct trp_version *v, const struct trp_call *ca
 }
 
 static void offer_outputs(const struct trp_version *v, const struct trp_call *call,
-                          const struct arrays *a)
+                          const struct arrays *a, bool is_whole)
 {
     const struct trp_signature *file = &v->file_signature;
-    const bool may_give = trp_backend_capabilities(v->model) & TROUPE_CAN_GIVEN_OUT;
+    const bool may_give =
+        is_whole && (trp_backend_capabilities(v->model) & TROUPE_CAN_GIVEN_OUT) != 0;
     for (uint32_t i = 0; i < call->wanted_n; i++) {
         const struct trp_wanted *w = &call->wanted[i];
         a->output_index[i] = trp_signature_place(file->outputs, file->outputs_n, w->name, w->index);
@@ -82,21 +82,37 @@ static void offer_outputs(const struct trp_version *v, const struct trp_call *ca
 
 /* ---- after ---- */
 
-static void take_outputs(const struct trp_version *v, struct trp_call *call, const struct arrays *a)
+/* As clients see them. */
+static void reshape_outputs(const struct trp_version *v, const struct trp_call *call,
+                            const struct arrays *a)
 {
-    const struct trp_signature *file = &v->file_signature, *seen = &v->signature;
+    for (uint32_t i = 0; i < call->wanted_n; i++)
+        trp_reshape_tensor(&v->file_signature.outputs[a->output_index[i]],
+                           &v->signature.outputs[call->wanted[i].index], &a->outputs[i]);
+}
+
+trp_status trp_run_make_outputs(struct trp_call *call)
+{
+    const struct trp_version *v = version_of(call);
+    call->outputs = trp_arena_get(&call->arena, call->wanted_n * sizeof *call->outputs);
+    if (!call->outputs)
+        return trp_fail_limit(&call->error, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY, "%u outputs",
+                              call->wanted_n);
     for (uint32_t i = 0; i < call->wanted_n; i++) {
         const struct trp_wanted *w = &call->wanted[i];
-        struct trp_call_tensor *out = &call->outputs[i];
-        *out = (struct trp_call_tensor){ .name = w->name,
-                                         .tensor = a->outputs[i],
-                                         .account = &v->activations.alloc,
-                                         .region = w->region,
-                                         .region_offset = w->region_offset,
-                                         .region_bytes = w->region_bytes };
-        trp_reshape_tensor(&file->outputs[a->output_index[i]], &seen->outputs[w->index],
-                           &out->tensor);
+        call->outputs[i] = (struct trp_call_tensor){ .name = w->name,
+                                                     .account = &v->activations.alloc,
+                                                     .region = w->region,
+                                                     .region_offset = w->region_offset,
+                                                     .region_bytes = w->region_bytes };
     }
+    return trp_ok();
+}
+
+static void take_outputs(struct trp_call *call, const struct arrays *a)
+{
+    for (uint32_t i = 0; i < call->wanted_n; i++)
+        call->outputs[i].tensor = a->outputs[i];
     call->outputs_n = call->wanted_n;
 }
 
@@ -170,11 +186,43 @@ static trp_status run_steps(const struct trp_run_place *p, struct trp_call *call
     struct frame frame;
     struct arrays arrays;
     TRP_CHECK(lay_out(call, v->file_signature.inputs_n, &frame, &arrays));
+    TRP_CHECK(trp_run_make_outputs(call));
     gather_inputs(v, call, arrays.inputs);
-    offer_outputs(v, call, &arrays);
+    offer_outputs(v, call, &arrays, true);
     TRP_CHECK(run_backend(p, call, &arrays, bytes_max));
-    take_outputs(v, call, &arrays);
+    reshape_outputs(v, call, &arrays);
+    take_outputs(call, &arrays);
     return place_outputs(p, call);
+}
+
+/* The first size is the rows', also as the file declares it. */
+static void cut(struct troupe_tensor *t, const struct trp_run_slice *rows)
+{
+    const uint64_t row_bytes = t->bytes / (uint64_t)rows->all;
+    if (!t->data)
+        return;
+    t->data = (char *)t->data + (uint64_t)rows->first * row_bytes;
+    t->bytes = (uint64_t)rows->count * row_bytes;
+    t->shape[0] = rows->count;
+}
+
+static trp_status part_steps(const struct trp_run_place *p, struct trp_call *call,
+                             const struct trp_run_slice *rows, uint64_t bytes_max,
+                             struct troupe_tensor *outputs)
+{
+    struct trp_version *v = version_of(call);
+    struct frame frame;
+    struct arrays arrays;
+    TRP_CHECK(lay_out(call, v->file_signature.inputs_n, &frame, &arrays));
+    gather_inputs(v, call, arrays.inputs);
+    for (uint32_t i = 0; i < v->file_signature.inputs_n; i++)
+        cut(&arrays.inputs[i], rows);
+    offer_outputs(v, call, &arrays, false);
+    TRP_CHECK(run_backend(p, call, &arrays, bytes_max));
+    reshape_outputs(v, call, &arrays);
+    for (uint32_t i = 0; i < call->wanted_n; i++)
+        outputs[i] = arrays.outputs[i];
+    return trp_ok();
 }
 
 /* ---- what it cost ---- */
@@ -253,6 +301,14 @@ static void count_run(const struct trp_call *call, uint64_t rows)
                         between(call, TRP_PHASE_OUTPUT_START, TRP_PHASE_RUN_END));
 }
 
+void trp_run_count(struct trp_call *call, int64_t waited_ns)
+{
+    count_call(call);
+    count_run(call, trp_run_rows(call));
+    learn(version_of(call)->stats, trp_run_input_bytes(call),
+          between(call, TRP_PHASE_INPUT_END, TRP_PHASE_OUTPUT_START) - waited_ns);
+}
+
 void trp_run_settle(struct trp_call *call)
 {
     trp_door_leave(&version_of(call)->stats->in_flight);
@@ -299,22 +355,50 @@ static void forget_failure(struct trp_call *call)
     call->error.limit = TRP_LIMIT_NONE;
 }
 
+static uint64_t bytes_max_of(const struct trp_run_place *p, const struct grant *grant)
+{
+    return p->run_bytes_max != 0 && p->run_bytes_max < grant->bytes_max ? p->run_bytes_max
+                                                                        : grant->bytes_max;
+}
+
+/* Some rows only, whose outputs go elsewhere; NULL: a whole run. */
+struct part {
+    const struct trp_run_slice *rows;
+    struct troupe_tensor *outputs;
+};
+
 /* False: what it was granted is too little, and nothing has happened. */
-static bool run_within(const struct trp_run_place *p, struct trp_call *call, struct grant grant,
-                       int64_t *now_ns)
+static bool run_granted(const struct trp_run_place *p, struct trp_call *call, struct grant grant,
+                        const struct part *part)
 {
     const uint64_t refusals_before = refusals_of(call);
-    if (p->run_bytes_max != 0 && p->run_bytes_max < grant.bytes_max)
-        grant.bytes_max = p->run_bytes_max;
-    call->stamps_ns[TRP_PHASE_RUN_START] = *now_ns;
+    grant.bytes_max = bytes_max_of(p, &grant);
     call->run_peak_bytes = 0;
-    const trp_status st = run_steps(p, call, grant.bytes_max);
-    *now_ns = trp_clock_now_ns(p->clock);
-    call->stamps_ns[TRP_PHASE_RUN_END] = *now_ns;
+    const trp_status st = part ? part_steps(p, call, part->rows, grant.bytes_max, part->outputs)
+                               : run_steps(p, call, grant.bytes_max);
     if (!trp_failed(st) || !was_too_little(p, call, grant, refusals_before))
         return true;
     forget_failure(call);
     return false;
+}
+
+/* As run_granted(), a whole run, with its time stamps. */
+static bool run_within(const struct trp_run_place *p, struct trp_call *call, struct grant grant,
+                       int64_t *now_ns)
+{
+    call->stamps_ns[TRP_PHASE_RUN_START] = *now_ns;
+    const bool is_enough = run_granted(p, call, grant, NULL);
+    *now_ns = trp_clock_now_ns(p->clock);
+    call->stamps_ns[TRP_PHASE_RUN_END] = *now_ns;
+    return is_enough;
+}
+
+bool trp_run_part(const struct trp_run_place *p, struct trp_call *call,
+                  const struct trp_run_slice *rows, uint64_t bytes_max,
+                  struct troupe_tensor *outputs)
+{
+    const struct part part = { rows, outputs };
+    return run_granted(p, call, (struct grant){ .bytes_max = bytes_max }, &part);
 }
 
 /* False: it may be tried again. */
@@ -324,19 +408,14 @@ static bool try_once(const struct trp_run_place *p, struct trp_call *call, struc
     if (call->deadline_ns != 0 && call->deadline_ns <= *now_ns)
         (void)trp_call_try_expire(call);
     if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN) {
-        struct trp_stats *s = version_of(call)->stats;
+        const struct trp_stats *s = version_of(call)->stats;
         const bool in_doubt =
             trp_gauge_get(&s->run_ns) == 0 || trp_gauge_get(&s->run_surprises) > 0;
         const int64_t waited_before = waited_ns(p, in_doubt);
         if (!run_within(p, call, grant, now_ns))
             return false;
-        if (!trp_failed(call->error.status)) {
-            const int64_t waited = waited_ns(p, in_doubt) - waited_before;
-            count_call(call);
-            count_run(call, trp_run_rows(call));
-            learn(s, trp_run_input_bytes(call),
-                  between(call, TRP_PHASE_INPUT_END, TRP_PHASE_OUTPUT_START) - waited);
-        }
+        if (!trp_failed(call->error.status))
+            trp_run_count(call, waited_ns(p, in_doubt) - waited_before);
     }
     trp_run_settle(call);
     return true;

@@ -39,6 +39,30 @@ int64_t trp_run_call(const struct trp_run_place *p, struct trp_call *call, int64
 bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
                  int64_t *now_ns);
 
+/* Rows of a call's inputs. */
+struct trp_run_slice {
+    int64_t first, count, all; /* count >= 1 */
+};
+
+/* As trp_run_try(), of some rows of a call's inputs, and nothing else: nothing is counted, settled or put into shared memory.
+ *   Shape : inputs of [all, ...], none of BYTES; outputs: one per call->wanted, as the model gives them for so many rows.
+ *   Owns  : outputs are the caller's after success.
+ *   Thread: any, the one that holds the call.
+ *   Blocks: as long as the model runs.
+ *   Errors: after true in call->error, as trp_run_call(). */
+bool trp_run_part(const struct trp_run_place *p, struct trp_call *call,
+                  const struct trp_run_slice *rows, uint64_t bytes_max,
+                  struct troupe_tensor *outputs);
+
+/* The steps around it: makes call->outputs, one without data for each that is wanted (outputs_n is the caller's); counts a run that
+ * went well, by its stamps, without the time that it did not have a processor.
+ *   Units : ns.
+ *   Owns  : pieces lie in the call's arena.
+ *   Thread: any, the one that holds the call.
+ *   Errors: in call->error: OUT_OF_MEMORY (make_outputs). */
+trp_status trp_run_make_outputs(struct trp_call *call);
+void trp_run_count(struct trp_call *call, int64_t waited_ns);
+
 /* The two halves of a run of several calls together (exec/batch.h).  joint: as trp_run_try(), for the call that stands for all of
  * them: one run of `rows` rows, which nobody waits for, so it is not settled.  share: ends one of them, whose outputs are views of
  * the joint ones by now.

@@ -222,13 +222,16 @@ bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
     return !stopping;
 }
 
-bool trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
-                           const struct trp_runqueue_return *how)
+enum trp_put_back trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
+                                        const struct trp_runqueue_return *how)
 {
     struct trp_version *const v = version_of(call);
     trp_lock_enter(&q->lock);
-    const bool is_kept = !v->successor;
-    if (is_kept) {
+    const enum trp_put_back result = trp_oneshot_get(&call->outcome) != TRP_OUTCOME_OPEN
+                                         ? TRP_PUT_BACK_UNWANTED
+                                     : v->successor ? TRP_PUT_BACK_LET_GO
+                                                    : TRP_PUT_BACK_QUEUED;
+    if (result == TRP_PUT_BACK_QUEUED) {
         trp_sched_put_back(&q->sched, v->exec_slot, call);
         trp_gauge_add(&v->stats->queued, 1);
         trp_gauge_set(&v->stats->aside, !how->is_first);
@@ -239,7 +242,7 @@ bool trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
     }
     show_numbers(q);
     trp_lock_leave(&q->lock);
-    return is_kept;
+    return result;
 }
 
 void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
@@ -263,13 +266,6 @@ void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
 
 /* ---- calls that run together ---- */
 
-static bool is_unwanted(struct trp_call *call, int64_t now_ns)
-{
-    if (call->deadline_ns != 0 && call->deadline_ns <= now_ns)
-        (void)trp_call_try_expire(call);
-    return trp_oneshot_get(&call->outcome) != TRP_OUTCOME_OPEN;
-}
-
 bool trp_runqueue_seal(struct trp_runqueue *q, struct trp_batch *b, int64_t now_ns,
                        struct trp_call_list *unwanted)
 {
@@ -278,7 +274,7 @@ bool trp_runqueue_seal(struct trp_runqueue *q, struct trp_batch *b, int64_t now_
     const uint32_t all = b->members.count;
     trp_lock_enter(&q->lock);
     while ((call = trp_call_list_pop(&b->members)) != NULL)
-        trp_call_list_push(is_unwanted(call, now_ns) ? unwanted : &wanted, call);
+        trp_call_list_push(trp_batch_is_wanted(call, now_ns) ? &wanted : unwanted, call);
     b->members = wanted;
     b->interested = wanted.count;
     const bool is_sealed = wanted.count == all;
@@ -323,12 +319,16 @@ uint64_t trp_runqueue_leave(struct trp_runqueue *q, struct trp_call *call)
 }
 
 void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
-                            struct trp_version *ended)
+                            struct trp_version *ended, struct trp_call_list *unwanted)
 {
     struct trp_call *call;
     uint32_t returned = 0;
     trp_lock_enter(&q->lock);
     while ((call = trp_call_list_pop(calls)) != NULL) {
+        if (trp_oneshot_get(&call->outcome) != TRP_OUTCOME_OPEN) {
+            trp_call_list_push(unwanted, call);
+            continue;
+        }
         struct trp_version *const v = version_of(call);
         struct trp_lines *const l = v->exec_slot;
         trp_sched_give_back(&q->sched, call->batch_key == 0 ? &l->model.own : NULL, call);

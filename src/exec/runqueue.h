@@ -56,12 +56,19 @@ struct trp_runqueue_return {
     bool is_first;    /* nobody waits longer: its model is not to go before it has run */
 };
 
+enum trp_put_back {
+    TRP_PUT_BACK_QUEUED,
+    TRP_PUT_BACK_UNWANTED, /* it was cancelled, or is too late: to be settled */
+    TRP_PUT_BACK_LET_GO    /* its version was: to be sent to v->successor */
+};
+
 /* Brings a taken call back, with its slot, because there is no room for its run; it is taken again after the next word of room.
- *   Owns  : moves the call to the queue.
+ * Who is cancelled meanwhile is either found here, or in the queue by trp_runqueue_remove().
+ *   Owns  : QUEUED moves the call to the queue; else only the slot is given back, and the call stays the caller's.
  *   Thread: executor.
- *   Errors: false: its version was let go.  The slot is given back, the call stays the caller's, to be sent to v->successor. */
-bool trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
-                           const struct trp_runqueue_return *how);
+ *   Errors: none; see enum trp_put_back. */
+enum trp_put_back trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
+                                        const struct trp_runqueue_return *how);
 
 /* Lets a version go: calls of it that wait for memory come out, later ones that find no room do not come back in.
  *   Owns  : moves a reference of `successor` to the version, the calls to the caller.
@@ -88,12 +95,13 @@ void trp_runqueue_part(struct trp_runqueue *q, struct trp_batch *b);
 void trp_runqueue_learn(struct trp_runqueue *q, struct trp_version *v, uint64_t rows,
                         int64_t run_ns);
 
-/* Brings calls back that had come along, to where they stood; with `ended`, the slot of their run too.
- *   Owns  : moves the calls to the queue.
+/* Brings calls back that had come along, to where they stood; with `ended`, the slot of their run too.  Who is cancelled meanwhile
+ * is either found here, and comes out as unwanted, or in the queue by trp_runqueue_remove().
+ *   Owns  : moves the calls to the queue; the unwanted ones to that list.
  *   Thread: executor.
  *   Errors: none. */
 void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
-                            struct trp_version *ended);
+                            struct trp_version *ended, struct trp_call_list *unwanted);
 
 /* Says that a call is not wanted any more which may be running with others.
  *   Owns  : nothing.

@@ -149,14 +149,15 @@ static bool pays(struct trp_turn *t, const struct trp_call *call)
 }
 
 /* Moves those that may run with the first member from the list to the batch, as many rows as it may have. */
-static void gather_like(struct trp_batch *b, struct trp_call_list *from)
+static void gather_like(struct trp_batch *b, struct trp_call_list *from, int64_t now_ns)
 {
     struct trp_call_list others = { 0 };
     struct trp_call *call, *first = b->members.first;
     uint64_t left = trp_batch_limit(version_of(first));
     left = left > first->batch_rows ? left - first->batch_rows : 0;
     while ((call = trp_call_list_pop(from)) != NULL) {
-        const bool joins = call->batch_rows <= left && trp_batch_may_meet(first, call);
+        const bool joins = call->batch_rows <= left && trp_batch_may_meet(first, call) &&
+                           trp_batch_is_wanted(call, now_ns);
         left -= joins ? call->batch_rows : 0;
         trp_call_list_push(joins ? &b->members : &others, call);
     }
@@ -191,8 +192,8 @@ static void run_here(struct trp_turn *t, struct trp_call *call, struct trp_call_
     struct trp_call_list *members = &t->batch.members;
     trp_call_list_push(members, call);
     if (call->batch_key != 0 && mine->first && trp_batch_limit(version_of(call)) > 0 &&
-        pays(t, call))
-        gather_like(&t->batch, mine);
+        trp_batch_is_wanted(call, *now_ns) && pays(t, call))
+        gather_like(&t->batch, mine, *now_ns);
     const bool is_one = members->count == 1;
     if (is_one)
         (void)trp_call_list_pop(members);

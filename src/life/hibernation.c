@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 #include "life/demand.h"
+#include "life/joining.h"
 #include "life/steward.h"
 #include "life/tenure.h"
 
@@ -67,10 +68,17 @@ bool trp_hibernation_is_asleep(const struct trp_member *m)
     return false;
 }
 
+/* For calls, and for what gave up because it was shut. */
+static void open_door(struct trp_version *v)
+{
+    trp_door_open(&v->door);
+    trp_joining_go_on(v);
+}
+
 static void open_doors(const struct trp_member *m)
 {
     for (uint32_t i = 0; i < m->serving.n; i++)
-        trp_door_open(&m->serving.items[i]->door);
+        open_door(m->serving.items[i]);
 }
 
 static bool shut_doors(const struct trp_member *m)
@@ -250,6 +258,7 @@ bool trp_hibernation_begin(struct trp_member *m, const char *why)
         !trp_hibernation_is_able(m) || trp_hibernation_is_asleep(m) || !shut_doors(m))
         return false;
     TRP_INFO(m->life->opts.log, "life", "hibernating '%.*s': %s", TRP_STR(m->name), why);
+    trp_presence_note_out(m, why);
     if (trp_member_push(m, &op))
         return true;
     open_doors(m);
@@ -288,8 +297,10 @@ static bool let_go_instead(struct trp_member *m, const char *why)
 {
     char words[320];
     (void)snprintf(words, sizeof words, "it could not be woken: %s", why);
+    if (!trp_cold_let_go(m, words))
+        return false;
     trp_metrics_add(m->life->opts.metrics, TRP_METRIC_WAKES_FAILED, 1);
-    return trp_cold_let_go(m, words);
+    return true;
 }
 
 static void say_whether_it_pays(const struct trp_member *m, const struct slumber *s)
@@ -313,7 +324,7 @@ static void wake_ended_well(struct trp_member *m, struct slumber *s)
         struct trp_version *v = s->all[i].version;
         trp_stay_awake(trp_tenure_stay(v));
         trp_gauge_set(&v->residency, TRP_RESIDENCY_MAPPED);
-        trp_door_open(&v->door);
+        open_door(v);
     }
     trp_metrics_add(metrics, TRP_METRIC_WAKES_OK, 1);
     trp_metrics_add(metrics, TRP_METRIC_WAKE_US,

@@ -15,7 +15,7 @@ bool trp_hibernation_is_asleep(const struct trp_member *m);
 
 /* Shuts the doors of a model that nobody is asking for, and queues the op that drops its pages.  Calls wait from now on, and have it
  * woken.
- *   Owns  : `why` is copied to the log.
+ *   Owns  : `why` is copied to the log, and kept for whoever asks where it is.
  *   Thread: control.
  *   Errors: false: not now: a call is in flight or waits, something is in hand, it cannot, or memory is short. */
 bool trp_hibernation_begin(struct trp_member *m, const char *why);
@@ -34,8 +34,8 @@ bool trp_hibernation_try(struct trp_member *m, const char *why);
 void trp_hibernation_sleep(struct trp_member *m);
 void trp_hibernation_wake(struct trp_member *m);
 
-/* Whoever orders that a model should be there finds it awake: puts a WAKE before the op in hand, once.  Without memory for that it is
- * found as it is.
+/* Whoever orders that a model should be there finds it awake: puts a WAKE before the op in hand, once.  When there is no room for
+ * that the order fails with the numbers; without memory for the WAKE it is found as it is.
  *   Owns  : the op in hand goes back into the queue.
  *   Thread: control.
  *   Errors: none. */

@@ -2,7 +2,8 @@
  *
  *   executor: two calls wait ──mail──► control ──job──► note of the store, or proof ──► control: the version's company
  *
- * The job holds the version, so that its model stays open, and gives up when it is to be let go. */
+ * The job holds the version, so that its model stays open, and gives up when it is to be let go.  When it hibernates meanwhile the
+ * job gives up as well, and begins anew when the model was woken. */
 #include "life/joining.h"
 
 #include <stdio.h>
@@ -26,6 +27,7 @@ struct finding {
     struct troupe_model_desc desc;
     struct trp_sha256 key;
     bool has_key, is_noted;
+    bool was_shut;              /* the door, so that it could not run */
     char why[TRP_ROW_NOTE_MAX]; /* empty: they are independent */
     struct trp_error error;
 };
@@ -53,12 +55,14 @@ static bool is_leaving(void *user)
 /* Its runs count as requests do, so that it is not hibernated under them. */
 static bool cannot_run(void *user)
 {
-    const struct finding *f = user;
+    struct finding *f = user;
     struct trp_version *v = f->version;
-    if (is_leaving(user) || !trp_door_try_enter(&v->door, &v->stats->in_flight))
+    if (is_leaving(user))
         return true;
-    trp_gauge_add(&v->stats->own_runs, 1);
-    return false;
+    f->was_shut = !trp_door_try_enter(&v->door, &v->stats->in_flight);
+    if (!f->was_shut)
+        trp_gauge_add(&v->stats->own_runs, 1);
+    return f->was_shut;
 }
 
 static void has_run(void *user)
@@ -146,7 +150,12 @@ static void free_finding(struct finding *f)
 static void done(struct trp_job *job)
 {
     struct finding *f = (struct finding *)job;
-    tell(f);
+    struct trp_version *v = f->version;
+    f->joining->is_put_off = f->was_shut && f->error.status.code == TRP_CANCELLED;
+    if (!f->joining->is_put_off)
+        tell(f);
+    else if (!trp_door_is_shut(&v->door)) /* it was woken before this was told */
+        trp_joining_go_on(v);
     free_finding(f);
 }
 
@@ -174,6 +183,16 @@ static void begin(struct trp_joining *j)
         trp_loaders_submit(l->preparers ? l->preparers : l->loaders, TRP_LANE_BACKGROUND, &f->job);
     else
         free_finding(f);
+}
+
+void trp_joining_go_on(struct trp_version *v)
+{
+    struct trp_joining *j = trp_tenure_joining(v);
+    if (!j->is_put_off || j->life->is_stopping)
+        return;
+    j->is_put_off = false;
+    trp_version_ref(v);
+    begin(j);
 }
 
 /* ---- who asks ---- */

@@ -15,6 +15,7 @@ struct trp_joining {
     struct trp_mail asked;      /* calls wait that could have met */
     struct trp_version *version;
     struct trp_life *life;
+    bool is_put_off;               /* it was hibernated before that was found out */
     char words[TRP_JOINING_WORDS]; /* written once, before they are shown */
 };
 
@@ -23,5 +24,11 @@ struct trp_joining {
  *   Thread: control; before its state lets calls in.
  *   Errors: none. */
 void trp_joining_settle(struct trp_life *l, struct trp_version *v, struct trp_joining *j);
+
+/* Its door is open again: what gave up because it was shut begins anew.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_joining_go_on(struct trp_version *v);
 
 #endif

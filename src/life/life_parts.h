@@ -86,7 +86,7 @@ struct trp_member {
     struct trp_keeping keeping;
     bool on_demand;       /* a call has it loaded */
     bool was_let_go;      /* it went by itself: a call has it loaded, whatever its policy */
-    struct trp_gone went; /* when it was let go, or not let in, last; without a name */
+    struct trp_gone went; /* when it was let go, hibernated or not let in, last; without a name */
     bool is_pinned;       /* an operator loaded it to stay */
     bool is_unpinned;     /* an operator said that it may go, whatever its configuration says */
     bool is_last_copy;    /* what serves has no files any more but some that do not load */

@@ -261,6 +261,9 @@ static trp_status warm_up(struct trp_loading_steps *s, struct trp_error *err)
 {
     struct trp_loading *l = s->l;
     const struct trp_warmup warmup = { .model = l->loaded.model,
+                                       .version = l->version,
+                                       .admission = l->env->admission,
+                                       .clock = l->env->clock,
                                        .config = l->loaded.config.tree,
                                        .seen = &l->loaded.signature,
                                        .signature = &l->loaded.file_signature,

@@ -21,7 +21,9 @@ struct trp_loading_env {
     struct trp_blob_uses *uses; /* of all models that are open */
     struct trp_log *log;
     struct trp_metrics *metrics;
-    struct trp_matched *matched; /* shared by all */
+    struct trp_matched *matched;           /* shared by all */
+    const struct trp_admission *admission; /* of first runs */
+    const struct trp_clock *clock;
     uint64_t label_bytes_max, input_bytes_max, output_bytes_max, run_bytes_max;
 };
 

@@ -460,6 +460,18 @@ bool trp_member_push(struct trp_member *m, const struct trp_op *op)
     return true;
 }
 
+/* An order for what is hibernated is done when that is awake; else it has failed as the WAKE before it did. */
+static void note_result(const struct trp_member *m, const struct trp_op *op,
+                        const struct trp_error *err)
+{
+    const struct trp_op *next = m->first;
+    if (op->kind == TRP_OP_WAKE && next && next->is_woken && next->order)
+        next->order->error = *err;
+    else if (op->order &&
+             (trp_failed(err->status) || !op->is_woken || !trp_hibernation_is_asleep(m)))
+        op->order->error = *err;
+}
+
 void trp_member_finish(struct trp_member *m, const struct trp_error *err)
 {
     struct trp_life *l = m->life;
@@ -467,10 +479,9 @@ void trp_member_finish(struct trp_member *m, const struct trp_error *err)
     m->op = NULL;
     l->first_n -= op->is_first;
     trp_cold_ended(m, op, err);
-    if (op->order) {
-        op->order->error = *err;
+    note_result(m, op, err);
+    if (op->order)
         trp_life_answer(l, op->order);
-    }
     const bool is_backlog = op->is_backlog;
     trp_catalog_unref(op->catalog);
     trp_alloc_free(l->alloc, op);

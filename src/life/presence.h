@@ -52,7 +52,7 @@ void trp_presence_each_gone(struct trp_life *l,
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_presence_rank(struct trp_life *l, struct trp_error *err);
 
-/* Notes that a model is let go, or that it was not let in; forgets all, at the end; says why one stays.  For this room.
+/* Notes that a model is let go, or that it hibernates or was not let in; forgets all, at the end; says why one stays.  For this room.
  *   Owns  : copied; static.
  *   Thread: control.
  *   Errors: none: without memory it is not noted. */

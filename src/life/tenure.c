@@ -137,6 +137,7 @@ static void close_model(struct trp_job *job)
     trp_gauge_set(&t->version->residency, TRP_RESIDENCY_NONE);
     trp_account_discharge(&t->version->weights, t->version->reported_bytes);
     trp_backend_trim(t->life->opts.backends);
+    trp_exec_refresh_room(t->life->opts.exec);
 }
 
 static void closed(struct trp_job *job)
@@ -197,6 +198,7 @@ trp_status trp_tenure_begin(struct trp_member *m, const struct trp_repo_version 
         v->life_slot = t;
         v->path = trp_arena_dup(&v->arena, files->path);
         v->digest = files->digest ^ override_digest;
+        v->headroom.key = v->digest;
         t->has_override = override_digest != 0;
         v->life.since_ns[TRP_MODEL_NEW] = trp_loop_now_ns(l->opts.control);
         if (!v->path.ptr) {

@@ -21,6 +21,7 @@ static void trim(struct trp_job *job)
 {
     struct trp_life *l = TRP_CONTAINER_OF(job, struct trp_life, trim_job);
     trp_backend_trim(l->opts.backends);
+    trp_exec_refresh_room(l->opts.exec);
 }
 
 static void trimmed(struct trp_job *job)

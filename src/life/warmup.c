@@ -4,7 +4,10 @@
 #include "life/warmup_input.h"
 #include "tensor/reshape.h"
 
+#include <time.h>
+
 #define COUNT_MAX 1000
+#define ASKS_AGAIN_NS INT64_C(5000000) /* a load takes as long at least */
 
 /* How many rows a sample has: one, where it does not say. */
 static trp_status batch_of(const struct trp_warmup *w, const struct trp_node *sample,
@@ -47,8 +50,56 @@ static trp_status make_inputs(const struct trp_warmup *w, const struct trp_node 
     return trp_ok();
 }
 
-static trp_status run_once(const struct trp_warmup *w, const struct troupe_tensor *inputs,
-                           struct troupe_tensor *outputs, uint32_t *indices, struct trp_error *err)
+/* ---- room ---- */
+
+static uint64_t input_bytes(const struct trp_warmup *w, const struct troupe_tensor *inputs)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < w->signature->inputs_n; i++)
+        bytes += inputs[i].bytes;
+    return bytes;
+}
+
+/* This is a thread that may wait: it asks again and again, until others have left for it or it has waited as long as a request. */
+static void rest(int64_t *left_ns)
+{
+    const struct timespec turn = { .tv_nsec = ASKS_AGAIN_NS };
+    (void)nanosleep(&turn, NULL);
+    *left_ns -= ASKS_AGAIN_NS;
+}
+
+static trp_status wait_for_room(const struct trp_warmup *w, const struct trp_admission_wish *wish,
+                                int64_t *left_ns, struct trp_admitted *out, struct trp_error *err)
+{
+    while (!trp_flag_is_up(w->stop)) {
+        const enum trp_reserve r =
+            trp_admission_ask(w->admission, w->version, wish, trp_clock_now_ns(w->clock), out);
+        if (r == TRP_RESERVE_DONE)
+            return trp_ok();
+        if (r == TRP_RESERVE_NEVER || *left_ns <= 0)
+            return trp_admission_refuse(w->admission, w->version, out, err);
+        trp_admission_ask_room(w->admission, out);
+        rest(left_ns);
+    }
+    return trp_fail(err, TRP_CANCELLED, "given up");
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b) /* 0: no limit */
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/* ---- runs ---- */
+
+struct outputs {
+    struct troupe_tensor *tensors;
+    uint32_t *indices;
+};
+
+/* *peak_bytes: what it held at most, or would have; 0: not known. */
+static trp_status run_backend(const struct trp_warmup *w, const struct troupe_tensor *inputs,
+                              const struct outputs *out, uint64_t bytes_max, uint64_t *peak_bytes,
+                              struct trp_error *err)
 {
     struct troupe_error words = { 0 };
     struct troupe_run run = { .struct_size = sizeof run,
@@ -59,29 +110,64 @@ static trp_status run_once(const struct trp_warmup *w, const struct troupe_tenso
                               .account = &w->account->plugin,
                               .output_bytes_max = w->output_bytes_max,
                               .error = &words,
-                              .output_index = indices,
-                              .memory_bytes_max = w->run_bytes_max };
+                              .output_index = out->indices,
+                              .memory_bytes_max = bytes_max,
+                              .out_peak_bytes = peak_bytes };
+    *peak_bytes = 0;
     for (uint32_t i = 0; i < run.outputs_n; i++) {
-        outputs[i] = (struct troupe_tensor){ 0 };
-        indices[i] = i;
+        out->tensors[i] = (struct troupe_tensor){ 0 };
+        out->indices[i] = i;
     }
-    TRP_CHECK(trp_backend_run(w->model, &run, inputs, outputs, err));
+    TRP_CHECK(trp_backend_run(w->model, &run, inputs, out->tensors, err));
     for (uint32_t i = 0; i < run.outputs_n; i++)
-        if (outputs[i].release)
-            outputs[i].release(outputs[i].release_user, outputs[i].data);
+        if (out->tensors[i].release)
+            out->tensors[i].release(out->tensors[i].release_user, out->tensors[i].data);
     return trp_ok();
 }
 
+/* Whether a failure is for want of the memory that was granted, and more could be. */
+static bool was_too_little(const struct trp_warmup *w, trp_status st, uint64_t most, uint64_t peak,
+                           uint64_t refusals_before)
+{
+    return (st.code == TRP_TOO_LARGE || st.code == TRP_OUT_OF_MEMORY) &&
+           (trp_counter_get(&w->account->refused) != refusals_before ||
+            (most != w->run_bytes_max && peak > most));
+}
+
+/* A run that is ended because more was held than there was room for has told how much that is, and is tried again; also one that
+ * was refused what was expected of it, because others have that now. */
+static trp_status run_once(const struct trp_warmup *w, const struct troupe_tensor *inputs,
+                           const struct outputs *out, struct trp_error *err)
+{
+    int64_t left_ns = w->admission ? w->admission->wait_ns : 0;
+    struct trp_admission_wish wish = { .size = input_bytes(w, inputs) };
+    for (;; rest(&left_ns)) {
+        struct trp_admitted room = { .size = 0 };
+        uint64_t peak;
+        TRP_CHECK(wait_for_room(w, &wish, &left_ns, &room, err));
+        const uint64_t most = smaller(w->run_bytes_max, room.bytes_max);
+        const uint64_t refusals = trp_counter_get(&w->account->refused), had = room.pass.bytes;
+        const trp_status st = run_backend(w, inputs, out, most, &peak, err);
+        const bool is_short = was_too_little(w, st, most, peak, refusals);
+        const bool was_expected = is_short && room.pass.is_counted && peak <= had;
+        if (is_short && !was_expected) /* by a quarter at least, so that it ends soon */
+            wish.least_bytes = peak = peak > had + had / 4 ? peak : had + had / 4 + 1;
+        trp_admission_end(w->admission, w->version, &room, was_expected ? 0 : peak);
+        if (!is_short || left_ns <= 0)
+            return st;
+    }
+}
+
 static trp_status run_sample(const struct trp_warmup *w, const struct trp_node *sample,
-                             struct troupe_tensor *inputs, struct troupe_tensor *outputs,
-                             uint32_t *indices, struct trp_error *err)
+                             struct troupe_tensor *inputs, const struct outputs *out,
+                             struct trp_error *err)
 {
     int64_t count = trp_node_i64(sample, "count", 0);
     count = count < 1 ? 1 : count > COUNT_MAX ? COUNT_MAX : count;
     trp_status st = make_inputs(w, sample, inputs, err);
     for (int64_t i = 0; i < count && !trp_failed(st); i++)
         st = trp_flag_is_up(w->stop) ? trp_fail(err, TRP_CANCELLED, "given up")
-                                     : run_once(w, inputs, outputs, indices, err);
+                                     : run_once(w, inputs, out, err);
     for (uint32_t i = 0; i < w->signature->inputs_n; i++) {
         trp_alloc_free(&w->account->alloc, inputs[i].data);
         inputs[i] = (struct troupe_tensor){ 0 };
@@ -104,10 +190,11 @@ trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err)
         trp_alloc_free(heap, indices);
         return trp_fail(err, TRP_OUT_OF_MEMORY, "warm-up");
     }
+    const struct outputs out = { tensors + w->signature->inputs_n, indices };
     trp_status st = trp_ok();
     for (const struct trp_node *s = samples->first; s && !trp_failed(st); s = s->next) {
         const struct trp_str name = trp_node_str(s, "name", TRP_STR_LIT("unnamed"));
-        st = run_sample(w, s, tensors, tensors + w->signature->inputs_n, indices, err);
+        st = run_sample(w, s, tensors, &out, err);
         if (trp_failed(st))
             trp_error_within(err, "warm-up '%.*s'", TRP_STR(name));
     }

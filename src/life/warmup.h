@@ -4,12 +4,17 @@
 #define TRP_WARMUP_H
 
 #include "backend/backend_host.h"
+#include "base/clock.h"
 #include "conf/node.h"
+#include "exec/admission.h"
 #include "memory/account.h"
 #include "tensor/signature.h"
 
 struct trp_warmup {
     struct trp_backend_model *model;
+    struct trp_version *version;           /* whose runs these are */
+    const struct trp_admission *admission; /* NULL: nobody is asked for their memory */
+    const struct trp_clock *clock;
     const struct trp_node *config;    /* the model's tree: `model_warmup` */
     const struct trp_signature *seen; /* what clients send; samples are written in its shapes */
     const struct trp_signature *signature; /* what the backend takes */
@@ -20,12 +25,13 @@ struct trp_warmup {
     uint64_t output_bytes_max, run_bytes_max;
 };
 
-/* Runs each sample of `model_warmup` as often as its `count` says (0: once), with the inputs of warmup_input.h.
+/* Runs each sample of `model_warmup` as often as its `count` says (0: once), with the inputs of warmup_input.h.  Each run waits
+ * for room in memory as requests do, and teaches what it held.
  *   Owns  : nothing is kept.
  *   Thread: loader.
  *   Blocks: disk, device.
  *   Errors: INVALID_ARGUMENT (an input that the model lacks, or one that is missing; a batch that it does not take), CANCELLED,
- *           OUT_OF_MEMORY, as trp_warmup_input_make(), or the backend's; the sample's name in the words. */
+ *           OUT_OF_MEMORY, OVER_BUDGET, as trp_warmup_input_make(), or the backend's; the sample's name in the words. */
 trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err);
 
 #endif

@@ -1,12 +1,13 @@
 /* life/whereabouts.c - see whereabouts.h
  *
- * The first thing that is true of these is the answer: it serves; something is in hand; an operator unloaded it; its load failed;
+ * The first thing that is true of these is the answer: it is hibernated; it serves; something is in hand; an operator unloaded it; its load failed;
  * it has no version that could be loaded; it went; nobody has asked for it yet. */
 #include "life/whereabouts.h"
 
 #include <stdio.h>
 
 #include "life/demand.h"
+#include "life/hibernation.h"
 #include "life/life_parts.h"
 
 const char *trp_place_name(enum trp_place place)
@@ -17,6 +18,7 @@ const char *trp_place_name(enum trp_place place)
         [TRP_PLACE_WAITING] = "waiting for room",
         [TRP_PLACE_LOADING] = "loading",
         [TRP_PLACE_IN] = "in memory",
+        [TRP_PLACE_ASLEEP] = "hibernated",
         [TRP_PLACE_FAILED] = "failed",
         [TRP_PLACE_UNLOADED] = "unloaded",
     };
@@ -56,6 +58,14 @@ static void tell_prospect(const struct trp_member *m, struct trp_whereabouts *w)
     add(w, "; ", text);
 }
 
+static void tell_newer(const struct trp_member *m, struct trp_whereabouts *w)
+{
+    if (m->reason)
+        add(w, "; ", m->reason);
+    if (m->change)
+        add(w, "; ", "other files of it are being loaded");
+}
+
 static bool tell_serving(const struct trp_member *m, struct trp_whereabouts *w)
 {
     int64_t since_ns = 0;
@@ -67,10 +77,7 @@ static bool tell_serving(const struct trp_member *m, struct trp_whereabouts *w)
         return false;
     set(w, TRP_PLACE_IN, since_ns, trp_presence_kept(m));
     tell_prospect(m, w);
-    if (m->reason)
-        add(w, "; ", m->reason);
-    if (m->change)
-        add(w, "; ", "other files of it are being loaded");
+    tell_newer(m, w);
     return true;
 }
 
@@ -83,12 +90,41 @@ static const struct trp_ask *ask_of(const struct trp_member *m)
     return ask;
 }
 
+static const char *delay_of(const struct trp_ask *ask)
+{
+    return trp_failed(ask->delay.status) ? ask->delay.text : "other loads have their turn first";
+}
+
+/* Why its pages went, and what brings them back. */
+static bool tell_asleep(const struct trp_member *m, struct trp_whereabouts *w)
+{
+    const struct trp_ask *ask = ask_of(m);
+    const bool is_falling = m->op && m->op->kind == TRP_OP_SLEEP;
+    const bool is_waking = m->op && m->op->kind == TRP_OP_WAKE;
+    if (!trp_hibernation_is_asleep(m))
+        return false;
+    set(w, TRP_PLACE_ASLEEP, is_falling ? 0 : m->guest->sleep.since_ns,
+        m->went.why ? m->went.why : "its pages were dropped");
+    if (is_falling) {
+        add(w, "; ", "its pages are being dropped");
+    } else if (is_waking && ask) {
+        add(w, "; ", "it waits for room to wake: ");
+        add(w, "", delay_of(ask));
+    } else if (is_waking) {
+        add(w, "; ", "it is being woken");
+    } else {
+        add(w, "; ", "its next request wakes it");
+        tell_prospect(m, w);
+    }
+    tell_newer(m, w);
+    return true;
+}
+
 static bool tell_in_hand(const struct trp_member *m, struct trp_whereabouts *w)
 {
     const struct trp_ask *ask = ask_of(m);
     if (ask) {
-        set(w, TRP_PLACE_WAITING, ask->since_ns,
-            trp_failed(ask->delay.status) ? ask->delay.text : "other loads have their turn first");
+        set(w, TRP_PLACE_WAITING, ask->since_ns, delay_of(ask));
         return true;
     }
     if (!m->change)
@@ -161,7 +197,7 @@ void trp_whereabouts_tell(struct trp_life *l, struct trp_str name, struct trp_wh
         set(out, TRP_PLACE_UNKNOWN, 0, "no repository has a model of this name");
         return;
     }
-    if (tell_serving(m, out) || tell_in_hand(m, out))
+    if (tell_asleep(m, out) || tell_serving(m, out) || tell_in_hand(m, out))
         return;
     if (m->held_back)
         set(out, TRP_PLACE_UNLOADED, 0,

@@ -11,6 +11,7 @@ enum trp_place {
     TRP_PLACE_WAITING,  /* for room in memory */
     TRP_PLACE_LOADING,  /* on its way */
     TRP_PLACE_IN,       /* in memory */
+    TRP_PLACE_ASLEEP,   /* hibernated, on the way there or back */
     TRP_PLACE_FAILED,   /* it could not be loaded */
     TRP_PLACE_UNLOADED, /* an operator unloaded it */
     TRP_PLACES
@@ -23,7 +24,7 @@ struct trp_whereabouts {
     int64_t retry_ns; /* FAILED: so long until it is tried again, 0: from now on; < 0: it is not */
 };
 
-/* "unknown", "not in memory", "waiting for room", "loading", "in memory", "failed", "unloaded".
+/* "unknown", "not in memory", "waiting for room", "loading", "in memory", "hibernated", "failed", "unloaded".
  *   Owns  : static.
  *   Thread: any.
  *   Errors: none. */

@@ -9,6 +9,7 @@
 #include "memory/headroom.h"
 
 #include "base/thread.h"
+#include "memory/recollection.h"
 
 #define SLACK_RUNS 4 /* so many runs that ask nobody are no reason for the ledger's lock */
 #define STALE_NS INT64_C(3000000000) /* who waits is tried again each second, or has gone */
@@ -31,6 +32,7 @@ struct trp_headrooms {
     struct trp_headroom_book *books; /* all of these under `lock` */
     const struct trp_headroom_book *waiter;
     int64_t waits_since_ns, asked_last_ns;
+    struct trp_recollection past;
 };
 
 static struct trp_amounts only_bytes(uint64_t n)
@@ -48,6 +50,7 @@ trp_status trp_headrooms_create(const struct trp_alloc *alloc,
         return trp_fail(err, TRP_OUT_OF_MEMORY, "the books of what runs hold");
     all->alloc = alloc;
     all->opts = *opts;
+    all->past = (struct trp_recollection){ .alloc = alloc, .most = opts->remembered_max };
     trp_lock_init(&all->lock, TRP_LOCK_HEADROOM);
     *out_all = all;
     return trp_ok();
@@ -65,6 +68,7 @@ void trp_headrooms_destroy(struct trp_headrooms *all)
         (void)trp_ledger_settle(all->opts.ledger, &book->hold, only_bytes(0));
         trp_alloc_free(all->alloc, book);
     }
+    trp_recollection_clear(&all->past);
     trp_lock_deinit(&all->lock);
     trp_alloc_free(all->alloc, all);
 }
@@ -96,6 +100,15 @@ static void guard_follows(struct trp_headroom_book *book)
     trp_account_set_room(book->account, held_by(book) + slack);
 }
 
+static void recall(struct trp_headrooms *all, struct trp_headroom *h)
+{
+    const struct trp_recalled *past = trp_recollection_find(&all->past, h->key);
+    if (!past)
+        return;
+    h->book->peaks = past->peaks;
+    trp_counter_set(&h->small_size, past->small_size);
+}
+
 static struct trp_headroom_book *book_of(struct trp_headrooms *all, struct trp_headroom *h,
                                          struct trp_account *account)
 {
@@ -115,6 +128,7 @@ static struct trp_headroom_book *book_of(struct trp_headrooms *all, struct trp_h
     h->book = book;
     trp_account_guard(account, take_more, book, 0);
     guard_follows(book);
+    recall(all, h);
     return book;
 }
 
@@ -228,6 +242,17 @@ static enum trp_reserve make_room(struct trp_headrooms *all, struct trp_headroom
     return r;
 }
 
+static uint64_t expected_of(const struct trp_headroom_book *book,
+                            const struct trp_headroom_ask *ask, uint64_t size)
+{
+    uint64_t bytes =
+        ask->is_part ? trp_peaks_hope(&book->peaks, size) : trp_peaks_estimate(&book->peaks, size);
+    if (bytes == 0)
+        bytes = ask->guess_bytes;
+    bytes = larger(bytes, ask->least_bytes);
+    return __builtin_add_overflow(bytes, ask->kept_bytes, &bytes) ? UINT64_MAX : bytes;
+}
+
 enum trp_reserve trp_headroom_begin(struct trp_headrooms *all, struct trp_headroom *h,
                                     const struct trp_headroom_ask *ask,
                                     struct trp_headroom_pass *pass, struct trp_amounts *out_need)
@@ -241,10 +266,14 @@ enum trp_reserve trp_headroom_begin(struct trp_headrooms *all, struct trp_headro
         trp_lock_leave(&all->lock);
         return TRP_RESERVE_DONE;
     }
-    uint64_t bytes = trp_peaks_estimate(&book->peaks, size);
-    if (bytes == 0)
-        bytes = ask->guess_bytes;
-    const enum trp_reserve r = make_room(all, book, ask, bytes, &tell);
+    uint64_t bytes = expected_of(book, ask, size);
+    enum trp_reserve r = make_room(all, book, ask, bytes, &tell);
+    if (r == TRP_RESERVE_NEVER) { /* the estimate is on the safe side, and so no reason to refuse */
+        struct trp_headroom_ask hopes = *ask;
+        hopes.is_part = true;
+        bytes = expected_of(book, &hopes, size);
+        r = make_room(all, book, ask, bytes, &tell);
+    }
     if (r == TRP_RESERVE_DONE) {
         book->running_bytes += bytes;
         book->running_n++;
@@ -347,6 +376,7 @@ void trp_headroom_close(struct trp_headroom *h)
     struct trp_headrooms *all = book->all;
     trp_lock_enter(&all->lock);
     TRP_DEBUG_ASSERT(book->running_bytes == 0);
+    trp_recollection_keep(&all->past, h->key, &book->peaks, trp_counter_get(&h->small_size));
     trp_account_guard(book->account, NULL, NULL, 0);
     const bool tell = trp_ledger_settle(all->opts.ledger, &book->hold, only_bytes(0));
     *book->link = book->next;

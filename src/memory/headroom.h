@@ -13,7 +13,9 @@
  *  4. What a model's account holds passes its hold by what small runs may take, and no further: memory
  *     that was not expected is reserved at the moment when it is taken, or refused.  It is not enough to
  *     reserve before: what a backend keeps is not always what the next run can use.
- *  5. Room is asked for with what a run needs beside its own model's weights: what does not fit
+ *  5. What was learned of a model outlives it: whoever comes with the same key goes on from there
+ *     (memory/recollection.h).
+ *  6. Room is asked for with what a run needs beside its own model's weights: what does not fit
  *     beside these, if everybody else went, will NEVER fit. */
 #ifndef TRP_HEADROOM_H
 #define TRP_HEADROOM_H
@@ -28,6 +30,8 @@ struct trp_headroom_book;
 /* A model's; zero is a model that has not run. */
 struct trp_headroom {
     struct trp_counter small_size; /* inputs of at most so many bytes ask nobody */
+    uint64_t
+        key; /* tells its files from others'; set before its first run; 0: it is not remembered */
     struct trp_headroom_book *book;
 };
 
@@ -35,6 +39,7 @@ struct trp_headrooms_opts {
     struct trp_ledger *ledger;
     uint64_t small_bytes;
     int64_t patience_ns;
+    uint32_t remembered_max; /* models that have gone */
 };
 
 /* Makes the books of all models.
@@ -54,6 +59,9 @@ struct trp_headroom_ask {
     uint64_t guess_bytes;        /* what it may hold, when no run has told yet */
     uint64_t beside_bytes;       /* what has to be in memory with it: the model's weights */
     int64_t now_ns;              /* monotonic */
+    bool is_part;                /* of a run that does not fit: see trp_peaks_hope() */
+    uint64_t least_bytes;        /* it is known to hold more than is learned */
+    uint64_t kept_bytes;         /* what it has already, in the account, and keeps while it runs */
 };
 
 /* What a run was given; zero is nothing. */

@@ -45,6 +45,16 @@ uint64_t trp_peaks_estimate(const struct trp_peaks *p, uint64_t rows)
     return below;
 }
 
+uint64_t trp_peaks_hope(const struct trp_peaks *p, uint64_t rows)
+{
+    const struct trp_peak *at = p->points;
+    while (at < p->points + TRP_PEAKS_POINTS && at->rows == 0)
+        at++;
+    if (at == p->points + TRP_PEAKS_POINTS || at->rows <= rows)
+        return trp_peaks_estimate(p, rows);
+    return in_proportion(at->bytes, rows, at->rows);
+}
+
 uint64_t trp_peaks_rows_within(const struct trp_peaks *p, uint64_t rows, uint64_t bytes)
 {
     uint64_t fit = 0, beyond = rows;

@@ -4,9 +4,10 @@
 #include "sched/lane.h"
 #include "sched/resting.h"
 
-static uint32_t least(uint32_t a, uint32_t b)
+/* Rows that wait may be more than a run can have. */
+static uint32_t least(uint32_t a, uint64_t b)
 {
-    return a < b ? a : b;
+    return a < b ? a : (uint32_t)b;
 }
 
 /* The largest preferred number that is reached by `rows`; `rows` itself when none is. */
@@ -115,10 +116,11 @@ static void take_company(struct trp_sched *s, struct trp_sched_line *line,
     const uint32_t expected = least(plan->rows, rows + line->rows);
     const int64_t cost_ns = trp_cost_curve_estimate(curve, expected);
     while (rows < plan->rows && (call = trp_sched_mate(s, line)) != NULL) {
-        const uint32_t joined = rows + call->seat.rows;
-        if (joined > plan->rows || !is_in_time(curve, joined, now_ns, deadline_ns))
+        if (call->seat.rows > plan->rows - rows)
             return;
-        if (!is_in_time(curve, joined, now_ns, call->deadline_ns))
+        const uint32_t joined = rows + call->seat.rows;
+        if (!is_in_time(curve, joined, now_ns, deadline_ns) ||
+            !is_in_time(curve, joined, now_ns, call->deadline_ns))
             return; /* it is next, alone, and may be in time */
         trp_sched_take_mate(s, call, cost_ns / expected * call->seat.rows);
         trp_call_list_push(calls, call);
@@ -134,7 +136,7 @@ bool trp_batching_take(struct trp_sched *s, const struct trp_sched_turn *turn,
     const struct trp_batching_view view = {
         .now_ns = now->now_ns,
         .rows_first = turn->call->seat.rows,
-        .rows_waiting = turn->line->rows,
+        .rows_waiting = least(UINT32_MAX, turn->line->rows),
         .idle = now->idle,
         .since_ns = turn->line->has_rested ? 0 : turn->call->stamps_ns[TRP_PHASE_QUEUED],
         .deadline_ns = turn->call->deadline_ns,

@@ -71,7 +71,8 @@ struct trp_sched_line {
         struct trp_queue_flow *tree, *shown;
     } ways[TRP_SCHED_WAYS];
     struct trp_queue_spot rest; /* in `resting` */
-    uint32_t queued, rows, rest_rows;
+    uint64_t rows; /* of all that wait in it: a client names any number of them for one call */
+    uint32_t queued, rest_rows;
     bool is_resting, has_rested; /* has_rested: since its last run; it does so once */
 };
 

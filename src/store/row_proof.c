@@ -1,7 +1,8 @@
 /* store/row_proof.c - see row_proof.h.
  *
  * As in prover.c, a trial is a size for all free dimensions and a largest integer.  One whose rows the model refuses alone says
- * nothing.  Of any other, the rows are run alone, one of them twice, then all together; the joint answer is cut by rows. */
+ * nothing, and neither does one for which there was too little memory: that is how things are now, not how the model is.  Of any
+ * other, the rows are run alone, one of them twice, then all together; the joint answer is cut by rows. */
 #include "store/row_proof.h"
 
 #include "store/likeness.h"
@@ -25,6 +26,7 @@ struct rows_bench {
     uint32_t *places;
     uint64_t seed;
     int64_t rows, run_ns;
+    bool is_short; /* a trial came to nothing for want of memory */
 };
 
 /* --- runs ------------------------------------------------------------------------------------- */
@@ -53,6 +55,11 @@ static void drop_all(struct rows_bench *b)
         trp_sample_drop(&b->inputs[i]);
 }
 
+static bool is_shortage(int32_t code)
+{
+    return code == TRP_OUT_OF_MEMORY || code == TRP_OVER_BUDGET;
+}
+
 static trp_status run(struct rows_bench *b, const struct troupe_tensor *inputs,
                       struct troupe_tensor *outputs, struct trp_error *err)
 {
@@ -71,6 +78,7 @@ static trp_status run(struct rows_bench *b, const struct troupe_tensor *inputs,
     const int64_t begun_ns = trp_clock_now_ns(p->clock);
     const trp_status st = trp_backend_run(p->model, &once, inputs, outputs, err);
     b->run_ns = trp_clock_now_ns(p->clock) - begun_ns;
+    b->is_short = b->is_short || is_shortage(st.code);
     if (p->ran)
         p->ran(p->user);
     return st;
@@ -158,6 +166,8 @@ static trp_status judge(struct rows_bench *b, bool *out_counts, struct trp_error
         return trp_ok();
     TRP_CHECK(check_again(b, err));
     const trp_status st = run(b, b->inputs, b->joined, err);
+    if (is_shortage(st.code))
+        return trp_ok();
     if (trp_failed(st)) {
         trp_error_within(err, "%lld rows together", (long long)b->rows);
         err->status.code = st.code == TRP_CANCELLED ? TRP_CANCELLED : TRP_FAILED_PRECONDITION;
@@ -193,10 +203,13 @@ static trp_status try_all(struct rows_bench *b, struct trp_error *err)
             TRP_CHECK(try_one(b, &trials[i], many, &one, err));
         counts = counts || one;
     }
-    return counts ? trp_ok()
-                  : trp_fail(err, TRP_UNIMPLEMENTED,
-                             "the model takes none of the generated inputs, so that nothing can be "
-                             "compared");
+    if (counts)
+        return trp_ok();
+    if (b->is_short)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "there was too little memory to compare rows");
+    return trp_fail(err, TRP_UNIMPLEMENTED,
+                    "the model takes none of the generated inputs, so that nothing can be "
+                    "compared");
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ struct trp_row_proof {
  *   Blocks: device; some 15 runs of a few rows.
  *   Errors: FAILED_PRECONDITION: they depend on each other, or are not counted by the first axis (which output, how);
  *           UNIMPLEMENTED: nothing can be said, because no generated input is accepted or the model's own answers differ from run
- *           to run; CANCELLED: given up; OUT_OF_MEMORY. */
+ *           to run; CANCELLED: given up; OUT_OF_MEMORY: there was too little for any trial, so that nothing is known. */
 trp_status trp_row_proof_run(const struct trp_row_proof *p, struct trp_error *err);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "tensor/dtype.h"
 #include "tensor/shape.h"
 
 bool trp_rows_alike(const struct troupe_tensor *a, const struct troupe_tensor *b)
@@ -53,13 +52,12 @@ bool trp_rows_cut(const struct troupe_tensor *t, uint64_t rows, struct trp_rows_
     view.data = t->data ? (char *)t->data + at->offset : NULL;
     view.release = NULL;
     view.release_user = NULL;
-    if (!trp_shape_elements(view.shape, view.rank, &elements))
-        return false;
     if (t->dtype == TROUPE_BYTES) {
-        if (!measure_strings(view.data, left, elements, &bytes))
+        if (!trp_shape_elements(view.shape, view.rank, &elements) ||
+            !measure_strings(view.data, left, elements, &bytes))
             return false;
-    } else {
-        bytes = elements * trp_dtype_bytes(t->dtype);
+    } else if (!trp_shape_bytes(view.shape, view.rank, t->dtype, &bytes)) {
+        return false;
     }
     if (bytes > left)
         return false;

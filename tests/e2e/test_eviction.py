@@ -37,9 +37,14 @@ def floor_of(serve, repository):
     server = serve(repository.path)
     server.wait_ready()
     server.wait(lambda: "ONNX Runtime is open" in server.log(), "ONNX Runtime to be open")
-    text = open(f"/proc/{server.process.pid}/smaps_rollup").read()
+    floor = resident_of(server)
     server.stop()
-    # Not its share: how many others have the libraries mapped, and for how long, is chance.
+    return floor
+
+
+def resident_of(server):
+    """Not its share: how many others have the libraries mapped, and for how long, is chance."""
+    text = open(f"/proc/{server.process.pid}/smaps_rollup").read()
     return int(re.search(r"^Rss:\s+(\d+) kB", text, re.M).group(1)) * 1024
 
 
@@ -92,7 +97,7 @@ def test_models_that_fit_but_for_their_first_runs_all_answer(serve, repository):
     settings = {"models.load": "startup", "memory.meter_interval": "100ms", "memory.stay": "0s"}
     server = serve(repository.path, settings=settings, env=GIVES_BACK).wait_ready(*names)
     server.wait(lambda: "ONNX Runtime is open" in server.log(), "ONNX Runtime to be open")
-    used = memory_of(server)
+    used = resident_of(server)
     server.stop()
     # A quarter of the weights is expected of a first run; a 64th of the budget is kept for requests.
     settings["memory.budget"] = used * 64 // 63  # what the first server took beyond its accounts is half of that already

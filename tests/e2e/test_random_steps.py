@@ -1,6 +1,6 @@
-"""A thousand random loads, unloads, swaps, evictions and requests, broken files and requests in flight among them, against a model of what must
-hold after each: who answers, with what, which states the index has, how often something was loaded; and, when all of it is unloaded,
-that nothing is left.  The seed is printed; TROUPE_SEED and TROUPE_STEPS choose others."""
+"""A thousand random loads, unloads, swaps, evictions and requests, broken files, requests in flight and bursts of batches that do not fit
+into memory together among them, against a model of what must hold after each: who answers, with what, which states the index has, how
+often something was loaded; and, when all of it is unloaded, that nothing is left.  The seed is printed; TROUPE_SEED and TROUPE_STEPS choose others."""
 import json
 import os
 import random
@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 
 from conftest import SLOW
+from test_budget import ENV, MIB, baseline
 from test_prepared import MAGIKA
 from test_replacement import put
 from test_residency import one
@@ -19,6 +20,7 @@ from triton_support import BAD
 
 SEED, STEPS = int(os.environ.get("TROUPE_SEED", "1")), int(os.environ.get("TROUPE_STEPS", "1000"))
 BROKEN = [BAD / name for name in ("truncated.onnx", "corrupt.onnx", "unknown_operator.onnx", "text.onnx", "git_lfs_pointer.onnx")]
+ROW, ROWS_MAX = 2 << 20, 64
 BYTES = np.random.default_rng(7).integers(0, 256, (1, 2048)).astype(np.int32)
 
 
@@ -96,6 +98,17 @@ class Slow(Model):
         return data == X.ravel().tolist()
 
 
+class Wide(Slow):
+    """Takes batches, and holds so much for each row that large ones wait for each other, or are done in parts."""
+
+    def write(self, rng, path):
+        put(f"input INPUT0 FP32 [-1,3]\noutput OUTPUT0 FP32 [-1,3]\nholds_row {ROW}\nsleep {rng.choice([1, 5])}ms\n", path.with_name("model.echo"))
+
+    def batch(self, rows, first):
+        data = [float(first + i) for i in range(3 * rows)]
+        return data, {"inputs": [{"name": "INPUT0", "datatype": "FP32", "shape": [rows, 3], "data": data}]}
+
+
 class Steps:
     def __init__(self, server, models, rng):
         self.server, self.models, self.rng = server, models, rng
@@ -118,6 +131,8 @@ class Steps:
             assert status in (404, 503) and model.name in reply["error"], reply
             return
         assert status == 200, reply
+        if model.is_cold:  # and pinned again, as what is loaded by name
+            assert post(self.server, f"/api/models/{model.name}/pin")[0] == 200
         self.loads += model.is_cold
         model.is_cold = False
         assert reply["model_version"] == str(model.loaded)
@@ -216,6 +231,27 @@ class Steps:
                 assert not model.loaded and status in (404, 503), reply
         return model.name
 
+    def burst(self):
+        """Batches of many sizes at once: whatever has to wait for memory, or to be cut, is answered rightly."""
+        wide, answers = [m for m in self.models if isinstance(m, Wide)], []
+        for model in wide:
+            self.load_newest(model)
+
+        def ask(model, rows, first):
+            data, request = model.batch(rows, first)
+            status, reply = post(self.server, f"/v2/models/{model.name}/infer", request)
+            answers.append((status, reply, data))
+        threads = [threading.Thread(target=ask, args=(self.rng.choice(wide), self.rng.randint(1, ROWS_MAX), 1000 * i)) for i in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(answers) == len(threads)
+        for status, reply, data in answers:
+            assert status == 200, reply
+            assert reply["outputs"][0]["data"] == data
+        return ", ".join(m.name for m in wide)
+
     # ---- what must hold ----
 
     def look(self):
@@ -246,9 +282,10 @@ class Steps:
         return {"descriptors": len(os.listdir(f"/proc/{pid}/fd")), "threads": len(os.listdir(f"/proc/{pid}/task"))}
 
     def run(self, n):
-        kinds = [self.infer, self.load, self.unload, self.swap, self.broken_swap, self.in_flight, self.evict, self.sleep, self.look]
+        kinds = [self.infer, self.load, self.unload, self.swap, self.broken_swap, self.in_flight, self.evict, self.sleep, self.look,
+                 self.burst]
         for i in range(n):
-            step = self.rng.choices(kinds, [38, 13, 11, 12, 5, 5, 7, 3, 6])[0]
+            step = self.rng.choices(kinds, [38, 13, 11, 12, 5, 5, 7, 3, 6, 2])[0]
             try:
                 self.history.append(f"{i} {step.__name__}: {step()}")
             except BaseException:
@@ -267,13 +304,18 @@ def test_random_steps_leave_what_a_model_of_them_says(serve, repository, tmp_pat
     models = [Sign(repository.path, f"sign{i}") for i in range(4)]
     models += [Weighty(repository.path, f"weighty{i}") for i in range(2)]
     models += [Slow(repository.path, f"slow{i}") for i in range(2)]
+    models += [Wide(repository.path, f"wide{i}") for i in range(2)]
+    settings = {"models.load": "explicit", "store.path": store, "memory.trim_interval": "200ms", "threads.executors": 4}
+    if os.environ.get("TROUPE_SANITIZER") != "thread":  # its memory counts as the server's
+        settings |= {"memory.budget": baseline(serve, repository) + 100 * MIB * (1 + (SLOW > 1)), "memory.meter_interval": "100ms",
+                     "memory.run_wait": "10m"}
     for model in models:
         model.folder.mkdir()
         model.add(rng)
         if isinstance(model, Slow):
-            repository.write(f"{model.name}/config.pbtxt", 'backend: "echo"')
-    server = serve(repository.path, settings={"models.load": "explicit", "store.path": store, "memory.trim_interval": "200ms",
-                                              "threads.executors": 4}).wait_ready()
+            batches = f"max_batch_size: {ROWS_MAX}\n" if isinstance(model, Wide) else ""
+            repository.write(f"{model.name}/config.pbtxt", 'backend: "echo"\n' + batches)
+    server = serve(repository.path, settings=settings, env=ENV).wait_ready()
     steps = Steps(server, models, rng)
     for model in models:  # everything once: what a process opens only once is open now
         steps.load_newest(model)
@@ -282,6 +324,9 @@ def test_random_steps_leave_what_a_model_of_them_says(serve, repository, tmp_pat
     before, private = steps.left(), anonymous_bytes(server.process.pid)
     steps.run(STEPS)
     steps.unload_all()
+    if SLOW == 1 and STEPS >= 1000:
+        assert server.metric("troupe_runs_short_total") > 0 and server.metric("troupe_runs_split_total") > 0
+    assert server.metric("troupe_evictions_total") == 0  # all of them are pinned
     server.wait(lambda: all(n <= before[what] + 1 for what, n in steps.left().items()), f"no more to be open than {before}")
     if SLOW == 1:
         assert anonymous_bytes(server.process.pid) <= 1.1 * private + (32 << 20)

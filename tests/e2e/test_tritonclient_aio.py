@@ -380,8 +380,9 @@ async def test_statistics_equal_what_was_sent(server, side, client):
     await side.invalid("", client.infer(model, [side.tensor(ONE[0])]))
     entry, = (await client.get_inference_statistics(model_name=model, model_version="1", **side.extra, **side.as_dict))["model_stats"]
     got = statistics_of(entry)
-    assert got["batches"] == {1: 20} and got["fail"] == 1
-    assert all(got[k] == 20 for k in ("inferences", "executions", "success", "queue", "compute_input", "compute_infer"))
+    batches = got["batches"]  # those that wait at the same time may run together
+    assert sum(rows * n for rows, n in batches.items()) == 20 and sum(batches.values()) == got["executions"] and got["fail"] == 1
+    assert all(got[k] == 20 for k in ("inferences", "success", "queue", "compute_input", "compute_infer"))
 
 
 @with_each_client

@@ -200,11 +200,11 @@ static void runs_wait_and_every_nth_fails(void **state)
     assert_int_equal(open_text("sleep 3ms\nbusy 3ms\nfail_every 2", &host, true, &s, &error),
                      TROUPE_OK);
     const struct troupe_run run = { .struct_size = sizeof run, .error = &error };
-    assert_int_equal(trp_script_begin(s, &run), TROUPE_OK);
+    assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_OK);
     assert_true(clock.reads >= 6);
-    assert_int_equal(trp_script_begin(s, &run), TROUPE_BACKEND_FAILED);
+    assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_BACKEND_FAILED);
     assert_string_equal(error.text, "failed on purpose");
-    assert_int_equal(trp_script_begin(s, &run), TROUPE_OK);
+    assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_OK);
     trp_script_close(s);
 }
 
@@ -218,11 +218,11 @@ static void what_hibernates_fails_runs_until_it_is_woken(void **state)
     struct trp_script *s;
     assert_int_equal(open_text("hibernates\nwake_sleep 5ms", &host, true, &s, &error), TROUPE_OK);
     assert_int_equal(trp_script_hibernate(s), TROUPE_OK);
-    assert_int_equal(trp_script_begin(s, &run), TROUPE_BACKEND_FAILED);
+    assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_BACKEND_FAILED);
     const int64_t before_ns = clock.now_ns;
     assert_int_equal(trp_script_wake(s), TROUPE_OK);
     assert_true(clock.now_ns - before_ns >= TRP_MS(5));
-    assert_int_equal(trp_script_begin(s, &run), TROUPE_OK);
+    assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_OK);
     assert_int_equal(trp_script_wake(s), TROUPE_OK); /* it is awake */
     trp_script_close(s);
     assert_int_equal(open_text("hibernates\nwake_fail no", &host, true, &s, &error), TROUPE_OK);
@@ -232,7 +232,7 @@ static void what_hibernates_fails_runs_until_it_is_woken(void **state)
     assert_int_equal(open_text("hibernates\nhibernate_fail no", &host, true, &s, &error),
                      TROUPE_OK);
     assert_int_equal(trp_script_hibernate(s), TROUPE_BACKEND_FAILED);
-    assert_int_equal(trp_script_begin(s, &run), TROUPE_OK);
+    assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_OK);
     trp_script_close(s);
     assert_int_equal(open_text("", &host, true, &s, &error), TROUPE_OK);
     assert_int_equal(trp_script_hibernate(s), TROUPE_UNIMPLEMENTED);
@@ -254,7 +254,7 @@ static void a_run_stops_when_its_flag_is_up(void **state)
         const struct troupe_run run = { .struct_size = sizeof run,
                                         .error = &error,
                                         .cancel = &raised };
-        assert_int_equal(trp_script_begin(s, &run), TROUPE_CANCELLED);
+        assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_CANCELLED);
         trp_script_close(s);
     }
 }

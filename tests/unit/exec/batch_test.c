@@ -347,6 +347,52 @@ static void a_run_is_stopped_when_the_last_of_its_calls_is_cancelled(void **stat
     assert_int_equal(metric(TRP_METRIC_BATCHES_FAILED), 0);
 }
 
+static void calls_of_a_run_that_was_stopped_do_not_wait_behind_others(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_batched(ROWS "sleep 60s\n"),
+                       *other = make_batched(ROWS "sleep 60s\n");
+    struct trp_call *calls[3];
+    close_gate();
+    for (int i = 0; i < 2; i++)
+        calls[i] = start(make_rows(v, 1, 2, (float)i));
+    open_gate();
+    while (trp_counter_get(&v->stats->execution_count) == 0)
+        turn_loop(&w, TRP_MS(1));
+    calls[2] = make_rows(other, 1, 2, 0);
+    calls[2]->priority_class = TRP_PRIORITY_INTERACTIVE; /* it is next, for a minute */
+    start(calls[2]);
+    turn_loop(&w, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_true(trp_call_try_cancel(calls[i]));
+        trp_exec_cancel_call(&v->target, calls[i]);
+    }
+    turn_until_finished(&w, 3); /* with the gate's */
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(calls[i]->error.status.code, TRP_CANCELLED);
+    assert_true(trp_call_try_cancel(calls[2]));
+    trp_exec_cancel_call(&other->target, calls[2]);
+    turn_until_finished(&w, 4);
+}
+
+/* A shape of no elements may have any number of rows, and costs its sender nothing. */
+static void any_number_of_rows_is_run(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_batched(WIDE);
+    static const int64_t rows[] = { INT64_C(1) << 31, INT64_C(1) << 31, 1, UINT32_MAX,
+                                    INT64_C(1) << 40 };
+    struct trp_call *calls[ARRAY_LEN(rows)];
+    close_gate();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        calls[i] = start(make_rows(v, rows[i], 0, 0));
+    open_gate();
+    turn_until_finished(&w, 1 + ARRAY_LEN(rows));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_echoed(calls[i]);
+    assert_int_equal(metric(TRP_METRIC_BATCHES), 0);
+}
+
 static void outputs_go_into_the_memory_that_was_given(void **state)
 {
     (void)state;
@@ -409,6 +455,28 @@ static void tiny_ones_of_one_turn_run_together_on_the_loop(void **state)
     assert_true(trp_gauge_get(&v->company->share_ns) > 0);
 }
 
+static void late_and_cancelled_ones_do_not_run_on_the_loop(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_batched(ROWS);
+    struct trp_call *calls[6];
+    make_tiny(v);
+    for (int i = 0; i < 6; i++) {
+        calls[i] = make_rows(v, 1, 2, (float)i);
+        if (i % 3 == 0)
+            calls[i]->deadline_ns = trp_loop_now_ns(w.loop); /* now */
+        start(calls[i]);
+    }
+    assert_true(trp_call_try_cancel(calls[4]));
+    turn_until_finished(&w, 6);
+    for (int i = 0; i < 6; i++) {
+        const int32_t want = i % 3 == 0 ? TRP_DEADLINE_EXCEEDED : i == 4 ? TRP_CANCELLED : TRP_OK;
+        assert_int_equal(calls[i]->error.status.code, want);
+    }
+    assert_int_equal(metric(TRP_METRIC_BATCHED_CALLS), 3);
+    assert_int_equal(trp_gauge_get(&v->stats->in_flight), 0);
+}
+
 static void those_whose_batch_fails_on_the_loop_go_to_executors_alone(void **state)
 {
     (void)state;
@@ -464,9 +532,12 @@ int main(void)
         TEST(rows_that_are_not_those_of_the_calls_end_batching),
         TEST(cancelled_ones_leave_before_the_run),
         TEST(a_run_is_stopped_when_the_last_of_its_calls_is_cancelled),
+        TEST(calls_of_a_run_that_was_stopped_do_not_wait_behind_others),
+        TEST(any_number_of_rows_is_run),
         TEST(outputs_go_into_the_memory_that_was_given),
         TEST(nothing_is_held_when_all_answers_were_given_back),
         TEST_HERE(tiny_ones_of_one_turn_run_together_on_the_loop),
+        TEST_HERE(late_and_cancelled_ones_do_not_run_on_the_loop),
         TEST_HERE(those_whose_batch_fails_on_the_loop_go_to_executors_alone),
         TEST_HERE(whoever_can_find_out_is_asked_once_when_two_wait_together),
     };

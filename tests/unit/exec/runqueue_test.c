@@ -176,12 +176,12 @@ static void who_waits_for_memory_does_not_keep_its_model_busy_unless_it_is_first
     push(second);
     assert_int_equal(trp_stats_busy(v->stats), 2);
     assert_ptr_equal(take(NULL), first);
-    assert_true(trp_runqueue_put_back(&queue, first, &how));
+    assert_int_equal(trp_runqueue_put_back(&queue, first, &how), TRP_PUT_BACK_QUEUED);
     assert_int_equal(trp_stats_busy(v->stats), 2); /* it is its turn next */
     trp_runqueue_tell_room(&queue);
     assert_ptr_equal(take(NULL), first);
     how = (struct trp_runqueue_return){ .words_before = trp_counter_get(&queue.words) };
-    assert_true(trp_runqueue_put_back(&queue, first, &how));
+    assert_int_equal(trp_runqueue_put_back(&queue, first, &how), TRP_PUT_BACK_QUEUED);
     assert_int_equal(trp_stats_busy(v->stats), 0);
     trp_runqueue_tell_room(&queue);
     assert_int_equal(trp_stats_busy(v->stats), 0); /* nobody has asked again yet */
@@ -205,15 +205,15 @@ static void a_version_that_is_let_go_gives_back_who_waits_for_memory(void **stat
     push(first);
     push(second);
     assert_ptr_equal(take(NULL), first);
-    assert_true(trp_runqueue_put_back(&queue, first, &how));
+    assert_int_equal(trp_runqueue_put_back(&queue, first, &how), TRP_PUT_BACK_QUEUED);
     trp_runqueue_tell_room(&queue);
     assert_ptr_equal(take(NULL), first); /* and asks, while */
     trp_version_ref(next);
     trp_runqueue_let_go(&queue, v, next, &out);
     assert_null(out.first); /* the other was not told that there is no room */
-    assert_false(trp_runqueue_put_back(&queue, first, &how));
+    assert_int_equal(trp_runqueue_put_back(&queue, first, &how), TRP_PUT_BACK_LET_GO);
     assert_ptr_equal(take(NULL), second);
-    assert_false(trp_runqueue_put_back(&queue, second, &how));
+    assert_int_equal(trp_runqueue_put_back(&queue, second, &how), TRP_PUT_BACK_LET_GO);
     assert_ptr_equal(v->successor, next);
     push(
         first); /* with its slots back; who comes from an old snapshot may run where it still can */
@@ -235,7 +235,7 @@ static void who_stands_aside_leaves_with_all_that_wait_behind_it(void **state)
     push(first);
     push(second);
     assert_ptr_equal(take(NULL), first);
-    assert_true(trp_runqueue_put_back(&queue, first, &how));
+    assert_int_equal(trp_runqueue_put_back(&queue, first, &how), TRP_PUT_BACK_QUEUED);
     for (int i = 0; i < 2; i++) { /* the second time nothing happens */
         trp_version_ref(next);
         trp_runqueue_let_go(&queue, v, next, &out);
@@ -246,6 +246,24 @@ static void who_stands_aside_leaves_with_all_that_wait_behind_it(void **state)
     assert_int_equal(trp_gauge_get(&v->stats->queued), 0);
     keep(first);
     keep(second);
+}
+
+static void a_call_that_was_cancelled_while_room_was_asked_for_does_not_wait(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY, NULL);
+    struct trp_call *call = make_call(&w, v);
+    const struct trp_runqueue_return how = { .words_before = 0 };
+    v->config.instances = 1;
+    push(call);
+    assert_ptr_equal(take(NULL), call);
+    assert_true(trp_call_try_cancel(call));
+    assert_false(trp_runqueue_remove(&queue, call)); /* whoever has it looks */
+    assert_int_equal(trp_runqueue_put_back(&queue, call, &how), TRP_PUT_BACK_UNWANTED);
+    assert_int_equal(trp_gauge_get(&queue.queued), 0);
+    assert_true(trp_runqueue_try_begin(&queue, v)); /* its slot is back */
+    trp_runqueue_end(&queue, v);
+    keep(call);
 }
 
 int main(void)
@@ -259,6 +277,7 @@ int main(void)
         QUEUE_TEST(a_stopped_queue_takes_nothing_and_gives_back_what_it_has),
         QUEUE_TEST(who_waits_for_memory_does_not_keep_its_model_busy_unless_it_is_first),
         QUEUE_TEST(a_version_that_is_let_go_gives_back_who_waits_for_memory),
+        QUEUE_TEST(a_call_that_was_cancelled_while_room_was_asked_for_does_not_wait),
         QUEUE_TEST(who_stands_aside_leaves_with_all_that_wait_behind_it),
     };
     return cmocka_run_group_tests_name("runqueue", tests, NULL, NULL);

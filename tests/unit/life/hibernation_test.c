@@ -2,6 +2,9 @@
 #include "cold_asking.h"
 
 #include "life/hibernation.h"
+#include "life/joining.h"
+#include "life/tenure.h"
+#include "life/whereabouts.h"
 
 #define MB UINT64_C(1000000)
 #define ECHO "input X FP32 [-1]\noutput Y FP32 [-1]\n"
@@ -61,6 +64,15 @@ static uint64_t used(const struct fixture *f)
     return trp_budget_used(&b).of[TRP_RESOURCE_BYTES];
 }
 
+static bool tells(struct fixture *f, const char *name, enum trp_place place, const char *words)
+{
+    struct trp_whereabouts w;
+    struct trp_error err;
+    must(trp_presence_rank(f->life, &err), &err);
+    trp_whereabouts_tell(f->life, trp_str_of(name), &w);
+    return w.place == place && strstr(w.why, words) != NULL;
+}
+
 /* ---- tests ---- */
 
 static void whose_room_is_wanted_sleeps_and_is_woken_by_the_next_call(void **state)
@@ -92,6 +104,58 @@ static void whose_room_is_wanted_sleeps_and_is_woken_by_the_next_call(void **sta
     assert_int_equal(metric(f, TRP_METRIC_HIBERNATIONS), 2); /* for its room */
     assert_true(used(f) <= f->budget_bytes);
     assert_true(log_says(f, "woke 'a' in"));
+}
+
+static void whoever_asks_where_it_is_hears_why_it_sleeps_and_what_wakes_it(void **state)
+{
+    struct fixture *f = *state;
+    struct question q;
+    struct trp_whereabouts w;
+    put_model(f, "a", "wake_sleep 300ms\n");
+    put_model(f, "b", "");
+    put_model(f, "c", "");
+    start_sleepers(f);
+    answers(f, "a");
+    assert_true(tells(f, "a", TRP_PLACE_IN, "until its room is wanted"));
+    pump(f, !member(f, "a")->op && trp_hibernation_begin(member(f, "a"), "a test wants it"));
+    assert_true(tells(f, "a", TRP_PLACE_ASLEEP, "a test wants it; its pages are being dropped"));
+    pump(f, is_asleep(f, "a") && !member(f, "a")->op);
+    const int64_t since_ns = trp_loop_now_ns(f->loop);
+    f->now_ns += TRP_S(11);
+    turn(f);
+    assert_true(tells(f, "a", TRP_PLACE_ASLEEP, "a test wants it; its next request wakes it"));
+    assert_true(tells(f, "a", TRP_PLACE_ASLEEP, "number 1 to go"));
+    trp_whereabouts_tell(f->life, TRP_STR_LIT("a"), &w);
+    assert_true(w.since_ns > 0 && w.since_ns <= since_ns);
+    load(f, "b", TRP_OK, "");
+    answers(f, "c"); /* fresh: a waits until it may go */
+    assert_true(ask_version(&q, "a", 0));
+    pump(f, tells(f, "a", TRP_PLACE_ASLEEP, "it waits for room to wake: "));
+    pump(f, tells(f, "a", TRP_PLACE_ASLEEP, "1 just loaded"));
+    f->now_ns += TRP_S(11);
+    pump(f, tells(f, "a", TRP_PLACE_ASLEEP, "it is being woken"));
+    pump(f, q.is_done);
+    assert_int_equal(q.error.status.code, TRP_OK);
+    assert_true(tells(f, "a", TRP_PLACE_IN, "just loaded"));
+}
+
+/* Whether its calls may run together is tried out beside; the trial must not be lost for good. */
+static void what_its_sleep_kept_from_being_found_out_is_found_when_it_wakes(void **state)
+{
+    struct fixture *f = *state;
+    put_model(f, "m", "");
+    start_sleepers(f);
+    answers(f, "m");
+    put_to_sleep(f, "m");
+    struct trp_version *v = highest(f, "m");
+    v->company->ask(v);
+    pump(f, trp_tenure_joining(v)->is_put_off);
+    assert_true(is_asleep(f, "m"));
+    assert_int_equal(trp_version_batching(v).len, 0);
+    answers(f, "m");
+    pump(f, trp_version_batching(v).len > 0);
+    assert_non_null(strstr(trp_version_batching(v).ptr, "on: its rows are independent"));
+    assert_false(trp_tenure_joining(v)->is_put_off);
 }
 
 static void many_calls_share_one_wake_and_nobody_else_does_it(void **state)
@@ -328,7 +392,10 @@ static void no_room_to_wake_is_told_with_the_numbers(void **state)
     assert_true(ask_version(&q, "a", 0));
     fails(f, &q, TRP_OVER_BUDGET, "model 'a' cannot be loaded: no room in memory (memory.budget)");
     assert_true(is_asleep(f, "a"));
+    load(f, "a", TRP_OVER_BUDGET, "no room in memory (memory.budget)"); /* no more than cold */
+    assert_true(is_asleep(f, "a"));
     unload(f, "b");
+    load(f, "a", TRP_OK, "");
     answers(f, "a");
     assert_int_equal(metric(f, TRP_METRIC_WAKES_OK), 1);
 }
@@ -420,6 +487,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_CALLS(whose_room_is_wanted_sleeps_and_is_woken_by_the_next_call),
+        WITH_CALLS(whoever_asks_where_it_is_hears_why_it_sleeps_and_what_wakes_it),
+        WITH_CALLS(what_its_sleep_kept_from_being_found_out_is_found_when_it_wakes),
         WITH_CALLS(many_calls_share_one_wake_and_nobody_else_does_it),
         WITH_CALLS(who_runs_out_of_time_is_answered_while_it_wakes),
         WITH_CALLS(what_cannot_be_woken_is_loaded_anew),

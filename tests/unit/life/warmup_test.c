@@ -288,6 +288,107 @@ static void random_numbers_are_the_same_each_time_and_safe(void **state)
     }
 }
 
+/* ---- memory ---- */
+
+#define MIB (UINT64_C(1) << 20)
+
+struct budget {
+    struct trp_ledger *ledger;
+    struct trp_headrooms *headrooms;
+    struct trp_admission admission;
+    struct trp_hold taken; /* given back as soon as somebody asks for room */
+};
+
+static void give_way(void *user, struct trp_amounts need)
+{
+    struct budget *b = user;
+    (void)need;
+    trp_ledger_release(b->ledger, &b->taken);
+}
+
+static void make_budget(struct budget *b, uint64_t limit_bytes)
+{
+    const struct trp_ledger_opts ledger = { .limit = { { limit_bytes } } };
+    struct trp_error err = { 0 };
+    *b = (struct budget){ 0 };
+    must(trp_ledger_create(trp_heap(), &ledger, &b->ledger, &err), &err);
+    const struct trp_headrooms_opts opts = { .ledger = b->ledger, .patience_ns = TRP_S(1) };
+    must(trp_headrooms_create(trp_heap(), &opts, &b->headrooms, &err), &err);
+    b->admission = (struct trp_admission){ b->headrooms, b->ledger, TRP_S(30) };
+    trp_ledger_on_short(b->ledger, give_way, b);
+}
+
+static void drop_budget(struct budget *b, struct trp_version *v)
+{
+    trp_headroom_close(&v->headroom);
+    trp_headrooms_destroy(b->headrooms);
+    trp_ledger_destroy(b->ledger);
+}
+
+static trp_status warm(struct fixture *f, struct trp_version *v, const struct budget *b,
+                       struct trp_error *err)
+{
+    static const struct trp_flag never;
+    const struct trp_warmup w = { .model = v->model,
+                                  .version = v,
+                                  .admission = &b->admission,
+                                  .clock = &f->clock,
+                                  .config = v->config.tree,
+                                  .seen = &v->signature,
+                                  .signature = &v->file_signature,
+                                  .account = &v->activations,
+                                  .stop = &never,
+                                  .input_bytes_max = 1 << 20 };
+    return trp_warmup_run(&w, err);
+}
+
+/* What the next run of 16 bytes is expected to hold. */
+static uint64_t expected(const struct budget *b, struct trp_version *v)
+{
+    const struct trp_admission_wish wish = { .size = 16 };
+    struct trp_admitted a;
+    assert_int_equal(trp_admission_ask(&b->admission, v, &wish, 1, &a), TRP_RESERVE_DONE);
+    const uint64_t bytes = a.pass.bytes;
+    trp_admission_end(&b->admission, v, &a, 0);
+    return bytes;
+}
+
+static void warm_ups_wait_for_room_and_teach_what_runs_hold(void **state)
+{
+    struct fixture *f = *state;
+    struct budget b;
+    struct trp_error err = { 0 };
+    put(f, "m/config.pbtxt", SAMPLE("batch_size: 1", "zero_data: true"));
+    put(f, "m/1/model.echo", ECHO "holds 41943040\n");
+    start(f);
+    struct trp_version *v = highest(f, "m");
+    make_budget(&b, 100 * MIB);
+    assert_int_equal(trp_ledger_reserve(b.ledger, (struct trp_amounts){ { 99 * MIB } }, &b.taken),
+                     TRP_RESERVE_DONE);
+    const trp_status st = warm(f, v, &b, &err);
+    print_message("%s\n", err.text);
+    assert_int_equal(st.code, TRP_OK);
+    assert_int_equal(expected(&b, v), 40 * MIB);
+    drop_budget(&b, v);
+}
+
+static void a_warm_up_that_can_never_fit_is_refused_with_the_numbers(void **state)
+{
+    struct fixture *f = *state;
+    struct budget b;
+    struct trp_error err = { 0 };
+    put(f, "m/config.pbtxt", SAMPLE("batch_size: 1", "zero_data: true"));
+    put(f, "m/1/model.echo", ECHO "holds 41943040\n");
+    start(f);
+    struct trp_version *v = highest(f, "m");
+    make_budget(&b, 20 * MIB);
+    assert_int_equal(warm(f, v, &b, &err).code, TRP_OVER_BUDGET);
+    assert_non_null(strstr(err.text,
+                           "warm-up 'first': model 'm/1': a run: needs 41943040 bytes; at "
+                           "most 20971520 of 20971520 can be had"));
+    drop_budget(&b, v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +399,8 @@ int main(void)
         WITH_LIFE(a_file_is_one_row_and_a_batch_repeats_it),
         WITH_LIFE(strings_in_a_file_have_their_lengths_in_front),
         WITH_LIFE(random_numbers_are_the_same_each_time_and_safe),
+        WITH_LIFE(warm_ups_wait_for_room_and_teach_what_runs_hold),
+        WITH_LIFE(a_warm_up_that_can_never_fit_is_refused_with_the_numbers),
     };
     return cmocka_run_group_tests_name("warmup", tests, NULL, NULL);
 }

@@ -38,9 +38,9 @@ static bool make(struct world *w)
     *w = (struct world){ .ledger = NULL };
     if (trp_failed(trp_ledger_create(trp_heap(), &opts, &w->ledger, NULL)))
         return false;
-    const struct trp_headrooms_opts all = { .ledger = w->ledger,
-                                            .small_bytes = MIB,
-                                            .patience_ns = 100 * MS };
+    const struct trp_headrooms_opts all = {
+        .ledger = w->ledger, .small_bytes = MIB, .patience_ns = 100 * MS, .remembered_max = 2
+    };
     if (trp_failed(trp_headrooms_create(trp_heap(), &all, &w->all, NULL))) {
         trp_ledger_destroy(w->ledger);
         return false;
@@ -255,6 +255,32 @@ static void room_that_was_given_back_elsewhere_is_found(void **state)
     drop(&w);
 }
 
+static void a_model_that_comes_back_is_known(void **state)
+{
+    (void)state;
+    struct world w;
+    struct trp_headroom_pass pass;
+    if (!make(&w))
+        return;
+    w.a.headroom.key = 7;
+    trp_headroom_learn(w.all, &w.a.headroom, &w.a.account, 1000, MIB / 2);
+    trp_headroom_learn(w.all, &w.a.headroom, &w.a.account, 100000, 30 * MIB);
+    const bool was_learned = w.a.headroom.book != NULL;
+    trp_headroom_close(&w.a.headroom); /* it is evicted, */
+    w.b.headroom.key = 7;              /* and its files are loaded again */
+    w.c.headroom.key = 8;
+    assert_int_equal(begin(&w, &w.b, 100000, MIB, &pass), TRP_RESERVE_DONE);
+    if (was_learned && pass.bytes != MIB) { /* else there was no memory to remember */
+        assert_int_equal(pass.bytes, 30 * MIB);
+        assert_true(trp_headroom_is_small(&w.b.headroom, 1000));
+    }
+    trp_headroom_end(w.all, &w.b.headroom, 100000, 30 * MIB, &pass);
+    assert_int_equal(begin(&w, &w.c, 100000, MIB, &pass), TRP_RESERVE_DONE); /* others are not */
+    assert_true(!pass.is_counted || pass.bytes == MIB);
+    trp_headroom_end(w.all, &w.c.headroom, 100000, MIB, &pass);
+    drop(&w);
+}
+
 /* Run after run keeps memory that the next one cannot use: the hold covered them all, and was passed. */
 static void what_was_not_expected_is_reserved_when_it_is_taken_or_refused(void **state)
 {
@@ -342,6 +368,7 @@ int main(void)
         cmocka_unit_test(nobody_passes_for_ever_who_waits_longest),
         cmocka_unit_test(who_waited_and_went_away_stands_in_nobody_s_way),
         cmocka_unit_test(room_that_was_given_back_elsewhere_is_found),
+        cmocka_unit_test(a_model_that_comes_back_is_known),
         cmocka_unit_test(what_was_not_expected_is_reserved_when_it_is_taken_or_refused),
         cmocka_unit_test(threads_never_run_more_than_there_is_room_for),
     };

@@ -122,9 +122,25 @@ static void no_run_holds_more_than_was_estimated(void **state)
     }
 }
 
+static void hope_is_in_proportion_where_only_more_is_known(void **state)
+{
+    (void)state;
+    struct trp_peaks p = { 0 };
+    assert_int_equal(trp_peaks_hope(&p, 10), 0);
+    trp_peaks_learn(&p, 64, 6400);
+    assert_int_equal(trp_peaks_estimate(&p, 32), 6400); /* safe */
+    assert_int_equal(trp_peaks_hope(&p, 32), 3200);
+    assert_int_equal(trp_peaks_hope(&p, 64), 6400);
+    assert_int_equal(trp_peaks_hope(&p, 128), 12800);
+    trp_peaks_learn(&p, 8, 5000); /* something fixed, then */
+    assert_int_equal(trp_peaks_hope(&p, 32), trp_peaks_estimate(&p, 32));
+    assert_int_equal(trp_peaks_hope(&p, 4), 2500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hope_is_in_proportion_where_only_more_is_known),
         cmocka_unit_test(nothing_is_known_at_first),
         cmocka_unit_test(what_was_measured_is_told_and_what_lies_around_it_errs_to_the_safe_side),
         cmocka_unit_test(more_is_believed_at_once_and_less_slowly),

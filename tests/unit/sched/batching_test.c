@@ -168,6 +168,27 @@ static void rows_are_not_exceeded_and_the_order_is_kept(void **state)
     assert_int_equal(rows_of(&calls), 5);
 }
 
+/* [4294967295, 0] is a shape that costs its sender nothing. */
+static void any_number_of_rows_may_wait(void **state)
+{
+    (void)state;
+    static struct floor f;
+    struct trp_call_list calls;
+    const uint32_t half = (uint32_t)1 << 31;
+    make_floor(&f);
+    push(&f, 0, &f.lines[0], 0, half);
+    push(&f, 1, &f.lines[0], 0, half); /* in 32 bits none at all */
+    push(&f, 2, &f.lines[0], 0, 1);
+    push(&f, 3, &f.lines[0], 0, UINT32_MAX); /* with the one before it, too */
+    push(&f, 4, &f.lines[0], 0, 1);
+    for (size_t i = 0; i < 5; i++) { /* each alone: no two of them are few enough */
+        assert_true(take(&f, 1, &calls));
+        assert_int_equal(calls.count, 1);
+        assert_ptr_equal(calls.first, &f.calls[i]);
+    }
+    assert_int_equal(f.lines[0].rows, 0);
+}
+
 static void company_is_fair_between_tenants(void **state)
 {
     (void)state;
@@ -312,6 +333,7 @@ int main(void)
         cmocka_unit_test(waits_for_company_only_with_a_delay_and_while_time_allows),
         cmocka_unit_test(unlike_shapes_never_meet),
         cmocka_unit_test(rows_are_not_exceeded_and_the_order_is_kept),
+        cmocka_unit_test(any_number_of_rows_may_wait),
         cmocka_unit_test(company_is_fair_between_tenants),
         cmocka_unit_test(the_earliest_deadline_in_the_batch_is_kept),
         cmocka_unit_test(a_batch_shrinks_while_more_urgent_work_waits),

@@ -152,7 +152,8 @@ static void rest_or_rouse(void)
     if (line->is_resting)
         trp_resting_end(&w.s, line);
     else if (line->queued > 0)
-        trp_resting_begin(&w.s, line, w.now_ns + (int64_t)dice(50), line->rows + (uint32_t)dice(9));
+        trp_resting_begin(&w.s, line, w.now_ns + (int64_t)dice(50),
+                          (uint32_t)(line->rows + dice(9)));
 }
 
 static void let_time_pass(void)
@@ -191,7 +192,7 @@ static void counts_agree(void)
     }
     for (uint32_t m = 0; m < MODELS; m++)
         for (uint32_t l = 0; l < LINES; l++)
-            counted_rows += w.lines[m][l].rows;
+            counted_rows += (uint32_t)w.lines[m][l].rows;
     assert_int_equal(counted_rows, rows);
     assert_int_equal(counted_ns, work_ns);
     assert_int_equal(lanes, waiting);

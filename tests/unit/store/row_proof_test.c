@@ -99,6 +99,12 @@ static void what_is_proven_of_what(void **state)
           "the model takes none of the generated inputs" },
         { "input x FP32 [-1]\noutput y FP32 [-1]\nfail BACKEND_FAILED no\nfail_every 5\n",
           TRP_FAILED_PRECONDITION, "3 rows together" },
+        { "input x FP32 [-1]\noutput y FP32 [-1]\nfail OUT_OF_MEMORY no\nfail_every 5\n",
+          TRP_OUT_OF_MEMORY, "too little memory" },
+        { "input x FP32 [-1]\noutput y FP32 [-1]\nfail OVER_BUDGET no\n", TRP_OUT_OF_MEMORY,
+          "too little memory" },
+        { "input x FP32 [-1]\noutput y FP32 [-1]\nfail OUT_OF_MEMORY no\nfail_every 7\n", TRP_OK,
+          "" },
     };
     for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
         struct fixture f;
