@@ -371,6 +371,12 @@ static const char *inputs_text(struct question *q)
     return text.ptr;
 }
 
+/* The server names the input that it did not like: too few numbers, a shape that does not fit. */
+static bool is_about_input(const struct trp_error *err)
+{
+    return err->status.code == TRP_INVALID_ARGUMENT && strstr(err->text, "input '");
+}
+
 static int fail(struct question *q, const struct trp_error *err)
 {
     char folder[4096];
@@ -378,7 +384,7 @@ static int fail(struct question *q, const struct trp_error *err)
         return cli_fail(
             q->cli, err,
             trp_arena_format(&q->cli->arena, "files are looked for from %s on", folder).ptr);
-    if (q->inputs_n > 0 && (q->is_local || q->cli->operands_n == 1))
+    if (q->inputs_n > 0 && (q->is_local || q->cli->operands_n == 1 || is_about_input(err)))
         return cli_fail(q->cli, err, inputs_text(q));
     return cli_fail_asking(q->cli, err);
 }

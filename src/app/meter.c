@@ -54,10 +54,25 @@ static uint64_t uncovered(const struct trp_meter *m)
     return all > covered ? all - covered : 0;
 }
 
-static void tell_if_too_much(const struct trp_meter *m)
+/* Else every model is refused, and nobody sees why: what is fixed is no model's. */
+static void warn_if_too_small(struct trp_meter *m, const struct trp_budget *b)
+{
+    const uint64_t limit = b->limit.of[TRP_RESOURCE_BYTES];
+    const uint64_t own = b->fixed.of[TRP_RESOURCE_BYTES];
+    if (m->has_warned || limit == 0 || own < limit)
+        return;
+    m->has_warned = true;
+    TRP_WARN(m->opts.log, "app",
+             "memory.budget is too small: it is %llu bytes, and the process itself takes %llu; "
+             "nothing is left for models, which are refused",
+             (unsigned long long)limit, (unsigned long long)own);
+}
+
+static void tell_if_too_much(struct trp_meter *m)
 {
     struct trp_budget b;
     trp_ledger_look(m->opts.ledger, &b);
+    warn_if_too_small(m, &b);
     const struct trp_amounts nothing = { { 0 } };
     if (!trp_amounts_is_zero(trp_budget_missing(&b, nothing)))
         trp_ledger_ask_room(m->opts.ledger, nothing); /* what is missing is missing anyhow */

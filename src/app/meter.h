@@ -1,7 +1,7 @@
 /* app/meter.h - compares what the process uses with what the accounts say.
  * Answers "does the budget hold for what we really take?".  A thread that looks once in a while: the difference becomes what the
  * ledger calls fixed, holds follow what runs have given back, whoever can make room hears when a limit is passed, and calls that wait
- * for room are tried again. */
+ * for room are tried again.  A budget that the process fills before it has any model is told in the log. */
 #ifndef TRP_METER_H
 #define TRP_METER_H
 
@@ -10,6 +10,7 @@
 #include "base/thread.h"
 #include "exec/exec.h"
 #include "memory/usage.h"
+#include "obs/log.h"
 
 struct trp_meter_opts {
     const char *root; /* before /proc; "" is the real one */
@@ -20,6 +21,7 @@ struct trp_meter_opts {
     struct trp_account *const *accounts; /* of the process, by enum trp_account_kind */
     struct trp_exec *exec;               /* NULL: nobody waits */
     struct trp_usage *usage;             /* where the numbers are put */
+    struct trp_log *log;                 /* NULL: nobody is told of a budget that is too small */
 };
 
 struct trp_meter {
@@ -30,6 +32,7 @@ struct trp_meter {
     int64_t next_measure_ns;   /* a look at every page costs time; see meter.c */
     uint64_t file_bytes;       /* at the last such look: of files, each page whole */
     uint64_t file_share_bytes; /* and each page in parts */
+    bool has_warned;           /* that the budget is too small for anything: once is enough */
 };
 
 /* Sets up; start runs the thread; stop ends it, deinit frees.  look: one comparison, as the thread makes them.

@@ -164,6 +164,7 @@ static trp_status make_meter(struct trp_server *s, struct trp_error *err)
         .accounts = s->account_list,
         .exec = s->exec,
         .usage = &s->usage,
+        .log = s->log,
     };
     TRP_CHECK(trp_meter_init(&s->meter, s->alloc, &opts, err));
     trp_meter_look(&s->meter); /* so that the first load knows what the program itself takes */

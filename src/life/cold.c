@@ -18,6 +18,7 @@
 #include "life/life_parts.h"
 #include "life/presence.h"
 #include "life/tenure.h"
+#include "model/registry.h"
 
 #define WAITING_MAX 4000u
 #define UNKNOWN_MODEL "Request for unknown model: '%.*s'" /* clients match these words */
@@ -94,15 +95,6 @@ static void send_soon(struct trp_life *l, struct trp_call *call)
     trp_loop_ready(l->opts.control, &l->homeward_task);
 }
 
-/* Says it in the words in which the registry says it to those who come later. */
-static void tell_failure(const struct trp_member *m, const struct trp_version *failed,
-                         struct trp_error *out)
-{
-    (void)trp_fail(out, failed->failure ? (enum trp_code)failed->failure : TRP_NOT_READY,
-                   UNKNOWN_MODEL " version %lld is not at ready state: %s", TRP_STR(m->name),
-                   (long long)failed->target.version, failed->reason);
-}
-
 /* Sends everybody home with what failed of what he asked for, or with `why` where nothing did. */
 static void refuse_all(struct trp_member *m, const struct trp_error *why)
 {
@@ -113,7 +105,7 @@ static void refuse_all(struct trp_member *m, const struct trp_error *why)
         struct trp_version *failed = failed_one(m, trp_labelling_number(m, call->version));
         struct trp_error told = *why;
         if (failed)
-            tell_failure(m, failed, &told);
+            (void)trp_version_refuse(failed, m->name, &told); /* as to those who come later */
         trp_waiting_decide(call, failed, &told);
         send_soon(m->life, call);
     }
@@ -136,8 +128,8 @@ static enum trp_code call_code(int32_t code)
 static void refuse_for(struct trp_member *m, int32_t code, const char *words)
 {
     struct trp_error why = { 0 };
-    (void)trp_fail(&why, call_code(code), UNKNOWN_MODEL " is not at ready state: %s",
-                   TRP_STR(m->name), words);
+    (void)trp_fail(&why, call_code(code), "model '%.*s' cannot be loaded: %s", TRP_STR(m->name),
+                   words);
     refuse_all(m, &why);
 }
 

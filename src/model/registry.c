@@ -513,15 +513,17 @@ void trp_snapshot_walk(const struct trp_snapshot *s, struct trp_str from,
 
 #define UNKNOWN_MODEL "Request for unknown model: '%.*s'" /* clients match these words */
 
-static trp_status not_ready(const struct trp_entry *e, const struct trp_version *v,
-                            struct trp_error *err)
+trp_status trp_version_refuse(const struct trp_version *v, struct trp_str name,
+                              struct trp_error *err)
 {
     const bool failed = trp_lifecycle_get(&v->life) == TRP_MODEL_FAILED;
     const struct trp_str why = failed ? trp_version_reason(v) : (struct trp_str){ 0 };
     const enum trp_code code = failed && v->failure ? (enum trp_code)v->failure : TRP_NOT_READY;
+    if (why.len && (v->is_cold || code == TRP_OVER_BUDGET))
+        return trp_fail(err, code, "model '%.*s' version %lld cannot be loaded: %.*s",
+                        TRP_STR(name), (long long)v->target.version, TRP_STR(why));
     return trp_fail(err, code, UNKNOWN_MODEL " version %lld is not at ready state%s%.*s",
-                    TRP_STR(e->name), (long long)v->target.version, why.len ? ": " : "",
-                    TRP_STR(why));
+                    TRP_STR(name), (long long)v->target.version, why.len ? ": " : "", TRP_STR(why));
 }
 
 static trp_status none_available(const struct trp_entry *e, struct trp_error *err)
@@ -554,7 +556,7 @@ static trp_status pick_exact(const struct trp_entry *e, int64_t number, suits_fn
         if (v->target.version != number)
             continue;
         if (!suits(v))
-            return not_ready(e, v, err);
+            return trp_version_refuse(v, e->name, err);
         *out_version = v;
         return trp_ok();
     }
@@ -577,7 +579,7 @@ static trp_status pick_default(const struct trp_entry *e, suits_fn suits,
         if (!tried && state != TRP_MODEL_NEW && state != TRP_MODEL_GONE)
             tried = v;
     }
-    return tried ? not_ready(e, tried, err) : none_available(e, err);
+    return tried ? trp_version_refuse(tried, e->name, err) : none_available(e, err);
 }
 
 /* The names of a model's labels, as far as they fit: whoever asked for another one may look for a slip of the pen. */

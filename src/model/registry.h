@@ -90,11 +90,19 @@ void trp_snapshot_walk(const struct trp_snapshot *s, struct trp_str from,
  *   Owns  : moves one reference to the caller.
  *   Thread: any that may hold the snapshot.
  *   Errors: NOT_FOUND, NOT_READY with the words that Triton's clients match ("Request for unknown model: ..."), and the code of
- *           what kept it from being loaded. */
+ *           what kept it from being loaded, as trp_version_refuse() says it. */
 trp_status trp_snapshot_pick(const struct trp_snapshot *s, struct trp_str name, int64_t version,
                              struct trp_version **out_version, struct trp_error *err);
 trp_status trp_snapshot_look(const struct trp_snapshot *s, struct trp_str name, int64_t version,
                              struct trp_version **out_version, struct trp_error *err);
+
+/* Says why a version of `name` takes no calls.  Triton knows neither loads by demand nor a budget: what failed so says that it
+ * cannot be loaded, and why ("model 'm' version 1 cannot be loaded: ..."), for its name is known; all else has Triton's words.
+ *   Owns  : as trp_fail().
+ *   Thread: any that holds a reference to the version.
+ *   Errors: returns what kept it from being loaded, or NOT_READY. */
+trp_status trp_version_refuse(const struct trp_version *v, struct trp_str name,
+                              struct trp_error *err);
 
 /* Which number a version, or the key of a label, means for a name; 0 stays 0.
  *   Owns  : nothing.

@@ -92,6 +92,16 @@ def test_a_run_that_can_never_fit(serve, repository):
     assert server.metric("troupe_limit_hits_total", limit="budget") == 1
 
 
+def test_a_budget_below_what_the_process_takes_is_told_at_the_start(serve, repository):
+    repository.write("m.echo", IO)
+    server = serve(repository.path, env=ENV, settings={"memory.budget": MIB, "models.load": "on_demand"}).wait_ready()
+    said = r"memory\.budget is too small: it is 1048576 bytes, and the process itself takes (\d+)"
+    server.wait(lambda: re.search(said, server.log()), "the log to say so")
+    assert int(re.search(said, server.log())[1]) > MIB
+    status, body, _ = infer(server, "m")
+    assert status == 507 and json.loads(body)["error"].startswith("model 'm' "), body
+
+
 def test_who_waits_too_long_is_refused(serve, repository):
     floor = baseline(serve, repository)
     big = 192 * MIB

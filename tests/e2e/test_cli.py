@@ -281,7 +281,7 @@ def test_outputs_and_versions_are_chosen(server):
 
 def test_what_does_not_fit_is_told_with_what_would(server):
     takes = "digits_cnn takes: image FP32[-1,64]"
-    for words in (["picture=[1]"], []):
+    for words in (["picture=[1]"], [], ["image=[[1,2]]"], ["image=[[[1],[2]]]"], ["image=[[1,"]):
         assert takes in troupe("infer", "digits_cnn", *words, server=server, expect=FAILED)
     assert "is not NAME=VALUE" in troupe("infer", "digits_cnn", "image", server=server, expect=FAILED)
     assert "input 'image'" in troupe("infer", "digits_cnn", "image=[[1,2]]", server=server, expect=FAILED)

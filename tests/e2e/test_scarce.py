@@ -45,7 +45,7 @@ def test_models_leave_for_each_others_mappings(scarce):
 def test_what_can_never_be_had_is_told_in_each_protocol(scarce, limit, words):
     server = scarce(**limit)
     status, reply = post(server, "/v2/models/m0/infer", QUESTION)
-    assert status == 507 and words in reply["error"], reply
+    assert status == 507 and words in reply["error"] and reply["error"].startswith("model 'm0' "), reply
     tensor = InferInput("x", list(X.shape), "FP32")
     tensor.set_data_from_numpy(X.astype(np.float32))
     with InferenceServerClient(server.url) as client, pytest.raises(InferenceServerException) as refused:

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -155,6 +156,44 @@ static void whoever_can_make_room_hears_when_there_is_too_much(void **state)
     assert_true(trp_amounts_is_zero(w->asked)); /* how much it is, the ledger says */
 }
 
+/* What the log says, in `text`. */
+static void read_log(int fd, char *text, size_t size)
+{
+    const ssize_t n = pread(fd, text, size - 1, 0);
+    assert_true(n >= 0);
+    text[n] = '\0';
+}
+
+static void a_budget_that_the_process_fills_is_told_once(void **state)
+{
+    struct world *w = *state;
+    char text[2048];
+    const int fd = memfd_create("log", 0);
+    assert_true(fd >= 0);
+    if (trp_failed(trp_log_create(trp_heap(), &w->clock, fd, &w->meter.opts.log, NULL))) {
+        (void)close(fd);
+        return;
+    }
+    trp_log_enable(w->meter.opts.log, TRP_LOG_WARNING, true);
+    assert_true(trp_account_try_charge(&w->accounts[TRP_ACCOUNT_WEIGHTS], 60 * MIB));
+    take(w, 120, 0, 0); /* of models, most of it: too much, but not hopeless */
+    look(w);
+    read_log(fd, text, sizeof text);
+    assert_string_equal(text, "");
+    take(w, 160, 0, 0);
+    for (int i = 0; i < 2 * TRP_USAGE_SAMPLES; i++) /* a moment's excess is not believed */
+        look(w);
+    read_log(fd, text, sizeof text);
+    const char *said = strstr(text, "memory.budget is too small: it is 104857600 bytes, and the "
+                                    "process itself takes 106954752;");
+    assert_non_null(said);
+    assert_null(strstr(said + 1, "memory.budget"));
+    trp_account_discharge(&w->accounts[TRP_ACCOUNT_WEIGHTS], 60 * MIB);
+    trp_log_destroy(w->meter.opts.log);
+    w->meter.opts.log = NULL;
+    (void)close(fd);
+}
+
 static void pages_that_are_shared_count_in_parts(void **state)
 {
     struct world *w = *state;
@@ -198,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         METER_TEST(what_no_account_knows_counts_as_fixed),
         METER_TEST(whoever_can_make_room_hears_when_there_is_too_much),
+        METER_TEST(a_budget_that_the_process_fills_is_told_once),
         METER_TEST(pages_that_are_shared_count_in_parts),
         METER_TEST(a_kernel_that_says_nothing_leaves_the_accounts),
         METER_TEST(the_thread_looks_by_itself),

@@ -62,7 +62,7 @@ static void a_failure_is_told_at_once_during_a_pause_that_grows(void **state)
     for (int64_t pause_ns = TRP_S(1); pause_ns <= TRP_S(128); pause_ns *= 2) {
         const int64_t expected_ns = pause_ns < TRP_S(60) ? pause_ns : TRP_S(60);
         assert_true(ask_version(&q, "m", 0));
-        fails(f, &q, TRP_NOT_READY, "no luck");
+        fails(f, &q, TRP_NOT_READY, "model 'm' version 1 cannot be loaded: no luck");
         pump(f, is(f, "m", "FAILED"));
         const int64_t failed_ns = highest(f, "m")->life.since_ns[TRP_MODEL_FAILED];
         f->now_ns = failed_ns + expected_ns - TRP_MS(100);
@@ -105,7 +105,7 @@ static void other_files_end_the_pause(void **state)
     put(f, "m.echo", ECHO "load_fail no luck\n");
     start_on_demand(f);
     assert_true(ask_version(&q, "m", 0));
-    fails(f, &q, TRP_NOT_READY, "no luck");
+    fails(f, &q, TRP_NOT_READY, "model 'm' version 1 cannot be loaded: no luck");
     put(f, "m.echo", ECHO);
     rescan(f);
     assert_true(is_cold(f, "m"));

@@ -390,7 +390,7 @@ static void no_room_to_wake_is_told_with_the_numbers(void **state)
     load(f, "b", TRP_OK, ""); /* pinned, both */
     load(f, "c", TRP_OK, "");
     assert_true(ask_version(&q, "a", 0));
-    fails(f, &q, TRP_OVER_BUDGET, "no room in memory (memory.budget)");
+    fails(f, &q, TRP_OVER_BUDGET, "model 'a' cannot be loaded: no room in memory (memory.budget)");
     assert_true(is_asleep(f, "a"));
     load(f, "a", TRP_OVER_BUDGET, "no room in memory (memory.budget)"); /* no more than cold */
     assert_true(is_asleep(f, "a"));

@@ -408,6 +408,28 @@ static void a_pick_gives_the_highest_ready_version_or_the_words_that_clients_mat
         check_pick(&rows[i]);
 }
 
+/* Triton knows no loads by demand and no budget: nobody matches its words there, and the name is known. */
+static void what_only_we_say_begins_with_what_went_wrong(void **state)
+{
+    (void)state;
+    struct trp_error err = { 0 };
+    struct trp_version *v = make_version(3, TRP_MODEL_FAILED);
+    const struct trp_str m = TRP_STR_LIT("m");
+    v->is_cold = true;
+    assert_int_equal(trp_version_refuse(v, m, &err).code, TRP_NOT_READY);
+    assert_string_equal(err.text, "model 'm' version 3 cannot be loaded: file is cut off");
+    v->is_cold = false;
+    v->failure = TRP_OVER_BUDGET;
+    assert_int_equal(trp_version_refuse(v, m, &err).code, TRP_OVER_BUDGET);
+    assert_string_equal(err.text, "model 'm' version 3 cannot be loaded: file is cut off");
+    trp_version_unref(v);
+    v = make_version(3, TRP_MODEL_LOADING);
+    v->is_cold = true;
+    assert_int_equal(trp_version_refuse(v, m, &err).code, TRP_NOT_READY);
+    assert_string_equal(err.text, SAYS " version 3 is not at ready state");
+    trp_version_unref(v);
+}
+
 static void an_unknown_name_is_named(void **state)
 {
     (void)state;
@@ -485,6 +507,7 @@ int main(void)
         cmocka_unit_test(changes_agree_with_a_plain_table),
         cmocka_unit_test(a_change_without_memory_changes_nothing),
         cmocka_unit_test(a_pick_gives_the_highest_ready_version_or_the_words_that_clients_match),
+        cmocka_unit_test(what_only_we_say_begins_with_what_went_wrong),
         cmocka_unit_test(an_unknown_name_is_named),
         cmocka_unit_test(a_walk_begins_at_a_name_and_ends_when_told),
         cmocka_unit_test(a_put_replaces_the_entry_of_its_name),
