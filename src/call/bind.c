@@ -437,6 +437,7 @@ trp_status trp_call_unbind(struct trp_call *call, struct trp_error *err)
     call->inputs_n = n;
     if (!call->wanted_named)
         call->wanted_n = 0;
+    call->outputs = NULL; /* it may be bound to as many others */
     call->is_unbound = true;
     return trp_ok();
 }

@@ -136,6 +136,7 @@ bool trp_admission_fell_short(const struct trp_admission *a, struct trp_call *ca
     const uint64_t more = is_counted ? had + had / 4 : GUESS_BYTES;
     if (!was_expected && call->run_peak_bytes < more)
         call->run_peak_bytes = more;
+    admitted->pass.is_short = true;
     if (is_counted)
         trp_admission_end(a, v, admitted, was_expected ? 0 : call->run_peak_bytes);
     else

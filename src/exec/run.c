@@ -94,7 +94,8 @@ static void reshape_outputs(const struct trp_version *v, const struct trp_call *
 trp_status trp_run_make_outputs(struct trp_call *call)
 {
     const struct trp_version *v = version_of(call);
-    call->outputs = trp_arena_get(&call->arena, call->wanted_n * sizeof *call->outputs);
+    if (!call->outputs) /* else it was tried before */
+        call->outputs = trp_arena_get(&call->arena, call->wanted_n * sizeof *call->outputs);
     if (!call->outputs)
         return trp_fail_limit(&call->error, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY, "%u outputs",
                               call->wanted_n);

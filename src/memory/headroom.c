@@ -308,12 +308,20 @@ static void learn(struct trp_headrooms *all, struct trp_headroom *h, uint64_t si
         trp_counter_set(&h->small_size, 0);
 }
 
-static void end_growth(struct trp_headroom_book *book, uint64_t bytes)
+/* What a run that ends had taken beyond its pass.  Of one that was refused more, it is what is not there any more: to take off what
+ * it wanted would be at the cost of others, who did get what they wanted. */
+static void end_growth(struct trp_headroom_book *book, const struct trp_headroom_pass *pass,
+                       uint64_t peak_bytes)
 {
-    if (bytes >= book->grown_bytes || book->running_n == 0)
+    const uint64_t there = trp_counter_get(&book->account->bytes), running = book->running_bytes;
+    const uint64_t beyond = there > running ? there - running : 0, had = book->grown_bytes;
+    const uint64_t ends = peak_bytes > pass->bytes ? peak_bytes - pass->bytes : 0;
+    if (book->running_n == 0)
         book->grown_bytes = 0;
+    else if (pass->is_short)
+        book->grown_bytes = had < beyond ? had : beyond;
     else
-        book->grown_bytes -= bytes;
+        book->grown_bytes = had > ends ? had - ends : 0;
 }
 
 void trp_headroom_end(struct trp_headrooms *all, struct trp_headroom *h, uint64_t size,
@@ -325,7 +333,7 @@ void trp_headroom_end(struct trp_headrooms *all, struct trp_headroom *h, uint64_
     TRP_DEBUG_ASSERT(h->book && h->book->running_bytes >= pass->bytes);
     h->book->running_bytes -= pass->bytes;
     h->book->running_n--;
-    end_growth(h->book, peak_bytes > pass->bytes ? peak_bytes - pass->bytes : 0);
+    end_growth(h->book, pass, peak_bytes);
     if (peak_bytes > 0)
         learn(all, h, larger(size, 1), peak_bytes);
     const bool tell = follow(all, h->book, false);

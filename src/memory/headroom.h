@@ -70,7 +70,9 @@ struct trp_headroom_pass {
     uint64_t bytes;
     bool is_counted;
     bool ends_wait; /* it was the one that waited longest: the others may be tried again */
-    bool is_first;  /* not given anything yet, and nobody waits longer */
+    bool
+        is_short; /* set by whoever ends it: it was refused what it wanted, and has given all back */
+    bool is_first; /* not given anything yet, and nobody waits longer */
 };
 
 /* Whether runs with inputs of `size` bytes ask nobody.

@@ -380,6 +380,28 @@ static void who_only_tried_keeps_nobody_from_growing(void **state)
     drop(&w);
 }
 
+/* Two first runs of a model: one grows, the other is refused and tried again.  What the first has grown by is still there. */
+static void who_was_refused_takes_nothing_from_who_was_not(void **state)
+{
+    struct world w;
+    struct trp_headroom_pass a, b;
+    (void)state;
+    if (!make(&w))
+        return;
+    assert_int_equal(begin(&w, &w.a, 8, 10 * MIB, &a), TRP_RESERVE_DONE);
+    assert_int_equal(begin(&w, &w.a, 8, 10 * MIB, &b), TRP_RESERVE_DONE);
+    if (a.is_counted && b.is_counted) {
+        assert_true(trp_account_try_charge(&w.a.account, 60 * MIB));
+        assert_false(trp_account_try_charge(&w.a.account, 60 * MIB));
+        b.is_short = true;
+        trp_headroom_end(w.all, &w.a.headroom, 8, 60 * MIB, &b);
+        assert_int_equal(begin(&w, &w.a, 8, 0, &b), TRP_RESERVE_NOT_NOW);
+        trp_account_discharge(&w.a.account, 60 * MIB);
+    }
+    trp_headroom_end(w.all, &w.a.headroom, 8, 60 * MIB, &a);
+    drop(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +416,7 @@ int main(void)
         cmocka_unit_test(what_was_not_expected_is_reserved_when_it_is_taken_or_refused),
         cmocka_unit_test(threads_never_run_more_than_there_is_room_for),
         cmocka_unit_test(who_only_tried_keeps_nobody_from_growing),
+        cmocka_unit_test(who_was_refused_takes_nothing_from_who_was_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
