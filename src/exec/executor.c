@@ -282,9 +282,11 @@ static void run_until_stopped(void *user)
         if (!calls.first)
             continue;
         next = (struct trp_call_list){ 0 };
-        if (run_taken(e, &calls, &done))
+        if (run_taken(e, &calls, &done)) {
+            TRP_ASSERT(done.first); /* each call that was taken is done, or in the queue again */
             trp_runqueue_take(e->queue, e->place.clock, trp_version_of(done.first->target), &next,
                               &expired);
+        }
         answer(&done);
         answer_late_calls(&expired);
     }

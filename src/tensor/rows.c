@@ -53,7 +53,7 @@ bool trp_rows_cut(const struct troupe_tensor *t, uint64_t rows, struct trp_rows_
     view.release = NULL;
     view.release_user = NULL;
     if (t->dtype == TROUPE_BYTES) {
-        if (!trp_shape_elements(view.shape, view.rank, &elements) ||
+        if ((!view.data && left > 0) || !trp_shape_elements(view.shape, view.rank, &elements) ||
             !measure_strings(view.data, left, elements, &bytes))
             return false;
     } else if (!trp_shape_bytes(view.shape, view.rank, t->dtype, &bytes)) {
