@@ -50,4 +50,4 @@ def test_it_measures_and_finds_what_it_sent(server, tmp_path, rows, options):
     assert done.returncode == 0 and sent >= REQUESTS and sent - 4 <= found <= sent, told
     server.wait(lambda: server.metric("troupe_model_in_flight", model="digits_cnn") == 0, "the last requests to end")
     success, executions, inferences, failures = (after - was for after, was in zip(counts(server), before))
-    assert success >= sent and executions == success and inferences == rows * success and failures == 0, told
+    assert success >= sent and 0 < executions <= success and inferences == rows * success and failures == 0, told

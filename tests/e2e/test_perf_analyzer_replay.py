@@ -131,7 +131,7 @@ def read_statistics(entry):
 
 def check_window(before, after, requests, rows):
     assert after["inferences"] - before["inferences"] == rows
-    assert after["executions"] - before["executions"] == requests
+    assert 0 < after["executions"] - before["executions"] <= requests, "those that waited may have run together"
     for part in ("success", "queue", "compute_input", "compute_infer", "compute_output"):
         assert after[f"{part}.count"] - before[f"{part}.count"] == requests, part
     assert after["success.ns"] > before["success.ns"] and after["compute_infer.ns"] > before["compute_infer.ns"]

@@ -513,7 +513,9 @@ def test_statistics_equal_what_was_sent(client):
         client.async_stream_infer("counted_batches", [tensor(np.zeros((rows, 64), np.float32), "image")])
     client.stop_stream()
     got = counted("counted_batches", "1")
-    assert got["inferences"] == 75 and got["executions"] == 4 and got["batches"] == {1: 1, 5: 2, 64: 1} and got["fail"] == 1
+    batches = got["batches"]  # those that waited may have run together
+    assert got["inferences"] == sum(rows * n for rows, n in batches.items()) == 75 and got["fail"] == 1
+    assert got["executions"] == sum(batches.values()) <= 4
     assert {"counted", "digits_cnn"} <= {e.name for e in client.get_inference_statistics().model_stats}
     refusal("INVALID_ARGUMENT", "requested model 'nobody' is not available", client.get_inference_statistics, "nobody")
 
