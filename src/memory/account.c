@@ -40,9 +40,10 @@ const char *trp_account_kind_name(enum trp_account_kind kind)
 void trp_account_guard(struct trp_account *a, trp_account_more_fn more, void *user,
                        uint64_t room_bytes)
 {
-    a->more = more;
-    a->more_user = user;
     trp_account_set_room(a, room_bytes);
+    if (more && a->more != more)
+        a->more = more; /* read by those only who have found the guard */
+    trp_pointer_put(&a->guard, more ? user : NULL);
 }
 
 void trp_account_set_room(struct trp_account *a, uint64_t bytes)
@@ -53,7 +54,7 @@ void trp_account_set_room(struct trp_account *a, uint64_t bytes)
 static uint64_t limit_of(const struct trp_account *a)
 {
     const uint64_t limit = a->limit ? a->limit : NO_LIMIT;
-    const uint64_t room = a->more ? trp_counter_get(&a->room) : NO_LIMIT;
+    const uint64_t room = trp_pointer_get(&a->guard) ? trp_counter_get(&a->room) : NO_LIMIT;
     return room < limit ? room : limit;
 }
 
@@ -63,7 +64,8 @@ static bool try_add(struct trp_account *a, uint64_t bytes)
     for (int tries = 0; tries < MORE_TRIES; tries++) {
         if (trp_counter_try_add(&a->bytes, bytes, limit_of(a)))
             return true;
-        if (!a->more || !a->more(a->more_user, bytes))
+        void *user = (void *)(uintptr_t)trp_pointer_get(&a->guard);
+        if (!user || !a->more(user, bytes))
             return false;
     }
     return false;

@@ -35,8 +35,8 @@ struct trp_account {
     struct trp_counter bytes, peak, refused;
     uint64_t limit;           /* 0: none; set before use */
     struct trp_counter room;  /* while it is guarded: what may be held without asking */
-    trp_account_more_fn more; /* NULL: not guarded */
-    void *more_user;
+    struct trp_pointer guard; /* whom `more` asks; NULL: not guarded */
+    trp_account_more_fn more;
     struct troupe_account plugin; /* the same account, as a plugin sees it */
 };
 
@@ -52,8 +52,9 @@ void trp_account_deinit(struct trp_account *a);
 /* Guards an account: who would pass `room_bytes`, or what `more` has made of it by trp_account_set_room(),
  * asks `more` first.  NULL ends that.
  *   Units : bytes.
- *   Owns  : `user` is borrowed until the end.
- *   Thread: guard: while nobody charges; set_room: any.
+ *   Owns  : `user` is borrowed until the end; not NULL.
+ *   Thread: any; one at a time sets the guard, the same `more` each time, while others charge, and ends it when nobody
+ *           does. set_room: any.
  *   Errors: none; what is held beyond the room already stays. */
 void trp_account_guard(struct trp_account *a, trp_account_more_fn more, void *user,
                        uint64_t room_bytes);

@@ -223,7 +223,7 @@ static void a_run_that_is_refused_what_others_have_may_be_tried_again(void **sta
     (void)state;
     int64_t now_ns = w.time.now_ns;
     struct trp_version *v = make_version(&w, X_ONLY "holds 100000\n", NULL);
-    trp_account_guard(&v->activations, no_more, NULL, 50000);
+    trp_account_guard(&v->activations, no_more, v, 50000);
     struct trp_call *call = make_call(&w, v);
     trp_gauge_add(&v->stats->in_flight, 1);
     assert_false(trp_run_try(&here, call, 1 << 20, &now_ns));
