@@ -32,7 +32,7 @@
 struct fixture {
     char base[SCRATCH_PATH_MAX], root[80], log_path[80];
     int log_fd;
-    int64_t now_ns;
+    _Atomic int64_t now_ns; /* loader threads read it */
     struct trp_clock clock;
     struct trp_loop *loop;
     struct trp_log *log;
