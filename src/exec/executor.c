@@ -17,17 +17,33 @@ static void answer_late_calls(struct trp_call_list *expired)
     }
 }
 
+/* A run that is longer than a turn, or whose length is not known, is shown to the loops while it lasts (sched/placement.h). */
+static bool show_if_long(struct trp_executor *e, const struct trp_call *call)
+{
+    const int64_t cost_ns = trp_run_cost_ns(call);
+    const bool is_long = cost_ns == 0 || cost_ns > e->long_run_ns;
+    trp_gauge_add(&e->queue->long_runs, is_long);
+    return is_long;
+}
+
+static uint64_t bytes_for(const struct trp_executor *e, const struct trp_admitted *admitted)
+{
+    return admitted->bytes_max ? admitted->bytes_max : e->place.run_bytes_max;
+}
+
+static void tell_who_waited(struct trp_executor *e, const struct trp_admitted *admitted)
+{
+    if (admitted->pass.ends_wait)
+        trp_runqueue_tell_room(e->queue); /* whoever was put aside for this one */
+}
+
 /* False: what it was given is too little. */
 static bool run_admitted(struct trp_executor *e, struct trp_call *call,
                          const struct trp_admitted *admitted)
 {
-    const struct trp_run_place *p = &e->place;
-    const uint64_t bytes_max = admitted->bytes_max ? admitted->bytes_max : p->run_bytes_max;
-    const int64_t cost_ns = trp_run_cost_ns(call);
-    const bool is_long = cost_ns == 0 || cost_ns > e->long_run_ns;
-    int64_t now_ns = trp_clock_now_ns(p->clock);
-    trp_gauge_add(&e->queue->long_runs, is_long);
-    const bool is_done = trp_run_try(p, call, bytes_max, &now_ns);
+    int64_t now_ns = trp_clock_now_ns(e->place.clock);
+    const bool is_long = show_if_long(e, call);
+    const bool is_done = trp_run_try(&e->place, call, bytes_for(e, admitted), &now_ns);
     trp_gauge_add(&e->queue->long_runs, -(int64_t)is_long);
     return is_done;
 }
@@ -60,12 +76,6 @@ static void wait_for_room(struct trp_executor *e, struct trp_call *call, uint64_
                                                          trp_split_is_under_way(call) };
     put_aside(e, call, &how);
     trp_admission_ask_room(e->place.admission, asked);
-}
-
-static void tell_who_waited(struct trp_executor *e, const struct trp_admitted *admitted)
-{
-    if (admitted->pass.ends_wait)
-        trp_runqueue_tell_room(e->queue); /* whoever was put aside for this one */
 }
 
 /* As run(), for a call that is done in parts. */
@@ -171,13 +181,9 @@ static enum trp_batch_end run_sealed(struct trp_executor *e)
     int64_t now_ns = trp_clock_now_ns(p->clock);
     if (!trp_admission_try(p->admission, &b->joint, now_ns, &admitted))
         return TRP_BATCH_TOO_LITTLE;
-    if (admitted.pass.ends_wait)
-        trp_runqueue_tell_room(e->queue);
-    const int64_t cost_ns = trp_run_cost_ns(&b->joint);
-    const bool is_long = cost_ns == 0 || cost_ns > e->long_run_ns;
-    trp_gauge_add(&e->queue->long_runs, is_long);
-    const enum trp_batch_end end =
-        trp_batch_run(p, b, admitted.bytes_max ? admitted.bytes_max : p->run_bytes_max, &now_ns);
+    tell_who_waited(e, &admitted);
+    const bool is_long = show_if_long(e, &b->joint);
+    const enum trp_batch_end end = trp_batch_run(p, b, bytes_for(e, &admitted), &now_ns);
     trp_gauge_add(&e->queue->long_runs, -(int64_t)is_long);
     if (end == TRP_BATCH_TOO_LITTLE)
         (void)trp_admission_fell_short(p->admission, &b->joint, &admitted, 0); /* it is halved */
