@@ -38,9 +38,7 @@ static void make_server(int64_t wait_ns)
                                              .room_wait_ns = wait_ns,
                                              .clock = trp_clock_system(),
                                              .metrics = w.metrics };
-    assert_false(trp_failed(trp_exec_create(trp_heap(), &exec_opts, &x, NULL)));
-    assert_false(trp_failed(trp_exec_attach(x, 0, w.loop, NULL)));
-    assert_false(trp_failed(trp_exec_start(x, NULL)));
+    x = start_exec(&w, &exec_opts);
 }
 
 static int set_up(void **state)

@@ -62,6 +62,16 @@ static inline void make_world(struct world *w, const struct trp_clock *clock)
     assert_false(trp_failed(trp_loop_turn(w->loop, 0, &err))); /* this thread is the loop's */
 }
 
+/* The threads that run models, with the world's loop. */
+static inline struct trp_exec *start_exec(struct world *w, const struct trp_exec_opts *opts)
+{
+    struct trp_exec *x;
+    assert_false(trp_failed(trp_exec_create(trp_heap(), opts, &x, NULL)));
+    assert_false(trp_failed(trp_exec_attach(x, 0, w->loop, NULL)));
+    assert_false(trp_failed(trp_exec_start(x, NULL)));
+    return x;
+}
+
 static inline void turn_loop(struct world *w, int64_t wait_ns)
 {
     assert_false(trp_failed(trp_loop_turn(w->loop, wait_ns, NULL)));

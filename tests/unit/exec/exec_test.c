@@ -18,9 +18,7 @@ static int set_up(void **state)
                                         .model_queue_max = 200,
                                         .clock = trp_clock_system(),
                                         .metrics = w.metrics };
-    assert_false(trp_failed(trp_exec_create(trp_heap(), &opts, &x, NULL)));
-    assert_false(trp_failed(trp_exec_attach(x, 0, w.loop, NULL)));
-    assert_false(trp_failed(trp_exec_start(x, NULL)));
+    x = start_exec(&w, &opts);
     return 0;
 }
 

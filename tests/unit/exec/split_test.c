@@ -28,9 +28,7 @@ static int set_up(void **state)
                                              .room_wait_ns = TRP_S(60),
                                              .clock = trp_clock_system(),
                                              .metrics = w.metrics };
-    assert_false(trp_failed(trp_exec_create(trp_heap(), &exec_opts, &x, NULL)));
-    assert_false(trp_failed(trp_exec_attach(x, 0, w.loop, NULL)));
-    assert_false(trp_failed(trp_exec_start(x, NULL)));
+    x = start_exec(&w, &exec_opts);
     return 0;
 }
 

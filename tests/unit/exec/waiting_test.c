@@ -57,9 +57,7 @@ static void make_exec(uint32_t loops_n)
                                         .model_queue_max = 10000,
                                         .clock = trp_clock_system(),
                                         .metrics = w.metrics };
-    assert_false(trp_failed(trp_exec_create(trp_heap(), &opts, &x, NULL)));
-    assert_false(trp_failed(trp_exec_attach(x, 0, w.loop, NULL)));
-    assert_false(trp_failed(trp_exec_start(x, NULL)));
+    x = start_exec(&w, &opts);
 }
 
 static int set_up(void **state)

@@ -73,12 +73,10 @@ static bool tells(struct fixture *f, const char *name, enum trp_place place, con
     return w.place == place && strstr(w.why, words) != NULL;
 }
 
-/* ---- tests ---- */
-
-static void whose_room_is_wanted_sleeps_and_is_woken_by_the_next_call(void **state)
+/* Model a, which is as it says, is asked for the least, and its room is wanted for c. */
+static void crowd_out_a(struct fixture *f, const char *a)
 {
-    struct fixture *f = *state;
-    put_model(f, "a", "");
+    put_model(f, "a", a);
     put_model(f, "b", "");
     put_model(f, "c", "");
     start_sleepers(f);
@@ -88,6 +86,14 @@ static void whose_room_is_wanted_sleeps_and_is_woken_by_the_next_call(void **sta
     answers(f, "b");
     f->now_ns += TRP_S(11);
     answers(f, "c");
+}
+
+/* ---- tests ---- */
+
+static void whose_room_is_wanted_sleeps_and_is_woken_by_the_next_call(void **state)
+{
+    struct fixture *f = *state;
+    crowd_out_a(f, "");
     assert_true(is_asleep(f, "a"));
     assert_true(is_awake(f, "b"));
     assert_true(used(f) <= f->budget_bytes);
@@ -234,16 +240,7 @@ static void what_wakes_too_slowly_is_loaded_anew(void **state)
 static void what_cannot_hibernate_after_all_stays_awake_and_goes_the_next_time(void **state)
 {
     struct fixture *f = *state;
-    put_model(f, "a", "hibernate_fail no bed\n");
-    put_model(f, "b", "");
-    put_model(f, "c", "");
-    start_sleepers(f);
-    answers(f, "a");
-    f->now_ns += TRP_S(11);
-    answers(f, "b");
-    answers(f, "b");
-    f->now_ns += TRP_S(11);
-    answers(f, "c");
+    crowd_out_a(f, "hibernate_fail no bed\n");
     assert_true(is(f, "a", "NEW"));
     assert_true(log_says(f, "'a' was not hibernated"));
     assert_int_equal(metric(f, TRP_METRIC_EVICTIONS_LOAD), 1);
