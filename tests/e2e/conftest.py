@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("TROUPE_BUILD", ROOT / "build"))
 TROUPE = BUILD / "troupe"
 SLOW = 10 if os.environ.get("TROUPE_SANITIZER") else 1  # sanitizers are slow; nothing here measures time
+COUNTS_MEMORY = os.environ.get("TROUPE_SANITIZER") != "thread"  # else the sanitizer's memory counts as the server's
+counts_memory = pytest.mark.skipif(not COUNTS_MEMORY, reason="the sanitizer's memory counts as the server's")
 
 
 class Server:

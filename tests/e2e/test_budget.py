@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from conftest import ROOT, SLOW
+from conftest import ROOT, SLOW, counts_memory
 
 sys.path.insert(0, str(ROOT / "bench"))
 from onnx_maker import field, node, value_info  # noqa: E402
 
 # The thread sanitizer remembers who wrote where, in memory of the process: what a model takes cannot be told then.
-pytestmark = pytest.mark.skipif(os.environ.get("TROUPE_SANITIZER") == "thread", reason="the sanitizer's memory counts as the server's")
+pytestmark = counts_memory
 
 IO = "input x FP32 [-1]\noutput y FP32 [-1]\n"
 BODY = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from conftest import ROOT, SLOW
+from conftest import ROOT, SLOW, counts_memory
 from test_budget import IO, MIB, infer, memory_of
 from test_repository import index
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 from onnx_maker import chain  # noqa: E402
 
 # The thread sanitizer remembers who wrote where, in memory of the process: what a model takes cannot be told then.
-pytestmark = pytest.mark.skipif(os.environ.get("TROUPE_SANITIZER") == "thread", reason="the sanitizer's memory counts as the server's")
+pytestmark = counts_memory
 
 SIZE = 40 * MIB
 # The address sanitizer keeps what was freed for a while, and the process would never get smaller.

@@ -2,12 +2,11 @@
 memory is wanted.  The backend of these tests goes no further while a file MODEL.hold lies beside the model, and says that a model holds as
 much as its file is long."""
 import json
-import os
 import re
 
 import pytest
 
-from conftest import BUILD, SLOW
+from conftest import BUILD, COUNTS_MEMORY, SLOW
 from test_hot_models import write_model
 from test_budget import MIB
 from test_prepared import blobs, chain, field, prepared, store  # noqa: F401
@@ -124,7 +123,7 @@ def write_large(repository, name):
 @pytest.fixture
 def serve_with(serve, repository, store):  # noqa: F811
     """serve_with(n): a server with a budget of n bytes beside what it takes itself."""
-    if os.environ.get("TROUPE_SANITIZER") == "thread":
+    if not COUNTS_MEMORY:
         pytest.skip("the sanitizer's memory counts as the server's")
     empty = serve(repository.path, settings={"backends.path": BUILD / "tests/hot"}).wait_ready()
     floor = int(re.search(r"^Rss:\s+(\d+) kB", open(f"/proc/{empty.process.pid}/smaps_rollup").read(), re.M).group(1)) * 1024

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import onnxruntime
 
-from conftest import SLOW
+from conftest import COUNTS_MEMORY, SLOW
 from test_budget import ENV, MIB, baseline
 from test_prepared import MAGIKA
 from test_replacement import put
@@ -306,7 +306,7 @@ def test_random_steps_leave_what_a_model_of_them_says(serve, repository, tmp_pat
     models += [Slow(repository.path, f"slow{i}") for i in range(2)]
     models += [Wide(repository.path, f"wide{i}") for i in range(2)]
     settings = {"models.load": "explicit", "store.path": store, "memory.trim_interval": "200ms", "threads.executors": 4}
-    if os.environ.get("TROUPE_SANITIZER") != "thread":  # its memory counts as the server's
+    if COUNTS_MEMORY:
         settings |= {"memory.budget": baseline(serve, repository) + 100 * MIB * (1 + (SLOW > 1)), "memory.meter_interval": "100ms",
                      "memory.run_wait": "10m"}
     for model in models:
