@@ -23,6 +23,9 @@ endef
 run: setup-run all
 	@examples/run $(if $(ONCE),--once,) --troupe $(BUILD)/troupe $(if $(LISTEN),--listen $(LISTEN),)
 
+shop: setup-test all
+	@.deps/venv/bin/python examples/shop/run $(if $(ONCE),--once,) --troupe $(BUILD)/troupe $(if $(LISTEN),--listen $(LISTEN),) $(if $(STORE),--store $(STORE),)
+
 test: setup-test
 	$(call tested,$(BUILD),)
 	@$(call CTEST,$(BUILD))
@@ -73,4 +76,4 @@ install: all
 clean:
 	@rm -rf build build-asan build-ubsan build-tsan build-torture build-check build-fuzz build-bench build-cov
 
-.PHONY: all run test asan ubsan tsan torture check fuzz bench cov docs install clean
+.PHONY: all run shop test asan ubsan tsan torture check fuzz bench cov docs install clean

@@ -214,6 +214,18 @@ void bench_window_add(struct bench_window *w, int64_t begun_ns, int64_t now_ns, 
     w->samples_ns[w->samples_n++] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_median(double *values, size_t n)
+{
+    qsort(values, n, sizeof *values, by_size);
+    return values[n / 2];
+}
+
 static int by_value(const void *a, const void *b)
 {
     const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -228,6 +240,22 @@ static double percentile_us(const struct bench_window *w, double share)
     return w->samples_ns[at] / 1e3;
 }
 
+static size_t in_time(const struct bench_window *w)
+{
+    size_t n = 0;
+    while (n < w->samples_n && w->samples_ns[n] <= w->in_time_ns)
+        n++;
+    return n;
+}
+
+static void print_refused(const struct bench_window *w)
+{
+    struct bench_window *const r = w->refused;
+    qsort(r->samples_ns, r->samples_n, sizeof *r->samples_ns, by_value);
+    printf(",\"refused\":%zu,\"refused_p50_us\":%.2f,\"refused_p99_us\":%.2f,\"in_time\":%zu",
+           r->samples_n, percentile_us(r, 0.5), percentile_us(r, 0.99), in_time(w));
+}
+
 void bench_window_print(struct bench_window *w, int64_t now_ns)
 {
     const double server_cpu_s =
@@ -236,8 +264,11 @@ void bench_window_print(struct bench_window *w, int64_t now_ns)
     qsort(w->samples_ns, w->samples_n, sizeof *w->samples_ns, by_value);
     printf("{\"requests\":%zu,\"errors\":%llu,\"seconds\":%.6f,\"cpu_seconds\":%.6f,"
            "\"server_cpu_seconds\":%.6f,\"p50_us\":%.2f,\"p90_us\":%.2f,\"p99_us\":%.2f,"
-           "\"p999_us\":%.2f,\"max_us\":%.2f}\n",
+           "\"p999_us\":%.2f,\"max_us\":%.2f",
            w->samples_n, (unsigned long long)w->errors, (double)(now_ns - w->opened_ns) / 1e9,
            own_cpu_s, server_cpu_s, percentile_us(w, 0.5), percentile_us(w, 0.9),
            percentile_us(w, 0.99), percentile_us(w, 0.999), percentile_us(w, 1.0));
+    if (w->refused)
+        print_refused(w);
+    printf("}\n");
 }

@@ -21,17 +21,19 @@ struct bench_bytes {
 };
 struct bench_bytes bench_read_file(const char *path);
 
-int64_t bench_now_ns(void);                 /* monotonic */
-int64_t bench_own_cpu_ns(void);             /* CPU time of this process */
-int64_t bench_process_cpu_ns(uint64_t pid); /* of all threads of another one; 0 for pid 0 */
-uint64_t bench_own_private_bytes(void);     /* anonymous memory of this process */
+int64_t bench_now_ns(void);                    /* monotonic */
+int64_t bench_own_cpu_ns(void);                /* CPU time of this process */
+int64_t bench_process_cpu_ns(uint64_t pid);    /* of all threads of another one; 0 for pid 0 */
+uint64_t bench_own_private_bytes(void);        /* anonymous memory of this process */
+double bench_median(double *values, size_t n); /* puts them in order; the upper one of two */
 
 int bench_listen(uint64_t port);  /* loopback, not blocking */
 int bench_accept(int listener);   /* not blocking, no delay; -1: nobody there */
 int bench_connect(uint64_t port); /* loopback, not blocking, no delay */
 
 /* Latencies of one window, printed as one JSON object: requests, errors, seconds, cpu_seconds (ours), server_cpu_seconds,
- * p50_us, p90_us, p99_us, p999_us, max_us. */
+ * p50_us, p90_us, p99_us, p999_us, max_us; with `refused` also how many were refused (they are not among the requests), how soon
+ * (refused_p50_us, refused_p99_us), and how many of the others were answered in time. */
 struct bench_window {
     uint64_t server_pid;
     int64_t opens_ns, closes_ns; /* requests that finish in between are counted */
@@ -40,6 +42,8 @@ struct bench_window {
     uint32_t *samples_ns;
     size_t samples_n, samples_capacity;
     uint64_t errors;
+    struct bench_window *refused; /* NULL: whatever is not answered well is an error */
+    int64_t in_time_ns;
 };
 void bench_window_init(struct bench_window *w, uint64_t server_pid, double warm_s,
                        double measured_s);

@@ -276,23 +276,24 @@ class Bench:
                 command += [f"--{name}", value]
         return [str(x) for x in pinned(cpu, command)]
 
-    def _result(self, command):
+    def _result(self, command, may_fail=False):
+        """What a client says.  Without `may_fail` an answer that is no 200 ends the row: a number measured around errors is no number."""
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         result = json.loads(run.stdout) if run.stdout.startswith("{") else None
-        if run.returncode or not result or (result["requests"] == 0 and "--requests" not in command):
+        if (run.returncode and not may_fail) or not result or (result["requests"] == 0 and "--requests" not in command):
             raise RuntimeError(f"{' '.join(command)}\n{run.stdout}{run.stderr}")
         return result
 
-    def load_http(self, server, request, connections, seconds=None, cpu=LOAD_CPU, **options):
-        return self._result(self._load("load_http", server, request, cpu, seconds, {"connections": connections, **options}))
+    def load_http(self, server, request, connections, seconds=None, cpu=LOAD_CPU, may_fail=False, **options):
+        return self._result(self._load("load_http", server, request, cpu, seconds, {"connections": connections, **options}), may_fail)
 
     def load_grpc(self, server, request, connections, streams, seconds=None, cpu=LOAD_CPU, **options):
         return self._result(self._load("load_grpc", server, request, cpu, seconds,
                                        {"connections": connections, "streams": streams, **options}))
 
-    def begin_load_http(self, server, request, connections, seconds):
+    def begin_load_http(self, server, request, connections, seconds, keep=False):
         return subprocess.Popen(self._load("load_http", server, request, None, seconds, {"connections": connections}),
-                                stdout=subprocess.DEVNULL)
+                                stdout=subprocess.PIPE if keep else subprocess.DEVNULL)
 
     def end_load(self, process):
         if process.wait() != 0:

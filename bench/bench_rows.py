@@ -13,9 +13,19 @@ import time
 
 import onnx_maker
 from bench_harness import Floor, Row, Troupe, binary_infer, field_bytes, http_request, median
+from batching_rows import BATCHING_ROWS
 from budget_rows import BUDGET_ROWS
+from compose_rows import COMPOSE_ROWS
+from list_rows import LIST_ROWS
 from many_models import many_models
 from memory_rows import MEMORY_ROWS
+from order_rows import ORDER_ROWS
+from route_policy_rows import ROUTE_POLICY_ROWS
+from route_rows import ROUTE_ROWS
+from rule_rows import RULE_ROWS
+from split_rows import SPLIT_ROWS
+from worker_rows import WORKER_ROWS
+from simulate_rows import SIMULATE_ROWS
 
 SIXTEEN = ["--connections", "16"]
 ECHO = "input INPUT0 FP32 [-1,-1]\noutput OUTPUT0 FP32 [-1,-1]\n"
@@ -293,6 +303,16 @@ ROWS = {
     "sched_cost": sched_cost,
     **MEMORY_ROWS,
     **BUDGET_ROWS,
+    **BATCHING_ROWS,
+    **ORDER_ROWS,
+    **SPLIT_ROWS,
+    **WORKER_ROWS,
+    **SIMULATE_ROWS,
+    **RULE_ROWS,
+    **COMPOSE_ROWS,
+    **ROUTE_POLICY_ROWS,
+    **ROUTE_ROWS,
+    **LIST_ROWS,
 }
 
 

@@ -12,6 +12,7 @@
 Sizes of the tables are lognormal as sizes in a collection are: median 5 MB, sigma 0.8, 1 to 40 MB.  Kind and size are drawn without regard to
 who will be asked how often.  Everything follows from the seed; files are made once."""
 import math
+import os
 import random
 import sys
 from dataclasses import dataclass
@@ -86,8 +87,10 @@ class Maker:
         kind = self.rng.choices([k for k, _ in KINDS], [share for _, share in KINDS])[0]
         path = self.folder / f"{kind}{i:03d}.onnx"
         graph = self.graph(kind, i)  # drawn also when the file is there: what follows depends on it
-        if not path.exists():
-            graph.write(path)
+        if not path.exists():  # several runs may make it at once, and one may be ended half-way: it is whole, or not there
+            made = path.with_name(f".{path.name}.{os.getpid()}")
+            graph.write(made)
+            made.replace(path)
         return Member(path.stem, kind, path)
 
 

@@ -98,18 +98,6 @@ static double publish_us(struct world *w, uint64_t *seed)
     return (double)(bench_own_cpu_ns() - begun_ns) * 1e-3 / CHANGES;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t n)
-{
-    qsort(values, n, sizeof *values, by_size);
-    return values[n / 2];
-}
-
 int main(int argc, char **argv)
 {
     const uint32_t lookups = (uint32_t)bench_number(argc, argv, "lookups", "1000000");
@@ -135,7 +123,8 @@ int main(int argc, char **argv)
     }
     printf("{\"few_ns\": %.1f, \"many_ns\": %.1f, \"most_ns\": %.1f, \"ratio\": %.3f, "
            "\"publish_us\": %.2f}\n",
-           median(few_ns, rounds), median(many_ns, rounds), median(most_ns, rounds),
-           median(ratios, rounds), median(change_us, rounds));
+           bench_median(few_ns, rounds), bench_median(many_ns, rounds),
+           bench_median(most_ns, rounds), bench_median(ratios, rounds),
+           bench_median(change_us, rounds));
     return 0;
 }

@@ -135,18 +135,6 @@ static double cost_ns(struct crowd *c, uint32_t requests)
     return (double)spent_ns / requests;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t n)
-{
-    qsort(values, n, sizeof *values, by_size);
-    return values[n / 2];
-}
-
 static void measure(const struct kind *kind, int argc, char **argv)
 {
     const uint32_t requests = (uint32_t)bench_number(argc, argv, "requests", "200000");
@@ -169,8 +157,8 @@ static void measure(const struct kind *kind, int argc, char **argv)
     }
     const size_t allocated = mallinfo2().uordblks - held;
     printf("\"%s\": {\"few_ns\": %.1f, \"many_ns\": %.1f, \"ratio\": %.3f, \"allocated\": %zu}",
-           kind->name, median(few_ns, rounds), median(many_ns, rounds), median(ratios, rounds),
-           allocated);
+           kind->name, bench_median(few_ns, rounds), bench_median(many_ns, rounds),
+           bench_median(ratios, rounds), allocated);
     free(few.calls);
     free(many.calls);
 }

@@ -38,6 +38,23 @@ static struct trp_str values_text(struct cli *cli, struct trp_json data)
     return out;
 }
 
+/* Of a route or a composition: who answered, why that one, and who did not. */
+static void print_choice(struct trp_json root)
+{
+    struct trp_json params, v;
+    bool is_partial = false;
+    if (!trp_json_find(root, "parameters", &params))
+        return;
+    const struct trp_str choice = cli_field_text(params, "troupe_choice"),
+                         missing = cli_field_text(params, "troupe_missing"),
+                         model = cli_field_text(root, "model_name");
+    if (choice.len)
+        printf("\n%.*s answered (%.*s)\n", TRP_STR(model), TRP_STR(choice));
+    if (trp_json_find(params, "troupe_partial", &v) && trp_json_as_bool(v, &is_partial) &&
+        is_partial)
+        printf("%spartial: without %.*s\n", choice.len ? "" : "\n", TRP_STR(missing));
+}
+
 trp_status cli_print_answer(struct cli *cli, struct trp_json_parser *parser, struct trp_str reply,
                             struct trp_error *err)
 {
@@ -57,5 +74,6 @@ trp_status cli_print_answer(struct cli *cli, struct trp_json_parser *parser, str
         cli_table_row(&t, cells);
     }
     cli_table_print(&t, stdout);
+    print_choice(root);
     return trp_ok();
 }

@@ -241,6 +241,7 @@ static trp_status exchange(struct cli *cli, int fd, const struct cli_request *q,
     if (strcmp(q->method, "GET") != 0)
         trp_buf_addf(&head, "Content-Length: %zu\r\nContent-Type: %s\r\n", q->body.len,
                      q->json_bytes >= 0 ? "application/octet-stream" : "application/json");
+    trp_buf_add_str(&head, q->fields);
     trp_buf_add_text(&head, "\r\n");
     trp_status st = trp_buf_check(&head, "request", err);
     if (!trp_failed(st))

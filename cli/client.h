@@ -15,8 +15,9 @@ struct cli_reply {
 struct cli_request {
     const char *method, *path; /* the path is percent-encoded already */
     struct trp_str body;
-    int64_t json_bytes; /* -1: all of the body is JSON */
-    int64_t timeout_ms; /* of silence; 0: 60,000 */
+    int64_t json_bytes;    /* -1: all of the body is JSON */
+    int64_t timeout_ms;    /* of silence; 0: 60,000 */
+    struct trp_str fields; /* further header fields, each with its CRLF; empty: none */
 };
 
 #define CLI_SERVER_OPTION                                                              \

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/routes_check.h"
 #include "cli/settings_options.h"
 
 static const struct cli_option options[] = {
@@ -80,6 +81,8 @@ static int run(struct cli *cli)
     } else {
         print_table(cli, s);
     }
+    if (trp_failed(cli_check_routes(s, repository, &err)))
+        code = cli_fail(cli, &err, NULL);
     trp_settings_destroy(s);
     return code;
 }
@@ -92,7 +95,8 @@ const struct cli_command cmd_config = {
                "of options,\n"
                "then of the environment (TROUPE_ and the key: TROUPE_LIMITS_BODY_BYTES), then of "
                "troupe.yaml,\n"
-               "then defaults.  A threads value of 0 means: as many as fit the machine.",
+               "then defaults.  A mistake in the file of routes is told, too.  A threads value of "
+               "0 means: as many as fit the machine.",
     .example = "troupe config examples/models --set limits.body_bytes=64MiB\n"
                "troupe config --explain | grep timeouts",
     .advise = cli_advise_setting,

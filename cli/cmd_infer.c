@@ -12,12 +12,20 @@
 #include "cli/answer_print.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/curl_print.h"
+#include "cli/explain_print.h"
 #include "cli/tensor_file.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
 #define INPUTS_MAX 256
 #define JSON_BYTES_MAX ((size_t)1 << 31)
+
+/* clang-format off */
+#define CLI_REQUEST_OPTIONS                                                                       \
+    { "param", 'p', CLI_LIST, "NAME=VALUE", "a request parameter; any number of times" },         \
+    { "header", 'H', CLI_LIST, "NAME=VALUE", "a header field; any number of times" }
+/* clang-format on */
 
 static const struct cli_option options[] = {
     CLI_SERVER_OPTION,
@@ -29,8 +37,8 @@ static const struct cli_option options[] = {
     { "invert", 0, CLI_FLAG, NULL, "images: dark becomes high (ink on paper)" },
     { "scale", 0, CLI_TEXT, "X", "images: multiply pixels (0 to 255) by this; default 1" },
     { "offset", 0, CLI_TEXT, "X", "images: then add this; default 0" },
-    { "curl", 0, CLI_FLAG, NULL,
-      "print the curl line that does the same, when all inputs are JSON" },
+    CLI_REQUEST_OPTIONS,
+    { "curl", 0, CLI_FLAG, NULL, "print the curl line that does the same" },
     { "json", 'j', CLI_FLAG, NULL, "print the server's JSON" },
 };
 
@@ -39,6 +47,7 @@ struct input {
     struct cli_wanted wanted;
     struct troupe_tensor tensor; /* data NULL: `json` */
     struct trp_str json;         /* an array or a scalar, as text */
+    struct cli_curl_part part;   /* where `data` are; path NULL: in no file */
 };
 
 struct question {
@@ -90,9 +99,20 @@ static void read_classes(struct question *q, struct trp_json root)
     }
 }
 
+/* explain has fewer options. */
+static bool has_flag(const struct question *q, const char *name)
+{
+    return cli_has(q->cli, name) && cli_flag(q->cli, name);
+}
+
+static const char *text_or(const struct cli *cli, const char *name, const char *otherwise)
+{
+    return cli_has(cli, name) ? cli_text(cli, name, otherwise) : otherwise;
+}
+
 static const char *model_path(struct question *q, const char *rest)
 {
-    const char *version = cli_text(q->cli, "version", NULL);
+    const char *version = text_or(q->cli, "version", NULL);
     const char *base = cli_path(q->cli, "/v2/models/%s", q->cli->operands[0]);
     const struct trp_str path =
         version ? trp_arena_format(&q->cli->arena, "%s/versions/%s%s", base, version, rest)
@@ -114,7 +134,7 @@ static trp_status read_metadata(struct question *q, struct trp_error *err)
     while (more && q->inputs_n < INPUTS_MAX && trp_json_next(&it, NULL, &tensor))
         read_wanted(q, tensor);
     read_classes(q, root);
-    if (cli_text(q->cli, "top", NULL) && !cli_list(q->cli, "output", 0) && !q->classes.len)
+    if (text_or(q->cli, "top", NULL) && !cli_list(q->cli, "output", 0) && !q->classes.len)
         return trp_fail(err, TRP_INVALID_ARGUMENT,
                         "--top: the model has no output of floats; name one with --output");
     return trp_ok();
@@ -186,6 +206,42 @@ static trp_status read_json_file(struct question *q, const char *path, struct in
     return measure(q, in, err);
 }
 
+/* A file as it is, as one element: its length, then its bytes. */
+static trp_status read_bytes(struct question *q, const char *path, struct input *in,
+                             struct trp_error *err)
+{
+    char *ptr;
+    size_t len;
+    TRP_CHECK(trp_file_read(trp_heap(), path, JSON_BYTES_MAX, &ptr, &len, err));
+    char *data = trp_arena_get(&q->cli->arena, len + 4);
+    for (size_t i = 0; data && i < 4; i++)
+        data[i] = (char)(uint8_t)(len >> (8 * i)); /* little-endian */
+    if (data)
+        memcpy(data + 4, ptr, len);
+    trp_alloc_free(trp_heap(), ptr);
+    if (!data)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "%s", path);
+    in->tensor.dtype = TROUPE_BYTES;
+    in->tensor.data = data;
+    in->tensor.bytes = len + 4;
+    in->part = (struct cli_curl_part){ path, len, true };
+    fill_shape(&in->tensor, &in->wanted);
+    return trp_ok();
+}
+
+/* Its numbers are written down where a person will read them. */
+static trp_status read_picture(const struct question *q, const char *path, struct input *in,
+                               struct trp_error *err)
+{
+    struct troupe_tensor *t = &in->tensor;
+    TRP_CHECK(cli_read_image(&q->cli->arena, path, &in->wanted, &q->image, t, err));
+    if (has_flag(q, "curl"))
+        in->json = cli_curl_numbers(q->cli, t);
+    if (in->json.ptr)
+        t->data = NULL;
+    return trp_ok();
+}
+
 /* A bare word for a text input. */
 static struct trp_str quoted(struct cli *cli, struct trp_str word)
 {
@@ -200,16 +256,28 @@ static struct trp_str quoted(struct cli *cli, struct trp_str word)
 static trp_status read_value(struct question *q, const char *value, struct input *in,
                              struct trp_error *err)
 {
-    if (value[0] == '@' && in->wanted.dtype != TROUPE_BYTES)
+    const bool is_bytes = in->wanted.dtype == TROUPE_BYTES;
+    if (value[0] == '@' && is_bytes)
+        return read_bytes(q, value + 1, in, err);
+    if (value[0] == '@')
         value++; /* a habit from curl */
-    if (ends_with(value, ".npy"))
-        return cli_read_npy(&q->cli->arena, value, &in->tensor, err);
-    if (ends_with(value, ".png") || ends_with(value, ".jpg") || ends_with(value, ".jpeg"))
-        return cli_read_image(&q->cli->arena, value, &in->wanted, &q->image, &in->tensor, err);
+    if (ends_with(value, ".npy")) {
+        TRP_CHECK(cli_read_npy(&q->cli->arena, value, &in->tensor, err));
+        in->part = (struct cli_curl_part){ value, in->tensor.bytes, false };
+        return trp_ok();
+    }
+    const bool is_image =
+        ends_with(value, ".png") || ends_with(value, ".jpg") || ends_with(value, ".jpeg");
+    if (is_image && is_bytes)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "input '%.*s' takes BYTES; to send the file as it is: %.*s=@%s",
+                        TRP_STR(in->name), TRP_STR(in->name), value);
+    if (is_image)
+        return read_picture(q, value, in, err);
     if (ends_with(value, ".json"))
         return read_json_file(q, value, in, err);
     in->json = trp_str_of(value);
-    if (in->wanted.dtype == TROUPE_BYTES && value[0] != '[' && value[0] != '"')
+    if (is_bytes && value[0] != '[' && value[0] != '"')
         in->json = quoted(q->cli, in->json);
     else if (!*value || !strchr("[{\"-0123456789tfnNI", value[0]))
         return trp_fail(err, TRP_INVALID_ARGUMENT,
@@ -229,6 +297,55 @@ static trp_status read_operand(struct question *q, const char *operand, struct t
                         operand);
     TRP_CHECK(find_input(q, trp_str_make(operand, (size_t)(equals - operand)), &in, err));
     return read_value(q, equals + 1, in, err);
+}
+
+/* -- parameters and headers -- */
+
+static bool is_bare(const char *value)
+{
+    double number;
+    return strcmp(value, "true") == 0 || strcmp(value, "false") == 0 ||
+           trp_str_parse_f64(trp_str_of(value), &number);
+}
+
+/* What looks like a number or a truth is one; everything else is a text, and so is what stands in quotes. */
+static trp_status write_params(const struct question *q, struct trp_buf *b, struct trp_error *err)
+{
+    const char *word;
+    for (uint32_t i = 0; (word = cli_list(q->cli, "param", i)) != NULL; i++) {
+        const char *equals = strchr(word, '=');
+        if (!equals || equals == word)
+            return trp_fail(err, TRP_INVALID_ARGUMENT, "--param '%s' is not NAME=VALUE", word);
+        trp_buf_add_text(b, i ? "," : ",\"parameters\":{");
+        trp_json_write_str(b, trp_str_make(word, (size_t)(equals - word)));
+        trp_buf_add_char(b, ':');
+        if (is_bare(equals + 1) || equals[1] == '"')
+            trp_buf_add_text(b, equals + 1);
+        else
+            trp_json_write_str(b, trp_str_of(equals + 1));
+    }
+    if (cli_list(q->cli, "param", 0))
+        trp_buf_add_char(b, '}');
+    return trp_ok();
+}
+
+static trp_status write_fields(struct question *q, struct trp_str *out, struct trp_error *err)
+{
+    struct trp_buf b;
+    const char *word;
+    trp_status st = trp_ok();
+    trp_buf_init(&b, trp_heap(), 65536);
+    for (uint32_t i = 0; (word = cli_list(q->cli, "header", i)) != NULL; i++) {
+        const char *equals = strchr(word, '=');
+        if (!equals || equals == word || strpbrk(word, "\r\n")) {
+            st = trp_fail(err, TRP_INVALID_ARGUMENT, "--header '%s' is not NAME=VALUE", word);
+            break;
+        }
+        trp_buf_addf(&b, "%.*s: %s\r\n", (int)(equals - word), word, equals + 1);
+    }
+    *out = trp_arena_dup(&q->cli->arena, trp_buf_str(&b));
+    trp_buf_deinit(&b);
+    return st;
 }
 
 /* -- the request -- */
@@ -258,7 +375,7 @@ static void write_inputs(const struct question *q, struct trp_buf *b)
 
 static void write_outputs(const struct question *q, struct trp_buf *b)
 {
-    const char *top = cli_text(q->cli, "top", NULL);
+    const char *top = text_or(q->cli, "top", NULL);
     const char *name = cli_list(q->cli, "output", 0);
     if (!name && top)
         name = q->classes.ptr;
@@ -282,6 +399,7 @@ static trp_status write_request(const struct question *q, struct trp_buf *b,
     write_inputs(q, b);
     trp_buf_add_char(b, ']');
     write_outputs(q, b);
+    TRP_CHECK(write_params(q, b, err));
     trp_buf_add_char(b, '}');
     const int64_t json_bytes = (int64_t)b->len;
     for (uint32_t i = 0; i < q->inputs_n; i++) {
@@ -294,34 +412,26 @@ static trp_status write_request(const struct question *q, struct trp_buf *b,
     return trp_buf_check(b, "request", err);
 }
 
-/* In single quotes for a shell. */
-static void print_quoted(struct trp_str text)
+/* A picture that is too large to be written down was made here from a file, and no shell command makes it. */
+static void print_curl(struct question *q, struct trp_str body, int64_t json_bytes)
 {
-    fputc('\'', stdout);
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\'')
-            fputs("'\\''", stdout);
-        else
-            fputc(text.ptr[i], stdout);
+    struct cli_curl curl = { .path = model_path(q, "/infer"),
+                             .json = json_bytes < 0 ? body
+                                                    : trp_str_make(body.ptr, (size_t)json_bytes) };
+    struct cli_curl_part *parts =
+        trp_arena_zeroed(&q->cli->arena, q->inputs_n + (size_t)1, sizeof *parts);
+    bool is_possible = parts != NULL;
+    for (uint32_t i = 0; is_possible && i < q->inputs_n; i++) {
+        if (!q->inputs[i].tensor.data)
+            continue;
+        parts[curl.parts_n++] = q->inputs[i].part;
+        is_possible = q->inputs[i].part.path != NULL;
     }
-    fputc('\'', stdout);
-}
-
-static void print_curl(struct question *q, struct trp_str body)
-{
-    static const struct trp_str unix_prefix = { "unix:", 5 }, http_prefix = { "http://", 7 };
-    struct trp_str server = trp_str_of(cli_server(q->cli));
-    fputs("curl -s ", stdout);
-    if (trp_str_starts_with(server, unix_prefix)) {
-        fputs("--unix-socket ", stdout);
-        print_quoted(trp_str_make(server.ptr + unix_prefix.len, server.len - unix_prefix.len));
-        fputc(' ', stdout);
-        server = TRP_STR_LIT("localhost");
-    }
-    printf("%s%.*s%s -d ", trp_str_starts_with(server, http_prefix) ? "" : http_prefix.ptr,
-           TRP_STR(server), model_path(q, "/infer"));
-    print_quoted(body);
-    fputc('\n', stdout);
+    curl.parts = parts;
+    if (is_possible)
+        cli_print_curl(q->cli, &curl);
+    else
+        fputs("troupe infer: no curl line, because a large picture was resized\n", stderr);
 }
 
 static trp_status ask(struct question *q, struct trp_error *err)
@@ -329,7 +439,9 @@ static trp_status ask(struct question *q, struct trp_error *err)
     struct trp_buf body;
     struct cli_reply reply;
     struct cli_request request = { .method = "POST" };
+    const bool is_explained = q->cli->command == &cmd_explain;
     TRP_CHECK(read_metadata(q, err));
+    TRP_CHECK(write_fields(q, &request.fields, err));
     q->is_local = true;
     for (uint32_t i = 1; i < q->cli->operands_n; i++)
         TRP_CHECK(read_operand(q, q->cli->operands[i], err));
@@ -337,19 +449,20 @@ static trp_status ask(struct question *q, struct trp_error *err)
     trp_buf_init(&body, trp_heap(), JSON_BYTES_MAX);
     trp_status st = write_request(q, &body, &request.json_bytes, err);
     if (!trp_failed(st)) {
-        request.path = model_path(q, "/infer");
+        request.path = is_explained
+                           ? cli_path(q->cli, "/api/routes/%s/explain", q->cli->operands[0])
+                           : model_path(q, "/infer");
         request.body = trp_buf_str(&body);
-        if (cli_flag(q->cli, "curl") && request.json_bytes < 0)
-            print_curl(q, request.body);
-        else if (cli_flag(q->cli, "curl"))
-            fputs("troupe infer: no curl line, because an input is a file of numbers\n", stderr);
+        if (has_flag(q, "curl"))
+            print_curl(q, request.body, request.json_bytes);
         st = cli_ask(q->cli, &request, &reply, err);
     }
     trp_buf_deinit(&body);
     TRP_CHECK(st);
     if (cli_flag(q->cli, "json"))
         return printf("%.*s\n", TRP_STR(reply.body)), trp_ok();
-    return cli_print_answer(q->cli, q->parser, reply.body, err);
+    return is_explained ? cli_print_explained(q->parser, reply.body, err)
+                        : cli_print_answer(q->cli, q->parser, reply.body, err);
 }
 
 /* "digits_mlp takes: image FP32 [-1,64]" */
@@ -395,18 +508,17 @@ static int run(struct cli *cli)
     struct question *q = trp_arena_zeroed(&cli->arena, 1, sizeof *q);
     double scale = 1, offset = 0;
     uint64_t top, version;
-    if (!trp_str_parse_f64(trp_str_of(cli_text(cli, "scale", "1")), &scale) ||
-        !trp_str_parse_f64(trp_str_of(cli_text(cli, "offset", "0")), &offset))
+    if (!trp_str_parse_f64(trp_str_of(text_or(cli, "scale", "1")), &scale) ||
+        !trp_str_parse_f64(trp_str_of(text_or(cli, "offset", "0")), &offset))
         return cli_usage(cli, "--scale and --offset need numbers");
-    if (!trp_str_parse_u64(trp_str_of(cli_text(cli, "top", "1")), &top) || top == 0 ||
-        top > 1000000)
+    if (!trp_str_parse_u64(trp_str_of(text_or(cli, "top", "1")), &top) || top == 0 || top > 1000000)
         return cli_usage(cli, "--top needs a number from 1 to 1000000");
-    if (!trp_str_parse_u64(trp_str_of(cli_text(cli, "version", "1")), &version) || version == 0)
+    if (!trp_str_parse_u64(trp_str_of(text_or(cli, "version", "1")), &version) || version == 0)
         return cli_usage(cli, "--version needs a number from 1 on");
     if (!q || trp_failed(trp_json_parser_create(JSON_BYTES_MAX, 128, &q->parser, &err)))
         return cli_usage(cli, "out of memory");
     q->cli = cli;
-    q->image = (struct cli_image_opts){ scale, offset, cli_flag(cli, "invert") };
+    q->image = (struct cli_image_opts){ scale, offset, has_flag(q, "invert") };
     const trp_status st = ask(q, &err);
     trp_json_parser_destroy(q->parser);
     return trp_failed(st) ? fail(q, &err) : CLI_OK;
@@ -419,7 +531,8 @@ const struct cli_command cmd_infer = {
     .details = "NAME is an input of the model (troupe inspect MODEL lists them).  VALUE is a "
                "file.npy, a .png\n"
                "or .jpg image (resized to what the model wants), a file.json with an array, or "
-               "JSON itself.\n"
+               "JSON itself;\n"
+               "for an input of BYTES also @FILE, the bytes of any file.\n"
                "A flat list for a model that wants [batch, n] is one row; a single value for one "
                "that wants\n"
                "a list is a list of one.",
@@ -429,6 +542,30 @@ const struct cli_command cmd_infer = {
                "troupe infer lookup word=cat --curl",
     .options = options,
     .options_n = ARRAY_LEN(options),
+    .operands_min = 1,
+    .operands_max = INPUTS_MAX,
+    .run = run,
+};
+
+static const struct cli_option explain_options[] = {
+    CLI_SERVER_OPTION,
+    CLI_REQUEST_OPTIONS,
+    { "output", 'o', CLI_LIST, "NAME", "an output that the request would ask for" },
+    { "json", 'j', CLI_FLAG, NULL, "print the server's JSON" },
+};
+
+const struct cli_command cmd_explain = {
+    .name = "explain",
+    .operands = "ROUTE NAME=VALUE...",
+    .help = "show which rule of a route would decide for a request, and why",
+    .details = "The request is written as for troupe infer.  The server decides as it would for "
+               "the request\n"
+               "itself; no model is asked, and nothing is counted.",
+    .example = "troupe explain recommend 'user=[17]' --param purchases=0\n"
+               "troupe explain describe content=@picture.png\n"
+               "troupe explain recommend 'user=[17]' --header troupe-tenant=gold --json",
+    .options = explain_options,
+    .options_n = ARRAY_LEN(explain_options),
     .operands_min = 1,
     .operands_max = INPUTS_MAX,
     .run = run,

@@ -14,6 +14,7 @@
 static const struct cli_option options[] = {
     CLI_SERVER_OPTION,
     { "json", 'j', CLI_FLAG, NULL, "print the server's JSON" },
+    { "force", 'f', CLI_FLAG, NULL, "though it breaks routes or compositions that ask the model" },
 };
 
 /* "stable=3" moves, "canary=" takes away. */
@@ -48,7 +49,7 @@ static int move(struct cli *cli, const char *path)
         if (!add_change(&body, cli->operands[i], i == 1))
             code = cli_usage(cli, "'%s' is neither LABEL=VERSION nor LABEL=, which takes it away",
                              cli->operands[i]);
-    trp_buf_add_text(&body, "}}");
+    trp_buf_add_text(&body, cli_flag(cli, "force") ? "},\"force\":true}" : "}}");
     const struct cli_request request = {
         .method = "POST", .path = path, .body = trp_buf_str(&body), .json_bytes = -1
     };

@@ -8,14 +8,19 @@
 
 static const struct cli_option options[] = { CLI_SERVER_OPTION };
 
-static int ask(struct cli *cli, const char *path_format, const char *done)
+static const struct cli_option load_options[] = {
+    CLI_SERVER_OPTION,
+    { "force", 'f', CLI_FLAG, NULL, "though it breaks routes or compositions that ask the model" },
+};
+
+static int ask_with(struct cli *cli, const char *path_format, struct trp_str body, const char *done)
 {
     struct trp_error err = { 0 };
     struct cli_reply reply;
     const char *model = cli->operands[0];
     const struct cli_request request = { .method = "POST",
                                          .path = cli_path(cli, path_format, model),
-                                         .body = TRP_STR_LIT("{}"),
+                                         .body = body,
                                          .json_bytes = -1,
                                          .timeout_ms = LOAD_TIMEOUT_MS };
     if (trp_failed(cli_ask(cli, &request, &reply, &err)))
@@ -24,9 +29,17 @@ static int ask(struct cli *cli, const char *path_format, const char *done)
     return CLI_OK;
 }
 
+static int ask(struct cli *cli, const char *path_format, const char *done)
+{
+    return ask_with(cli, path_format, TRP_STR_LIT("{}"), done);
+}
+
 static int run_load(struct cli *cli)
 {
-    return ask(cli, "/v2/repository/models/%s/load", "is loaded");
+    const struct trp_str body = cli_flag(cli, "force")
+                                    ? TRP_STR_LIT("{\"parameters\":{\"force\":true}}")
+                                    : TRP_STR_LIT("{}");
+    return ask_with(cli, "/v2/repository/models/%s/load", body, "is loaded");
 }
 
 /* The server takes the unloading of a name that it never heard for done; whoever typed it wants to know. */
@@ -66,10 +79,12 @@ const struct cli_command cmd_load = {
     .help = "load a model, or load it again when its files changed",
     .details = "Returns when the model is ready, or has failed: then it says why and ends with 1, "
                "and what was\n"
-               "served before goes on.  A folder that is new in the repository is found as well.",
+               "served before goes on.  A folder that is new in the repository is found as well.\n"
+               "A version is held back that a route or composition would not work with; --force "
+               "takes it up.",
     .example = "troupe load digits_cnn",
-    .options = options,
-    .options_n = ARRAY_LEN(options),
+    .options = load_options,
+    .options_n = ARRAY_LEN(load_options),
     .operands_min = 1,
     .operands_max = 1,
     .run = run_load,

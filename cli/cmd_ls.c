@@ -5,6 +5,7 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/composed.h"
 #include "cli/model_list.h"
 #include "cli/reply_fields.h"
 
@@ -31,7 +32,7 @@ struct listing {
         uint32_t models_n, mark; /* mark 0: not needed yet */
     } notes[NOTES_MAX];
     uint32_t notes_n, marks_n, models_n;
-    bool has_tasks;
+    bool has_tasks, has_kinds;
     struct trp_str unloaded; /* the first such model's name */
 };
 
@@ -103,6 +104,8 @@ static void add_model(void *user, struct trp_json model)
     struct trp_str cells[CLI_COLUMNS_MAX];
     uint32_t n = 0;
     cells[n++] = cli_field_text(model, "name");
+    if (l->has_kinds)
+        cells[n++] = TRP_STR_LIT("model");
     cells[n++] = cli_field_number(l->cli, model, "version");
     cells[n++] = state;
     if (l->has_tasks)
@@ -115,6 +118,29 @@ static void add_model(void *user, struct trp_json model)
     l->models_n++;
     if (is_unloaded && !l->unloaded.ptr)
         l->unloaded = cells[0];
+}
+
+/* A route, an ensemble and so on: it has no version and no task, and its answers are counted elsewhere. */
+static void add_composed(struct listing *l, struct trp_json item)
+{
+    struct trp_json v;
+    bool is_ready = false;
+    struct trp_str cells[CLI_COLUMNS_MAX];
+    uint32_t n = 0;
+    if (trp_json_find(item, "ready", &v))
+        (void)trp_json_as_bool(v, &is_ready);
+    cells[n++] = cli_field_text(item, "name");
+    cells[n++] = cli_field_text(item, "kind");
+    cells[n++] = TRP_STR_LIT("-");
+    cells[n++] = is_ready ? TRP_STR_LIT("READY") : TRP_STR_LIT("UNAVAILABLE");
+    if (l->has_tasks)
+        cells[n++] = TRP_STR_LIT("");
+    cells[n++] = TRP_STR_LIT("-");
+    cells[n++] = tensors_of(l->cli, item, "inputs");
+    cells[n++] = tensors_of(l->cli, item, "outputs");
+    cells[n++] = cli_field_text(item, "reason");
+    cli_table_row(&l->table, cells);
+    l->models_n++;
 }
 
 static void print_notes(const struct listing *l)
@@ -132,27 +158,40 @@ static void print_notes(const struct listing *l)
                TRP_STR(l->unloaded));
 }
 
-static void print_models(struct listing *l, const struct cli_model_list *list, bool is_filtered)
+static bool is_shown(const struct listing *l, const char *title)
 {
-    static const char *const titles[] = { "MODEL",     ">VERSION", "STATE",   "TASK",
-                                          ">ANSWERED", "INPUTS",   "OUTPUTS", "REASON" };
+    return (l->has_tasks || strcmp(title, "TASK") != 0) &&
+           (l->has_kinds || strcmp(title, "KIND") != 0);
+}
+
+static void print_models(struct listing *l, const struct cli_model_list *list,
+                         struct cli_composed *composed, bool is_filtered)
+{
+    static const char *const titles[] = { "MODEL",     "KIND",   ">VERSION", "STATE", "TASK",
+                                          ">ANSWERED", "INPUTS", "OUTPUTS",  "REASON" };
+    struct trp_json item;
     const char *shown[ARRAY_LEN(titles)];
     uint32_t n = 0;
+    l->has_kinds = composed->has_any;
     cli_model_list_each(list, look_through, l);
     for (size_t i = 0; i < ARRAY_LEN(titles); i++)
-        if (l->has_tasks || strcmp(titles[i], "TASK") != 0)
+        if (is_shown(l, titles[i]))
             shown[n++] = titles[i];
     cli_table_init(&l->table, &l->cli->arena, shown, n);
     cli_model_list_each(list, add_model, l);
+    while (composed->has_any && trp_json_next(&composed->it, NULL, &item))
+        add_composed(l, item);
     if (l->models_n == 0)
         puts(is_filtered ? "no such models"
                          : "no models: the repository is empty, or is still being listed");
     else
         cli_table_print(&l->table, stdout);
     print_notes(l);
+    if (composed->trouble.len)
+        printf("\nnot taken up: %.*s\n", TRP_STR(composed->trouble));
 }
 
-static void print_json(const struct cli_model_list *list)
+static void print_json(const struct cli_model_list *list, struct trp_str composed)
 {
     bool is_first = true;
     fputs("{\"models\":[", stdout);
@@ -165,7 +204,10 @@ static void print_json(const struct cli_model_list *list)
         fwrite(text.ptr, 1, text.len, stdout);
         is_first = false;
     }
-    puts("]}");
+    if (composed.len) /* `{"routes":[ ... ],"trouble":""}` */
+        printf("],%.*s\n", (int)composed.len - 1, composed.ptr + 1);
+    else
+        puts("]}");
 }
 
 /* "task=ranking&tag=shop": what the options ask for. */
@@ -195,13 +237,17 @@ static int run(struct cli *cli)
 {
     struct trp_error err = { 0 };
     struct cli_model_list list;
+    struct cli_composed composed = { 0 };
     struct listing l = { .cli = cli };
     const char *query = query_of(cli);
-    const trp_status st = cli_model_list_ask(cli, query, &list, &err);
+    trp_status st = cli_model_list_ask(cli, query, &list, &err);
+    if (!trp_failed(st) && !query[0]) /* the options ask for what only models have */
+        st = cli_composed_ask(cli, NULL, &composed, &err);
     if (!trp_failed(st) && cli_flag(cli, "json"))
-        print_json(&list);
+        print_json(&list, composed.body);
     else if (!trp_failed(st))
-        print_models(&l, &list, query[0] != '\0');
+        print_models(&l, &list, &composed, query[0] != '\0');
+    cli_composed_free(&composed);
     cli_model_list_free(&list);
     return trp_failed(st) ? cli_fail_asking(cli, &err) : CLI_OK;
 }
@@ -209,12 +255,15 @@ static int run(struct cli *cli)
 const struct cli_command cmd_ls = {
     .name = "ls",
     .operands = "",
-    .help = "list the models of a running server, their states and reasons",
+    .help = "list the models and routes of a running server, their states and reasons",
     .details =
         "STATE is READY, LOADING, WARMING (runs before it is ready), DRAINING (on its way out), "
         "FAILED\n"
         "(REASON says why), COLD (the next request has it loaded), UNLOADED (nobody asked for it) "
         "or\nWAITING (its turn comes soon).\n"
+        "Routes, ensembles, cascades and pipelines stand behind the models, unless options narrow "
+        "the "
+        "list.\n"
         "ANSWERED counts rows of batches, as Triton does.  --input, --dtype and --shape ask for "
         "one\ninput that is all of these; models that are not loaded are found as well.",
     .example = "troupe ls\n"

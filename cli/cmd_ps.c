@@ -13,6 +13,8 @@
 static const struct cli_option options[] = {
     CLI_SERVER_OPTION,
     { "json", 'j', CLI_FLAG, NULL, "print the server's JSON" },
+    { "cost", 'c', CLI_FLAG, NULL,
+      "show what runs take by their rows, and whether requests share them" },
 };
 
 static struct trp_str bytes_of(struct cli *cli, struct trp_json object, const char *key)
@@ -65,6 +67,12 @@ static struct trp_str next_of(struct cli *cli, struct trp_json m)
     return trp_str_is(standing, "may go") ? cli_field_number(cli, m, "next") : standing;
 }
 
+static struct trp_str instances_of(struct cli *cli, struct trp_json m)
+{
+    const struct trp_str n = cli_field_number(cli, m, "instances");
+    return trp_str_is(n, "0") ? TRP_STR_LIT("-") : n;
+}
+
 static void add_model(struct cli *cli, struct cli_table *table, struct trp_json m)
 {
     const struct trp_str state = cli_field_text(m, "state");
@@ -83,6 +91,7 @@ static void add_model(struct cli *cli, struct cli_table *table, struct trp_json 
                                      time_of(cli, m, "idle_seconds"),
                                      list_of(cli, m),
                                      next_of(cli, m),
+                                     instances_of(cli, m),
                                      kept };
     cli_table_row(table, cells);
 }
@@ -136,9 +145,9 @@ static int print_asked(struct cli *cli, struct trp_json asked)
 
 static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
 {
-    static const char *const titles[] = { "MODEL",       ">VERSION", "IN MEMORY", ">FOR",
-                                          ">PRIVATE",    ">SHARED",  ">RUNS",     ">IDLE",
-                                          "SHARED WITH", ">NEXT",    "STAYS" };
+    static const char *const titles[] = { "MODEL",       ">VERSION", "IN MEMORY",  ">FOR",
+                                          ">PRIVATE",    ">SHARED",  ">RUNS",      ">IDLE",
+                                          "SHARED WITH", ">NEXT",    ">INSTANCES", "STAYS" };
     struct cli_table table;
     struct trp_json models, m, asked;
     struct trp_json_iter it;
@@ -167,8 +176,80 @@ static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
     return CLI_OK;
 }
 
+/* ---- what runs take ---- */
+
+static int64_t whole_of(struct trp_json object, const char *key)
+{
+    struct trp_json v;
+    int64_t n = 0;
+    return trp_json_find(object, key, &v) && trp_json_as_i64(v, &n) ? n : 0;
+}
+
+/* "1: 213 us, 16: 0.95 ms": rows, and what they take. */
+static struct trp_str points_of(struct cli *cli, struct trp_json m)
+{
+    struct trp_json list, point;
+    struct trp_json_iter it;
+    struct trp_str out = TRP_STR_LIT("");
+    if (!trp_json_find(m, "points", &list) || !trp_json_begin(list, &it))
+        return out;
+    while (trp_json_next(&it, NULL, &point)) {
+        const double us = (double)whole_of(point, "run_ns") / 1e3;
+        out = trp_arena_format(&cli->arena, "%.*s%s%" PRId64 ": %.3g %s", TRP_STR(out),
+                               out.len ? ", " : "", whole_of(point, "rows"),
+                               us < 1000 ? us : us / 1e3, us < 1000 ? "us" : "ms");
+    }
+    return out;
+}
+
+static void add_cost(struct cli *cli, struct cli_table *table, struct trp_json m)
+{
+    const int64_t most = whole_of(m, "rows_max"), best = whole_of(m, "rows_best");
+    const int64_t slots = whole_of(m, "instances"), delay_ns = whole_of(m, "delay_ns");
+    struct trp_arena *a = &cli->arena;
+    const struct trp_str cells[] = {
+        cli_field_text(m, "name"),
+        cli_field_number(cli, m, "version"),
+        slots ? cli_field_number(cli, m, "instances") : TRP_STR_LIT("-"),
+        cli_field_text(m, "batching"),
+        best ? trp_arena_format(a, "%" PRId64 " of %" PRId64, best, most) : TRP_STR_LIT("-"),
+        delay_ns ? trp_arena_format(a, "%.3g ms", (double)delay_ns / 1e6) : TRP_STR_LIT("-"),
+        points_of(cli, m),
+        cli_field_text(m, "batching_reason"),
+    };
+    cli_table_row(table, cells);
+}
+
+static int print_cost(struct cli *cli, struct trp_json root, struct trp_error *err)
+{
+    static const char *const titles[] = { "MODEL", ">VERSION", ">INSTANCES",  "JOINS",
+                                          ">ROWS", ">DELAY",   "ROWS: A RUN", "WHY" };
+    struct cli_table table;
+    struct trp_json models, m;
+    struct trp_json_iter it;
+    if (!trp_json_find(root, "models", &models) || trp_json_type(models) != TRP_JSON_ARRAY) {
+        (void)trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server",
+                       cli_server(cli));
+        return cli_fail_asking(cli, err);
+    }
+    cli_table_init(&table, &cli->arena, titles, ARRAY_LEN(titles));
+    bool more = trp_json_begin(models, &it);
+    while (more && trp_json_next(&it, NULL, &m))
+        add_cost(cli, &table, m);
+    if (table.first)
+        cli_table_print(&table, stdout);
+    else
+        puts("nothing is in memory: a model is loaded by its first request");
+    return CLI_OK;
+}
+
 static int run(struct cli *cli)
 {
+    if (cli_flag(cli, "cost"))
+        return cli_show_reply(
+            cli,
+            cli->operands_n ? cli_path(cli, "/api/models/%s/cost", cli->operands[0]) : "/api/cost",
+            print_cost);
     const char *path = cli->operands_n ? cli_path(cli, "/api/residency?name=%s", cli->operands[0])
                                        : "/api/residency";
     return cli_show_reply(cli, path, print);
@@ -186,11 +267,16 @@ const struct cli_command cmd_ps = {
         "of a hibernated model it is what waking brings back. RUNS is held by requests.\n"
         "NEXT is the order in which models would go for others, or why one would not: "
         "pinned, busy, just loaded.\n"
+        "INSTANCES is how many of its runs may go on at once, - any number: see troupe scale.\n"
         "STAYS says why it is there; behind `opened as it is` stands why its weights are not "
         "those of the store.\n"
-        "With a MODEL: why it is in memory, or why it is not, and what would change that.",
+        "With a MODEL: why it is in memory, or why it is not, and what would change that.\n"
+        "With --cost: JOINS is on where requests that wait together share a run; ROWS is how many "
+        "pay, of those allowed;\n"
+        "DELAY is how long they wait for company; then what runs of so many rows take.",
     .example = "troupe ps\n"
                "troupe ps digits_cnn\n"
+               "troupe ps --cost\n"
                "troupe ps --json | jq '.models[] | select(.idle_seconds > 600).name'",
     .options = options,
     .options_n = ARRAY_LEN(options),

@@ -53,6 +53,7 @@ static int serve(struct cli *cli, const struct cli_places *places, struct trp_se
                                     .repositories = places->paths,
                                     .repositories_n = places->n,
                                     .load_at_start = names,
+                                    .worker_program = "/proc/self/exe",
                                     .on_listening = print_address };
     struct trp_server *server;
     while ((names[opts.load_at_start_n] = cli_list(cli, "load-model", opts.load_at_start_n)) &&

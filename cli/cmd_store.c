@@ -5,7 +5,9 @@
 
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/places.h"
 #include "cli/settings_options.h"
+#include "store/obsolete.h"
 #include "store/sweeper.h"
 
 #define KEY_SHOWN 12u
@@ -13,6 +15,8 @@
 static const struct cli_option options[] = {
     { "store", 0, CLI_TEXT, "DIR", "the store; default: the setting store.path" },
     { "dry-run", 'n', CLI_FLAG, NULL, "verify, gc: remove nothing, only tell" },
+    { "repository", 0, CLI_LIST, "DIR",
+      "gc: what was prepared of models that are not in it goes; any number of times" },
     { "max-bytes", 0, CLI_TEXT, "BYTES", "gc: as the setting store.max_bytes, such as 20GiB" },
     { "rate", 0, CLI_TEXT, "BYTES", "verify: read no more than so much a second" },
     CLI_SET_OPTIONS,
@@ -205,6 +209,53 @@ static void tell_removal(void *user, const struct trp_stored *what, const char *
     trp_buf_add_char(&a->json, '}');
 }
 
+/* Whose models stay: --repository, repository.paths; without either, this folder's, when the settings lie in it. */
+static uint32_t find_folders(const struct asking *a, const char *folders[CLI_PLACES_MAX],
+                             bool *out_are_named)
+{
+    const uint32_t listed_n = trp_settings_list_n(a->settings, TRP_SETTING_ID_REPOSITORIES);
+    const char *folder;
+    uint32_t n = 0;
+    for (; n < CLI_PLACES_MAX && (folder = cli_list(a->cli, "repository", n)); n++)
+        folders[n] = folder;
+    for (uint32_t i = 0; n < CLI_PLACES_MAX && i < listed_n; i++)
+        folders[n++] = trp_settings_list_at(a->settings, TRP_SETTING_ID_REPOSITORIES, i);
+    *out_are_named = n > 0;
+    if (n == 0 && !cli_text(a->cli, "config", NULL) && access("troupe.yaml", F_OK) == 0)
+        folders[n++] = ".";
+    return n;
+}
+
+static trp_status find_obsolete(const struct asking *a, struct trp_obsolete **out,
+                                struct trp_error *err)
+{
+    const char *folders[CLI_PLACES_MAX];
+    bool are_named;
+    const uint32_t n = find_folders(a, folders, &are_named);
+    *out = NULL;
+    for (uint32_t i = 0; i < n; i++)
+        TRP_CHECK(cli_check_repository(folders[i], err));
+    if (n == 0)
+        return trp_ok();
+    const trp_status st = trp_obsolete_find(a->store, folders, n, out, err);
+    /* Where nobody named a repository, this folder may be none. */
+    return st.code == TRP_FAILED_PRECONDITION && !are_named ? trp_ok() : st;
+}
+
+static void print_swept(const struct asking *a, const struct trp_swept *s, bool has_looked)
+{
+    printf("%s %u prepared models, %u blobs, %u left-overs: %s\n",
+           a->is_dry ? "would remove" : "removed", s->removed_n, s->blobs_n, s->temporaries_n,
+           cli_bytes_text(a->cli, s->freed_bytes));
+    printf("%u prepared models stay, %u of them in use: %s\n", s->artefacts_n - s->removed_n,
+           s->held_n, cli_bytes_text(a->cli, s->kept_bytes));
+    if (!has_looked && s->artefacts_n > s->removed_n)
+        puts("whether there is still a model of each was not asked: --repository DIR");
+    else if (has_looked && s->nameless_n)
+        printf("%u do not say of which model they are, and stay: an older troupe made them\n",
+               s->nameless_n);
+}
+
 static int collect(struct asking *a)
 {
     static const char *const titles[] = { "KEY", "LAST USED", "MODEL", "REASON" };
@@ -216,28 +267,31 @@ static int collect(struct asking *a)
                                 .user = a };
     struct trp_error err = { 0 };
     struct trp_swept s;
-    char totals[256];
+    struct trp_obsolete *obsolete;
+    char totals[512];
     if (most && !trp_setting_parse_bytes(trp_str_of(most), &opts.bytes_max))
         return cli_usage(a->cli, "--max-bytes is a number of bytes, such as 20GiB, not '%s'", most);
     cli_table_init(&a->table, &a->cli->arena, titles, ARRAY_LEN(titles));
-    if (trp_failed(trp_sweeper_gc(a->store, &opts, &s, &err)))
+    trp_status st = find_obsolete(a, &obsolete, &err);
+    const bool has_looked = obsolete != NULL;
+    opts.obsolete = obsolete;
+    if (!trp_failed(st))
+        st = trp_sweeper_gc(a->store, &opts, &s, &err);
+    trp_obsolete_destroy(obsolete);
+    if (trp_failed(st))
         return fail(a, &err);
-    (void)snprintf(totals, sizeof totals,
-                   "\"removed_artefacts\": %u, \"removed_blobs\": %u, \"removed_temporaries\": %u, "
-                   "\"removed_notes\": %u, \"freed_bytes\": %llu, \"kept_artefacts\": %u, "
-                   "\"kept_bytes\": %llu, "
-                   "\"in_use\": %u",
-                   s.removed_n, s.blobs_n, s.temporaries_n, s.notes_n,
-                   (unsigned long long)s.freed_bytes, s.artefacts_n - s.removed_n,
-                   (unsigned long long)s.kept_bytes, s.held_n);
+    (void)snprintf(
+        totals, sizeof totals,
+        "\"removed_artefacts\": %u, \"removed_blobs\": %u, \"removed_temporaries\": %u, "
+        "\"removed_notes\": %u, \"freed_bytes\": %llu, \"kept_artefacts\": %u, "
+        "\"kept_bytes\": %llu, \"in_use\": %u, \"obsolete\": %u, \"of_unknown_models\": %u",
+        s.removed_n, s.blobs_n, s.temporaries_n, s.notes_n, (unsigned long long)s.freed_bytes,
+        s.artefacts_n - s.removed_n, (unsigned long long)s.kept_bytes, s.held_n, s.obsolete_n,
+        s.nameless_n);
     if (a->is_json)
         return print_json(a, totals);
     print_rows(a);
-    printf("%s %u prepared models, %u blobs, %u left-overs: %s\n",
-           a->is_dry ? "would remove" : "removed", s.removed_n, s.blobs_n, s.temporaries_n,
-           cli_bytes_text(a->cli, s.freed_bytes));
-    printf("%u prepared models stay, %u of them in use: %s\n", s.artefacts_n - s.removed_n,
-           s.held_n, cli_bytes_text(a->cli, s.kept_bytes));
+    print_swept(a, &s, has_looked);
     return CLI_OK;
 }
 
@@ -308,15 +362,20 @@ const struct cli_command cmd_store = {
         "used last.\n"
         "verify  reads every byte; what is damaged is named and removed, so that it is prepared "
         "anew; 1 then.\n"
-        "gc      removes weights that no prepared model names, what dead processes left, and what "
-        "was not\n"
-        "        used for longest when the store is larger than store.max_bytes; never what a "
-        "process uses.\n"
+        "gc      removes weights that no prepared model names, what dead processes left, what was "
+        "prepared\n"
+        "        of models that are in no repository any more (--repository, or "
+        "repository.paths), and what\n"
+        "        was not used for longest when the store is larger than store.max_bytes; never "
+        "what "
+        "a\n"
+        "        process uses.\n"
         "All may run beside servers.  Settings are read from ./troupe.yaml, unless --config says "
         "otherwise.",
     .example = "troupe store ls --store /var/lib/troupe\n"
                "troupe store verify --store /var/lib/troupe --rate 50MiB\n"
-               "troupe store gc --store /var/lib/troupe --max-bytes 20GiB --dry-run",
+               "troupe store gc --store /var/lib/troupe --repository models --dry-run\n"
+               "troupe store gc --store /var/lib/troupe --max-bytes 20GiB",
     .advise = cli_advise_setting,
     .options = options,
     .options_n = ARRAY_LEN(options),

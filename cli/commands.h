@@ -6,6 +6,6 @@
 
 extern const struct cli_command cmd_serve, cmd_ls, cmd_inspect, cmd_infer, cmd_load, cmd_unload,
     cmd_ps, cmd_label, cmd_pin, cmd_unpin, cmd_evict, cmd_prepare, cmd_store, cmd_config,
-    cmd_version;
+    cmd_version, cmd_simulate, cmd_scale, cmd_worker, cmd_explain, cmd_calibrate;
 
 #endif

@@ -1,17 +1,12 @@
 /* cli/image.c - JPEG and PNG images as tensors; see tensor_file.h.
  *
- * Decoding is libjpeg-turbo's and libpng's; both are told limits before they allocate.  Resizing averages the source pixels
- * that fall on each target pixel, which is right for making things smaller, the usual case here. */
-#include <setjmp.h>
-#include <stdio.h>
+ * Decoding is compose/image_decode's, which is what pipelines do.  Resizing averages the source pixels that fall on each target
+ * pixel, which is right for making things smaller, the usual case here. */
 #include <string.h>
-
-/* after stdio.h, which it needs */
-#include <jpeglib.h>
-#include <png.h>
 
 #include "base/file.h"
 #include "cli/tensor_file.h"
+#include "compose/image_decode.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
@@ -22,83 +17,6 @@ struct picture { /* 8-bit RGB, row-major */
     uint32_t width, height;
     unsigned char *rgb; /* in the arena */
 };
-
-static trp_status make_picture(struct trp_arena *arena, uint32_t width, uint32_t height,
-                               struct picture *out, struct trp_error *err)
-{
-    if (width == 0 || height == 0 || width > SIDE_MAX || height > SIDE_MAX)
-        return trp_fail(err, TRP_TOO_LARGE, "image of %u x %u pixels, at most %u a side", width,
-                        height, SIDE_MAX);
-    out->rgb = trp_arena_get(arena, (size_t)width * height * 3);
-    if (!out->rgb)
-        return trp_fail(err, TRP_OUT_OF_MEMORY, "image of %u x %u pixels", width, height);
-    out->width = width;
-    out->height = height;
-    return trp_ok();
-}
-
-static trp_status decode_png(struct trp_arena *arena, struct trp_str file, struct picture *out,
-                             struct trp_error *err)
-{
-    png_image image = { .version = PNG_IMAGE_VERSION };
-    const png_color white = { 255, 255, 255 };
-    if (!png_image_begin_read_from_memory(&image, file.ptr, file.len))
-        return trp_fail(err, TRP_INVALID_ARGUMENT, "PNG: %s", image.message);
-    image.format = PNG_FORMAT_RGB; /* what is transparent shows paper */
-    const trp_status st = make_picture(arena, image.width, image.height, out, err);
-    if (!trp_failed(st) && !png_image_finish_read(&image, &white, out->rgb, 0, NULL))
-        return trp_fail(err, TRP_INVALID_ARGUMENT, "PNG: %s", image.message);
-    png_image_free(&image);
-    return st;
-}
-
-struct jpeg_failure {
-    struct jpeg_error_mgr manager; /* first */
-    jmp_buf back;
-    char text[JMSG_LENGTH_MAX];
-};
-
-static void jpeg_failed(j_common_ptr info)
-{
-    struct jpeg_failure *f = (struct jpeg_failure *)(void *)info->err;
-    info->err->format_message(info, f->text);
-    longjmp(f->back, 1);
-}
-
-static void jpeg_says(j_common_ptr info)
-{
-    (void)info; /* warnings are not for the terminal */
-}
-
-static trp_status decode_jpeg(struct trp_arena *arena, struct trp_str file, struct picture *out,
-                              struct trp_error *err)
-{
-    struct jpeg_decompress_struct info;
-    struct jpeg_failure failure;
-    memset(&info, 0, sizeof info);
-    info.err = jpeg_std_error(&failure.manager);
-    failure.manager.error_exit = jpeg_failed;
-    failure.manager.output_message = jpeg_says;
-    if (setjmp(failure.back)) {
-        jpeg_destroy_decompress(&info);
-        return trp_fail(err, TRP_INVALID_ARGUMENT, "JPEG: %s", failure.text);
-    }
-    jpeg_create_decompress(&info);
-    jpeg_mem_src(&info, (const unsigned char *)file.ptr, file.len);
-    jpeg_read_header(&info, TRUE);
-    info.out_color_space = JCS_RGB;
-    const trp_status st = make_picture(arena, info.image_width, info.image_height, out, err);
-    if (!trp_failed(st)) {
-        jpeg_start_decompress(&info);
-        while (info.output_scanline < info.output_height) {
-            JSAMPROW row = out->rgb + (size_t)info.output_scanline * out->width * 3;
-            jpeg_read_scanlines(&info, &row, 1);
-        }
-        jpeg_finish_decompress(&info);
-    }
-    jpeg_destroy_decompress(&info);
-    return st;
-}
 
 /* -- what the model wants -- */
 
@@ -201,14 +119,34 @@ static void fill(const struct picture *p, const struct layout *l, const struct c
     }
 }
 
+/* What is transparent shows paper. */
+static void lay_on_paper(const unsigned char *rgba, size_t pixels, unsigned char *rgb)
+{
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t c = 0; c < 3; c++)
+            rgb[i * 3 + c] =
+                (unsigned char)(255 - ((255 - rgba[i * 4 + c]) * rgba[i * 4 + 3] + 127) / 255);
+}
+
 static trp_status decode(struct trp_arena *arena, struct trp_str file, struct picture *out,
                          struct trp_error *err)
 {
-    if (file.len > 8 && memcmp(file.ptr, "\x89PNG", 4) == 0)
-        return decode_png(arena, file, out, err);
-    if (file.len > 3 && memcmp(file.ptr, "\xff\xd8\xff", 3) == 0)
-        return decode_jpeg(arena, file, out, err);
-    return trp_fail(err, TRP_INVALID_ARGUMENT, "neither a JPEG nor a PNG image");
+    struct trp_image_info info;
+    TRP_CHECK(trp_image_info(trp_heap(), file, false, (uint64_t)SIDE_MAX * SIDE_MAX, &info, err));
+    if (info.width > SIDE_MAX || info.height > SIDE_MAX)
+        return trp_fail(err, TRP_TOO_LARGE, "image of %u x %u pixels, at most %u a side",
+                        info.width, info.height, SIDE_MAX);
+    const bool has_alpha = info.format == TRP_IMAGE_PNG && info.channels % 2 == 0;
+    const uint32_t channels = has_alpha ? 4 : 3;
+    const size_t pixels = (size_t)info.width * info.height;
+    unsigned char *decoded = trp_arena_get(arena, pixels * channels);
+    if (!decoded)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "image of %u x %u pixels", info.width, info.height);
+    TRP_CHECK(trp_image_decode(trp_heap(), file, &info, channels, decoded, err));
+    if (has_alpha)
+        lay_on_paper(decoded, pixels, decoded); /* four bytes become three: in place */
+    *out = (struct picture){ info.width, info.height, decoded };
+    return trp_ok();
 }
 
 trp_status cli_read_image(struct trp_arena *arena, const char *path,
@@ -217,7 +155,7 @@ trp_status cli_read_image(struct trp_arena *arena, const char *path,
 {
     char *ptr;
     size_t len;
-    struct picture picture;
+    struct picture picture = { 0 };
     struct layout layout = { 0 };
     if (wanted->dtype != TROUPE_FP32 && wanted->dtype != TROUPE_UINT8)
         return trp_fail(err, TRP_UNIMPLEMENTED,

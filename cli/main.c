@@ -7,9 +7,10 @@
 #include "cli/commands.h"
 
 const struct cli_command *const cli_commands[] = {
-    &cmd_serve,  &cmd_ls,     &cmd_ps,      &cmd_inspect, &cmd_infer, &cmd_load,
-    &cmd_unload, &cmd_pin,    &cmd_unpin,   &cmd_evict,   &cmd_label, &cmd_prepare,
-    &cmd_store,  &cmd_config, &cmd_version, NULL
+    &cmd_serve,   &cmd_ls,        &cmd_ps,     &cmd_inspect, &cmd_infer,
+    &cmd_explain, &cmd_calibrate, &cmd_load,   &cmd_unload,  &cmd_pin,
+    &cmd_unpin,   &cmd_evict,     &cmd_label,  &cmd_scale,   &cmd_prepare,
+    &cmd_store,   &cmd_simulate,  &cmd_config, &cmd_version, NULL
 };
 
 const struct cli_option cli_common_options[] = {
@@ -204,8 +205,11 @@ static int run_command(const struct cli_command *command, int argc, char **argv)
     return code;
 }
 
+/* `worker` is for the server alone, and in no list. */
 static const struct cli_command *find_command(const char *name)
 {
+    if (strcmp(name, cmd_worker.name) == 0)
+        return &cmd_worker;
     for (size_t i = 0; cli_commands[i]; i++) {
         if (strcmp(name, cli_commands[i]->name) == 0)
             return cli_commands[i];

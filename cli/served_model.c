@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/client.h"
+#include "cli/composed.h"
 #include "cli/model_list.h"
 #include "cli/reply_fields.h"
 
@@ -229,6 +230,9 @@ int cli_print_served_model(struct cli *cli, const char *name)
     else if (!trp_failed(st))
         print_text(&r);
     trp_buf_deinit(&r.versions_json);
+    int code;
+    if (st.code == TRP_NOT_FOUND && r.versions_n == 0 && cli_print_composed(cli, name, &code))
+        return code;
     if (trp_failed(st))
         return cli_fail_asking(cli, &err);
     return r.is_failed && !r.is_serving ? CLI_FAILED : CLI_OK;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "exec/tenants.h"
 
 extern char **environ;
 
@@ -40,13 +41,32 @@ static trp_status fill(const struct cli *cli, const char *repository, struct trp
     return trp_ok();
 }
 
+/* What a server would refuse when it starts is refused by whoever reads its settings. */
+static trp_status check_tenants(const struct trp_settings *s, struct trp_error *err)
+{
+    const uint32_t n = trp_settings_list_n(s, TRP_SETTING_ID_TENANTS);
+    const char *source = trp_settings_source(s, TRP_SETTING_ID_TENANTS);
+    if (n > TRP_TENANT_RULES_MAX)
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "sched.tenants: more than %u (%s)",
+                        TRP_TENANT_RULES_MAX, source);
+    for (uint32_t i = 0; i < n; i++) {
+        struct trp_tenant_rule rule;
+        const char *text = trp_settings_list_at(s, TRP_SETTING_ID_TENANTS, i);
+        TRP_TRY(trp_tenant_rule_parse(trp_str_of(text), &rule, err), err, "sched.tenants (%s)",
+                source);
+    }
+    return trp_ok();
+}
+
 trp_status cli_settings(const struct cli *cli, const char *repository,
                         struct trp_settings **out_settings, struct trp_error *err)
 {
     struct trp_settings *s;
     *out_settings = NULL;
     TRP_CHECK(trp_settings_create(trp_heap(), &s, err));
-    const trp_status st = fill(cli, repository, s, err);
+    trp_status st = fill(cli, repository, s, err);
+    if (!trp_failed(st))
+        st = check_tenants(s, err);
     if (trp_failed(st))
         trp_settings_destroy(s);
     else

@@ -19,8 +19,8 @@
       "set any key of troupe.yaml; troupe config --explain lists them" },                        \
     {                                                                                            \
         "config", 'c', CLI_TEXT, "FILE",                                                         \
-            "the server's configuration; default: troupe.yaml in the repository, when there is " \
-            "one"                                                                                \
+            "the server's configuration; default: troupe.yaml in the repository, or here where " \
+            "none is named"                                                                      \
     }
 
 /* Builds the settings: defaults, then the file, then the environment, then the command line.

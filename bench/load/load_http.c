@@ -1,12 +1,13 @@
 /* bench/load/load_http.c - a client over HTTP/1.1 whose own cost is known.
  *
  *   load_http --port N --request FILE [--connections N] [--rate R] [--warm S] [--seconds S] [--server-pid P] [--save FILE]
- *             [--requests N]
+ *             [--requests N] [--in-time-ms D]
  *
  * Sends the bytes of the file on keep-alive connections and waits for the whole reply: each connection has one request out.
  * Without a rate the next one follows at once (closed loop).  With a rate requests become due at that pace, whatever the
  * server does, and latency counts from the moment a request was due, also when it had to wait for a free connection.  A reply must
  * begin with "HTTP/1.1 200" and have a content-length.  `--save` writes the first reply; `--requests` ends after so many.
+ * With `--in-time-ms` a reply of 503 or 429 is no error but a refusal, one of 504 too late, and replies are counted that came in time.
  * Prints one line; see bench_common.h. */
 #include <errno.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ struct connection {
     char head[HEAD_MAX];
     size_t head_len;
     size_t left; /* bytes of the body to come, once `in_body` */
-    bool in_body, ok;
+    bool in_body, ok, is_refusal, is_late;
 };
 
 struct load {
@@ -39,7 +40,8 @@ struct load {
     double rate;
     int64_t next_due_ns;
     int epoll;
-    struct bench_window window;
+    struct bench_window window, refused;
+    uint64_t in_time_ms; /* 0: whatever is no 200 is an error */
     const char *save;
     char *discard;
     size_t discard_bytes;
@@ -109,6 +111,10 @@ static bool parse_head(struct load *l, struct connection *c)
         bench_die("a reply without content-length");
     const size_t head_bytes = (size_t)(end - c->head) + 4, body = strtoull(length, NULL, 10);
     c->ok = c->head_len >= 12 && memcmp(c->head, "HTTP/1.1 200", 12) == 0;
+    c->is_refusal =
+        !c->ok && l->in_time_ms != 0 &&
+        (memcmp(c->head, "HTTP/1.1 503", 12) == 0 || memcmp(c->head, "HTTP/1.1 429", 12) == 0);
+    c->is_late = l->in_time_ms != 0 && memcmp(c->head, "HTTP/1.1 504", 12) == 0;
     if (l->save[0] && c->head_len >= head_bytes + body)
         save_reply(l, c, head_bytes + body);
     if (c->head_len > head_bytes + body)
@@ -143,9 +149,10 @@ static bool read_more(struct load *l, struct connection *c)
 
 static void finish(struct load *l, struct connection *c, int64_t now_ns)
 {
-    bench_window_add(&l->window, c->begun_ns, now_ns, c->ok);
+    bench_window_add(c->is_refusal ? &l->refused : &l->window, c->begun_ns, now_ns,
+                     c->ok || c->is_refusal || c->is_late);
     c->busy = false;
-    if (!c->ok && l->window.errors == 1)
+    if (!c->ok && !c->is_refusal && !c->is_late && l->window.errors == 1)
         fprintf(stderr, "bench: first error: %.*s\n", (int)(c->head_len < 600 ? c->head_len : 600),
                 c->head);
 }
@@ -190,6 +197,7 @@ static void run(struct load *l)
     for (uint64_t i = 0; l->rate <= 0 && i < l->connections_n; i++)
         begin(l, &l->connections[i], now_ns);
     while (bench_window_turn(&l->window, now_ns)) {
+        l->refused.is_open = l->window.is_open;
         struct epoll_event events[256];
         const int64_t wait_ns = l->rate > 0 ? begin_due(l, now_ns) : IDLE_NS;
         const struct timespec wait = { wait_ns / 1000000000, wait_ns % 1000000000 };
@@ -210,6 +218,7 @@ int main(int argc, char **argv)
                       .connections_n = bench_number(argc, argv, "connections", "1"),
                       .requests_max = bench_number(argc, argv, "requests", "0"),
                       .rate = strtod(bench_text(argc, argv, "rate", "0"), NULL),
+                      .in_time_ms = bench_number(argc, argv, "in-time-ms", "0"),
                       .save = bench_text(argc, argv, "save", ""),
                       .discard_bytes = 1 << 20 };
     l.discard = bench_alloc(l.discard_bytes);
@@ -218,6 +227,11 @@ int main(int argc, char **argv)
     bench_window_init(&l.window, bench_number(argc, argv, "server-pid", "0"),
                       strtod(bench_text(argc, argv, "warm", "0.2"), NULL),
                       strtod(bench_text(argc, argv, "seconds", "1"), NULL));
+    if (l.in_time_ms != 0) {
+        bench_window_init(&l.refused, 0, 0, 0);
+        l.window.refused = &l.refused;
+        l.window.in_time_ns = (int64_t)l.in_time_ms * 1000000;
+    }
     run(&l);
     return l.window.errors > 0;
 }

@@ -34,6 +34,9 @@ struct troupe_account {
     void *user;
     void *(*alloc)(void *user, uint64_t bytes, uint64_t align);
     void (*free)(void *user, void *block, uint64_t bytes);
+    /* Counts memory that was taken elsewhere: 0 when the account refuses, and then nothing is counted.  [uncounted] */
+    int32_t (*charge)(void *user, uint64_t bytes);
+    void (*discharge)(void *user, uint64_t bytes);
 };
 
 /* What the server gives to a plugin.  Owns: outlives the plugin.  Thread: any. */
@@ -78,7 +81,9 @@ enum troupe_capability {
     TROUPE_CAN_GIVEN_OUT = 1u << 1,  /* writes into outputs whose memory is given */
     TROUPE_CAN_CONCURRENT = 1u << 2, /* run() is re-entrant */
     TROUPE_CAN_HIBERNATE = 1u << 3,
-    TROUPE_CAN_PREPARE = 1u << 4
+    TROUPE_CAN_PREPARE = 1u << 4,
+    TROUPE_RUNS_ELSEWHERE =
+        1u << 5 /* run() waits for another process, or machine: never on a loop */
 };
 
 enum troupe_thread_mode {

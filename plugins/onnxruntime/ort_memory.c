@@ -8,48 +8,58 @@
  *   alloc ── cache of the ticket ── hit ──► no lock, no atomic
  *      └──── miss ──► the account: charged, or refused
  *   free ─── a run's own block ──► its ticket's cache
- *      └──── any other (an output that left, a weight) ──► the account
+ *      ├──── a large output that left ──► its model's home, from where the next run takes it
+ *      └──── any other (a weight, what is too much) ──► the account
  *
  *  1. A block knows its account, so whoever frees it, when and on which thread, discharges the
  *     right one.
  *  2. A cache holds no more than its ticket's runs held at once, and is emptied when the ticket was
  *     not used for a while (ort_model_trim()).  What two runs did not want makes room for what this
- *     one did: ONNX Runtime plans one large block once it has seen what a shape takes.
- *  3. Nothing returns NULL to ONNX Runtime; see ort_memory_throw.cpp.
+ *     one did: ONNX Runtime plans one large block once it has seen what a shape takes.  While a run
+ *     goes on it may hold twice as much, because a first run asks for blocks of a few sizes in turn,
+ *     and each that goes to the system and comes back has all its pages cleared again.
+ *  3. An output may come back after its model was closed, so it holds its home (a count), and a home that
+ *     is closed, or works for another account by now, keeps nothing.
+ *  4. Nothing returns NULL to ONNX Runtime; see ort_memory_throw.cpp.
  *
  * A model that uses a pool of threads may allocate on one of those: the host's account for strays
  * pays.  Strings are C++ objects: their table is counted, their longer texts are not. */
 #include "ort_memory.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define ALIGN 64u /* what ONNX Runtime's kernels expect */
 #define PAGE 4096u
 #define SMALL_BYTES (64u << (ORT_BINS - 1))
 #define STALE_RUNS 2u
+#define TOUCHED_BYTES \
+    (64u * 1024u) /* a block of so many, which malloc() maps anew, has its pages at once */
+#define HOME_BYTES_MAX (8u << 20)
 
 /* Stands before the memory that ONNX Runtime sees. */
 struct ort_block {
     const struct troupe_account *account; /* NULL: the heap's */
     uint64_t taken;                       /* with this head */
     struct ort_block *next;               /* while it is in a cache or a chain */
-    uint64_t run;                         /* of its cache, when it came back last */
+    uint64_t run;                         /* of its cache, or its home's round, when it came back */
+    struct ort_home *home;                /* counted; NULL: none */
 };
 _Static_assert(sizeof(struct ort_block) <= ALIGN, "the head fits before an aligned block");
 
+struct ort_home {
+    atomic_uint refs;                     /* one of the model, one of each block */
+    pthread_mutex_t lock;                 /* guards the rest */
+    const struct troupe_account *account; /* of all that waits here */
+    struct ort_block *waiting;
+    uint64_t bytes, round; /* waiting; how often the stale ones were taken */
+    bool is_closed;
+};
+
 static _Thread_local struct ort_payer *paying;
-
-void ort_memory_enter(struct ort_payer *payer)
-{
-    paying = payer;
-    if (payer->cache)
-        payer->cache->run++;
-}
-
-void ort_memory_leave(void)
-{
-    paying = NULL;
-}
 
 /* --- sizes ------------------------------------------------------------------------------------ */
 
@@ -84,15 +94,21 @@ static struct ort_block *pop(struct ort_cache *cache, struct ort_block **at)
     return block;
 }
 
-/* The best fit that wastes less than half. */
-static struct ort_block *take_large(struct ort_cache *cache, uint64_t taken)
+/* The best fit that wastes less than half; NULL: none. */
+static struct ort_block **best_of(struct ort_block **chain, uint64_t taken)
 {
     struct ort_block **best = NULL;
-    for (struct ort_block **at = &cache->large; *at; at = &(*at)->next) {
+    for (struct ort_block **at = chain; *at; at = &(*at)->next) {
         const uint64_t has = (*at)->taken;
         if (has >= taken && has / 2 <= taken && (!best || has < (*best)->taken))
             best = at;
     }
+    return best;
+}
+
+static struct ort_block *take_large(struct ort_cache *cache, uint64_t taken)
+{
+    struct ort_block **best = best_of(&cache->large, taken);
     return best ? pop(cache, best) : NULL;
 }
 
@@ -135,22 +151,43 @@ struct ort_block *ort_cache_detach(struct ort_cache *cache)
 
 /* --- accounts --------------------------------------------------------------------------------- */
 
+/* One call for all pages instead of a fault for each: a first run is mostly faults.  A kernel that cannot do it (before 5.14) leaves
+ * them to the faults. */
+static void touch(const struct ort_block *block, uint64_t taken)
+{
+    const uintptr_t from = (uintptr_t)block & ~(uintptr_t)(PAGE - 1);
+    if (taken >= TOUCHED_BYTES)
+        (void)madvise((void *)from, (uintptr_t)block + taken - from, MADV_POPULATE_WRITE);
+}
+
 static struct ort_block *buy(const struct troupe_account *account, uint64_t taken)
 {
     struct ort_block *block =
         account ? account->alloc(account->user, taken, ALIGN) : aligned_alloc(ALIGN, taken);
-    if (block)
-        *block = (struct ort_block){ .account = account, .taken = taken };
+    if (!block)
+        return NULL;
+    touch(block, taken);
+    *block = (struct ort_block){ .account = account, .taken = taken };
     return block;
+}
+
+static void leave_home(struct ort_home *home)
+{
+    if (!home || atomic_fetch_sub(&home->refs, 1) != 1)
+        return;
+    pthread_mutex_destroy(&home->lock);
+    free(home);
 }
 
 static void give_back(struct ort_block *block)
 {
     const struct troupe_account *account = block->account;
+    struct ort_home *home = block->home;
     if (account)
         account->free(account->user, block, block->taken);
     else
         free(block);
+    leave_home(home);
 }
 
 void ort_cache_free(struct ort_block *chain)
@@ -159,6 +196,100 @@ void ort_cache_free(struct ort_block *chain)
         next = block->next;
         give_back(block);
     }
+}
+
+/* --- homes ------------------------------------------------------------------------------------ */
+
+struct ort_home *ort_home_open(void)
+{
+    struct ort_home *home = calloc(1, sizeof *home);
+    if (!home)
+        return NULL;
+    atomic_init(&home->refs, 1);
+    pthread_mutex_init(&home->lock, NULL);
+    return home;
+}
+
+void ort_home_close(struct ort_home *home)
+{
+    if (!home)
+        return;
+    pthread_mutex_lock(&home->lock);
+    home->is_closed = true; /* from here on nothing is added */
+    pthread_mutex_unlock(&home->lock);
+    ort_cache_free(ort_home_detach(home, false));
+    leave_home(home);
+}
+
+/* The lock is held. */
+static struct ort_block *take_all(struct ort_home *home)
+{
+    struct ort_block *all = home->waiting;
+    home->waiting = NULL;
+    home->bytes = 0;
+    return all;
+}
+
+/* The lock is held.  Those that were used last stand first. */
+static struct ort_block *take_stale(struct ort_home *home)
+{
+    struct ort_block **at = &home->waiting;
+    while (*at && (*at)->run == home->round)
+        at = &(*at)->next;
+    struct ort_block *stale = *at;
+    *at = NULL;
+    for (const struct ort_block *b = stale; b; b = b->next)
+        home->bytes -= b->taken;
+    home->round++;
+    return stale;
+}
+
+struct ort_block *ort_home_detach(struct ort_home *home, bool is_stale_only)
+{
+    if (!home)
+        return NULL;
+    pthread_mutex_lock(&home->lock);
+    struct ort_block *some = is_stale_only ? take_stale(home) : take_all(home);
+    pthread_mutex_unlock(&home->lock);
+    return some;
+}
+
+/* NULL: none of that size waits there.  From now on it is the home of that account's blocks. */
+static struct ort_block *take_from_home(struct ort_home *home, const struct troupe_account *account,
+                                        uint64_t taken)
+{
+    struct ort_block *others = NULL;
+    pthread_mutex_lock(&home->lock);
+    if (home->account != account)
+        others = take_all(home);
+    home->account = account;
+    struct ort_block **best = best_of(&home->waiting, taken), *block = best ? *best : NULL;
+    if (block) {
+        *best = block->next;
+        home->bytes -= block->taken;
+    }
+    pthread_mutex_unlock(&home->lock);
+    ort_cache_free(others);
+    return block;
+}
+
+/* False: it is not wanted there. */
+static bool send_home(struct ort_block *block)
+{
+    struct ort_home *home = block->home;
+    if (!home)
+        return false;
+    pthread_mutex_lock(&home->lock);
+    const bool is_wanted = !home->is_closed && home->account == block->account &&
+                           block->taken <= HOME_BYTES_MAX - home->bytes;
+    if (is_wanted) {
+        block->run = home->round;
+        block->next = home->waiting;
+        home->waiting = block;
+        home->bytes += block->taken;
+    }
+    pthread_mutex_unlock(&home->lock);
+    return is_wanted;
 }
 
 static void drop_stale(struct ort_cache *cache, struct ort_block **at, uint64_t bytes_max)
@@ -184,6 +315,31 @@ static bool make_room(struct ort_cache *cache, uint64_t taken, uint64_t bytes_ma
     return cache->bytes <= bytes_max - taken;
 }
 
+/* What is left behind for the next run: the large ones go first, they are the fewest. */
+static void shrink(struct ort_cache *cache, uint64_t bytes_max)
+{
+    (void)make_room(cache, 0, bytes_max); /* what nobody wanted lately */
+    while (cache->bytes > bytes_max && cache->large)
+        give_back(pop(cache, &cache->large));
+    for (unsigned i = ORT_BINS; i-- > 0;)
+        while (cache->bytes > bytes_max && cache->small[i])
+            give_back(pop(cache, &cache->small[i]));
+}
+
+void ort_memory_enter(struct ort_payer *payer)
+{
+    paying = payer;
+    if (payer->cache)
+        payer->cache->run++;
+}
+
+void ort_memory_leave(void)
+{
+    if (paying && paying->cache)
+        shrink(paying->cache, paying->peak_bytes);
+    paying = NULL;
+}
+
 /* What is kept for later must not be why there is nothing now. */
 static struct ort_block *buy_somehow(struct ort_payer *payer, uint64_t taken)
 {
@@ -199,6 +355,20 @@ static struct ort_block *buy_somehow(struct ort_payer *payer, uint64_t taken)
     return buy(payer->account, taken);
 }
 
+/* One that came home, or a new one that will. */
+static struct ort_block *buy_large(struct ort_payer *payer, uint64_t taken)
+{
+    struct ort_block *block = take_from_home(payer->home, payer->account, taken);
+    if (block)
+        return block;
+    block = buy_somehow(payer, taken);
+    if (block) {
+        block->home = payer->home;
+        atomic_fetch_add(&payer->home->refs, 1);
+    }
+    return block;
+}
+
 static struct ort_block *alloc_for(struct ort_payer *payer, uint64_t taken)
 {
     if (payer->bytes_max && (taken > payer->bytes_max || payer->bytes > payer->bytes_max - taken)) {
@@ -207,7 +377,8 @@ static struct ort_block *alloc_for(struct ort_payer *payer, uint64_t taken)
     }
     struct ort_block *block = payer->cache ? take_cached(payer->cache, taken) : NULL;
     if (!block)
-        block = buy_somehow(payer, taken);
+        block = payer->home && taken >= TOUCHED_BYTES ? buy_large(payer, taken)
+                                                      : buy_somehow(payer, taken);
     if (!block)
         return NULL;
     payer->bytes += block->taken;
@@ -222,7 +393,7 @@ static struct ort_block *alloc_for(struct ort_payer *payer, uint64_t taken)
 static void free_for(struct ort_payer *payer, struct ort_block *block)
 {
     payer->bytes -= block->taken < payer->bytes ? block->taken : payer->bytes;
-    if (payer->cache && make_room(payer->cache, block->taken, payer->peak_bytes))
+    if (payer->cache && make_room(payer->cache, block->taken, 2 * payer->peak_bytes))
         keep(payer->cache, block);
     else
         give_back(block);
@@ -258,7 +429,7 @@ static void on_free(struct OrtAllocator *face, void *data)
     struct ort_block *block = (struct ort_block *)(void *)((char *)data - ALIGN);
     if (payer && payer->account == block->account)
         free_for(payer, block);
-    else
+    else if (!send_home(block))
         give_back(block);
 }
 

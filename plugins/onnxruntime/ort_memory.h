@@ -14,6 +14,7 @@
 #define ORT_BINS 11u /* blocks of 64, 128, ... 65536 bytes */
 
 struct ort_block; /* see ort_memory.c */
+struct ort_home;  /* where large outputs of a model come back to, for its next runs */
 
 /* Blocks that wait for their next use; charged all the while.  Zero is empty. */
 struct ort_cache {
@@ -25,6 +26,7 @@ struct ort_cache {
 struct ort_payer {
     const struct troupe_account *account; /* NULL: nobody counts */
     struct ort_cache *cache;              /* NULL: nothing is kept */
+    struct ort_home *home;                /* NULL: what leaves the run is gone */
     uint64_t bytes_max;                   /* at once; 0: no limit */
     uint64_t bytes, peak_bytes;           /* held now, and at most so far */
     uint64_t run_peak_bytes;              /* at most since it was entered */
@@ -66,6 +68,19 @@ void ort_memory_leave(void);
 struct ort_block *ort_cache_detach(struct ort_cache *cache);
 struct ort_block *ort_cache_join(struct ort_block *first, struct ort_block *second);
 void ort_cache_free(struct ort_block *chain);
+
+/* Makes a home; closes it, which gives back what waits there.  What comes back later goes to its account.
+ *   Owns  : the caller closes, before the accounts of its runs may end.
+ *   Thread: any; nobody is inside a run that was entered with it when it is closed.
+ *   Errors: NULL: no memory, and nothing is kept; close and detach accept that. */
+struct ort_home *ort_home_open(void);
+void ort_home_close(struct ort_home *home);
+
+/* Takes out of a home all that waits there, or (stale) what waited since the last time.
+ *   Owns  : moves; see ort_cache_free().
+ *   Thread: any.
+ *   Errors: none. */
+struct ort_block *ort_home_detach(struct ort_home *home, bool is_stale_only);
 
 /* Leaves ONNX Runtime by the one way it has for "no memory": std::bad_alloc.
  *   Owns  : nothing.

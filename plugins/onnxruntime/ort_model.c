@@ -150,6 +150,7 @@ int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
         return ort_words_fail(error, TROUPE_OUT_OF_MEMORY, "model");
     m->plugin = self;
     pthread_mutex_init(&m->lock, NULL);
+    m->home = ort_home_open();
     const int32_t code = fill_model(m, desc, error);
     if (code != TROUPE_OK) {
         ort_model_close(m);
@@ -180,6 +181,7 @@ void ort_model_close(void *model)
         return;
     delist(m);
     ort_run_free_tickets(m);
+    ort_home_close(m->home);
     if (m->session)
         m->plugin->api->ReleaseSession(m->session);
     ort_weights_free(m);
@@ -226,6 +228,7 @@ bool ort_model_trim(struct ort_plugin *p)
     return has_any || has_closed;
 }
 
+/* What a session takes for itself besides is measured by the host, which counts what is taken while it opens one. */
 int32_t ort_model_memory(void *model, struct troupe_memory *out)
 {
     const struct ort_model *m = model;

@@ -87,8 +87,9 @@ struct ort_model {
     uint64_t file_bytes;
     struct ort_weights weights; /* empty: those of its own */
     bool keeps_memory;          /* of runs, also while idle: enable_mem_arena */
-    bool shrinks;         /* gives it back after each run: memory.enable_memory_arena_shrinkage */
-    pthread_mutex_t lock; /* guards the tickets */
+    bool shrinks;          /* gives it back after each run: memory.enable_memory_arena_shrinkage */
+    struct ort_home *home; /* of large outputs that were given back; NULL: there was no memory */
+    pthread_mutex_t lock;  /* guards the tickets */
     struct ort_ticket *active, *idle;
     struct ort_model *next; /* of the plugin's */
 };

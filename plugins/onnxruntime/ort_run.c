@@ -121,6 +121,7 @@ static void enter_payer(struct ort_model *m, struct ort_ticket *t, const struct 
         ort_cache_free(ort_cache_detach(&t->cache));
     t->payer = (struct ort_payer){ .account = run->account,
                                    .cache = &t->cache,
+                                   .home = m->shrinks ? NULL : m->home,
                                    .bytes_max = knows_limit ? run->memory_bytes_max : 0,
                                    .peak_bytes = t->payer.peak_bytes,
                                    .spare = spare_of,
@@ -152,7 +153,7 @@ struct ort_block *ort_run_detach_stale(struct ort_model *m)
         t->is_stale = true;
     }
     pthread_mutex_unlock(&m->lock);
-    return all;
+    return ort_cache_join(ort_home_detach(m->home, true), all);
 }
 
 struct ort_block *ort_run_detach_idle(struct ort_model *m)
@@ -164,7 +165,7 @@ struct ort_block *ort_run_detach_idle(struct ort_model *m)
         t->payer.peak_bytes = 0;
     }
     pthread_mutex_unlock(&m->lock);
-    return all;
+    return ort_cache_join(ort_home_detach(m->home, false), all);
 }
 
 int32_t ort_run_cancel(void *model, uint64_t run_id)

@@ -3,6 +3,7 @@
 #include "admin/admin.h"
 
 #include "admin/admin_internal.h"
+#include "call/call_trace.h"
 #include "model/stats.h"
 
 static const trp_answer_fn answers[TRP_CONTROLS] = {
@@ -27,6 +28,13 @@ static const trp_answer_fn answers[TRP_CONTROLS] = {
     [TRP_CONTROL_API_MODELS] = trp_answer_api_models,
     [TRP_CONTROL_API_OPENAPI] = trp_answer_openapi,
     [TRP_CONTROL_API_LABELS_GET] = trp_answer_labels,
+    [TRP_CONTROL_API_COST] = trp_answer_cost,
+    [TRP_CONTROL_API_ROUTES] = trp_answer_routes,
+    [TRP_CONTROL_API_INSTANCES_GET] = trp_answer_instances,
+    [TRP_CONTROL_API_INSTANCES_SET] = trp_answer_instances,
+    [TRP_CONTROL_API_TIME_GET] = trp_answer_time_get,
+    [TRP_CONTROL_API_TIME_SET] = trp_answer_time_set,
+    [TRP_CONTROL_API_FEEDBACK] = trp_answer_feedback,
 };
 
 static trp_status make_tasks(struct trp_admin *a, struct trp_error *err)
@@ -96,6 +104,14 @@ static void finish_mail(struct trp_mail *mail)
     c->done(c, c->done_user);
 }
 
+trp_status trp_control_reply_json(struct trp_control *c, const struct trp_buf *text,
+                                  struct trp_error *err)
+{
+    c->raw = trp_arena_dup(c->arena, trp_buf_str(text));
+    c->raw_type = "application/json";
+    return c->raw.ptr ? trp_ok() : trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the reply");
+}
+
 void trp_control_finish_soon(struct trp_control *c)
 {
     c->task.run = finish_task;
@@ -127,12 +143,21 @@ static bool is_order(enum trp_control_op op)
 {
     return op == TRP_CONTROL_MODEL_LOAD || op == TRP_CONTROL_MODEL_UNLOAD ||
            op == TRP_CONTROL_API_LABELS_SET || op == TRP_CONTROL_API_PIN ||
-           op == TRP_CONTROL_API_UNPIN || op == TRP_CONTROL_API_EVICT;
+           op == TRP_CONTROL_API_UNPIN || op == TRP_CONTROL_API_EVICT ||
+           op == TRP_CONTROL_API_INSTANCES_SET;
 }
 
 void trp_admin_control(void *user, struct trp_control *control)
 {
     struct trp_admin *a = user;
+    if (control->op == TRP_CONTROL_MODEL_LOAD && trp_admin_composed(a, control)) {
+        trp_composed_reload_begin(a, control);
+        return;
+    }
+    if (trp_composed_answer(a, control)) {
+        trp_control_finish_soon(control);
+        return;
+    }
     if (control->version < 0 && trp_failed(resolve_label(a, control))) {
         trp_control_finish_soon(control);
         return;
@@ -188,6 +213,10 @@ trp_status trp_admin_find(void *user, uint32_t loop_index, const struct trp_soug
                           struct trp_error *err)
 {
     struct trp_version *v = NULL;
+    const struct trp_directory *d = trp_admin_directory(user, loop_index);
+    TRP_CHECK(trp_directory_pick(d, sought->model, sought->version, out_target, out_release, err));
+    if (*out_target)
+        return trp_ok();
     TRP_CHECK(trp_admin_pick(user, loop_index, sought, &v, err));
     *out_target = &v->target;
     *out_release = trp_version_release_target;
@@ -223,10 +252,12 @@ static uint64_t tensor_bytes(const struct trp_call_tensor *tensors, uint32_t n)
 /* Success and failure as the client saw them; what happened in between was counted by exec. */
 void trp_admin_finished(void *user, uint32_t loop_index, struct trp_call *call)
 {
+    struct trp_admin *a = user;
     struct trp_stats *s = call->target->ops->stats(call->target);
     const int64_t total = between(call, TRP_PHASE_ARRIVED, TRP_PHASE_ENCODED);
-    (void)user;
     (void)loop_index;
+    if (call->parent || call->is_attempt)
+        trp_call_trace_step(a->opts.trace, call);
     if (!s)
         return;
     trp_histogram_add(&s->total, total);

@@ -4,7 +4,11 @@
 #define TRP_ADMIN_H
 
 #include "base/loop.h"
+#include "base/shifted_clock.h"
 #include "call/control.h"
+#include "call/directory.h"
+#include "catalog/routing.h"
+#include "compose/feedback.h"
 #include "conf/settings.h"
 #include "life/life.h"
 #include "memory/headroom.h"
@@ -27,7 +31,8 @@ struct trp_admin_opts {
     struct trp_loop *const *loops; /* those with connections */
     uint32_t loops_n;
     const struct trp_clock *clock;
-    struct trp_account *const *accounts; /* for metrics */
+    struct trp_shifted_clock *rule_clock; /* NULL: there is none to be shifted */
+    struct trp_account *const *accounts;  /* for metrics */
     uint32_t accounts_n;
     struct trp_ledger *ledger; /* these three for metrics; NULL: there is no budget */
     struct trp_headrooms *headrooms;
@@ -36,6 +41,12 @@ struct trp_admin_opts {
     /* the snapshot that loop `index` holds now; called on that loop */
     const struct trp_snapshot *(*snapshot)(void *user, uint32_t loop_index);
     void *snapshot_user;
+    /* The names that are no models, as loop `index` has them now, called on that loop; and reading them again, on the control
+     * thread.  NULL: there are none. */
+    const struct trp_directory *(*directory)(void *user, uint32_t loop_index);
+    void (*reload)(void *user, struct trp_routing_order *request);
+    void *directory_user;
+    struct trp_feedback *feedback; /* what ensembles learn from; NULL: nothing */
 };
 
 /* Makes it.
@@ -63,6 +74,8 @@ void trp_admin_control(void *user, struct trp_control *control);
 trp_status trp_admin_region(void *user, struct trp_str name, uint64_t offset, uint64_t bytes,
                             void **out_ptr, void **out_hold, struct trp_error *err);
 void trp_admin_region_release(void *hold, void *ptr);
+trp_status trp_admin_explain(void *user, uint32_t loop_index, const struct trp_call *call,
+                             struct trp_buf *out, struct trp_error *err);
 void trp_admin_finished(void *user, uint32_t loop_index, struct trp_call *call);
 
 #endif

@@ -42,6 +42,35 @@ trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *
 /* Why a version (NULL: none) of a model is in its state; borrowed from either. */
 struct trp_str trp_admin_reason(const struct trp_entry *e, const struct trp_version *v);
 
+bool trp_admin_add_tensors(struct trp_arena *arena, struct trp_node *root, const char *key,
+                           const struct trp_io *ios, uint32_t n);
+
+/* admin/composed_answers.c: the names that are no models, as the request's loop has them; what they answer (false: it is a
+ * question for models, or for all); their part of the index (false: no memory); reading their files again, which finishes the
+ * control itself. */
+const struct trp_directory *trp_admin_directory(const struct trp_admin *a, uint32_t loop_index);
+const struct trp_directory_item *trp_admin_composed(const struct trp_admin *a,
+                                                    const struct trp_control *c);
+/* What it takes and gives (`out` NULL: only whether it could answer), or why it cannot; lives in the control's arena. */
+trp_status trp_composed_describe(const struct trp_directory_item *item, const struct trp_control *c,
+                                 struct trp_signature *out, struct trp_error *err);
+bool trp_composed_answer(struct trp_admin *a, struct trp_control *c);
+bool trp_composed_index(const struct trp_admin *a, struct trp_control *c, struct trp_node *list,
+                        bool only_ready);
+void trp_composed_reload_begin(struct trp_admin *a, struct trp_control *c);
+
+/* admin/route_metrics.c: borrowed; what fails sticks to the buffer. */
+void trp_route_metrics_write(const struct trp_directory *d, int64_t now_ns, struct trp_buf *b);
+
+/* admin/learner_metrics.c: as above. */
+void trp_learner_metrics_write(const struct trp_directory *d, struct trp_buf *b);
+
+/* admin/cascade_metrics.c: as above. */
+void trp_cascade_metrics_write(const struct trp_directory *d, struct trp_buf *b);
+
+/* admin/route_answers.c */
+trp_status trp_answer_routes(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+
 /* admin/model_search.c */
 trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 
@@ -55,6 +84,19 @@ trp_status trp_answer_openapi(struct trp_admin *a, struct trp_control *c, struct
 trp_status trp_answer_labels(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 trp_status trp_label_order_read(struct trp_control *c, struct trp_order *order,
                                 struct trp_error *err);
+
+/* admin/cost_answers.c */
+trp_status trp_answer_cost(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+/* admin/instance_answers.c: what holds; also the answer to an order that changed it. */
+trp_status trp_answer_instances(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+void trp_instance_order_read(struct trp_control *c, struct trp_order *order);
+
+/* admin/time_answers.c: which time rules read, and another one. */
+trp_status trp_answer_time_get(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+trp_status trp_answer_time_set(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
+
+/* admin/feedback_answers.c: what was right. */
+trp_status trp_answer_feedback(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 
 /* admin/statistics.c */
 trp_status trp_answer_statistics(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
@@ -90,6 +132,10 @@ void trp_order_begin(struct trp_admin *a, struct trp_control *c);
 
 /* Answers from the snapshot of the request's loop, on that loop. */
 trp_status trp_admin_answer(struct trp_admin *a, struct trp_control *c);
+
+/* The reply is a copy of this text, in the control's arena; OUT_OF_MEMORY. */
+trp_status trp_control_reply_json(struct trp_control *c, const struct trp_buf *text,
+                                  struct trp_error *err);
 
 /* Ends a control request: `done` runs from the loop's ready list, or by mail from another thread. */
 void trp_control_finish_soon(struct trp_control *c);

@@ -18,12 +18,8 @@ trp_status trp_answer_labels(struct trp_admin *a, struct trp_control *c, struct 
     }
     trp_buf_add_text(&text, "}}");
     trp_status st = trp_buf_check(&text, "labels", err);
-    if (!trp_failed(st)) {
-        c->raw = trp_arena_dup(c->arena, trp_buf_str(&text));
-        c->raw_type = "application/json";
-        if (!c->raw.ptr)
-            st = trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the reply");
-    }
+    if (!trp_failed(st))
+        st = trp_control_reply_json(c, &text, err);
     trp_buf_deinit(&text);
     return st;
 }
@@ -40,6 +36,7 @@ trp_status trp_label_order_read(struct trp_control *c, struct trp_order *order,
     for (const struct trp_node *l = map ? map->first : NULL; l; l = l->next)
         labels[order->labels_n++] = (struct trp_version_label){ l->key, l->v.i };
     order->labels = labels;
+    order->is_forced = trp_node_bool(c->request, "force", false);
     c->raw = TRP_STR_LIT("{}"); /* the answer when all goes well */
     c->raw_type = "application/json";
     return trp_ok();

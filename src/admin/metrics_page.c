@@ -21,7 +21,8 @@ struct subject {
     const struct trp_stats *stats;
     const struct trp_counter *weights, *activations; /* bytes */
     struct trp_str name;
-    int64_t version; /* 0: the sum */
+    int64_t version;    /* 0: the sum */
+    uint64_t instances; /* of one that serves */
     bool is_serving;
 };
 
@@ -55,6 +56,10 @@ static uint64_t read_in_flight(const struct subject *of)
 {
     return trp_stats_calls(of->stats);
 }
+static uint64_t read_instances(const struct subject *of)
+{
+    return of->instances;
+}
 
 /* Per model and version.  The nv_ names are those that Triton's dashboards look for, with its units (microseconds). */
 static const struct family {
@@ -82,6 +87,8 @@ static const struct family {
     { "troupe_model_weights_bytes", "gauge", "Private weights held.", read_weights, 1 },
     { "troupe_model_activation_bytes", "gauge", "Activations and outputs held.", read_activations,
       1 },
+    { "troupe_model_instances", "gauge", "Runs that may go on at once; 0: no limit.",
+      read_instances, 1 },
 };
 
 static const struct {
@@ -100,12 +107,14 @@ static const struct {
 
 static struct subject subject_of(const struct trp_version *v)
 {
+    const bool is_serving = trp_lifecycle_is_serving(&v->life);
     return (struct subject){ .stats = trp_version_counts(v),
                              .weights = &v->weights.bytes,
                              .activations = &v->activations.bytes,
                              .name = v->target.name,
                              .version = v->target.version,
-                             .is_serving = trp_lifecycle_is_serving(&v->life) };
+                             .instances = is_serving ? trp_exec_instances(v) : 0,
+                             .is_serving = is_serving };
 }
 
 static struct subject subject_of_others(const struct trp_other_models *o)
@@ -130,7 +139,8 @@ static void write_labels(struct trp_buf *b, const struct subject *of)
 static void write_family(struct trp_buf *b, const struct subject *of, uint32_t row)
 {
     const struct family *f = &families[row];
-    if (!of->is_serving)
+    /* A sum of instances would say nothing. */
+    if (!of->is_serving || (f->read == read_instances && of->version == 0))
         return;
     trp_buf_add_text(b, f->name);
     trp_buf_add_char(b, '{');
@@ -172,6 +182,37 @@ static void write_duration(struct trp_buf *b, const struct subject *of, uint32_t
     else
         b->failed = labels.failed;
     trp_buf_deinit(&labels);
+}
+
+static uint64_t runs_counted(const struct trp_stats *s)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < TRP_STATS_ROWS_BUCKETS; i++)
+        n += trp_counter_get(&s->run_rows[i]);
+    return n;
+}
+
+/* How large runs are: a histogram whose bounds are rows. */
+static void write_run_rows(struct trp_buf *b, const struct subject *of)
+{
+    uint64_t below = 0;
+    if (!of->is_serving || runs_counted(of->stats) == 0)
+        return; /* as above */
+    for (uint32_t i = 0; i < TRP_STATS_ROWS_BUCKETS; i++) {
+        below += trp_counter_get(&of->stats->run_rows[i]);
+        trp_buf_add_text(b, "troupe_run_rows_bucket{");
+        write_labels(b, of);
+        if (i + 1 < TRP_STATS_ROWS_BUCKETS)
+            trp_buf_addf(b, ",le=\"%u\"} %llu\n", 1u << i, (unsigned long long)below);
+        else
+            trp_buf_addf(b, ",le=\"+Inf\"} %llu\n", (unsigned long long)below);
+    }
+    trp_buf_add_text(b, "troupe_run_rows_sum{");
+    write_labels(b, of);
+    trp_buf_addf(b, "} %llu\ntroupe_run_rows_count{",
+                 (unsigned long long)trp_counter_get(&of->stats->run_rows_sum));
+    write_labels(b, of);
+    trp_buf_addf(b, "} %llu\n", (unsigned long long)below);
 }
 
 struct state_counts {
@@ -328,7 +369,8 @@ struct scrape {
 enum {
     ERRORS_ROW = ARRAY_LEN(families),
     FIRST_DURATION,
-    ROWS = FIRST_DURATION + ARRAY_LEN(durations)
+    RUN_ROWS_ROW = FIRST_DURATION + ARRAY_LEN(durations),
+    ROWS
 };
 
 static void free_scrape(struct scrape *s)
@@ -372,6 +414,7 @@ static uint64_t bytes_for(const struct trp_version *v)
         lines += trp_histogram_count(duration_of(trp_version_counts(v), row))
                      ? TRP_HISTOGRAM_BUCKETS + 2
                      : 0;
+    lines += runs_counted(trp_version_counts(v)) ? TRP_STATS_ROWS_BUCKETS + 2 : 0;
     return lines * (LINE_BYTES + v->target.name.len);
 }
 
@@ -392,6 +435,8 @@ static void write_head(struct scrape *s)
     else if (s->row == ERRORS_ROW)
         trp_metrics_write_head(&s->text, "troupe_request_errors_total", "counter",
                                "Requests that failed, by reason.");
+    else if (s->row == RUN_ROWS_ROW)
+        trp_metrics_write_head(&s->text, "troupe_run_rows", "histogram", "Rows of backend runs.");
     else
         trp_metrics_write_head(b, durations[s->row - FIRST_DURATION].name, "histogram",
                                durations[s->row - FIRST_DURATION].help);
@@ -403,6 +448,8 @@ static void write_row(struct scrape *s, const struct subject *of)
         write_family(&s->text, of, s->row);
     else if (s->row == ERRORS_ROW)
         write_errors(&s->text, of);
+    else if (s->row == RUN_ROWS_ROW)
+        write_run_rows(&s->text, of);
     else
         write_duration(&s->text, of, s->row - FIRST_DURATION);
 }
@@ -494,6 +541,9 @@ static bool begin(struct scrape *s, const struct trp_snapshot *snapshot)
     trp_metrics_write(a->opts.metrics, b);
     write_states(b, snapshot);
     write_summed(b, s);
+    trp_route_metrics_write(trp_admin_directory(a, s->control->loop_index), s->now_ns, b);
+    trp_learner_metrics_write(trp_admin_directory(a, s->control->loop_index), b);
+    trp_cascade_metrics_write(trp_admin_directory(a, s->control->loop_index), b);
     write_accounts(b, a);
     write_budget(b, a);
     write_usage(b, a);

@@ -149,8 +149,8 @@ static bool add_tensor(struct trp_arena *arena, struct trp_node *list, const str
     return true;
 }
 
-static bool add_tensors(struct trp_arena *arena, struct trp_node *root, const char *key,
-                        const struct trp_io *ios, uint32_t n)
+bool trp_admin_add_tensors(struct trp_arena *arena, struct trp_node *root, const char *key,
+                           const struct trp_io *ios, uint32_t n)
 {
     struct trp_node *list = trp_node_add_list(arena, root, key);
     bool ok = list != NULL;
@@ -189,8 +189,8 @@ trp_status trp_answer_model_metadata(struct trp_admin *a, struct trp_control *c,
                     trp_node_add_str(c->arena, root, "name", name) &&
                     add_versions(c->arena, root, entry, c->version) &&
                     trp_node_add_str(c->arena, root, "platform", platform) &&
-                    add_tensors(c->arena, root, "inputs", sig->inputs, sig->inputs_n) &&
-                    add_tensors(c->arena, root, "outputs", sig->outputs, sig->outputs_n);
+                    trp_admin_add_tensors(c->arena, root, "inputs", sig->inputs, sig->inputs_n) &&
+                    trp_admin_add_tensors(c->arena, root, "outputs", sig->outputs, sig->outputs_n);
     trp_version_unref(v);
     if (!ok)
         return no_memory(err);
@@ -295,6 +295,7 @@ trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *
                          trp_node_bool(c->request, "ready", false), false };
     if (l.list)
         trp_snapshot_each(trp_admin_snapshot(a, c), add_index, &l);
+    l.failed |= l.list && !trp_composed_index(a, c, l.list, l.only_ready);
     if (!l.list || l.failed)
         return no_memory(err);
     c->reply = root;

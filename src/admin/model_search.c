@@ -292,12 +292,8 @@ trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, str
     trp_buf_init(&s.out, a->alloc, PAGE_BYTES_MAX);
     write_page(&s, trp_admin_snapshot(a, c));
     trp_status st = trp_buf_check(&s.out, "list of models", err);
-    if (!trp_failed(st)) {
-        c->raw = trp_arena_dup(c->arena, trp_buf_str(&s.out));
-        c->raw_type = "application/json";
-        if (!c->raw.ptr)
-            st = trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the reply");
-    }
+    if (!trp_failed(st))
+        st = trp_control_reply_json(c, &s.out, err);
     trp_buf_deinit(&s.out);
     return st;
 }

@@ -1,7 +1,7 @@
-/* admin/orders.c - load, unload, moving labels, and what must be looked up first: over to the control thread, and back.
+/* admin/orders.c - load, unload, moving labels, instances, and what must be looked up first: over to the control thread, and back.
  *
  *   loop: order_begin --mail--> control: trp_life_submit ... order_done --mail--> loop: finish
- *                                                             (survey) --mail--> loop: answer, finish
+ *                                                             (survey, instances) --mail--> loop: answer, finish
  *
  * The order lives in the request's arena; the loop does not touch the arena while the order is away. */
 #include "admin/admin_internal.h"
@@ -13,6 +13,7 @@ struct order {
     struct trp_admin *admin;
     struct trp_control *control;
     struct trp_mail there, back;
+    struct trp_routing_order reload;
 };
 
 /* How long it stays: seconds as a number (less than none: forever), or "5m" or "forever". */
@@ -52,11 +53,14 @@ static trp_status read_load(struct trp_control *c, struct trp_order *order, stru
                 trp_str_make(p->key.ptr + file_prefix.len, p->key.len - file_prefix.len),
                 trp_node_str(p, bytes ? "bytes_param" : "string_param", none)
             };
+        } else if (trp_str_is(p->key, "force") && trp_node_get(p, "bool_param")) {
+            order->is_forced = trp_node_bool(p, "bool_param", false);
         } else if (!trp_str_is(p->key, "keep_alive") || !read_stay(p, order)) {
             return trp_fail(err, TRP_INVALID_ARGUMENT,
                             "load of '%.*s': parameter '%.*s' is not known, or of a wrong type; "
-                            "known are 'config' (string), 'file:<version>/<path>' (bytes) and "
-                            "'keep_alive' (seconds, or a text such as 5m or forever)",
+                            "known are 'config' (string), 'file:<version>/<path>' (bytes), "
+                            "'keep_alive' (seconds, or a text such as 5m or forever) and 'force' "
+                            "(boolean)",
                             TRP_STR(c->model), TRP_STR(p->key));
         }
     }
@@ -92,14 +96,16 @@ static trp_status read_order(struct trp_control *c, struct trp_order *order, str
         return trp_label_order_read(c, order, err);
     if (c->op == TRP_CONTROL_MODEL_LOAD)
         return read_load(c, order, err);
-    if (c->op == TRP_CONTROL_MODEL_UNLOAD)
+    if (c->op == TRP_CONTROL_API_INSTANCES_SET)
+        trp_instance_order_read(c, order);
+    else if (c->op == TRP_CONTROL_MODEL_UNLOAD)
         order->kind = TRP_ORDER_UNLOAD; /* unload_dependents: nothing depends on a model yet */
     else if (!read_keeping(c, order))
         order->kind = TRP_ORDER_SURVEY;
     return trp_ok();
 }
 
-/* On the loop: it holds the snapshot that has what was looked up. */
+/* On the loop: it holds the snapshot that has what was looked up, or changed. */
 static void answer(struct trp_mail *mail)
 {
     struct order *o = TRP_CONTAINER_OF(mail, struct order, back);
@@ -108,15 +114,42 @@ static void answer(struct trp_mail *mail)
     c->done(c, c->done_user);
 }
 
+/* On the control thread: what was no model may be declared by a file that was not read yet, or be missing because that is wrong. */
+static void reloaded(struct trp_routing_order *request)
+{
+    struct order *o = TRP_CONTAINER_OF(request, struct order, reload);
+    struct trp_error *err = &o->control->error;
+    const struct trp_error own = *err;
+    if (request->is_there)
+        *err = request->error;
+    else if (trp_failed(request->error.status) && own.status.code == TRP_NOT_FOUND)
+        (void)trp_fail(err, TRP_NOT_FOUND, "%s; routes are not as they are written, because: %s",
+                       own.text, request->error.text);
+    trp_control_finish_from(o->control);
+}
+
+static bool may_be_composed(const struct order *o, const struct trp_order *done)
+{
+    const int32_t code = done->error.status.code;
+    return o->admin->opts.reload && o->control->op == TRP_CONTROL_MODEL_LOAD &&
+           (code == TRP_NOT_FOUND || code == TRP_FAILED_PRECONDITION);
+}
+
 /* On the control thread. */
 static void order_done(struct trp_order *done, void *user)
 {
     struct order *o = user;
     o->control->error = done->error;
     o->control->error.limit = TRP_LIMIT_NONE; /* life has counted it */
-    if (done->kind == TRP_ORDER_SURVEY && !trp_failed(done->error.status)) {
+    const bool is_answered_there = done->kind == TRP_ORDER_SURVEY || done->kind == TRP_ORDER_SCALE;
+    if (is_answered_there && !trp_failed(done->error.status)) {
         o->back.deliver = answer;
         trp_loop_post(o->control->loop, &o->back);
+        return;
+    }
+    if (may_be_composed(o, done)) {
+        o->reload = (struct trp_routing_order){ .name = o->control->model, .done = reloaded };
+        o->admin->opts.reload(o->admin->opts.directory_user, &o->reload);
         return;
     }
     trp_control_finish_from(o->control);

@@ -140,6 +140,8 @@ static void add_use(struct trp_buf *b, const struct trp_version *v, int64_t now_
     const int64_t last_ns = (int64_t)trp_counter_get(&trp_version_counts(v)->last_inference_ns);
     trp_json_add_u64(b, "inferences", trp_counter_get(&trp_version_counts(v)->inference_count));
     trp_json_add_i64(b, "in_flight", trp_stats_calls(trp_version_counts(v)));
+    if (v->sequencer)
+        trp_json_add_i64(b, "sequences", trp_gauge_get(&trp_version_counts(v)->sequences));
     if (last_ns)
         add_seconds(b, "idle_seconds", now_ns > last_ns ? now_ns - last_ns : 0);
 }
@@ -194,6 +196,7 @@ static void add_resident(struct residency *r, const struct resident *m)
     if (is_open) {
         trp_json_add_str(b, "opened", trp_version_opening(v));
         trp_json_add_str(b, "batching", trp_version_batching(v));
+        trp_json_add_u64(b, "instances", trp_exec_instances(v));
         add_use(b, v, r->now_ns);
         if (trp_gauge_get(&v->load_ns))
             add_seconds(b, "load_seconds", trp_gauge_get(&v->load_ns));
@@ -302,23 +305,32 @@ static void answer(struct trp_mail *mail)
         write_answer(r);
         c->error.status = trp_buf_check(&r->out, "residency", &c->error);
     }
-    if (!trp_failed(c->error.status)) {
-        c->raw = trp_arena_dup(c->arena, trp_buf_str(&r->out));
-        c->raw_type = "application/json";
-        if (!c->raw.ptr)
-            c->error.status = trp_fail(&c->error, TRP_OUT_OF_MEMORY, "no memory for the reply");
-    }
+    if (!trp_failed(c->error.status))
+        c->error.status = trp_control_reply_json(c, &r->out, &c->error);
     trp_buf_deinit(&r->out);
     trp_alloc_free(alloc, r->all);
     trp_alloc_free(alloc, r->parts);
     trp_control_finish_from(c);
 }
 
+/* Only models are in memory; whoever asks after a route means those that it asks. */
+static trp_status refuse_composed(const struct trp_admin *a, struct trp_control *c)
+{
+    const struct trp_str name = trp_node_str(c->request, "name", trp_str_make(NULL, 0));
+    const struct trp_directory_item *item =
+        name.len ? trp_directory_find(trp_admin_directory(a, c->loop_index), name) : NULL;
+    return item ? trp_fail(&c->error, TRP_INVALID_ARGUMENT,
+                           "'%.*s' is a %s (%.*s): not itself in memory, but the models that it "
+                           "asks may be",
+                           TRP_STR(name), item->kind, TRP_STR(item->place))
+                : trp_ok();
+}
+
 void trp_residency_begin(struct trp_admin *a, struct trp_control *c)
 {
     struct residency *r = trp_arena_zeroed(c->arena, 1, sizeof *r);
-    c->error.status =
-        r ? trp_ok() : trp_fail(&c->error, TRP_OUT_OF_MEMORY, "no memory for the reply");
+    c->error.status = r ? refuse_composed(a, c)
+                        : trp_fail(&c->error, TRP_OUT_OF_MEMORY, "no memory for the reply");
     if (r && trp_flag_is_up(&a->draining))
         c->error.status = trp_fail(&c->error, TRP_UNAVAILABLE, "Server not ready: it is stopping");
     if (trp_failed(c->error.status)) {

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "admin/admin_internal.h"
+#include "call/target.h"
 
 /* Builds one reply; the first failure sticks. */
 struct builder {
@@ -58,12 +59,13 @@ static void add_memory(struct builder *b, struct trp_node *node, const struct tr
     add_u64(b, entry, "byte_size", trp_counter_get(&v->weights.bytes));
 }
 
-static void add_version(struct builder *b, struct trp_node *list, const struct trp_version *v)
+/* One target, with the numbers of its slot; `v` has memory, what is made of others (NULL) has none of its own. */
+static void add_target(struct builder *b, struct trp_node *list, const struct trp_target *t,
+                       const struct trp_stats *s, const struct trp_version *v)
 {
-    const struct trp_stats *s = trp_version_counts(v);
     struct trp_node *node = trp_node_add(b->arena, list, trp_str_make(NULL, 0), TRP_NODE_MAP);
-    const struct trp_str name = trp_arena_dup(b->arena, v->target.name);
-    const struct trp_str number = trp_arena_format(b->arena, "%" PRId64, v->target.version);
+    const struct trp_str name = trp_arena_dup(b->arena, t->name);
+    const struct trp_str number = trp_arena_format(b->arena, "%" PRId64, t->version);
     if (!node || !name.ptr || !number.ptr || !trp_node_add_str(b->arena, node, "name", name) ||
         !trp_node_add_str(b->arena, node, "version", number)) {
         b->failed = true;
@@ -84,7 +86,8 @@ static void add_version(struct builder *b, struct trp_node *list, const struct t
     add_duration(b, times, "cache_hit", NULL);
     add_duration(b, times, "cache_miss", NULL);
     add_batches(b, node, s);
-    add_memory(b, node, v);
+    if (v)
+        add_memory(b, node, v);
 }
 
 struct walk {
@@ -105,8 +108,24 @@ static void add_entry(void *user, const struct trp_entry *e)
               (w->is_named && trp_version_counts_as_ready(v))))
             continue;
         w->found++;
-        add_version(&w->builder, w->list, v);
+        add_target(&w->builder, w->list, &v->target, trp_version_counts(v), v);
     }
+}
+
+/* Of a route or composition: its answers count as inferences. */
+static void add_item(struct walk *w, const struct trp_directory_item *item)
+{
+    const struct trp_stats *s = item->target ? item->target->ops->stats(item->target) : NULL;
+    if (!s || w->builder.failed)
+        return;
+    w->found++;
+    add_target(&w->builder, w->list, item->target, s, NULL);
+}
+
+static void add_items(struct walk *w, const struct trp_directory *d)
+{
+    for (uint32_t i = 0; i < trp_directory_count(d); i++)
+        add_item(w, trp_directory_at(d, i));
 }
 
 /* Triton answers INVALID_ARGUMENT for statistics of what is not there, and its clients match the words. */
@@ -114,7 +133,10 @@ static trp_status walk_one(struct trp_admin *a, struct trp_control *c, struct wa
                            struct trp_error *err)
 {
     const struct trp_entry *e = trp_snapshot_find(trp_admin_snapshot(a, c), c->model);
-    if (e)
+    const struct trp_directory_item *item = trp_admin_composed(a, c);
+    if (item && c->version <= 1)
+        add_item(w, item);
+    else if (e)
         add_entry(w, e);
     if (w->found)
         return trp_ok();
@@ -141,6 +163,8 @@ trp_status trp_answer_statistics(struct trp_admin *a, struct trp_control *c, str
         TRP_CHECK(walk_one(a, c, &w, err));
     else if (!w.builder.failed)
         trp_snapshot_each(trp_admin_snapshot(a, c), add_entry, &w);
+    if (c->model.len == 0)
+        add_items(&w, trp_admin_directory(a, c->loop_index));
     if (w.builder.failed)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the reply");
     c->reply = root;

@@ -31,10 +31,10 @@ static const char *plugin_folder(const struct trp_settings *settings, char out[F
 }
 
 trp_status trp_backend_set_create(const struct trp_alloc *alloc,
-                                  const struct trp_settings *settings, struct trp_log *log,
-                                  const struct troupe_account *account,
+                                  const struct trp_backend_set_opts *set_opts,
                                   struct trp_backends **out_backends, struct trp_error *err)
 {
+    const struct trp_settings *settings = set_opts->settings;
     struct troupe_option options[OPTIONS_MAX];
     uint32_t n = 0;
     char threads[24], folder[FOLDER_MAX];
@@ -46,9 +46,14 @@ trp_status trp_backend_set_create(const struct trp_alloc *alloc,
     options[n++] = (struct troupe_option){ "onnxruntime.threads", threads };
     const struct trp_backends_opts opts = { .path = plugin_folder(settings, folder),
                                             .clock = trp_clock_system(),
-                                            .log = log,
+                                            .log = set_opts->log,
                                             .options = options,
                                             .options_n = n,
-                                            .account = account };
+                                            .account = set_opts->account,
+                                            .worker_program = set_opts->worker_program,
+                                            .worker_nice = (int32_t)trp_settings_u64(
+                                                settings, TRP_SETTING_ID_EXECUTOR_NICE),
+                                            .metrics = set_opts->metrics,
+                                            .commons = set_opts->commons };
     return trp_backends_create(alloc, &opts, out_backends, err);
 }

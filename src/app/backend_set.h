@@ -6,13 +6,21 @@
 #include "backend/backend_host.h"
 #include "conf/settings.h"
 
+struct trp_backend_set_opts {
+    const struct trp_settings *settings;
+    struct trp_log *log;
+    struct trp_metrics *metrics;          /* may be NULL */
+    const struct troupe_account *account; /* may be NULL */
+    const char *worker_program;           /* see backend_host.h; NULL: no model is isolated */
+    struct trp_commons *commons;          /* of those that are; may be NULL */
+};
+
 /* Makes the table of backends; opens none yet.
- *   Owns  : the caller destroys (trp_backends_destroy()); settings, log and account are borrowed and outlive it.
+ *   Owns  : the caller destroys (trp_backends_destroy()); what opts point to is borrowed and outlives it.
  *   Thread: startup.
- *   Errors: OUT_OF_MEMORY. */
+ *   Errors: OUT_OF_MEMORY, IO. */
 trp_status trp_backend_set_create(const struct trp_alloc *alloc,
-                                  const struct trp_settings *settings, struct trp_log *log,
-                                  const struct troupe_account *account,
+                                  const struct trp_backend_set_opts *set_opts,
                                   struct trp_backends **out_backends, struct trp_error *err);
 
 #endif

@@ -4,45 +4,92 @@
  * as it costs a hundredth of the time.  In between a glance has to do: private pages as they are now, and the pages of files in the
  * proportion of the last look.
  *
- *   used - accounts ----------------------------> the program itself, and what nobody accounts for   \
+ *   used - accounts (*) ------------------------> the program itself, and what nobody accounts for   \
  *   activations - those of models with a hold --> runs so small that they ask nobody, strays          > fixed
  *   requests, backends: the ledger reads these accounts itself, at each step                          /
- */
+ *
+ * (*) what is private and in no private account in any case: mapped weights that nobody has read yet are accounted and not used, and
+ *     would hide as much of it. */
 #include "app/meter.h"
 
 #include "base/footprint.h"
 
 #define COST_FACTOR 100
+#define WORKERS_MAX 1024u
 
-static uint64_t sum_of(struct trp_account *const *accounts)
+/* Adds up the accounts; of two sums the larger counts. */
+static void sum_up(const struct trp_meter_opts *o, struct trp_usage_seen *seen)
 {
     uint64_t bytes = 0;
     for (int i = 0; i < TRP_ACCOUNT_KINDS; i++)
-        bytes += trp_counter_get(&accounts[i]->bytes);
-    return bytes;
+        bytes += trp_counter_get(&o->accounts[i]->bytes);
+    const uint64_t shared = trp_counter_get(&o->accounts[TRP_ACCOUNT_SHARED]->bytes) +
+                            (o->commons ? trp_commons_paid_bytes(o->commons) : 0);
+    const uint64_t own = bytes > shared ? bytes - shared : 0;
+    if (bytes > seen->accounted_bytes)
+        seen->accounted_bytes = bytes;
+    if (own > seen->private_accounted_bytes)
+        seen->private_accounted_bytes = own;
+}
+
+/* This process and those that run its isolated models, of which one may have ended since it was listed.  What they share, the
+ * glance counts for each of them and the share once for all. */
+struct family {
+    pid_t pids[WORKERS_MAX];
+    uint32_t n;
+};
+
+static bool glance(struct trp_meter *m, const struct family *f, struct trp_footprint *out)
+{
+    if (!trp_footprint_glance(m->opts.root, out))
+        return false;
+    for (uint32_t i = 0; i < f->n; i++) {
+        struct trp_footprint one;
+        if (!trp_footprint_glance_of(m->opts.root, f->pids[i], &one))
+            continue;
+        out->private_bytes += one.private_bytes;
+        out->file_bytes += one.file_bytes;
+    }
+    return true;
+}
+
+static bool measure(struct trp_meter *m, const struct family *f, uint64_t *out)
+{
+    if (!trp_footprint_measure(m->opts.root, out))
+        return false;
+    for (uint32_t i = 0; i < f->n; i++) {
+        uint64_t one;
+        if (trp_footprint_measure_of(m->opts.root, f->pids[i], &one))
+            *out += one;
+    }
+    return true;
 }
 
 /* What the process uses; false: the kernel does not say. */
-static bool process_bytes(struct trp_meter *m, uint64_t *out)
+static bool process_bytes(struct trp_meter *m, struct trp_usage_seen *out)
 {
     struct trp_footprint now;
+    struct family all = { .n = 0 };
     uint64_t share;
-    if (!trp_footprint_glance(m->opts.root, &now))
+    if (m->opts.backends)
+        all.n = trp_backends_pids(m->opts.backends, all.pids, WORKERS_MAX);
+    if (!glance(m, &all, &now))
         return false;
+    out->private_bytes = now.private_bytes;
     const int64_t begun_ns = trp_clock_now_ns(m->opts.clock);
-    if (begun_ns >= m->next_measure_ns && trp_footprint_measure(m->opts.root, &share)) {
+    if (begun_ns >= m->next_measure_ns && measure(m, &all, &share)) {
         const int64_t ended_ns = trp_clock_now_ns(m->opts.clock);
         m->next_measure_ns = ended_ns + COST_FACTOR * (ended_ns - begun_ns);
         m->file_bytes = now.file_bytes;
         m->file_share_bytes = share > now.private_bytes ? share - now.private_bytes : 0;
-        *out = share;
+        out->process_bytes = share;
         return true;
     }
     uint64_t files = now.file_bytes;
     if (m->file_bytes > 0)
         files = (uint64_t)((double)now.file_bytes *
                            ((double)m->file_share_bytes / (double)m->file_bytes));
-    *out = now.private_bytes + files;
+    out->process_bytes = now.private_bytes + files;
     return true;
 }
 
@@ -80,14 +127,13 @@ static void tell_if_too_much(struct trp_meter *m)
 
 void trp_meter_look(struct trp_meter *m)
 {
-    uint64_t used;
+    struct trp_usage_seen seen = { 0 };
     struct trp_amounts fixed = { { 0 } };
     trp_headrooms_refresh(m->opts.headrooms);
-    const uint64_t before = sum_of(m->opts.accounts);
-    if (process_bytes(m, &used)) {
-        const uint64_t after = sum_of(m->opts.accounts);
-        fixed.of[TRP_RESOURCE_BYTES] =
-            trp_usage_note(m->opts.usage, used, before > after ? before : after);
+    sum_up(&m->opts, &seen);
+    if (process_bytes(m, &seen)) {
+        sum_up(&m->opts, &seen);
+        fixed.of[TRP_RESOURCE_BYTES] = trp_usage_note(m->opts.usage, &seen);
     }
     fixed.of[TRP_RESOURCE_BYTES] += uncovered(m);
     trp_ledger_set_fixed(m->opts.ledger, fixed);

@@ -5,12 +5,14 @@
 #ifndef TRP_METER_H
 #define TRP_METER_H
 
+#include "backend/backend_host.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/thread.h"
 #include "exec/exec.h"
 #include "memory/usage.h"
 #include "obs/log.h"
+#include "tensor/commons.h"
 
 struct trp_meter_opts {
     const char *root; /* before /proc; "" is the real one */
@@ -20,8 +22,10 @@ struct trp_meter_opts {
     struct trp_headrooms *headrooms;
     struct trp_account *const *accounts; /* of the process, by enum trp_account_kind */
     struct trp_exec *exec;               /* NULL: nobody waits */
-    struct trp_usage *usage;             /* where the numbers are put */
-    struct trp_log *log;                 /* NULL: nobody is told of a budget that is too small */
+    struct trp_backends *backends; /* whose worker processes count too; NULL: there are none */
+    struct trp_commons *commons; /* pages of accounts that are not private; NULL: there are none */
+    struct trp_usage *usage;     /* where the numbers are put */
+    struct trp_log *log;         /* NULL: nobody is told of a budget that is too small */
 };
 
 struct trp_meter {

@@ -336,8 +336,10 @@ static trp_status list(struct works *w, struct trp_error *err)
 static trp_status open_parts(struct works *w, struct trp_error *err)
 {
     const struct trp_store_opts store = { .path = w->opts->store, .log = w->opts->log };
-    TRP_CHECK(trp_backend_set_create(trp_heap(), w->opts->settings, w->opts->log,
-                                     &w->account.plugin, &w->backends, err));
+    const struct trp_backend_set_opts set = { .settings = w->opts->settings,
+                                              .log = w->opts->log,
+                                              .account = &w->account.plugin };
+    TRP_CHECK(trp_backend_set_create(trp_heap(), &set, &w->backends, err));
     TRP_CHECK(trp_backends_get(w->backends, TRP_STR_LIT(BACKEND), &w->backend, err));
     TRP_TRY(trp_store_open(trp_heap(), &store, &w->store, err), err, "store");
     return trp_ok();

@@ -16,6 +16,7 @@ trp_status trp_readers_init(struct trp_readers *r, const struct trp_alloc *alloc
         reader->index = r->n;
         reader->snapshot = initial;
         reader->owner = r;
+        reader->deliveries[0].reader = reader->deliveries[1].reader = reader;
         TRP_TRY(trp_loop_create(alloc, loop_opts, &reader->loop, err), err, "loop %u", r->n);
     }
     return trp_ok();
@@ -59,47 +60,53 @@ void trp_readers_deinit(struct trp_readers *r)
     *r = (struct trp_readers){ .items = NULL };
 }
 
-static void send(struct trp_reader *reader);
+static void send(struct trp_delivery *d);
 
 /* Back on the control thread. */
 static void come_back(struct trp_mail *mail)
 {
-    struct trp_reader *reader = TRP_CONTAINER_OF(mail, struct trp_reader, mail);
+    struct trp_delivery *d = TRP_CONTAINER_OF(mail, struct trp_delivery, mail);
+    struct trp_reader *reader = d->reader;
     struct trp_readers *owner = reader->owner;
-    const uint64_t epoch = reader->released; /* the loop's again once the mail is sent */
-    reader->away = false;
+    const uint64_t epoch = d->epoch; /* the loop's again once the mail is sent */
+    d->is_away = false;
     if (owner->closing)
         return;
-    if (reader->waiting)
-        send(reader);
+    if (reader->is_behind)
+        send(d);
     owner->seen(owner->user, reader->index, epoch);
 }
 
 /* On the loop's thread. */
 static void arrive(struct trp_mail *mail)
 {
-    struct trp_reader *reader = TRP_CONTAINER_OF(mail, struct trp_reader, mail);
-    reader->snapshot = reader->sent;
-    reader->released = trp_snapshot_epoch(reader->snapshot);
+    struct trp_delivery *d = TRP_CONTAINER_OF(mail, struct trp_delivery, mail);
+    struct trp_reader *reader = d->reader;
+    reader->snapshot = trp_pointer_get(&reader->newest);
+    d->epoch = trp_snapshot_epoch(reader->snapshot);
     mail->deliver = come_back;
     if (!reader->owner->closing)
         trp_loop_post(reader->owner->control, mail);
 }
 
-static void send(struct trp_reader *reader)
+static void send(struct trp_delivery *d)
 {
-    reader->sent = reader->waiting;
-    reader->waiting = NULL;
-    reader->away = true;
-    reader->mail.deliver = arrive;
-    trp_loop_post(reader->loop, &reader->mail);
+    d->reader->is_behind = false;
+    d->is_away = true;
+    d->mail.deliver = arrive;
+    trp_loop_post(d->reader->loop, &d->mail);
 }
 
 void trp_readers_publish(struct trp_readers *r, const struct trp_snapshot *snapshot)
 {
     for (uint32_t i = 0; i < r->n; i++) {
-        r->items[i].waiting = snapshot;
-        if (!r->items[i].away)
-            send(&r->items[i]);
+        struct trp_reader *reader = &r->items[i];
+        struct trp_delivery *d = reader->deliveries;
+        trp_pointer_put(&reader->newest, snapshot);
+        reader->is_behind = true;
+        if (d->is_away)
+            d++;
+        if (!d->is_away)
+            send(d);
     }
 }

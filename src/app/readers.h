@@ -1,8 +1,9 @@
 /* app/readers.h - the loop threads, and how each gets the newest registry snapshot.
  * Answers "which picture of the models does this loop see?".
  *
- * One mail per loop travels between control and loop, back and forth; while it is away newer snapshots wait, and only the
- * newest is sent.  So publishing allocates nothing and cannot fail. */
+ * Two mails per loop travel between control and loop, back and forth.  They only say that there is something new: whoever gets one
+ * takes the newest.  So publishing allocates nothing and cannot fail, and what control posts to a loop after it has published comes
+ * behind what it published: with one mail, that would be on its way back. */
 #ifndef TRP_READERS_H
 #define TRP_READERS_H
 
@@ -11,17 +12,23 @@
 #include "base/thread.h"
 #include "model/registry.h"
 
+struct trp_delivery { /* a mail, and what it says on the way back */
+    struct trp_mail mail;
+    struct trp_reader *reader;
+    uint64_t epoch; /* that the loop holds; control's when the mail is back */
+    bool is_away;   /* control's */
+};
+
 struct trp_reader { /* one loop thread */
     uint32_t index;
     struct trp_loop *loop;
     struct trp_thread thread;
     const struct trp_snapshot *snapshot; /* the loop's own: what it holds now */
 
-    struct trp_mail mail;
-    const struct trp_snapshot *sent;    /* in the mail */
-    const struct trp_snapshot *waiting; /* control's: newer than `sent` */
-    bool away;                          /* control's: the mail is on its way */
-    uint64_t released;                  /* epoch that the loop holds, on the way back */
+    struct trp_delivery deliveries[2];
+    struct trp_pointer
+        newest; /* snapshot: put by control before a mail is sent, taken by the loop when one arrives */
+    bool is_behind; /* control's: both were away when it was put */
     struct trp_readers *owner;
 };
 

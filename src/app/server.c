@@ -80,19 +80,29 @@ void trp_server_destroy(struct trp_server *s)
     refuse_orders(s);
     for (uint32_t i = 0; s->rooms && i < s->readers.n; i++)
         trp_front_destroy(s->rooms[i].front);
+    if (s->crew)
+        trp_crew_stop(s->crew); /* no request is left */
     trp_admin_destroy(s->admin);
     trp_meter_deinit(&s->meter);
     trp_life_destroy(s->life);
+    trp_directories_close(&s->directories);
     trp_exec_destroy(s->exec);
     for (uint32_t i = 0; s->rooms && i < s->readers.n; i++)
         trp_pool_destroy(s->rooms[i].pool);
     trp_trace_destroy(s->trace); /* its thread may still be inside a post to a loop */
+    if (s->facts)
+        trp_load_facts_stop(s->facts);
+    trp_canary_watch_stop(&s->canaries);
     trp_loop_destroy(s->control);
     trp_readers_deinit(&s->readers);
+    trp_server_end_routing(s);
+    trp_load_facts_destroy(s->facts); /* these two after whatever has rules */
+    trp_key_lists_destroy(s->lists);
     trp_registry_destroy(s->before);
     trp_headrooms_destroy(s->headrooms);
     trp_ledger_destroy(s->ledger);
     trp_backends_destroy(s->backends);
+    trp_commons_destroy(s->commons);
     trp_store_close(s->store);
     for (uint32_t i = 0; !s->acceptor && i < s->listeners_n; i++)
         close(s->listeners[i]); /* the acceptor would own them */
@@ -103,6 +113,7 @@ void trp_server_destroy(struct trp_server *s)
     trp_alloc_free(s->alloc, s->loops);
     trp_alloc_free(s->alloc, s->fronts);
     trp_alloc_free(s->alloc, s->rooms);
+    trp_alloc_free(s->alloc, s->tenant_rules);
     if (s->signals_fd >= 0)
         close(s->signals_fd);
     trp_alloc_free(s->alloc, s);
@@ -219,12 +230,30 @@ void trp_server_stop(struct trp_server *s)
 
 /* -- signals -- */
 
-static void rescanned(struct trp_order *order, void *user)
+/* What was wrong before is not told again by who reads it, and whoever has asked should know that it still is. */
+static void tell_refused(const struct trp_server *s, struct trp_str name, struct trp_str why)
 {
-    struct trp_server *s = user;
+    const char *end = memchr(why.ptr, '\n', why.len);
+    why.len = end ? (size_t)(end - why.ptr) : why.len;
+    TRP_WARN(s->log, "app", "SIGHUP: not taken up: %.*s%s%.*s", TRP_STR(name), name.len ? ": " : "",
+             TRP_STR(why));
+}
+
+static void rescanned(struct trp_routing_order *order)
+{
+    struct trp_server *s = TRP_CONTAINER_OF(order, struct trp_server, rescan);
+    const struct trp_directory *names = s->directories.newest;
+    const struct trp_str trouble = trp_directory_trouble(names);
     s->rescan_running = false;
-    if (trp_failed(order->error.status))
+    if (trp_failed(order->error.status) && trouble.len == 0) /* it could not even be listed */
         TRP_ERROR_LOG(s->log, "app", "rescan: %s", order->error.text);
+    if (trouble.len > 0)
+        tell_refused(s, TRP_STR_LIT(""), trouble);
+    for (uint32_t i = 0; i < trp_directory_count(names); i++) {
+        const struct trp_directory_item *item = trp_directory_at(names, i);
+        if (item->reason.len > 0 && !trp_str_is_equal(item->reason, trouble))
+            tell_refused(s, item->name, item->reason);
+    }
 }
 
 static void rescan(struct trp_server *s)
@@ -232,9 +261,9 @@ static void rescan(struct trp_server *s)
     if (s->rescan_running || s->phase != PHASE_SERVING)
         return;
     s->rescan_running = true;
-    s->rescan = (struct trp_order){ .kind = TRP_ORDER_RESCAN, .done = rescanned, .user = s };
+    s->rescan = (struct trp_routing_order){ .name = TRP_STR_LIT(""), .done = rescanned };
     TRP_INFO(s->log, "app", "SIGHUP: rescanning the repository");
-    trp_life_submit(s->life, &s->rescan);
+    trp_routing_reload(s->routing, &s->rescan);
 }
 
 static void take_signal(struct trp_watch *watch, uint32_t events)
@@ -336,6 +365,8 @@ static trp_status start_threads(struct trp_server *s, struct trp_error *err)
     TRP_CHECK(watch_signals(s, err));
     TRP_CHECK(trp_exec_start(s->exec, err));
     TRP_CHECK(trp_meter_start(&s->meter, err));
+    TRP_CHECK(trp_key_lists_start(s->lists, err));
+    TRP_CHECK(trp_crew_start(s->crew, err));
     TRP_CHECK(trp_readers_start(&s->readers, err));
     return trp_thread_start(&s->opener, "opener", open_runtime, s, err);
 }
@@ -350,6 +381,7 @@ trp_status trp_server_run(struct trp_server *s, struct trp_error *err)
         st = trp_loop_run(s->control, err);
     }
     trp_meter_stop(&s->meter);
+    trp_key_lists_stop(s->lists);
     trp_exec_stop(s->exec);
     trp_readers_stop(&s->readers);
     trp_thread_join(&s->opener);

@@ -19,6 +19,7 @@ struct trp_server_opts {
     uint32_t repositories_n;
     const char *const *load_at_start; /* names, besides what their configurations say */
     uint32_t load_at_start_n;
+    const char *worker_program; /* see backend_host.h; NULL: no model is isolated */
     /* Called on the main thread when the ports are open, with each address; may be NULL. */
     void (*on_listening)(void *user, const char *address);
     void *user;

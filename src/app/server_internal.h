@@ -7,9 +7,16 @@
 #include "app/meter.h"
 #include "app/readers.h"
 #include "app/server.h"
+#include "base/shifted_clock.h"
 #include "base/thread.h"
+#include "catalog/load_facts.h"
+#include "catalog/routing.h"
+#include "compose/cookbook.h"
+#include "compose/crew.h"
+#include "exec/tenants.h"
 #include "front/front.h"
 #include "life/life.h"
+#include "route/key_list.h"
 
 #define LISTEN_MAX 64
 
@@ -34,14 +41,30 @@ struct trp_server {
     struct trp_headrooms *headrooms;
     struct trp_usage usage;
     struct trp_meter meter;
+    struct trp_commons
+        *commons; /* where large bodies lie, once a model runs in a process of its own */
     struct trp_backends *backends;
     struct trp_store *store;     /* NULL: none */
     struct trp_registry *before; /* the empty picture that loops hold before the first listing */
     struct trp_loop *control;
     struct trp_readers readers;
     struct trp_exec *exec;
+    struct trp_tenant_rule *tenant_rules; /* of sched.tenants */
+    struct trp_shifted_clock rule_clock;  /* these three: what rules see */
+    struct trp_load_facts *facts;
+    struct trp_key_lists *lists;
     struct trp_life *life;
     struct trp_admin *admin;
+    struct trp_directories directories;
+    struct trp_route_env route_env;
+    struct trp_matcher **matchers; /* one for each loop */
+    struct trp_cookbook_opts cookbook_opts;
+    struct trp_feedback *feedback;
+    struct trp_crew *crew;          /* of compositions */
+    struct trp_routing_maker maker; /* of what is composed */
+    struct trp_routing *routing;
+    struct trp_canary_watch canaries;
+    char routes_path[4096], routes_folder[4096];
     struct loop_room *rooms;
     struct trp_front **fronts;
     struct trp_loop **loops;
@@ -57,7 +80,7 @@ struct trp_server {
     struct trp_timer drain_timer;
     struct trp_mail stop_mail, acceptor_mail;
     struct trp_flag stop_asked;
-    struct trp_order rescan;
+    struct trp_routing_order rescan;
     bool rescan_running;
     uint32_t drained_n;
     bool drain_expired;
@@ -67,7 +90,15 @@ struct trp_server {
  * Here because the budget of descriptors is made from it. */
 uint64_t trp_server_raise_descriptors(void);
 
+/* What rules see: made before life, which shows its models to it; server_facts.c. */
+trp_status trp_server_make_facts(struct trp_server *s, struct trp_error *err);
+
 /* Makes every part, from the bottom up; what was made before a failure is freed by trp_server_destroy(). */
 trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err);
+
+/* app/routing_make.c: the file of routes, what routes are given, who reads them. */
+trp_status trp_server_make_routing(struct trp_server *s, struct trp_error *err);
+void trp_server_end_routing(struct trp_server *s);
+uint32_t trp_server_cores(void); /* that it may use */
 
 #endif

@@ -21,7 +21,7 @@ static uint64_t setting(const struct trp_server *s, enum trp_setting id)
     return trp_settings_u64(s->opts.settings, id);
 }
 
-static uint32_t cores(void)
+uint32_t trp_server_cores(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) != 0)
@@ -70,13 +70,22 @@ static trp_status make_observation(struct trp_server *s, uint32_t shards, struct
 
 static trp_status make_backends(struct trp_server *s, struct trp_error *err)
 {
-    return trp_backend_set_create(s->alloc, s->opts.settings, s->log,
-                                  &s->accounts[TRP_ACCOUNT_BACKEND].plugin, &s->backends, err);
+    TRP_CHECK(trp_commons_create(s->alloc, &s->commons, err));
+    const struct trp_backend_set_opts opts = { .settings = s->opts.settings,
+                                               .log = s->log,
+                                               .metrics = s->metrics,
+                                               .account = &s->accounts[TRP_ACCOUNT_BACKEND].plugin,
+                                               .worker_program = s->opts.worker_program,
+                                               .commons = s->commons };
+    return trp_backend_set_create(s->alloc, &opts, &s->backends, err);
 }
 
 static void publish(void *user, const struct trp_snapshot *snapshot)
 {
     struct trp_server *s = user;
+    trp_routing_published(s->routing, snapshot);
+    if (s->facts)
+        trp_load_facts_show(s->facts, snapshot);
     trp_readers_publish(&s->readers, snapshot);
 }
 
@@ -146,6 +155,7 @@ static trp_status make_budget(struct trp_server *s, struct trp_error *err)
     TRP_CHECK(trp_ledger_create(s->alloc, &opts, &s->ledger, err));
     trp_ledger_count(s->ledger, &s->accounts[TRP_ACCOUNT_REQUEST], request_share(bytes));
     trp_ledger_count(s->ledger, &s->accounts[TRP_ACCOUNT_BACKEND], 0);
+    trp_ledger_count(s->ledger, &s->accounts[TRP_ACCOUNT_LISTS], 0);
     const struct trp_headrooms_opts runs = { .ledger = s->ledger,
                                              .small_bytes = SMALL_RUN_BYTES,
                                              .patience_ns = PATIENCE_NS,
@@ -163,6 +173,8 @@ static trp_status make_meter(struct trp_server *s, struct trp_error *err)
         .headrooms = s->headrooms,
         .accounts = s->account_list,
         .exec = s->exec,
+        .backends = s->backends,
+        .commons = s->commons,
         .usage = &s->usage,
         .log = s->log,
     };
@@ -171,22 +183,54 @@ static trp_status make_meter(struct trp_server *s, struct trp_error *err)
     return trp_ok();
 }
 
+/* The texts are the settings', which outlive the server. */
+static trp_status read_tenants(struct trp_server *s, struct trp_error *err)
+{
+    const struct trp_settings *set = s->opts.settings;
+    const uint32_t n = trp_settings_list_n(set, TRP_SETTING_ID_TENANTS);
+    if (n > TRP_TENANT_RULES_MAX)
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "sched.tenants: more than %u",
+                        TRP_TENANT_RULES_MAX);
+    s->tenant_rules = trp_alloc_zeroed(s->alloc, n + (size_t)1, sizeof *s->tenant_rules);
+    if (!s->tenant_rules)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "sched.tenants: %u tenants", n);
+    for (uint32_t i = 0; i < n; i++) {
+        const char *text = trp_settings_list_at(set, TRP_SETTING_ID_TENANTS, i);
+        TRP_TRY(trp_tenant_rule_parse(trp_str_of(text), &s->tenant_rules[i], err), err,
+                "sched.tenants");
+    }
+    return trp_ok();
+}
+
 static trp_status make_exec(struct trp_server *s, uint32_t executors_n, struct trp_error *err)
 {
+    TRP_CHECK(read_tenants(s, err));
     const struct trp_exec_opts opts = {
         .executors_n = executors_n,
         .loops_n = s->readers.n,
         .executors_nice = (int)setting(s, TRP_SETTING_ID_EXECUTOR_NICE),
         .inline_run_ns = (int64_t)setting(s, TRP_SETTING_ID_INLINE_RUN),
         .inline_turn_ns = (int64_t)setting(s, TRP_SETTING_ID_INLINE_TURN),
+        .split_part_ns = trp_settings_bool(s->opts.settings, TRP_SETTING_ID_SPLIT)
+                             ? (int64_t)setting(s, TRP_SETTING_ID_SPLIT_PART)
+                             : 0,
         .queue_max = (uint32_t)setting(s, TRP_SETTING_ID_QUEUE_MAX),
         .model_queue_max = (uint32_t)setting(s, TRP_SETTING_ID_MODEL_QUEUE_MAX),
+        .sequences_max = (uint32_t)setting(s, TRP_SETTING_ID_SEQUENCES_MAX),
+        .control = s->control,
+        .floor_normal_permille = 10 * (uint32_t)setting(s, TRP_SETTING_ID_FLOOR_NORMAL),
+        .floor_batch_permille = 10 * (uint32_t)setting(s, TRP_SETTING_ID_FLOOR_BATCH),
+        .tenants_max = (uint32_t)setting(s, TRP_SETTING_ID_TENANTS_MAX),
+        .tenant_rules = s->tenant_rules,
+        .tenant_rules_n = trp_settings_list_n(s->opts.settings, TRP_SETTING_ID_TENANTS),
+        .forecasts = trp_settings_bool(s->opts.settings, TRP_SETTING_ID_FORECAST),
         .output_bytes_max = setting(s, TRP_SETTING_ID_OUTPUT_BYTES),
         .run_bytes_max = s->accounts[TRP_ACCOUNT_ACTIVATIONS].limit,
         .headrooms = s->headrooms,
         .ledger = s->ledger,
         .room_wait_ns = (int64_t)setting(s, TRP_SETTING_ID_RUN_WAIT),
         .clock = trp_clock_system(),
+        .commons = s->commons,
         .metrics = s->metrics,
     };
     TRP_CHECK(trp_exec_create(s->alloc, &opts, &s->exec, err));
@@ -242,7 +286,7 @@ static double bytes_per_core(const struct trp_server *s)
 {
     const uint64_t budget = setting(s, TRP_SETTING_ID_MEMORY_BUDGET);
     const uint64_t bytes = budget ? budget : trp_machine_memory("");
-    return (double)bytes / cores();
+    return (double)bytes / trp_server_cores();
 }
 
 static uint64_t hibernated_bytes(const struct trp_server *s, const struct trp_budget *budget)
@@ -252,6 +296,17 @@ static uint64_t hibernated_bytes(const struct trp_server *s, const struct trp_bu
     if (!trp_settings_bool(s->opts.settings, TRP_SETTING_ID_HIBERNATE))
         return 0;
     return set ? set : (limit ? limit : trp_machine_memory("")) / 10;
+}
+
+/* What the routing asks of it. */
+static void submit_order(void *user, struct trp_order *order)
+{
+    trp_life_submit(user, order);
+}
+
+static void reconsider(void *user)
+{
+    trp_life_reconsider(user);
 }
 
 static trp_status make_life(struct trp_server *s, struct trp_error *err)
@@ -308,8 +363,27 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .readers_n = s->readers.n,
         .publish = publish,
         .publish_user = s,
+        .listed = trp_routing_listed,
+        .listed_user = s->routing,
+        .fits = trp_routing_fits,
+        .fits_user = s->routing,
     };
-    return trp_life_create(s->alloc, &opts, &s->life, err);
+    TRP_CHECK(trp_life_create(s->alloc, &opts, &s->life, err));
+    const struct trp_routing_life life = { s->life, submit_order, reconsider };
+    trp_routing_set_life(s->routing, &life);
+    return trp_ok();
+}
+
+static const struct trp_directory *directory_of(void *user, uint32_t loop_index)
+{
+    const struct trp_server *s = user;
+    return trp_directories_of(&s->directories, loop_index);
+}
+
+static void reload_routes(void *user, struct trp_routing_order *request)
+{
+    const struct trp_server *s = user;
+    trp_routing_reload(s->routing, request);
 }
 
 static trp_status make_admin(struct trp_server *s, struct trp_error *err)
@@ -324,6 +398,7 @@ static trp_status make_admin(struct trp_server *s, struct trp_error *err)
                                          .loops = s->loops,
                                          .loops_n = s->readers.n,
                                          .clock = trp_clock_system(),
+                                         .rule_clock = &s->rule_clock,
                                          .accounts = s->account_list,
                                          .accounts_n = TRP_ACCOUNT_KINDS,
                                          .ledger = s->ledger,
@@ -332,8 +407,15 @@ static trp_status make_admin(struct trp_server *s, struct trp_error *err)
                                          .metrics_models_max =
                                              (uint32_t)setting(s, TRP_SETTING_ID_METRICS_MODELS),
                                          .snapshot = snapshot_of,
-                                         .snapshot_user = s };
-    return trp_admin_create(s->alloc, &opts, &s->admin, err);
+                                         .snapshot_user = s,
+                                         .directory = directory_of,
+                                         .reload = reload_routes,
+                                         .directory_user = s,
+                                         .feedback = s->feedback };
+    TRP_CHECK(trp_admin_create(s->alloc, &opts, &s->admin, err));
+    s->route_env.finder.user = s->admin;
+    s->cookbook_opts.env.finder.user = s->admin;
+    return trp_ok();
 }
 
 static uint32_t list_of(const struct trp_server *s, enum trp_setting id, const char *const **out)
@@ -374,7 +456,8 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
 {
     const struct trp_alloc *requests = &s->accounts[TRP_ACCOUNT_REQUEST].alloc;
     for (uint32_t i = 0; i < s->readers.n; i++) {
-        const struct trp_pool_opts pool = { .keep_bytes_max = 0 };
+        const struct trp_pool_opts pool = { .commons = s->commons,
+                                            .payer = &s->accounts[TRP_ACCOUNT_REQUEST].plugin };
         s->rooms[i].server = s;
         TRP_CHECK(trp_pool_create(requests, &pool, &s->rooms[i].pool, err));
         const struct trp_front_opts opts = {
@@ -385,6 +468,7 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
                           .control = trp_admin_control,
                           .region = trp_admin_region,
                           .region_release = trp_admin_region_release,
+                          .explain = trp_admin_explain,
                           .finished = trp_admin_finished },
             .limits = front_limits(s),
             .clock = trp_clock_system(),
@@ -440,8 +524,8 @@ trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err)
 {
     const uint64_t asked_loops = setting(s, TRP_SETTING_ID_LOOPS);
     const uint64_t asked_executors = setting(s, TRP_SETTING_ID_EXECUTORS);
-    const uint32_t loops_n = asked_loops ? (uint32_t)asked_loops : (cores() + 3) / 4;
-    const uint32_t executors_n = asked_executors ? (uint32_t)asked_executors : cores();
+    const uint32_t loops_n = asked_loops ? (uint32_t)asked_loops : (trp_server_cores() + 3) / 4;
+    const uint32_t executors_n = asked_executors ? (uint32_t)asked_executors : trp_server_cores();
     tune_heap();
     for (int i = 0; i < TRP_ACCOUNT_KINDS; i++) {
         trp_account_init(&s->accounts[i], (enum trp_account_kind)i, NULL,
@@ -455,7 +539,9 @@ trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err)
     TRP_CHECK(make_budget(s, err));
     TRP_CHECK(make_exec(s, executors_n, err));
     TRP_CHECK(make_meter(s, err));
+    TRP_CHECK(trp_server_make_facts(s, err));
     open_store(s);
+    TRP_CHECK(trp_server_make_routing(s, err));
     TRP_CHECK(make_life(s, err));
     TRP_CHECK(make_admin(s, err));
     return make_fronts(s, err);

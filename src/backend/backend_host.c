@@ -25,8 +25,10 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
+#include "backend/isolation.h"
 #include "base/arena.h"
 #include "base/atomic.h"
+#include "base/cxx_heap.h"
 #include "base/file.h"
 #include "base/map_loss.h"
 #include "base/thread.h"
@@ -55,6 +57,8 @@ struct trp_backend {
     struct troupe_backend api; /* our copy */
     void *self;
     struct trp_counter models;
+    struct trp_backend *isolated;    /* table->lock; the same in processes of its own, once asked */
+    struct trp_isolation *isolation; /* this is that one; not found by name */
 };
 
 struct trp_backends {
@@ -67,6 +71,8 @@ struct trp_backends {
     const struct troupe_option *options;
     uint32_t options_n;
 
+    struct trp_worker_env workers; /* of no backend yet; no program: nor is there a nursery */
+    struct trp_nursery nursery;
     struct trp_lock lock;
     struct trp_signal changed;
     struct trp_backend *first;
@@ -76,6 +82,8 @@ struct trp_backend_model {
     struct trp_backend *backend;
     void *model;
     uint32_t capabilities;
+    const struct troupe_account *account; /* its own; NULL: it has none, or one that cannot count */
+    uint64_t heap_bytes;  /* that opening it has left in the heap; the account has them */
     struct trp_lock lock; /* the rest serves plugins that are not re-entrant */
     struct trp_signal idle;
     bool busy;
@@ -112,6 +120,22 @@ static bool copy_options(struct trp_backends *b, const struct trp_backends_opts 
     return b->path || !opts->path || !*opts->path;
 }
 
+static trp_status begin_workers(struct trp_backends *b, const struct trp_backends_opts *opts,
+                                struct trp_error *err)
+{
+    b->workers = (struct trp_worker_env){ .program = opts->worker_program,
+                                          .plugins = b->path,
+                                          .options = b->options,
+                                          .options_n = b->options_n,
+                                          .nice = opts->worker_nice,
+                                          .clock = b->clock,
+                                          .log = b->log,
+                                          .metrics = opts->metrics,
+                                          .nursery = &b->nursery,
+                                          .commons = opts->commons };
+    return trp_nursery_init(&b->nursery, err);
+}
+
 trp_status trp_backends_create(const struct trp_alloc *alloc, const struct trp_backends_opts *opts,
                                struct trp_backends **out_backends, struct trp_error *err)
 {
@@ -126,9 +150,14 @@ trp_status trp_backends_create(const struct trp_alloc *alloc, const struct trp_b
     trp_arena_init(&b->arena, alloc, 1024, 0);
     trp_lock_init(&b->lock, TRP_LOCK_BACKEND);
     trp_signal_init(&b->changed);
-    if (!copy_options(b, opts)) {
+    trp_status st = trp_ok();
+    if (!copy_options(b, opts))
+        st = trp_fail(err, TRP_OUT_OF_MEMORY, "options of the backends");
+    else if (opts->worker_program)
+        st = begin_workers(b, opts, err);
+    if (trp_failed(st)) {
         trp_backends_destroy(b);
-        return trp_fail(err, TRP_OUT_OF_MEMORY, "options of the backends");
+        return st;
     }
     *out_backends = b;
     return trp_ok();
@@ -141,6 +170,10 @@ static void stop_backend(struct trp_backend *b)
         b->api.stop(b->self);
     if (b->library)
         dlclose(b->library);
+    if (b->isolation) {
+        trp_isolation_deinit(b->isolation);
+        trp_alloc_free(b->table->alloc, b->isolation);
+    }
     trp_alloc_free(b->table->alloc, b->options);
     b->self = NULL;
     b->library = NULL;
@@ -156,9 +189,11 @@ void trp_backends_destroy(struct trp_backends *b)
     for (struct trp_backend *at = b->first, *next; at; at = next) {
         next = at->next;
         TRP_ASSERT(trp_counter_get(&at->models) == 0); /* close the models first */
-        stop_backend(at);
+        stop_backend(at); /* an isolated one stands before the one that it stands for */
         trp_alloc_free(b->alloc, at);
     }
+    if (b->workers.program)
+        trp_nursery_deinit(&b->nursery);
     trp_signal_deinit(&b->changed);
     trp_lock_deinit(&b->lock);
     trp_arena_deinit(&b->arena);
@@ -313,7 +348,7 @@ static bool is_name(struct trp_str name)
 static struct trp_backend *entry_of(struct trp_backends *t, struct trp_str name)
 {
     for (struct trp_backend *b = t->first; b; b = b->next)
-        if (trp_str_is(name, b->name))
+        if (!b->isolation && trp_str_is(name, b->name))
             return b;
     struct trp_backend *b = trp_alloc_zeroed(t->alloc, 1, sizeof *b);
     if (!b)
@@ -373,6 +408,68 @@ void trp_backends_forget_failures(struct trp_backends *t)
         if (b->state == FAILED)
             b->state = IDLE;
     trp_lock_leave(&t->lock);
+}
+
+/* --- in processes of their own ----------------------------------------------------------------- */
+
+/* An entry that stands for `inner`, not in the table yet. */
+static struct trp_backend *make_isolated(struct trp_backends *t, const struct trp_backend *inner)
+{
+    struct trp_backend *b = trp_alloc_zeroed(t->alloc, 1, sizeof *b);
+    struct trp_isolation *i = trp_alloc_zeroed(t->alloc, 1, sizeof *i);
+    if (!b || !i) {
+        trp_alloc_free(t->alloc, b);
+        trp_alloc_free(t->alloc, i);
+        return NULL;
+    }
+    struct trp_worker_env env = t->workers;
+    env.backend = inner->name;
+    trp_isolation_init(i, &env, &inner->api, inner->self);
+    trp_str_copy(trp_str_of(inner->name), b->name, sizeof b->name);
+    b->table = t;
+    b->isolation = i;
+    b->self = i;
+    b->api = trp_isolation_api(&inner->api);
+    b->state = READY;
+    return b;
+}
+
+trp_status trp_backends_isolate(struct trp_backends *t, struct trp_backend *b,
+                                struct trp_backend **out_isolated, struct trp_error *err)
+{
+    *out_isolated = NULL;
+    if (!t->workers.program)
+        return trp_fail(err, TRP_UNIMPLEMENTED,
+                        "isolation: process needs the troupe command, which starts itself as a "
+                        "worker process");
+    trp_lock_enter(&t->lock);
+    if (!b->isolated && !b->isolation) {
+        b->isolated = make_isolated(t, b);
+        if (b->isolated) {
+            b->isolated->next = t->first;
+            t->first = b->isolated;
+        }
+    }
+    *out_isolated = b->isolation ? b : b->isolated;
+    trp_lock_leave(&t->lock);
+    return *out_isolated ? trp_ok() : trp_fail(err, TRP_OUT_OF_MEMORY, "backend '%s'", b->name);
+}
+
+bool trp_backends_can_isolate(const struct trp_backends *t)
+{
+    return t->workers.program != NULL;
+}
+
+uint32_t trp_backends_pids(struct trp_backends *t, pid_t *out, uint32_t max)
+{
+    uint32_t n = 0;
+    trp_lock_enter(&t->lock);
+    struct trp_backend *b = t->first; /* what stands behind it stays as it is */
+    trp_lock_leave(&t->lock);
+    for (; b; b = b->next)
+        if (b->isolation)
+            n += trp_isolation_pids(b->isolation, out + n, max - n);
+    return n;
 }
 
 const char *trp_backend_name(const struct trp_backend *b)
@@ -435,6 +532,37 @@ trp_status trp_backend_probe(struct trp_backend *b, const struct troupe_model_de
     return trp_ok();
 }
 
+static bool can_count(const struct troupe_account *a)
+{
+    return a && a->struct_size >= sizeof *a && a->charge && a->discharge;
+}
+
+static bool count_heap(void *user, int64_t change)
+{
+    const struct troupe_account *const a = user;
+    if (change > 0)
+        return a->charge(a->user, (uint64_t)change) != 0;
+    a->discharge(a->user, (uint64_t)-change);
+    return true;
+}
+
+/* A library may take memory in nobody's name, and a graph as it is read is as large as its weights: the model's account has it
+ * while it is there. */
+static int32_t open_counted(struct trp_backend *b, const struct troupe_model_desc *desc,
+                            const struct troupe_sink *sink, struct trp_backend_model *m,
+                            struct troupe_error *words)
+{
+    struct trp_cxx_payer payer = { .count = count_heap, .user = (void *)(uintptr_t)m->account };
+    if (TRP_TORTURE_FAILS("backend"))
+        return TROUPE_BACKEND_FAILED;
+    if (!m->account)
+        return b->api.open(b->self, desc, sink, &m->model, &m->capabilities, words);
+    trp_cxx_heap_begin(&payer);
+    const int32_t code = b->api.open(b->self, desc, sink, &m->model, &m->capabilities, words);
+    m->heap_bytes = (uint64_t)trp_cxx_heap_end(&payer);
+    return code;
+}
+
 trp_status trp_backend_open(struct trp_backend *b, const struct troupe_model_desc *desc,
                             struct trp_arena *arena, struct trp_backend_model **out_model,
                             struct trp_signature *out_signature, struct trp_error *err)
@@ -454,10 +582,8 @@ trp_status trp_backend_open(struct trp_backend *b, const struct troupe_model_des
     trp_lock_init(&m->lock, TRP_LOCK_BACKEND);
     trp_signal_init(&m->idle);
     trp_counter_add(&b->models, 1);
-    const int32_t code =
-        TRP_TORTURE_FAILS("backend")
-            ? TROUPE_BACKEND_FAILED
-            : b->api.open(b->self, &sized, &sink, &m->model, &m->capabilities, &words);
+    m->account = can_count(desc->account) ? desc->account : NULL;
+    const int32_t code = open_counted(b, &sized, &sink, m, &words);
     trp_status st;
     if (code != TROUPE_OK) {
         m->model = NULL;
@@ -507,6 +633,8 @@ void trp_backend_close(struct trp_backend_model *m)
     struct trp_backend *b = m->backend;
     if (m->model)
         b->api.close(m->model);
+    if (m->heap_bytes > 0)
+        m->account->discharge(m->account->user, m->heap_bytes);
     trp_signal_deinit(&m->idle);
     trp_lock_deinit(&m->lock);
     trp_alloc_free(b->table->alloc, m);
@@ -697,7 +825,10 @@ trp_status trp_backend_run(struct trp_backend_model *m, struct troupe_run *run,
         return check_outputs(b, run, outputs, err);
     for (struct troupe_tensor *t = outputs; t < outputs + run->outputs_n; t++)
         *t = (struct troupe_tensor){ 0 };
-    return from_plugin(b, code, &words, err);
+    const trp_status st = from_plugin(b, code, &words, err);
+    if (err && b->isolation && st.code == TRP_UNAVAILABLE)
+        err->retry_after_ms = trp_isolation_retry_ms(m->model);
+    return st;
 }
 
 void trp_backend_cancel(struct trp_backend_model *m, uint64_t run_id)

@@ -5,10 +5,14 @@
 #ifndef TRP_BACKEND_HOST_H
 #define TRP_BACKEND_HOST_H
 
+#include <sys/types.h>
+
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "obs/log.h"
+#include "obs/metrics.h"
+#include "tensor/commons.h"
 #include "tensor/signature.h"
 #include "troupe/backend.h"
 
@@ -23,13 +27,20 @@ struct trp_backends_opts {
     uint32_t options_n;
     const struct troupe_account
         *account; /* for what a plugin holds in no model's name; may be NULL */
+    /* What serves as a worker process when its first argument is "worker" (worker_main.h); NULL: no model can be isolated.  With
+     * it, startup must be a thread that yields to nobody.  Outlives the table. */
+    const char *worker_program;
+    int32_t worker_nice;         /* of the threads that run models there */
+    struct trp_metrics *metrics; /* of worker processes; may be NULL */
+    struct trp_commons *
+        commons; /* inputs in them are not copied for worker processes; outlive the table; may be NULL */
 };
 
 /* Makes the table, with `null` and `echo` built in; opens no plugin yet.
  *   Owns  : the caller destroys, after all models are closed; opts are copied, clock and log
  *   borrowed.
  *   Thread: startup.
- *   Errors: OUT_OF_MEMORY. */
+ *   Errors: OUT_OF_MEMORY; IO: no thread for worker processes. */
 trp_status trp_backends_create(const struct trp_alloc *alloc, const struct trp_backends_opts *opts,
                                struct trp_backends **out_backends, struct trp_error *err);
 void trp_backends_destroy(struct trp_backends *b);
@@ -48,7 +59,23 @@ void trp_backends_forget_failures(struct trp_backends *b);
 const char *trp_backend_name(const struct trp_backend *b);
 const char *trp_backend_version(const struct trp_backend *b);
 
-/* Opens a model.
+/* The same backend with each model in a process of its own: whatever ends that process ends no other, and it is started again.
+ * Probing and preparing are done here.
+ *   Owns  : borrowed from the table.
+ *   Thread: loader, control.
+ *   Errors: UNIMPLEMENTED: there is no worker program; OUT_OF_MEMORY. */
+trp_status trp_backends_isolate(struct trp_backends *b, struct trp_backend *backend,
+                                struct trp_backend **out_isolated, struct trp_error *err);
+bool trp_backends_can_isolate(const struct trp_backends *b);
+
+/* The processes of all isolated models that run now: at most `max` of their numbers.
+ *   Owns  : copied.
+ *   Thread: any.
+ *   Errors: none. */
+uint32_t trp_backends_pids(struct trp_backends *b, pid_t *out, uint32_t max);
+
+/* Opens a model.  Its account also has what its library takes of the heap in nobody's name (base/cxx_heap.h), and until it is closed
+ * what stays of that: a session's graph, mostly.
  *   Owns  : the caller closes; the signature lives in `arena`; desc's account and cancel flag
  *   outlive the model.
  *   Thread: loader.
@@ -109,7 +136,8 @@ void trp_backend_watch(struct trp_backend_model *m, const struct trp_backend_wat
  *   Thread: executor or loop; one at a time unless TROUPE_CAN_CONCURRENT (the host then serialises:
  *   Blocks).
  *   Errors: BACKEND_FAILED or the plugin's code, with its words; INTERNAL when the plugin broke its
- *   contract; DATA_LOSS when a file that the model maps was cut short. */
+ *   contract; DATA_LOSS when a file that the model maps was cut short; UNAVAILABLE while there is no process for an isolated model, with
+ *   the time to come back. */
 trp_status trp_backend_run(struct trp_backend_model *m, struct troupe_run *run,
                            const struct troupe_tensor *inputs, struct troupe_tensor *outputs,
                            struct trp_error *err);

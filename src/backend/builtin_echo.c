@@ -51,7 +51,12 @@ static void stop(void *self)
     (void)self;
 }
 
-#define CAPABILITIES (TROUPE_CAN_CANCEL | TROUPE_CAN_GIVEN_OUT | TROUPE_CAN_CONCURRENT)
+#define CAPABILITIES (TROUPE_CAN_CANCEL | TROUPE_CAN_GIVEN_OUT)
+
+static uint32_t capabilities_of(const struct trp_script *s)
+{
+    return CAPABILITIES | (s->is_alone ? 0u : (uint32_t)TROUPE_CAN_CONCURRENT);
+}
 
 static int32_t probe(void *self, const struct troupe_model_desc *desc,
                      const struct troupe_sink *sink, uint32_t *out_capabilities,
@@ -62,8 +67,8 @@ static int32_t probe(void *self, const struct troupe_model_desc *desc,
     if (code != TROUPE_OK)
         return code;
     trp_script_tell(s, sink, "troupe_echo");
+    *out_capabilities = capabilities_of(s);
     trp_script_close(s);
-    *out_capabilities = CAPABILITIES;
     return TROUPE_OK;
 }
 
@@ -77,7 +82,7 @@ static int32_t open_model(void *self, const struct troupe_model_desc *desc,
         return code;
     trp_script_tell(s, sink, "troupe_echo");
     *out_model = s;
-    *out_capabilities = CAPABILITIES | (s->hibernates ? (uint32_t)TROUPE_CAN_HIBERNATE : 0);
+    *out_capabilities = capabilities_of(s) | (s->hibernates ? (uint32_t)TROUPE_CAN_HIBERNATE : 0);
     return TROUPE_OK;
 }
 

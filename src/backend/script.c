@@ -1,6 +1,7 @@
 /* backend/script.c - see script.h.  A row of a table for each word that a line may begin with. */
 #include "backend/script.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -168,6 +169,10 @@ static trp_status read_sleep(struct trp_script *s, struct trp_str rest, struct t
 {
     return read_duration(rest, &s->sleep_ns, err);
 }
+static trp_status read_sleep_row(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    return read_duration(rest, &s->sleep_row_ns, err);
+}
 static trp_status read_busy(struct trp_script *s, struct trp_str rest, struct trp_error *err)
 {
     return read_duration(rest, &s->busy_ns, err);
@@ -224,6 +229,12 @@ static trp_status read_hibernates(struct trp_script *s, struct trp_str rest, str
     return s->hibernates ? trp_ok()
                          : trp_fail(err, TRP_INVALID_ARGUMENT, "nothing belongs behind hibernates");
 }
+static trp_status read_fatal(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    s->is_fatal = rest.len == 0;
+    return s->is_fatal ? trp_ok()
+                       : trp_fail(err, TRP_INVALID_ARGUMENT, "nothing belongs behind fatal");
+}
 static trp_status read_wake_sleep(struct trp_script *s, struct trp_str rest, struct trp_error *err)
 {
     return read_duration(rest, &s->wake_sleep_ns, err);
@@ -245,6 +256,21 @@ static trp_status read_grow(struct trp_script *s, struct trp_str rest, struct tr
     return st;
 }
 
+static trp_status read_alone(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    s->is_alone = rest.len == 0;
+    return s->is_alone ? trp_ok()
+                       : trp_fail(err, TRP_INVALID_ARGUMENT, "nothing belongs behind alone");
+}
+static trp_status read_threads(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    s->has_threads = true;
+    s->threads = trp_str_is(rest, "shared") ? TROUPE_THREADS_SHARED : TROUPE_THREADS_ONE;
+    return trp_str_is(rest, "shared") || trp_str_is(rest, "one")
+               ? trp_ok()
+               : trp_fail(err, TRP_INVALID_ARGUMENT, "threads are one or shared");
+}
+
 static const struct word {
     const char *name;
     trp_status (*read)(struct trp_script *s, struct trp_str rest, struct trp_error *err);
@@ -252,15 +278,19 @@ static const struct word {
     { "input", read_input },
     { "output", read_output },
     { "sleep", read_sleep },
+    { "sleep_row", read_sleep_row },
     { "busy", read_busy },
     { "fail", read_fail },
     { "fail_every", read_fail_every },
+    { "fatal", read_fatal },
     { "load_sleep", read_load_sleep },
     { "load_fail", read_load_fail },
     { "weighs", read_weighs },
     { "holds", read_holds },
     { "holds_row", read_holds_row },
     { "grow", read_grow },
+    { "threads", read_threads },
+    { "alone", read_alone },
     { "hibernates", read_hibernates },
     { "wake_sleep", read_wake_sleep },
     { "wake_fail", read_wake_fail },
@@ -287,7 +317,7 @@ static trp_status read_text(struct trp_script *s, struct trp_str text, const cha
         TRP_TRY(read_line(s, line, err), err, "%s:%u", path, number);
     if (s->inputs_n == 0)
         TRP_CHECK(read_line(s, TRP_STR_LIT("input INPUT0 FP32 [-1,-1]"), err));
-    if (s->fail_every && s->fail_code == TROUPE_OK)
+    if ((s->fail_every || s->is_fatal) && s->fail_code == TROUPE_OK)
         TRP_CHECK(read_line(s, TRP_STR_LIT("fail BACKEND_FAILED failed on purpose"), err));
     if (s->fail_every == 0)
         s->fail_every = 1;
@@ -382,6 +412,8 @@ int32_t trp_script_open(const struct troupe_host *host, const struct troupe_mode
     trp_status st = load(s, desc->path, &err);
     if (!trp_failed(st))
         st = complete(s, &err);
+    if (!trp_failed(st) && is_open && s->has_threads && s->threads != desc->thread_mode)
+        st = trp_fail(&err, TRP_INVALID_ARGUMENT, "threads: it is opened the other way");
     if (!trp_failed(st) && is_open)
         st = pretend_to_load(s, desc->cancel, &err);
     if (!trp_failed(st) && is_open)
@@ -459,17 +491,31 @@ static bool compute_for(const struct troupe_host *host, int64_t ns, const volati
     return true;
 }
 
-static int32_t wait_and_compute(struct trp_script *s, const struct troupe_run *run)
+/* As the processor does about INT64_MIN / -1; threads of ours block the signal when it is not a fault of their own. */
+static void end_process(void)
 {
+    sigset_t fault;
+    sigemptyset(&fault);
+    sigaddset(&fault, SIGFPE);
+    pthread_sigmask(SIG_UNBLOCK, &fault, NULL);
+    (void)raise(SIGFPE);
+}
+
+static int32_t wait_and_compute(struct trp_script *s, const struct troupe_run *run, uint64_t rows)
+{
+    const int64_t sleep_ns = s->sleep_ns + (int64_t)rows * s->sleep_row_ns;
     bool goes_on = !is_raised(run->cancel);
-    if (goes_on && s->sleep_ns)
-        goes_on = sleep_until(s->host, s->host->now_ns(s->host->user) + s->sleep_ns, run->cancel);
+    if (goes_on && sleep_ns)
+        goes_on = sleep_until(s->host, s->host->now_ns(s->host->user) + sleep_ns, run->cancel);
     if (goes_on && s->busy_ns)
         goes_on = compute_for(s->host, s->busy_ns, run->cancel);
     if (!goes_on)
         return trp_script_fail(run->error, TROUPE_CANCELLED, "the run was cancelled");
-    if (s->fail_code != TROUPE_OK && trp_counter_add(&s->runs, 1) % s->fail_every == 0)
+    if (s->fail_code != TROUPE_OK && trp_counter_add(&s->runs, 1) % s->fail_every == 0) {
+        if (s->is_fatal)
+            end_process();
         return trp_script_fail(run->error, s->fail_code, "%s", s->fail_text);
+    }
     return TROUPE_OK;
 }
 
@@ -497,7 +543,7 @@ int32_t trp_script_begin(struct trp_script *s, const struct troupe_run *run,
                                    (unsigned long long)bytes);
         memset(held, 1, bytes);
     }
-    const int32_t code = wait_and_compute(s, run);
+    const int32_t code = wait_and_compute(s, run, rows);
     if (held)
         account->free(account->user, held, bytes);
     return code;

@@ -5,9 +5,11 @@
  *     input NAME DTYPE [d,d,...] [optional]    d: a size, or -1 for any; `*` instead of [...]: any
  *     rank output NAME DTYPE [d,d,...] [labels=a,b,c]
  *     sleep 50ms            each run waits so long
+ *     sleep_row 1ms         and so long more for each row of its first input
  *     busy 50ms             each run computes so long
  *     fail CODE text        runs fail, for instance `fail BACKEND_FAILED the fan stopped`
  *     fail_every N          only every N-th run fails
+ *     fatal                 what fails ends the process, as an integer division may
  *     load_sleep 1s         opening waits so long
  *     load_fail text        opening fails (INVALID_ARGUMENT)
  *     weighs N              an open model holds N bytes of memory of its account
@@ -18,6 +20,8 @@
  *     holds N               each run holds N bytes of memory while it waits and computes
  *     holds_row N           and N more for each row of its first input
  *     grow N                the first output has N times as many rows
+ *     threads one|shared    opening fails unless the server asks for that thread mode
+ *     alone                 echo: it makes one run at a time
  *
  * Durations are a number and ns, us, ms or s. */
 #ifndef TRP_SCRIPT_H
@@ -37,6 +41,7 @@ struct trp_script {
     struct troupe_io *inputs, *outputs; /* TRP_SCRIPT_IO_MAX each */
     uint32_t inputs_n, outputs_n;
     int64_t sleep_ns, busy_ns, load_sleep_ns;
+    int64_t sleep_row_ns;  /* and besides for each row */
     int32_t fail_code;     /* TROUPE_OK: runs do not fail */
     const char *fail_text; /* as the two below, NULL when not written */
     const char *load_fail;
@@ -48,10 +53,14 @@ struct trp_script {
     int64_t wake_sleep_ns;
     const char *wake_fail, *hibernate_fail;
     uint64_t fail_every;
+    bool is_fatal;            /* what fails ends the process */
     uint64_t holds_bytes;     /* while a run waits and computes, */
     uint64_t holds_row_bytes; /* and besides for each row */
     uint32_t grow;            /* >= 1 */
-    struct trp_counter runs;  /* counted only when some must fail */
+    bool has_threads;         /* thread_mode must be `threads` */
+    bool is_alone;
+    int32_t threads;
+    struct trp_counter runs; /* counted only when some must fail */
 };
 
 /* Fills in what a backend derives from the lines, and refuses what it cannot do.

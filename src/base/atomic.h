@@ -140,6 +140,11 @@ static inline uint32_t trp_oneshot_get(const struct trp_oneshot *o)
 {
     return atomic_load_explicit(&o->state, memory_order_acquire);
 }
+/* For the next one to come; what was written before is seen by it. */
+static inline void trp_oneshot_reopen(struct trp_oneshot *o)
+{
+    atomic_store_explicit(&o->state, 0, memory_order_release);
+}
 /* Only when no other thread can see it. */
 static inline void trp_oneshot_reset(struct trp_oneshot *o)
 {

@@ -135,16 +135,21 @@ static void wake(struct trp_loop *loop)
     errno = saved_errno;
 }
 
-void trp_loop_post(struct trp_loop *loop, struct trp_mail *mail)
+void trp_loop_post_row(struct trp_loop *loop, struct trp_mail *newest, struct trp_mail *oldest)
 {
     void *top = trp_pile_top(&loop->mail);
     do
-        mail->next = top;
-    while (!trp_pile_try_push(&loop->mail, &top, mail));
+        oldest->next = top;
+    while (!trp_pile_try_push(&loop->mail, &top, newest));
     if (trp_loop_is_mine(loop))
         loop->again = true; /* covers mail that others put on top of ours, too */
     else if (!top)
         wake(loop);
+}
+
+void trp_loop_post(struct trp_loop *loop, struct trp_mail *mail)
+{
+    trp_loop_post_row(loop, mail, mail);
 }
 
 /* Delivers what lies in the box now, in the order of posting; what is posted meanwhile stays

@@ -138,11 +138,14 @@ void trp_loop_ready(struct trp_loop *loop, struct trp_task *task);
  *   Errors: none. */
 void trp_loop_run_ready(struct trp_loop *loop);
 
-/* Hands a mail to the loop; wakes it only when its box was empty.
- *   Owns  : moves `mail`; the loop must outlive the call, not only the delivery.
+/* Hands a mail to the loop, or a row of them, chained by `next` from the newest, which is delivered last, to the oldest; wakes the loop
+ * only when its box was empty: each of many posts would find it so, and a loop that is woken for each takes the processor from whoever
+ * posts.
+ *   Owns  : moves all mail; the loop must outlive the call, not only the delivery.
  *   Thread: any.
  *   Errors: none. */
 void trp_loop_post(struct trp_loop *loop, struct trp_mail *mail);
+void trp_loop_post_row(struct trp_loop *loop, struct trp_mail *newest, struct trp_mail *oldest);
 
 /* Adds a hook for the end of each turn.  `trp_loop_again` asks for a next turn without waiting.
  *   Owns  : borrowed; outlives the loop.

@@ -7,6 +7,7 @@
  * itself is asked.  Folders that are not there say nothing. */
 #include "base/machine.h"
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,31 +31,56 @@ static uint64_t installed(const char *root)
     return kib * 1024;
 }
 
-/* A group's own limit; UINT64_MAX: none ("max", or version 1's very large number). */
-static uint64_t limit_in(const char *root, const char *folder, const char *file)
+/* What a group is asked: a file of version 2; a controller of version 1 and its file (NULL: that is not asked); what the text says. */
+struct question {
+    const char *v2_file, *controller, *v1_file;
+    uint64_t (*read)(const char *text); /* UINT64_MAX: there is no limit */
+};
+
+/* Of version 1 it is a very large number. */
+static uint64_t read_bytes(const char *text)
+{
+    unsigned long long limit;
+    return sscanf(text, "%llu", &limit) == 1 ? limit : UINT64_MAX;
+}
+
+/* "150000 100000": so many of so many microseconds; in thousandths of a processor. */
+static uint64_t read_share(const char *text)
+{
+    unsigned long long quota, period;
+    if (sscanf(text, "%llu %llu", &quota, &period) != 2 || period == 0 || quota > UINT32_MAX)
+        return UINT64_MAX;
+    return quota * 1000 / period;
+}
+
+static const struct question memory = { "memory.max", "memory", "memory.limit_in_bytes",
+                                        read_bytes };
+static const struct question processors = { "cpu.max", NULL, NULL, read_share };
+
+/* A group's own limit; UINT64_MAX: none. */
+static uint64_t limit_in(const char *root, const char *folder, const char *file,
+                         const struct question *q)
 {
     char path[PATH_BYTES];
-    unsigned long long limit = UINT64_MAX;
     if (snprintf(path, sizeof path, "%s/%s", folder, file) >= (int)sizeof path)
         return UINT64_MAX;
     char *text = trp_kernel_text(root, path);
-    if (text && sscanf(text, "%llu", &limit) != 1)
-        limit = UINT64_MAX;
+    const uint64_t limit = text ? q->read(text) : UINT64_MAX;
     trp_alloc_free(trp_heap(), text);
     return limit;
 }
 
 /* The least limit from a group up to the mount. */
 static uint64_t least_limit(const char *root, const char *mount, struct trp_str group,
-                            const char *file)
+                            const char *file, const struct question *q)
 {
     char folder[PATH_BYTES];
     const size_t mount_n = strlen(mount);
-    uint64_t least = limit_in(root, mount, file);
+    uint64_t least = limit_in(root, mount, file, q);
     if (snprintf(folder, sizeof folder, "%s%.*s", mount, TRP_STR(group)) >= (int)sizeof folder)
         return least;
     for (char *end = folder + strlen(folder); end > folder + mount_n;) {
-        const uint64_t limit = limit_in(root, folder, file);
+        const uint64_t limit = limit_in(root, folder, file, q);
         least = limit < least ? limit : least;
         while (end > folder + mount_n && *--end != '/')
             ;
@@ -125,18 +151,18 @@ static void find_mounts(const char *root, struct mounts *out)
 }
 
 static uint64_t limit_below(const char *root, const struct mount *m, struct trp_str group,
-                            const char *file)
+                            const char *file, const struct question *q)
 {
     const size_t skip = strlen(m->begins);
     if (group.len < skip || memcmp(group.ptr, m->begins, skip) != 0 ||
         (group.len > skip && group.ptr[skip] != '/'))
-        return least_limit(root, m->point, trp_str_make(NULL, 0), file);
-    return least_limit(root, m->point, trp_str_make(group.ptr + skip, group.len - skip), file);
+        return least_limit(root, m->point, trp_str_make(NULL, 0), file, q);
+    return least_limit(root, m->point, trp_str_make(group.ptr + skip, group.len - skip), file, q);
 }
 
-/* Whether a line of /proc/self/cgroup names the hierarchy that limits memory, and which version it is. */
+/* Whether a line of /proc/self/cgroup names the hierarchy that limits this, and which version it is. */
 static uint64_t limit_of_line(const char *root, const struct mounts *mounts, const char *line,
-                              size_t len)
+                              size_t len, const struct question *q)
 {
     const char *first = memchr(line, ':', len);
     const char *second = first ? memchr(first + 1, ':', len - (size_t)(first + 1 - line)) : NULL;
@@ -145,13 +171,13 @@ static uint64_t limit_of_line(const char *root, const struct mounts *mounts, con
     const struct trp_str names = { first + 1, (size_t)(second - first - 1) };
     const struct trp_str group = { second + 1, len - (size_t)(second + 1 - line) };
     if (names.len == 0)
-        return limit_below(root, &mounts->v2, group, "memory.max");
-    if (has_word(names, "memory"))
-        return limit_below(root, &mounts->v1, group, "memory.limit_in_bytes");
+        return limit_below(root, &mounts->v2, group, q->v2_file, q);
+    if (q->controller && has_word(names, q->controller))
+        return limit_below(root, &mounts->v1, group, q->v1_file, q);
     return UINT64_MAX;
 }
 
-static uint64_t contained(const char *root)
+static uint64_t contained(const char *root, const struct question *q)
 {
     uint64_t least = UINT64_MAX;
     struct mounts mounts;
@@ -159,7 +185,7 @@ static uint64_t contained(const char *root)
     char *text = trp_kernel_text(root, "/proc/self/cgroup");
     for (const char *line = text; line && *line;) {
         const size_t len = strcspn(line, "\n");
-        const uint64_t limit = limit_of_line(root, &mounts, line, len);
+        const uint64_t limit = limit_of_line(root, &mounts, line, len, q);
         least = limit < least ? limit : least;
         line += len + (line[len] == '\n');
     }
@@ -213,8 +239,17 @@ void trp_machine_processor(char *out, size_t size)
 
 uint64_t trp_machine_memory(const char *root)
 {
-    const uint64_t has = installed(root), may = contained(root);
+    const uint64_t has = installed(root), may = contained(root, &memory);
     if (may == UINT64_MAX)
         return has;
     return has && has < may ? has : may;
+}
+
+double trp_machine_processors(const char *root)
+{
+    cpu_set_t set;
+    const int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    const uint64_t may = contained(root, &processors);
+    const double own = n > 0 ? n : 1, share = (double)may / 1000;
+    return may == 0 || share > own ? own : share;
 }

@@ -16,6 +16,16 @@
  *   Source: proc(5), also for mountinfo; the kernel's documentation of cgroup-v2 (memory.max) and cgroup-v1 (memory.limit_in_bytes). */
 uint64_t trp_machine_memory(const char *root);
 
+/* Tells how many processors this process may keep busy: those that it may run on, or a control group's share (version 2) where that
+ * is less.
+ *   Units : processors; 1.5 is one and a half.
+ *   Owns  : `root` as above, for the groups.
+ *   Thread: any.
+ *   Blocks: disk (the kernel's own files).
+ *   Errors: none: more than 0.
+ *   Source: sched_getaffinity(2); the kernel's documentation of cgroup-v2 (cpu.max). */
+double trp_machine_processors(const char *root);
+
 /* Tells how many mappings a process may have.
  *   Units : mappings.
  *   Owns  : `root` as above.

@@ -58,6 +58,7 @@ static trp_status record(struct trp_error *err, enum trp_code code, enum trp_lim
         vsnprintf(err->text, sizeof err->text, format, args);
         err->status = st;
         err->limit = (int32_t)limit;
+        err->retry_after_ms = 0;
     }
     return st;
 }
@@ -116,6 +117,7 @@ trp_status trp_fail_errno(struct trp_error *err, int errno_value, const char *fo
         }
         err->status = st;
         err->limit = TRP_LIMIT_NONE;
+        err->retry_after_ms = 0;
     }
     return st;
 }

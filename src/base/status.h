@@ -38,7 +38,8 @@ enum trp_limit {
 /* Lives inside the request, load or CLI call that owns the operation.  Zero is "no error". */
 struct trp_error {
     trp_status status;
-    int32_t limit;  /* enum trp_limit: whoever answers the error counts it */
+    int32_t limit;           /* enum trp_limit: whoever answers the error counts it */
+    uint32_t retry_after_ms; /* when the same may succeed; 0: nobody knows */
     char text[512]; /* "model 'a/3': weights: mmap: Cannot allocate memory"; always terminated */
 };
 

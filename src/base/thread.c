@@ -83,8 +83,12 @@ const char *trp_lock_name(enum trp_lock_id id)
 
 void trp_signal_init(struct trp_signal *s)
 {
-    const int failed = pthread_cond_init(&s->cond, NULL);
+    pthread_condattr_t steady; /* whoever sets the clock must not move the end of a sleep */
+    int failed = pthread_condattr_init(&steady);
+    failed = failed ? failed : pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    failed = failed ? failed : pthread_cond_init(&s->cond, &steady);
     TRP_ASSERT(failed == 0);
+    pthread_condattr_destroy(&steady);
 }
 
 void trp_signal_deinit(struct trp_signal *s)
@@ -96,6 +100,22 @@ void trp_signal_wait(struct trp_signal *s, struct trp_lock *held)
 {
     note_leave(held->id);
     pthread_cond_wait(&s->cond, &held->mutex);
+    note_enter(held->id);
+}
+
+#define NS_PER_S INT64_C(1000000000)
+
+void trp_signal_wait_for(struct trp_signal *s, struct trp_lock *held, int64_t most_ns)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    if (most_ns > 0) {
+        const int64_t ns = until.tv_nsec + most_ns % NS_PER_S;
+        until.tv_sec += (time_t)(most_ns / NS_PER_S + ns / NS_PER_S);
+        until.tv_nsec = (long)(ns % NS_PER_S);
+    }
+    note_leave(held->id);
+    (void)pthread_cond_timedwait(&s->cond, &held->mutex, &until); /* late or called: all the same */
     note_enter(held->id);
 }
 
@@ -162,6 +182,16 @@ void trp_thread_yield_to_others(int nice)
     const int before = getpriority(PRIO_PROCESS, 0); /* on Linux that is the calling thread */
     if (nice > 0 && errno == 0)
         (void)setpriority(PRIO_PROCESS, 0, before + nice); /* the kernel stops at 19 */
+}
+
+struct trp_thread_use trp_thread_look(void)
+{
+    struct timespec cpu = { 0 };
+    struct rusage use = { 0 };
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    (void)getrusage(RUSAGE_THREAD, &use);
+    return (struct trp_thread_use){ .cpu_ns = (int64_t)cpu.tv_sec * NS_PER_S + cpu.tv_nsec,
+                                    .preempted = use.ru_nivcsw };
 }
 
 int64_t trp_thread_waited_ns(void)

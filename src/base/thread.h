@@ -43,14 +43,16 @@ struct trp_signal {
     pthread_cond_t cond;
 };
 
-/* Set up, free; sleep (leaving the held lock meanwhile; may wake for no reason), wake one or all.
+/* Set up, free; sleep (leaving the held lock meanwhile; may wake for no reason), or sleep so long at most; wake one or all.
+ *   Units : ns.
  *   Owns  : `s` is the caller's storage.
  *   Thread: any.
- *   Blocks: wait: until signalled.
+ *   Blocks: wait: until signalled; wait_for: or until that time has passed.
  *   Errors: none. */
 void trp_signal_init(struct trp_signal *s);
 void trp_signal_deinit(struct trp_signal *s);
 void trp_signal_wait(struct trp_signal *s, struct trp_lock *held);
+void trp_signal_wait_for(struct trp_signal *s, struct trp_lock *held, int64_t most_ns);
 void trp_signal_one(struct trp_signal *s);
 void trp_signal_all(struct trp_signal *s);
 
@@ -80,5 +82,16 @@ void trp_thread_yield_to_others(int nice);
  *   Errors: none.
  *   Source: the second number of /proc/thread-self/schedstat. */
 int64_t trp_thread_waited_ns(void);
+
+/* The calling thread, all its life: time on a processor, and how often that was taken from it.
+ *   Units : ns.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Cost  : less than a microsecond.
+ *   Errors: none; zeros when the system does not say. */
+struct trp_thread_use {
+    int64_t cpu_ns, preempted;
+};
+struct trp_thread_use trp_thread_look(void);
 
 #endif

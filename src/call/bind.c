@@ -249,9 +249,11 @@ static trp_status check_batch(const struct trp_call *call, const struct trp_sign
                         "inference request batch-size must be <= %d for '%.*s', got %lld",
                         s->batch_max, TRP_STR(model), (long long)t->shape[0]);
     if (*batch != 0 && *batch != t->shape[0])
-        return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "input '%.*s' batch size does not match other inputs for '%.*s'",
-                        TRP_STR(io->name), TRP_STR(model));
+        return trp_fail(
+            err, TRP_INVALID_ARGUMENT,
+            "input '%.*s' batch size does not match other inputs for '%.*s': %lld rows, "
+            "the others have %lld",
+            TRP_STR(io->name), TRP_STR(model), (long long)t->shape[0], (long long)*batch);
     *batch = t->shape[0];
     return trp_ok();
 }

@@ -2,6 +2,7 @@
 #include "call/call.h"
 
 #include "base/low_water.h"
+#include "call/call_memory.h"
 
 /* Calls kept for reuse.  A burst may lease more (up to calls_max); what comes back above this is freed, so that the memory
  * of a burst does not stay.  Twice 16 connections of 64 streams find a call without asking the allocator. */
@@ -16,6 +17,7 @@ struct trp_call_pool {
     struct trp_low_water low;
     struct trp_counter out; /* written by the loop, read by any */
     uint64_t next_number;
+    uint32_t loop_index;
 };
 
 trp_status trp_call_pool_create(const struct trp_alloc *alloc, struct trp_loop *loop,
@@ -69,6 +71,16 @@ void trp_call_pool_destroy(struct trp_call_pool *p)
 void trp_call_pool_number_from(struct trp_call_pool *p, uint64_t first)
 {
     p->next_number = first;
+}
+
+void trp_call_pool_set_index(struct trp_call_pool *p, uint32_t loop_index)
+{
+    p->loop_index = loop_index;
+}
+
+uint32_t trp_call_loop_index(const struct trp_call *call)
+{
+    return call->pool->loop_index;
 }
 
 uint32_t trp_call_pool_out(const struct trp_call_pool *p)
@@ -136,12 +148,25 @@ static void release_regions(struct trp_wanted *wanted, uint32_t n)
             wanted[i].hold_release(wanted[i].hold, wanted[i].memory);
 }
 
+/* What they hold may be views of each other's: they go together. */
+static void give_back_kept(struct trp_call *call)
+{
+    while (call->kept) {
+        struct trp_call *child = call->kept;
+        call->kept = child->queue_next;
+        trp_call_give_back(child);
+    }
+}
+
 void trp_call_give_back(struct trp_call *call)
 {
     struct trp_call_pool *p = call->pool;
     TRP_ASSERT(!call->queue && call->done_n == 0);   /* somebody still counts on it */
+    TRP_ASSERT(call->lent_n == 0);                   /* a child looks at what is about to go */
     release_tensors(call->outputs, call->outputs_n); /* these may be views into the inputs */
+    give_back_kept(call);
     release_tensors(call->inputs, call->inputs_n);
+    trp_call_memory_free(call, NULL);
     release_regions(call->wanted, call->wanted_n);
     trp_lease_release(call->body);
     trp_call_unpin(call);

@@ -23,10 +23,15 @@
 #include "tensor/signature.h"
 #include "troupe/tensor.h"
 
+struct trp_trace_mail;
 struct trp_target;
 struct trp_call;
 struct trp_call_pool;
+struct trp_call_memory;
+struct trp_fanout;
 struct trp_split;
+struct trp_tenant;
+struct trp_rate_limit;
 enum trp_protocol {
     TRP_PROTOCOL_HTTP1,
     TRP_PROTOCOL_HTTP2,
@@ -83,6 +88,10 @@ struct trp_call_tensor {
     const struct trp_alloc *account;
     struct trp_str region; /* shared memory that holds it; empty: none */
     uint64_t region_offset, region_bytes;
+    /* An output whose classes have other names than the target's signature says (compositions: those of the model that made it);
+     * NULL: they have not.  Borrowed from a version that the call, or one that it keeps, has pinned. */
+    const struct trp_str *labels;
+    uint32_t labels_n;
 };
 
 /* An output that the client asked for. */
@@ -118,11 +127,15 @@ struct trp_call {
     } trace_context;
     uint64_t trace; /* id in the trace file; 0: not traced */
     bool trace_tensors;
+    struct trp_str step_name;           /* of a child whose root is traced: which step it does */
+    struct trp_trace_mail *trace_steps; /* of a traced root: the records of what it asked */
 
     /* how urgent */
     int64_t deadline_ns; /* monotonic; 0: none */
     enum trp_priority_class priority_class;
-    uint64_t priority; /* Triton's number; 0: default */
+    uint64_t priority;   /* Triton's number; 0: default */
+    bool is_class_named; /* which goes before the number */
+    bool is_aside;       /* nobody waits for it: it never runs on a loop */
     int64_t stamps_ns[TRP_PHASES];
 
     /* what is asked */
@@ -135,15 +148,24 @@ struct trp_call {
     uint32_t wanted_n;
     bool wanted_named, binary_default; /* the client named its outputs; HTTP: binary unless said */
     bool is_unbound; /* its target did not know its signature yet: whoever starts it binds it */
-    bool is_waiting; /* exec's: for its model to be loaded or woken; its loop's */
-    struct trp_lease *body; /* what the input views lie in */
+    bool is_waiting; /* exec's: for its model to be loaded or woken; its loop's, as is the next */
+    bool is_held;    /* exec's: for its turn in its sequence */
+    bool is_attempt; /* it is counted as one that has failed: its route asks another with it */
+    struct trp_lease *body;         /* what the input views lie in */
+    struct trp_call_memory *memory; /* what was made for it on its way (call/call_memory.h) */
 
     /* who answers */
     struct trp_target *target; /* pinned; let go by trp_call_unpin() */
     void (*target_release)(struct trp_target *target);
     struct trp_call *parent;
-    uint32_t step, attempt;
+    uint32_t step, attempt, depth; /* the last: how many stand above it */
+    bool
+        stands_in; /* it asks the same as its parent, in its place: rules see the parent's request */
     struct trp_cancel cancel;
+    uint32_t lent_n; /* children (call/call_child.h) that look at what it came with; its loop's */
+    void (*on_free)(struct trp_call *call, void *user); /* they have ended: it may be given back */
+    void *on_free_user;
+    struct trp_call *kept; /* children that came back, whose outputs it answers with */
 
     /* the answer */
     struct trp_oneshot outcome;      /* enum trp_outcome */
@@ -151,6 +173,9 @@ struct trp_call {
     uint32_t outputs_n;
     struct trp_str answered_by, answered_why; /* which model, and why; empty: as asked */
     int64_t answered_version;
+    bool is_too_late; /* it was refused, because no answer was possible by its deadline */
+    const struct trp_param *notes; /* what the reply says besides, each under its name */
+    uint32_t notes_n;
 
     /* the way back */
     struct {
@@ -170,7 +195,15 @@ struct trp_call {
     uint64_t run_peak_bytes;        /* exec's: what its run held at most; 0: not known */
     struct trp_split
         *split; /* exec's: how far its run has come that is done in parts; NULL: it is not */
+    struct trp_fanout
+        *fanout;         /* exec's, under its lock: who runs it side by side, or whose part it is */
+    uint32_t slot_group; /* exec's: which of its version's slots its run has; 0: any of them */
+    uint64_t run_id;     /* exec's: what a backend knows its run by; 0: its address */
     int64_t short_since_ns; /* exec's: since when there is no room for its run; 0: nobody said so */
+    void *sequence;         /* exec's: the one that it belongs to (exec/sequencer.h); NULL: none */
+    struct trp_tenant *payer; /* exec's: whose share its run takes; NULL: nobody's in particular */
+    struct trp_rate_limit *model_rate; /* exec's: its model's limit, which counts it, or NULL */
+    bool is_metered;                   /* exec's: it is counted in the limits of both */
     struct trp_call_pool *pool;
     void *queue; /* the queue it waits in; NULL: it waits nowhere */
 
@@ -190,8 +223,8 @@ trp_status trp_call_pool_create(const struct trp_alloc *alloc, struct trp_loop *
                                 struct trp_call_pool **out_pool, struct trp_error *err);
 void trp_call_pool_destroy(struct trp_call_pool *p);
 
-/* Takes a call, all zero but number, loop, arena and pool; gives it back and all that it holds.
- *   Owns  : moves to the caller; back to the pool.
+/* Takes a call, all zero but number, loop, arena and pool; gives it back and all that it holds, kept children included.
+ *   Owns  : moves to the caller; back to the pool.  Not while `lent_n` is not 0; see `on_free`.
  *   Thread: loop.
  *   Errors: NULL when calls_max are out, or memory is short. */
 struct trp_call *trp_call_take(struct trp_call_pool *p);
@@ -208,6 +241,13 @@ void trp_call_pool_age(struct trp_call_pool *p);
  *   Thread: loop.
  *   Errors: none. */
 void trp_call_pool_number_from(struct trp_call_pool *p, uint64_t first);
+
+/* Which of the loops a pool's calls belong to (0 until it is said), for targets that look for others (call/finder.h).
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_call_pool_set_index(struct trp_call_pool *p, uint32_t loop_index);
+uint32_t trp_call_loop_index(const struct trp_call *call);
 
 /* Pushes the next one to be told.
  *   Owns  : `user` is borrowed until it ran.

@@ -44,7 +44,14 @@
     X(API_PIN, 1)             \
     X(API_UNPIN, 1)           \
     X(API_EVICT, 1)           \
-    X(API_RESIDENCY, 0)
+    X(API_RESIDENCY, 0)       \
+    X(API_COST, 0)            \
+    X(API_INSTANCES_GET, 0)   \
+    X(API_INSTANCES_SET, 1)   \
+    X(API_ROUTES, 0)          \
+    X(API_TIME_GET, 0)        \
+    X(API_TIME_SET, 1)        \
+    X(API_FEEDBACK, 1)
 /* clang-format on */
 
 enum trp_control_op {
@@ -116,6 +123,10 @@ struct trp_handlers {
     void (*region_release)(void *hold, void *ptr);
     /* Statistics of a finished call (success or failure), called once per inference request that had a target. */
     void (*finished)(void *user, uint32_t loop_index, struct trp_call *call);
+    /* Writes as JSON what the route of the call's name would decide for it; nothing is asked or counted.  NULL: there are no routes.
+     *   Errors: NOT_FOUND: it is no route. */
+    trp_status (*explain)(void *user, uint32_t loop_index, const struct trp_call *call,
+                          struct trp_buf *out, struct trp_error *err);
 };
 
 #endif

@@ -1,5 +1,5 @@
 /* call/queue_node.h - the links that a call brings to the queues it waits in.
- * Answers "how does a call wait without an allocation?".  sched/ uses them: pairing.h, sorted.h and flow.h say how. */
+ * Answers "how does a call wait without an allocation?".  A chain is here; sched/ has the others: pairing.h, sorted.h and flow.h say how. */
 #ifndef TRP_QUEUE_NODE_H
 #define TRP_QUEUE_NODE_H
 
@@ -12,6 +12,35 @@ struct trp_sched_line;
 struct trp_queue_node {
     struct trp_queue_node *child, *next, *prev;
 };
+
+/* Calls in the order in which they came; `child` is not used.  Zero is empty. */
+struct trp_queue_chain {
+    struct trp_queue_node *first, *last;
+};
+
+static inline void trp_queue_chain_append(struct trp_queue_chain *c, struct trp_queue_node *node)
+{
+    *node = (struct trp_queue_node){ .prev = c->last };
+    if (c->last)
+        c->last->next = node;
+    else
+        c->first = node;
+    c->last = node;
+}
+
+/* Of a node that is in the chain. */
+static inline void trp_queue_chain_remove(struct trp_queue_chain *c, struct trp_queue_node *node)
+{
+    if (node->prev)
+        node->prev->next = node->next;
+    else
+        c->first = node->next;
+    if (node->next)
+        node->next->prev = node->prev;
+    else
+        c->last = node->prev;
+    *node = (struct trp_queue_node){ 0 };
+}
 
 /* A place in an ordered queue: by key, then by arrival. */
 struct trp_queue_spot {

@@ -96,6 +96,15 @@ VALUES(batching) = { { "default", 0 }, { "auto", 1 }, { "on", 2 }, { "off", 3 } 
 static const struct trp_enum batching = { "troupe.Batching", batching_values,
                                           ARRAY_LEN(batching_values) };
 
+/* Ours: in the order of enum trp_isolation_wish, 0 being "not written". */
+VALUES(isolation) = { { "default", 0 }, { "auto", 1 }, { "none", 2 }, { "process", 3 } };
+static const struct trp_enum isolation = { "troupe.Isolation", isolation_values,
+                                           ARRAY_LEN(isolation_values) };
+
+/* Ours: in the order of enum trp_hint, 0 being "not written". */
+VALUES(hint) = { { "default", 0 }, { "latency", 1 }, { "throughput", 2 } };
+static const struct trp_enum hint = { "troupe.Hint", hint_values, ARRAY_LEN(hint_values) };
+
 /* Ours: in the order of enum trp_load_policy, 0 being "not written". */
 VALUES(load_policy) = {
     { "default", 0 }, { "startup", 1 }, { "explicit", 2 }, { "on_demand", 3 }, { "background", 4 }
@@ -200,14 +209,20 @@ FIELDS(instance_group) = {
     VALUE(INT32, ONE, "count", 2, ACTS,
           "How many runs may go on at once, all groups added up; 0 or absent: no limit.  The "
           "weights are there once, whatever the count."),
-    VALUE(INT32, MANY, "gpus", 3, LATER, "Which GPUs to use."),
+    VALUE(
+        INT32, MANY, "gpus", 3, LATER,
+        "Which GPUs to use: none, and one warning says so.  `count` stays what is written, not so "
+        "many for each."),
     CHOICE(instance_kind, ONE, "kind", 4, LATER,
-           "Where to run; everything runs on the CPU (`KIND_CPU` gives no warning)."),
+           "Where to run: on the CPU, whatever is written; `KIND_GPU` gives a warning, once."),
     VALUE(STRING, MANY, "profile", 5, NO, "TensorRT's profiles do not exist here."),
     MESSAGE(rate_limiter, ONE, "rate_limiter", 6, LATER, "What a run takes of shared resources."),
     VALUE(BOOL, ONE, "passive", 7, LATER, "Load, but take no requests."),
     MESSAGE(secondary_device, MANY, "secondary_devices", 8, NO, "DLA cores do not exist here."),
-    VALUE(STRING, ONE, "host_policy", 9, LATER, "Which NUMA node and cores to use."),
+    VALUE(STRING, ONE, "host_policy", 9, LATER, "Which NUMA node and cores to use: here `cores`."),
+    VALUE(STRING, ONE, "cores", 1001, OURS,
+          "As `cores` of the model, for the runs of this group; where groups have unlike ones each "
+          "of them has a `count`."),
 };
 TYPE(instance_group, "ModelInstanceGroup");
 
@@ -277,94 +292,112 @@ TYPE(optimization, "ModelOptimizationPolicy");
 /* ---- schedulers ---- */
 
 FIELDS(queue_policy) = {
-    CHOICE(timeout_action, ONE, "timeout_action", 1, LATER, "What happens to a late request."),
-    VALUE(UINT64, ONE, "default_timeout_microseconds", 2, LATER, "How long a request may wait."),
-    VALUE(BOOL, ONE, "allow_timeout_override", 3, LATER, "Requests may ask for less."),
-    VALUE(UINT32, ONE, "max_queue_size", 4, LATER, "How many requests may wait."),
+    CHOICE(timeout_action, ONE, "timeout_action", 1, ACTS,
+           "What happens to a request that is later than its default timeout: REJECT, it is "
+           "answered so; DELAY, it waits on, as if there were none."),
+    VALUE(UINT64, ONE, "default_timeout_microseconds", 2, ACTS,
+          "How long a request may take that names no time; 0: as long as it likes."),
+    VALUE(BOOL, ONE, "allow_timeout_override", 3, ACTS,
+          "Changes nothing: requests may always ask for less time, and never for more."),
+    VALUE(UINT32, ONE, "max_queue_size", 4, ACTS,
+          "How many requests may wait, `sched.model_queue_max` at most; 0: so many.  Levels that "
+          "are of one class share it."),
 };
 TYPE(queue_policy, "ModelQueuePolicy");
 
 FIELDS(dynamic_batching) = {
-    VALUE(INT32, MANY, "preferred_batch_size", 1, LATER, "Batches to send at once."),
-    VALUE(UINT64, ONE, "max_queue_delay_microseconds", 2, LATER, "How long to wait for company."),
+    VALUE(INT32, MANY, "preferred_batch_size", 1, ACTS,
+          "A batch of such a size is run at once; 16 sizes at most."),
+    VALUE(UINT64, ONE, "max_queue_delay_microseconds", 2, ACTS,
+          "How long a smaller one waits for company, at most."),
     VALUE(BOOL, ONE, "preserve_ordering", 3, LATER, "Answer in the order of arrival."),
-    VALUE(UINT64, ONE, "priority_levels", 4, LATER, "How many priorities there are."),
-    VALUE(UINT64, ONE, "default_priority_level", 5, LATER, "The priority of most requests."),
-    MESSAGE(queue_policy, ONE, "default_queue_policy", 6, LATER, "The queue's limits."),
-    MESSAGE(queue_policy, MAP_UINT64, "priority_queue_policy", 7, LATER, "The same by priority."),
+    VALUE(UINT64, ONE, "priority_levels", 4, ACTS,
+          "How many priorities there are, 1 being the most urgent; without them `priority` of a "
+          "request says nothing."),
+    VALUE(UINT64, ONE, "default_priority_level", 5, ACTS,
+          "The priority of most requests: class `normal`.  Lower numbers are `interactive`, higher "
+          "ones `batch`, among all models."),
+    MESSAGE(queue_policy, ONE, "default_queue_policy", 6, ACTS, "The queue's limits."),
+    MESSAGE(queue_policy, MAP_UINT64, "priority_queue_policy", 7, ACTS,
+            "The same by priority, instead of the default."),
 };
 TYPE(dynamic_batching, "ModelDynamicBatching");
 
 FIELDS(control) = {
-    CHOICE(control_kind, ONE, "kind", 1, LATER, "What the tensor tells the model."),
-    VALUE(INT32, MANY, "int32_false_true", 2, LATER, "The two values, as integers."),
-    VALUE(FLOAT, MANY, "fp32_false_true", 3, LATER, "The two values, as floats."),
-    CHOICE(data_type, ONE, "data_type", 4, LATER, "The type of the correlation id."),
-    VALUE(BOOL, MANY, "bool_false_true", 5, LATER, "The two values, as booleans."),
+    CHOICE(control_kind, ONE, "kind", 1, ACTS, "What the tensor tells the model."),
+    VALUE(INT32, MANY, "int32_false_true", 2, ACTS, "The two values, as integers."),
+    VALUE(FLOAT, MANY, "fp32_false_true", 3, ACTS, "The two values, as floats."),
+    CHOICE(data_type, ONE, "data_type", 4, ACTS, "The type of the correlation id."),
+    VALUE(BOOL, MANY, "bool_false_true", 5, ACTS, "The two values, as booleans."),
 };
 TYPE(control, "ModelSequenceBatching.Control");
 
 FIELDS(control_input) = {
-    VALUE(STRING, ONE, "name", 1, LATER, "The model's input."),
-    MESSAGE(control, MANY, "control", 2, LATER, "What it is told."),
+    VALUE(STRING, ONE, "name", 1, ACTS, "The model's input."),
+    MESSAGE(control, MANY, "control", 2, ACTS, "What it is told."),
 };
 TYPE(control_input, "ModelSequenceBatching.ControlInput");
 
 FIELDS(initial_state) = {
-    CHOICE(data_type, ONE, "data_type", 1, LATER, "The state's type."),
-    VALUE(INT64, MANY, "dims", 2, LATER, "The state's shape."),
-    MEMBER_VALUE(BOOL, "state_data", "zero_data", 3, LATER, "Begin with zeros."),
-    MEMBER_VALUE(STRING, "state_data", "data_file", 4, LATER, "Begin with a file's content."),
-    VALUE(STRING, ONE, "name", 5, LATER, "The initial state's name."),
+    CHOICE(data_type, ONE, "data_type", 1, ACTS, "The state's type."),
+    VALUE(INT64, MANY, "dims", 2, ACTS, "The state's shape."),
+    MEMBER_VALUE(BOOL, "state_data", "zero_data", 3, ACTS, "Begin with zeros."),
+    MEMBER_VALUE(STRING, "state_data", "data_file", 4, ACTS, "Begin with a file's content."),
+    VALUE(STRING, ONE, "name", 5, ACTS, "The initial state's name."),
 };
 TYPE(initial_state, "ModelSequenceBatching.InitialState");
 
 FIELDS(sequence_state) = {
-    VALUE(STRING, ONE, "input_name", 1, LATER, "The input that takes the state."),
-    VALUE(STRING, ONE, "output_name", 2, LATER, "The output that gives it."),
-    CHOICE(data_type, ONE, "data_type", 3, LATER, "The state's type."),
-    VALUE(INT64, MANY, "dims", 4, LATER, "The state's shape."),
-    MESSAGE(initial_state, MANY, "initial_state", 5, LATER, "What it begins with."),
+    VALUE(STRING, ONE, "input_name", 1, ACTS, "The input that takes the state."),
+    VALUE(STRING, ONE, "output_name", 2, ACTS, "The output that gives it."),
+    CHOICE(data_type, ONE, "data_type", 3, ACTS, "The state's type."),
+    VALUE(INT64, MANY, "dims", 4, ACTS, "The state's shape."),
+    MESSAGE(initial_state, MANY, "initial_state", 5, ACTS, "What it begins with."),
     VALUE(BOOL, ONE, "use_same_buffer_for_input_output", 6, LATER, "One buffer for both."),
     VALUE(BOOL, ONE, "use_growable_memory", 7, LATER, "A buffer that grows."),
 };
 TYPE(sequence_state, "ModelSequenceBatching.State");
 
 FIELDS(direct) = {
-    VALUE(UINT64, ONE, "max_queue_delay_microseconds", 1, LATER, "How long to wait."),
-    VALUE(FLOAT, ONE, "minimum_slot_utilization", 2, LATER, "How full a batch must be."),
+    VALUE(UINT64, ONE, "max_queue_delay_microseconds", 1, ACTS,
+          "How long a run that has fewer rows than minimum_slot_utilization asks for waits for "
+          "company, at most; without that, it does not."),
+    VALUE(FLOAT, ONE, "minimum_slot_utilization", 2, ACTS,
+          "For which part of max_batch_size a run waits, 0 to 1."),
 };
 TYPE(direct, "ModelSequenceBatching.StrategyDirect");
 
 FIELDS(oldest) = {
-    VALUE(INT32, ONE, "max_candidate_sequences", 1, LATER, "How many sequences are open."),
-    VALUE(INT32, MANY, "preferred_batch_size", 2, LATER, "Batches to send at once."),
-    VALUE(UINT64, ONE, "max_queue_delay_microseconds", 3, LATER, "How long to wait."),
+    VALUE(INT32, ONE, "max_candidate_sequences", 1, ACTS, "How many sequences are open."),
+    VALUE(INT32, MANY, "preferred_batch_size", 2, ACTS,
+          "A batch of such a size is run at once; 16 sizes at most."),
+    VALUE(UINT64, ONE, "max_queue_delay_microseconds", 3, ACTS,
+          "How long a smaller one waits for company, at most."),
     VALUE(BOOL, ONE, "preserve_ordering", 4, LATER, "Answer in the order of arrival."),
 };
 TYPE(oldest, "ModelSequenceBatching.StrategyOldest");
 
 FIELDS(sequence_batching) = {
-    VALUE(UINT64, ONE, "max_sequence_idle_microseconds", 1, LATER, "When a sequence is given up."),
-    MESSAGE(control_input, MANY, "control_input", 2, LATER, "Inputs that the server fills."),
-    MEMBER(direct, "strategy_choice", "direct", 3, LATER, "A slot for each sequence."),
-    MEMBER(oldest, "strategy_choice", "oldest", 4, LATER, "Batches of the oldest sequences."),
-    MESSAGE(sequence_state, MANY, "state", 5, LATER, "State that the server keeps."),
+    VALUE(UINT64, ONE, "max_sequence_idle_microseconds", 1, ACTS, "When a sequence is given up."),
+    MESSAGE(control_input, MANY, "control_input", 2, ACTS, "Inputs that the server fills."),
+    MEMBER(direct, "strategy_choice", "direct", 3, ACTS, "A slot for each sequence."),
+    MEMBER(oldest, "strategy_choice", "oldest", 4, ACTS, "Batches of the oldest sequences."),
+    MESSAGE(sequence_state, MANY, "state", 5, ACTS, "State that the server keeps."),
     VALUE(BOOL, ONE, "iterative_sequence", 6, LATER, "Run again until the model says stop."),
 };
 TYPE(sequence_batching, "ModelSequenceBatching");
 
 FIELDS(ensemble_step) = {
-    VALUE(STRING, ONE, "model_name", 1, LATER, "The model to run."),
-    VALUE(INT64, ONE, "model_version", 2, LATER, "Its version; -1: the highest."),
-    VALUE(STRING, MAP_STRING, "input_map", 3, LATER, "Its inputs to the ensemble's tensors."),
-    VALUE(STRING, MAP_STRING, "output_map", 4, LATER, "Its outputs to the ensemble's tensors."),
+    VALUE(STRING, ONE, "model_name", 1, ACTS, "The model to run."),
+    VALUE(INT64, ONE, "model_version", 2, ACTS, "Its version; -1: the highest."),
+    VALUE(STRING, MAP_STRING, "input_map", 3, ACTS, "Its inputs to the ensemble's tensors."),
+    VALUE(STRING, MAP_STRING, "output_map", 4, ACTS, "Its outputs to the ensemble's tensors."),
     VALUE(STRING, ONE, "model_namespace", 5, LATER, "The repository that has it."),
 };
 TYPE(ensemble_step, "ModelEnsembling.Step");
 
 FIELDS(ensembling) = {
-    MESSAGE(ensemble_step, MANY, "step", 1, LATER, "The models, and how tensors flow."),
+    MESSAGE(ensemble_step, MANY, "step", 1, ACTS, "The models, and how tensors flow."),
     VALUE(UINT32, ONE, "max_inflight_requests", 2, LATER, "How many run at once."),
 };
 TYPE(ensembling, "ModelEnsembling");
@@ -446,6 +479,15 @@ TYPE(model_metrics, "ModelMetrics");
 
 /* ---- ours ---- */
 
+FIELDS(rate_limit) = {
+    VALUE(DOUBLE, ONE, "requests_per_second", 1, OURS,
+          "Requests a second; after a pause as many at once."),
+    VALUE(DOUBLE, ONE, "rows_per_second", 2, OURS, "Rows of these a second, likewise."),
+    VALUE(UINT32, ONE, "concurrency", 3, OURS, "Requests that wait or run at one time."),
+};
+static const struct trp_message rate_limit = { "troupe.RateLimit", rate_limit_fields,
+                                               ARRAY_LEN(rate_limit_fields) };
+
 FIELDS(quality) = {
     VALUE(STRING, ONE, "name", 1, OURS, "What is counted, such as `accuracy`."),
     VALUE(DOUBLE, ONE, "value", 2, OURS, "How much of it, on whatever data its owner measured."),
@@ -475,12 +517,12 @@ FIELDS(model_config) = {
     MEMBER(dynamic_batching, "scheduling_choice", "dynamic_batching", 11, ACTS,
            "With `max_batch_size`: requests that wait are joined into batches of at most that."),
     MESSAGE(optimization, ONE, "optimization", 12, ACTS, "How the backend optimises."),
-    MEMBER(sequence_batching, "scheduling_choice", "sequence_batching", 13, LATER,
+    MEMBER(sequence_batching, "scheduling_choice", "sequence_batching", 13, ACTS,
            "Requests that belong together."),
     MESSAGE(parameter, MAP_STRING, "parameters", 14, ACTS,
             "Options of the backend; docs/onnxruntime.md lists ONNX Runtime's."),
-    MEMBER(ensembling, "scheduling_choice", "ensemble_scheduling", 15, LATER,
-           "A model made of models; such a model is refused at load for now."),
+    MEMBER(ensembling, "scheduling_choice", "ensemble_scheduling", 15, ACTS,
+           "A model made of models: docs/composition.md."),
     MESSAGE(warmup, MANY, "model_warmup", 16, ACTS, "Requests to run before the model is ready."),
     VALUE(STRING, ONE, "backend", 17, ACTS, "Who runs it; by default by the file's ending."),
     MESSAGE(operations, ONE, "model_operations", 18, LATER, "Operators of your own."),
@@ -508,6 +550,17 @@ FIELDS(model_config) = {
     CHOICE(batching, ONE, "batching", 1011, OURS,
            "Whether requests that wait are joined: `on`, `off`, or `auto`; by default `on` with "
            "`dynamic_batching` and `max_batch_size`, otherwise `auto`."),
+    VALUE(STRING, ONE, "deadline", 1012, OURS,
+          "How long a request may take that names no time, such as `200ms`; by default as long as "
+          "it likes."),
+    MESSAGE(rate_limit, ONE, "rate_limit", 1013, OURS,
+            "How much may be asked of it, all its versions together; what is more is refused with "
+            "the time to come back."),
+    CHOICE(
+        isolation, ONE, "isolation", 1014, OURS,
+        "`process`: it runs in a worker process of its own, whose end ends nothing else; `none`; "
+        "`auto`, the default: `process` where a request could end the process (integer division "
+        "by what may be -1)."),
     VALUE(STRING, ONE, "task", 1021, OURS,
           "What it is for, such as `classification`, `detection`, `embedding`, `ranking`: small "
           "letters, digits, `-`, `_`, `.`; the name `task:classification` finds the best for it."),
@@ -519,6 +572,12 @@ FIELDS(model_config) = {
     VALUE(INT64, MAP_STRING, "labels", 1031, OURS,
           "Names of versions, such as `stable: 3`, that requests use like numbers; each must be of "
           "a version that is served."),
+    CHOICE(hint, ONE, "hint", 1041, OURS,
+           "What matters more: `latency` lets one run use several threads, `throughput` gives each "
+           "run one and lets many go on side by side; by default `throughput`."),
+    VALUE(STRING, ONE, "cores", 1042, OURS,
+          "The cores that its runs go to, such as `0-3,6`; by default wherever a thread that runs "
+          "models is."),
 };
 const struct trp_message trp_model_config_message = { "inference.ModelConfig", model_config_fields,
                                                       ARRAY_LEN(model_config_fields) };
@@ -526,6 +585,7 @@ const struct trp_message trp_model_config_message = { "inference.ModelConfig", m
 const struct trp_message *const trp_model_config_messages[] = {
     &trp_model_config_message,
     &quality,
+    &rate_limit,
     &version_policy,
     &latest,
     &all_versions,
@@ -582,19 +642,51 @@ const uint32_t trp_model_config_enums_n = ARRAY_LEN(trp_model_config_enums);
 
 /* ---- reading ---- */
 
-static void note_if_later(void *user, const struct trp_field *f, const struct trp_node *n)
+/* What is found while a tree is read. */
+struct notes {
+    struct trp_buf warnings;
+    bool has_gpu; /* one says that there is no GPU */
+};
+
+static void add_place(struct trp_buf *warnings, const struct trp_node *n)
 {
-    struct trp_buf *warnings = user;
-    if (f->use != TRP_USE_LATER)
-        return;
-    /* The one value of `kind` that says what this server does anyway. */
-    if (f->enumeration == &instance_kind && trp_str_is(n->v.s, "KIND_CPU"))
-        return;
     if (n->file && n->line > 0)
         trp_buf_addf(warnings, "%s:%u: ", n->file, n->line);
     else if (n->file)
         trp_buf_addf(warnings, "%s: ", n->file);
-    trp_buf_addf(warnings, "\"%s\" is understood but not acted upon yet\n", f->name);
+}
+
+/* As a word, or by its number. */
+static bool names_gpu(const struct trp_node *kind)
+{
+    const struct trp_enum_value *gpu = trp_enum_named(&instance_kind, TRP_STR_LIT("KIND_GPU"));
+    return kind->kind == TRP_NODE_INT ? kind->v.i == gpu->number : trp_str_is(kind->v.s, gpu->name);
+}
+
+/* Repositories of GPU servers open as they are; each model says it once, however many of its groups and keys ask. */
+static bool note_gpu(struct notes *notes, const struct trp_field *f, const struct trp_node *n)
+{
+    const bool is_kind = f->enumeration == &instance_kind;
+    if (!is_kind && f != trp_message_field(&instance_group, TRP_STR_LIT("gpus")))
+        return false;
+    if (is_kind && !names_gpu(n))
+        return true; /* the backend's choice, or the CPU by name: what happens anyway */
+    if (notes->has_gpu)
+        return true;
+    notes->has_gpu = true;
+    add_place(&notes->warnings, n);
+    trp_buf_addf(&notes->warnings,
+                 "\"%s\" asks for a GPU, which no backend here has: it runs on the CPU\n", f->name);
+    return true;
+}
+
+static void note_if_later(void *user, const struct trp_field *f, const struct trp_node *n)
+{
+    struct notes *notes = user;
+    if (f->use != TRP_USE_LATER || note_gpu(notes, f, n))
+        return;
+    add_place(&notes->warnings, n);
+    trp_buf_addf(&notes->warnings, "\"%s\" is understood but not acted upon yet\n", f->name);
 }
 
 static trp_status read_json(struct trp_arena *a, struct trp_str text, const char *file,
@@ -625,26 +717,56 @@ static trp_status read_text(struct trp_arena *a, struct trp_str text, const char
     return read_json(a, text, file, out, err);
 }
 
-trp_status trp_model_config_parse(struct trp_arena *a, struct trp_str text, const char *file,
-                                  struct trp_node **out_tree, struct trp_str *out_warnings,
-                                  struct trp_error *err)
+const char *trp_model_definition_kind(const struct trp_node *written)
+{
+    static const char *const kinds[] = { "route", "ensemble", "cascade", "pipeline",
+                                         "ensemble_scheduling" };
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (trp_node_get(written, kinds[i]))
+            return kinds[i];
+    const struct trp_node *platform = trp_node_get(written, "platform");
+    const bool is_text =
+        platform && (platform->kind == TRP_NODE_STR || platform->kind == TRP_NODE_WORD);
+    return is_text && trp_str_is(platform->v.s, "ensemble") ? "ensemble_scheduling" : NULL;
+}
+
+trp_status trp_model_file_parse(struct trp_arena *a, struct trp_str text, const char *file,
+                                struct trp_node **out_tree, struct trp_node **out_definition,
+                                struct trp_str *out_warnings, struct trp_error *err)
 {
     struct trp_node *written;
-    struct trp_buf warnings;
-    *out_tree = NULL;
+    struct notes notes = { .has_gpu = false };
+    *out_tree = *out_definition = NULL;
     TRP_CHECK(read_text(a, text, file, &written, err));
-    trp_buf_init(&warnings, a->alloc, 1 << 20);
+    if (trp_model_definition_kind(written)) {
+        *out_definition = written;
+        return trp_ok();
+    }
+    trp_buf_init(&notes.warnings, a->alloc, 1 << 20);
     trp_status st = trp_schema_normalise(a, &trp_model_config_message, written, note_if_later,
-                                         &warnings, out_tree, err);
+                                         &notes, out_tree, err);
     if (!trp_failed(st))
-        st = trp_buf_check(&warnings, file, err);
+        st = trp_buf_check(&notes.warnings, file, err);
     if (!trp_failed(st) && out_warnings) {
-        *out_warnings = trp_arena_dup(a, trp_buf_str(&warnings));
+        *out_warnings = trp_arena_dup(a, trp_buf_str(&notes.warnings));
         if (!out_warnings->ptr)
             st = trp_fail(err, TRP_OUT_OF_MEMORY, "%s: no memory", file);
     }
     if (trp_failed(st))
         *out_tree = NULL;
-    trp_buf_deinit(&warnings);
+    trp_buf_deinit(&notes.warnings);
     return st;
+}
+
+trp_status trp_model_config_parse(struct trp_arena *a, struct trp_str text, const char *file,
+                                  struct trp_node **out_tree, struct trp_str *out_warnings,
+                                  struct trp_error *err)
+{
+    struct trp_node *definition;
+    TRP_CHECK(trp_model_file_parse(a, text, file, out_tree, &definition, out_warnings, err));
+    if (!definition)
+        return trp_ok();
+    return trp_fail(err, TRP_INVALID_ARGUMENT,
+                    "%s: a load can give the configuration of a model, not of a %s", file,
+                    trp_model_definition_kind(definition));
 }

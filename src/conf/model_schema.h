@@ -23,4 +23,20 @@ trp_status trp_model_config_parse(struct trp_arena *a, struct trp_str text, cons
                                   struct trp_node **out_tree, struct trp_str *out_warnings,
                                   struct trp_error *err);
 
+/* The same for a file that may declare something made of models in place of a model: then *out_definition is the tree as it was
+ * written (not normal), and *out_tree NULL; else the other way round.
+ *   Owns  : as above.
+ *   Thread: owner.
+ *   Errors: as above. */
+trp_status trp_model_file_parse(struct trp_arena *a, struct trp_str text, const char *file,
+                                struct trp_node **out_tree, struct trp_node **out_definition,
+                                struct trp_str *out_warnings, struct trp_error *err);
+
+/* What a file declares in place of a model, by the key that says so: "route", "ensemble", "cascade", "pipeline",
+ * "ensemble_scheduling" (also for Triton's platform "ensemble"); NULL: a model.
+ *   Owns  : static.
+ *   Thread: any.
+ *   Errors: none. */
+const char *trp_model_definition_kind(const struct trp_node *written);
+
 #endif

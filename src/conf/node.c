@@ -265,10 +265,26 @@ static bool copy_value(struct trp_arena *a, struct trp_node *to, const struct tr
     return to->v.s.ptr != NULL;
 }
 
-struct trp_node *trp_node_dup(struct trp_arena *a, const struct trp_node *n)
+/* What the copies of one file's nodes share: its name, in the arena, too. */
+struct copied_file {
+    const char *from, *to;
+};
+
+static bool copy_file(struct trp_arena *a, struct trp_node *to, struct copied_file *file)
+{
+    if (!to->file)
+        return true;
+    if (to->file != file->from)
+        *file = (struct copied_file){ to->file, trp_arena_dup(a, trp_str_of(to->file)).ptr };
+    to->file = file->to;
+    return file->to != NULL;
+}
+
+static struct trp_node *copy_node(struct trp_arena *a, const struct trp_node *n,
+                                  struct copied_file *file)
 {
     struct trp_node *copy = trp_node_new(a, n->kind);
-    if (!copy || !copy_value(a, copy, n))
+    if (!copy || !copy_value(a, copy, n) || !copy_file(a, copy, file))
         return NULL;
     if (n->key.len > 0) {
         copy->key = trp_arena_dup(a, n->key);
@@ -276,12 +292,18 @@ struct trp_node *trp_node_dup(struct trp_arena *a, const struct trp_node *n)
             return NULL;
     }
     for (const struct trp_node *c = n->first; c; c = c->next) {
-        struct trp_node *child = trp_node_dup(a, c);
+        struct trp_node *child = copy_node(a, c, file);
         if (!child)
             return NULL;
         append(copy, child);
     }
     return copy;
+}
+
+struct trp_node *trp_node_dup(struct trp_arena *a, const struct trp_node *n)
+{
+    struct copied_file file = { NULL, NULL };
+    return copy_node(a, n, &file);
 }
 
 struct trp_node *trp_node_add_copy(struct trp_arena *a, struct trp_node *parent,

@@ -91,7 +91,7 @@ trp_status trp_node_drop_twins(struct trp_arena *a, struct trp_node *map, struct
  *   Errors: none. */
 const char *trp_node_kind_name(enum trp_node_kind kind);
 
-/* Copies a tree, texts included, into another arena.
+/* Copies a tree, texts and the name of its file included, into another arena.
  *   Owns  : the copy belongs to `a`.
  *   Thread: owner.
  *   Errors: NULL when there is no memory. */
@@ -127,6 +127,13 @@ trp_status trp_node_from_pbtxt(struct trp_arena *a, struct trp_str text, const c
  *   Thread: any.
  *   Errors: see b->failed. */
 void trp_node_write_json(struct trp_buf *b, const struct trp_node *n);
+
+/* Is the same written in both, wherever they stand?
+ *   Owns  : nothing; alloc for the call.
+ *   Thread: any.
+ *   Errors: false, when there is no memory to tell. */
+bool trp_node_is_same(const struct trp_alloc *alloc, const struct trp_node *a,
+                      const struct trp_node *b);
 void trp_node_write_yaml(struct trp_buf *b, const struct trp_node *n);
 
 #endif

@@ -295,3 +295,19 @@ void trp_node_write_yaml(struct trp_buf *b, const struct trp_node *n)
     write_yaml_scalar(b, n);
     trp_buf_add_char(b, '\n');
 }
+
+bool trp_node_is_same(const struct trp_alloc *alloc, const struct trp_node *a,
+                      const struct trp_node *b)
+{
+    enum { BYTES_MAX = 16 << 20 };
+    struct trp_buf one, two;
+    trp_buf_init(&one, alloc, BYTES_MAX);
+    trp_buf_init(&two, alloc, BYTES_MAX);
+    trp_node_write_json(&one, a);
+    trp_node_write_json(&two, b);
+    const bool is_same =
+        !one.failed && !two.failed && trp_str_is_equal(trp_buf_str(&one), trp_buf_str(&two));
+    trp_buf_deinit(&one);
+    trp_buf_deinit(&two);
+    return is_same;
+}

@@ -16,6 +16,7 @@
 #define FILE_NODES_MAX 10000u
 #define LIST_ITEMS_MAX 1024u
 #define KEY_BYTES_MAX 64u
+#define OFFSET_NS_MAX (UINT64_C(36525) * 86400 * 1000000000) /* a hundred years */
 
 static const struct trp_setting_row rows[TRP_SETTINGS] = {
 #define X(id, key, type, otherwise, choices, minimum, maximum, doc) \
@@ -142,6 +143,19 @@ bool trp_setting_parse_stay(struct trp_str text, int64_t *out)
         ns > INT64_MAX)
         return false;
     *out = (int64_t)ns;
+    return true;
+}
+
+bool trp_setting_parse_offset(struct trp_str text, int64_t *out)
+{
+    const bool is_behind = text.len > 0 && text.ptr[0] == '-';
+    const bool has_sign = is_behind || (text.len > 0 && text.ptr[0] == '+');
+    const struct trp_str digits = has_sign ? trp_str_make(text.ptr + 1, text.len - 1) : text;
+    uint64_t ns = 0;
+    if (digits.len == 0 || !parse_scaled(digits, time_scales, ARRAY_LEN(time_scales), 0, &ns) ||
+        ns > OFFSET_NS_MAX)
+        return false;
+    *out = is_behind ? -(int64_t)ns : (int64_t)ns;
     return true;
 }
 

@@ -50,6 +50,13 @@ bool trp_setting_parse_bytes(struct trp_str text, uint64_t *out);
 #define TRP_SETTING_FOREVER INT64_C(-1)
 bool trp_setting_parse_stay(struct trp_str text, int64_t *out);
 
+/* Reads "3h", "-90m" or "0s" as time.offset is written: a duration, ahead or (with a minus) behind.
+ *   Units : ns; a hundred years at most.
+ *   Owns  : borrowed; *out is untouched on false.
+ *   Thread: any.
+ *   Errors: false when it is none, or too long. */
+bool trp_setting_parse_offset(struct trp_str text, int64_t *out);
+
 /* The row of an option.
  *   Owns  : static.
  *   Thread: any.

@@ -10,6 +10,7 @@
 
 struct yaml_reader {
     struct trp_arena *arena;
+    struct trp_str text;
     const char *file;
     struct trp_error *err;
     uint32_t nodes_left;
@@ -18,6 +19,7 @@ struct yaml_reader {
     uint32_t depth;     /* of `open` */
     struct trp_str key; /* read, its value not yet */
     uint32_t key_line;  /* 0: no key is waiting */
+    bool is_rule;       /* the last key was `when`, and nothing but its value came since */
     uint32_t documents_n;
 };
 
@@ -29,6 +31,16 @@ static uint32_t line_of(const yaml_event_t *e)
 static trp_status refuse(const struct yaml_reader *r, uint32_t line, const char *what)
 {
     return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%u: %s", r->file, line, what);
+}
+
+/* A rule that YAML takes for something of its own: its reader knows no rules, and would leave people with its own words. */
+#define QUOTE_THE_RULE \
+    "; a rule that begins with !, ' or \" stands in quotes: when: \"!has(params.user)\""
+
+static trp_status refuse_tag(const struct yaml_reader *r, uint32_t line)
+{
+    return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%u: tags (!) are not supported%s", r->file,
+                    line, r->is_rule ? QUOTE_THE_RULE : "");
 }
 
 static trp_status no_memory(const struct yaml_reader *r)
@@ -111,8 +123,9 @@ static trp_status take_scalar(struct yaml_reader *r, const yaml_event_t *e)
     if (!text.ptr)
         return no_memory(r);
     if (e->data.scalar.tag && !is_str_tag(e->data.scalar.tag))
-        return refuse(r, line_of(e), "tags (!) are not supported");
+        return refuse_tag(r, line_of(e));
     if (wants_key(r)) {
+        r->is_rule = trp_str_is(text, "when");
         r->key = text;
         r->key_line = line_of(e);
         return trp_ok();
@@ -155,11 +168,11 @@ static trp_status take_event(struct yaml_reader *r, const yaml_event_t *e)
         return take_scalar(r, e);
     case YAML_SEQUENCE_START_EVENT:
         if (e->data.sequence_start.tag)
-            return refuse(r, line_of(e), "tags (!) are not supported");
+            return refuse_tag(r, line_of(e));
         return open_node(r, TRP_NODE_LIST, line_of(e));
     case YAML_MAPPING_START_EVENT:
         if (e->data.mapping_start.tag)
-            return refuse(r, line_of(e), "tags (!) are not supported");
+            return refuse_tag(r, line_of(e));
         return open_node(r, TRP_NODE_MAP, line_of(e));
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
@@ -169,17 +182,31 @@ static trp_status take_event(struct yaml_reader *r, const yaml_event_t *e)
     }
 }
 
+/* The reader's mark counts characters, so the byte is looked for by line and column. */
+static bool is_tab_at(const struct yaml_reader *r, const yaml_parser_t *p)
+{
+    size_t at = 0;
+    for (size_t line = 0; at < r->text.len && line < p->problem_mark.line; at++)
+        line += r->text.ptr[at] == '\n';
+    for (size_t end = at + p->problem_mark.column; at < end && at < r->text.len; at++)
+        if (r->text.ptr[at] != ' ' && r->text.ptr[at] != '\t')
+            return false;
+    return at < r->text.len && r->text.ptr[at] == '\t';
+}
+
 static trp_status fail_syntax(const struct yaml_reader *r, const yaml_parser_t *p)
 {
     if (p->error == YAML_MEMORY_ERROR)
         return no_memory(r);
     const bool marked = p->error == YAML_SCANNER_ERROR || p->error == YAML_PARSER_ERROR;
+    const bool is_tab = is_tab_at(r, p);
     if (!marked)
         return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s: %s at byte %zu", r->file,
                         p->problem ? p->problem : "not YAML", p->problem_offset);
-    return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%zu: %s%s%s", r->file,
+    return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%zu: %s%s%s%s%s", r->file,
                     p->problem_mark.line + 1, p->problem, p->context ? ", " : "",
-                    p->context ? p->context : "");
+                    p->context ? p->context : "", is_tab ? "; it is a tab: YAML wants spaces" : "",
+                    r->is_rule && !is_tab ? QUOTE_THE_RULE : "");
 }
 
 static trp_status read_events(struct yaml_reader *r, yaml_parser_t *p)
@@ -199,7 +226,9 @@ static trp_status read_events(struct yaml_reader *r, yaml_parser_t *p)
 trp_status trp_node_from_yaml(struct trp_arena *a, struct trp_str text, const char *file,
                               uint32_t nodes_max, struct trp_node **out_root, struct trp_error *err)
 {
-    struct yaml_reader r = { .arena = a, .file = file, .err = err, .nodes_left = nodes_max };
+    struct yaml_reader r = {
+        .arena = a, .text = text, .file = file, .err = err, .nodes_left = nodes_max
+    };
     yaml_parser_t p;
     *out_root = NULL;
     if (!yaml_parser_initialize(&p))

@@ -1,10 +1,12 @@
 /* exec/batch.c - see batch.h.
  *
  * Two pieces of memory, both in the version's name: the gathered inputs, which go as soon as the run has ended unless an output is
- * a view of them, and what the members share: who lent the joint outputs, and a count of the views.  Everything is allocated before
- * the run, so that a run that went well cannot fail afterwards for want of a few bytes. */
+ * a view of them, and what the members share: who lent the joint outputs, and a count of the views.  Everything is allocated before the run, so
+ * that a run that went well cannot fail afterwards for want of a few bytes. */
 #include "exec/batch.h"
 
+#include "backend/backend_host.h"
+#include "exec/fanout.h"
 #include "tensor/rows.h"
 
 #define ARENA_BLOCK_BYTES 4096
@@ -18,9 +20,9 @@ struct lender {
 
 /* Lives until the last view of the last member has gone. */
 struct trp_joint_memory {
-    const struct trp_alloc *alloc;
-    struct trp_refs refs; /* views */
-    void *inputs;         /* an output may be a view of one */
+    struct trp_account *account; /* the version's */
+    struct trp_refs refs;        /* views */
+    struct trp_gathered inputs;  /* an output may be a view of one */
     uint32_t lenders_n;
     struct lender lenders[];
 };
@@ -33,12 +35,14 @@ static struct trp_version *version_of(const struct trp_call *call)
 void trp_batch_init(struct trp_batch *b, const struct trp_alloc *alloc)
 {
     *b = (struct trp_batch){ .rows = 0 };
+    trp_gather_room_init(&b->room, alloc);
     trp_arena_init(&b->joint.arena, alloc, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
 }
 
 void trp_batch_deinit(struct trp_batch *b)
 {
-    TRP_ASSERT(!b->members.first && !b->memory && !b->inputs);
+    TRP_ASSERT(!b->members.first && !b->memory);
+    trp_gather_room_deinit(&b->room);
     trp_arena_deinit(&b->joint.arena);
 }
 
@@ -100,8 +104,8 @@ void trp_batch_mark(struct trp_call *call)
 {
     uint64_t key = 0, rows = 0;
     call->batch_key = 0;
-    if (call->sequence_number != 0 || call->sequence_text.len != 0)
-        return;
+    if (!call->sequence && (call->sequence_number != 0 || call->sequence_text.len != 0))
+        return; /* whose state nobody here knows */
     for (uint32_t i = 0; i < call->inputs_n; i++)
         if (!add_input(&call->inputs[i].tensor, &key, &rows))
             return;
@@ -109,6 +113,20 @@ void trp_batch_mark(struct trp_call *call)
         key = mix(key, call->wanted[i].index);
     call->batch_rows = rows;
     call->batch_key = rows == 0 ? 0 : key != 0 ? key : 1;
+}
+
+uint64_t trp_batch_rows_of(const struct trp_call *call)
+{
+    const struct trp_version *v = trp_version_of(call->target);
+    uint64_t key = 0, rows = 0;
+    if (call->batch_key != 0)
+        return call->batch_rows;
+    if (trp_model_config_fixed(&v->file_signature) || trp_model_config_fixed(&v->signature))
+        return 1;
+    for (uint32_t i = 0; i < call->inputs_n; i++)
+        if (!add_input(&call->inputs[i].tensor, &key, &rows))
+            return 1;
+    return rows > 0 ? rows : 1;
 }
 
 bool trp_batch_may_meet(const struct trp_call *a, const struct trp_call *b)
@@ -213,19 +231,29 @@ static void gather_input(struct trp_batch *b, uint32_t i, char *room)
         trp_rows_append(t, &m->inputs[i].tensor);
 }
 
-static bool get_memory(struct trp_batch *b, uint64_t bytes)
+/* Where the process looks that the version runs in; NULL: it runs in this one. */
+static struct trp_commons *commons_for(const struct trp_run_place *p, const struct trp_version *v)
 {
-    const struct trp_alloc *alloc = &version_of(&b->joint)->activations.alloc;
+    const bool is_elsewhere =
+        v->model && (trp_backend_capabilities(v->model) & TROUPE_RUNS_ELSEWHERE) != 0;
+    return is_elsewhere ? p->commons : NULL;
+}
+
+static bool get_memory(const struct trp_run_place *p, struct trp_batch *b, uint64_t bytes)
+{
+    const struct trp_version *v = version_of(&b->joint);
+    struct trp_account *account = &version_of(&b->joint)->activations;
     const uint32_t n = b->joint.wanted_n;
-    b->memory = trp_alloc_zeroed(alloc, 1, sizeof *b->memory + n * sizeof *b->memory->lenders);
-    b->inputs = b->memory ? trp_alloc_aligned(alloc, bytes, INPUT_ALIGN) : NULL;
-    if (b->inputs) {
-        b->memory->alloc = alloc;
-        b->memory->lenders_n = n;
-        b->input_bytes = bytes;
+    b->memory =
+        trp_alloc_zeroed(&account->alloc, 1, sizeof *b->memory + n * sizeof *b->memory->lenders);
+    if (!b->memory)
+        return false;
+    b->memory->account = account;
+    b->memory->lenders_n = n;
+    b->input_bytes = bytes;
+    if (trp_gather_room_take(&b->room, commons_for(p, v), account, bytes, &b->memory->inputs))
         return true;
-    }
-    trp_alloc_free(alloc, b->memory);
+    trp_alloc_free(&account->alloc, b->memory);
     b->memory = NULL;
     return false;
 }
@@ -236,12 +264,12 @@ static bool gather(const struct trp_run_place *p, struct trp_batch *b)
     uint64_t bytes = INPUT_ALIGN, copied = 0, offset = 0;
     for (uint32_t i = 0; i < j->inputs_n; i++)
         bytes += padded(j->inputs[i].tensor.bytes);
-    if (!get_memory(b, bytes))
+    if (!get_memory(p, b, bytes))
         return false;
     for (uint32_t i = 0; i < j->inputs_n; i++) {
         if (!j->inputs[i].tensor.data)
             continue;
-        gather_input(b, i, (char *)b->inputs + offset);
+        gather_input(b, i, (char *)b->memory->inputs.ptr + offset);
         copied += j->inputs[i].tensor.bytes;
         offset += padded(j->inputs[i].tensor.bytes);
     }
@@ -256,8 +284,8 @@ static void free_memory(struct trp_joint_memory *m)
     for (uint32_t i = 0; i < m->lenders_n; i++)
         if (m->lenders[i].release)
             m->lenders[i].release(m->lenders[i].user, m->lenders[i].data);
-    trp_alloc_free(m->alloc, m->inputs);
-    trp_alloc_free(m->alloc, m);
+    trp_gather_room_give(NULL, &m->inputs);
+    trp_alloc_free(&m->account->alloc, m);
 }
 
 static void release_view(void *user, void *data)
@@ -266,6 +294,11 @@ static void release_view(void *user, void *data)
     (void)data;
     if (trp_refs_down(&m->refs))
         free_memory(m);
+}
+
+bool trp_batch_is_view(const struct troupe_tensor *t)
+{
+    return t->release == release_view;
 }
 
 /* Lets go of what nobody shares: the run failed, or its outputs cannot be cut. */
@@ -278,11 +311,10 @@ static void drop(struct trp_batch *b)
                                          j->outputs[i].tensor.data);
     j->outputs_n = 0;
     if (b->memory) {
-        trp_alloc_free(b->memory->alloc, b->inputs);
-        trp_alloc_free(b->memory->alloc, b->memory);
+        trp_gather_room_give(&b->room, &b->memory->inputs);
+        trp_alloc_free(&b->memory->account->alloc, b->memory);
     }
     b->memory = NULL;
-    b->inputs = NULL;
 }
 
 /* Cuts each member's part out of the outputs; nothing is anybody's yet.  False: they cannot be cut. */
@@ -333,9 +365,9 @@ static void hand_out(struct trp_batch *b)
         shared->lenders[i] = (struct lender){ t->release, t->release_user, t->data };
     }
     if (keep)
-        shared->inputs = b->inputs;
+        trp_gather_room_keep(&b->room, &shared->inputs); /* they go with the last view */
     else
-        trp_alloc_free(shared->alloc, b->inputs);
+        trp_gather_room_give(&b->room, &shared->inputs);
     trp_refs_init(&shared->refs); /* one, which keeps it while views are handed out */
     for (struct trp_call *m = b->members.first; m; m = m->queue_next) {
         for (uint32_t i = 0; i < j->outputs_n; i++) {
@@ -346,7 +378,6 @@ static void hand_out(struct trp_batch *b)
         m->outputs_n = j->outputs_n;
     }
     b->memory = NULL;
-    b->inputs = NULL;
     j->outputs_n = 0;
     release_view(shared, NULL);
 }
@@ -373,12 +404,17 @@ static void note_peak(struct trp_batch *b)
     b->joint.run_peak_bytes += b->input_bytes;
 }
 
-static enum trp_batch_end end_unlike(const struct trp_run_place *p, struct trp_batch *b)
+void trp_batch_rule_out(const struct trp_run_place *p, struct trp_version *v)
 {
-    struct trp_company *c = version_of(&b->joint)->company;
+    struct trp_company *c = v->company;
     trp_gauge_set(&c->rows_max, 0);
     trp_pointer_put(&c->words, "off: a run of several requests gave other rows than theirs");
     trp_metric_add(p->metrics, TRP_METRIC_BATCHES_BROKEN, 1);
+}
+
+static enum trp_batch_end end_unlike(const struct trp_run_place *p, struct trp_batch *b)
+{
+    trp_batch_rule_out(p, version_of(&b->joint));
     drop(b);
     return TRP_BATCH_ALONE;
 }
@@ -404,7 +440,7 @@ enum trp_batch_end trp_batch_run(const struct trp_run_place *p, struct trp_batch
     if (!cut_outputs(b))
         return end_unlike(p, b);
     hand_out(b);
-    learn_share(b, *now_ns - begun_ns);
+    learn_share(b, (*now_ns - begun_ns) * (p->fanout ? p->fanout->parts_n : 1)); /* its work */
     trp_metric_add(p->metrics, TRP_METRIC_BATCHES, 1);
     trp_metric_add(p->metrics, TRP_METRIC_BATCHED_CALLS, b->members.count);
     for (struct trp_call *m = b->members.first; m; m = m->queue_next)

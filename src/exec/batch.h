@@ -4,7 +4,7 @@
  *   members ──lay out──► joint (sizes) ──gather──► joint (rows behind one another) ──run──► outputs ──scatter──► members: views
  *
  *  1. To the rest of exec a batch is a call: `joint` is admitted, run and counted as one, and nobody waits for it.
- *  2. Only calls of one version meet that have been bound, that belong to no sequence, that want the same outputs, and whose
+ *  2. Only calls of one version meet that have been bound, that belong to no sequence or to one whose state is kept here, that want the same outputs, and whose
  *     inputs have the same types and the same sizes but for the first axis: unlike shapes never meet.
  *  3. A member's answer is a view of the joint outputs; these go when the last of the members has let go.
  *  4. What the backend gives must have a row for each row that it was given.  A version whose outputs have not is not batched
@@ -14,6 +14,7 @@
 #define TRP_BATCH_H
 
 #include "call/call_list.h"
+#include "exec/gather_room.h"
 #include "exec/run.h"
 #include "model/version.h"
 
@@ -22,8 +23,8 @@ struct trp_batch {
     struct trp_call_list members;
     uint64_t rows;
     struct trp_joint_memory *memory; /* what members will share */
-    void *inputs;                    /* gathered, in the version's name */
     uint64_t input_bytes;
+    struct trp_gather_room room;
     uint32_t interested; /* under the run queue's lock: members that nobody has cancelled */
 };
 
@@ -54,6 +55,20 @@ void trp_batch_want(struct trp_version *v);
 void trp_batch_mark(struct trp_call *call);
 bool trp_batch_may_meet(const struct trp_call *a, const struct trp_call *b);
 
+/* How many rows a call has by the first axis of its inputs; 1 where its model's first axes are no rows, or its inputs do not agree.
+ *   Units : rows, >= 1.
+ *   Owns  : nothing.
+ *   Thread: any that holds the call.
+ *   Cost  : O(inputs and outputs of the model).
+ *   Errors: none. */
+uint64_t trp_batch_rows_of(const struct trp_call *call);
+
+/* Whether a tensor is a member's view of a joint output: it keeps the whole of that.
+ *   Owns  : borrowed.
+ *   Thread: any that holds the call.
+ *   Errors: none. */
+bool trp_batch_is_view(const struct troupe_tensor *t);
+
 /* Whether somebody waits for a call's answer; one whose deadline has passed expires.
  *   Units : now_ns monotonic.
  *   Owns  : nothing.
@@ -67,6 +82,12 @@ bool trp_batch_is_wanted(struct trp_call *call, int64_t now_ns);
  *   Thread: any that holds a call of it.
  *   Errors: none. */
 int64_t trp_batch_share_ns(const struct trp_version *v);
+
+/* Rows of a version turned out not to be its inputs': they are not joined or divided again.
+ *   Owns  : nothing.
+ *   Thread: any that holds a call of it that has met others, or was divided.
+ *   Errors: none. */
+void trp_batch_rule_out(const struct trp_run_place *p, struct trp_version *v);
 
 /* Makes `joint` from the members: all but the bytes, so that room can be asked for.
  *   Owns  : the members stay the batch's; joint borrows from the first.

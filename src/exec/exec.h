@@ -12,9 +12,11 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/status.h"
+#include "exec/tenants.h"
 #include "memory/headroom.h"
 #include "model/version.h"
 #include "obs/metrics.h"
+#include "sched/cost_curve.h"
 
 struct trp_exec;
 struct trp_admission;
@@ -23,12 +25,21 @@ struct trp_exec_opts {
     uint32_t executors_n, loops_n;
     int executors_nice; /* nice(2) of their threads, so that a loop is not kept waiting by long runs */
     int64_t inline_run_ns, inline_turn_ns;
-    uint32_t queue_max, model_queue_max;
+    int64_t split_part_ns; /* shortest part of a run that idle executors share; 0: they never do */
+    uint32_t queue_max, model_queue_max, sequences_max;   /* the last: open ones of a version */
+    struct trp_loop *control;                             /* has their timers; NULL: no sequences */
+    uint32_t floor_normal_permille, floor_batch_permille; /* of all work, while such calls wait */
+    uint32_t tenants_max;
+    const struct trp_tenant_rule *tenant_rules; /* borrowed, and their names */
+    uint32_t tenant_rules_n;
+    bool forecasts; /* refuse at once what cannot be answered in time */
     uint64_t output_bytes_max, run_bytes_max;
     struct trp_headrooms *headrooms; /* what runs may hold; NULL: they are not counted */
     struct trp_ledger *ledger;       /* theirs; NULL as well then */
     int64_t room_wait_ns;            /* longest that a call waits for memory */
     const struct trp_clock *clock;
+    struct trp_commons
+        *commons; /* as trp_run_place; outlive the exec and all that is answered; may be NULL */
     struct trp_metrics *metrics; /* shard i is loop i's; shard loops_n + e is executor e's */
 };
 
@@ -56,9 +67,17 @@ void trp_exec_destroy(struct trp_exec *x);
  *   Owns  : start moves the call until its `done`.
  *   Thread: loop.
  *   Blocks: never.
- *   Errors: in call->error: QUEUE_FULL, INVALID_ARGUMENT (bound here), what kept its model from being loaded, BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE (stopping). */
+ *   Errors: in call->error: QUEUE_FULL (also by a rate limit), INVALID_ARGUMENT (bound here), what kept its model from being loaded, BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE (stopping, or no answer is possible in time). */
 void trp_exec_start_call(struct trp_target *target, struct trp_call *call);
 void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call);
+
+/* Makes a sequencer for a version that will have this configuration, with `sequences`.
+ *   Owns  : one reference, for v->sequencer; see exec/sequencer.h.
+ *   Thread: any.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_exec_keep_sequences(struct trp_exec *x, struct trp_version *v,
+                                   const struct trp_model_config *config,
+                                   struct trp_sequencer **out_sequencer, struct trp_error *err);
 
 /* Tries calls again that wait for memory; the ledger's words do that too, so it is enough to call this now and then.
  *   Owns  : nothing.
@@ -80,10 +99,43 @@ void trp_exec_refresh_room(struct trp_exec *x);
  *   Errors: none. */
 void trp_exec_let_go(struct trp_exec *x, struct trp_version *v, struct trp_version *successor);
 
-/* Calls waiting now.
+/* What runs of a version were measured to take.  One that only ever ran on loops has a single point: its average run.
+ *   Owns  : copied.
+ *   Thread: any that holds a reference to the version, which is READY.
+ *   Errors: none; points without run_ns are not known. */
+struct trp_exec_cost {
+    struct trp_cost_curve curve;
+    uint32_t slots;               /* runs at once; 0: no limit */
+    uint32_t rows_max, rows_best; /* of a run of several calls, 1: they run alone; 0: not known */
+};
+void trp_exec_cost(const struct trp_version *v, struct trp_exec_cost *out);
+
+/* How many runs of a version may go on at once, 0: any number; changes that, while it serves or before (0: back to what its
+ * configuration says).  What runs goes on; more slots are used at once.
+ *   Owns  : nothing.
+ *   Thread: any that may read its configuration; resize: control.
+ *   Errors: none: a backend that makes one run at a time keeps its one slot. */
+uint32_t trp_exec_instances(const struct trp_version *v);
+void trp_exec_resize(struct trp_exec *x, struct trp_version *v, uint32_t instances);
+
+/* How busy a version is: its calls that wait, its runs on executors, and how long a call of class normal that came now would likely
+ * wait for its run to begin, as admission forecasts it.  A model that runs on loops, and of which nothing waits, has no wait.
+ *   Units : ns.
+ *   Owns  : copied.
+ *   Thread: any that holds a reference to the version.
+ *   Blocks: never for long: a look under the queue's lock.
+ *   Errors: none. */
+struct trp_exec_load {
+    uint32_t queued, running;
+    int64_t wait_ns;
+};
+void trp_exec_load(struct trp_exec *x, const struct trp_version *v, struct trp_exec_load *out);
+
+/* Calls waiting now; executors that have nothing to do.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */
 uint32_t trp_exec_queued(const struct trp_exec *x);
+uint32_t trp_exec_idle(const struct trp_exec *x);
 
 #endif

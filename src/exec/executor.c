@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "exec/admission.h"
+#include "exec/seating.h"
 #include "exec/split.h"
 #include "exec/waiting.h"
 
@@ -153,13 +154,30 @@ static bool run(struct trp_executor *e, struct trp_call *call)
 
 /* ---- several calls together ---- */
 
-/* What a run took is learned where it may be worth while to have more rows in one. */
+/* What it took but for the time without a processor.  How long that was is looked up only when one was taken from this thread; then
+ * it is at most all since the last look, and the run took its own time on a processor at least. */
+static int64_t own_time(struct trp_executor *e, int64_t wall_ns)
+{
+    const struct trp_thread_use now = trp_thread_look();
+    if (!e->place.waited_ns || now.preempted == e->before.preempted)
+        return wall_ns;
+    const int64_t waited_ns = e->place.waited_ns(), cpu_ns = now.cpu_ns - e->before.cpu_ns;
+    int64_t least_ns = wall_ns - (waited_ns - e->waited_ns);
+    e->waited_ns = waited_ns;
+    if (least_ns < cpu_ns)
+        least_ns = cpu_ns;
+    return least_ns < wall_ns ? least_ns : wall_ns;
+}
+
 static void learn(struct trp_executor *e, const struct trp_call *ran, uint64_t rows)
 {
     const int64_t *at = ran->stamps_ns;
     struct trp_version *v = trp_version_of(ran->target);
-    if (trp_batch_limit(v) > 0 && !trp_failed(ran->error.status) && at[TRP_PHASE_RUN_END] != 0)
-        trp_runqueue_learn(e->queue, v, rows, at[TRP_PHASE_RUN_END] - at[TRP_PHASE_RUN_START]);
+    if (e->fanout.parts_n > 1) /* its parts have told */
+        return;
+    if (!trp_failed(ran->error.status) && at[TRP_PHASE_RUN_END] != 0)
+        trp_runqueue_learn(e->queue, v, rows,
+                           own_time(e, at[TRP_PHASE_RUN_END] - at[TRP_PHASE_RUN_START]));
 }
 
 /* Half of them wait on, where they stood: who can, takes them. */
@@ -251,6 +269,8 @@ static bool run_taken(struct trp_executor *e, struct trp_call_list *calls,
 {
     struct trp_call *const call = calls->first;
     struct trp_version *const v = trp_version_of(call->target);
+    e->before = trp_thread_look();
+    trp_station_go(&e->station, trp_seating_cores(call), e->place.metrics);
     if (call->queue_next) {
         e->batch.members = *calls;
         return run_together(e, done);
@@ -260,16 +280,30 @@ static bool run_taken(struct trp_executor *e, struct trp_call_list *calls,
     if (!run(e, call))
         return false;
     if (!call->split) /* what was between its parts is no run's */
-        learn(e, call, call->batch_key != 0 ? call->batch_rows : trp_run_rows(call));
+        learn(e, call, trp_batch_rows_of(call));
     trp_call_list_push(done, call);
     return true;
 }
 
+/* Those of one loop go there together. */
 static void answer(struct trp_call_list *done)
 {
-    struct trp_call *call;
-    while ((call = trp_call_list_pop(done)) != NULL)
-        trp_call_finish_from(call);
+    while (done->first) {
+        struct trp_loop *const loop = done->first->loop;
+        struct trp_call_list others = { 0 };
+        struct trp_mail *newest = NULL, *const oldest = &done->first->finish_mail;
+        struct trp_call *call;
+        while ((call = trp_call_list_pop(done)) != NULL) {
+            if (call->loop != loop) {
+                trp_call_list_push(&others, call);
+                continue;
+            }
+            call->finish_mail.next = newest;
+            newest = &call->finish_mail;
+        }
+        trp_loop_post_row(loop, newest, oldest);
+        *done = others;
+    }
 }
 
 /* The next call is taken in the same stroke that gives the last one's slot back, and before that one is answered: an answered
@@ -280,18 +314,29 @@ static void run_until_stopped(void *user)
     struct trp_call_list expired = { 0 }, done = { 0 };
     struct trp_call_list calls, next = { 0 };
     trp_thread_yield_to_others(e->nice);
+    trp_station_begin(&e->station);
     for (;;) {
         calls = next;
+        if (!calls.first) /* it may sleep now, and wakes where there is most room */
+            trp_station_go(&e->station, NULL, e->place.metrics);
         if (!calls.first && !trp_runqueue_take(e->queue, e->place.clock, NULL, &calls, &expired))
             return;
         answer_late_calls(&expired);
         if (!calls.first)
             continue;
         next = (struct trp_call_list){ 0 };
-        if (run_taken(e, &calls, &done)) {
+        if (trp_fanout_is_part(calls.first)) {
+            trp_station_go(&e->station, trp_seating_cores(calls.first), e->place.metrics);
+            trp_fanout_help(&e->place, calls.first);
+            continue;
+        }
+        trp_intake_tell_run(&e->queue->intake, e->index, calls.first,
+                            trp_clock_now_ns(e->place.clock));
+        const bool is_done = run_taken(e, &calls, &done);
+        trp_intake_tell_end(&e->queue->intake, e->index, trp_clock_now_ns(e->place.clock));
+        if (is_done) {
             TRP_ASSERT(done.first); /* each call that was taken is done, or in the queue again */
-            trp_runqueue_take(e->queue, e->place.clock, trp_version_of(done.first->target), &next,
-                              &expired);
+            trp_runqueue_take(e->queue, e->place.clock, done.first, &next, &expired);
         }
         answer(&done);
         answer_late_calls(&expired);

@@ -3,16 +3,21 @@
 #ifndef TRP_EXECUTOR_H
 #define TRP_EXECUTOR_H
 
-#include "exec/run.h"
-#include "exec/runqueue.h"
+#include "exec/fanout.h"
+#include "exec/station.h"
 
 struct trp_executor {
     struct trp_thread thread;
     struct trp_runqueue *queue;
+    uint32_t index;
     struct trp_run_place place;
-    struct trp_batch batch; /* what it runs, when that is several calls together */
+    struct trp_batch batch;   /* what it runs, when that is several calls together */
+    struct trp_fanout fanout; /* how it runs, when that is side by side with others */
+    struct trp_station station;
     int nice;
-    int64_t long_run_ns; /* what runs longer is long: a loop would not take it on */
+    int64_t long_run_ns;          /* what runs longer is long: a loop would not take it on */
+    struct trp_thread_use before; /* the run under way */
+    int64_t waited_ns;            /* for a processor, when that was looked up last */
 };
 
 /* Starts the thread; it ends after trp_runqueue_stop(), when what it runs has ended.  join: not started, nothing happens.

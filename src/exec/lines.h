@@ -14,12 +14,13 @@
 struct trp_lines_shared {
     struct trp_sched_line lines[TRP_LINES_MAX];
     uint64_t keys[TRP_LINES_MAX];
-    struct trp_cost_curve curve; /* of the version's runs, by their rows */
 };
 
 /* Zero it and set `model.slots` and `model.own.model`. */
 struct trp_lines {
     struct trp_sched_model model;    /* first */
+    struct trp_cost_curve curve;     /* of the version's runs on executors, by their rows */
+    uint32_t *busy;                  /* runs in each group of slots (exec/seating.h), or NULL */
     struct trp_lines_shared *shared; /* made when a call comes that could meet others */
 };
 

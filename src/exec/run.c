@@ -7,6 +7,8 @@
 #include "exec/run.h"
 
 #include "backend/backend_host.h"
+#include "exec/fanout.h"
+#include "exec/quota.h"
 #include "model/version.h"
 #include "sched/placement.h"
 #include "tensor/reshape.h"
@@ -51,8 +53,8 @@ static void gather_inputs(const struct trp_version *v, const struct trp_call *ca
 {
     const struct trp_signature *file = &v->file_signature, *seen = &v->signature;
     for (uint32_t i = 0; i < file->inputs_n; i++) {
-        const uint32_t at =
-            trp_signature_place(seen->inputs, seen->inputs_n, file->inputs[i].name, i);
+        const uint32_t at = trp_signature_place(
+            seen->inputs, seen->inputs_n + seen->hidden_inputs_n, file->inputs[i].name, i);
         if (at >= call->inputs_n) { /* an optional one that the configuration hides */
             inputs[i] = (struct troupe_tensor){ .dtype = file->inputs[i].dtype };
             continue;
@@ -149,6 +151,12 @@ static trp_status place_outputs(const struct trp_run_place *p, struct trp_call *
 
 /* ---- the run ---- */
 
+/* Unique while it runs, and known to whoever cancels. */
+static uint64_t name_of(const struct trp_call *call)
+{
+    return call->run_id != 0 ? call->run_id : (uint64_t)(uintptr_t)call;
+}
+
 static trp_status run_backend(const struct trp_run_place *p, struct trp_call *call,
                               const struct arrays *a, uint64_t bytes_max)
 {
@@ -157,7 +165,7 @@ static trp_status run_backend(const struct trp_run_place *p, struct trp_call *ca
         .struct_size = sizeof run,
         .inputs_n = v->file_signature.inputs_n,
         .outputs_n = call->wanted_n,
-        .id = (uint64_t)(uintptr_t)call, /* unique while it runs, and known to whoever cancels */
+        .id = name_of(call),
         .deadline_ns = call->deadline_ns,
         .cancel = (const volatile int32_t *)&call->cancel.raised.value, /* same representation */
         .account = &v->activations.plugin,
@@ -166,7 +174,8 @@ static trp_status run_backend(const struct trp_run_place *p, struct trp_call *ca
         .memory_bytes_max = bytes_max,
         .out_peak_bytes = &call->run_peak_bytes,
     };
-    trp_counter_add(&v->stats->execution_count, 1);
+    if (!trp_fanout_is_part(call)) /* these are one */
+        trp_counter_add(&v->stats->execution_count, 1);
     trp_metric_add(p->metrics, p->runs, 1);
     call->stamps_ns[TRP_PHASE_INPUT_END] = trp_clock_now_ns(p->clock);
     const trp_status st = trp_backend_run(v->model, &run, a->inputs, a->outputs, &call->error);
@@ -193,7 +202,7 @@ static trp_status run_steps(const struct trp_run_place *p, struct trp_call *call
     TRP_CHECK(run_backend(p, call, &arrays, bytes_max));
     reshape_outputs(v, call, &arrays);
     take_outputs(call, &arrays);
-    return place_outputs(p, call);
+    return trp_ok();
 }
 
 /* The first size is the rows', also as the file declares it. */
@@ -302,12 +311,17 @@ static void count_run(const struct trp_call *call, uint64_t rows)
                         between(call, TRP_PHASE_OUTPUT_START, TRP_PHASE_RUN_END));
 }
 
+void trp_run_learn(const struct trp_call *call, int64_t waited_ns)
+{
+    learn(version_of(call)->stats, trp_run_input_bytes(call),
+          between(call, TRP_PHASE_INPUT_END, TRP_PHASE_OUTPUT_START) - waited_ns);
+}
+
 void trp_run_count(struct trp_call *call, int64_t waited_ns)
 {
     count_call(call);
     count_run(call, trp_run_rows(call));
-    learn(version_of(call)->stats, trp_run_input_bytes(call),
-          between(call, TRP_PHASE_INPUT_END, TRP_PHASE_OUTPUT_START) - waited_ns);
+    trp_run_learn(call, waited_ns);
 }
 
 void trp_run_settle(struct trp_call *call)
@@ -318,6 +332,7 @@ void trp_run_settle(struct trp_call *call)
 
 void trp_run_refuse(struct trp_call *call)
 {
+    trp_quota_end(call);
     if (trp_call_try_done(call))
         return;
     if (trp_oneshot_get(&call->outcome) == TRP_OUTCOME_EXPIRED)
@@ -329,7 +344,8 @@ void trp_run_refuse(struct trp_call *call)
 /* What a run is given. */
 struct grant {
     uint64_t bytes_max;
-    bool is_last; /* it is not tried again with more */
+    bool is_last;  /* it is not tried again with more */
+    uint64_t rows; /* by which it may be divided; 0: it may not */
 };
 
 /* How often its model's account was refused more than is there now. */
@@ -369,18 +385,32 @@ struct part {
 };
 
 /* False: what it was granted is too little, and nothing has happened. */
-static bool run_granted(const struct trp_run_place *p, struct trp_call *call, struct grant grant,
-                        const struct part *part)
+static bool run_here(const struct trp_run_place *p, struct trp_call *call,
+                     const struct grant *grant, const struct part *part)
 {
     const uint64_t refusals_before = refusals_of(call);
-    grant.bytes_max = bytes_max_of(p, &grant);
     call->run_peak_bytes = 0;
-    const trp_status st = part ? part_steps(p, call, part->rows, grant.bytes_max, part->outputs)
-                               : run_steps(p, call, grant.bytes_max);
-    if (!trp_failed(st) || !was_too_little(p, call, grant, refusals_before))
+    const trp_status st = part ? part_steps(p, call, part->rows, grant->bytes_max, part->outputs)
+                               : run_steps(p, call, grant->bytes_max);
+    if (!trp_failed(st) || !was_too_little(p, call, *grant, refusals_before))
         return true;
     forget_failure(call);
     return false;
+}
+
+/* As run_here(), side by side with others where that pays; and the outputs go where they belong. */
+static bool run_granted(const struct trp_run_place *p, struct trp_call *call,
+                        const struct grant *grant)
+{
+    const enum trp_fanout_end end =
+        p->fanout ? trp_fanout_run(p->fanout, p, call, grant->rows, grant->bytes_max)
+                  : TRP_FANOUT_WHOLE;
+    if (end == TRP_FANOUT_TOO_LITTLE ||
+        (end == TRP_FANOUT_WHOLE && !run_here(p, call, grant, NULL)))
+        return false;
+    if (!trp_failed(call->error.status))
+        (void)place_outputs(p, call);
+    return true;
 }
 
 /* As run_granted(), a whole run, with its time stamps. */
@@ -388,7 +418,8 @@ static bool run_within(const struct trp_run_place *p, struct trp_call *call, str
                        int64_t *now_ns)
 {
     call->stamps_ns[TRP_PHASE_RUN_START] = *now_ns;
-    const bool is_enough = run_granted(p, call, grant, NULL);
+    grant.bytes_max = bytes_max_of(p, &grant);
+    const bool is_enough = run_granted(p, call, &grant);
     *now_ns = trp_clock_now_ns(p->clock);
     call->stamps_ns[TRP_PHASE_RUN_END] = *now_ns;
     return is_enough;
@@ -399,7 +430,27 @@ bool trp_run_part(const struct trp_run_place *p, struct trp_call *call,
                   struct troupe_tensor *outputs)
 {
     const struct part part = { rows, outputs };
-    return run_granted(p, call, (struct grant){ .bytes_max = bytes_max }, &part);
+    struct grant grant = { .bytes_max = bytes_max };
+    grant.bytes_max = bytes_max_of(p, &grant);
+    return run_here(p, call, &grant, &part);
+}
+
+bool trp_run_piece(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max)
+{
+    struct grant grant = { .bytes_max = bytes_max };
+    grant.bytes_max = bytes_max_of(p, &grant);
+    call->stamps_ns[TRP_PHASE_RUN_START] = trp_clock_now_ns(p->clock);
+    const bool is_enough = run_here(p, call, &grant, NULL);
+    call->stamps_ns[TRP_PHASE_RUN_END] = trp_clock_now_ns(p->clock);
+    return is_enough;
+}
+
+static void count_whole(const struct trp_run_place *p, struct trp_call *call, int64_t waited_ns)
+{
+    count_call(call);
+    count_run(call, trp_run_rows(call));
+    if (!p->fanout || p->fanout->parts_n == 1) /* else its parts have told */
+        trp_run_learn(call, waited_ns);
 }
 
 /* False: it may be tried again. */
@@ -416,7 +467,7 @@ static bool try_once(const struct trp_run_place *p, struct trp_call *call, struc
         if (!run_within(p, call, grant, now_ns))
             return false;
         if (!trp_failed(call->error.status))
-            trp_run_count(call, waited_ns(p, in_doubt) - waited_before);
+            count_whole(p, call, waited_ns(p, in_doubt) - waited_before);
     }
     trp_run_settle(call);
     return true;
@@ -425,13 +476,15 @@ static bool try_once(const struct trp_run_place *p, struct trp_call *call, struc
 bool trp_run_try(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max,
                  int64_t *now_ns)
 {
-    return try_once(p, call, (struct grant){ .bytes_max = bytes_max }, now_ns);
+    const uint64_t rows = call->batch_key != 0 ? call->batch_rows : 0;
+    return try_once(p, call, (struct grant){ .bytes_max = bytes_max, .rows = rows }, now_ns);
 }
 
 bool trp_run_joint(const struct trp_run_place *p, struct trp_call *joint, uint64_t rows,
                    uint64_t bytes_max, int64_t *now_ns)
 {
-    if (!run_within(p, joint, (struct grant){ .bytes_max = bytes_max }, now_ns))
+    const struct grant grant = { .bytes_max = bytes_max, .rows = rows };
+    if (!run_within(p, joint, grant, now_ns))
         return false;
     if (!trp_failed(joint->error.status))
         count_run(joint, rows);

@@ -8,6 +8,7 @@
 #include "obs/metrics.h"
 
 struct trp_admission;
+struct trp_fanout;
 
 struct trp_run_place {
     const struct trp_admission *admission; /* whoever begins a run asks it; NULL: nobody is asked */
@@ -16,6 +17,8 @@ struct trp_run_place {
     struct trp_metrics_shard *metrics; /* of the thread */
     enum trp_metric runs;              /* which counter: on a loop, or on an executor */
     uint64_t output_bytes_max, run_bytes_max;
+    struct trp_commons *commons; /* where models in processes of their own can look; may be NULL */
+    struct trp_fanout *fanout;   /* who may do parts of a run elsewhere; NULL: nobody */
 };
 
 /* Runs a bound call whose target is a READY version, learns what it cost, and settles it.  A call that was cancelled, or whose
@@ -54,14 +57,24 @@ bool trp_run_part(const struct trp_run_place *p, struct trp_call *call,
                   const struct trp_run_slice *rows, uint64_t bytes_max,
                   struct troupe_tensor *outputs);
 
+/* As trp_run_try(), of a call that is a part of another: nothing is counted, settled, or put where it was not written; memory that its
+ * `wanted` names is offered to the backend.
+ *   Units : bytes.
+ *   Owns  : as trp_run_call().
+ *   Thread: any, the one that holds the call.
+ *   Blocks: as long as the model runs.
+ *   Errors: after true in call->error, the backend's. */
+bool trp_run_piece(const struct trp_run_place *p, struct trp_call *call, uint64_t bytes_max);
+
 /* The steps around it: makes call->outputs, one without data for each that is wanted (outputs_n is the caller's); counts a run that
- * went well, by its stamps, without the time that it did not have a processor.
+ * went well, by its stamps, without the time that it did not have a processor.  learn: only what it cost, not that it was.
  *   Units : ns.
  *   Owns  : pieces lie in the call's arena.
  *   Thread: any, the one that holds the call.
  *   Errors: in call->error: OUT_OF_MEMORY (make_outputs). */
 trp_status trp_run_make_outputs(struct trp_call *call);
 void trp_run_count(struct trp_call *call, int64_t waited_ns);
+void trp_run_learn(const struct trp_call *call, int64_t waited_ns);
 
 /* The two halves of a run of several calls together (exec/batch.h).  joint: as trp_run_try(), for the call that stands for all of
  * them: one run of `rows` rows, which nobody waits for, so it is not settled.  share: ends one of them, whose outputs are views of

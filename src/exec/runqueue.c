@@ -5,7 +5,8 @@
  * to decide whether a hand-over would start at once. */
 #include "exec/runqueue.h"
 
-#include "backend/backend_host.h"
+#include "exec/fanout.h"
+#include "exec/seating.h"
 
 void trp_runqueue_init(struct trp_runqueue *q, uint32_t queue_max, uint32_t model_queue_max)
 {
@@ -17,7 +18,8 @@ void trp_runqueue_init(struct trp_runqueue *q, uint32_t queue_max, uint32_t mode
 
 void trp_runqueue_deinit(struct trp_runqueue *q)
 {
-    TRP_ASSERT(q->sched.queued == 0 && q->sleeping == 0);
+    TRP_ASSERT(q->sched.queued == 0 && q->sleeping == 0 && !q->parts.first);
+    trp_intake_deinit(&q->intake);
     trp_signal_deinit(&q->wake);
     trp_lock_deinit(&q->lock);
 }
@@ -33,98 +35,29 @@ static void show_numbers(struct trp_runqueue *q)
     trp_gauge_set(&q->queued, q->sched.queued);
 }
 
-/* A backend that cannot run twice at once has one slot, so that no thread waits inside it. */
-static uint32_t slots_of(const struct trp_version *v)
+uint32_t trp_runqueue_slots(const struct trp_version *v)
 {
-    return (trp_backend_capabilities(v->model) & TROUPE_CAN_CONCURRENT) ? v->config.instances : 1;
+    return trp_intake_slots(v);
 }
 
 bool trp_runqueue_needs_slot(const struct trp_version *v)
 {
-    return slots_of(v) != 0;
+    return trp_intake_slots(v) != 0;
 }
 
-/* A version's place in the scheduler is made by its first call, in its own arena: it goes when the version goes, which every
- * call in here prevents. */
-static struct trp_lines *place_of(struct trp_version *v)
-{
-    struct trp_lines *l = v->exec_slot;
-    if (l)
-        return l;
-    l = trp_arena_zeroed(&v->arena, 1, sizeof *l);
-    if (l) {
-        l->model.slots = slots_of(v);
-        l->model.own.model = &l->model;
-    }
-    v->exec_slot = l;
-    return l;
-}
-
-static struct trp_lines *lines_of(struct trp_sched_model *m)
-{
-    return TRP_CONTAINER_OF(m, struct trp_lines, model);
-}
-
-static trp_status push_one(struct trp_runqueue *q, struct trp_call *call)
-{
-    struct trp_version *const v = version_of(call);
-    struct trp_error *const err = &call->error;
-    if (trp_flag_is_up(&q->stopping))
-        return trp_fail(err, TRP_UNAVAILABLE, "Server not ready: it is stopping");
-    struct trp_lines *const l = place_of(v);
-    if (!l)
-        return trp_fail(err, TRP_OUT_OF_MEMORY, "model '%s': its queue", v->id);
-    const uint64_t rows = call->batch_key != 0 ? call->batch_rows : trp_run_rows(call);
-    const struct trp_sched_ask ask = { .line = trp_lines_find(l, &v->arena, call),
-                                       .cost_ns = trp_run_cost_ns(call),
-                                       .rows = rows < UINT32_MAX ? (uint32_t)rows : UINT32_MAX };
-    switch (trp_sched_push_as(&q->sched, &ask, call)) {
-    case TRP_SCHED_QUEUED:
-        break;
-    case TRP_SCHED_FULL:
-        return trp_fail_limit(err, TRP_QUEUE_FULL, TRP_LIMIT_QUEUE,
-                              "Exceeds maximum queue size: %u requests wait for all models",
-                              q->sched.queue_max);
-    case TRP_SCHED_MODEL_FULL:
-        return trp_fail_limit(err, TRP_QUEUE_FULL, TRP_LIMIT_QUEUE,
-                              "Exceeds maximum queue size: %u requests wait for model '%s'",
-                              q->sched.model_queue_max, v->id);
-    }
-    trp_gauge_add(&v->stats->queued, 1);
-    return trp_ok();
-}
-
-/* How many of `wanted` sleepers to signal, now that there is work; the caller signals after it has left the lock. */
-static uint32_t call_up(struct trp_runqueue *q, uint32_t wanted)
+uint32_t trp_runqueue_call_up(struct trp_runqueue *q, uint32_t wanted)
 {
     const uint32_t asleep = q->sleeping - q->told;
     const uint32_t woken = wanted < asleep ? wanted : asleep;
     q->told += woken;
+    show_numbers(q);
     return woken;
 }
 
-static void signal_some(struct trp_runqueue *q, uint32_t n)
+void trp_runqueue_signal(struct trp_runqueue *q, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         trp_signal_one(&q->wake);
-}
-
-void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
-                       struct trp_call_list *refused)
-{
-    struct trp_call *call;
-    uint32_t pushed = 0;
-    trp_lock_enter(&q->lock);
-    while ((call = trp_call_list_pop(calls)) != NULL) {
-        if (trp_failed(push_one(q, call)))
-            trp_call_list_push(refused, call);
-        else
-            pushed++;
-    }
-    const uint32_t woken = call_up(q, pushed);
-    show_numbers(q);
-    trp_lock_leave(&q->lock);
-    signal_some(q, woken);
 }
 
 static void left_queue(struct trp_call *call)
@@ -136,6 +69,42 @@ static void left_queue(struct trp_call *call)
         trp_gauge_set(&v->stats->aside, 0);
 }
 
+static trp_status push_one(struct trp_runqueue *q, struct trp_call *call, int64_t now_ns,
+                           struct trp_call_list *refused)
+{
+    struct trp_call *shed = NULL;
+    trp_status st;
+    if (trp_flag_is_up(&q->stopping))
+        st = trp_fail(&call->error, TRP_UNAVAILABLE, "Server not ready: it is stopping");
+    else
+        st = trp_intake_push(&q->intake, &q->sched, call, now_ns, &shed);
+    if (shed) {
+        left_queue(shed);
+        trp_call_list_push(refused, shed);
+    }
+    if (trp_failed(st))
+        trp_call_list_push(refused, call);
+    else
+        trp_gauge_add(&version_of(call)->stats->queued, 1);
+    return st;
+}
+
+void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
+                       struct trp_call_list *refused)
+{
+    const struct trp_clock *const clock = q->intake.opts.clock;
+    const int64_t now_ns = clock ? trp_clock_now_ns(clock) : 0;
+    struct trp_call *call;
+    uint32_t pushed = 0;
+    trp_lock_enter(&q->lock);
+    while ((call = trp_call_list_pop(calls)) != NULL)
+        pushed += !trp_failed(push_one(q, call, now_ns, refused)) && trp_pickup_is_work(call);
+    const uint32_t woken = trp_runqueue_call_up(q, pushed);
+    show_numbers(q);
+    trp_lock_leave(&q->lock);
+    trp_runqueue_signal(q, woken);
+}
+
 static void take_expired(struct trp_runqueue *q, int64_t now_ns, struct trp_call_list *expired)
 {
     struct trp_call *call;
@@ -145,80 +114,75 @@ static void take_expired(struct trp_runqueue *q, int64_t now_ns, struct trp_call
     }
 }
 
-static void sleep_until_called(struct trp_runqueue *q)
+/* With a line that rests, until it may have rested enough; one sleeper keeps that time for all. */
+static void sleep_until_called(struct trp_runqueue *q, int64_t now_ns)
 {
+    const int64_t until_ns = trp_pickup_until_ns(&q->sched, &q->pickup);
     q->sleeping++;
     show_numbers(q);
-    trp_signal_wait(&q->wake, &q->lock);
+    if (until_ns == 0) {
+        trp_signal_wait(&q->wake, &q->lock);
+    } else {
+        q->pickup.kept_ns = until_ns;
+        trp_signal_wait_for(&q->wake, &q->lock, until_ns - now_ns);
+        if (q->pickup.kept_ns == until_ns)
+            q->pickup.kept_ns = 0; /* else somebody keeps an earlier one */
+    }
     q->sleeping--;
     if (q->told > 0)
         q->told--; /* a wake without a signal answers somebody else's, who finds nothing and sleeps on */
     show_numbers(q);
 }
 
-/* Whoever has come into a line by a key that is not its own is told apart here: what stands in the calls decides. */
-static void part_unlike(struct trp_runqueue *q, struct trp_call_list *calls)
+/* Whoever goes to work cannot keep the time any more, nor do what he has left over: calls that rested woke nobody when they came, and
+ * one run may not take them all.  How many of those who sleep on are to be called for it; the next one sees to the rest. */
+static uint32_t pass_on(struct trp_runqueue *q)
 {
-    struct trp_call_list alike = { 0 };
-    struct trp_call *call, *first = trp_call_list_pop(calls);
-    trp_call_list_push(&alike, first);
-    while ((call = trp_call_list_pop(calls)) != NULL) {
-        if (trp_batch_may_meet(first, call))
-            trp_call_list_push(&alike, call);
-        else
-            trp_sched_give_back(&q->sched, &call->seat.line->model->own, call);
-    }
-    *calls = alike;
-}
-
-/* Takes the calls of the next run; the first has the slot. */
-static void take_run(struct trp_runqueue *q, int64_t now_ns, struct trp_call_list *out)
-{
-    struct trp_sched_turn turn;
-    if (!trp_sched_next(&q->sched, &turn))
-        return;
-    const struct trp_version *v = version_of(turn.call);
-    const uint64_t most = trp_batch_limit(v);
-    if (most == 0 || !trp_lines_is_shared(turn.line)) {
-        trp_sched_take_turn(&q->sched, &turn, 0);
-        trp_call_list_push(out, turn.call);
-        return;
-    }
-    const struct trp_batching_rules rules = { .rows_max =
-                                                  most < UINT32_MAX ? (uint32_t)most : UINT32_MAX,
-                                              .is_forced = v->config.batching == TRP_BATCHING_ON };
-    const struct trp_batching_now now = { .now_ns = now_ns, .idle = q->sleeping };
-    struct trp_lines *l = lines_of(turn.line->model);
-    if (trp_batching_take(&q->sched, &turn, &rules, &l->shared->curve, &now, out))
-        part_unlike(q, out);
+    const bool is_needed = trp_pickup_until_ns(&q->sched, &q->pickup) != 0 ||
+                           (q->told == 0 && q->sleeping > 0 && trp_pickup_has_more(&q->sched));
+    return is_needed ? trp_runqueue_call_up(q, 1) : 0;
 }
 
 bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
-                       struct trp_version *ended, struct trp_call_list *out_calls,
+                       struct trp_call *ended, struct trp_call_list *out_calls,
                        struct trp_call_list *expired)
 {
     bool stopping;
+    uint32_t woken = 0, left = TRP_SEATING_NOWHERE;
     *out_calls = (struct trp_call_list){ 0 };
     trp_lock_enter(&q->lock);
-    if (ended)
-        trp_sched_end(&q->sched, ended->exec_slot); /* one more may run: this thread sees to it */
+    if (ended) { /* one more may run: this thread sees to it */
+        left = trp_seating_leave(ended);
+        trp_sched_end(&q->sched, version_of(ended)->exec_slot);
+    }
     for (;;) {
         stopping = trp_flag_is_up(&q->stopping);
         if (stopping)
             break;
+        if (q->parts.first) { /* whose run has its turn already */
+            trp_call_list_push(out_calls, trp_call_list_pop(&q->parts));
+            break;
+        }
         const int64_t now_ns = trp_clock_now_ns(clock);
         take_expired(q, now_ns, expired);
-        take_run(q, now_ns, out_calls);
+        q->pickup.sleepers = q->sleeping;
+        trp_pickup_run(&q->sched, &q->pickup, now_ns, out_calls);
         for (struct trp_call *call = out_calls->first; call; call = call->queue_next) {
             left_queue(call);
             trp_gauge_set(&version_of(call)->stats->aside, 0); /* it asks anew */
         }
         if (out_calls->first || expired->first || ended)
             break;
-        sleep_until_called(q);
+        sleep_until_called(q, now_ns);
+    }
+    if (out_calls->first) {
+        const bool is_same = ended && ended->target == out_calls->first->target;
+        trp_seating_take(out_calls, is_same ? left : TRP_SEATING_NOWHERE);
+        woken = pass_on(q);
     }
     show_numbers(q);
     trp_lock_leave(&q->lock);
+    trp_runqueue_signal(q, woken);
     return !stopping;
 }
 
@@ -231,6 +195,7 @@ enum trp_put_back trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call 
                                          ? TRP_PUT_BACK_UNWANTED
                                      : v->successor ? TRP_PUT_BACK_LET_GO
                                                     : TRP_PUT_BACK_QUEUED;
+    (void)trp_seating_leave(call);
     if (result == TRP_PUT_BACK_QUEUED) {
         trp_sched_put_back(&q->sched, v->exec_slot, call);
         trp_gauge_add(&v->stats->queued, 1);
@@ -289,8 +254,27 @@ void trp_runqueue_learn(struct trp_runqueue *q, struct trp_version *v, uint64_t 
 {
     trp_lock_enter(&q->lock);
     struct trp_lines *const l = v->exec_slot;
-    if (l->shared && rows <= UINT32_MAX)
-        trp_cost_curve_learn(&l->shared->curve, (uint32_t)rows, run_ns);
+    if (rows <= UINT32_MAX)
+        trp_cost_curve_learn(&l->curve, (uint32_t)rows, run_ns);
+    trp_lock_leave(&q->lock);
+}
+
+uint32_t trp_runqueue_cost(struct trp_runqueue *q, const struct trp_version *v,
+                           struct trp_cost_curve *out)
+{
+    trp_lock_enter(&q->lock);
+    const struct trp_lines *const l = v->exec_slot;
+    *out = l ? l->curve : (struct trp_cost_curve){ .asked = 0 };
+    const uint32_t slots = l ? l->model.slots : trp_intake_slots(v);
+    trp_lock_leave(&q->lock);
+    return slots;
+}
+
+void trp_runqueue_look(struct trp_runqueue *q, const struct trp_version *v, int64_t now_ns,
+                       struct trp_intake_load *out)
+{
+    trp_lock_enter(&q->lock);
+    trp_intake_look(&q->intake, &q->sched, v, now_ns, out);
     trp_lock_leave(&q->lock);
 }
 
@@ -302,20 +286,26 @@ void trp_runqueue_part(struct trp_runqueue *q, struct trp_batch *b)
     trp_lock_leave(&q->lock);
 }
 
-uint64_t trp_runqueue_leave(struct trp_runqueue *q, struct trp_call *call)
+uint32_t trp_runqueue_leave(struct trp_runqueue *q, struct trp_call *call, uint64_t *out_first)
 {
-    uint64_t id = (uint64_t)(uintptr_t)call;
+    struct trp_call *runs = call;
+    uint32_t n = 1;
     trp_lock_enter(&q->lock);
     struct trp_batch *const b = call->batch;
     if (b) {
         TRP_DEBUG_ASSERT(b->interested > 0);
-        id = --b->interested == 0 ? (uint64_t)(uintptr_t)&b->joint : 0;
         call->batch = NULL; /* counted once */
-        if (id != 0)
-            trp_flag_raise(&b->joint.cancel.raised);
+        runs = --b->interested == 0 ? &b->joint : NULL;
+        if (runs)
+            trp_flag_raise(&runs->cancel.raised);
     }
+    *out_first = (uint64_t)(uintptr_t)runs;
+    if (!runs)
+        n = 0;
+    else if (runs->fanout)
+        n = trp_fanout_stop(runs->fanout, out_first);
     trp_lock_leave(&q->lock);
-    return id;
+    return n;
 }
 
 void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
@@ -324,6 +314,8 @@ void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
     struct trp_call *call;
     uint32_t returned = 0;
     trp_lock_enter(&q->lock);
+    if (ended && calls->first)
+        (void)trp_seating_leave(calls->first);
     while ((call = trp_call_list_pop(calls)) != NULL) {
         if (trp_oneshot_get(&call->outcome) != TRP_OUTCOME_OPEN) {
             trp_call_list_push(unwanted, call);
@@ -337,10 +329,10 @@ void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
     }
     if (ended)
         trp_sched_end(&q->sched, ended->exec_slot);
-    const uint32_t woken = call_up(q, returned);
+    const uint32_t woken = trp_runqueue_call_up(q, returned);
     show_numbers(q);
     trp_lock_leave(&q->lock);
-    signal_some(q, woken);
+    trp_runqueue_signal(q, woken);
 }
 
 void trp_runqueue_tell_room(struct trp_runqueue *q)
@@ -349,16 +341,16 @@ void trp_runqueue_tell_room(struct trp_runqueue *q)
     trp_counter_add(&q->words, 1);
     const uint32_t blocked = q->sched.blocked;
     trp_sched_unblock(&q->sched);
-    const uint32_t woken = call_up(q, blocked);
+    const uint32_t woken = trp_runqueue_call_up(q, blocked);
     show_numbers(q);
     trp_lock_leave(&q->lock);
-    signal_some(q, woken);
+    trp_runqueue_signal(q, woken);
 }
 
 bool trp_runqueue_try_begin(struct trp_runqueue *q, struct trp_version *v)
 {
     trp_lock_enter(&q->lock);
-    struct trp_lines *const l = place_of(v);
+    struct trp_lines *const l = trp_intake_place(v);
     const bool begun = l && trp_sched_try_begin(&l->model);
     trp_lock_leave(&q->lock);
     return begun;
@@ -369,10 +361,26 @@ void trp_runqueue_end(struct trp_runqueue *q, struct trp_version *v)
     trp_lock_enter(&q->lock);
     struct trp_sched_model *const m = v->exec_slot;
     trp_sched_end(&q->sched, m);
-    const uint32_t woken = call_up(q, m->slots != 0 && m->queued > 0 ? 1 : 0);
+    const uint32_t woken = trp_runqueue_call_up(q, m->slots != 0 && m->queued > 0 ? 1 : 0);
     show_numbers(q);
     trp_lock_leave(&q->lock);
-    signal_some(q, woken);
+    trp_runqueue_signal(q, woken);
+}
+
+/* The gauge is changed under the lock, so that a place that is made meanwhile has the new number from one of the two. */
+void trp_runqueue_resize(struct trp_runqueue *q, struct trp_version *v, uint32_t instances)
+{
+    uint32_t woken = 0;
+    trp_lock_enter(&q->lock);
+    trp_gauge_set(&v->instances, instances);
+    struct trp_lines *const l = v->exec_slot;
+    if (l) {
+        trp_sched_resize(&q->sched, &l->model, trp_runqueue_slots(v));
+        woken = trp_runqueue_call_up(q, l->model.queued);
+        show_numbers(q);
+    }
+    trp_lock_leave(&q->lock);
+    trp_runqueue_signal(q, woken);
 }
 
 bool trp_runqueue_remove(struct trp_runqueue *q, struct trp_call *call)

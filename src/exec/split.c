@@ -9,6 +9,7 @@
  * more than there is, and tried again with what it asked for. */
 #include "exec/split.h"
 
+#include "exec/batch.h"
 #include "model/version.h"
 
 struct trp_split {
@@ -32,12 +33,14 @@ static bool is_cut_by(const struct troupe_tensor *t, int64_t rows)
            t->bytes % (uint64_t)rows == 0;
 }
 
-/* 0: it cannot be cut. */
+/* 0: it cannot be cut.  Who could find out whether it may be is told, for the next one. */
 static int64_t rows_of(const struct trp_call *call)
 {
-    const struct trp_version *v = version_of(call);
+    struct trp_version *v = version_of(call);
     int64_t rows = 0;
-    for (uint32_t i = 0; v->signature.batch_max > 0 && i < call->inputs_n; i++) {
+    const bool is_apart = call->sequence_number == 0 && call->sequence_text.len == 0;
+    const bool has_rows = v->signature.batch_max > 0 || (is_apart && trp_batch_limit(v) > 0);
+    for (uint32_t i = 0; has_rows && i < call->inputs_n; i++) {
         const struct troupe_tensor *t = &call->inputs[i].tensor;
         if (!t->data)
             continue;
@@ -48,6 +51,8 @@ static int64_t rows_of(const struct trp_call *call)
     for (uint32_t i = 0; i < call->wanted_n; i++)
         if (v->signature.outputs[call->wanted[i].index].dtype == TROUPE_BYTES)
             return 0;
+    if (!has_rows)
+        trp_batch_want(v);
     return rows;
 }
 

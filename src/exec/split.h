@@ -1,7 +1,7 @@
 /* exec/split.h - a run that is too large for the budget, done in parts.
  * Answers "can it be answered row by row?".  Where the configuration says max_batch_size, rows do not know of each other (that is
- * Triton's promise): a run that would not fit if everybody else went is cut by rows into parts that do, which run one after the
- * other, each with room of its own, and their outputs are joined in order.
+ * Triton's promise), nor where that was found out (exec/batch.h): a run that would not fit if everybody else went is cut by rows into parts
+ * that do, which run one after the other, each with room of its own, and their outputs are joined in order.
  *
  *  1. Inputs are not copied; outputs are, once, into one buffer, which counts as the model's until the reply is out.
  *  2. Between two parts the call may wait in the queue like any other; how far it has come stands in the call.

@@ -13,10 +13,21 @@
 
 #include "backend/backend_host.h"
 #include "exec/admission.h"
+#include "exec/pickup.h"
+#include "exec/seating.h"
 
 static struct trp_version *version_of(const struct trp_call *call)
 {
     return trp_version_of(call->target);
+}
+
+static void answer_from(const struct trp_turn *t, struct trp_call *call)
+{
+    trp_run_settle(call);
+    if (call->loop == t->loop)
+        trp_call_finish_soon(call);
+    else
+        trp_call_finish_from(call);
 }
 
 static void give_answer(struct trp_call *call)
@@ -25,7 +36,7 @@ static void give_answer(struct trp_call *call)
     trp_call_finish_soon(call);
 }
 
-/* Hands calls to the executors; what the queue refuses is answered. */
+/* Hands calls to the executors; what the queue refuses is answered, and so is who makes room in it, of whatever loop. */
 static void hand_over(struct trp_turn *t, struct trp_call_list *calls)
 {
     struct trp_call_list refused = { 0 };
@@ -38,7 +49,7 @@ static void hand_over(struct trp_turn *t, struct trp_call_list *calls)
             first_ns = call->deadline_ns;
     trp_runqueue_push(t->queue, calls, &refused);
     while ((call = trp_call_list_pop(&refused)) != NULL)
-        give_answer(call);
+        answer_from(t, call);
     if (first_ns == 0 || (t->expiry.slot != 0 && t->expiry.due_ns <= first_ns))
         return;
     /* Without memory for the timer a late call is found when an executor next looks. */
@@ -53,11 +64,7 @@ static void answer_late_calls(struct trp_timer *timer, int64_t now_ns)
     const int64_t next_ns = trp_runqueue_expire(t->queue, now_ns, &expired);
     while ((call = trp_call_list_pop(&expired)) != NULL) {
         (void)trp_call_try_expire(call);
-        trp_run_settle(call);
-        if (call->loop == t->loop)
-            trp_call_finish_soon(call);
-        else
-            trp_call_finish_from(call);
+        answer_from(t, call);
     }
     if (next_ns != 0)
         (void)trp_timer_arm(t->loop, &t->expiry, next_ns, NULL); /* as above */
@@ -94,9 +101,35 @@ static int64_t added_cost(const struct plan *plan, struct trp_call *call)
     return alone_ns;
 }
 
+/* A loop must not wait for another process. */
+static bool is_elsewhere(struct trp_call *call)
+{
+    const struct trp_version *v = version_of(call);
+    return v->model && (trp_backend_capabilities(v->model) & TROUPE_RUNS_ELSEWHERE) != 0;
+}
+
+/* Only in the queue it can wait for company, as its owner wants it to; and only there it finds that of others who wait or run, which
+ * is better than a run of its own here, unless that is short. */
+static bool wants_company(const struct trp_turn *t, struct trp_call *call, int64_t cost_ns)
+{
+    const struct trp_version *v = version_of(call);
+    return call->batch_key != 0 &&
+           (trp_pickup_delay_ns(v) > 0 ||
+            (cost_ns > t->run_max_ns && trp_gauge_get(&v->stats->in_flight) > 1));
+}
+
 static void place(struct trp_turn *t, struct plan *plan, struct trp_call *call)
 {
+    if (call->is_aside || trp_seating_matters(version_of(call)) ||
+        is_elsewhere(call)) { /* an executor goes there; a loop stays where it is */
+        trp_call_list_push(&plan->theirs, call);
+        return;
+    }
     const int64_t cost_ns = added_cost(plan, call);
+    if (wants_company(t, call, cost_ns)) {
+        trp_call_list_push(&plan->theirs, call);
+        return;
+    }
     switch (trp_place_call(&plan->budget, cost_ns, &plan->executors)) {
     case TRP_PLACE_INLINE:
         plan->budget.left_ns -= cost_ns;
@@ -293,14 +326,19 @@ bool trp_turn_start(struct trp_turn *t, struct trp_call *call)
     struct trp_version *v = version_of(call);
     if (!trp_door_try_enter(&v->door, &v->stats->in_flight))
         return false;
+    trp_turn_collect(t, call);
+    return true;
+}
+
+void trp_turn_collect(struct trp_turn *t, struct trp_call *call)
+{
     call->batch_key = 0;
-    if (trp_batch_limit(v) > 0)
+    if (trp_batch_limit(version_of(call)) > 0)
         trp_batch_mark(call);
     if (call->stamps_ns[TRP_PHASE_QUEUED] == 0) /* else it has waited for a load already */
         call->stamps_ns[TRP_PHASE_QUEUED] = trp_loop_now_ns(t->loop);
     trp_call_list_push(&t->started, call);
     trp_loop_ready(t->loop, &t->task);
-    return true;
 }
 
 void trp_turn_cancel(struct trp_turn *t, struct trp_call *call)
@@ -311,9 +349,10 @@ void trp_turn_cancel(struct trp_turn *t, struct trp_call *call)
     }
     /* Running, about to run, or in `started`: whoever has it looks at the token; the backend may be deep in it.  A version
      * that does not serve has it on its way to one that does. */
-    const uint64_t run = trp_runqueue_leave(t->queue, call);
-    if (run != 0 && trp_lifecycle_is_serving(&version_of(call)->life))
-        trp_backend_cancel(version_of(call)->model, run);
+    uint64_t first;
+    const uint32_t runs = trp_runqueue_leave(t->queue, call, &first);
+    for (uint32_t i = 0; i < runs && trp_lifecycle_is_serving(&version_of(call)->life); i++)
+        trp_backend_cancel(version_of(call)->model, first + i);
 }
 
 void trp_turn_abandon(struct trp_turn *t)

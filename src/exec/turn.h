@@ -41,6 +41,13 @@ void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueu
  *   Errors: in call->error. */
 bool trp_turn_start(struct trp_turn *t, struct trp_call *call);
 
+/* The same for a call that is inside its version's door already.
+ *   Owns  : moves the call.
+ *   Thread: loop.
+ *   Blocks: never.
+ *   Errors: in call->error. */
+void trp_turn_collect(struct trp_turn *t, struct trp_call *call);
+
 /* Ends a call whose token was raised sooner: out of the queue at once, or by a word to its backend.
  *   Owns  : nothing.
  *   Thread: loop.

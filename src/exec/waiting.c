@@ -12,26 +12,23 @@
 
 #define CLASSES 3u
 
-struct row { /* of calls, by their queue_node; child is not used */
-    struct trp_queue_node *first, *last;
-};
-
 struct trp_waiting {
     const struct trp_alloc *alloc;
     struct trp_waiting_opts opts;
     struct trp_refs refs;
     struct trp_lock lock;
-    struct row rows[CLASSES]; /* lock, as are the next two */
+    struct trp_queue_chain rows[CLASSES]; /* lock, as are the next two */
     bool is_asking, is_closed;
     struct trp_counter count; /* changed under the lock */
     const struct trp_error
         *why;             /* written before is_closed is set, constant after; static, or its own */
     struct trp_mail mail; /* out while is_asking, with a reference */
+    struct trp_rate_limit rate; /* under the run queue's lock */
 };
 
 /* ---- rows ---- */
 
-static struct row *row_of(struct trp_waiting *w, const struct trp_call *call)
+static struct trp_queue_chain *row_of(struct trp_waiting *w, const struct trp_call *call)
 {
     switch (call->priority_class) {
     case TRP_PRIORITY_INTERACTIVE:
@@ -46,31 +43,15 @@ static struct row *row_of(struct trp_waiting *w, const struct trp_call *call)
 
 static void append(struct trp_waiting *w, struct trp_call *call)
 {
-    struct row *row = row_of(w, call);
     call->queue = w;
-    call->queue_node = (struct trp_queue_node){ .prev = row->last };
-    if (row->last)
-        row->last->next = &call->queue_node;
-    else
-        row->first = &call->queue_node;
-    row->last = &call->queue_node;
+    trp_queue_chain_append(row_of(w, call), &call->queue_node);
     trp_counter_add(&w->count, 1);
 }
 
 static void take_out(struct trp_waiting *w, struct trp_call *call)
 {
-    struct row *row = row_of(w, call);
-    const struct trp_queue_node node = call->queue_node;
-    if (node.prev)
-        node.prev->next = node.next;
-    else
-        row->first = node.next;
-    if (node.next)
-        node.next->prev = node.prev;
-    else
-        row->last = node.prev;
+    trp_queue_chain_remove(row_of(w, call), &call->queue_node);
     call->queue = NULL;
-    call->queue_node = (struct trp_queue_node){ 0 };
     trp_counter_sub(&w->count, 1);
 }
 
@@ -126,12 +107,27 @@ void trp_waiting_unref(struct trp_waiting *w)
     trp_alloc_free(w->alloc, w);
 }
 
+struct trp_rate_limit *trp_waiting_rate(struct trp_waiting *w)
+{
+    return &w->rate;
+}
+
 uint32_t trp_waiting_count(const struct trp_waiting *w)
 {
     return (uint32_t)trp_counter_get(&w->count);
 }
 
 /* ---- in ---- */
+
+/* Under the lock. */
+static void count_out(struct trp_waiting *w, const struct trp_call *call, int64_t now_ns)
+{
+    const int64_t waited_ns = now_ns - call->stamps_ns[TRP_PHASE_QUEUED];
+    trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_WAITING, (uint64_t)0 - 1);
+    trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_CALLS, 1);
+    trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_WAIT_US,
+                    waited_ns > 0 ? (uint64_t)waited_ns / 1000 : 0);
+}
 
 static void tell_control(struct trp_mail *mail)
 {
@@ -151,19 +147,52 @@ static trp_status refuse(const struct trp_waiting *w, struct trp_call *call)
         call->error = *w->why;
         return call->error.status;
     }
+    trp_metrics_add(w->opts.metrics, TRP_METRIC_REFUSED_QUEUE, 1);
     return trp_fail_limit(&call->error, TRP_QUEUE_FULL, TRP_LIMIT_QUEUE,
                           "Exceeds maximum queue size: %u requests wait for model '%.*s' to be "
                           "loaded",
                           w->opts.calls_max, TRP_STR(call->target->name));
 }
 
+/* Whom the room can do without sooner than `call`, taken out: of the least urgent class the newest; NULL: nobody.  Under the lock. */
+static struct trp_call *make_place(struct trp_waiting *w, const struct trp_call *call,
+                                   int64_t now_ns)
+{
+    const struct trp_queue_chain *own = row_of(w, call), *row = &w->rows[CLASSES - 1];
+    while (row > own && !row->last)
+        row--;
+    if (row == own)
+        return NULL;
+    struct trp_call *const shed = TRP_CONTAINER_OF(row->last, struct trp_call, queue_node);
+    take_out(w, shed);
+    count_out(w, shed, now_ns);
+    trp_metrics_add(w->opts.metrics, TRP_METRIC_REFUSED_SHED, 1);
+    return shed;
+}
+
+/* Perhaps on another loop than its own, and never from inside its start. */
+static void send_away(const struct trp_waiting *w, struct trp_call *shed)
+{
+    struct trp_error why = { 0 };
+    (void)trp_fail_limit(&why, TRP_QUEUE_FULL, TRP_LIMIT_QUEUE,
+                         "Exceeds maximum queue size: %u requests wait for model '%.*s' to be "
+                         "loaded, and it made room for a more urgent one",
+                         w->opts.calls_max, TRP_STR(shed->target->name));
+    trp_waiting_decide(shed, NULL, &why);
+    trp_waiting_send(shed);
+}
+
 static trp_status enter(struct trp_waiting *w, struct trp_call *call, int64_t now_ns,
                         uint32_t calls_max)
 {
     trp_status st = trp_ok();
+    struct trp_call *shed = NULL;
     bool must_tell = false;
     trp_lock_enter(&w->lock);
-    if (w->is_closed || trp_waiting_count(w) >= calls_max) {
+    const bool is_full = trp_waiting_count(w) >= calls_max;
+    if (!w->is_closed && is_full)
+        shed = make_place(w, call, now_ns);
+    if (w->is_closed || (is_full && !shed)) {
         st = refuse(w, call);
     } else {
         if (call->stamps_ns[TRP_PHASE_QUEUED] == 0)
@@ -177,6 +206,8 @@ static trp_status enter(struct trp_waiting *w, struct trp_call *call, int64_t no
             trp_refs_up(&w->refs); /* the mail's, before the call can leave */
     }
     trp_lock_leave(&w->lock);
+    if (shed)
+        send_away(w, shed);
     if (must_tell) {
         w->mail.deliver = tell_control;
         trp_loop_post(w->opts.control, &w->mail);
@@ -190,16 +221,6 @@ trp_status trp_waiting_enter(struct trp_waiting *w, struct trp_call *call, int64
 }
 
 /* ---- out ---- */
-
-/* Under the lock. */
-static void count_out(struct trp_waiting *w, const struct trp_call *call, int64_t now_ns)
-{
-    const int64_t waited_ns = now_ns - call->stamps_ns[TRP_PHASE_QUEUED];
-    trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_WAITING, (uint64_t)0 - 1);
-    trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_CALLS, 1);
-    trp_metrics_add(w->opts.metrics, TRP_METRIC_COLD_WAIT_US,
-                    waited_ns > 0 ? (uint64_t)waited_ns / 1000 : 0);
-}
 
 bool trp_waiting_remove(struct trp_waiting *w, struct trp_call *call)
 {
@@ -271,6 +292,14 @@ static void arrive_again(struct trp_call *call)
 {
     struct trp_version *v = call->exec_slot;
     call->exec_slot = NULL;
+    if (call->sequence) { /* its state is where it was; the client may send it again */
+        (void)trp_fail(&call->error, TRP_UNAVAILABLE,
+                       "model '%s' was let go while a request of a sequence waited for memory",
+                       trp_version_of(call->target)->id);
+        trp_version_unref(v);
+        refuse_arrived(call);
+        return;
+    }
     const trp_status st = trp_call_unbind(call, &call->error);
     trp_call_pin(call, &v->target, trp_version_release_target);
     const bool is_open = trp_oneshot_get(&call->outcome) == TRP_OUTCOME_OPEN;

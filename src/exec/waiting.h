@@ -18,6 +18,7 @@
 #include "call/call_list.h"
 #include "model/version.h"
 #include "obs/metrics.h"
+#include "sched/rate_limit.h"
 
 struct trp_waiting; /* counted */
 
@@ -39,7 +40,8 @@ trp_status trp_waiting_create(const struct trp_alloc *alloc, const struct trp_wa
 void trp_waiting_ref(struct trp_waiting *w);
 void trp_waiting_unref(struct trp_waiting *w); /* accepts NULL */
 
-/* Lets a call wait, and tells the control thread.
+/* Lets a call wait, and tells the control thread.  Where no more may wait, the newest of the least urgent class makes room for a
+ * more urgent call: it is sent home, and refused there.
  *   Units : now_ns monotonic.
  *   Owns  : moves the call to the room; a refused one stays the caller's.
  *   Thread: loop.
@@ -64,6 +66,12 @@ uint32_t trp_waiting_count(const struct trp_waiting *w);
 void trp_waiting_take(struct trp_waiting *w, struct trp_call_list *out, int64_t now_ns);
 void trp_waiting_decide(struct trp_call *call, struct trp_version *v, const struct trp_error *err);
 void trp_waiting_send(struct trp_call *call);
+
+/* What its model has let through of late: all of its versions have this room.
+ *   Owns  : borrowed from the room.
+ *   Thread: owner, under the run queue's lock.
+ *   Errors: none. */
+struct trp_rate_limit *trp_waiting_rate(struct trp_waiting *w);
 
 /* Sends a call home that was started on a version and could not run there: it goes on at `successor`, which serves, or is
  * where it waits to be loaded; no limit refuses it there, because it was let in before.

@@ -140,7 +140,8 @@ static void recycle(struct trp_exchange *x)
 
 void trp_exchange_settle(struct trp_exchange *x)
 {
-    if (x->is_written && !x->is_call_out && !x->is_control_out && x->held_n == 0)
+    const bool is_lent = x->call && x->call->lent_n > 0; /* children look at what came with it */
+    if (x->is_written && !x->is_call_out && !x->is_control_out && x->held_n == 0 && !is_lent)
         recycle(x);
 }
 

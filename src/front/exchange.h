@@ -48,7 +48,8 @@ struct trp_answer {
     enum trp_coding coding;
     const char *allow; /* 405 and OPTIONS */
     bool is_preflight, is_varied, names_codings;
-    char status_digits[3], length_digits[24], json_digits[24]; /* behind its header fields */
+    char status_digits[3], length_digits[24], json_digits[24],
+        retry_digits[24]; /* behind its header fields */
 };
 
 /* What only gRPC needs. */
@@ -68,7 +69,8 @@ struct trp_grpc_state {
     struct trp_buf pending; /* bytes that wait while the stream is stalled */
     size_t pending_at;
     char prefix[TRP_GRPC_PREFIX];
-    struct trp_header trailers[3];
+    struct trp_header trailers[5];
+    char pushback[24];     /* behind one of them */
     struct trp_timer look; /* Health/Watch: when to look again */
     int health;            /* and what was told last */
 };

@@ -67,6 +67,7 @@ static trp_status make_parts(struct trp_front *f, struct trp_error *err)
     TRP_CHECK(trp_json_parser_create(l->body_bytes, l->json_depth, &f->codec.json, err));
     TRP_CHECK(trp_call_pool_create(f->opts.requests, f->loop, CALL_ARENA_BYTES, CALL_ARENA_MAX,
                                    l->calls_n, &f->calls, err));
+    trp_call_pool_set_index(f->calls, f->opts.loop_index);
     trp_call_pool_number_from(f->calls, ((uint64_t)f->opts.loop_index << CALL_NUMBER_BITS) + 1);
     f->scratch = trp_pool_acquire(f->opts.pool, TRP_SCRATCH_BYTES);
     if (!f->scratch)

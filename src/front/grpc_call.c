@@ -5,6 +5,8 @@
  * tells a client to stop sending.  A reply is compressed only when its request was: every client offers gzip, few want it. */
 #include "front/grpc_call.h"
 
+#include <stdio.h>
+
 #include "front/conn.h"
 #include "front/grpc_stream.h"
 #include "front/guard.h"
@@ -18,6 +20,13 @@ enum { SERVING = 1, NOT_SERVING = 2 };
 
 /* -- statuses -- */
 
+static struct trp_str digits_of(char out[24], uint32_t v)
+{
+    const int n = snprintf(out, 24, "%u", v);
+    return trp_str_make(out, (size_t)n);
+}
+
+/* gRPC proposal A6: the server says when to try again. */
 void trp_grpc_call_trailers(struct trp_exchange *x)
 {
     struct trp_grpc_state *g = &x->grpc;
@@ -43,6 +52,12 @@ void trp_grpc_call_trailers(struct trp_exchange *x)
     if (x->answer.names_codings)
         g->trailers[n++] = (struct trp_header){ TRP_STR_LIT("grpc-accept-encoding"),
                                                 TRP_STR_LIT("identity,deflate,gzip") };
+    if (trp_failed(x->error.status) && x->error.retry_after_ms > 0)
+        g->trailers[n++] = (struct trp_header){ TRP_STR_LIT("grpc-retry-pushback-ms"),
+                                                digits_of(g->pushback, x->error.retry_after_ms) };
+    if (x->call && x->call->answered_why.len)
+        g->trailers[n++] =
+            (struct trp_header){ TRP_STR_LIT("troupe-choice"), x->call->answered_why };
     x->h2_body.trailers = g->trailers;
     x->h2_body.trailers_n = n;
 }
@@ -50,7 +65,7 @@ void trp_grpc_call_trailers(struct trp_exchange *x)
 static void respond(struct trp_exchange *x, bool is_alone)
 {
     struct trp_conn *c = x->conn;
-    struct trp_header fields[6] = { { TRP_STR_LIT(":status"), TRP_STR_LIT("200") },
+    struct trp_header fields[8] = { { TRP_STR_LIT(":status"), TRP_STR_LIT("200") },
                                     { TRP_STR_LIT("content-type"),
                                       TRP_STR_LIT("application/grpc") } };
     uint32_t n = 2;
@@ -231,12 +246,14 @@ static trp_status read_head(struct trp_exchange *x)
                                           trp_head_get(head, TRP_HEADER_GRPC_ENCODING));
     }
     int64_t timeout_ns = 0;
+    TRP_CHECK(trp_infer_read_urgency(x));
     if (!trp_head_has(head, TRP_HEADER_GRPC_TIMEOUT))
         return trp_ok();
     TRP_CHECK(trp_grpc_parse_timeout(trp_head_get(head, TRP_HEADER_GRPC_TIMEOUT), &timeout_ns,
                                      &x->error));
-    if (timeout_ns < INT64_MAX - x->arrived_ns)
-        x->deadline_ns = x->arrived_ns + timeout_ns;
+    const int64_t due_ns = timeout_ns < INT64_MAX - x->arrived_ns ? x->arrived_ns + timeout_ns : 0;
+    if (due_ns != 0 && (x->deadline_ns == 0 || due_ns < x->deadline_ns))
+        x->deadline_ns = due_ns;
     return trp_ok();
 }
 

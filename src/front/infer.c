@@ -6,6 +6,8 @@
  * until `done`, and says nothing more. */
 #include "front/infer.h"
 
+#include "call/call_child.h"
+#include "call/call_trace.h"
 #include "call/target.h"
 #include "front/conn.h"
 #include "tensor/dtype.h"
@@ -53,14 +55,68 @@ static void read_trace_context(struct trp_call *call, struct trp_str text)
     call->trace_context.flags = flags;
 }
 
-static void read_priority(struct trp_call *call, struct trp_str text)
+static int64_t earlier(int64_t a_ns, int64_t b_ns)
 {
-    if (trp_str_is_equal_nocase(text, TRP_STR_LIT("interactive")))
-        call->priority_class = TRP_PRIORITY_INTERACTIVE;
-    else if (trp_str_is_equal_nocase(text, TRP_STR_LIT("batch")))
-        call->priority_class = TRP_PRIORITY_BATCH;
-    else
-        (void)trp_str_parse_u64(text, &call->priority);
+    if (a_ns == 0 || b_ns == 0)
+        return a_ns ? a_ns : b_ns;
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
+static bool parse_timeout(struct trp_str text, int64_t *out_ns)
+{
+    uint64_t ms = 0;
+    if (!trp_str_parse_u64(text, &ms) || ms == 0 || ms > INT64_MAX / 2000000)
+        return false;
+    *out_ns = TRP_MS((int64_t)ms);
+    return true;
+}
+
+static trp_status read_timeout(struct trp_exchange *x)
+{
+    const struct trp_str text = trp_head_get(&x->head, TRP_HEADER_TIMEOUT);
+    int64_t timeout_ns = 0;
+    if (!text.ptr)
+        return trp_ok();
+    if (!parse_timeout(text, &timeout_ns))
+        return trp_fail(&x->error, TRP_INVALID_ARGUMENT,
+                        "troupe-timeout-ms '%.*s' is no number of milliseconds >= 1",
+                        TRP_STR(text));
+    if (!x->grpc.is_stream)
+        x->deadline_ns = earlier(x->deadline_ns, x->arrived_ns + timeout_ns);
+    return trp_ok();
+}
+
+/* A class by its name, or a number, which names none.  False: neither. */
+static bool parse_priority(struct trp_str text, enum trp_priority_class *out_class,
+                           bool *out_is_named, uint64_t *out_number)
+{
+    static const char *const names[] = {
+        [TRP_PRIORITY_NORMAL] = "normal",
+        [TRP_PRIORITY_INTERACTIVE] = "interactive",
+        [TRP_PRIORITY_BATCH] = "batch",
+    };
+    for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (!trp_str_is_equal_nocase(text, trp_str_of(names[i])))
+            continue;
+        *out_class = (enum trp_priority_class)i;
+        *out_is_named = true;
+        return true;
+    }
+    return trp_str_parse_u64(text, out_number);
+}
+
+trp_status trp_infer_read_urgency(struct trp_exchange *x)
+{
+    const struct trp_str text = trp_head_get(&x->head, TRP_HEADER_PRIORITY);
+    enum trp_priority_class class;
+    bool is_named;
+    uint64_t number;
+    TRP_CHECK(read_timeout(x));
+    if (text.ptr && !parse_priority(text, &class, &is_named, &number))
+        return trp_fail(&x->error, TRP_INVALID_ARGUMENT,
+                        "troupe-priority '%.*s' is not interactive, normal, batch or a number",
+                        TRP_STR(text));
+    return trp_ok();
 }
 
 /* What the header says about the call; a message of a stream has its stream's. */
@@ -73,10 +129,14 @@ static void read_context(struct trp_exchange *x, struct trp_call *call)
     call->stamps_ns[TRP_PHASE_ARRIVED] = x->arrived_ns;
     call->stamps_ns[TRP_PHASE_RECEIVED] = trp_front_now_ns(x->front);
     call->deadline_ns = x->deadline_ns;
+    int64_t timeout_ns;
+    if (x->parent && parse_timeout(trp_head_get(head, TRP_HEADER_TIMEOUT), &timeout_ns))
+        call->deadline_ns = earlier(call->deadline_ns, x->arrived_ns + timeout_ns);
     if (trp_head_has(head, TRP_HEADER_TENANT))
         call->tenant = trp_head_get(head, TRP_HEADER_TENANT);
     if (trp_head_has(head, TRP_HEADER_PRIORITY))
-        read_priority(call, trp_head_get(head, TRP_HEADER_PRIORITY));
+        (void)parse_priority(trp_head_get(head, TRP_HEADER_PRIORITY), &call->priority_class,
+                             &call->is_class_named, &call->priority); /* it was looked at before */
     if (trp_head_has(head, TRP_HEADER_TRACEPARENT))
         read_trace_context(call, trp_head_get(head, TRP_HEADER_TRACEPARENT));
 }
@@ -176,6 +236,13 @@ static trp_status map_regions(struct trp_exchange *x, struct trp_call *call)
     return trp_ok();
 }
 
+/* The last of its children has ended. */
+static void on_free(struct trp_call *call, void *user)
+{
+    (void)call;
+    trp_exchange_settle(user);
+}
+
 static void on_done(struct trp_call *call, void *user)
 {
     struct trp_exchange *x = user;
@@ -227,23 +294,24 @@ static trp_status prefer_unknown_model(struct trp_exchange *x, const struct trp_
     return x->error.status;
 }
 
+/* What the model says of requests that name no time holds for those that name a later one, too: nobody gets more than its owner
+ * gives. */
+static void heed_model(struct trp_call *call)
+{
+    const int64_t end_ns = trp_call_patience_end_ns(call, call->stamps_ns[TRP_PHASE_ARRIVED]);
+    call->deadline_ns = earlier(call->deadline_ns, end_ns);
+}
+
 static trp_status prepare(struct trp_exchange *x, struct trp_call *call)
 {
     if (trp_failed(decode(x, call)))
         return prefer_unknown_model(x, call);
     TRP_CHECK(find_target(x, call));
+    heed_model(call);
     TRP_CHECK(map_regions(x, call));
     const struct trp_signature *signature = trp_target_signature(call->target);
     call->is_unbound = !signature; /* it is not loaded: bound when it is started on what is */
     return signature ? trp_call_bind(call, signature, &x->error) : trp_ok();
-}
-
-/* A deadline that the body names (Triton's `timeout`) may be nearer than the header's. */
-static int64_t earlier(int64_t a_ns, int64_t b_ns)
-{
-    if (a_ns == 0 || b_ns == 0)
-        return a_ns ? a_ns : b_ns;
-    return a_ns < b_ns ? a_ns : b_ns;
 }
 
 static void refuse_call(struct trp_exchange *x)
@@ -268,9 +336,12 @@ void trp_infer_start(struct trp_exchange *x)
         return;
     }
     x->call = call;
+    call->on_free = on_free;
+    call->on_free_user = x;
     call->body = trp_body_take_lease(&x->body);
     read_context(x, call);
     const trp_status st = prepare(x, call);
+    /* The header's, the body's (Triton's `timeout`) and the model's: the earliest. */
     x->deadline_ns = call->deadline_ns = earlier(call->deadline_ns, x->deadline_ns);
     const trp_status dispatched = trp_exchange_dispatch(x);
     if (trp_failed(st) || trp_failed(dispatched)) {
@@ -281,6 +352,26 @@ void trp_infer_start(struct trp_exchange *x)
     trp_call_push(call, on_done, x);
     x->is_call_out = true;
     trp_target_start(call->target, call);
+}
+
+trp_status trp_infer_explain(struct trp_exchange *x)
+{
+    struct trp_front *f = x->front;
+    const struct trp_handlers *h = &f->opts.handlers;
+    struct trp_call *call = trp_call_take(f->calls);
+    if (!call)
+        return trp_fail_limit(&x->error, TRP_QUEUE_FULL, TRP_LIMIT_CALLS,
+                              "more than %u calls in flight (limits.calls)",
+                              f->opts.limits.calls_n);
+    x->call = call; /* given back with the exchange, and counted nowhere: it has no target */
+    call->body = trp_body_take_lease(&x->body);
+    read_context(x, call);
+    if (!h->explain)
+        return trp_fail(&x->error, TRP_UNIMPLEMENTED, "there are no routes here");
+    TRP_CHECK(decode(x, call));
+    TRP_CHECK(map_regions(x, call));
+    trp_buf_reset(&x->reply.text);
+    return h->explain(h->user, f->opts.loop_index, call, &x->reply.text, &x->error);
 }
 
 static void wake_target(struct trp_call *call)
@@ -305,43 +396,17 @@ bool trp_infer_expire(struct trp_exchange *x)
     return true;
 }
 
-/* The names of Triton's trace file. */
-static void write_trace(struct trp_exchange *x, const struct trp_call *call)
+static void write_trace(struct trp_exchange *x, struct trp_call *call)
 {
     const int64_t *at = call->stamps_ns;
     const bool is_grpc = call->protocol == TRP_PROTOCOL_GRPC;
-    const struct trp_trace_stamp all[] = {
-        { is_grpc ? "GRPC_WAITREAD_START" : "HTTP_RECV_START", at[TRP_PHASE_ARRIVED] },
-        { is_grpc ? "GRPC_WAITREAD_END" : "HTTP_RECV_END", at[TRP_PHASE_RECEIVED] },
-        { "REQUEST_START", at[TRP_PHASE_DECODED] },
-        { "QUEUE_START", at[TRP_PHASE_QUEUED] },
-        { "COMPUTE_START", at[TRP_PHASE_RUN_START] },
-        { "COMPUTE_INPUT_END", at[TRP_PHASE_INPUT_END] },
-        { "COMPUTE_OUTPUT_START", at[TRP_PHASE_OUTPUT_START] },
-        { "COMPUTE_END", at[TRP_PHASE_RUN_END] },
-        { "REQUEST_END", at[TRP_PHASE_ENCODED] },
-        { is_grpc ? "GRPC_SEND_START" : "HTTP_SEND_START", x->answered_ns },
-        { is_grpc ? "GRPC_SEND_END" : "HTTP_SEND_END", at[TRP_PHASE_SENT] },
+    const struct trp_call_trace_way way = {
+        .in = { { is_grpc ? "GRPC_WAITREAD_START" : "HTTP_RECV_START", at[TRP_PHASE_ARRIVED] },
+                { is_grpc ? "GRPC_WAITREAD_END" : "HTTP_RECV_END", at[TRP_PHASE_RECEIVED] } },
+        .out = { { is_grpc ? "GRPC_SEND_START" : "HTTP_SEND_START", x->answered_ns },
+                 { is_grpc ? "GRPC_SEND_END" : "HTTP_SEND_END", at[TRP_PHASE_SENT] } },
     };
-    struct trp_trace_stamp reached[ARRAY_LEN(all)];
-    uint32_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        if (all[i].at_ns)
-            reached[n++] = all[i];
-    struct trp_trace *trace = x->front->opts.trace;
-    struct trp_trace_mail *mail =
-        trp_trace_open(trace, &(struct trp_trace_record){ .id = call->trace,
-                                                          .model = call->target->name,
-                                                          .request_id = call->id,
-                                                          .version = call->target->version,
-                                                          .stamps = reached,
-                                                          .stamps_n = n });
-    for (uint32_t i = 0; call->trace_tensors && i < call->inputs_n; i++)
-        trp_trace_add(mail, "TENSOR_QUEUE_INPUT", call->inputs[i].name, &call->inputs[i].tensor);
-    for (uint32_t i = 0; call->trace_tensors && i < call->outputs_n; i++)
-        trp_trace_add(mail, "TENSOR_BACKEND_OUTPUT", call->outputs[i].name,
-                      &call->outputs[i].tensor);
-    trp_trace_post(trace, mail);
+    trp_call_trace_write(x->front->opts.trace, call, &way);
 }
 
 void trp_infer_end(struct trp_exchange *x)

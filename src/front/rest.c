@@ -39,20 +39,6 @@ static trp_status read_codings(struct trp_exchange *x)
     return trp_ok();
 }
 
-static trp_status read_deadline(struct trp_exchange *x)
-{
-    const struct trp_str text = trp_head_get(&x->head, TRP_HEADER_TIMEOUT);
-    uint64_t ms = 0;
-    if (!text.ptr)
-        return trp_ok();
-    if (!trp_str_parse_u64(text, &ms) || ms == 0 || ms > INT64_MAX / 2000000)
-        return trp_fail(&x->error, TRP_INVALID_ARGUMENT,
-                        "troupe-timeout-ms '%.*s' is no number of milliseconds >= 1",
-                        TRP_STR(text));
-    x->deadline_ns = x->arrived_ns + TRP_MS((int64_t)ms);
-    return trp_ok();
-}
-
 static trp_status check_guard(struct trp_exchange *x, enum trp_control_op op)
 {
     if (!trp_control_changes_state(op))
@@ -75,7 +61,7 @@ static bool is_welcome(const struct trp_exchange *x)
 trp_status trp_rest_head(struct trp_exchange *x)
 {
     TRP_CHECK(read_codings(x));
-    TRP_CHECK(read_deadline(x));
+    TRP_CHECK(trp_infer_read_urgency(x));
     if (is_options(x) || is_welcome(x))
         return trp_ok();
     const trp_status st =
@@ -244,6 +230,16 @@ static void run_control(struct trp_exchange *x)
         trp_exchange_control(x);
 }
 
+static void explain(struct trp_exchange *x)
+{
+    if (trp_failed(trp_infer_explain(x))) {
+        trp_rest_answer(x);
+        return;
+    }
+    answer_text(x, 200, JSON);
+    send_answer(x);
+}
+
 static uint64_t first_tensor_at(const struct trp_exchange *x)
 {
     return x->json_bytes > 0 ? (uint64_t)x->json_bytes : 0;
@@ -278,6 +274,8 @@ void trp_rest_unpacked(struct trp_exchange *x)
         trp_buf_add_text(&x->reply.text, welcome);
         answer_text(x, 200, JSON);
         send_answer(x);
+    } else if (x->route.kind == TRP_ROUTE_EXPLAIN) {
+        explain(x);
     } else if (x->route.kind == TRP_ROUTE_INFER) {
         trp_infer_start(x);
     } else {
@@ -303,6 +301,15 @@ static struct trp_str digits_of(char out[24], uint64_t v)
     return trp_str_make(out + at, 24 - at);
 }
 
+/* In whole seconds, RFC 9110 section 10.2.3. */
+static void add_retry(struct trp_exchange *x, struct trp_rest_fields *f)
+{
+    const uint32_t ms = x->error.retry_after_ms;
+    if (!trp_failed(x->error.status) || ms == 0)
+        return;
+    add(f, "Retry-After", "retry-after", digits_of(x->answer.retry_digits, (ms - 1) / 1000 + 1));
+}
+
 static void add_cors(struct trp_exchange *x, struct trp_rest_fields *f)
 {
     const struct trp_str origin = trp_head_get(&x->head, TRP_HEADER_ORIGIN);
@@ -319,7 +326,7 @@ static void add_cors(struct trp_exchange *x, struct trp_rest_fields *f)
         add(f, "Access-Control-Max-Age", "access-control-max-age", TRP_STR_LIT("600"));
     } else {
         add(f, "Access-Control-Expose-Headers", "access-control-expose-headers",
-            TRP_STR_LIT("inference-header-content-length"));
+            TRP_STR_LIT("inference-header-content-length, retry-after, troupe-choice"));
     }
 }
 
@@ -350,6 +357,9 @@ void trp_rest_fields(struct trp_exchange *x, struct trp_rest_fields *out)
         add(out, "Allow", "allow", trp_str_of(a->allow));
     if (a->names_codings)
         add(out, "Accept-Encoding", "accept-encoding", TRP_STR_LIT("gzip, deflate"));
+    if (x->call && x->call->answered_why.len)
+        add(out, "Troupe-Choice", "troupe-choice", x->call->answered_why);
+    add_retry(x, out);
     if (x->front->opts.limits.cors_n)
         add_cors(x, out);
     add_vary(x, out);

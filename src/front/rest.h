@@ -37,7 +37,7 @@ void trp_rest_control_done(struct trp_exchange *x);
  *   Owns  : values are borrowed from the exchange, the front.
  *   Thread: loop.
  *   Errors: none. */
-#define TRP_REST_FIELDS_MAX 12
+#define TRP_REST_FIELDS_MAX 14
 struct trp_rest_field {
     const char *name, *lower;
     struct trp_str value;

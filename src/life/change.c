@@ -12,6 +12,7 @@
  *  3. Results of a load belong to the loader thread until its `done`; only then are they put into the version. */
 #include <stdio.h>
 
+#include "exec/sequencer.h"
 #include "life/change.h"
 #include "life/change_words.h"
 #include "life/demand.h"
@@ -20,6 +21,7 @@
 #include "life/labelling.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
+#include "life/proposal.h"
 #include "life/steward.h"
 #include "life/tenure.h"
 
@@ -27,11 +29,12 @@ struct load {
     struct trp_loading loading; /* first */
     struct trp_mail begun, warming;
     struct trp_timer timer;
+    struct trp_rehearsal rehearsal;
     struct trp_life *life;
     struct trp_change *change; /* NULL: given up */
     struct trp_catalog *catalog;
-    struct trp_version *version;  /* one reference */
-    struct trp_measured measured; /* a copy for the loader thread */
+    struct trp_version *version;                    /* one reference */
+    struct trp_measured measured[TRP_MEASURED_MAX]; /* a copy for the loader thread */
     int64_t begun_ns;
     bool is_looking; /* in its first half */
     bool is_taken;   /* its model is the version's */
@@ -61,7 +64,9 @@ struct trp_change {
 static void free_load(struct load *d)
 {
     struct trp_life *l = d->life;
+    trp_sequencer_unref(d->loading.loaded.sequencer);
     trp_timer_disarm(l->opts.control, &d->timer);
+    trp_rehearsal_deinit(&d->rehearsal);
     trp_loading_drop(&d->loading);
     if (!d->is_taken)
         trp_stay_end(trp_tenure_stay(d->version)); /* nothing of it is open any more */
@@ -138,13 +143,19 @@ static void load_done(struct trp_job *job)
         load_ended(d->change, d, &d->loading.loaded.error);
 }
 
+static void end_soon(struct load *d)
+{
+    trp_flag_raise(&d->version->stop);
+    trp_rehearsal_stop(&d->rehearsal);
+}
+
 static void too_late(struct trp_timer *timer, int64_t now_ns)
 {
     struct load *d = TRP_CONTAINER_OF(timer, struct load, timer);
     struct trp_error err = { 0 };
     (void)now_ns;
     d->is_late = true;
-    trp_flag_raise(&d->version->stop);
+    end_soon(d);
     (void)trp_fail_limit(&err, TRP_DEADLINE_EXCEEDED, TRP_LIMIT_LOAD_TIME,
                          "the load did not end within %lld ms (timeouts.load)",
                          (long long)(d->life->opts.load_ns_max / 1000000));
@@ -240,12 +251,15 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
     d->change = c;
     d->version = v;
     d->catalog = catalog;
+    trp_rehearsal_init(&d->rehearsal, l->opts.control);
     if (c->member->guest)
-        d->measured = c->member->guest->measured;
+        memcpy(d->measured, c->member->guest->measured, sizeof d->measured);
     d->loading = (struct trp_loading){ .job = { .work = work, .done = load_done },
                                        .env = &l->env,
                                        .version = v,
                                        .source = found,
+                                       .takes_over = c->member->serving.n > 0,
+                                       .rehearsal = &d->rehearsal,
                                        .is_packed = c->member->op->kind == TRP_OP_MEND &&
                                                     trp_heat_wants_packed(&c->member->serving,
                                                                           files->number),
@@ -253,7 +267,7 @@ static trp_status add_load(struct trp_change *c, struct trp_catalog *catalog,
                                        .on_begin = post_begun,
                                        .on_open = watch_files,
                                        .on_warm = post_warming,
-                                       .measured = &d->measured };
+                                       .measured = d->measured };
     c->loads[c->loads_n++] = d;
     return trp_ok();
 }
@@ -272,22 +286,14 @@ static void free_change(struct trp_change *c)
     trp_alloc_free(l->alloc, c);
 }
 
-static void log_loaded(const struct load *d, bool is_replacing)
+/* Sequences that began on what is replaced go on there. */
+static void succeed(struct trp_member *m, struct trp_version *v)
 {
-    const struct trp_version *v = d->version;
-    struct trp_log *log = d->life->opts.log;
-    const struct trp_mapping *mapping = &d->loading.loaded.mapping;
-    char mapped[64] = "";
-    if (mapping->is_mapped)
-        (void)snprintf(mapped, sizeof mapped, " and %llu mapped",
-                       (unsigned long long)mapping->mapped_bytes);
-    TRP_INFO(log, "life", "%s '%s' in %lld ms, %llu bytes%s (%s)%s%s",
-             is_replacing ? "replaced" : "loaded", v->id,
-             (long long)((trp_loop_now_ns(d->life->opts.control) - d->begun_ns) / 1000000),
-             (unsigned long long)d->loading.loaded.bytes, mapped,
-             d->loading.source->peek.backend.ptr, mapping->note[0] ? "; " : "", mapping->note);
-    if (v->reason[0])
-        TRP_WARN(log, "life", "'%s': %s", v->id, v->reason);
+    if (!v->sequencer)
+        return;
+    trp_sequencer_follow(v->sequencer, m->sequencers);
+    trp_sequencer_ref(v->sequencer);
+    m->sequencers = v->sequencer;
 }
 
 /* Puts a load's results into its version, before the state lets others see them. */
@@ -301,6 +307,9 @@ static void take_results(struct load *d)
     v->file_signature = r->file_signature;
     v->model = r->model;
     r->model = NULL; /* the version's now */
+    v->sequencer = r->sequencer;
+    r->sequencer = NULL;
+    succeed(d->change->member, v);
     d->is_taken = true;
     trp_tenure_keep(v, &r->mapping);
     trp_heat_inherit(&d->change->member->serving, v);
@@ -342,7 +351,8 @@ static void commit(struct trp_change *c)
                         (uint64_t)trp_gauge_get(&d->version->load_ns) / 1000);
         if (d->loading.loaded.mapping.is_mapped)
             trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_MAPPED, 1);
-        log_loaded(d, is_replacing);
+        trp_change_log_loaded(l->opts.log, &d->loading,
+                              trp_loop_now_ns(l->opts.control) - d->begun_ns, is_replacing);
         if (d->loading.loaded.mapping.should_prepare)
             trp_preparer_begin(l, d->version, d->loading.loaded.backend);
         free_load(d);
@@ -355,6 +365,7 @@ static void commit(struct trp_change *c)
     m->is_overridden = m->op->catalog && m->op->catalog->override_digest != 0;
     m->is_last_copy = false;
     trp_set_drop(l->alloc, &m->older);
+    trp_set_drop(l->alloc, &m->before);
     trp_member_say(m, c->is_older ? served_older : NULL, c->is_older ? c->newest.failures : NULL);
     const struct trp_error result = c->newest.error; /* OK unless it is older */
     free_change(c);
@@ -466,10 +477,43 @@ static void abandon(struct trp_change *c)
         give_up(c, &err);
 }
 
+/* What a load has found is not in its version yet. */
+static const struct trp_signature *signature_of(void *user, const struct trp_version *v)
+{
+    const struct trp_change *c = user;
+    for (uint32_t i = 0; i < c->loads_n; i++)
+        if (c->loads[i]->version == v)
+            return &c->loads[i]->loading.loaded.signature;
+    return v->has_signature ? &v->signature : NULL;
+}
+
+/* What served before may serve again: it is what was checked. */
+static void judge(struct trp_change *c)
+{
+    struct trp_member *m = c->member;
+    const struct trp_order *order = m->op->order;
+    const struct trp_proposal_ask ask = { .next = &c->next,
+                                          .signature_of = signature_of,
+                                          .user = c,
+                                          .is_forced = order && order->is_forced,
+                                          .now = trp_proposal_now(m),
+                                          .is_held = m->serving.n || trp_proposal_now(m) };
+    if (c->is_older || !trp_failed(trp_proposal_judge(m, &ask, &c->error)))
+        return;
+    trp_proposal_keep(m);
+    m->is_unfit = c->error.status.code == TRP_FAILED_PRECONDITION;
+    for (uint32_t i = 0; i < c->loads_n; i++) {
+        trp_version_say(c->loads[i]->version, trp_str_of(c->error.text));
+        trp_tenure_move(m->life, c->loads[i]->version, TRP_MODEL_FAILED);
+    }
+}
+
 static void end_change(struct trp_change *c)
 {
     if (c->member->life->is_stopping && !trp_failed(c->error.status))
         (void)trp_fail(&c->error, TRP_UNAVAILABLE, "the server is stopping");
+    if (!trp_failed(c->error.status))
+        judge(c);
     if (trp_failed(c->error.status))
         abandon(c);
     else
@@ -688,7 +732,7 @@ static void give_up_plan(struct trp_change *c, const struct trp_error *err)
 
 static void begin_loads(struct trp_change *c, const struct trp_repo_model *found)
 {
-    trp_change_log_warnings(c->member->life->opts.log, found);
+    trp_change_log_warnings(c->member->life->opts.log, found, &c->member->warned);
     c->out_n = c->loads_n;
     for (uint32_t i = 0; i < c->loads_n; i++)
         trp_tenure_move(c->member->life, c->loads[i]->version, TRP_MODEL_LOADING);
@@ -726,6 +770,7 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
     }
     c->member = m;
     m->change = c;
+    m->is_unfit = false;
     if (trp_failed(plan(c, catalog, found, is_forced, &err)) ||
         trp_failed(trp_labelling_read(m, &found->peek, &err))) {
         give_up_plan(c, &err);
@@ -751,5 +796,5 @@ void trp_change_begin(struct trp_member *m, struct trp_catalog *catalog,
 void trp_change_cancel(struct trp_change *c)
 {
     for (uint32_t i = 0; i < c->loads_n; i++)
-        trp_flag_raise(&c->loads[i]->version->stop);
+        end_soon(c->loads[i]);
 }

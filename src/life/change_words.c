@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 
+#include "life/catalog.h"
+#include "repo/digest.h"
+
 /* Appends what one version says; a text that does not fit is cut. */
 void trp_change_add_failure(const struct trp_version *v, char *text, size_t size)
 {
@@ -29,9 +32,14 @@ enum trp_code trp_change_code(int32_t code)
     }
 }
 
-void trp_change_log_warnings(struct trp_log *log, const struct trp_repo_model *found)
+void trp_change_log_warnings(struct trp_log *log, const struct trp_repo_model *found,
+                             uint64_t *warned)
 {
     struct trp_str rest = found->warnings;
+    const uint64_t digest = trp_digest_add_str(trp_catalog_digest(found), rest);
+    if (digest == *warned)
+        return; /* it was let go and is loaded again */
+    *warned = digest;
     while (rest.len) {
         const char *end = memchr(rest.ptr, '\n', rest.len);
         const size_t len = end ? (size_t)(end - rest.ptr) : rest.len;
@@ -39,6 +47,23 @@ void trp_change_log_warnings(struct trp_log *log, const struct trp_repo_model *f
         rest.ptr += len + (end != NULL);
         rest.len -= len + (end != NULL);
     }
+}
+
+void trp_change_log_loaded(struct trp_log *log, const struct trp_loading *loading, int64_t took_ns,
+                           bool is_replacing)
+{
+    const struct trp_version *v = loading->version;
+    const struct trp_mapping *mapping = &loading->loaded.mapping;
+    char mapped[64] = "";
+    if (mapping->is_mapped)
+        (void)snprintf(mapped, sizeof mapped, " and %llu mapped",
+                       (unsigned long long)mapping->mapped_bytes);
+    TRP_INFO(log, "life", "%s '%s' in %lld ms, %llu bytes%s (%s)%s%s",
+             is_replacing ? "replaced" : "loaded", v->id, (long long)(took_ns / 1000000),
+             (unsigned long long)loading->loaded.bytes, mapped, loading->source->peek.backend.ptr,
+             mapping->note[0] ? "; " : "", mapping->note);
+    if (v->reason[0])
+        TRP_WARN(log, "life", "'%s': %s", v->id, v->reason);
 }
 
 /* Errors of memory name what there was none for; the index shows no codes. */

@@ -3,9 +3,8 @@
 #ifndef TRP_CHANGE_WORDS_H
 #define TRP_CHANGE_WORDS_H
 
-#include "model/version.h"
+#include "life/loading.h"
 #include "obs/log.h"
-#include "repo/repo.h"
 
 /* Appends to `text` why a version failed; what does not fit is cut.
  *   Owns  : nothing.
@@ -19,11 +18,21 @@ void trp_change_add_failure(const struct trp_version *v, char *text, size_t size
  *   Errors: none. */
 enum trp_code trp_change_code(int32_t code);
 
-/* Logs what was found to be doubtful in a model's files, a line each.
+/* Logs what was found to be doubtful in a model's files, a line each; once for each state of them (*warned is which was told last,
+ * 0: none), however often the model goes and is loaded again.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */
-void trp_change_log_warnings(struct trp_log *log, const struct trp_repo_model *found);
+void trp_change_log_warnings(struct trp_log *log, const struct trp_repo_model *found,
+                             uint64_t *warned);
+
+/* Logs a version that has been loaded, and what an operator should know of it.
+ *   Units : `took_ns` on any clock.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_change_log_loaded(struct trp_log *log, const struct trp_loading *loading, int64_t took_ns,
+                           bool is_replacing);
 
 /* Says "out of memory" where that is what an error is about.
  *   Owns  : nothing.

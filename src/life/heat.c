@@ -12,6 +12,9 @@
  * A model that was opened plainly, because nobody had prepared it yet, has private weights of the fast kind.  Once it is prepared it
  * keeps them as long as it is hot, and is opened mapped when it is not.
  *
+ * Nobody waits for a trial, so a load that waits for memory has what it holds: it is given up, and begun anew when the model is found
+ * as hot again.
+ *
  * What is learned moves on to the version that replaces one.  A model that was let go comes back mapped, which is what whoever
  * waits for it needs. */
 #include "life/heat.h"
@@ -34,8 +37,10 @@
 
 struct heating {
     struct trp_job job; /* first */
+    struct heating *next;
     struct trp_life *life;
-    struct trp_arena arena; /* what desc points to */
+    struct trp_flag give_up; /* its memory is wanted, or the server ends */
+    struct trp_arena arena;  /* what desc points to */
     struct troupe_model_desc desc;
     struct trp_str model, backend;
     int64_t number, run_ns;
@@ -69,7 +74,10 @@ static void work(struct trp_job *job)
                                  .desc = &t->desc,
                                  .memory_bytes_max = o->run_bytes_max };
     t->error = (struct trp_error){ 0 };
-    t->error.status = trp_backends_get(o->backends, t->backend, &making.backend, &t->error);
+    if (trp_flag_is_up(&t->give_up)) /* before its turn came */
+        t->error.status = trp_fail(&t->error, TRP_CANCELLED, "given up");
+    else
+        t->error.status = trp_backends_get(o->backends, t->backend, &making.backend, &t->error);
     if (!trp_failed(t->error.status))
         t->error.status =
             trp_trial_run(&making, &t->key, o->weights, t->run_ns, &t->trial, &t->error);
@@ -99,16 +107,41 @@ static void learn(const struct heating *t, struct trp_heat *h)
     h->bytes = seen->private_bytes;
 }
 
+static void take_out(struct heating *t)
+{
+    struct heating **at = &t->life->heatings;
+    while (*at != t)
+        at = &(*at)->next;
+    *at = t->next;
+}
+
+/* A load waited for its memory. */
+static void put_off(const struct heating *t, struct trp_heat *h)
+{
+    const struct trp_life *l = t->life;
+    if (h)
+        h->hot_n = 0;
+    if (l->is_stopping)
+        return;
+    trp_metrics_add(l->opts.metrics, TRP_METRIC_PREPARATIONS_PUT_OFF, 1);
+    TRP_INFO(l->opts.log, "store",
+             "'%s': whether packed weights pay is tried later: a load waits for the memory",
+             t->desc.name);
+}
+
 static void done(struct trp_job *job)
 {
     struct heating *t = (struct heating *)job;
     struct trp_log *log = t->life->opts.log;
     struct trp_version *v = find(t);
     struct trp_heat *h = v ? trp_tenure_heat(v) : NULL;
-    if (h) {
+    take_out(t);
+    if (h)
         h->is_trying = false;
+    if (t->error.status.code == TRP_CANCELLED)
+        put_off(t, h);
+    else if (h)
         learn(t, h);
-    }
     if (!trp_failed(t->error.status))
         TRP_INFO(log, "store",
                  "'%s': a run takes %lld us, with packed weights %lld us and %llu bytes more",
@@ -128,6 +161,32 @@ static bool take_room(struct heating *t, const struct trp_version *v)
     const uint64_t bytes = blobs ? trp_blob_use_bytes(blobs) : 0;
     const struct trp_amounts need = { { bytes + bytes / 16 + SESSION_BYTES } };
     return !ledger || trp_ledger_reserve(ledger, need, &t->hold) == TRP_RESERVE_DONE;
+}
+
+static void give_up_all(struct trp_life *l)
+{
+    for (struct heating *t = l->heatings; t; t = t->next)
+        trp_flag_raise(&t->give_up);
+}
+
+static void arm_yielding(struct trp_life *l)
+{
+    struct trp_loop *control = l->opts.control;
+    struct trp_error err;
+    if (l->is_stopping || !l->heatings || l->trial_timer.slot)
+        return;
+    if (trp_failed(trp_timer_arm(control, &l->trial_timer,
+                                 trp_loop_now_ns(control) + TRP_PREPARER_LOOKS_NS, &err)))
+        TRP_WARN(l->opts.log, "store", "a trial keeps its memory until it is over: %s", err.text);
+}
+
+static void look_at_trials(struct trp_timer *timer, int64_t now_ns)
+{
+    struct trp_life *l = TRP_CONTAINER_OF(timer, struct trp_life, trial_timer);
+    (void)now_ns;
+    if (trp_preparer_must_yield(l))
+        give_up_all(l);
+    arm_yielding(l);
 }
 
 static void try(struct trp_life *l, struct trp_version *v, struct trp_heat *h)
@@ -150,6 +209,10 @@ static void try(struct trp_life *l, struct trp_version *v, struct trp_heat *h)
     t->job.work = work;
     t->job.done = done;
     h->is_trying = true;
+    t->desc.cancel = (const volatile int32_t *)(const void *)&t->give_up.value;
+    t->next = l->heatings;
+    l->heatings = t;
+    arm_yielding(l);
     trp_loaders_submit(l->preparers, TRP_LANE_BACKGROUND, &t->job);
 }
 
@@ -253,6 +316,7 @@ static void due(struct trp_timer *timer, int64_t now_ns)
 void trp_heat_start(struct trp_life *l)
 {
     l->heat_timer.due = due;
+    l->trial_timer.due = look_at_trials;
     if (l->preparers && l->opts.store_pack_ns > 0)
         arm(l);
 }
@@ -260,6 +324,8 @@ void trp_heat_start(struct trp_life *l)
 void trp_heat_stop(struct trp_life *l)
 {
     trp_timer_disarm(l->opts.control, &l->heat_timer);
+    trp_timer_disarm(l->opts.control, &l->trial_timer);
+    give_up_all(l);
 }
 
 /* --- what replaces one ------------------------------------------------------------------------ */

@@ -198,13 +198,23 @@ static uint64_t note_asleep(struct trp_member *m, const struct slumber *s)
     return rest;
 }
 
-/* It stays awake, and had better go another time. */
+/* It had better go another time; told as long as its files are the same. */
+static void spoil_sleep(struct trp_member *m, const struct slumber *s, const char *words)
+{
+    trp_guest_spoil_sleep(m->guest, words);
+    for (uint32_t i = 0; i < s->n; i++)
+        trp_tenure_explain(s->all[i].version, words);
+}
+
+/* It stays awake. */
 static void sleep_failed(struct trp_member *m, const struct slumber *s)
 {
     bool is_awake = true;
     TRP_WARN(m->life->opts.log, "life", "'%.*s' was not hibernated: %s", TRP_STR(m->name),
              s->error.text);
-    m->guest->sleep.is_unfit = true;
+    char words[TRP_UNFIT_MAX];
+    (void)snprintf(words, sizeof words, "not hibernated any more: %s", s->error.text);
+    spoil_sleep(m, s, words);
     for (uint32_t i = 0; i < s->n; i++)
         is_awake = is_awake && !s->all[i].is_done;
     if (!is_awake && trp_cold_let_go(m, "it was half hibernated"))
@@ -303,9 +313,9 @@ static bool let_go_instead(struct trp_member *m, const char *why)
     return true;
 }
 
-static void say_whether_it_pays(const struct trp_member *m, const struct slumber *s)
+static void say_whether_it_pays(struct trp_member *m, const struct slumber *s)
 {
-    char words[128];
+    char words[TRP_UNFIT_MAX];
     struct trp_guest *g = m->guest;
     if (!g || !trp_guest_learn_wake(g, s->took_ns))
         return;
@@ -313,8 +323,7 @@ static void say_whether_it_pays(const struct trp_member *m, const struct slumber
                    "not hibernated any more: waking took %lld ms, loading %lld ms",
                    (long long)(s->took_ns / 1000000), (long long)(g->reload_ns / 1000000));
     TRP_INFO(m->life->opts.log, "life", "'%.*s' is %s", TRP_STR(m->name), words);
-    for (uint32_t i = 0; i < s->n; i++)
-        trp_tenure_explain(s->all[i].version, words);
+    spoil_sleep(m, s, words);
 }
 
 static void wake_ended_well(struct trp_member *m, struct slumber *s)

@@ -7,7 +7,9 @@
 #include "life/joining.h"
 
 #include <stdio.h>
+#include <time.h>
 
+#include "exec/admission.h"
 #include "life/life_parts.h"
 #include "life/preparer.h"
 #include "life/tenure.h"
@@ -17,6 +19,10 @@
 
 #define ARENA_BLOCK 4096
 #define ARENA_MAX (1u << 20)
+#define ASKS_AGAIN_NS INT64_C(5000000)
+#define REST_NS \
+    TRP_S(30) /* after a proof that came to nothing; twice as long after each further one */
+#define REST_DOUBLINGS 6u
 
 struct finding {
     struct trp_job job; /* first */
@@ -28,6 +34,7 @@ struct finding {
     struct trp_sha256 key;
     bool has_key, is_noted;
     bool was_shut;              /* the door, so that it could not run */
+    struct trp_admitted room;   /* of the run under way */
     char why[TRP_ROW_NOTE_MAX]; /* empty: they are independent */
     struct trp_error error;
 };
@@ -39,8 +46,10 @@ static int64_t rows_of(const struct trp_version *v)
 
 static void say(struct trp_joining *j, const char *what, const char *why)
 {
-    (void)snprintf(j->words, sizeof j->words, "%s%s", what, why);
-    trp_pointer_put(&j->company.words, j->words);
+    TRP_ASSERT(j->words_n < ARRAY_LEN(j->words)); /* the older ones may be being read */
+    char *const words = j->words[j->words_n++];
+    (void)snprintf(words, TRP_JOINING_WORDS, "%s%s", what, why);
+    trp_pointer_put(&j->company.words, words);
 }
 
 /* ---- finding out ---- */
@@ -53,23 +62,58 @@ static bool is_leaving(void *user)
 }
 
 /* Its runs count as requests do, so that it is not hibernated under them. */
-static bool cannot_run(void *user)
+static bool enter(struct finding *f)
 {
-    struct finding *f = user;
     struct trp_version *v = f->version;
-    if (is_leaving(user))
-        return true;
     f->was_shut = !trp_door_try_enter(&v->door, &v->stats->in_flight);
     if (!f->was_shut)
         trp_gauge_add(&v->stats->own_runs, 1);
-    return f->was_shut;
+    return !f->was_shut;
 }
 
-static void has_run(void *user)
+static void leave(struct finding *f)
 {
-    struct trp_stats *s = ((const struct finding *)user)->version->stats;
+    struct trp_stats *s = f->version->stats;
     trp_gauge_add(&s->own_runs, -1);
     trp_door_leave(&s->in_flight);
+}
+
+/* This is a thread that may wait; but nobody has to leave for a proof. */
+static bool rest(int64_t *left_ns)
+{
+    const struct timespec turn = { .tv_nsec = ASKS_AGAIN_NS };
+    (void)nanosleep(&turn, NULL);
+    *left_ns -= ASKS_AGAIN_NS;
+    return *left_ns > 0;
+}
+
+static trp_status may_run(void *user, uint64_t input_bytes, uint64_t *bytes_max,
+                          struct trp_error *err)
+{
+    struct finding *f = user;
+    const struct trp_admission *a = trp_exec_admission(f->life->opts.exec);
+    const struct trp_admission_wish wish = { .size = input_bytes, .is_try = true };
+    int64_t left_ns = a ? a->wait_ns : 0;
+    enum trp_reserve r;
+    do {
+        if (is_leaving(user) || !enter(f))
+            return trp_fail(err, TRP_CANCELLED, "given up");
+        r = trp_admission_ask(a, f->version, &wish, trp_clock_now_ns(trp_clock_system()), &f->room);
+        if (r == TRP_RESERVE_DONE) {
+            if (f->room.bytes_max && (*bytes_max == 0 || f->room.bytes_max < *bytes_max))
+                *bytes_max = f->room.bytes_max;
+            return trp_ok();
+        }
+        leave(f); /* while it rests it does not keep its model busy */
+    } while (r == TRP_RESERVE_NOT_NOW && rest(&left_ns));
+    return trp_admission_refuse(a, f->version, &f->room, err);
+}
+
+static void has_run(void *user, uint64_t peak_bytes)
+{
+    struct finding *f = user;
+    trp_admission_end(trp_exec_admission(f->life->opts.exec), f->version, &f->room, peak_bytes);
+    leave(f);
 }
 
 /* Under which key the store knows this model; what was opened plainly may have to be read for it. */
@@ -94,7 +138,8 @@ static trp_status prove(struct finding *f, struct trp_error *err)
                                          .rows_max = rows_of(v),
                                          .memory_bytes_max = f->life->opts.run_bytes_max,
                                          .clock = trp_clock_system(),
-                                         .is_given_up = cannot_run,
+                                         .may_run = may_run,
+                                         .cancel = f->desc.cancel,
                                          .ran = has_run,
                                          .user = f };
     return trp_row_proof_run(&proof, err);
@@ -118,15 +163,43 @@ static void work(struct trp_job *job)
         trp_row_note_put(f->life->opts.store, &f->key, f->why);
 }
 
+static void may_ask_again(struct trp_timer *timer, int64_t now_ns)
+{
+    struct trp_joining *j = TRP_CONTAINER_OF(timer, struct trp_joining, rest);
+    (void)now_ns;
+    trp_oneshot_reopen(&j->company.asked);
+}
+
+/* There was no memory for it just then: whoever waits together after a while has it tried again. */
+static void rest_for_long(struct trp_joining *j)
+{
+    struct trp_loop *control = j->life->opts.control;
+    const uint32_t doublings = j->failures < REST_DOUBLINGS ? j->failures : REST_DOUBLINGS;
+    const int64_t until_ns = trp_loop_now_ns(control) + (REST_NS << doublings);
+    j->failures++;
+    j->rest.due = may_ask_again;
+    if (!j->life->is_stopping && trp_failed(trp_timer_arm(control, &j->rest, until_ns, NULL)))
+        trp_oneshot_reopen(&j->company.asked); /* no memory for that either: then sooner */
+}
+
+static void tell_failure(const struct finding *f)
+{
+    struct trp_joining *j = f->joining;
+    rest_for_long(j);
+    if (j->words_n > 0)
+        return;
+    if (f->error.status.code != TRP_CANCELLED)
+        TRP_WARN(f->life->opts.log, "life", "'%s': whether requests can be joined is not known: %s",
+                 f->version->id, f->error.text);
+    say(j, "off: it could not be found out yet: ", f->error.text);
+}
+
 static void tell(const struct finding *f)
 {
     struct trp_version *v = f->version;
     struct trp_log *log = f->life->opts.log;
     if (trp_failed(f->error.status)) {
-        if (f->error.status.code != TRP_CANCELLED)
-            TRP_WARN(log, "life", "'%s': whether requests can be joined is not known: %s", v->id,
-                     f->error.text);
-        say(f->joining, "off: it could not be found out: ", f->error.text);
+        tell_failure(f);
         return;
     }
     if (f->why[0]) {
@@ -159,7 +232,7 @@ static void done(struct trp_job *job)
     free_finding(f);
 }
 
-/* Without memory nobody asks again: each call runs alone, as before. */
+/* Without memory each call runs alone, as before, and somebody asks again later. */
 static void begin(struct trp_joining *j)
 {
     struct trp_life *l = j->life;
@@ -167,6 +240,7 @@ static void begin(struct trp_joining *j)
     struct finding *f = trp_alloc_zeroed(l->alloc, 1, sizeof *f);
     const struct trp_sha256 *key = trp_tenure_key(v);
     if (!f) {
+        rest_for_long(j);
         trp_version_unref(v);
         return;
     }
@@ -181,8 +255,15 @@ static void begin(struct trp_joining *j)
     trp_arena_init(&f->arena, l->alloc, ARENA_BLOCK, ARENA_MAX);
     if (trp_preparer_describe(l, v, &f->arena, &f->desc))
         trp_loaders_submit(l->preparers ? l->preparers : l->loaders, TRP_LANE_BACKGROUND, &f->job);
-    else
+    else {
+        rest_for_long(j);
         free_finding(f);
+    }
+}
+
+void trp_joining_end(struct trp_life *l, struct trp_joining *j)
+{
+    trp_timer_disarm(l->opts.control, &j->rest);
 }
 
 void trp_joining_go_on(struct trp_version *v)
@@ -206,7 +287,7 @@ static void hear(struct trp_mail *mail)
         begin(j);
 }
 
-/* On any thread that holds a call, once. */
+/* On any thread that holds a call; once, and once more after each rest. */
 static void ask(struct trp_version *v)
 {
     struct trp_joining *j = (struct trp_joining *)v->company;

@@ -15,8 +15,13 @@ struct trp_joining {
     struct trp_mail asked;      /* calls wait that could have met */
     struct trp_version *version;
     struct trp_life *life;
-    bool is_put_off;               /* it was hibernated before that was found out */
-    char words[TRP_JOINING_WORDS]; /* written once, before they are shown */
+    bool is_put_off;       /* it was hibernated before that was found out */
+    uint32_t failures;     /* to find it out, for want of memory */
+    struct trp_timer rest; /* after one: nobody tries it again until then */
+    char words
+        [2]
+        [TRP_JOINING_WORDS]; /* each written once, before it is shown: why not yet; what came of it */
+    uint32_t words_n;
 };
 
 /* Settles what is known of a version that was just opened, or who is told when somebody wants to know.
@@ -24,6 +29,12 @@ struct trp_joining {
  *   Thread: control; before its state lets calls in.
  *   Errors: none. */
 void trp_joining_settle(struct trp_life *l, struct trp_version *v, struct trp_joining *j);
+
+/* Nobody asks any more; accepts one that was never settled.
+ *   Owns  : nothing.
+ *   Thread: control; when the version was closed.
+ *   Errors: none. */
+void trp_joining_end(struct trp_life *l, struct trp_joining *j);
 
 /* Its door is open again: what gave up because it was shut begins anew.
  *   Owns  : nothing.

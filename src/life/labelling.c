@@ -5,6 +5,7 @@
  *
  *   files taken up ──► read (into `next`) ──► versions are READY ──► keep (`next` becomes what holds; one snapshot)
  *                                        └──► a load failed     ──► drop (what held goes on)
+ *   an operator's order ──► move (into `next`) ──► keep, or drop where it would break what is made of the model
  *
  * A label never stands for a version that is not there: one that left takes its labels out of the snapshot with it (they come
  * back with it), and an order that names such a version is refused. */
@@ -144,7 +145,6 @@ trp_status trp_labelling_move(struct trp_member *m, const struct trp_version_lab
 {
     const struct trp_alloc *alloc = m->life->alloc;
     struct trp_version_label all[2 * TRP_VERSION_LABELS_MAX];
-    struct trp_labelling moved;
     uint32_t n = m->labelling.n;
     if (wishes_n > TRP_VERSION_LABELS_MAX)
         return trp_fail(err, TRP_TOO_LARGE, "more than %u labels", TRP_VERSION_LABELS_MAX);
@@ -156,11 +156,10 @@ trp_status trp_labelling_move(struct trp_member *m, const struct trp_version_lab
     }
     if (n > TRP_VERSION_LABELS_MAX)
         return trp_fail(err, TRP_TOO_LARGE, "more than %u labels", TRP_VERSION_LABELS_MAX);
-    if (!copy_labels(alloc, all, n, &moved))
+    trp_labelling_drop(m);
+    if (!copy_labels(alloc, all, n, &m->next_labelling))
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the model's labels");
-    moved.written = m->labelling.written;
-    free_labels(alloc, &m->labelling);
-    m->labelling = moved;
+    m->next_labelling.written = m->labelling.written;
     return trp_ok();
 }
 

@@ -3,7 +3,16 @@
 #ifndef TRP_LABELLING_H
 #define TRP_LABELLING_H
 
-#include "life/life_parts.h"
+#include "model/model_config.h"
+
+struct trp_member;
+
+/* The labels of a model, in one block with their names. */
+struct trp_labelling {
+    struct trp_version_label *labels; /* NULL: none */
+    uint32_t n;
+    uint64_t written; /* digest of the configuration's labels, from which these come */
+};
 
 /* Reads the labels of the configuration that is being taken up; they hold from keep() on, and are forgotten by drop().
  *   Owns  : copied.
@@ -15,7 +24,8 @@ void trp_labelling_keep(struct trp_member *m);
 void trp_labelling_drop(struct trp_member *m);
 void trp_labelling_forget(struct trp_member *m); /* all of them */
 
-/* Moves labels, all or none; version 0 takes one away.  The caller shows the member.
+/* Moves labels, all or none; version 0 takes one away.  They hold from keep() on, and are forgotten by drop(), as above; the caller
+ * shows the member.
  *   Owns  : copied.
  *   Thread: control.
  *   Errors: INVALID_ARGUMENT: no label; FAILED_PRECONDITION: the version is not available; TOO_LARGE; OUT_OF_MEMORY. */

@@ -82,6 +82,7 @@ trp_status trp_labels_attach(struct trp_arena *arena, struct trp_str folder,
 {
     const struct trp_node *list = trp_node_get(config, "output");
     struct trp_io *outputs = NULL;
+    const size_t all_n = (size_t)signature->outputs_n + signature->hidden_outputs_n;
     for (const struct trp_node *o = list ? list->first : NULL; o; o = o->next) {
         const struct trp_str none = { 0 };
         const struct trp_str file = trp_node_str(o, "label_filename", none);
@@ -89,11 +90,11 @@ trp_status trp_labels_attach(struct trp_arena *arena, struct trp_str folder,
         if (file.len == 0)
             continue;
         if (!outputs) {
-            outputs = trp_arena_get(arena, signature->outputs_n * sizeof *outputs + 1);
+            outputs = trp_arena_get(arena, all_n * sizeof *outputs + 1);
             if (!outputs)
                 return trp_fail(err, TRP_OUT_OF_MEMORY, "labels");
-            if (signature->outputs_n)
-                memcpy(outputs, signature->outputs, signature->outputs_n * sizeof *outputs);
+            if (all_n)
+                memcpy(outputs, signature->outputs, all_n * sizeof *outputs);
         }
         struct trp_io *io = find_output(signature, outputs, name);
         if (io) /* an output that the file lacks was refused before */

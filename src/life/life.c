@@ -238,6 +238,20 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
     (void)trp_member_push(m, &op);
 }
 
+/* Only where something serves: whatever is loaded by a call is looked at then. */
+void trp_life_reconsider(struct trp_life *l)
+{
+    struct trp_member *next;
+    for (struct trp_member *m = l->members; m && !l->is_stopping; m = next) {
+        const struct trp_op op = { .kind = TRP_OP_LOAD };
+        next = m->next;
+        if (!m->is_unfit || m->serving.n == 0)
+            continue;
+        m->is_unfit = false;
+        (void)trp_member_push(m, &op);
+    }
+}
+
 /* ---- the start and the end ---- */
 
 static void tell_stopped(struct trp_task *task)
@@ -330,6 +344,7 @@ static void init_fields(struct trp_life *l, const struct trp_alloc *alloc,
                                        .metrics = opts->metrics,
                                        .matched = &l->matched,
                                        .admission = trp_exec_admission(opts->exec),
+                                       .exec = opts->exec,
                                        .clock = opts->clock,
                                        .label_bytes_max = opts->repo.config_bytes_max,
                                        .input_bytes_max = opts->warmup_input_bytes_max,

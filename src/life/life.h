@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/loop.h"
 #include "exec/exec.h"
+#include "life/proposal.h"
 #include "memory/eviction.h"
 #include "memory/ledger.h"
 #include "model/registry.h"
@@ -56,6 +57,16 @@ struct trp_life_opts {
     /* Called on the control thread with each new snapshot; whoever holds an older one answers with trp_life_seen(). */
     void (*publish)(void *user, const struct trp_snapshot *snapshot);
     void *publish_user;
+    /* Called on the control thread when a listing was taken up, with all that was found: folders that declare something made of
+     * models (`definition`) are nobody's but this one's.  Borrowed for the time of the call.  NULL: nobody asks. */
+    void (*listed)(void *user, const struct trp_repo_listing *listing);
+    void *listed_user;
+    /* Called on the control thread before other versions stand behind a name, or a label of it moves; see proposal.h.  `now` is what
+     * they are compared with; NULL: the snapshot that was published last.  NULL: anything may.
+     * Errors: FAILED_PRECONDITION: what is made of the model works now, and would not any more; OUT_OF_MEMORY. */
+    trp_status (*fits)(void *user, const struct trp_proposal *next, const struct trp_proposal *now,
+                       struct trp_error *err);
+    void *fits_user;
 };
 
 /* Makes it; nothing happens before trp_life_start().
@@ -81,7 +92,7 @@ void trp_life_seen(struct trp_life *l, uint32_t index, uint64_t epoch);
 /* A wish of an operator; answered by `done` on the control thread.  A load ends when the model is READY or FAILED; an unload
  * when its versions have left the registry (in-flight calls may still hold them), a rescan when what was found is in the index;
  * loads that it began go on; a pin when the model is loaded and stays; an unpin when it may go by itself again; an eviction when its
- * versions have left, as with an unload, but the next request has it loaded again; a survey when the index has all that can be known of the model without loading it.  In each case every reader has seen the snapshot that holds the result before `done` is called.
+ * versions have left, as with an unload, but the next request has it loaded again; a scale when its number holds; a survey when the index has all that can be known of the model without loading it.  In each case every reader has seen the snapshot that holds the result before `done` is called.
  *   Owns  : the order is the caller's until `done`.
  *   Thread: control.
  *   Errors: in order->error, with Triton's words. */
@@ -94,7 +105,8 @@ struct trp_order {
         TRP_ORDER_LABEL,
         TRP_ORDER_PIN,
         TRP_ORDER_UNPIN,
-        TRP_ORDER_EVICT
+        TRP_ORDER_EVICT,
+        TRP_ORDER_SCALE
     } kind;
     struct trp_str model;
     struct trp_str config;          /* load: a JSON ModelConfig that overrides; empty: none */
@@ -102,10 +114,13 @@ struct trp_order {
         struct trp_str path, bytes; /* "1/model.onnx" */
     } * files;
     uint32_t files_n;
+    bool is_forced;        /* load, label: though it breaks what is made of the model */
     bool has_keep_alive;   /* load: how long it stays without a request; otherwise it is pinned */
     int64_t keep_alive_ns; /* < 0: as long as there is room */
     const struct trp_version_label *labels; /* label: where to move each; version 0: away */
     uint32_t labels_n;
+    int64_t version;    /* scale: which one; 0: all of the model */
+    uint32_t instances; /* scale: run slots; 0: as the configuration says */
     struct trp_error error;
     void (*done)(struct trp_order *order, void *user);
     void *user;
@@ -115,6 +130,12 @@ struct trp_order {
         epoch; /* of the snapshot that every reader must have seen before the order is answered */
 };
 void trp_life_submit(struct trp_life *l, struct trp_order *order);
+
+/* What is made of models is other than it was: versions that were held back for it are looked at once more.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: logged. */
+void trp_life_reconsider(struct trp_life *l);
 
 /* Whether the first loads have ended, and whether all that should be ready is.
  *   Owns  : nothing.

@@ -6,12 +6,13 @@
 #include "base/table.h"
 #include "exec/waiting.h"
 #include "life/catalog.h"
+#include "life/labelling.h"
 #include "life/loading.h"
 #include "life/presence.h"
+#include "life/scaling.h"
 #include "life/set.h"
 #include "residence/residence.h"
 
-struct trp_watcher;
 struct trp_verifier;
 struct trp_change;
 
@@ -21,7 +22,7 @@ struct trp_op {
         TRP_OP_LOAD,   /* an operator's order, or a name of load_at_start: look, then load */
         TRP_OP_UNLOAD, /* an operator's order */
         TRP_OP_LABEL,  /* an operator's order */
-        TRP_OP_KEEP,   /* an operator's order: pin, unpin, evict */
+        TRP_OP_KEEP,   /* an operator's order: pin, unpin, evict, scale */
         TRP_OP_TAKE,   /* its files are new or have changed: `found` says how they are now */
         TRP_OP_LEAVE,  /* its files are gone */
         TRP_OP_MEND,   /* what it had mapped is gone: look, then load what is damaged */
@@ -39,13 +40,6 @@ struct trp_op {
     struct trp_op *next;
 };
 
-/* The labels of a model, in one block with their names. */
-struct trp_labelling {
-    struct trp_version_label *labels; /* NULL: none */
-    uint32_t n;
-    uint64_t written; /* digest of the configuration's labels, from which these come */
-};
-
 struct trp_member {
     struct trp_life *life;
     struct trp_member *next, *prev; /* in life->members */
@@ -56,15 +50,17 @@ struct trp_member {
     struct trp_set serving; /* READY */
     struct trp_set shown;   /* what the index shows while nothing serves: LOADING, FAILED or NEW */
     struct trp_change *change;
-    struct trp_labelling labelling,
-        next_labelling;      /* what holds; what will, when its change ends well */
+    struct trp_labelling labelling, next_labelling; /* what holds; what will, when a change ends */
+    struct trp_scaling scaling;
     const char *reason;      /* why nothing serves, or why newer files do not; NULL: neither */
     bool wanted;             /* should be READY */
     bool held_back;          /* an operator unloaded it: only an operator loads it again */
     bool is_present;         /* the repository has it */
     bool is_unsettled;       /* wanted, and not READY */
+    bool is_unfit;           /* its newest files were held back for what is made of it */
     bool is_stale;           /* memory was short: the registry does not show it as it is */
     uint64_t taken;          /* digest of the files taken up last, for good or ill; 0: none */
+    uint64_t warned;         /* of files and their warnings, when these were logged last */
     uint64_t pending;        /* digest seen since, waiting until it settles; 0: none */
     int64_t pending_ns;      /* since when */
     uint32_t round;          /* of the last listing that had it */
@@ -72,8 +68,9 @@ struct trp_member {
     uint32_t surveys_n;      /* jobs out that look at its files */
     uint32_t survey_key;     /* results of older surveys are dropped */
     struct trp_guest *guest; /* in memory, or was once; NULL: never */
-    struct {                 /* waits for its turn to be surveyed */
-        struct trp_catalog *catalog; /* one reference; NULL: it does not wait */
+    struct trp_sequencer *sequencers; /* of its newest version; each knows the one before it */
+    struct {                          /* waits for its turn to be surveyed */
+        struct trp_catalog *catalog;  /* one reference; NULL: it does not wait */
         const struct trp_repo_model *found;
         struct trp_member *next;
     } survey;
@@ -91,8 +88,10 @@ struct trp_member {
     bool is_unpinned;     /* an operator said that it may go, whatever its configuration says */
     bool is_last_copy;    /* what serves has no files any more but some that do not load */
     struct trp_set older; /* cold; served when it was let go, beside newer files that do not load */
-    bool is_overridden;   /* what serves came with an order: nothing could load it again */
-    bool has_stay;        /* an operator said how long it stays: stay_ns */
+    struct trp_set
+        before; /* cold; stood in the index before other files were found, of which it is not known whether they fit */
+    bool is_overridden; /* what serves came with an order: nothing could load it again */
+    bool has_stay;      /* an operator said how long it stays: stay_ns */
     int64_t stay_ns;
     struct trp_timer idle_timer, retry_timer;
     int64_t retry_ns; /* the pause after the last failure; 0: the last load went well */
@@ -154,9 +153,9 @@ struct trp_life {
 
     /* preparing */
     struct preparing *preparings; /* in order, one of them under way; see preparer.c */
-    struct trp_timer preparing_timer;
-    struct trp_flag stop_preparing; /* and trying */
-    struct trp_timer heat_timer;
+    struct heating *heatings;     /* trials that are under way; see heat.c */
+    struct trp_timer preparing_timer, heat_timer, trial_timer;
+    struct trp_flag stop_preparing;
 
     /* memory of runs */
     struct trp_timer trim_timer;

@@ -13,7 +13,11 @@
  * loadings run side by side.  Every failure ends in `loaded.error` with what was opened closed again. */
 #include "life/loading.h"
 
+#include <stdio.h>
+
 #include "base/file.h"
+#include "exec/exec.h"
+#include "life/initial_states.h"
 #include "life/labels.h"
 #include "life/warmup.h"
 #include "onnx/onnx_reader.h"
@@ -23,6 +27,7 @@
 #define SCRATCH_BLOCK_BYTES (16u << 10)
 #define SCRATCH_BYTES_MAX ((size_t)256 << 20)
 #define HAZARDS_SHOWN 3u
+#define WARNING "warning: "
 #define LARGE_BYTES (64u << 10) /* of weights: below, a plain load is as fast and holds as little */
 
 struct trp_loading_steps {
@@ -32,7 +37,8 @@ struct trp_loading_steps {
     struct trp_backend *backend;
     struct trp_card file_card; /* what the file says it is for */
     uint64_t weights_bytes;
-    bool is_large; /* enough that mapping it pays */
+    bool is_large;  /* enough that mapping it pays */
+    bool is_deadly; /* a request could end the process that runs it */
     struct troupe_model_desc desc;
 };
 
@@ -116,18 +122,21 @@ static trp_status check_externals(struct trp_loading_steps *s, const struct trp_
 }
 
 /* What can take the process down is kept for the index and the log; the rest only fails when it is run. */
-static void note_hazards(struct trp_loading *l, const struct trp_onnx_model *m)
+static void note_hazards(struct trp_loading_steps *s, const struct trp_onnx_model *m)
 {
+    struct trp_loading *l = s->l;
     struct trp_buf text;
     uint32_t shown = 0;
     trp_buf_init(&text, trp_heap(), 4096);
     for (uint32_t i = 0; i < m->hazards_n && shown < HAZARDS_SHOWN; i++) {
         if (!trp_onnx_hazard_is_fatal(&m->hazards[i]))
             continue;
-        trp_buf_add_text(&text, shown ? " " : "warning: ");
+        trp_buf_add_text(&text, shown ? " " : WARNING);
         trp_onnx_hazard_format(&m->hazards[i], &text);
         shown++;
     }
+    s->is_deadly =
+        shown > 0 || m->hazards_total > m->hazards_n; /* of more than are kept, one may be */
     if (!text.failed)
         (void)trp_str_copy(trp_buf_str(&text), l->loaded.warning, sizeof l->loaded.warning);
     trp_buf_deinit(&text);
@@ -143,7 +152,7 @@ static trp_status read_head(struct trp_loading_steps *s, struct trp_signature *o
     TRP_CHECK(check_externals(s, &m, err));
     s->weights_bytes = m.total.bytes;
     s->is_large = m.files_n > 0 || m.total.bytes >= LARGE_BYTES;
-    note_hazards(s->l, &m);
+    note_hazards(s, &m);
     TRP_CHECK(trp_card_from_file(&s->scratch, &m, &s->file_card, err));
     return trp_onnx_signature(&m, &s->scratch, out, err);
 }
@@ -201,6 +210,9 @@ static trp_status complete(struct trp_loading_steps *s, struct trp_arena *a,
 {
     TRP_CHECK(trp_model_config_complete(a, s->l->version->target.name, s->written, file_signature,
                                         out_config, out_signature, err));
+    struct trp_cores allowed;
+    if ((out_config->cores || out_config->groups) && trp_cores_of_process(&allowed))
+        TRP_CHECK(trp_slot_groups_check(out_config->tree, &allowed, err));
     return trp_card_complete(a, &s->file_card, &out_config->card, err);
 }
 
@@ -220,6 +232,14 @@ static void describe(struct trp_loading_steps *s)
                                         (const volatile int32_t *)(const void *)&v->stop.value };
 }
 
+static void take_options(struct trp_loading_steps *s)
+{
+    const struct trp_model_config *c = &s->l->loaded.config;
+    s->desc.options = c->options;
+    s->desc.options_n = c->options_n;
+    s->desc.thread_mode = c->hint == TRP_HINT_LATENCY ? TROUPE_THREADS_SHARED : TROUPE_THREADS_ONE;
+}
+
 static trp_status check_bytes(const struct trp_loading *l, struct trp_error *err)
 {
     const uint64_t bytes = l->loaded.bytes + l->loaded.mapping.mapped_bytes;
@@ -229,15 +249,49 @@ static trp_status check_bytes(const struct trp_loading *l, struct trp_error *err
                     (unsigned long long)bytes, (unsigned long long)l->bytes_max);
 }
 
+static bool is_isolated(const struct trp_loading_steps *s)
+{
+    const enum trp_isolation_wish wish = s->l->loaded.config.isolation;
+    return wish == TRP_ISOLATION_PROCESS || (wish == TRP_ISOLATION_AUTO && s->is_deadly &&
+                                             trp_backends_can_isolate(s->l->env->backends));
+}
+
+/* Once the configuration is known; from here on whatever runs the version, as its proofs do, runs it there. */
+static trp_status find_backend(struct trp_loading_steps *s, struct trp_error *err)
+{
+    struct trp_backends *all = s->l->env->backends;
+    if (!s->backend)
+        TRP_CHECK(trp_backends_get(all, s->l->source->peek.backend, &s->backend, err));
+    return is_isolated(s) ? trp_backends_isolate(all, s->backend, &s->backend, err) : trp_ok();
+}
+
+/* In the log and the index: what was a warning is a reason now. */
+static void tell_isolation(const struct trp_loading_steps *s)
+{
+    struct trp_loaded *out = &s->l->loaded;
+    char note[sizeof out->mapping.note], reason[sizeof out->warning];
+    if (!is_isolated(s))
+        return;
+    if (out->warning[0]) {
+        (void)snprintf(reason, sizeof reason, "in a worker process: %s",
+                       out->warning + strlen(WARNING));
+        memcpy(out->warning, reason, sizeof reason);
+    }
+    (void)snprintf(note, sizeof note, "in a worker process: %s%s%s",
+                   out->config.isolation == TRP_ISOLATION_PROCESS
+                       ? "isolation: process"
+                       : "a request could end the process that runs it",
+                   out->mapping.note[0] ? "; " : "", out->mapping.note);
+    memcpy(out->mapping.note, note, sizeof note);
+}
+
 static trp_status open_model(struct trp_loading_steps *s, struct trp_error *err)
 {
     struct trp_loading *l = s->l;
     struct trp_loaded *out = &l->loaded;
-    if (!s->backend)
-        TRP_CHECK(trp_backends_get(l->env->backends, l->source->peek.backend, &s->backend, err));
+    TRP_CHECK(find_backend(s, err));
     TRP_CHECK(give_up_if_told(l, err));
-    s->desc.options = out->config.options;
-    s->desc.options_n = out->config.options_n;
+    take_options(s);
     const struct trp_mapping_opts opening = { .store = l->env->store,
                                               .uses = l->env->uses,
                                               .backend = s->backend,
@@ -248,13 +302,35 @@ static trp_status open_model(struct trp_loading_steps *s, struct trp_error *err)
     TRP_CHECK(trp_mapping_open(&opening, &l->version->arena, &out->mapping, &out->model,
                                &out->file_signature, err));
     out->backend = s->backend;
+    tell_isolation(s);
     if (l->on_open)
         l->on_open(l);
     struct troupe_memory memory = { .struct_size = sizeof memory };
-    out->bytes = trp_backend_memory(out->model, &memory)
-                     ? memory.weights_bytes + memory.arena_bytes
-                     : trp_counter_get(&l->version->weights.bytes);
+    const uint64_t seen = trp_counter_get(&l->version->weights.bytes);
+    const uint64_t told =
+        trp_backend_memory(out->model, &memory) ? memory.weights_bytes + memory.arena_bytes : 0;
+    out->bytes = seen > told ? seen : told;
     return check_bytes(l, err);
+}
+
+/* What could end the process is not run with numbers that nobody sent. */
+static void rehearse(const struct trp_loading_steps *s, const struct trp_warmup *warmup)
+{
+    const struct trp_loading *l = s->l;
+    struct trp_warmup own = *warmup;
+    struct trp_error err;
+    if (!l->takes_over || s->is_deadly)
+        return;
+    own.stop = &l->rehearsal->cancel;
+    trp_rehearsal_begin(l->rehearsal, l->loaded.model);
+    const trp_status st = trp_warmup_rehearse(&own, &err);
+    trp_rehearsal_end(l->rehearsal);
+    if (trp_failed(st) && st.code == TRP_CANCELLED)
+        (void)trp_fail(&err, TRP_CANCELLED, "its run was ended, at the latest after %lld s",
+                       (long long)(TRP_REHEARSAL_NS / TRP_S(1)));
+    if (trp_failed(st))
+        TRP_INFO(l->env->log, "life", "'%s' takes over without having run before: %s",
+                 l->version->id, err.text);
 }
 
 static trp_status warm_up(struct trp_loading_steps *s, struct trp_error *err)
@@ -267,6 +343,7 @@ static trp_status warm_up(struct trp_loading_steps *s, struct trp_error *err)
                                        .config = l->loaded.config.tree,
                                        .seen = &l->loaded.signature,
                                        .signature = &l->loaded.file_signature,
+                                       .sequences = l->loaded.config.sequences,
                                        .folder = l->source->folder,
                                        .account = &l->version->activations,
                                        .stop = &l->version->stop,
@@ -275,7 +352,9 @@ static trp_status warm_up(struct trp_loading_steps *s, struct trp_error *err)
                                        .run_bytes_max = l->env->run_bytes_max };
     if (l->on_warm)
         l->on_warm(l);
-    return trp_warmup_run(&warmup, err);
+    TRP_CHECK(trp_warmup_run(&warmup, err));
+    rehearse(s, &warmup);
+    return give_up_if_told(l, err);
 }
 
 static trp_status attach_labels(struct trp_loading_steps *s, struct trp_arena *a,
@@ -318,8 +397,7 @@ static trp_status estimate(struct trp_loading_steps *s, struct trp_error *err)
     struct trp_loading *l = s->l;
     if (!s->backend)
         TRP_CHECK(trp_backends_get(l->env->backends, l->source->peek.backend, &s->backend, err));
-    s->desc.options = l->loaded.config.options;
-    s->desc.options_n = l->loaded.config.options_n;
+    take_options(s);
     const struct trp_sizing sizing = { .store = l->env->store,
                                        .backend = s->backend,
                                        .desc = &s->desc,
@@ -341,6 +419,17 @@ static trp_status look(struct trp_loading_steps *s, struct trp_error *err)
     return estimate(s, err);
 }
 
+static trp_status keep_sequences(struct trp_loading_steps *s, struct trp_error *err)
+{
+    struct trp_loading *l = s->l;
+    struct trp_loaded *out = &l->loaded;
+    if (!out->config.sequences)
+        return trp_ok();
+    TRP_CHECK(trp_initial_states_read(&l->version->arena, l->source->folder,
+                                      l->env->input_bytes_max, out->config.sequences, err));
+    return trp_exec_keep_sequences(l->env->exec, l->version, &out->config, &out->sequencer, err);
+}
+
 static trp_status finish(struct trp_loading_steps *s, struct trp_error *err)
 {
     struct trp_loaded *out = &s->l->loaded;
@@ -348,6 +437,7 @@ static trp_status finish(struct trp_loading_steps *s, struct trp_error *err)
     TRP_CHECK(complete(s, &s->l->version->arena, &out->file_signature, &out->config,
                        &out->signature, err));
     TRP_CHECK(attach_labels(s, &s->l->version->arena, err));
+    TRP_CHECK(keep_sequences(s, err));
     TRP_CHECK(give_up_if_told(s->l, err));
     return warm_up(s, err);
 }
@@ -367,8 +457,10 @@ static void end(struct trp_loading *l, trp_status st)
 
 void trp_loading_drop(struct trp_loading *l)
 {
-    if (l->steps)
+    if (l->steps) {
         trp_arena_deinit(&l->steps->scratch);
+        trp_alloc_free(&l->version->activations.alloc, l->steps);
+    }
     l->steps = NULL;
     l->size = (struct trp_size){ 0 };
 }
@@ -378,7 +470,7 @@ void trp_loading_look(struct trp_loading *l)
     l->loaded = (struct trp_loaded){ 0 };
     if (l->on_begin)
         l->on_begin(l);
-    struct trp_loading_steps *s = trp_arena_zeroed(&l->version->arena, 1, sizeof *s);
+    struct trp_loading_steps *s = trp_alloc_zeroed(&l->version->activations.alloc, 1, sizeof *s);
     if (!s) {
         end(l, no_memory(&l->loaded.error));
         return;

@@ -6,6 +6,7 @@
 #include "life/life.h"
 #include "life/loader.h"
 #include "life/mapping.h"
+#include "life/rehearsal.h"
 #include "life/sizing.h"
 
 /* Digests of versions whose files were read and are what their manifests say: a place each, the newest wins, so whatever is not
@@ -23,6 +24,7 @@ struct trp_loading_env {
     struct trp_metrics *metrics;
     struct trp_matched *matched;           /* shared by all */
     const struct trp_admission *admission; /* of first runs */
+    struct trp_exec *exec;                 /* where sequences are kept */
     const struct trp_clock *clock;
     uint64_t label_bytes_max, input_bytes_max, output_bytes_max, run_bytes_max;
 };
@@ -38,6 +40,7 @@ struct trp_loaded {
     uint64_t bytes;                      /* private memory of the open model */
     struct trp_backend *backend;         /* that opened it */
     struct trp_mapping mapping;          /* how */
+    struct trp_sequencer *sequencer;     /* of what has sequences; one reference */
 };
 
 struct trp_loading {
@@ -46,9 +49,11 @@ struct trp_loading {
     struct trp_version *version;         /* its arena is used, nothing else of it is touched */
     const struct trp_repo_model *source; /* borrowed; constant */
     bool survey;                         /* only look: the signature, */
-    bool whole;         /* and the configuration in force, because somebody asked for it */
-    bool is_packed;     /* mapped weights may be copied: see heat.h */
-    uint64_t bytes_max; /* that it may hold; 0: no limit */
+    bool whole;      /* and the configuration in force, because somebody asked for it */
+    bool takes_over; /* from a version that serves: its first answer is to be no slower */
+    struct trp_rehearsal *rehearsal; /* of what takes over */
+    bool is_packed;                  /* mapped weights may be copied: see heat.h */
+    uint64_t bytes_max;              /* that it may hold; 0: no limit */
     /* Told on the loader thread: when either half begins, when the model is open and nobody has run it yet, and when its
      * first runs begin; may be NULL. */
     void (*on_begin)(struct trp_loading *l);

@@ -13,11 +13,13 @@
  *   SLEEP   drop pages (a job);  WAKE  room, bring them back (a job) ──► answer: hibernation.c
  *
  * `serving` is READY and answers.  `shown` stands in its place in the index while nothing serves. */
+#include "exec/sequencer.h"
 #include "life/change.h"
 #include "life/demand.h"
 #include "life/hibernation.h"
 #include "life/labelling.h"
 #include "life/life_parts.h"
+#include "life/proposal.h"
 #include "life/tenure.h"
 
 #include <stdio.h>
@@ -77,7 +79,9 @@ static void free_member(struct trp_member *m)
     (void)trp_table_take(l->names, m->name);
     l->unsettled_n -= m->is_unsettled;
     trp_guest_part(m->guest);
+    trp_sequencer_forget(m->sequencers);
     trp_labelling_forget(m);
+    trp_scaling_forget(m);
     trp_member_say(m, NULL, NULL);
     trp_alloc_free(l->alloc, m->went.why);
     trp_alloc_free(l->alloc, (char *)(uintptr_t)m->name.ptr);
@@ -136,11 +140,14 @@ static void let_go(struct trp_member *m)
     m->wanted = m->on_demand = m->was_let_go = false;
     m->is_pinned = m->is_unpinned = m->has_stay = m->is_overridden = m->is_last_copy = false;
     trp_set_drop(m->life->alloc, &m->older);
+    trp_set_drop(m->life->alloc, &m->before);
     trp_member_say(m, NULL, NULL);
     trp_survey_forget(m);
     trp_backlog_drop(m);
     trp_backoff_reset(m);
     trp_idle_end(m);
+    trp_sequencer_forget(m->sequencers); /* under this name nobody reaches them any more */
+    m->sequencers = NULL;
     trp_tenure_retire(m->life, &m->serving);
     trp_set_drop(m->life->alloc, &m->shown);
 }
@@ -287,8 +294,19 @@ static void begin_label(struct trp_member *m)
 {
     struct trp_error err = { 0 };
     const struct trp_order *order = m->op->order;
-    if (!trp_failed(trp_labelling_move(m, order->labels, order->labels_n, &err)))
+    const struct trp_proposal_ask ask = { .next = m->serving.n ? &m->serving : &m->shown,
+                                          .signature_of = trp_proposal_face,
+                                          .is_forced = order->is_forced,
+                                          .is_held = true };
+    trp_status st = trp_labelling_move(m, order->labels, order->labels_n, &err);
+    if (!trp_failed(st))
+        st = trp_proposal_judge(m, &ask, &err);
+    if (trp_failed(st)) {
+        trp_labelling_drop(m);
+    } else {
+        trp_labelling_keep(m);
         trp_member_show(m);
+    }
     trp_member_finish(m, &err);
 }
 
@@ -316,6 +334,7 @@ static void begin_take(struct trp_member *m)
     trp_backoff_reset(m); /* other files, other luck */
     if (m->older.n == 0) {
         trp_member_say(m, NULL, NULL);
+        trp_proposal_remember(m, op->found);
         trp_survey_begin(m, op->catalog, op->found);
     } else { /* whether they load is found when somebody asks; until then what served is shown */
         trp_member_say(m, "other files have come, and are tried by the next request", NULL);
@@ -332,6 +351,7 @@ static void begin_leave(struct trp_member *m)
     const struct trp_error ok = { 0 };
     let_go(m);
     trp_labelling_forget(m);
+    trp_scaling_forget(m);
     m->held_back = false; /* should it come back, it is a new model */
     TRP_INFO(m->life->opts.log, "life", "model '%.*s' has left the repository", TRP_STR(m->name));
     trp_member_show(m);
@@ -360,7 +380,9 @@ static void begin_keep(struct trp_member *m)
         begin_load(m);
         return;
     }
-    if (!is_pin) /* what is to stay is pinned when its order has ended well */
+    if (m->op->order->kind == TRP_ORDER_SCALE)
+        err.status = trp_scaling_order(m, &err);
+    else if (!is_pin) /* what is to stay is pinned when its order has ended well */
         err.status = trp_keeping_order(m, &err);
     trp_member_finish(m, &err);
 }

@@ -24,7 +24,7 @@
 #define ARENA_BLOCK 4096
 #define ARENA_MAX (1u << 20)
 #define TRP_PREPARER_NICE 10
-#define TICK_NS TRP_MS(250) /* while anybody is to be prepared */
+#define TICK_NS TRP_PREPARER_LOOKS_NS /* while anybody is to be prepared */
 /* Thousandths of what the model holds, at most: 1710 of an encoder of 438 MB, 2660 of a convolution net of 102 MB. */
 #define PREPARING_TAKES 2700u
 #define YIELDS_AFTER_NS TRP_MS(250) /* that a load has waited for */
@@ -282,11 +282,15 @@ static void pump(struct trp_life *l)
     }
 }
 
+bool trp_preparer_must_yield(const struct trp_life *l)
+{
+    return l->opts.ledger && is_memory_wanted(l, trp_loop_now_ns(l->opts.control), YIELDS_AFTER_NS);
+}
+
 static void yield_if_wanted(struct trp_life *l)
 {
     for (struct preparing *p = l->preparings; p; p = p->next)
-        if (p->is_under_way && l->opts.ledger &&
-            is_memory_wanted(l, trp_loop_now_ns(l->opts.control), YIELDS_AFTER_NS))
+        if (p->is_under_way && trp_preparer_must_yield(l))
             trp_flag_raise(&p->give_up);
 }
 

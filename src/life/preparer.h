@@ -3,6 +3,7 @@
 #ifndef TRP_PREPARER_H
 #define TRP_PREPARER_H
 
+#include "base/clock.h"
 #include "life/life.h"
 
 /* Makes the thread that prepares models, when there is a store; life destroys it with its other loaders.
@@ -24,6 +25,13 @@ void trp_preparer_begin(struct trp_life *l, const struct trp_version *v,
  *   Errors: false: no memory. */
 bool trp_preparer_describe(struct trp_life *l, const struct trp_version *v, struct trp_arena *arena,
                            struct troupe_model_desc *out);
+
+/* Whether what is done in the background is to give its memory back: a load has waited for memory for a while.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+#define TRP_PREPARER_LOOKS_NS TRP_MS(250) /* how often that is to be asked, by whoever holds some */
+bool trp_preparer_must_yield(const struct trp_life *l);
 
 /* Gives up; says whether anything is under way.
  *   Owns  : nothing.

@@ -44,6 +44,8 @@ static bool has_settled(struct trp_member *m, uint64_t digest)
 /* Returns false when the model has changed and not settled yet. */
 static bool consider(struct trp_life *l, struct trp_catalog *c, const struct trp_repo_model *found)
 {
+    if (found->definition) /* made of models: a model that had this name before leaves */
+        return true;
     const uint64_t digest = trp_catalog_digest(found);
     struct trp_member *m = trp_member_make(l, found->name);
     if (!m)
@@ -171,6 +173,8 @@ static void take_some(struct trp_mail *mail)
     if (!l->is_stopping) {
         if (!l->has_listed)
             load_missing_names(l);
+        if (l->opts.listed)
+            l->opts.listed(l->opts.listed_user, &c->listing);
         trp_watcher_listed(l->watcher, l->taking.is_unsettled);
     }
     end_listing(l, c, &ok);

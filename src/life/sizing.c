@@ -30,7 +30,8 @@ static trp_status no_memory(struct trp_error *err)
 
 static uint64_t measured_bytes(const struct trp_sizing *s, bool is_mapped)
 {
-    return s->measured && s->measured->digest == s->digest ? s->measured->bytes[is_mapped] : 0;
+    const struct trp_measured *m = s->measured ? trp_sizing_measured(s->measured, s->digest) : NULL;
+    return m ? m->bytes[is_mapped] : 0;
 }
 
 static uint64_t or_else(uint64_t measured, uint64_t estimated)
@@ -108,11 +109,27 @@ trp_status trp_sizing_estimate(const struct trp_sizing *s, struct trp_arena *are
     return st;
 }
 
-void trp_sizing_learn(struct trp_measured *m, uint64_t digest, bool is_mapped, uint64_t bytes,
-                      int64_t load_ns)
+const struct trp_measured *trp_sizing_measured(const struct trp_measured all[TRP_MEASURED_MAX],
+                                               uint64_t digest)
 {
-    if (m->digest != digest)
-        *m = (struct trp_measured){ .digest = digest };
-    m->bytes[is_mapped] = bytes;
-    m->load_ns[is_mapped] = load_ns;
+    for (uint32_t i = 0; i < TRP_MEASURED_MAX; i++)
+        if (all[i].digest == digest)
+            return &all[i];
+    return NULL;
+}
+
+void trp_sizing_learn(struct trp_measured all[TRP_MEASURED_MAX], uint64_t digest, bool is_mapped,
+                      uint64_t bytes, int64_t load_ns)
+{
+    uint32_t at = 0;
+    while (at < TRP_MEASURED_MAX - 1 && all[at].digest != digest)
+        at++;
+    struct trp_measured m = all[at];
+    if (m.digest != digest) /* in place of the one that was learned longest ago */
+        m = (struct trp_measured){ .digest = digest };
+    for (; at > 0; at--)
+        all[at] = all[at - 1];
+    m.bytes[is_mapped] = bytes;
+    m.load_ns[is_mapped] = load_ns;
+    all[0] = m;
 }

@@ -13,11 +13,11 @@ struct trp_sizing {
     struct trp_store *store; /* NULL: none */
     struct trp_backend *backend;
     const struct troupe_model_desc *desc;
-    uint64_t weights_bytes; /* in its files, also external ones; 0: not known */
-    bool is_packed;         /* to be opened with copies of its weights: heat.h */
-    uint64_t bytes_max;     /* that it may hold; 0: no limit */
-    uint64_t digest;        /* of its files */
-    const struct trp_measured *measured;
+    uint64_t weights_bytes;              /* in its files, also external ones; 0: not known */
+    bool is_packed;                      /* to be opened with copies of its weights: heat.h */
+    uint64_t bytes_max;                  /* that it may hold; 0: no limit */
+    uint64_t digest;                     /* of its files */
+    const struct trp_measured *measured; /* TRP_MEASURED_MAX of them; NULL: none */
 };
 
 /* Estimates.
@@ -34,7 +34,14 @@ trp_status trp_sizing_estimate(const struct trp_sizing *s, struct trp_arena *are
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */
-void trp_sizing_learn(struct trp_measured *m, uint64_t digest, bool is_mapped, uint64_t bytes,
-                      int64_t load_ns);
+void trp_sizing_learn(struct trp_measured all[TRP_MEASURED_MAX], uint64_t digest, bool is_mapped,
+                      uint64_t bytes, int64_t load_ns);
+
+/* Finds what was measured of a version's files; NULL: nothing.
+ *   Owns  : as `all`.
+ *   Thread: any.
+ *   Errors: none. */
+const struct trp_measured *trp_sizing_measured(const struct trp_measured all[TRP_MEASURED_MAX],
+                                               uint64_t digest);
 
 #endif

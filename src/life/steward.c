@@ -34,6 +34,9 @@ static void describe(void *user, struct trp_guest *guest)
     guest->is_held = m->op != NULL;
     guest->weight = m->keeping.priority;
     guest->sleep.is_able = trp_hibernation_is_able(m);
+    const char *unfit = trp_guest_unfit(guest);
+    for (uint32_t i = 0; unfit && i < m->serving.n; i++)
+        trp_tenure_explain(m->serving.items[i], unfit); /* also when it was loaded again since */
 }
 
 static void idle(void *user)
@@ -69,7 +72,9 @@ trp_status trp_steward_expect(struct trp_member *m, const struct trp_version *v,
 {
     if (!m->guest)
         TRP_CHECK(trp_guest_create(m->life->residence, m->name, m, &m->guest, err));
-    return trp_stay_expect(m->guest, trp_tenure_stay(v), size, v->stats, err);
+    TRP_CHECK(trp_stay_expect(m->guest, trp_tenure_stay(v), size, v->stats, err));
+    trp_tenure_stay(v)->digest = v->digest;
+    return trp_ok();
 }
 
 /* Whoever is loaded by itself, with nobody waiting, throws nobody out. */
@@ -91,14 +96,13 @@ void trp_steward_settle(const struct trp_version *v, const struct trp_loaded *lo
     const bool has_shared = is_mapped && stay->shares_n > 0;
     if (!g)
         return;
-    if (g->measured.digest != v->digest)
-        g->sleep = (struct trp_sleep){ 0 }; /* of other files nothing is known */
     struct trp_amounts own = { { loaded->bytes } };
     if (is_mapped && !has_shared) /* it was prepared since its size was estimated */
         own.of[TRP_RESOURCE_BYTES] += loaded->mapping.mapped_bytes;
     else if (!loaded->mapping.is_packed) /* the next load of it is not, unless it is hot again */
-        trp_sizing_learn(&g->measured, v->digest, is_mapped, loaded->bytes, load_ns);
+        trp_sizing_learn(g->measured, v->digest, is_mapped, loaded->bytes, load_ns);
     own.of[TRP_RESOURCE_MAPPINGS] = stay->own.of[TRP_RESOURCE_MAPPINGS];
-    const int64_t mapped_ns = g->measured.load_ns[true];
+    const struct trp_measured *known = trp_sizing_measured(g->measured, v->digest);
+    const int64_t mapped_ns = known ? known->load_ns[true] : 0;
     trp_stay_settle(stay, own, has_shared, mapped_ns > 0 ? mapped_ns : load_ns);
 }

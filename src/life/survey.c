@@ -10,6 +10,7 @@
  *   await ── in front ────┘ */
 #include "life/demand.h"
 #include "life/life_parts.h"
+#include "life/proposal.h"
 #include "life/tenure.h"
 
 #define MANY 500u  /* surveys after which the heap is looked through */
@@ -141,6 +142,61 @@ static void fill_in(struct look *k)
     v->has_signature = true;
 }
 
+/* ---- do they fit what is made of the model? ---- */
+
+static bool has_all(const struct trp_repo_model *found, const struct trp_set *set)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < found->versions_n; i++) {
+        const struct trp_version *v = trp_set_numbered(set, found->versions[i].number);
+        n += v && v->digest == found->versions[i].digest;
+    }
+    return n == set->n && !trp_failed(found->error.status);
+}
+
+/* Only what can be loaded again is held on to. */
+static void found_before(struct trp_catalog *c)
+{
+    struct trp_member *m = c->user;
+    m->surveys_n--;
+    if (is_at_rest(m) && m->before.n && m->older.n == 0 && !m->op) {
+        struct trp_error why = { 0 };
+        const struct trp_proposal_ask ask = {
+            .next = &m->shown,
+            .now = &m->before,
+            .signature_of = trp_proposal_face,
+            .is_held = !trp_failed(c->error.status) && has_all(c->listing.models[0], &m->before)
+        };
+        const trp_status st = trp_proposal_judge(m, &ask, &why);
+        if (st.code == TRP_FAILED_PRECONDITION)
+            (void)trp_proposal_hold(m, &why); /* without memory the next call is told */
+        else
+            trp_set_drop(m->life->alloc, &m->before);
+    }
+    trp_catalog_unref(c);
+    answer_askers(m);
+    trp_member_tidy(m);
+}
+
+/* All that was found has been looked into. */
+static void judge(struct trp_member *m)
+{
+    struct trp_life *l = m->life;
+    struct trp_error why = { 0 };
+    const struct trp_proposal_ask ask = { .next = &m->shown,
+                                          .now = &m->before,
+                                          .signature_of = trp_proposal_face };
+    const struct trp_catalog_request request = {
+        .opts = &l->opts.repo, .name = m->name, .only = &m->before, .done = found_before, .user = m
+    };
+    if (m->before.n == 0 || !is_at_rest(m) || m->op)
+        return; /* an op in hand ends with what is true then */
+    if (!trp_failed(trp_proposal_try(m, &ask, &why)))
+        trp_set_drop(l->alloc, &m->before);
+    else if (!trp_failed(trp_catalog_ask(l->alloc, l->loaders, &request, NULL)))
+        m->surveys_n++;
+}
+
 static void looked_into(struct trp_job *job)
 {
     struct look *k = (struct look *)job;
@@ -153,6 +209,8 @@ static void looked_into(struct trp_job *job)
         if (trp_set_put(m->life->alloc, &m->shown, k->version))
             k->version = NULL; /* moved */
         trp_life_show(m, m->askers == NULL);
+        if (m->surveys_n == 1 && !m->survey.catalog)
+            judge(m);
     }
     free_look(k);
 }

@@ -5,6 +5,8 @@
  * A version whose memory is still lent when it should go is kept: its account's address is in somebody's hands, and a leak
  * that the log names is better than a write to freed memory. */
 #include "life/tenure.h"
+
+#include "exec/sequencer.h"
 #include "life/heat.h"
 #include "life/joining.h"
 #include "life/life_parts.h"
@@ -50,13 +52,19 @@ static void bury(struct tenure *t)
     struct trp_version *v = t->version;
     const bool has_served = trp_lifecycle_get(&v->life) == TRP_MODEL_DRAINING;
     trp_tenure_move(l, v, TRP_MODEL_GONE);
-    if (t->opened)
+    if (t->opened) {
         trp_stay_end(&t->opened->stay);
+        trp_joining_end(l, &t->opened->joining);
+    }
     if (has_served) {
         const int64_t ns = v->life.since_ns[TRP_MODEL_GONE] - v->life.since_ns[TRP_MODEL_DRAINING];
         TRP_INFO(l->opts.log, "life", "unloaded '%s' (drained in %lld ms)", v->id,
                  (long long)(ns / 1000000));
         trp_metrics_add(l->opts.metrics, TRP_METRIC_UNLOADS, 1);
+    }
+    if (v->sequencer) {
+        trp_sequencer_close(v->sequencer);
+        trp_sequencer_unref(v->sequencer);
     }
     if (held_bytes(v) == 0) {
         trp_waiting_unref(v->room);
@@ -212,6 +220,7 @@ trp_status trp_tenure_begin(struct trp_member *m, const struct trp_repo_version 
     }
     t->version = v;
     v->is_cold = m->on_demand;
+    trp_scaling_apply(m, v);
     v->room = m->room;
     trp_waiting_ref(v->room);
     l->versions_n++;

@@ -2,11 +2,14 @@
 #include "life/warmup.h"
 
 #include "life/warmup_input.h"
+#include "store/sample.h"
 #include "tensor/reshape.h"
 
 #include <time.h>
 
 #define COUNT_MAX 1000
+#define REHEARSED_AGAIN_NS \
+    INT64_C(1000000000) /* what a first run has to do once is little of so long a one */
 #define ASKS_AGAIN_NS INT64_C(5000000) /* a load takes as long at least */
 
 /* How many rows a sample has: one, where it does not say. */
@@ -32,9 +35,16 @@ static trp_status make_inputs(const struct trp_warmup *w, const struct trp_node 
     TRP_CHECK(batch_of(w, sample, &batch, err));
     for (uint32_t i = 0; i < w->signature->inputs_n; i++) {
         const struct trp_io *file = &w->signature->inputs[i];
-        const struct trp_io *seen = trp_signature_input(w->seen, file->name);
+        const uint32_t at = trp_signature_place(
+            w->seen->inputs, w->seen->inputs_n + w->seen->hidden_inputs_n, file->name, i);
+        const struct trp_io *seen = at == UINT32_MAX ? NULL : &w->seen->inputs[at];
         const struct trp_node *entry = seen ? trp_node_get_str(inputs, file->name) : NULL;
         tensors[i] = (struct troupe_tensor){ .dtype = file->dtype };
+        if (!entry && seen && at >= w->seen->inputs_n) {
+            TRP_TRY(trp_warmup_input_hidden(w, at - w->seen->inputs_n, batch, &tensors[i], err),
+                    err, "input '%.*s'", TRP_STR(file->name));
+            continue;
+        }
         if (!entry && seen && !seen->optional)
             return trp_fail(err, TRP_INVALID_ARGUMENT, "input '%.*s' is missing",
                             TRP_STR(file->name));
@@ -60,7 +70,8 @@ static uint64_t input_bytes(const struct trp_warmup *w, const struct troupe_tens
     return bytes;
 }
 
-/* This is a thread that may wait: it asks again and again, until others have left for it or it has waited as long as a request. */
+/* This is a thread that may wait: it asks again and again, until others have left for it or it has waited as long as a request.  For a
+ * try nobody has to leave. */
 static void rest(int64_t *left_ns)
 {
     const struct timespec turn = { .tv_nsec = ASKS_AGAIN_NS };
@@ -76,7 +87,7 @@ static trp_status wait_for_room(const struct trp_warmup *w, const struct trp_adm
             trp_admission_ask(w->admission, w->version, wish, trp_clock_now_ns(w->clock), out);
         if (r == TRP_RESERVE_DONE)
             return trp_ok();
-        if (r == TRP_RESERVE_NEVER || *left_ns <= 0)
+        if (r == TRP_RESERVE_NEVER || *left_ns <= 0 || wish->is_try)
             return trp_admission_refuse(w->admission, w->version, out, err);
         trp_admission_ask_room(w->admission, out);
         rest(left_ns);
@@ -137,10 +148,10 @@ static bool was_too_little(const struct trp_warmup *w, trp_status st, uint64_t m
 /* A run that is ended because more was held than there was room for has told how much that is, and is tried again; also one that
  * was refused what was expected of it, because others have that now. */
 static trp_status run_once(const struct trp_warmup *w, const struct troupe_tensor *inputs,
-                           const struct outputs *out, struct trp_error *err)
+                           const struct outputs *out, bool is_try, struct trp_error *err)
 {
     int64_t left_ns = w->admission ? w->admission->wait_ns : 0;
-    struct trp_admission_wish wish = { .size = input_bytes(w, inputs) };
+    struct trp_admission_wish wish = { .size = input_bytes(w, inputs), .is_try = is_try };
     for (;; rest(&left_ns)) {
         struct trp_admitted room = { .size = 0 };
         uint64_t peak;
@@ -167,7 +178,7 @@ static trp_status run_sample(const struct trp_warmup *w, const struct trp_node *
     trp_status st = make_inputs(w, sample, inputs, err);
     for (int64_t i = 0; i < count && !trp_failed(st); i++)
         st = trp_flag_is_up(w->stop) ? trp_fail(err, TRP_CANCELLED, "given up")
-                                     : run_once(w, inputs, out, err);
+                                     : run_once(w, inputs, out, false, err);
     for (uint32_t i = 0; i < w->signature->inputs_n; i++) {
         trp_alloc_free(&w->account->alloc, inputs[i].data);
         inputs[i] = (struct troupe_tensor){ 0 };
@@ -175,22 +186,80 @@ static trp_status run_sample(const struct trp_warmup *w, const struct trp_node *
     return st;
 }
 
-trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err)
+/* Room for a run's inputs and, behind them, its outputs. */
+static trp_status make_places(const struct trp_warmup *w, struct troupe_tensor **out_inputs,
+                              struct outputs *out, struct trp_error *err)
 {
-    const struct trp_node *samples = trp_node_get(w->config, "model_warmup");
-    if (!samples || !samples->first)
-        return trp_ok();
+    const size_t inputs_n = w->signature->inputs_n, outputs_n = w->signature->outputs_n;
     const struct trp_alloc *heap = trp_heap();
-    struct troupe_tensor *tensors = trp_alloc_zeroed(
-        heap, (size_t)w->signature->inputs_n + w->signature->outputs_n + 1, sizeof *tensors);
-    uint32_t *indices =
-        trp_alloc_zeroed(heap, (size_t)w->signature->outputs_n + 1, sizeof *indices);
+    struct troupe_tensor *tensors =
+        trp_alloc_zeroed(heap, inputs_n + outputs_n + 1, sizeof *tensors);
+    uint32_t *indices = trp_alloc_zeroed(heap, outputs_n + 1, sizeof *indices);
     if (!tensors || !indices) {
         trp_alloc_free(heap, tensors);
         trp_alloc_free(heap, indices);
         return trp_fail(err, TRP_OUT_OF_MEMORY, "warm-up");
     }
-    const struct outputs out = { tensors + w->signature->inputs_n, indices };
+    *out_inputs = tensors;
+    *out = (struct outputs){ tensors + inputs_n, indices };
+    return trp_ok();
+}
+
+static void free_places(struct troupe_tensor *inputs, const struct outputs *out)
+{
+    trp_alloc_free(trp_heap(), inputs);
+    trp_alloc_free(trp_heap(), out->indices);
+}
+
+static const struct trp_node *samples_of(const struct trp_warmup *w)
+{
+    const struct trp_node *samples = trp_node_get(w->config, "model_warmup");
+    return samples && samples->first ? samples : NULL;
+}
+
+/* The first run shows its backend what such runs want, the second has it: only then has all been done that is done once. */
+static trp_status run_twice(const struct trp_warmup *w, const struct troupe_tensor *inputs,
+                            const struct outputs *out, struct trp_error *err)
+{
+    const int64_t begun_ns = trp_clock_now_ns(w->clock);
+    TRP_CHECK(run_once(w, inputs, out, true, err));
+    if (trp_flag_is_up(w->stop) || trp_clock_now_ns(w->clock) - begun_ns >= REHEARSED_AGAIN_NS)
+        return trp_ok();
+    return run_once(w, inputs, out, true, err);
+}
+
+trp_status trp_warmup_rehearse(const struct trp_warmup *w, struct trp_error *err)
+{
+    static const struct trp_sample_size one = { .free = 1, .first = 1, .top = 1 };
+    struct troupe_tensor *inputs;
+    struct outputs out;
+    uint64_t seed = 1;
+    if (samples_of(w) || w->sequences) /* what is kept between runs is not for anybody to make up */
+        return trp_ok();
+    TRP_CHECK(make_places(w, &inputs, &out, err));
+    trp_status st = trp_ok();
+    for (uint32_t i = 0; i < w->signature->inputs_n && !trp_failed(st); i++) {
+        const struct trp_io *io = &w->signature->inputs[i];
+        inputs[i] = (struct troupe_tensor){ .dtype = io->dtype };
+        if (!io->optional && !trp_sample_make(io, &one, &seed, &inputs[i]))
+            st = trp_fail(err, TRP_OUT_OF_MEMORY, "no input for '%.*s'", TRP_STR(io->name));
+    }
+    if (!trp_failed(st))
+        st = run_twice(w, inputs, &out, err);
+    for (uint32_t i = 0; i < w->signature->inputs_n; i++)
+        trp_sample_drop(&inputs[i]);
+    free_places(inputs, &out);
+    return st;
+}
+
+trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err)
+{
+    const struct trp_node *samples = samples_of(w);
+    struct troupe_tensor *tensors;
+    struct outputs out;
+    if (!samples)
+        return trp_ok();
+    TRP_CHECK(make_places(w, &tensors, &out, err));
     trp_status st = trp_ok();
     for (const struct trp_node *s = samples->first; s && !trp_failed(st); s = s->next) {
         const struct trp_str name = trp_node_str(s, "name", TRP_STR_LIT("unnamed"));
@@ -198,7 +267,6 @@ trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err)
         if (trp_failed(st))
             trp_error_within(err, "warm-up '%.*s'", TRP_STR(name));
     }
-    trp_alloc_free(heap, tensors);
-    trp_alloc_free(heap, indices);
+    free_places(tensors, &out);
     return st;
 }

@@ -206,3 +206,46 @@ trp_status trp_warmup_input_make(const struct trp_warmup *w, const struct trp_no
     repeat_row(out, row.bytes);
     return trp_ok();
 }
+
+/* ---- what no sample has to say ---- */
+
+/* One row of a hidden input, and where its bytes are. */
+static const void *hidden_row(const struct trp_warmup *w, uint32_t index, struct troupe_tensor *out)
+{
+    static const uint64_t zero;
+    const struct trp_sequence_config *c = w->sequences;
+    const struct trp_io *io = &c->inputs[index];
+    const void *bytes = &zero;
+    for (uint32_t i = 0; i < c->states_n; i++) {
+        if (c->states[i].input != index)
+            continue;
+        *out = c->states[i].initial;
+        return out->data;
+    }
+    *out = (struct troupe_tensor){ .dtype = io->dtype,
+                                   .rank = io->any_rank ? 1u + (w->seen->batch_max > 0) : io->rank,
+                                   .bytes = trp_dtype_bytes(io->dtype) };
+    if (out->bytes == 0)
+        out->bytes = LENGTH_BYTES; /* an empty string */
+    for (uint32_t d = 0; d < out->rank; d++)
+        out->shape[d] = 1;
+    for (uint32_t i = 0; i < c->controls_n; i++)
+        if (c->controls[i].input == index && c->controls[i].kind != TRP_SEQUENCE_CORRID)
+            bytes = &c->controls[i].values[c->controls[i].kind != TRP_SEQUENCE_END];
+    return bytes;
+}
+
+trp_status trp_warmup_input_hidden(const struct trp_warmup *w, uint32_t index, int64_t batch,
+                                   struct troupe_tensor *out, struct trp_error *err)
+{
+    const void *bytes = hidden_row(w, index, out);
+    const struct row row = { .bytes = out->bytes, .times = (uint64_t)batch };
+    out->data = NULL;
+    TRP_CHECK(make_room(w, &row, out, err));
+    if (w->seen->batch_max > 0)
+        out->shape[0] = batch;
+    if (row.bytes)
+        memcpy(out->data, bytes, row.bytes);
+    repeat_row(out, row.bytes);
+    return trp_ok();
+}

@@ -19,4 +19,12 @@ trp_status trp_warmup_input_make(const struct trp_warmup *w, const struct trp_no
                                  const struct trp_io *io, int64_t batch, struct troupe_tensor *out,
                                  struct trp_error *err);
 
+/* What the server fills in for a sequence that has just begun: a state as it is then, a control as it is told with the first request.
+ *   Owns  : out->data is of w->account->alloc, the caller frees it.
+ *   Thread: loader.
+ *   Blocks: never.
+ *   Errors: TOO_LARGE, OUT_OF_MEMORY. */
+trp_status trp_warmup_input_hidden(const struct trp_warmup *w, uint32_t index, int64_t batch,
+                                   struct troupe_tensor *out, struct trp_error *err);
+
 #endif

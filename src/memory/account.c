@@ -30,7 +30,7 @@ const char *trp_account_kind_name(enum trp_account_kind kind)
     static const char *const names[TRP_ACCOUNT_KINDS] = {
         [TRP_ACCOUNT_REQUEST] = "request", [TRP_ACCOUNT_ACTIVATIONS] = "activations",
         [TRP_ACCOUNT_WEIGHTS] = "weights", [TRP_ACCOUNT_SHARED] = "shared",
-        [TRP_ACCOUNT_BACKEND] = "backend",
+        [TRP_ACCOUNT_BACKEND] = "backend", [TRP_ACCOUNT_LISTS] = "lists",
     };
     return (unsigned)kind < TRP_ACCOUNT_KINDS ? names[kind] : "unknown";
 }
@@ -149,6 +149,15 @@ static void free_for_plugin(void *user, void *block, uint64_t bytes)
     give_back(user, block);
 }
 
+static int32_t charge_for_plugin(void *user, uint64_t bytes)
+{
+    return trp_account_try_charge(user, bytes) ? 1 : 0;
+}
+static void discharge_for_plugin(void *user, uint64_t bytes)
+{
+    trp_account_discharge(user, bytes);
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 void trp_account_init(struct trp_account *a, enum trp_account_kind kind, struct trp_account *parent,
@@ -159,7 +168,8 @@ void trp_account_init(struct trp_account *a, enum trp_account_kind kind, struct 
         .parent = parent,
         .kind = kind,
         .limit = limit,
-        .plugin = { sizeof(struct troupe_account), a, alloc_for_plugin, free_for_plugin },
+        .plugin = { sizeof(struct troupe_account), a, alloc_for_plugin, free_for_plugin,
+                    charge_for_plugin, discharge_for_plugin },
     };
 }
 

@@ -15,10 +15,11 @@ enum trp_account_kind {
     TRP_ACCOUNT_WEIGHTS,     /* private weights */
     TRP_ACCOUNT_SHARED,      /* shared blobs */
     TRP_ACCOUNT_BACKEND,     /* what a backend holds in no model's name */
+    TRP_ACCOUNT_LISTS,       /* keys that rules ask for */
     TRP_ACCOUNT_KINDS
 };
 
-/* "request", "activations", "weights", "shared", "backend".
+/* "request", "activations", "weights", "shared", "backend", "lists".
  *   Owns  : static.
  *   Thread: any.
  *   Errors: none. */

@@ -441,6 +441,36 @@ static void explain(struct trp_residents *who)
         r->frees = gain_of(who, r);
         const uint64_t bytes = r->frees.of[TRP_RESOURCE_BYTES];
         r->score = bytes ? r->cost / (double)bytes : INFINITY;
+        r->part_bytes = 0;
+    }
+}
+
+static bool goes_with_them(const struct trp_shared *s)
+{
+    return !s->is_held && s->users_left == 0;
+}
+
+/* What becomes free only because several go is divided among them. */
+static void divide(const struct plan *p)
+{
+    for (uint32_t i = 0; i < p->who->shared_n; i++) {
+        p->who->shared[i].goers_left = 0;
+        p->who->shared[i].part_bytes_left = p->who->shared[i].bytes;
+    }
+    for (uint32_t i = 0; i < p->taken_n; i++) {
+        const struct trp_resident *r = &p->who->all[p->taken[i]];
+        for (uint32_t k = 0; k < r->shared_n; k++)
+            p->who->shared[r->shared[k]].goers_left++;
+    }
+    for (uint32_t i = 0; i < p->taken_n; i++) {
+        struct trp_resident *r = &p->who->all[p->taken[i]];
+        r->part_bytes = r->own.of[TRP_RESOURCE_BYTES];
+        for (uint32_t k = 0; k < r->shared_n; k++) {
+            struct trp_shared *s = &p->who->shared[r->shared[k]];
+            const uint64_t part = goes_with_them(s) ? s->part_bytes_left / s->goers_left-- : 0;
+            s->part_bytes_left -= part;
+            r->part_bytes += part;
+        }
     }
 }
 
@@ -450,6 +480,7 @@ static void choose(const struct trp_eviction_need *need, struct plan *p, struct 
         choose_by_age(p);
     else
         choose_by_cost(p);
+    divide(p);
     out->victims_n = p->taken_n;
     out->freed = p->gained;
     for (uint32_t i = 0; i < p->taken_n; i++) {

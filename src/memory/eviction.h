@@ -57,7 +57,8 @@ struct trp_shared {
     bool is_wanted; /* by what the room is for: it does not become free whoever goes */
     /* a decision's own */
     bool is_held, is_counted;
-    uint32_t users_left, first_user;
+    uint32_t users_left, first_user, goers_left;
+    uint64_t part_bytes_left;
 };
 
 /* Somebody in memory, or on the way there. */
@@ -77,6 +78,7 @@ struct trp_resident {
     struct trp_amounts frees; /* if it alone went: of bytes, what it owns and alone still needs */
     double cost;              /* reload seconds per second */
     double score;             /* cost / frees bytes; INFINITY when alone it frees none */
+    uint64_t part_bytes;      /* its part of what the victims free together: all parts are that */
     /* a decision's own */
     struct trp_amounts gain;
     double order;

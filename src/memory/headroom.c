@@ -286,7 +286,8 @@ enum trp_reserve trp_headroom_begin(struct trp_headrooms *all, struct trp_headro
             only_bytes(r == TRP_RESERVE_NEVER ? bytes + ask->beside_bytes : lack_of(book, bytes));
         if (r == TRP_RESERVE_NOT_NOW && !ask->is_try)
             wait_for_turn(all, book, ask->now_ns);
-        pass->is_first = all->waiter == book;
+        pass->is_first =
+            all->waiter == book && ask->now_ns - all->waits_since_ns < TRP_HEADROOM_FIRST_NS;
     }
     trp_lock_leave(&all->lock);
     if (tell)

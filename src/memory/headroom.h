@@ -65,6 +65,10 @@ struct trp_headroom_ask {
     uint64_t kept_bytes;         /* what it has already, in the account, and keeps while it runs */
 };
 
+/* For so long who waits longest keeps its place in memory.  Then it may be told to leave like others whose runs only wait: what it
+ * waits for may be held by whoever waits for its going. */
+#define TRP_HEADROOM_FIRST_NS INT64_C(10000000000)
+
 /* What a run was given; zero is nothing. */
 struct trp_headroom_pass {
     uint64_t bytes;
@@ -72,7 +76,8 @@ struct trp_headroom_pass {
     bool ends_wait; /* it was the one that waited longest: the others may be tried again */
     bool
         is_short; /* set by whoever ends it: it was refused what it wanted, and has given all back */
-    bool is_first; /* not given anything yet, and nobody waits longer */
+    bool
+        is_first; /* not given anything yet, and nobody waits longer; for TRP_HEADROOM_FIRST_NS only */
 };
 
 /* Whether runs with inputs of `size` bytes ask nobody.

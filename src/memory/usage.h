@@ -20,12 +20,20 @@ struct trp_usage {                        /* zero: nothing measured */
     uint32_t samples_n;
 };
 
+/* What was measured, as the kernel sees it and as the accounts have it. */
+struct trp_usage_seen {
+    uint64_t process_bytes, accounted_bytes;         /* all */
+    uint64_t private_bytes, private_accounted_bytes; /* without pages of files */
+};
+
 /* Notes a measurement, and returns the unaccounted bytes: the least of the last TRP_USAGE_SAMPLES
  * differences, because memory that moves while both sides are read makes one of them too large.
+ * Weights that are mapped and not read yet are accounted and not used, and would hide as much of the
+ * program's own: so what is private beyond the private accounts counts in any case.
  *   Units : bytes; accounted is the larger of what it was before and after measuring.
  *   Owns  : nothing.
  *   Thread: owner; the counters may be read by any.
- *   Errors: none; more accounted than used (what was mapped and never read) is a difference of 0. */
-uint64_t trp_usage_note(struct trp_usage *u, uint64_t process_bytes, uint64_t accounted_bytes);
+ *   Errors: none; more accounted than used is a difference of 0. */
+uint64_t trp_usage_note(struct trp_usage *u, const struct trp_usage_seen *seen);
 
 #endif

@@ -41,9 +41,6 @@ static trp_status take_backend(struct trp_arena *a, const struct trp_node *tree,
     const struct trp_node *platform = trp_node_get(tree, "platform");
     TRP_CHECK(take_text(a, tree, "backend", &c->backend, err));
     TRP_CHECK(take_text(a, tree, "platform", &c->platform, err));
-    if (trp_str_is(c->platform, "ensemble") || trp_node_get(tree, "ensemble_scheduling"))
-        return trp_node_fail(platform ? platform : trp_node_get(tree, "ensemble_scheduling"), err,
-                             TRP_UNIMPLEMENTED, "ensembles cannot be served yet");
     if (c->platform.len == 0)
         return trp_ok();
     const bool is_onnx = trp_str_is(c->platform, PLATFORM_ONNX);
@@ -72,7 +69,7 @@ static trp_status take_batch_max(const struct trp_node *tree, struct trp_model_c
     return trp_ok();
 }
 
-/* Triton's way to ask for batches is `dynamic_batching { }` with a max_batch_size above 1. */
+/* Triton's way to ask for batches is `dynamic_batching { }` with a max_batch_size above 1; sequences are joined by it alone. */
 static void take_batching(const struct trp_node *tree, struct trp_model_config *c)
 {
     const struct trp_field *f =
@@ -82,8 +79,99 @@ static void take_batching(const struct trp_node *tree, struct trp_model_config *
     c->batching = v ? (enum trp_batching)v->number : TRP_BATCHING_DEFAULT;
     if (c->batching != TRP_BATCHING_DEFAULT)
         return;
-    const bool is_asked = trp_node_get(tree, "dynamic_batching") && c->batch_max > 1;
-    c->batching = is_asked ? TRP_BATCHING_ON : TRP_BATCHING_AUTO;
+    const bool has_sequences = trp_node_get(tree, "sequence_batching") != NULL;
+    const bool is_asked = trp_node_get(tree, "dynamic_batching") || has_sequences;
+    c->batching = is_asked && c->batch_max > 1 ? TRP_BATCHING_ON
+                  : has_sequences              ? TRP_BATCHING_OFF
+                                               : TRP_BATCHING_AUTO;
+}
+
+static void take_isolation(const struct trp_node *tree, struct trp_model_config *c)
+{
+    const struct trp_field *f =
+        trp_message_field(&trp_model_config_message, TRP_STR_LIT("isolation"));
+    const struct trp_enum_value *v =
+        trp_enum_named(f->enumeration, trp_node_str(tree, "isolation", nothing));
+    c->isolation = v ? (enum trp_isolation_wish)v->number : TRP_ISOLATION_DEFAULT;
+    if (c->isolation == TRP_ISOLATION_DEFAULT)
+        c->isolation = TRP_ISOLATION_AUTO;
+}
+
+static trp_status take_delay(const struct trp_node *dynamic, struct trp_joining_wishes *w,
+                             struct trp_error *err)
+{
+    const uint64_t us = trp_node_u64(dynamic, "max_queue_delay_microseconds", 0);
+    if (us > TRP_JOINING_DELAY_MAX_US)
+        return trp_node_fail(trp_node_get(dynamic, "max_queue_delay_microseconds"), err,
+                             TRP_INVALID_ARGUMENT,
+                             "max_queue_delay_microseconds is %llu; it is %llu at most",
+                             (unsigned long long)us, (unsigned long long)TRP_JOINING_DELAY_MAX_US);
+    w->delay_ns = (int64_t)us * 1000;
+    return trp_ok();
+}
+
+/* Written in any order. */
+static void add_preferred(struct trp_joining_wishes *w, uint32_t rows)
+{
+    uint32_t at = w->preferred_n++;
+    for (; at > 0 && w->preferred[at - 1] > rows; at--)
+        w->preferred[at] = w->preferred[at - 1];
+    w->preferred[at] = rows;
+}
+
+static trp_status take_sizes(const struct trp_node *written, const struct trp_model_config *c,
+                             struct trp_joining_wishes *w, struct trp_error *err)
+{
+    const struct trp_node *sizes = trp_node_get(written, "preferred_batch_size");
+    const uint32_t n = sizes ? sizes->children_n : 0;
+    if (n > TRP_JOINING_SIZES)
+        return trp_node_fail(sizes, err, TRP_TOO_LARGE, "preferred_batch_size: more than %u sizes",
+                             TRP_JOINING_SIZES);
+    for (const struct trp_node *size = n ? sizes->first : NULL; size; size = size->next) {
+        if (size->v.i < 1)
+            return trp_node_fail(size, err, TRP_INVALID_ARGUMENT,
+                                 "preferred_batch_size is %lld; it is 1 or more",
+                                 (long long)size->v.i);
+        if (c->batch_max > 0 && size->v.i > c->batch_max)
+            return trp_node_fail(size, err, TRP_INVALID_ARGUMENT,
+                                 "preferred_batch_size is %lld, but max_batch_size is %d",
+                                 (long long)size->v.i, c->batch_max);
+        add_preferred(w, (uint32_t)size->v.i);
+    }
+    return trp_ok();
+}
+
+/* Of `direct`: which part of a run's rows must have come for it not to wait; as long as nothing is said, any. */
+static trp_status take_utilization(const struct trp_node *direct, const struct trp_model_config *c,
+                                   struct trp_joining_wishes *w, struct trp_error *err)
+{
+    const double part = trp_node_f64(direct, "minimum_slot_utilization", 0);
+    const double rows = part * (c->batch_max > 1 ? c->batch_max : 1);
+    if (!(part >= 0 && part <= 1))
+        return trp_node_fail(trp_node_get(direct, "minimum_slot_utilization"), err,
+                             TRP_INVALID_ARGUMENT, "minimum_slot_utilization is %g; it is 0 to 1",
+                             part);
+    w->rows_enough = (uint32_t)rows < rows ? (uint32_t)rows + 1 : (uint32_t)rows;
+    if (w->rows_enough <= 1)
+        w->delay_ns = 0;
+    return trp_ok();
+}
+
+static trp_status take_joining(struct trp_arena *a, const struct trp_node *tree,
+                               struct trp_model_config *c, struct trp_error *err)
+{
+    const struct trp_node *sequences = trp_node_get(tree, "sequence_batching");
+    const struct trp_node *direct = trp_node_get(sequences, "direct");
+    const struct trp_node *written =
+        sequences ? trp_node_get(sequences, "oldest") : trp_node_get(tree, "dynamic_batching");
+    struct trp_joining_wishes *w = written || direct ? trp_arena_zeroed(a, 1, sizeof *w) : NULL;
+    if (!written && !direct)
+        return trp_ok();
+    if (!w)
+        return no_memory(err);
+    c->joining = w;
+    TRP_CHECK(take_delay(written ? written : direct, w, err));
+    return written ? take_sizes(written, c, w, err) : take_utilization(direct, c, w, err);
 }
 
 static void take_load_policy(const struct trp_node *tree, struct trp_model_config *c)
@@ -229,6 +317,15 @@ static trp_status take_instances(const struct trp_node *tree, struct trp_model_c
     return trp_ok();
 }
 
+/* The default is throughput: a run has one thread. */
+static void take_hint(const struct trp_node *tree, struct trp_model_config *c)
+{
+    const struct trp_field *f = trp_message_field(&trp_model_config_message, TRP_STR_LIT("hint"));
+    const struct trp_enum_value *v =
+        trp_enum_named(f->enumeration, trp_node_str(tree, "hint", nothing));
+    c->hint = v && v->number != TRP_HINT_DEFAULT ? (enum trp_hint)v->number : TRP_HINT_THROUGHPUT;
+}
+
 static trp_status add_option(struct trp_arena *a, struct troupe_option *options, uint32_t *n,
                              struct trp_str key, struct trp_str value, struct trp_error *err)
 {
@@ -270,11 +367,16 @@ trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *wri
     TRP_CHECK(take_backend(a, written, &c, err));
     TRP_CHECK(take_batch_max(written, &c, err));
     take_batching(written, &c);
+    take_isolation(written, &c);
+    TRP_CHECK(take_joining(a, written, &c, err));
     take_load_policy(written, &c);
     TRP_CHECK(take_keeping(written, &c, err));
     TRP_CHECK(take_versions(a, written, &c, err));
     TRP_CHECK(take_labels(a, written, &c, err));
     TRP_CHECK(take_instances(written, &c, err));
+    TRP_CHECK(trp_queue_rules_take(a, written, &c.queue, err));
+    take_hint(written, &c);
+    TRP_CHECK(trp_slot_groups_take(a, written, &c.cores, &c.groups, err));
     TRP_CHECK(take_options(a, written, &c, err));
     TRP_CHECK(trp_card_from_config(a, written, &c.card, err));
     *out_config = c;
@@ -346,7 +448,7 @@ static trp_status check_batching(const struct trp_model_config *c, const struct 
 
 struct completion {
     struct trp_arena *arena;
-    const struct trp_signature *file;
+    const struct trp_signature *file; /* but for what is hidden */
     struct trp_model_config *config;
     struct trp_signature *out; /* what clients see */
     struct trp_error *err;
@@ -391,6 +493,21 @@ static trp_status add_key(const struct completion *x, struct trp_node *tree,
     return ok ? trp_ok() : no_memory(x->err);
 }
 
+static trp_status take_sequences(struct trp_arena *a, const struct trp_signature *file,
+                                 struct trp_model_config *c, struct trp_signature *out_visible,
+                                 struct trp_error *err)
+{
+    const struct trp_sequence_request request = {
+        .written = trp_node_get(c->tree, "sequence_batching"),
+        .outputs = trp_node_get(c->tree, "output"),
+        .file = file,
+        .batch_max = c->batch_max,
+    };
+    *out_visible = *file;
+    return request.written ? trp_sequence_config_take(a, &request, &c->sequences, out_visible, err)
+                           : trp_ok();
+}
+
 trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
                                      const struct trp_node *written,
                                      const struct trp_signature *file_signature,
@@ -398,17 +515,20 @@ trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
                                      struct trp_signature *out_signature, struct trp_error *err)
 {
     struct trp_model_config c;
-    struct trp_signature s = { 0 };
-    const struct completion x = { a, file_signature, &c, &s, err };
+    struct trp_signature s = { 0 }, visible;
+    const struct completion x = { a, &visible, &c, &s, err };
     struct trp_node *tree = trp_node_new(a, TRP_NODE_MAP);
     if (!tree)
         return no_memory(err);
     TRP_CHECK(trp_model_config_peek(a, written, &c, err));
     TRP_CHECK(settle_identity(a, name, file_signature, &c, err));
     TRP_CHECK(check_batching(&c, file_signature, err));
+    TRP_CHECK(take_sequences(a, file_signature, &c, &visible, err));
     for (uint32_t i = 0; i < trp_model_config_message.fields_n; i++)
         TRP_CHECK(add_key(&x, tree, &trp_model_config_message.fields[i]));
     TRP_CHECK(trp_card_check(&c.card, written, &s, err));
+    if (c.sequences)
+        TRP_CHECK(trp_sequence_config_hide(a, c.sequences, &s, err));
     s.batch_max = c.batch_max;
     s.platform = c.platform;
     c.tree = tree;

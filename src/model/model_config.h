@@ -6,6 +6,9 @@
 
 #include "conf/model_schema.h"
 #include "model/card.h"
+#include "model/queue_rules.h"
+#include "model/sequence_config.h"
+#include "model/slot_groups.h"
 #include "model/version_label.h"
 #include "tensor/signature.h"
 
@@ -38,7 +41,30 @@ enum trp_batching {
     TRP_BATCHING_ON,   /* its owner says that they are */
     TRP_BATCHING_OFF
 };
-#define TRP_BATCH_ROWS 64u /* of a batch, where no max_batch_size says */
+
+/* Whether a version runs in a process of its own. */
+enum trp_isolation_wish {
+    TRP_ISOLATION_DEFAULT,
+    TRP_ISOLATION_AUTO, /* when its file says that a request could end the process */
+    TRP_ISOLATION_NONE,
+    TRP_ISOLATION_PROCESS
+};
+
+#define TRP_BATCH_ROWS 64u     /* of a batch, where no max_batch_size says */
+#define TRP_INSTANCES_MAX 1024 /* that an operator may ask for */
+
+/* What matters more: that one run is fast, or that many go on side by side. */
+enum trp_hint { TRP_HINT_DEFAULT, TRP_HINT_LATENCY, TRP_HINT_THROUGHPUT };
+
+/* How batches are formed (dynamic_batching, or the strategy of sequence_batching), where anything is said; zero: nobody waits, and
+ * every number of rows is as good. */
+#define TRP_JOINING_SIZES 16
+#define TRP_JOINING_DELAY_MAX_US UINT64_C(60000000)
+struct trp_joining_wishes {
+    int64_t delay_ns;                                   /* for company, at most */
+    uint32_t preferred[TRP_JOINING_SIZES], preferred_n; /* rows, ascending */
+    uint32_t rows_enough; /* for these nobody waits; 0: the next preferred, or all that may be */
+};
 
 /* What the server acts upon, taken out of the tree. */
 struct trp_model_config {
@@ -46,9 +72,12 @@ struct trp_model_config {
     struct trp_str name, backend, platform, default_file;
     int32_t batch_max; /* max_batch_size */
     enum trp_batching batching;
+    enum trp_isolation_wish isolation; /* never DEFAULT */
+    enum trp_hint hint;
+    const struct trp_joining_wishes *joining; /* NULL: none */
     enum trp_load_policy load;
+    uint32_t keeping_written;   /* which were of the next: TRP_KEEPING_HAS_... */
     struct trp_keeping keeping; /* keep_alive, pin, priority, max_bytes */
-    uint32_t keeping_written;   /* which of them were: TRP_KEEPING_HAS_... */
     struct {                    /* version_policy */
         enum { TRP_VERSIONS_LATEST, TRP_VERSIONS_ALL, TRP_VERSIONS_SPECIFIC } kind;
         uint32_t latest_n;
@@ -58,16 +87,22 @@ struct trp_model_config {
     struct trp_card card;                   /* what it is for; the file's words are not in it yet */
     const struct trp_version_label *labels; /* of versions; names are whole and distinct */
     uint32_t labels_n;
-    uint32_t instances; /* run slots; 0: no limit */
+    uint32_t instances;                   /* run slots; 0: no limit */
+    const struct trp_cores *cores;        /* its runs go there; NULL: wherever an executor is */
+    const struct trp_slot_groups *groups; /* unlike slots, `cores` is NULL then; NULL: all alike */
+    const struct trp_queue_rules *queue;  /* NULL: none were written */
     const struct troupe_option
         *options; /* for the backend: `parameters`; optimization.graph.level as `graph.level` */
     uint32_t options_n;
+    struct trp_sequence_config
+        *sequences; /* sequence_batching; NULL: none, or not held against the file yet */
 };
 
 /* Completes a tree (NULL: nothing was written) from what the file says, checks what was written against it, and takes out
  * what is acted upon.  `file_signature` has full shapes (batch included); *out_signature is what clients see: dims of the tree
  * (a size that only the file fixes holds too), batch dimension in front when max_batch_size > 0, labels, optional.  With a
- * reshape the two differ in rank.  Inputs stand in the file's order, outputs in the configuration's, which may leave some out.
+ * reshape the two differ in rank.  Inputs stand in the file's order, outputs in the configuration's, which may leave some out; what
+ * sequence_batching names is hidden behind them.
  *   Shape : with batch_max > 0 all that clients see must have a free (or absent-rank) first dimension in the file.
  *   Owns  : everything lives in `a`.
  *   Thread: owner.

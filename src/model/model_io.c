@@ -218,10 +218,8 @@ static void set_client_dims(const struct completer *c, struct trp_io *io, const 
     io->dims[0] = -1;
     for (uint32_t i = 0; i < d->rank; i++)
         io->dims[i + batch] = d->at[i];
-    for (uint32_t i = 0; i < TROUPE_RANK_MAX; i++) {
-        if (!keep_names && i >= batch)
-            io->dim_names[i] = (struct trp_str){ 0 };
-    }
+    if (!keep_names)
+        io->dim_names = NULL;
 }
 
 static trp_status apply_dims(const struct completer *c, const struct trp_node *entry,
@@ -264,12 +262,8 @@ static trp_status copy_texts(const struct completer *c, struct trp_io *io)
     io->name = trp_arena_dup(c->arena, io->name);
     if (!io->name.ptr)
         return no_memory(c);
-    for (uint32_t i = 0; i < TROUPE_RANK_MAX; i++) {
-        if (i >= io->rank || io->dim_names[i].len == 0)
-            io->dim_names[i] = (struct trp_str){ 0 };
-        else if (!(io->dim_names[i] = trp_arena_dup(c->arena, io->dim_names[i])).ptr)
-            return no_memory(c);
-    }
+    if (!trp_signature_dup_dim_names(c->arena, io->dim_names, io->rank, &io->dim_names))
+        return no_memory(c);
     if (io->labels_n == 0)
         return trp_ok();
     struct trp_str *labels = trp_arena_get(c->arena, io->labels_n * sizeof *labels);

@@ -12,21 +12,24 @@ struct trp_duration {
     struct trp_counter count, ns;
 };
 #define TRP_STATS_BATCH_SIZES 32
+#define TRP_STATS_ROWS_BUCKETS 14 /* runs of up to 1, 2, 4, ... 4096 rows, and of more */
 
 struct trp_stats {
     struct trp_counter last_inference_ns; /* monotonic; 0: never */
     struct trp_counter last_asked_ns;     /* the same, answered or not */
-    /* From here to `total`: counters only, see trp_stats_counter(). */
+    /* From here to `run_rows`: counters only, see trp_stats_counter(). */
     struct trp_counter inference_count, execution_count; /* rows answered; backend runs */
     struct trp_duration success, fail, queue, compute_input, compute_infer, compute_output;
     struct trp_counter errors[TRP_CODES];
     struct trp_counter bytes_in, bytes_out;
     struct trp_histogram decode, wait, compute, encode, total;
+    struct trp_counter run_rows_sum, run_rows[TRP_STATS_ROWS_BUCKETS];
     struct trp_gauge in_flight, queued;
     struct trp_gauge
         own_runs; /* of those in flight: the server's own, to find out something about the model */
-    struct trp_gauge aside; /* 1: those that are queued wait for memory; see trp_stats_busy() */
-    struct {                /* by batch size; size 0: unused */
+    struct trp_gauge sequences; /* the same: open ones, which keep the version as calls do */
+    struct trp_gauge aside;     /* 1: those that are queued wait for memory; see trp_stats_busy() */
+    struct {                    /* by batch size; size 0: unused */
         struct trp_oneshot taken; /* by which size; the last slot is nobody's and everybody's */
         struct trp_counter size;  /* the last one counted here */
         struct trp_duration compute_input, compute_infer, compute_output;
@@ -48,7 +51,8 @@ static inline void trp_duration_add(struct trp_duration *d, int64_t ns)
  *   Errors: none; a glance. */
 static inline uint32_t trp_stats_calls(const struct trp_stats *s)
 {
-    const int64_t n = trp_gauge_get(&s->in_flight) - trp_gauge_get(&s->own_runs);
+    const int64_t n =
+        trp_gauge_get(&s->in_flight) - trp_gauge_get(&s->own_runs) - trp_gauge_get(&s->sequences);
     return n > 0 ? (uint32_t)n : 0;
 }
 
@@ -73,6 +77,12 @@ static inline uint32_t trp_stats_busy(const struct trp_stats *s)
  *   Errors: none. */
 void trp_stats_add_batch(struct trp_stats *s, uint64_t rows, int64_t input_ns, int64_t infer_ns,
                          int64_t output_ns);
+
+/* Copies what another one has counted so far, for what takes its place; not what is in flight.
+ *   Owns  : copied; nobody sees `now` yet.
+ *   Thread: any.
+ *   Errors: none; a glance at `before`. */
+void trp_stats_carry(struct trp_stats *now, const struct trp_stats *before);
 
 /* Moves the average of one run's time: a quarter of the way each time, at once for the first.
  *   Units : ns.

@@ -12,6 +12,8 @@
  *  4. Statistics, residency and accounts are counters; anybody, any time. */
 #include "model/version.h"
 
+#include "call/call.h"
+
 #define ARENA_BLOCK_BYTES 192              /* names and a path: most versions are never loaded */
 #define ARENA_BYTES_MAX ((size_t)64 << 20) /* labels and configuration of one version */
 
@@ -24,9 +26,21 @@ static const struct trp_signature *get_signature(const struct trp_target *t)
     return trp_lifecycle_is_serving(&v->life) ? &v->signature : NULL;
 }
 
+static const struct trp_signature *get_face(const struct trp_target *t)
+{
+    const struct trp_version *face = trp_version_face((const struct trp_version *)t);
+    return face && face->has_signature ? &face->signature : NULL;
+}
+
 static const struct trp_node *get_config(const struct trp_target *t)
 {
     return ((const struct trp_version *)t)->config.tree;
+}
+
+static int64_t get_patience_ns(const struct trp_target *t, const struct trp_call *call)
+{
+    const struct trp_version *face = trp_version_face((const struct trp_version *)t);
+    return face ? trp_queue_rules_timeout_ns(face->config.queue, call->priority) : 0;
 }
 
 static void get_state(const struct trp_target *t, struct trp_target_state *out)
@@ -82,11 +96,13 @@ static void set_up(struct trp_version *v, const struct trp_version_opts *opts)
 {
     v->ops = (struct trp_target_ops){ .signature = get_signature,
                                       .config = get_config,
+                                      .patience_ns = get_patience_ns,
                                       .start = opts->start,
                                       .cancel = opts->cancel,
                                       .state = get_state,
                                       .stats = get_stats,
-                                      .cost = get_cost };
+                                      .cost = get_cost,
+                                      .face = get_face };
     v->target.ops = &v->ops;
     v->target.version = opts->number;
     v->runner = opts->runner;
@@ -255,7 +271,8 @@ static bool take_config(struct trp_version *v, const struct trp_model_config *fr
                                        .keeping = from->keeping,
                                        .instances = from->instances };
     config.tree = from->tree ? trp_node_dup(&v->arena, from->tree) : NULL;
-    if (!config.tree || trp_failed(trp_card_complete(&v->arena, &from->card, &config.card, NULL)))
+    if (!config.tree || trp_failed(trp_card_complete(&v->arena, &from->card, &config.card, NULL)) ||
+        !trp_queue_rules_dup(&v->arena, from->queue, &config.queue))
         return false;
     v->config = config;
     return true;

@@ -16,6 +16,7 @@
 struct trp_backend_model;
 struct trp_version;
 struct trp_waiting;
+struct trp_sequencer;
 
 /* How much of a version is in memory: a second axis beside its state, because a READY one answers from any of them. */
 enum trp_residency {
@@ -36,9 +37,9 @@ struct trp_company {
 struct trp_version {
     struct trp_target target; /* first: a version is a target */
     struct trp_refs refs;     /* beside it what every pick looks at: one line of the cache */
-    struct trp_lifecycle life;
     struct trp_door
         door; /* shut: hibernated, or about to be; calls wait in `room` (stats->in_flight are inside) */
+    struct trp_lifecycle life;
     struct trp_target_ops
         ops; /* the target's; start and cancel are exec's own, with nothing between */
     void (*on_unused)(struct trp_version *v,
@@ -62,8 +63,9 @@ struct trp_version {
     struct trp_company *company;  /* life's, constant once READY; NULL: its calls run alone */
     uint64_t
         reported_bytes; /* weights that the backend reports and took elsewhere; charged while it is open */
-    struct trp_gauge residency;   /* enum trp_residency; changed by life, read by any */
-    struct trp_pointer opening;   /* trp_version_opening() */
+    struct trp_gauge residency; /* enum trp_residency; changed by life, read by any */
+    struct trp_gauge instances; /* run slots that an operator set; 0: see trp_version_instances() */
+    struct trp_pointer opening; /* trp_version_opening() */
     struct trp_gauge cold_run_ns; /* of the one that it stands for: see trp_version_run_ns() */
     struct trp_stats *
         stats; /* constant; its own, or, while it only stands in the index, shared: see has_own_stats */
@@ -86,6 +88,8 @@ struct trp_version {
     struct trp_gauge load_ns; /* of its last load, or of the one before it went; 0: not known */
 
     void *runner; /* exec's, constant after creation */
+    struct trp_sequencer
+        *sequencer; /* exec's; constant once READY; NULL: its calls belong to no sequence */
     struct trp_version
         *successor;  /* exec's, under its lock: where calls go that find no room; NULL: nowhere */
     void *exec_slot; /* exec's; in `arena`, made under its lock by the first call */
@@ -191,6 +195,17 @@ struct trp_str trp_version_batching(const struct trp_version *v);
 static inline struct trp_version *trp_version_of(struct trp_target *t)
 {
     return TRP_CONTAINER_OF(t, struct trp_version, target);
+}
+
+/* How many of its runs may go on at once: as an operator said, or else as its configuration says; 0: no limit.  Of a backend that
+ * makes one run at a time there is one, whatever this says: trp_exec_instances().
+ *   Owns  : nothing.
+ *   Thread: any that may read its configuration.
+ *   Errors: none. */
+static inline uint32_t trp_version_instances(const struct trp_version *v)
+{
+    const int64_t set = trp_gauge_get(&v->instances);
+    return set > 0 ? (uint32_t)set : v->config.instances;
 }
 
 #endif

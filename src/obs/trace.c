@@ -183,7 +183,7 @@ struct trp_trace_mail *trp_trace_open(struct trp_trace *t, const struct trp_trac
         trp_trace_writer_lose(t->writer, TRP_TRACE_LOST_FULL, 1);
         return NULL;
     }
-    const struct trp_trace_settings set = settings_of(t, r->model);
+    const struct trp_trace_settings set = settings_of(t, r->rules.len ? r->rules : r->model);
     m->alloc = t->alloc;
     m->id = r->id;
     m->bytes = sizeof *m;
@@ -221,6 +221,44 @@ void trp_trace_add(struct trp_trace_mail *m, const char *activity, struct trp_st
     *m->end = c;
     m->end = &c->next;
     m->bytes += bytes;
+}
+
+uint64_t trp_trace_number(struct trp_trace *t)
+{
+    trp_lock_enter(&t->rules_lock);
+    const uint64_t id = ++t->last_id;
+    trp_lock_leave(&t->rules_lock);
+    return id;
+}
+
+void trp_trace_collect(struct trp_trace *t, struct trp_trace_mail **list, struct trp_trace_mail *m)
+{
+    struct trp_trace_mail *const first = *list;
+    if (m && !trp_trace_writer_pay(t->writer, m, first ? first->steps_bytes : 0)) {
+        trp_trace_writer_lose(t->writer, TRP_TRACE_LOST_FULL, 1);
+        trp_trace_mail_free(m);
+        m = NULL;
+    }
+    if (!m) {
+        if (first)
+            first->missing++;
+        return;
+    }
+    m->steps_bytes = m->paid_bytes + (first ? first->steps_bytes : 0);
+    m->missing = first ? first->missing : 0;
+    m->step = first;
+    *list = m;
+}
+
+void trp_trace_join(struct trp_trace_mail *m, struct trp_trace_mail **list)
+{
+    if (m && *list && (*list)->missing > 0)
+        trp_trace_text_missing(&m->text, m->id, (*list)->missing);
+    if (m)
+        m->step = *list;
+    else
+        trp_trace_mail_free(*list);
+    *list = NULL;
 }
 
 void trp_trace_post(struct trp_trace *t, struct trp_trace_mail *m)

@@ -31,7 +31,7 @@ struct trp_trace_stamp {
 struct trp_trace_opts {
     const char *file;        /* empty: what is traced is lost */
     struct trp_log *log;     /* told once of each file that cannot be written; may be NULL */
-    uint64_t mail_bytes_max; /* of traces that wait to be written; 0: 16 MiB */
+    uint64_t mail_bytes_max; /* of traces that wait to be written, and of steps; 0: 16 MiB */
 };
 
 /* Makes the tracer, off: rate 1000, no end.  Destroy writes what was posted.
@@ -69,9 +69,15 @@ uint64_t trp_trace_begin(struct trp_trace *t, struct trp_str model, bool *out_te
 #define TRP_TRACE_ELEMENTS_MAX 4096
 struct trp_trace_mail;
 struct trp_trace_record {
-    uint64_t id;
+    uint64_t id, parent_id; /* the latter, and the name of the step: of what another one asked */
+    struct trp_str step;
+    struct trp_str rules; /* whose settings hold; empty: the model's */
     struct trp_str model, request_id;
     int64_t version;
+    struct trp_str tenant; /* these are ours, and left out when empty or 0 */
+    const char *priority;
+    uint64_t rows;
+    int64_t timeout_ns;
     const struct trp_trace_stamp *stamps;
     uint32_t stamps_n;
 };
@@ -79,6 +85,16 @@ struct trp_trace_mail *trp_trace_open(struct trp_trace *t, const struct trp_trac
 void trp_trace_add(struct trp_trace_mail *m, const char *activity, struct trp_str name,
                    const struct troupe_tensor *tensor); /* activity: a literal */
 void trp_trace_post(struct trp_trace *t, struct trp_trace_mail *m);
+
+/* Steps of a trace have letters of their own, which are written behind its own: an id for one; puts one (NULL: it was lost) to
+ * others; hangs them all on the trace's letter.  They wait from then on: those of all traces take no more than opts.mail_bytes_max
+ * together with what was posted, those of one no more than half of that.
+ *   Owns  : collect and join move the letters; a trace whose own letter is NULL loses them.  *list is NULL after join.
+ *   Thread: any; owner of the list.
+ *   Errors: none: one that finds no room is lost and counted, and the trace says how many are missing. */
+uint64_t trp_trace_number(struct trp_trace *t);
+void trp_trace_collect(struct trp_trace *t, struct trp_trace_mail **list, struct trp_trace_mail *m);
+void trp_trace_join(struct trp_trace_mail *m, struct trp_trace_mail **list);
 
 /* Calls `done` when everything that was posted before is in its file, or lost.
  *   Owns  : `flush` stays the caller's and must live until then.

@@ -7,12 +7,36 @@
 
 #define DATA_BYTES_MAX ((size_t)4 << 20)
 
+/* What a simulator needs to send such a request again: members that Triton does not have, and its readers do not look at. */
+static void add_wish(struct trp_buf *b, const struct trp_trace_record *r)
+{
+    if (r->rows > 0)
+        trp_buf_addf(b, ",\"rows\":%" PRIu64, r->rows);
+    if (r->priority) {
+        trp_buf_add_text(b, ",\"priority\":");
+        trp_json_write_str(b, trp_str_of(r->priority));
+    }
+    if (r->tenant.len > 0) {
+        trp_buf_add_text(b, ",\"tenant\":");
+        trp_json_write_str(b, r->tenant);
+    }
+    if (r->timeout_ns > 0)
+        trp_buf_addf(b, ",\"timeout_us\":%" PRId64, r->timeout_ns / 1000);
+}
+
 void trp_trace_text_identity(struct trp_buf *b, const struct trp_trace_record *r)
 {
     trp_buf_addf(b, ",\n{\"id\":%" PRIu64 ",\"model_name\":", r->id);
     trp_json_write_str(b, r->model);
     trp_buf_addf(b, ",\"model_version\":%" PRId64 ",\"request_id\":", r->version);
     trp_json_write_str(b, r->request_id);
+    if (r->parent_id > 0)
+        trp_buf_addf(b, ",\"parent_id\":%" PRIu64, r->parent_id);
+    if (r->step.len > 0) {
+        trp_buf_add_text(b, ",\"step\":");
+        trp_json_write_str(b, r->step);
+    }
+    add_wish(b, r);
     trp_buf_add_char(b, '}');
 }
 
@@ -25,6 +49,11 @@ void trp_trace_text_stamps(struct trp_buf *b, const struct trp_trace_record *r)
         trp_buf_addf(b, ",\"ns\":%" PRId64 "}", r->stamps[i].at_ns);
     }
     trp_buf_add_text(b, "]}");
+}
+
+void trp_trace_text_missing(struct trp_buf *b, uint64_t id, uint32_t steps)
+{
+    trp_buf_addf(b, ",\n{\"id\":%" PRIu64 ",\"steps_missing\":%" PRIu32 "}", id, steps);
 }
 
 struct dtype_facts {

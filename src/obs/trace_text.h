@@ -6,12 +6,13 @@
 #include "base/buf.h"
 #include "obs/trace.h"
 
-/* What a trace is about; when it reached what; one tensor of it (the bytes of its first elements).
+/* What a trace is about; when it reached what; how many of its steps found no room; one tensor of it (the bytes of its first elements).
  *   Owns  : copied.
  *   Thread: any.
  *   Errors: see b->failed. */
 void trp_trace_text_identity(struct trp_buf *b, const struct trp_trace_record *r);
 void trp_trace_text_stamps(struct trp_buf *b, const struct trp_trace_record *r);
+void trp_trace_text_missing(struct trp_buf *b, uint64_t id, uint32_t steps);
 void trp_trace_text_tensor(struct trp_buf *b, uint64_t id, const char *activity,
                            struct trp_str name, const struct troupe_tensor *tensor);
 

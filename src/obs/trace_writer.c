@@ -41,7 +41,7 @@ struct trp_trace_writer {
     struct trp_log *log;
     char file[sizeof((struct trp_trace_settings *)NULL)->file];
     uint64_t mail_bytes_max;
-    struct trp_counter waiting; /* bytes of letters that were posted and not written */
+    struct trp_counter waiting; /* bytes of letters that were collected or posted, not written */
     struct trp_counter lost[TRP_TRACE_LOSSES];
 
     struct trp_lock lock; /* guards the next three */
@@ -157,16 +157,25 @@ static void write_batch(struct trp_trace_writer *w)
 
 /* ---- letters --------------------------------------------------------------------------------- */
 
-void trp_trace_mail_free(struct trp_trace_mail *mail)
+static void free_one(struct trp_trace_mail *mail)
 {
-    if (!mail)
-        return;
     for (struct trp_trace_copy *c = mail->first, *next = NULL; c; c = next) {
         next = c->next;
         trp_alloc_free(mail->alloc, c);
     }
     trp_buf_deinit(&mail->text);
+    if (mail->box)
+        trp_counter_sub(&mail->box->waiting, mail->paid_bytes);
     trp_alloc_free(mail->alloc, mail);
+}
+
+void trp_trace_mail_free(struct trp_trace_mail *mail)
+{
+    while (mail) {
+        struct trp_trace_mail *const step = mail->step;
+        free_one(mail);
+        mail = step;
+    }
 }
 
 /* The file of the next trace; with log_frequency n, each has n. */
@@ -186,22 +195,30 @@ static struct sink *sink_for(struct trp_trace_writer *w, uint32_t log_frequency)
     return s;
 }
 
+/* The text of one letter; false: there is no memory for it. */
+static bool add_letter(struct trp_trace_writer *w, struct trp_trace_mail *m)
+{
+    for (const struct trp_trace_copy *c = m->first; c; c = c->next)
+        trp_trace_text_tensor(&m->text, m->id, c->activity, c->name, &c->tensor);
+    trp_buf_add_str(&w->batch, trp_buf_str(&m->text));
+    return !m->text.failed && !w->batch.failed;
+}
+
 static void take_letter(struct trp_trace_writer *w, struct trp_trace_mail *m)
 {
     struct sink *s = sink_for(w, m->log_frequency);
-    for (const struct trp_trace_copy *c = m->first; c; c = c->next)
-        trp_trace_text_tensor(&m->text, m->id, c->activity, c->name, &c->tensor);
     const size_t before = w->batch.len;
-    trp_buf_add_str(&w->batch, trp_buf_str(&m->text));
+    bool is_whole = true;
+    for (struct trp_trace_mail *part = m; is_whole && part; part = part->step)
+        is_whole = add_letter(w, part);
     s->traces++;
-    if (m->text.failed || w->batch.failed) {
+    if (!is_whole) {
         w->batch.len = before;
         w->batch.failed = TRP_OK;
         trp_trace_writer_lose(w, TRP_TRACE_LOST_WRITE, 1);
     } else {
         w->batch_traces++;
     }
-    trp_counter_sub(&w->waiting, m->bytes);
     trp_trace_mail_free(m);
     if (w->batch.len >= BATCH_BYTES)
         write_batch(w);
@@ -250,10 +267,23 @@ static void put(struct trp_trace_writer *w, struct trp_trace_flush *mail)
         trp_signal_one(&w->came);
 }
 
+bool trp_trace_writer_pay(struct trp_trace_writer *w, struct trp_trace_mail *mail,
+                          uint64_t list_bytes)
+{
+    const uint64_t bytes = mail->bytes + mail->text.capacity;
+    if (list_bytes > 0 && list_bytes + bytes > w->mail_bytes_max / 2)
+        return false;
+    if (!trp_counter_try_add(&w->waiting, bytes, w->mail_bytes_max))
+        return false;
+    mail->box = w;
+    mail->paid_bytes = bytes;
+    return true;
+}
+
+/* What hangs on it was paid for when it was collected. */
 void trp_trace_writer_post(struct trp_trace_writer *w, struct trp_trace_mail *mail)
 {
-    mail->bytes += mail->text.capacity;
-    if (trp_counter_try_add(&w->waiting, mail->bytes, w->mail_bytes_max)) {
+    if (trp_trace_writer_pay(w, mail, 0)) {
         put(w, &mail->flush);
         return;
     }

@@ -27,9 +27,14 @@ struct trp_trace_mail {
     struct trp_trace_flush flush; /* first; `done` is NULL, for it is none */
     const struct trp_alloc *alloc;
     uint64_t id, bytes; /* bytes: held by all of it */
+    struct trp_trace_writer *box;
+    uint64_t paid_bytes; /* of what may wait in the box */
     uint32_t log_frequency;
-    struct trp_buf text; /* identity and stamps */
+    uint32_t missing;     /* first of steps: how many found no room */
+    uint64_t steps_bytes; /* first of steps: of all of them */
+    struct trp_buf text;  /* identity and stamps */
     struct trp_trace_copy *first, **end;
+    struct trp_trace_mail *step; /* written behind it, with what hangs on that */
 };
 
 /* Starts the thread; destroy writes what was posted before, and ends it.
@@ -39,6 +44,13 @@ struct trp_trace_mail {
 trp_status trp_trace_writer_create(const struct trp_alloc *alloc, const struct trp_trace_opts *opts,
                                    struct trp_trace_writer **out_writer, struct trp_error *err);
 void trp_trace_writer_destroy(struct trp_trace_writer *w);
+
+/* Counts a letter as one that waits, before it is posted, until it is freed.
+ *   Owns  : borrowed.
+ *   Thread: any; owner of the letter.
+ *   Errors: false: it does not fit, or a list of so many bytes takes more than half of the box; nothing is counted. */
+bool trp_trace_writer_pay(struct trp_trace_writer *w, struct trp_trace_mail *mail,
+                          uint64_t list_bytes);
 
 /* Hands a letter over, or a flush; whether the box is full just now; what was lost.
  *   Owns  : post moves `mail`; a flush stays its owner's and must live until `done`.

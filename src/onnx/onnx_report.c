@@ -225,7 +225,7 @@ static void add_shape(const struct trp_io *io, struct trp_buf *cells)
             trp_buf_add_text(cells, ", ");
         if (io->dims[i] >= 0)
             trp_buf_add_i64(cells, io->dims[i]);
-        else if (io->dim_names[i].len > 0)
+        else if (io->dim_names && io->dim_names[i].len > 0)
             trp_onnx_name_format(io->dim_names[i], cells);
         else
             trp_buf_add_text(cells, "-1");

@@ -73,7 +73,7 @@ static void shape(const struct trp_io *io, struct trp_buf *b)
     trp_buf_add_char(b, '[');
     for (uint32_t i = 0; i < io->rank; i++) {
         trp_buf_add_text(b, i ? "," : "");
-        if (io->dim_names[i].len > 0)
+        if (io->dim_names && io->dim_names[i].len > 0)
             trp_json_write_str(b, io->dim_names[i]);
         else
             trp_buf_add_text(b, "null");

@@ -28,6 +28,7 @@ static void read_shape(struct trp_onnx_walk *w, struct trp_str message, struct t
 {
     struct trp_pb_reader r = trp_pb_reader_of(message);
     struct trp_pb_field f;
+    struct trp_str names[TROUPE_RANK_MAX] = { { 0 } };
     io->rank = 0;
     io->any_rank = false;
     while (trp_onnx_next(w, &r, "a shape", &f)) {
@@ -38,9 +39,11 @@ static void read_shape(struct trp_onnx_walk *w, struct trp_str message, struct t
                           trp_onnx_offset(w, message.ptr), TROUPE_RANK_MAX);
             return;
         }
-        read_dim(w, f.bytes, &io->dims[io->rank], &io->dim_names[io->rank]);
+        read_dim(w, f.bytes, &io->dims[io->rank], &names[io->rank]);
         io->rank++;
     }
+    if (!trp_signature_dup_dim_names(w->arena, names, io->rank, &io->dim_names))
+        trp_onnx_stop(w, TRP_OUT_OF_MEMORY, "the names of a shape");
 }
 
 static void read_type(struct trp_onnx_walk *w, struct trp_str message, struct trp_onnx_type *type,

@@ -8,8 +8,8 @@
  * A version's folder may hold a manifest (manifest.h); here it is only noted where.
  *
  * The digest of a version is made of names, sizes, times and inodes: of its own files, of the plain files beside the
- * configuration (which labels may be), and of those in `warmup/`.  A model is looked at, never opened: 1,000 of them are listed
- * in some 20 ms. */
+ * configuration (which labels may be), and of those in `warmup/` and `initial_state/`.  A model is looked at, never opened:
+ * 1,000 of them are listed in some 20 ms. */
 #include "repo/model_folder.h"
 
 #include <stdio.h>
@@ -193,7 +193,7 @@ static trp_status scan_entry(void *user, const char *name, struct trp_error *err
         return trp_ok();
     if (is_version_name(name, &number))
         return add_number(s, number, err);
-    if (strcmp(name, TRP_REPO_WARMUP_FOLDER) == 0)
+    if (strcmp(name, TRP_REPO_WARMUP_FOLDER) == 0 || strcmp(name, TRP_REPO_STATE_FOLDER) == 0)
         return digest_entry(s, name, err);
     if (name[0] >= '0' && name[0] <= '9')
         return add_warning(s,
@@ -223,14 +223,15 @@ static trp_status read_config(struct scan *s, const char *name, struct trp_error
             err->limit = TRP_LIMIT_CONFIG;
     }
     TRP_CHECK(st);
-    struct trp_node *tree = NULL;
+    struct trp_node *tree = NULL, *definition = NULL;
     struct trp_str warnings = { 0 };
-    st = place.ptr ? trp_model_config_parse(w->arena, trp_str_make(text, text_len), place.ptr,
-                                            &tree, &warnings, err)
+    st = place.ptr ? trp_model_file_parse(w->arena, trp_str_make(text, text_len), place.ptr, &tree,
+                                          &definition, &warnings, err)
                    : no_memory(err);
     trp_alloc_free(w->arena->alloc, text);
     TRP_CHECK(st);
     m->config = tree;
+    m->definition = definition;
     return add_warnings(s, warnings, err);
 }
 
@@ -489,6 +490,10 @@ trp_status trp_model_folder_read(struct trp_repo_walk *w, struct trp_repo_model 
         return no_memory(err);
     TRP_CHECK(trp_dir_each(w->path, FILES_MAX, scan_entry, &s, err));
     TRP_CHECK(take_config(&s, err));
+    if (m->definition)
+        return trp_fail(err, TRP_FAILED_PRECONDITION,
+                        "'%.*s' is no model: its configuration declares '%s'", TRP_STR(m->name),
+                        trp_model_definition_kind(m->definition));
     TRP_CHECK(take_versions(&s, err));
     TRP_CHECK(check_labels(&s, err));
     if (s.numbers_n && s.stray && m->peek.default_file.len == 0)

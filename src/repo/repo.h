@@ -11,6 +11,7 @@
 
 #define TRP_REPO_WARMUP_FOLDER \
     "warmup" /* in a model's folder: what model_warmup's input_data_file names */
+#define TRP_REPO_STATE_FOLDER "initial_state" /* what the initial_state of sequences names */
 
 struct trp_repo_version {
     int64_t number;      /* 1 for `m.onnx` and `m/model.onnx` */
@@ -26,8 +27,11 @@ struct trp_repo_model {
     uint32_t rank;                 /* which of them: 0 is the first */
     struct trp_str hidden_in;      /* a later repository that has the name too; empty: none */
     const struct trp_node *config; /* normal tree as written; NULL: none */
-    struct trp_model_config peek;  /* backend, default_file, versions, load */
-    struct trp_str warnings;       /* "file:line: ..." per line */
+    /* The file as it was written, when it declares something made of models (conf/model_schema.h: route, ensemble, ...): no model, and
+     * without versions; `error` says so to whoever wants to load it as one.  NULL: a model. */
+    const struct trp_node *definition;
+    struct trp_model_config peek; /* backend, default_file, versions, load */
+    struct trp_str warnings;      /* "file:line: ..." per line */
     struct trp_error
         error; /* status OK: usable; else why not (a broken model never hides the others) */
     struct trp_repo_version *versions; /* those that the version policy wants, ascending */

@@ -4,7 +4,7 @@
  * a decision comes before an eviction and a load, which take a thousand times as long.
  *
  *  1. A guest is one resident: all its versions go together.  What a guest has that is LEAVING is nobody's any more: it is taken
- *     off the budget before the policy sees it, so nobody is evicted for room that is on its way.
+ *     off the budget before the policy sees it, so nobody is evicted for room that is on its way; for a load, for LEAVING_NS.
  *  2. The newcomer's own versions, which serve while their successors load, count as pinned: they go when those are READY.
  *  3. Whoever had better hibernate than go is shown with what that gives back and what waking takes; who is asleep, with the little
  *     that it still has.  Only when there is no room that way everybody is shown once more, with all that going would free. */
@@ -13,7 +13,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define FRESH_RELOADS 10 /* while thrashing: most of the time goes to answers */
+#define FRESH_RELOADS 10    /* while thrashing: most of the time goes to answers */
+#define LEAVING_NS TRP_S(2) /* what is not back by then may be long in coming: others go */
 
 struct trp_clearance {
     const struct trp_alloc *alloc;
@@ -22,7 +23,8 @@ struct trp_clearance {
     bool *sleeps;              /* of who.all: it would hibernate */
     uint32_t sleepers_n;       /* of those */
     uint32_t *victims;
-    uint32_t *refs; /* into who.shared, of all residents one after the other */
+    bool *have_gone; /* of them */
+    uint32_t *refs;  /* into who.shared, of all residents one after the other */
     uint32_t all_capacity, shared_capacity, refs_capacity, refs_n;
 };
 
@@ -46,6 +48,7 @@ void trp_clearance_destroy(struct trp_clearance *c)
     trp_alloc_free(c->alloc, c->guests);
     trp_alloc_free(c->alloc, c->sleeps);
     trp_alloc_free(c->alloc, c->victims);
+    trp_alloc_free(c->alloc, c->have_gone);
     trp_alloc_free(c->alloc, c->refs);
     trp_alloc_free(c->alloc, c);
 }
@@ -70,7 +73,8 @@ static bool fit_guests(struct trp_clearance *c, uint32_t n)
     if (!fit_table(c, &c->who.all, n, had, sizeof *c->who.all) ||
         !fit_table(c, &c->guests, n, had, sizeof(struct trp_guest *)) ||
         !fit_table(c, &c->sleeps, n, had, sizeof *c->sleeps) ||
-        !fit_table(c, &c->victims, n, had, sizeof *c->victims))
+        !fit_table(c, &c->victims, n, had, sizeof *c->victims) ||
+        !fit_table(c, &c->have_gone, n, had, sizeof *c->have_gone))
         return false;
     c->all_capacity = n <= had ? had : n * 2;
     return true;
@@ -223,13 +227,22 @@ struct trp_amounts trp_clearance_need(struct trp_residence *r, const struct trp_
     return need;
 }
 
+/* Who leaves may be kept: by a long run, or by an answer that stands in a stream behind that of a request which waits for this very
+ * room.  So no load waits for it for ever. */
+static bool is_on_its_way(const struct trp_residence *r, const struct trp_stay *s, bool for_load)
+{
+    const int64_t since_ns = trp_loop_now_ns(r->opts.control) - s->left_ns;
+    return s->state == TRP_STAY_DOZING ||
+           (s->state == TRP_STAY_LEAVING && (!for_load || since_ns < LEAVING_NS));
+}
+
 struct trp_amounts trp_clearance_leaving(const struct trp_residence *r,
                                          const struct trp_guest *newcomer)
 {
     struct trp_amounts leaving = { { r->shares.going_bytes } }, kept = { { 0 } };
     for (const struct trp_guest *g = r->guests; g; g = g->next)
         for (const struct trp_stay *s = g->stays; s; s = s->next)
-            if (s->state == TRP_STAY_LEAVING || s->state == TRP_STAY_DOZING)
+            if (is_on_its_way(r, s, newcomer != NULL))
                 leaving = trp_amounts_sum(leaving, trp_amounts_less(s->hold.amounts, s->rest));
     for (const struct trp_stay *s = newcomer ? newcomer->stays : NULL; s; s = s->next)
         for (uint32_t i = 0; s->state == TRP_STAY_WAITING && i < s->shares_n; i++)
@@ -366,35 +379,53 @@ static bool evict_one(struct trp_residence *r, const struct trp_clearance_wish *
                  (long long)(v->reload_ns / 1000000), sleeps ? "wake it" : "load", gain.score);
     if (n < 0)
         why[0] = '\0';
-    const uint64_t bytes = v->frees.of[TRP_RESOURCE_BYTES];
-    if (!(sleeps ? r->opts.hibernate : r->opts.evict)(r->opts.user, g, why))
-        return false;
-    if (!sleeps) {
+    return (sleeps ? r->opts.hibernate : r->opts.evict)(r->opts.user, g, why);
+}
+
+/* When one of them stays, what it shares with the others stays too: each has freed what it frees alone. */
+static void count_one(struct trp_residence *r, const struct trp_clearance_wish *wish, uint32_t at,
+                      bool all_went)
+{
+    const struct trp_clearance *c = r->clearance;
+    const struct trp_resident *v = &c->who.all[at];
+    const uint64_t bytes = all_went ? v->part_bytes : v->frees.of[TRP_RESOURCE_BYTES];
+    if (!c->sleeps[at]) {
         trp_metrics_add(r->opts.metrics, wish->counted_as, 1);
         trp_metrics_add(r->opts.metrics, TRP_METRIC_EVICTED_BYTES, bytes);
     }
-    trp_thrash_evicted(&r->thrash, g->id, bytes, now_ns);
-    return true;
+    trp_thrash_evicted(&r->thrash, c->guests[at]->id, bytes, trp_loop_now_ns(r->opts.control));
 }
 
 uint32_t trp_clearance_carry_out(struct trp_residence *r, const struct trp_clearance_wish *wish,
                                  const struct trp_eviction *decision)
 {
-    const struct trp_clearance *c = r->clearance;
-    uint32_t kept_n = 0;
-    for (uint32_t i = 0; decision->fit == TRP_FIT_EVICT && i < decision->victims_n; i++)
-        kept_n += !evict_one(r, wish, decision, c->victims[i]);
-    return kept_n;
+    struct trp_clearance *c = r->clearance;
+    const uint32_t n = decision->fit == TRP_FIT_EVICT ? decision->victims_n : 0;
+    uint32_t went_n = 0;
+    for (uint32_t i = 0; i < n; i++)
+        c->have_gone[i] = evict_one(r, wish, decision, c->victims[i]);
+    for (uint32_t i = 0; i < n; i++)
+        went_n += c->have_gone[i];
+    for (uint32_t i = 0; i < n; i++)
+        if (c->have_gone[i])
+            count_one(r, wish, c->victims[i], went_n == n);
+    return n - went_n;
 }
 
 /* ---- those who are asleep ---- */
 
+static uint64_t rest_of(const struct trp_guest *g)
+{
+    uint64_t bytes = 0;
+    for (const struct trp_stay *s = g->stays; s; s = s->next)
+        bytes += s->hold.amounts.of[TRP_RESOURCE_BYTES];
+    return bytes;
+}
+
 /* What it would cost to be without it, for what it holds. */
 static double score_of(const struct trp_residence *r, const struct trp_guest *g)
 {
-    uint64_t bytes = 1;
-    for (const struct trp_stay *s = g->stays; s; s = s->next)
-        bytes += s->hold.amounts.of[TRP_RESOURCE_BYTES];
+    const uint64_t bytes = rest_of(g) + 1;
     return trp_rate_per_s(&g->rate, trp_loop_now_ns(r->opts.control), TRP_RESIDENCE_HALF_LIFE_NS) *
            (g->weight > 0 ? g->weight : 1) * (double)g->reload_ns / (double)bytes;
 }
@@ -403,7 +434,7 @@ static struct trp_guest *least_asleep(struct trp_residence *r)
 {
     struct trp_guest *least = NULL;
     for (struct trp_guest *g = r->guests; g; g = g->next) {
-        if (!g->owner || !trp_guest_is_asleep(g))
+        if (!g->owner || g->is_passed_over || !trp_guest_is_asleep(g))
             continue;
         if (r->opts.describe)
             r->opts.describe(r->opts.user, g);
@@ -413,12 +444,21 @@ static struct trp_guest *least_asleep(struct trp_residence *r)
     return least;
 }
 
+/* Whoever cannot go just now (somebody waits for it to wake) does not keep the others. */
 void trp_clearance_thin_out(struct trp_residence *r)
 {
-    while (r->asleep_bytes > r->opts.asleep_bytes_max) {
-        struct trp_guest *g = least_asleep(r);
-        if (!g || !r->opts.evict(r->opts.user, g,
-                                 "others hibernate, for more than memory.hibernated_max"))
-            return;
+    struct trp_guest *g;
+    if (r->asleep_bytes <= r->opts.asleep_bytes_max)
+        return;
+    for (g = r->guests; g; g = g->next)
+        g->is_passed_over = false;
+    while (r->asleep_bytes > r->opts.asleep_bytes_max && (g = least_asleep(r)) != NULL) {
+        const uint64_t bytes = rest_of(g);
+        g->is_passed_over = true;
+        if (!r->opts.evict(r->opts.user, g,
+                           "others hibernate, for more than memory.hibernated_max"))
+            continue;
+        trp_metrics_add(r->opts.metrics, TRP_METRIC_EVICTIONS_ASLEEP, 1);
+        trp_metrics_add(r->opts.metrics, TRP_METRIC_EVICTED_BYTES, bytes);
     }
 }

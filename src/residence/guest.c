@@ -213,6 +213,30 @@ void trp_stay_settle(struct trp_stay *s, struct trp_amounts own, bool has_shared
 
 /* ---- hibernation ---- */
 
+static bool is_open(const struct trp_stay *s)
+{
+    return s->state == TRP_STAY_IN || s->state == TRP_STAY_DOZING || s->state == TRP_STAY_ASLEEP ||
+           s->is_waking;
+}
+
+/* What is known is known of all its versions together.  While they come and go one by one nothing is to be forgotten, nor while none
+ * is there: only when others are there together than were. */
+static void know_versions(struct trp_guest *g)
+{
+    uint64_t of = 0;
+    bool is_there = false;
+    for (const struct trp_stay *s = g->stays; s; s = s->next) {
+        if (s->state == TRP_STAY_LEAVING)
+            continue;
+        if (!is_open(s))
+            return;
+        is_there = true;
+        of += s->digest;
+    }
+    if (is_there && of != g->sleep.of)
+        g->sleep = (struct trp_sleep){ .is_able = g->sleep.is_able, .of = of };
+}
+
 static void count_asleep(struct trp_stay *s, bool is_asleep)
 {
     struct trp_residence *r = s->guest->residence;
@@ -237,6 +261,7 @@ void trp_stay_doze(struct trp_stay *s)
 {
     if (s->state != TRP_STAY_IN)
         return;
+    know_versions(s->guest);
     s->state = TRP_STAY_DOZING;
     s->rest = trp_stay_rest(s);
     for (uint32_t i = 0; s->is_sharing && i < s->shares_n; i++)
@@ -325,21 +350,34 @@ bool trp_guest_learn_wake(struct trp_guest *g, int64_t wake_ns)
     return true;
 }
 
-static bool is_open(const struct trp_stay *s)
-{
-    return s->state == TRP_STAY_IN || s->state == TRP_STAY_DOZING || s->state == TRP_STAY_ASLEEP ||
-           s->is_waking;
-}
-
 /* Also calls that are set aside, which do not keep it from being evicted. */
 static bool is_asked(const struct trp_stay *s)
 {
     return s->stats && trp_gauge_get(&s->stats->in_flight) > 0;
 }
 
-bool trp_guest_may_sleep(const struct trp_guest *g)
+void trp_guest_spoil_sleep(struct trp_guest *g, const char *why)
+{
+    const struct trp_str words = trp_str_of(why);
+    const size_t most = sizeof g->sleep.why - 1;
+    know_versions(g);
+    g->sleep.is_unfit = true;
+    (void)trp_str_copy(trp_str_make(words.ptr, words.len < most ? words.len : most), g->sleep.why,
+                       sizeof g->sleep.why);
+}
+
+const char *trp_guest_unfit(struct trp_guest *g)
+{
+    if (!g->is_held)
+        know_versions(g);
+    return g->sleep.is_unfit ? g->sleep.why : NULL;
+}
+
+bool trp_guest_may_sleep(struct trp_guest *g)
 {
     uint64_t rest = 0, freed = 0;
+    if (!g->is_held)
+        know_versions(g);
     if (!g->sleep.is_able || g->sleep.is_unfit)
         return false;
     for (const struct trp_stay *s = g->stays; s; s = s->next) {
@@ -381,6 +419,7 @@ void trp_stay_leave(struct trp_stay *s)
     for (uint32_t i = 0; s->is_sharing && s->state != TRP_STAY_DOZING && i < s->shares_n; i++)
         trp_share_leave(s->shares[i]);
     s->state = TRP_STAY_LEAVING;
+    s->left_ns = trp_loop_now_ns(s->guest->residence->opts.control);
     s->rest = (struct trp_amounts){ { 0 } };
 }
 

@@ -33,6 +33,7 @@ enum trp_stay_state {
 struct trp_stay { /* zero it before first use */
     struct trp_guest *guest;
     struct trp_stay *next; /* of the guest */
+    uint64_t digest;       /* of the version's files; its owner's to set; 0: not said */
     enum trp_stay_state state;
     struct trp_amounts own;    /* what it alone has: estimated, then measured */
     struct trp_amounts extra;  /* what it needs besides while it loads */
@@ -44,16 +45,19 @@ struct trp_stay { /* zero it before first use */
     struct trp_hold hold;
     const struct trp_stats *stats; /* of the version; may be NULL */
     uint64_t counted;              /* of its answers, those that are in the guest's rate */
+    int64_t left_ns;               /* LEAVING: since when */
 };
 
-/* What a model's files were measured to take, plain and mapped. */
+/* What a version's files were measured to take, plain and mapped. */
+#define TRP_MEASURED_MAX 4u
 struct trp_measured {
-    uint64_t digest;    /* of the files; 0: nothing was measured */
+    uint64_t digest;    /* of a version's files; 0: nothing was measured */
     uint64_t bytes[2];  /* of its own, [is mapped]; 0: not known */
     int64_t load_ns[2]; /* as above */
 };
 
-/* What is known of a guest's hibernation; zero: nothing. */
+/* What is known of a guest's hibernation, which is that of all its versions together; zero: nothing. */
+#define TRP_UNFIT_MAX 128
 struct trp_sleep {
     bool is_able;        /* its versions can hibernate as they are open now; told by `describe` */
     bool is_unfit;       /* it was tried, and failed, or did not pay */
@@ -61,6 +65,8 @@ struct trp_sleep {
     int64_t since_ns;    /* when it fell asleep last */
     int64_t wake_ns;     /* what waking takes; 0: not known */
     uint64_t rest_bytes; /* what it has while it is asleep, measured; 0: not known */
+    uint64_t of;         /* the sum of their digests: of others nothing is known */
+    char why[TRP_UNFIT_MAX]; /* why it is unfit */
 };
 
 /* How a guest stands should room be wanted, as of the last trp_residence_rank(). */
@@ -86,11 +92,13 @@ struct trp_guest {
     int64_t safe_until_ns; /* kept until then; 0: no such promise */
     int64_t reload_ns;     /* what loading it takes; 0: not known */
     double weight;         /* of its requests; 0: as 1 */
-    struct trp_measured measured;
+    struct trp_measured
+        measured[TRP_MEASURED_MAX]; /* of its versions, the last one learned first */
     struct trp_sleep sleep;
     struct trp_prospect prospect;
     bool is_pinned;
-    bool is_held; /* something is being done with it: not now */
+    bool is_held;        /* something is being done with it: not now */
+    bool is_passed_over; /* clearance.c's own */
 };
 
 /* Makes a guest of a model; its model lets it go, and so does each stay.
@@ -173,11 +181,18 @@ void trp_stay_awake(struct trp_stay *stay);
  *   Source: measured by bench/run wake_bert_base. */
 bool trp_guest_learn_wake(struct trp_guest *g, int64_t wake_ns);
 
+/* It is not to hibernate again as long as its files are the same; says why, when that was so of what is in memory now, else NULL.
+ *   Owns  : copied; the guest's.
+ *   Thread: control.
+ *   Errors: none; cut to TRP_UNFIT_MAX. */
+void trp_guest_spoil_sleep(struct trp_guest *g, const char *why);
+const char *trp_guest_unfit(struct trp_guest *g);
+
 /* Whether it had better hibernate than go: it can, as far as is known it pays, and what it keeps is small beside what it gives back.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */
-bool trp_guest_may_sleep(const struct trp_guest *g);
+bool trp_guest_may_sleep(struct trp_guest *g);
 bool trp_guest_is_asleep(const struct trp_guest *g); /* each of its stays that is there */
 
 /* It is about to go (READY no more); all of its memory is back, or was never taken.

@@ -160,7 +160,7 @@ static bool make_room(struct trp_residence *r, struct trp_ask *ask, struct trp_a
         (void)trp_clearance_carry_out(r, &wish, &decision); /* whom it could not: the next look */
         return true;
     }
-    if (decision.fit == TRP_FIT_FREE) {
+    if (decision.fit == TRP_FIT_FREE && (may_wait || !ask->is_asked_for)) {
         (void)trp_fail(&ask->delay, TRP_OVER_BUDGET, "what it needs is being given back");
         return true;
     }
@@ -168,7 +168,7 @@ static bool make_room(struct trp_residence *r, struct trp_ask *ask, struct trp_a
         ask->delay = err;
         return true;
     }
-    if (decision.fit == TRP_FIT_EVICT)
+    if (decision.fit == TRP_FIT_EVICT || decision.fit == TRP_FIT_FREE)
         (void)trp_ledger_refuse(r->opts.ledger, need, &err);
     ask->is_put_off = !ask->is_asked_for && decision.fit != TRP_FIT_NEVER;
     ask->refused = err;

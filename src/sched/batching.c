@@ -4,6 +4,8 @@
 #include "sched/lane.h"
 #include "sched/resting.h"
 
+#define WAKING_NS 200000 /* a rest may end so much too late */
+
 /* Rows that wait may be more than a run can have. */
 static uint32_t least(uint32_t a, uint64_t b)
 {
@@ -18,6 +20,19 @@ static uint32_t preferred(const struct trp_batching_rules *rules, uint32_t rows)
         if (rules->preferred[i] <= rows)
             found = rules->preferred[i];
     return found > 0 ? found : rows;
+}
+
+/* The number that is waited for: what is called enough, or the next preferred one, or `most`; 0: one is reached already. */
+static uint32_t awaited(const struct trp_batching_rules *rules, uint32_t waiting, uint32_t most)
+{
+    if (rules->rows_enough > 0 && rules->rows_enough < most)
+        return waiting < rules->rows_enough ? rules->rows_enough : 0;
+    if (waiting >= most || (rules->preferred_n > 0 && rules->preferred[0] <= waiting))
+        return 0;
+    for (uint32_t i = 0; i < rules->preferred_n; i++)
+        if (rules->preferred[i] > waiting && rules->preferred[i] < most)
+            return rules->preferred[i];
+    return most;
 }
 
 /* How long a run may be. */
@@ -43,8 +58,10 @@ static int64_t patience(const struct trp_batching_rules *rules, const struct trp
         return 0;
     if (view->deadline_ns != 0) { /* and then it still has to run */
         const int64_t cost_ns = trp_cost_curve_estimate(curve, view->rows_waiting);
-        if (view->deadline_ns - cost_ns < until_ns)
-            until_ns = view->deadline_ns - cost_ns;
+        const int64_t needs_ns =
+            cost_ns > 0 ? cost_ns + WAKING_NS : (view->deadline_ns - view->now_ns) / 2;
+        if (view->deadline_ns - needs_ns < until_ns)
+            until_ns = view->deadline_ns - needs_ns;
     }
     return until_ns > view->now_ns ? until_ns : 0;
 }
@@ -62,14 +79,16 @@ struct trp_batching_plan trp_batching_choose(const struct trp_batching_rules *ru
     rows = trp_cost_curve_rows_within(curve, limit_of(rules, curve, view), rows);
     if (rows <= first)
         return plan;
-    const uint32_t wanted = preferred(rules, rows), waiting = view->rows_waiting;
-    if (waiting < wanted && rules->delay_ns > 0) {
+    const uint32_t waiting = view->rows_waiting, wanted = awaited(rules, waiting, rows);
+    if (wanted > 0 && rules->delay_ns > 0) {
         plan.rows = wanted;
         plan.until_ns = patience(rules, curve, view);
         if (plan.until_ns != 0)
             return plan;
     }
-    const uint32_t shared = waiting / (view->idle + 1) + (waiting % (view->idle + 1) != 0);
+    const uint32_t idle =
+        rules->delay_ns > 0 ? 0 : view->idle; /* what has waited for company keeps it */
+    const uint32_t shared = waiting / (idle + 1) + (waiting % (idle + 1) != 0);
     rows = preferred(rules, least(rows, shared));
     plan.rows = rows > first ? rows : first;
     return plan;

@@ -3,8 +3,9 @@
  * the same line, which have the same shape but for their rows.
  *
  *  1. Without a delay nobody waits for company: a batch is what has gathered while all executors were busy.  While others are idle
- *     too, what waits is divided among them.
- *  2. As many rows as pay by the cost curve (cost_curve.h), or as the rules say; a preferred number where one is reached.
+ *     too, what waits is divided among them; with a delay it is not, because company is what the owner wants.
+ *  2. As many rows as pay by the cost curve (cost_curve.h), or as the rules say; a preferred number where one is reached, and nobody
+ *     waits for more than that.
  *  3. No longer than the earliest deadline in the batch allows, or the model's longest run; and while more urgent work of others
  *     waits, no longer than a run of the first call alone.
  *  4. Company is chosen as turns are: by class, then the tenant that had least, then deadline.  Each tenant is charged its rows. */
@@ -15,14 +16,15 @@
 #include "sched/cost_curve.h"
 #include "sched/sched.h"
 
-#define TRP_BATCHING_PREFERRED 8
+#define TRP_BATCHING_PREFERRED 16
 
 struct trp_batching_rules { /* a model's */
     uint32_t rows_max;      /* in one run; 0 or 1: no joining */
     int64_t delay_ns;       /* how long the first of a batch may wait for company, once */
     int64_t run_max_ns;     /* longest run to form on purpose; 0: no limit */
     uint32_t preferred[TRP_BATCHING_PREFERRED], preferred_n; /* rows, ascending */
-    bool is_forced; /* up to rows_max whatever the curve says */
+    uint32_t rows_enough; /* for these nobody waits; 0: the next preferred, or as many as pay */
+    bool is_forced;       /* up to rows_max whatever the curve says */
 };
 
 /* What is known when a batch is formed. */

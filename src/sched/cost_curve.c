@@ -27,6 +27,11 @@ void trp_cost_curve_learn(struct trp_cost_curve *curve, uint32_t rows, int64_t r
         trp_cost_believe(known_ns, expected_ns, run_ns, &curve->points[i].surprises);
     if (curve->points[i].seen < SEEN_ENOUGH)
         curve->points[i].seen++;
+    if (curve->points[i].runs < UINT32_MAX && run_ns < INT64_MAX - curve->points[i].all_ns) {
+        curve->points[i].runs++;
+        curve->points[i].all_ns += run_ns;
+        curve->points[i].all_rows += rows;
+    }
     if (believed_ns == 0)
         return;
     if (known_ns == 0 || (curve->points[i].seen < SEEN_ENOUGH && run_ns < known_ns)) {
@@ -65,6 +70,34 @@ int64_t trp_cost_curve_estimate(const struct trp_cost_curve *curve, uint32_t row
     return below_rows > 0 ? scaled(below_ns, want, below_rows) : 0;
 }
 
+int64_t trp_cost_curve_at_most(const struct trp_cost_curve *curve, uint32_t rows)
+{
+    const int64_t want = (int64_t)rows * 1000;
+    int64_t least_ns = 0, last_rows = 0, last_ns = 0;
+    for (uint32_t i = 0; i < TRP_COST_CURVE_POINTS; i++) {
+        const int64_t ns = curve->points[i].run_ns;
+        if (ns == 0)
+            continue;
+        last_rows = curve->points[i].milli_rows;
+        last_ns = ns;
+        if (last_rows >= want && (least_ns == 0 || ns < least_ns))
+            least_ns = ns;
+    }
+    return least_ns > 0 || last_ns == 0 ? least_ns : scaled(last_ns, want, last_rows);
+}
+
+void trp_cost_curve_learn_part(struct trp_cost_curve *curve, uint32_t rows, int64_t run_ns)
+{
+    if (rows == 0 || run_ns <= 0)
+        return;
+    const uint32_t i = point_of(rows);
+    const int64_t most_ns =
+        trp_cost_curve_at_most(curve, (uint32_t)((curve->points[i].milli_rows + 999) / 1000));
+    if (curve->points[i].run_ns > most_ns)
+        curve->points[i].run_ns = most_ns;
+    trp_cost_curve_learn(curve, rows, run_ns);
+}
+
 /* Rows a second. */
 static double rate_of(const struct trp_cost_curve *curve, uint32_t rows)
 {
@@ -76,7 +109,7 @@ static uint32_t doubled(uint32_t rows, uint32_t rows_max)
     return rows > rows_max / 2 ? rows_max : 2 * rows;
 }
 
-static bool is_known(const struct trp_cost_curve *curve, uint32_t rows)
+bool trp_cost_curve_is_known(const struct trp_cost_curve *curve, uint32_t rows)
 {
     return curve->points[point_of(rows)].seen >= SEEN_ENOUGH;
 }
@@ -127,11 +160,11 @@ static uint32_t some_other(uint32_t turn, uint32_t best, uint32_t rows_min, uint
 uint32_t trp_cost_curve_best_rows(struct trp_cost_curve *curve, uint32_t rows_min,
                                   uint32_t rows_max)
 {
-    if (rows_min >= rows_max || !is_known(curve, rows_min))
+    if (rows_min >= rows_max || !trp_cost_curve_is_known(curve, rows_min))
         return rows_min; /* a single one is measured first */
     const uint32_t tried = largest_tried(curve, rows_min, rows_max);
     const uint32_t half = tried / 2 > rows_min ? tried / 2 : rows_min;
-    if (!is_known(curve, tried))
+    if (!trp_cost_curve_is_known(curve, tried))
         return tried;
     if (tried < rows_max &&
         (tried == rows_min || rate_of(curve, tried) > GAIN * rate_of(curve, half)))
@@ -139,6 +172,13 @@ uint32_t trp_cost_curve_best_rows(struct trp_cost_curve *curve, uint32_t rows_mi
     const uint32_t best = best_known(curve, rows_min, tried), asked = curve->asked++;
     return asked % TRY_EVERY < TRY_TIMES ? some_other(asked / TRY_EVERY, best, rows_min, rows_max)
                                          : best;
+}
+
+uint32_t trp_cost_curve_known_best(const struct trp_cost_curve *curve, uint32_t rows_max)
+{
+    if (rows_max == 0 || trp_cost_curve_estimate(curve, 1) == 0)
+        return 0;
+    return best_known(curve, 1, largest_tried(curve, 1, rows_max));
 }
 
 uint32_t trp_cost_curve_rows_within(const struct trp_cost_curve *curve, int64_t limit_ns,

@@ -17,6 +17,9 @@ struct trp_cost_curve { /* zero is: nothing is known */
         int64_t milli_rows; /* of those runs, the same average, in thousandths */
         int64_t surprises;  /* see trp_cost_believe() */
         uint32_t seen;      /* runs, counted as far as it matters */
+        uint32_t runs;      /* all, as far as 32 bits go */
+        int64_t all_ns;     /* that these took, the disturbed ones as well */
+        uint64_t all_rows;  /* of these */
     } points[TRP_COST_CURVE_POINTS];
     uint32_t asked; /* how often a batch size was chosen by it */
 };
@@ -37,6 +40,30 @@ void trp_cost_curve_learn(struct trp_cost_curve *curve, uint32_t rows, int64_t r
  *   Errors: none; 0 when nothing is known. */
 int64_t trp_cost_curve_estimate(const struct trp_cost_curve *curve, uint32_t rows);
 
+/* What such a run costs at most, if fewer rows never cost more: the cheapest of the points of as many rows or more, however dear the
+ * points below are.  Beyond the largest one, rows cost what they cost in that one.
+ *   Units : rows >= 1; ns.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none; 0 when nothing is known. */
+int64_t trp_cost_curve_at_most(const struct trp_cost_curve *curve, uint32_t rows);
+
+/* As learn(), from a part of a larger run: runs of its size alone may come never again to mend a point that was disturbed, so one above
+ * at_most() is taken down to that first.
+ *   Units : rows >= 1; ns.
+ *   Owns  : the caller's storage.
+ *   Thread: owner.
+ *   Cost  : O(points), no allocation.
+ *   Errors: none; as learn(). */
+void trp_cost_curve_learn_part(struct trp_cost_curve *curve, uint32_t rows, int64_t run_ns);
+
+/* Whether enough runs of about so many rows have told what they cost.
+ *   Units : rows >= 1.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_cost_curve_is_known(const struct trp_cost_curve *curve, uint32_t rows);
+
 /* How many rows to join at most: the fewest that come within 3 % of the most rows a second, if that beats runs of `rows_min` by 10 % at
  * least, else rows_min.  What was not yet measured is tried in steps of two while the step before has gained as much; and twice in
  * 64 another size is tried (twice as many, half as many, rows_min), because costs change with what else the machine does.
@@ -47,6 +74,14 @@ int64_t trp_cost_curve_estimate(const struct trp_cost_curve *curve, uint32_t row
  *   Errors: none. */
 uint32_t trp_cost_curve_best_rows(struct trp_cost_curve *curve, uint32_t rows_min,
                                   uint32_t rows_max);
+
+/* The same of what is known now, without a try; 0: nothing is known.
+ *   Units : rows.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Cost  : O(points squared).
+ *   Errors: none. */
+uint32_t trp_cost_curve_known_best(const struct trp_cost_curve *curve, uint32_t rows_max);
 
 /* The most rows whose run likely takes no longer than limit_ns: at least 1, at most rows_max, which it is while nothing is known.
  *   Units : rows; ns.

@@ -182,6 +182,7 @@ static void count_out(struct trp_sched *s, struct trp_sched_line *line, struct t
     line->rows -= seat->rows;
     if (--line->queued == 0) {
         trp_resting_end(s, line);
+        line->has_rested = false; /* whoever comes next has not waited */
         unlink_line(line);
     }
     line->model->ways[seat->way]--;
@@ -246,14 +247,20 @@ static void enqueue(struct trp_sched *s, struct trp_sched_line *line, struct trp
         reshow(s, line, way);
 }
 
+static uint32_t places_of(const struct trp_sched *s, const struct trp_sched_model *m)
+{
+    return m->queue_max != 0 && m->queue_max < s->model_queue_max ? m->queue_max
+                                                                  : s->model_queue_max;
+}
+
 enum trp_sched_push trp_sched_push_as(struct trp_sched *s, const struct trp_sched_ask *ask,
                                       struct trp_call *call)
 {
     TRP_ASSERT(!call->queue && ask->line->model);
+    if (ask->line->model->queued >= places_of(s, ask->line->model))
+        return TRP_SCHED_MODEL_FULL; /* first: room made there is room in all */
     if (s->queued >= s->queue_max)
         return TRP_SCHED_FULL;
-    if (ask->line->model->queued >= s->model_queue_max)
-        return TRP_SCHED_MODEL_FULL;
     call->seat.turn.key = call->deadline_ns != 0 ? call->deadline_ns : INT64_MAX;
     call->seat.turn.arrival = s->arrivals++;
     call->seat.way = trp_sched_way_of(call->priority_class);
@@ -453,6 +460,12 @@ void trp_sched_end(struct trp_sched *s, struct trp_sched_model *model)
     model->running--;
     if (model->slots != 0)
         reshow_model(s, model);
+}
+
+void trp_sched_resize(struct trp_sched *s, struct trp_sched_model *model, uint32_t slots)
+{
+    model->slots = slots;
+    reshow_model(s, model);
 }
 
 struct trp_call *trp_sched_expire(struct trp_sched *s, int64_t now_ns)

@@ -84,7 +84,8 @@ struct trp_sched_model {
     struct trp_sched_model *next, *prev;   /* in `waiting` */
     uint32_t queued, ways[TRP_SCHED_WAYS]; /* of `queued`, in each class */
     uint32_t running;
-    uint32_t slots; /* runs at once; 0: no limit */
+    uint32_t slots;     /* runs at once; 0: no limit */
+    uint32_t queue_max; /* calls that wait; 0: as many as of any model */
 };
 
 /* Sets up an empty scheduler, without floors.
@@ -117,7 +118,7 @@ uint32_t trp_sched_way_of(enum trp_priority_class class);
 enum trp_sched_push {
     TRP_SCHED_QUEUED,
     TRP_SCHED_FULL,       /* queue_max calls wait already */
-    TRP_SCHED_MODEL_FULL, /* model_queue_max of this model do */
+    TRP_SCHED_MODEL_FULL, /* as many of this model as may */
 };
 
 struct trp_sched_ask {
@@ -193,6 +194,13 @@ void trp_sched_give_back(struct trp_sched *s, struct trp_sched_line *line, struc
  *   Errors: false: no slot is free, or others were first. */
 bool trp_sched_try_begin(struct trp_sched_model *model);
 void trp_sched_end(struct trp_sched *s, struct trp_sched_model *model);
+
+/* Changes how many runs of a model may go on at once; 0: no limit.  Runs that are over the new number go on to their end.
+ *   Owns  : nothing.
+ *   Thread: owner.
+ *   Cost  : O(lines of the model), each O(log n) amortised.
+ *   Errors: none. */
+void trp_sched_resize(struct trp_sched *s, struct trp_sched_model *model, uint32_t slots);
 
 /* Takes one call out whose deadline is at or before now_ns; NULL when there is none.  next_expiry: the first deadline of all
  * that wait, 0 when none has one.

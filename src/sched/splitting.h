@@ -10,10 +10,12 @@ struct trp_splitting_rules {
     uint32_t parts_max;  /* idle slots or executors, the asking one included */
     int64_t part_min_ns; /* a part that runs for less is not worth handing over */
     int64_t join_ns;     /* what each further part costs to hand over and join */
+    bool is_try;         /* what parts cost is hoped anew, whatever was measured */
 };
 
 /* Decides into how many parts to divide so many rows; 1: leave it whole.  The fewest parts within 5 % of the shortest time, if they
- * save a fifth of it at least, and all together take no more than half as much work again.
+ * save a fifth of it at least, and all together take no more than half as much work again.  What parts cost counts as their share of
+ * the whole until runs of their size have told, and again when those tell that fewer rows cost more.
  *   Units : rows, ns.
  *   Owns  : nothing.
  *   Thread: any.

@@ -5,6 +5,7 @@
  *     troupe prepared 1
  *     source /models/resnet50/1/model.onnx
  *     made-by onnxruntime 1.32.0
+ *     content 3a7bd3e2... 97532104                   of the model's files together, and how many bytes the model file has
  *     inside initializer name is not unique          only where the weights are in the skeleton: why
  *     skeleton 38694 9f86d081...
  *     blob ab/cdef... 9437184 1f2e3d4c5b6a7988
@@ -77,6 +78,14 @@ static bool read_blob(const char *line, struct trp_artefact *a)
     return true;
 }
 
+static bool read_content(const char *line, struct trp_artefact *a)
+{
+    char digest[TRP_SHA256_TEXT];
+    a->has_content = sscanf(line, "content %64s %" SCNu64, digest, &a->model_bytes) == 2 &&
+                     trp_sha256_parse(digest, &a->content);
+    return a->has_content;
+}
+
 /* One line, terminated; `is_over` when it was the last. */
 static bool read_line(const char *line, struct trp_artefact *a, bool *is_over)
 {
@@ -90,6 +99,8 @@ static bool read_line(const char *line, struct trp_artefact *a, bool *is_over)
         return a->inside = line + 7, true;
     if (strncmp(line, "blob ", 5) == 0)
         return read_blob(line, a);
+    if (strncmp(line, "content ", 8) == 0)
+        return read_content(line, a);
     if (sscanf(line, "skeleton %" SCNu64 " %64s", &a->skeleton_bytes, digest) == 2)
         return trp_sha256_parse(digest, &a->skeleton_digest);
     *is_over = sscanf(line, "end %" SCNu32, &n) == 1 && n == a->blobs_n;
@@ -356,13 +367,18 @@ static void write_lines(struct trp_buf *b, const struct trp_draft *d, const char
 {
     const struct trp_artefact *a = &d->artefact;
     char digest[TRP_SHA256_TEXT], line[LINE_MAX_BYTES];
-    trp_sha256_format(&a->skeleton_digest, digest);
     trp_buf_add_text(b, HEAD);
     write_text(b, "source ", source);
     if (d->made_by[0])
         write_text(b, "made-by ", d->made_by);
     if (d->inside[0])
         write_text(b, "inside ", d->inside);
+    if (a->has_content) {
+        trp_sha256_format(&a->content, digest);
+        (void)snprintf(line, sizeof line, "content %s %" PRIu64 "\n", digest, a->model_bytes);
+        trp_buf_add_text(b, line);
+    }
+    trp_sha256_format(&a->skeleton_digest, digest);
     (void)snprintf(line, sizeof line, "skeleton %" PRIu64 " %s\n", a->skeleton_bytes, digest);
     trp_buf_add_text(b, line);
     for (uint32_t i = 0; i < a->blobs_n; i++) {

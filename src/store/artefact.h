@@ -18,7 +18,11 @@ struct trp_artefact {
     uint64_t blob_bytes; /* of all */
     char *text;          /* of the manifest, in which these lie; "" when it does not say */
     const char *source, *made_by;
-    const char *inside; /* why its weights are in the skeleton; "": they are blobs */
+    bool
+        has_content; /* an older store does not say of what it was made: then these two say nothing */
+    struct trp_sha256 content; /* of the model's files, as trp_store_content() has it */
+    uint64_t model_bytes;      /* of the model file alone */
+    const char *inside;        /* why its weights are in the skeleton; "": they are blobs */
 };
 
 /* What a backend is to open.
@@ -88,7 +92,8 @@ struct trp_draft {
  *   Errors: as trp_store_is_there(), trp_fail_errno(). */
 trp_status trp_draft_begin(struct trp_draft *d, struct trp_store *s, struct trp_error *err);
 
-/* Writes the manifest; `source` is told to whoever looks into the folder.
+/* Writes the manifest; `source` is told to whoever looks into the folder, and artefact.content, when it was set, to whoever asks
+ * whether there is such a model still (obsolete.h).
  *   Owns  : borrowed.
  *   Thread: owner.
  *   Blocks: disk.

@@ -92,6 +92,9 @@ static trp_status add_artefact(struct trp_census *c, struct trp_census_made *mad
         return no_memory(err);
     made->stored.source = source.ptr;
     made->stored.made_by = made_by.ptr;
+    made->stored.has_content = a->has_content;
+    made->stored.content = a->content;
+    made->stored.model_bytes = a->model_bytes;
     made->stored.skeleton_bytes = a->skeleton_bytes;
     made->stored.blob_bytes = a->blob_bytes;
     made->stored.blobs_n = a->blobs_n;

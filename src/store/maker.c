@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/file.h"
 #include "store/prover.h"
 
 #define SCRATCH_BLOCK 16384
@@ -99,6 +100,18 @@ static trp_status check_files(const struct trp_making *m, const struct trp_sha25
                : trp_fail(err, TRP_UNAVAILABLE, "%s changed meanwhile", m->desc->path);
 }
 
+/* Of what it is made, so that it can be told when no such model is left. */
+static trp_status name_content(const struct trp_making *m, struct trp_artefact *a,
+                               struct trp_error *err)
+{
+    struct trp_file_stat st;
+    TRP_CHECK(trp_store_content(m->store, m->desc->path, m->desc->cancel, &a->content, err));
+    TRP_CHECK(trp_file_stat(m->desc->path, &st, err));
+    a->model_bytes = st.bytes;
+    a->has_content = true;
+    return trp_ok();
+}
+
 /* `inside`: why its weights are to stay in the skeleton; NULL: they become blobs. */
 static trp_status fill(const struct trp_making *m, const struct trp_sha256 *key, const char *inside,
                        struct trp_draft *draft, struct trp_error *err)
@@ -117,6 +130,7 @@ static trp_status fill(const struct trp_making *m, const struct trp_sha256 *key,
     TRP_CHECK(st);
     (void)snprintf(draft->made_by, sizeof draft->made_by, "%s %s", trp_backend_name(m->backend),
                    trp_backend_fingerprint(m->backend));
+    TRP_CHECK(name_content(m, &draft->artefact, err));
     TRP_CHECK(trp_draft_finish(draft, m->desc->path, err));
     TRP_CHECK(prove(m, draft, err));
     TRP_CHECK(check_files(m, key, err));

@@ -60,27 +60,42 @@ static bool is_shortage(int32_t code)
     return code == TRP_OUT_OF_MEMORY || code == TRP_OVER_BUDGET;
 }
 
+static uint64_t bytes_of(const struct rows_bench *b, const struct troupe_tensor *inputs)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < b->proof->signature->inputs_n; i++)
+        bytes += inputs[i].bytes;
+    return bytes;
+}
+
 static trp_status run(struct rows_bench *b, const struct troupe_tensor *inputs,
                       struct troupe_tensor *outputs, struct trp_error *err)
 {
     const struct trp_row_proof *p = b->proof;
     struct troupe_error words = { 0 };
+    uint64_t peak_bytes = 0, bytes_max = p->memory_bytes_max;
+    if (p->may_run) {
+        const trp_status st = p->may_run(p->user, bytes_of(b, inputs), &bytes_max, err);
+        b->is_short = b->is_short || is_shortage(st.code);
+        if (trp_failed(st))
+            return st;
+    }
     struct troupe_run once = { .struct_size = sizeof once,
                                .inputs_n = p->signature->inputs_n,
                                .outputs_n = p->signature->outputs_n,
                                .id = UINT64_MAX, /* nobody cancels it by number */
+                               .cancel = p->cancel,
                                .account = p->account,
                                .error = &words,
                                .output_index = b->places,
-                               .memory_bytes_max = p->memory_bytes_max };
-    if (p->is_given_up && p->is_given_up(p->user))
-        return trp_fail(err, TRP_CANCELLED, "given up");
+                               .memory_bytes_max = bytes_max,
+                               .out_peak_bytes = &peak_bytes };
     const int64_t begun_ns = trp_clock_now_ns(p->clock);
     const trp_status st = trp_backend_run(p->model, &once, inputs, outputs, err);
     b->run_ns = trp_clock_now_ns(p->clock) - begun_ns;
     b->is_short = b->is_short || is_shortage(st.code);
     if (p->ran)
-        p->ran(p->user);
+        p->ran(p->user, peak_bytes);
     return st;
 }
 

@@ -13,8 +13,12 @@ struct trp_row_proof {
     int64_t rows_max;                      /* of a run; 0: no limit */
     uint64_t memory_bytes_max;             /* of one run; 0: no limit */
     const struct trp_clock *clock;
-    bool (*is_given_up)(void *user); /* asked before each run */
-    void (*ran)(void *user);         /* told after each that began; NULL: nobody is */
+    const volatile int32_t *cancel; /* raised: its run stops; NULL: none does */
+    /* Asked before each run, with the bytes of its inputs; may lower what it may hold.  NULL: nobody is asked.
+     *   Errors: CANCELLED: the proof is given up; OVER_BUDGET: there is no room for this run. */
+    trp_status (*may_run)(void *user, uint64_t input_bytes, uint64_t *bytes_max,
+                          struct trp_error *err);
+    void (*ran)(void *user, uint64_t peak_bytes); /* told after each that began; NULL: nobody is */
     void *user;
 };
 

@@ -22,6 +22,7 @@
 #include "base/file.h"
 #include "base/machine.h"
 #include "onnx/onnx_reader.h"
+#include "store/store_lease.h"
 
 #define HEAD "troupe seen 1\n"
 #define SEEN_MAX (16u << 20)
@@ -29,6 +30,7 @@
 #define SCRATCH_MAX (256u << 20)
 #define TEXT_MAX (1u << 20)
 #define SEEN_NAME_MAX 33
+#define NOTES_MAX 10000000u
 
 static trp_status no_memory(struct trp_error *err)
 {
@@ -67,7 +69,7 @@ static bool is_unchanged(const char *line)
            is.inode == was.inode && is.device == was.device;
 }
 
-/* The first file must be the model itself: two paths may have one hash. */
+/* The first file must be the model itself, of this path (NULL: whichever): two paths may have one hash. */
 static bool read_seen(char *text, const char *path, struct trp_sha256 *out)
 {
     bool is_first = true;
@@ -77,8 +79,8 @@ static bool read_seen(char *text, const char *path, struct trp_sha256 *out)
         *end = '\0';
         if (strncmp(line, "digest ", 7) == 0)
             return !is_first && trp_sha256_parse(line + 7, out);
-        const size_t n = strlen(path), len = (size_t)(end - line);
-        if (is_first && (len < n || strcmp(end - n, path) != 0))
+        const size_t n = path ? strlen(path) : 0, len = (size_t)(end - line);
+        if (is_first && path && (len < n || strcmp(end - n, path) != 0))
             return false;
         if (!is_unchanged(line))
             return false;
@@ -101,7 +103,7 @@ static bool recall(const struct trp_store *s, const char *path, struct trp_sha25
     return is_known;
 }
 
-/* Only costs time when it cannot be written. */
+/* Only costs time when it cannot be written, as in a store that is only looked at. */
 static void remember(struct trp_store *s, const char *path, struct trp_buf *files,
                      const struct trp_sha256 *digest)
 {
@@ -111,11 +113,47 @@ static void remember(struct trp_store *s, const char *path, struct trp_buf *file
     trp_buf_add_text(files, "digest ");
     trp_buf_add_text(files, text);
     trp_buf_add_text(files, "\n");
-    if (files->failed)
+    if (files->failed || !trp_store_own_lease(s)->name[0])
         return;
     seen_name(path, name);
     if (trp_failed(trp_store_replace(s, "seen", name, trp_buf_str(files), &err)))
         TRP_WARN(trp_store_log(s), "store", "will be read again: %s", err.text);
+}
+
+struct recalling {
+    const struct trp_store *store;
+    trp_status (*each)(void *user, const struct trp_sha256 *content, struct trp_error *err);
+    void *user;
+};
+
+static trp_status visit_seen(void *user, const char *name, struct trp_error *err)
+{
+    const struct recalling *r = user;
+    struct trp_sha256 content;
+    char file[TRP_STORE_PATH_MAX];
+    char *text = NULL;
+    size_t n = 0;
+    if (!trp_store_part(r->store, "seen", name, file))
+        return trp_ok();
+    const trp_status st = trp_file_read(trp_heap(), file, SEEN_MAX, &text, &n, err);
+    if (trp_failed(st))
+        return st.code == TRP_NOT_FOUND ? trp_ok() : st;
+    const bool is_known = strlen(text) == n && read_seen(text, NULL, &content);
+    trp_alloc_free(trp_heap(), text);
+    return is_known ? r->each(r->user, &content, err) : trp_ok();
+}
+
+trp_status trp_store_content_each(const struct trp_store *s,
+                                  trp_status (*each)(void *user, const struct trp_sha256 *content,
+                                                     struct trp_error *err),
+                                  void *user, struct trp_error *err)
+{
+    struct recalling r = { .store = s, .each = each, .user = user };
+    char folder[TRP_STORE_PATH_MAX];
+    if (!trp_store_part(s, "seen", NULL, folder))
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "%s: path too long", trp_store_path(s));
+    const trp_status st = trp_dir_each(folder, NOTES_MAX, visit_seen, &r, err);
+    return st.code == TRP_NOT_FOUND ? trp_ok() : st;
 }
 
 /* --- reading the files ------------------------------------------------------------------------ */
@@ -141,6 +179,8 @@ static trp_status read_one(struct reading *r, const char *name, const char *path
     struct trp_file_stat before, after;
     struct trp_sha256 digest;
     TRP_CHECK(trp_file_stat(path, &before, err));
+    if (before.kind != 'f') /* whoever opens a pipe waits for its other end */
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "%s is no file", path);
     TRP_CHECK(trp_sha256_file_paced(path, &pace, &digest, err));
     TRP_CHECK(trp_file_stat(path, &after, err));
     if (before.bytes != after.bytes || before.mtime_ns != after.mtime_ns ||
@@ -150,6 +190,21 @@ static trp_status read_one(struct reading *r, const char *name, const char *path
     trp_buf_add(&r->digests, name, strlen(name) + 1);
     trp_buf_add(&r->digests, digest.bytes, sizeof digest.bytes);
     return trp_ok();
+}
+
+/* What a model names must lie beside it. */
+static bool leads_out(struct trp_str name)
+{
+    if (name.len == 0 || name.ptr[0] == '/')
+        return true;
+    for (size_t i = 0, begin = 0; i <= name.len; i++) {
+        if (i < name.len && name.ptr[i] != '/')
+            continue;
+        if (trp_str_is(trp_str_make(name.ptr + begin, i - begin), ".."))
+            return true;
+        begin = i + 1;
+    }
+    return false;
 }
 
 static trp_status read_externals(struct reading *r, const char *path,
@@ -163,6 +218,9 @@ static trp_status read_externals(struct reading *r, const char *path,
             trp_arena_format(&r->arena, "%.*s%.*s", folder_n, path, TRP_STR(name));
         if (!name.ptr || !whole.ptr)
             return no_memory(err);
+        if (leads_out(name))
+            return trp_fail(err, TRP_INVALID_ARGUMENT, "external data '%s' leaves the folder",
+                            name.ptr);
         TRP_CHECK(read_one(r, name.ptr, whole.ptr, err));
     }
     return trp_ok();
@@ -182,11 +240,10 @@ static trp_status read_files(struct reading *r, const char *path, struct trp_sha
     return trp_sha256_memory(r->digests.ptr, r->digests.len, out, err);
 }
 
-static trp_status digest_of(struct trp_store *s, const struct trp_store_subject *subject,
-                            struct trp_sha256 *out, struct trp_error *err)
+trp_status trp_store_content(struct trp_store *s, const char *path, const volatile int32_t *cancel,
+                             struct trp_sha256 *out, struct trp_error *err)
 {
-    const char *path = subject->path;
-    struct reading r = { .cancel = subject->cancel };
+    struct reading r = { .cancel = cancel };
     if (recall(s, path, out))
         return trp_ok();
     trp_buf_init(&r.seen, trp_heap(), SEEN_MAX);
@@ -258,7 +315,7 @@ trp_status trp_store_key(struct trp_store *s, const struct trp_store_subject *su
                          struct trp_sha256 *out, struct trp_error *err)
 {
     struct trp_sha256 content;
-    TRP_CHECK(digest_of(s, subject, &content, err));
+    TRP_CHECK(trp_store_content(s, subject->path, subject->cancel, &content, err));
     return combine(&content, subject, out, err);
 }
 

@@ -23,7 +23,25 @@ struct trp_store_subject {
 trp_status trp_store_key(struct trp_store *s, const struct trp_store_subject *subject,
                          struct trp_sha256 *out, struct trp_error *err);
 
-/* Likewise from what was read before, and reads no model: nobody who waits for it waits for a gigabyte to be hashed.
+/* Makes the part of a key that the model's files alone decide: the digest of what is in them.
+ *   Owns  : borrowed; `out` is the caller's.
+ *   Thread: any.
+ *   Blocks: disk; as trp_store_key().
+ *   Errors: as trp_store_key(), INVALID_ARGUMENT (no model). */
+trp_status trp_store_content(struct trp_store *s, const char *path, const volatile int32_t *cancel,
+                             struct trp_sha256 *out, struct trp_error *err);
+
+/* Visits the contents of all models that were read before, wherever they lie, and whose files are as they were.
+ *   Owns  : borrowed for the call.
+ *   Thread: any.
+ *   Blocks: disk; a look at each file, and reads no model.
+ *   Errors: OUT_OF_MEMORY, as trp_fail_errno(), or what `each` returned. */
+trp_status trp_store_content_each(const struct trp_store *s,
+                                  trp_status (*each)(void *user, const struct trp_sha256 *content,
+                                                     struct trp_error *err),
+                                  void *user, struct trp_error *err);
+
+/* Makes the key from what was read before, and reads no model: nobody who waits for it waits for a gigabyte to be hashed.
  *   Owns  : borrowed; `out` is the caller's.
  *   Thread: any.
  *   Blocks: disk, a few looks.

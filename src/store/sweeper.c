@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "store/census.h"
 #include "store/notes.h"
+#include "store/obsolete.h"
 #include "store/store_lease.h"
 
 #define ENTRIES_MAX 10000000u
@@ -113,6 +114,21 @@ static trp_status remove_damaged(struct sweep *w, struct trp_error *err)
     return trp_ok();
 }
 
+/* What came after the look for models, or was used since, is none of those; nor is what somebody holds. */
+static trp_status remove_obsolete(struct sweep *w, struct trp_error *err)
+{
+    for (uint32_t i = 0; i < w->census.made_n; i++) {
+        struct trp_census_made *made = w->census.made[i];
+        w->out->nameless_n += !made->is_gone && !made->stored.has_content;
+        if (!w->opts->obsolete || made->stored.is_held || made->is_gone ||
+            !trp_obsolete_has(w->opts->obsolete, &made->stored.key, made->stored.used_ns))
+            continue;
+        w->out->obsolete_n++;
+        TRP_CHECK(remove_artefact(w, made, "no model is like that any more", err));
+    }
+    return trp_ok();
+}
+
 static trp_status make_it_fit(struct sweep *w, struct trp_error *err)
 {
     const uint64_t most = w->opts->bytes_max;
@@ -195,6 +211,7 @@ static trp_status sweep(struct sweep *w, struct trp_error *err)
     TRP_CHECK(trp_census_take(&w->census, w->store, err));
     w->out->artefacts_n = w->census.made_n;
     TRP_CHECK(remove_damaged(w, err));
+    TRP_CHECK(remove_obsolete(w, err));
     TRP_CHECK(make_it_fit(w, err));
     TRP_CHECK(remove_blobs(w, err));
     w->out->kept_bytes = w->census.bytes;

@@ -6,10 +6,15 @@
 #include "base/clock.h"
 #include "store/artefact.h"
 
+struct trp_obsolete;
+
 /* One prepared model, as somebody reads of it. */
 struct trp_stored {
     struct trp_sha256 key;
     const char *source, *made_by; /* "" when it does not say */
+    bool has_content;             /* else it does not say the next two */
+    struct trp_sha256 content;    /* of the model's files */
+    uint64_t model_bytes;         /* of the model file */
     uint64_t skeleton_bytes, blob_bytes;
     uint64_t own_bytes; /* of skeleton and blobs that nobody else has: what its removal frees */
     uint32_t blobs_n;
@@ -30,7 +35,9 @@ trp_status trp_sweeper_list(const struct trp_store *s,
 
 struct trp_gc_opts {
     uint64_t bytes_max; /* 0: no limit */
-    bool only_tell;     /* remove nothing */
+    const struct trp_obsolete
+        *obsolete;  /* of models that are gone, see obsolete.h; NULL: nobody looked */
+    bool only_tell; /* remove nothing */
     /* Told of each artefact that goes, and why; may be NULL. */
     void (*on_removal)(void *user, const struct trp_stored *what, const char *why);
     void *user;
@@ -41,11 +48,13 @@ struct trp_swept {
     uint32_t removed_n, blobs_n,
         temporaries_n;                /* that went: artefacts, blobs, left-overs of the dead */
     uint32_t notes_n;                 /* likewise, see notes.h */
+    uint32_t obsolete_n;              /* of those removed: no model has it any more */
+    uint32_t nameless_n;              /* that were there, and do not say of what they were made */
     uint64_t freed_bytes, kept_bytes; /* of blobs and skeletons */
 };
 
-/* Removes damaged artefacts, then the least recently used until the rest fits, then blobs that nobody names, what dead processes
- * left, and notes that nobody needs.  Nothing goes that a process holds (store_lease.h) or builds upon (pins.h).
+/* Removes damaged artefacts, those of models that are gone, then the least recently used until the rest fits, then blobs that nobody
+ * names, what dead processes left, and notes that nobody needs.  Nothing goes that a process holds (store_lease.h) or builds upon (pins.h).
  *   Owns  : borrowed.
  *   Thread: any; one at a time in all processes, the others wait.
  *   Blocks: disk; who wants to hold something waits until all manifests are read and names are moved away; files are removed

@@ -15,6 +15,8 @@
  *     bytes_max.  A block on the pile counts as leased until the owner has fetched it.
  *  2. idle never passes keep_bytes_max once a call of the owner has returned.
  *  3. Blocks above the largest class are never idle: they are freed by whoever releases them last.
+ *  4. Once the commons are open, what a worker process would be sent a copy of lies where it can look: new blocks do, and those from
+ *     before are freed as they come home.  Until then, and for smaller ones, nothing is different.
  *
  * Not done: no search in larger classes when the right one is empty; it would lend megabytes to
  * kilobytes and find nothing where it matters. */
@@ -35,6 +37,7 @@
 #define ALIGNMENT ((size_t)64)
 #define HEADER ((sizeof(struct trp_lease) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT)
 #define KEEP_DEFAULT ((size_t)64 << 20)
+#define COMMON_MIN ((size_t)80 << 10) /* a copy of less is soon made */
 
 struct trp_pool {
     const struct trp_alloc *alloc;
@@ -44,6 +47,9 @@ struct trp_pool {
     struct trp_counter idle_bytes;   /* written by the owner only */
     struct trp_counter leased_bytes; /* written by the owner, and by who releases a large block */
     struct trp_pile returned;
+    struct trp_commons *commons;
+    const struct troupe_account *payer;
+    bool has_commons; /* the owner has seen them open */
 };
 
 /* ---- size classes ---------------------------------------------------------------------------- */
@@ -79,6 +85,8 @@ trp_status trp_pool_create(const struct trp_alloc *alloc, const struct trp_pool_
     p->alloc = alloc;
     p->keep_bytes_max = opts->keep_bytes_max ? opts->keep_bytes_max : KEEP_DEFAULT;
     p->bytes_max = opts->bytes_max ? opts->bytes_max : SIZE_MAX;
+    p->commons = opts->commons;
+    p->payer = opts->payer;
     *out_pool = p;
     return trp_ok();
 }
@@ -90,6 +98,44 @@ void trp_pool_destroy(struct trp_pool *p)
     trp_pool_trim(p);
     TRP_ASSERT(trp_pool_leased_bytes(p) == 0); /* somebody would write into freed memory */
     trp_alloc_free(p->alloc, p);
+}
+
+/* ---- where blocks lie ------------------------------------------------------------------------ */
+
+static size_t bytes_of_block(size_t capacity)
+{
+    return HEADER + capacity + TRP_JSON_PADDING;
+}
+
+/* NULL: there is none in the commons, or none in this pool's name. */
+static struct trp_lease *take_common(struct trp_pool *p, size_t bytes)
+{
+    struct trp_plot *plot = trp_commons_take(p->commons, p->payer, bytes);
+    if (!plot)
+        return NULL;
+    struct trp_lease *l = (struct trp_lease *)(void *)plot->ptr;
+    l->plot = plot;
+    return l;
+}
+
+static struct trp_lease *take_block(struct trp_pool *p, size_t capacity)
+{
+    const size_t bytes = bytes_of_block(capacity);
+    struct trp_lease *l = p->has_commons && capacity >= COMMON_MIN ? take_common(p, bytes) : NULL;
+    if (l)
+        return l;
+    l = trp_alloc_aligned(p->alloc, bytes, ALIGNMENT);
+    if (l)
+        l->plot = NULL;
+    return l;
+}
+
+static void free_block(struct trp_pool *p, struct trp_lease *l)
+{
+    if (l->plot)
+        trp_commons_give(p->commons, p->payer, l->plot, bytes_of_block(l->capacity));
+    else
+        trp_alloc_free(p->alloc, l);
 }
 
 /* ---- the idle blocks ------------------------------------------------------------------------- */
@@ -119,7 +165,13 @@ static void shrink_idle(struct trp_pool *p, uint64_t keep)
 {
     for (uint32_t class = CLASSES; class -- > 0;)
         while (trp_counter_get(&p->idle_bytes) > keep && p->idle[class])
-            trp_alloc_free(p->alloc, pop_idle(p, class));
+            free_block(p, pop_idle(p, class));
+}
+
+/* It lies where no worker process can look, although it could. */
+static bool is_apart(const struct trp_pool *p, const struct trp_lease *l)
+{
+    return p->has_commons && !l->plot && l->capacity >= COMMON_MIN;
 }
 
 /* Fetches what other threads have released.  What passes keep_bytes_max is freed here and not from
@@ -130,10 +182,10 @@ static void fetch_returned(struct trp_pool *p)
     while (l) {
         struct trp_lease *below = l->next;
         const size_t capacity = l->capacity;
-        if (trp_counter_get(&p->idle_bytes) + capacity <= p->keep_bytes_max)
+        if (!is_apart(p, l) && trp_counter_get(&p->idle_bytes) + capacity <= p->keep_bytes_max)
             push_idle(p, l);
         else
-            trp_alloc_free(p->alloc, l);
+            free_block(p, l);
         trp_counter_sub(&p->leased_bytes, capacity);
         l = below;
     }
@@ -150,8 +202,17 @@ void trp_pool_age(struct trp_pool *p)
     fetch_returned(p);
     for (uint32_t class = 0; class < CLASSES; class ++) {
         for (uint32_t n = trp_low_water_age(&p->low[class]); n > 0; n--)
-            trp_alloc_free(p->alloc, pop_idle(p, class));
+            free_block(p, pop_idle(p, class));
     }
+}
+
+/* The first worker process is being started: what lies idle is of no use to it. */
+static void see_commons(struct trp_pool *p)
+{
+    p->has_commons = true;
+    for (uint32_t class = class_of(COMMON_MIN); class < CLASSES; class ++)
+        while (p->idle[class])
+            free_block(p, pop_idle(p, class));
 }
 
 uint64_t trp_pool_idle_bytes(const struct trp_pool *p)
@@ -183,22 +244,24 @@ static struct trp_lease *new_block(struct trp_pool *p, size_t capacity)
 {
     if (capacity > SIZE_MAX - HEADER - TRP_JSON_PADDING || !make_room(p, capacity))
         return NULL;
-    const size_t bytes = HEADER + capacity + TRP_JSON_PADDING;
-    char *block = trp_alloc_aligned(p->alloc, bytes, ALIGNMENT);
-    if (!block) { /* the account may have room once our idle blocks are back in it */
+    struct trp_lease *l = take_block(p, capacity);
+    if (!l) { /* the account may have room once our idle blocks are back in it */
         shrink_idle(p, 0);
-        block = trp_alloc_aligned(p->alloc, bytes, ALIGNMENT);
+        l = take_block(p, capacity);
     }
-    if (!block)
+    if (!l)
         return NULL;
-    struct trp_lease *l = (struct trp_lease *)(void *)block;
-    *l = (struct trp_lease){ .ptr = block + HEADER, .capacity = capacity, .pool = p };
+    *l = (struct trp_lease){
+        .ptr = (char *)l + HEADER, .capacity = capacity, .pool = p, .plot = l->plot
+    };
     memset(l->ptr + capacity, 0, TRP_JSON_PADDING); /* readers look past the end: show them zeros */
     return l;
 }
 
 struct trp_lease *trp_pool_acquire(struct trp_pool *p, size_t bytes)
 {
+    if (p->commons && !p->has_commons && trp_commons_is_open(p->commons))
+        see_commons(p);
     fetch_returned(p);
     struct trp_lease *l = NULL;
     if (bytes <= LARGEST) {
@@ -224,7 +287,7 @@ void trp_lease_release(struct trp_lease *l)
     struct trp_pool *p = l->pool;
     if (l->capacity > LARGEST) {
         const size_t capacity = l->capacity;
-        trp_alloc_free(p->alloc, l);
+        free_block(p, l);
         trp_counter_sub(&p->leased_bytes, capacity); /* last: afterwards the pool may be gone */
         return;
     }

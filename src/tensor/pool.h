@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "base/status.h"
+#include "tensor/commons.h"
 
 struct trp_pool;
 
@@ -20,15 +21,18 @@ struct trp_lease {
     struct trp_refs refs;
     struct trp_pool *pool;
     struct trp_lease *next;
+    struct trp_plot *plot; /* of the commons; NULL: it lies in the pool's own memory */
 };
 
 struct trp_pool_opts {
-    size_t keep_bytes_max; /* idle buffers kept; more is given back. 0: 64 MiB */
-    size_t bytes_max;      /* leased and idle together; 0: no limit */
+    size_t keep_bytes_max;              /* idle buffers kept; more is given back. 0: 64 MiB */
+    size_t bytes_max;                   /* leased and idle together; 0: no limit */
+    struct trp_commons *commons;        /* once it is open, large buffers lie there; NULL: never */
+    const struct troupe_account *payer; /* of what lies there; with commons */
 };
 
 /* Makes a pool.
- *   Owns  : the caller destroys, after every lease came home; `alloc` (the account) is borrowed.
+ *   Owns  : the caller destroys, after every lease came home; `alloc` (the account) is borrowed, and so is what opts point to.
  *   Thread: startup; afterwards trp_pool_acquire() by the owner only, trp_lease_release() by any.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_pool_create(const struct trp_alloc *alloc, const struct trp_pool_opts *opts,

@@ -62,6 +62,23 @@ static const struct trp_str *dup_labels(struct trp_signature_builder *b,
     return copy;
 }
 
+bool trp_signature_dup_dim_names(struct trp_arena *arena, const struct trp_str *names,
+                                 uint32_t rank, const struct trp_str **out)
+{
+    uint32_t named = 0;
+    for (uint32_t i = 0; names && i < rank; i++)
+        named += names[i].len > 0;
+    struct trp_str *copy = named > 0 ? trp_arena_zeroed(arena, rank, sizeof *copy) : NULL;
+    bool is_whole = named == 0 || copy;
+    for (uint32_t i = 0; copy && i < rank; i++) {
+        if (names[i].len > 0)
+            copy[i] = trp_arena_dup(arena, names[i]);
+        is_whole = is_whole && (names[i].len == 0 || copy[i].ptr);
+    }
+    *out = copy;
+    return is_whole;
+}
+
 void trp_signature_builder_add(struct trp_signature_builder *b, bool is_output,
                                const struct trp_io *io)
 {
@@ -73,8 +90,8 @@ void trp_signature_builder_add(struct trp_signature_builder *b, bool is_output,
     *mine = *io;
     mine->rank = io->any_rank ? 0 : io->rank;
     mine->name = dup_str(b, io->name);
-    for (uint32_t i = 0; i < TROUPE_RANK_MAX; i++)
-        mine->dim_names[i] = i < mine->rank ? dup_str(b, io->dim_names[i]) : trp_str_make(NULL, 0);
+    if (!trp_signature_dup_dim_names(b->arena, io->dim_names, mine->rank, &mine->dim_names))
+        fail(b, TRP_OUT_OF_MEMORY);
     mine->labels = dup_labels(b, io->labels, io->labels_n);
 }
 
@@ -82,14 +99,16 @@ void trp_signature_builder_add(struct trp_signature_builder *b, bool is_output,
 
 static void sink_io(struct trp_signature_builder *b, bool is_output, const struct troupe_io *from)
 {
+    struct trp_str dim_names[TROUPE_RANK_MAX];
     struct trp_io io = { .name = trp_str_of(from->name),
                          .dtype = from->dtype,
                          .rank = from->rank,
+                         .dim_names = dim_names,
                          .optional = from->optional != 0,
                          .any_rank = from->any_rank != 0 };
     for (uint32_t i = 0; i < TROUPE_RANK_MAX && i < from->rank; i++) {
         io.dims[i] = from->dims[i] < 0 ? -1 : from->dims[i];
-        io.dim_names[i] = trp_str_of(from->dim_names[i]);
+        dim_names[i] = trp_str_of(from->dim_names[i]);
     }
     if (from->labels && from->labels_n > 0) {
         struct trp_str *labels = trp_arena_zeroed(b->arena, from->labels_n, sizeof *labels);
@@ -156,11 +175,8 @@ static bool dup_names(struct trp_io *to, const struct trp_io *from, uint32_t n,
         to[i].labels_n = 0;
         to[i].name = trp_arena_dup(arena, from[i].name);
         is_whole = is_whole && to[i].name.ptr;
-        for (uint32_t d = 0; d < from[i].rank; d++) {
-            if (from[i].dim_names[d].len)
-                to[i].dim_names[d] = trp_arena_dup(arena, from[i].dim_names[d]);
-            is_whole = is_whole && (!from[i].dim_names[d].len || to[i].dim_names[d].ptr);
-        }
+        is_whole = is_whole && trp_signature_dup_dim_names(arena, from[i].dim_names, from[i].rank,
+                                                           &to[i].dim_names);
     }
     return is_whole;
 }
@@ -170,6 +186,7 @@ trp_status trp_signature_dup(const struct trp_signature *from, struct trp_arena 
 {
     const uint32_t n = from->inputs_n + from->outputs_n;
     struct trp_signature s = *from;
+    s.hidden_inputs_n = s.hidden_outputs_n = 0;
     s.platform = trp_arena_dup(arena, from->platform);
     struct trp_io *ios = trp_alloc_get(arena->alloc, (size_t)n + 1, sizeof *ios);
     const bool is_whole = ios && s.platform.ptr &&

@@ -14,8 +14,10 @@ struct trp_io {
     struct trp_str name;
     int32_t dtype;
     uint32_t rank;
-    int64_t dims[TROUPE_RANK_MAX];             /* -1: any; includes the batch dimension */
-    struct trp_str dim_names[TROUPE_RANK_MAX]; /* empty: none; a hint, not a law */
+    int64_t dims[TROUPE_RANK_MAX]; /* -1: any; includes the batch dimension */
+    const struct trp_str
+        *dim_names; /* one for each of `rank`, empty: none; a hint, not a law; NULL: no
+                                        dimension has a name */
     bool optional, any_rank, shape_unchecked;
     const struct trp_str *labels;
     uint32_t labels_n;
@@ -24,8 +26,10 @@ struct trp_io {
 struct trp_signature {
     const struct trp_io *inputs, *outputs;
     uint32_t inputs_n, outputs_n;
-    int32_t batch_max;       /* > 0: dims[0] is the batch dimension, at most this (Triton's
+    int32_t batch_max; /* > 0: dims[0] is the batch dimension, at most this (Triton's
                           max_batch_size); 0: none */
+    uint16_t hidden_inputs_n,
+        hidden_outputs_n;    /* stand behind the others, in the same arrays; not for clients */
     struct trp_str platform; /* "onnxruntime_onnx" */
 };
 
@@ -48,12 +52,19 @@ struct troupe_sink trp_signature_sink(struct trp_signature_builder *b);
 trp_status trp_signature_build(struct trp_signature_builder *b, struct trp_signature *out,
                                struct trp_error *err);
 
-/* Copies a signature and all that it points to, but the names of classes.
+/* Copies a signature and all that it points to, but the names of classes and what is hidden.
  *   Owns  : lives in `arena`.
  *   Thread: owner of the arena.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_signature_dup(const struct trp_signature *from, struct trp_arena *arena,
                              struct trp_signature *out, struct trp_error *err);
+
+/* Copies names of dimensions; NULL, and no memory, when none has one.
+ *   Owns  : lives in `arena`.
+ *   Thread: owner of the arena.
+ *   Errors: false: memory is short. */
+bool trp_signature_dup_dim_names(struct trp_arena *arena, const struct trp_str *names,
+                                 uint32_t rank, const struct trp_str **out);
 
 /* Where `name` stands; looks at `hint` first, because whoever was told the order keeps to it.
  *   Owns  : borrowed.

@@ -33,7 +33,7 @@ static void add_io(struct trp_buf *b, const struct trp_io *io)
     add_number(b, io->rank);
     for (uint32_t d = 0; d < io->rank; d++) {
         add_number(b, io->dims[d]);
-        add_string(b, io->dim_names[d]);
+        add_string(b, io->dim_names ? io->dim_names[d] : (struct trp_str){ 0 });
     }
 }
 
@@ -74,7 +74,8 @@ static int64_t take_number(struct reader *r, int64_t lowest, int64_t highest)
     return lowest;
 }
 
-static struct trp_str take_string(struct reader *r)
+/* As it stands in what is read. */
+static struct trp_str take_text(struct reader *r)
 {
     const size_t len = (size_t)take_number(r, 0, TEXT_MAX);
     if (len > r->left) {
@@ -83,10 +84,17 @@ static struct trp_str take_string(struct reader *r)
     }
     if (r->is_damaged || len == 0)
         return (struct trp_str){ 0 };
-    const struct trp_str copy = trp_arena_dup(r->arena, trp_str_make(r->at, len));
-    r->is_short |= !copy.ptr;
+    const struct trp_str text = trp_str_make(r->at, len);
     r->at += len;
     r->left -= len;
+    return text;
+}
+
+static struct trp_str take_string(struct reader *r)
+{
+    const struct trp_str text = take_text(r);
+    const struct trp_str copy = text.len ? trp_arena_dup(r->arena, text) : text;
+    r->is_short |= text.len && !copy.ptr;
     return copy;
 }
 
@@ -99,10 +107,12 @@ static void take_io(struct reader *r, struct trp_io *io)
     io->any_rank = (flags & ANY_RANK) != 0;
     io->shape_unchecked = (flags & SHAPE_UNCHECKED) != 0;
     io->rank = (uint32_t)take_number(r, 0, TROUPE_RANK_MAX);
+    struct trp_str names[TROUPE_RANK_MAX] = { { 0 } };
     for (uint32_t d = 0; d < io->rank && !r->is_damaged; d++) {
         io->dims[d] = take_number(r, -1, INT64_MAX);
-        io->dim_names[d] = take_string(r);
+        names[d] = take_text(r);
     }
+    r->is_short |= !trp_signature_dup_dim_names(r->arena, names, io->rank, &io->dim_names);
 }
 
 static const struct trp_io *take_ios(struct reader *r, uint32_t n)

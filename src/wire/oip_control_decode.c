@@ -4,6 +4,7 @@
  * parameter is a bare string that may be base64, a trace setting a string, a list or null.  Each
  * body has a small reader that builds what protobuf would have said.  Texts are copied: the
  * parser's document dies with the next request, a control request may wait. */
+#include "model/model_config.h"
 #include "model/version_label.h"
 #include "wire/oip_control.h"
 #include "wire/oip_messages.h"
@@ -288,7 +289,7 @@ static trp_status read_settings(struct reading *r, struct trp_json body)
     return trp_ok();
 }
 
-/* {"labels": {"canary": 4, "old": null}}: null takes a label away, and stands as 0 in the tree. */
+/* {"labels": {"canary": 4, "old": null}, "force": true}: null takes a label away, and stands as 0 in the tree. */
 static trp_status read_labels(struct reading *r, struct trp_json body)
 {
     struct trp_json map, v;
@@ -308,6 +309,78 @@ static trp_status read_labels(struct reading *r, struct trp_json body)
         TRP_CHECK(made(r, n));
         n->v.i = version;
     }
+    bool is_forced = false;
+    if (trp_json_find(body, "force", &v) && !trp_json_as_bool(v, &is_forced))
+        return wrong(r, TRP_STR_LIT("force"), "true or false", v);
+    return made(r, trp_node_add_bool(r->arena, r->root, "force", is_forced));
+}
+
+/* {"count": 3}: how many; null, which stands as 0 in the tree: as the configuration says. */
+static trp_status read_instances(struct reading *r, struct trp_json body)
+{
+    static const char want[] = "a number from 1 to 1024, or null for what the configuration says";
+    struct trp_json v;
+    int64_t count = 0;
+    if (!trp_json_find(body, "count", &v))
+        return trp_fail(r->err, TRP_INVALID_ARGUMENT, "the request lacks 'count', %s", want);
+    if (trp_json_type(v) != TRP_JSON_NULL &&
+        (!trp_json_as_i64(v, &count) || count < 1 || count > TRP_INSTANCES_MAX))
+        return wrong(r, TRP_STR_LIT("count"), want, v);
+    return made(r, trp_node_add_i64(r->arena, r->root, "count", count));
+}
+
+/* {"offset": "3h"}: what it means is asked of the settings, where the same is written. */
+static trp_status read_time(struct reading *r, struct trp_json body)
+{
+    static const char want[] = "a duration, such as \"3h\" or \"-90m\"";
+    struct trp_json v;
+    struct trp_str text;
+    if (!trp_json_find(body, "offset", &v))
+        return trp_fail(r->err, TRP_INVALID_ARGUMENT, "the request lacks 'offset', %s", want);
+    if (!trp_json_as_str(v, &text))
+        return wrong(r, TRP_STR_LIT("offset"), want, v);
+    return add_text(r, r->root, "offset", text);
+}
+
+static trp_status add_label(struct reading *r, struct trp_node *parent, const char *key,
+                            struct trp_json v)
+{
+    static const char want[] = "a whole number or a text, or a list of them and null";
+    struct trp_str text;
+    int64_t number;
+    if (trp_json_type(v) == TRP_JSON_NULL)
+        return made(r, trp_node_add(r->arena, parent, trp_str_of(key), TRP_NODE_NULL));
+    if (trp_json_as_str(v, &text))
+        return add_text(r, parent, key, text);
+    if (!trp_json_as_i64(v, &number))
+        return wrong(r, TRP_STR_LIT("label"), want, v);
+    return made(r, trp_node_add_i64(r->arena, parent, key, number));
+}
+
+/* {"id": "17", "label": 3}: what was right about a request; a list has one for each of its rows. */
+static trp_status read_feedback(struct reading *r, struct trp_json body)
+{
+    struct trp_json v, item;
+    struct trp_json_iter it;
+    struct trp_str text;
+    if (!trp_json_find(body, "id", &v))
+        return trp_fail(r->err, TRP_INVALID_ARGUMENT, "the request lacks 'id', a request's own");
+    if (!trp_json_as_str(v, &text) || text.len == 0)
+        return wrong(r, TRP_STR_LIT("id"), "a text that is not empty", v);
+    TRP_CHECK(add_text(r, r->root, "id", text));
+    if (trp_json_find(body, "model", &v)) {
+        if (!trp_json_as_str(v, &text))
+            return wrong(r, TRP_STR_LIT("model"), "the name of an ensemble", v);
+        TRP_CHECK(add_text(r, r->root, "model", text));
+    }
+    if (!trp_json_find(body, "label", &v))
+        return trp_fail(r->err, TRP_INVALID_ARGUMENT, "the request lacks 'label', what was right");
+    if (trp_json_type(v) != TRP_JSON_ARRAY)
+        return add_label(r, r->root, "label", v);
+    struct trp_node *const list = trp_node_add_list(r->arena, r->root, "label");
+    TRP_CHECK(made(r, list));
+    for (bool ok = trp_json_begin(v, &it); ok && trp_json_next(&it, NULL, &item);)
+        TRP_CHECK(add_label(r, list, "", item));
     return trp_ok();
 }
 
@@ -354,6 +427,9 @@ static const struct shape shapes[TRP_CONTROLS] = {
     [TRP_CONTROL_API_RESIDENCY] = { .keys = residency_keys, .keys_n = ARRAY_LEN(residency_keys) },
     [TRP_CONTROL_API_MODELS] = { .keys = search_keys, .keys_n = ARRAY_LEN(search_keys) },
     [TRP_CONTROL_API_LABELS_SET] = { .body = read_labels, .body_required = true },
+    [TRP_CONTROL_API_TIME_SET] = { .body = read_time, .body_required = true },
+    [TRP_CONTROL_API_FEEDBACK] = { .body = read_feedback, .body_required = true },
+    [TRP_CONTROL_API_INSTANCES_SET] = { .body = read_instances, .body_required = true },
 };
 
 static bool is_blank(struct trp_str s)

@@ -24,24 +24,34 @@ static const struct trp_io *io_of(const struct trp_call *call, uint32_t index, b
     *out_batched = false;
     if (!call->target)
         return NULL;
-    const struct trp_signature *const s = trp_target_signature(call->target);
+    /* What stands for others may answer with what one of these gave. */
+    const struct trp_signature *s = trp_target_signature(call->target);
+    if (!s && call->kept && call->kept->target)
+        s = trp_target_signature(call->kept->target);
+    if (!s)
+        return NULL;
     *out_batched = s->batch_max > 0;
     return index < s->outputs_n ? &s->outputs[index] : NULL;
 }
 
-static trp_status classify(struct trp_oip_codec *codec, struct trp_call *call,
-                           const struct trp_wanted *wanted, struct trp_oip_output *out,
-                           struct trp_error *err)
+static trp_status classify(struct trp_oip_codec *codec, struct trp_call *call, uint32_t index,
+                           struct trp_oip_output *out, struct trp_error *err)
 {
     bool batched = false;
+    const struct trp_wanted *const wanted = &call->wanted[index];
+    const struct trp_call_tensor *const own = &call->outputs[index];
     const struct trp_io *const io = io_of(call, wanted->index, &batched);
     struct trp_classes classes = { .dtype = out->dtype,
                                    .rank = out->rank,
                                    .shape = out->shape,
                                    .data = out->data,
                                    .bytes = out->bytes,
-                                   .labels = io ? io->labels : NULL,
-                                   .labels_n = io ? io->labels_n : 0,
+                                   .labels = own->labels ? own->labels
+                                             : io        ? io->labels
+                                                         : NULL,
+                                   .labels_n = own->labels ? own->labels_n
+                                               : io        ? io->labels_n
+                                                           : 0,
                                    .batched = batched,
                                    .n = wanted->classification };
     struct trp_str text;
@@ -92,7 +102,7 @@ trp_status trp_oip_prepare_output(struct trp_oip_codec *codec, struct trp_call *
     out->bytes = t->bytes;
     out->in_region = false;
     if (wanted && wanted->classification > 0)
-        return classify(codec, call, wanted, out, err);
+        return classify(codec, call, index, out, err);
     if (wanted && wanted->region.len > 0)
         return put_into_region(codec, wanted, out, err);
     return trp_ok();

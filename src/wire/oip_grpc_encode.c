@@ -28,26 +28,53 @@ static void add_text_field(struct trp_buf *b, uint32_t number, struct trp_str s)
         trp_pb_write_str(b, number, s);
 }
 
+/* The oneof of InferParameter. */
+static void add_value(struct trp_buf *b, const struct trp_param *p)
+{
+    switch (p->kind) {
+    case TRP_PARAM_BOOL:
+        trp_pb_write_bool(b, 1, p->v.b);
+        return;
+    case TRP_PARAM_INT:
+        trp_pb_write_i64(b, 2, p->v.i);
+        return;
+    case TRP_PARAM_UINT:
+        trp_pb_write_u64(b, 5, p->v.u);
+        return;
+    case TRP_PARAM_DOUBLE:
+        trp_pb_write_double(b, 4, p->v.d);
+        return;
+    case TRP_PARAM_STR:
+        trp_pb_write_str(b, 3, p->v.s);
+        return;
+    }
+}
+
 /* map<string, InferParameter>: "triton_final_response" -> { bool_param: true } */
-static void add_final_parameter(struct trp_buf *b)
+static void add_parameter(struct trp_buf *b, const struct trp_param *p)
 {
     const size_t entry = trp_pb_begin(b, REPLY_PARAMETERS);
-    trp_pb_write_str(b, 1, TRP_STR_LIT("triton_final_response"));
+    trp_pb_write_str(b, 1, p->name);
     const size_t value = trp_pb_begin(b, 2);
-    trp_pb_write_bool(b, 1, true);
+    add_value(b, p);
     trp_pb_end(b, value);
     trp_pb_end(b, entry);
 }
 
-/* The same: "troupe_choice" -> { string_param: ... } */
+static void add_final_parameter(struct trp_buf *b)
+{
+    const struct trp_param final = { .name = TRP_STR_LIT("triton_final_response"),
+                                     .kind = TRP_PARAM_BOOL,
+                                     .v.b = true };
+    add_parameter(b, &final);
+}
+
 static void add_choice(struct trp_buf *b, struct trp_str why)
 {
-    const size_t entry = trp_pb_begin(b, REPLY_PARAMETERS);
-    trp_pb_write_str(b, 1, TRP_STR_LIT("troupe_choice"));
-    const size_t value = trp_pb_begin(b, 2);
-    trp_pb_write_str(b, 3, why);
-    trp_pb_end(b, value);
-    trp_pb_end(b, entry);
+    const struct trp_param choice = { .name = TRP_STR_LIT("troupe_choice"),
+                                      .kind = TRP_PARAM_STR,
+                                      .v.s = why };
+    add_parameter(b, &choice);
 }
 
 static void add_output(struct trp_buf *b, const struct trp_oip_output *o)
@@ -78,6 +105,8 @@ static void add_head(struct trp_buf *b, const struct trp_call *call, bool final_
         add_final_parameter(b);
     if (call->answered_why.len > 0)
         add_choice(b, call->answered_why);
+    for (uint32_t i = 0; i < call->notes_n; i++)
+        add_parameter(b, &call->notes[i]);
 }
 
 /* Writes tag and length of the wrapped message so that they end where it begins, and puts them into

@@ -7,6 +7,48 @@
 
 #define ADD(b, literal) trp_buf_add((b), "" literal, sizeof(literal) - 1)
 
+static void add_value(struct trp_buf *b, const struct trp_param *p)
+{
+    switch (p->kind) {
+    case TRP_PARAM_BOOL:
+        trp_buf_add_text(b, p->v.b ? "true" : "false");
+        return;
+    case TRP_PARAM_INT:
+        trp_buf_add_i64(b, p->v.i);
+        return;
+    case TRP_PARAM_UINT:
+        trp_buf_add_u64(b, p->v.u);
+        return;
+    case TRP_PARAM_DOUBLE:
+        trp_json_write_f64(b, p->v.d);
+        return;
+    case TRP_PARAM_STR:
+        trp_json_write_str(b, p->v.s);
+        return;
+    }
+}
+
+/* Why who answered, and what else is to be said of the answer. */
+static void add_parameters(struct trp_buf *b, const struct trp_call *call)
+{
+    const struct trp_param why = { .name = TRP_STR_LIT("troupe_choice"),
+                                   .kind = TRP_PARAM_STR,
+                                   .v.s = call->answered_why };
+    const uint32_t first = call->answered_why.len > 0 ? 0 : 1;
+    if (first == 1 && call->notes_n == 0)
+        return;
+    ADD(b, "\"parameters\":{");
+    for (uint32_t i = first; i <= call->notes_n; i++) {
+        const struct trp_param *p = i == 0 ? &why : &call->notes[i - 1];
+        if (i > first)
+            trp_buf_add_char(b, ',');
+        trp_json_write_str(b, p->name);
+        trp_buf_add_char(b, ':');
+        add_value(b, p);
+    }
+    ADD(b, "},");
+}
+
 static void add_head(struct trp_buf *b, const struct trp_call *call)
 {
     trp_buf_add_char(b, '{');
@@ -19,13 +61,9 @@ static void add_head(struct trp_buf *b, const struct trp_call *call)
     trp_json_write_str(b, trp_oip_answered_model(call));
     ADD(b, ",\"model_version\":\"");
     trp_buf_add_i64(b, trp_oip_answered_version(call));
-    if (call->answered_why.len > 0) {
-        ADD(b, "\",\"parameters\":{\"troupe_choice\":");
-        trp_json_write_str(b, call->answered_why);
-        ADD(b, "},\"outputs\":[");
-    } else {
-        ADD(b, "\",\"outputs\":[");
-    }
+    ADD(b, "\",");
+    add_parameters(b, call);
+    ADD(b, "\"outputs\":[");
 }
 
 /* An output that lies otherwise than its datatype and shape say is the backend's fault. */

@@ -20,6 +20,7 @@ struct row {
 
 #define GET(op) TRP_ROUTE_CONTROL, TRP_CONTROL_##op, NO
 #define POST(op) TRP_ROUTE_CONTROL, NO, TRP_CONTROL_##op
+#define EXPLAIN TRP_ROUTE_EXPLAIN, NO, 0
 #define EITHER(get_op, post_op) TRP_ROUTE_CONTROL, TRP_CONTROL_##get_op, TRP_CONTROL_##post_op
 
 /* clang-format off */
@@ -34,7 +35,17 @@ static const struct row rows[] = {
     { { "api", "models", "*m", "pin" }, POST(API_PIN) },
     { { "api", "models", "*m", "unpin" }, POST(API_UNPIN) },
     { { "api", "models", "*m", "evict" }, POST(API_EVICT) },
+    { { "api", "models", "*m", "instances" }, EITHER(API_INSTANCES_GET, API_INSTANCES_SET) },
+    { { "api", "models", "*m", "versions", "*v", "instances" },
+      EITHER(API_INSTANCES_GET, API_INSTANCES_SET) },
     { { "api", "residency" }, GET(API_RESIDENCY) },
+    { { "api", "routes" }, GET(API_ROUTES) },
+    { { "api", "routes", "*m" }, GET(API_ROUTES) },
+    { { "api", "routes", "*m", "explain" }, EXPLAIN },
+    { { "api", "cost" }, GET(API_COST) },
+    { { "api", "models", "*m", "cost" }, GET(API_COST) },
+    { { "api", "time" }, EITHER(API_TIME_GET, API_TIME_SET) },
+    { { "api", "feedback" }, POST(API_FEEDBACK) },
     { { "api", "openapi.json" }, GET(API_OPENAPI) },
     { { "api", "models", "*m", "labels" }, EITHER(API_LABELS_GET, API_LABELS_SET) },
     { { "v2", "models", "stats" }, GET(MODEL_STATISTICS) },

@@ -12,6 +12,7 @@
 enum trp_route_kind {
     TRP_ROUTE_INFER,        /* POST .../infer, or ModelInfer */
     TRP_ROUTE_STREAM_INFER, /* ModelStreamInfer */
+    TRP_ROUTE_EXPLAIN,      /* POST /api/routes/R/explain: an inference that is not made */
     TRP_ROUTE_CONTROL,      /* `op` */
     TRP_ROUTE_HEALTH_CHECK, /* grpc.health.v1.Health/Check */
     TRP_ROUTE_HEALTH_WATCH, /* grpc.health.v1.Health/Watch */

@@ -1,6 +1,7 @@
 /* tests/conformance/backend_conformance.c - what every backend must do, whatever it is.
  *
- * The program's argument names the backend.  Each backend brings its own model files for the same
+ * The program's argument names the backend; a second one, `isolated`, runs each model in a process of its own, which is this
+ * program again.  Each backend brings its own model files for the same
  * roles; where backends may answer differently (`null` answers zeros), the row of the backend says
  * so. */
 #include <setjmp.h>
@@ -11,6 +12,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "backend/worker_frame.h"
+#include "backend/worker_main.h"
 #include "base/thread.h"
 #include "harness.h"
 #include "tensor/dtype.h"
@@ -202,6 +205,7 @@ static void write_script(struct harness *h, const char *file, enum role role)
 struct stage {
     struct harness h;
     const struct contender *who;
+    bool is_isolated;
 };
 
 /* The file of a role, made when first asked for; good until the next call. */
@@ -651,7 +655,10 @@ static struct stage stage;
 static int set_up(void **state)
 {
     (void)state;
-    harness_set_up(&stage.h, stage.who->name);
+    if (stage.is_isolated)
+        harness_set_up_isolated(&stage.h, stage.who->name);
+    else
+        harness_set_up(&stage.h, stage.who->name);
     return 0;
 }
 
@@ -671,11 +678,14 @@ static int close_what_is_open(void **state)
 
 int main(int argc, char **argv)
 {
-    for (size_t i = 0; argc == 2 && i < ARRAY_LEN(contenders); i++)
+    if (argc == 2 && strcmp(argv[1], "worker") == 0)
+        return trp_worker_main_run(TRP_WORKER_FD);
+    stage.is_isolated = argc == 3 && strcmp(argv[2], "isolated") == 0;
+    for (size_t i = 0; (argc == 2 || stage.is_isolated) && i < ARRAY_LEN(contenders); i++)
         if (strcmp(argv[1], contenders[i].name) == 0)
             stage.who = &contenders[i];
     if (!stage.who) {
-        fprintf(stderr, "usage: backend_conformance null|echo|onnxruntime\n");
+        fprintf(stderr, "usage: backend_conformance null|echo|onnxruntime [isolated]\n");
         return 2;
     }
 #define TEST(name)                                    \

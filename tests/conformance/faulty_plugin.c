@@ -15,7 +15,8 @@
  *   outside  what it has prepared answers otherwise when its weights are blobs
  *   nowhere  what it has prepared answers otherwise in any case
  *   hot      stands for ONNX Runtime: what it has mapped runs slowly, unless its weights are packed; prepares a model no further
- *            while there is a file MODEL.hold; says that it holds as much as its file is long
+ *            while there is a file MODEL.hold, and packs no weights while there is MODEL.race; says that it holds as much as its
+ *            file is long; weighs as much as a file MODEL.weighs says, when it is prepared
  *   serial   works, but is not re-entrant: it fails when two runs are inside at once */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -77,10 +78,25 @@ static int32_t probe(void *self, const struct troupe_model_desc *desc,
     return TROUPE_OK;
 }
 
+/* Waits in the middle of something for as long as somebody wants it to; false: it was cancelled meanwhile. */
+static int is_let_on(const struct troupe_model_desc *desc, const char *ending)
+{
+    char hold[4096];
+    snprintf(hold, sizeof hold, "%s%s", desc->path, ending);
+    while (access(hold, F_OK) == 0) {
+        if (desc->cancel && __atomic_load_n(desc->cancel, __ATOMIC_ACQUIRE))
+            return 0;
+        usleep(1000);
+    }
+    return 1;
+}
+
 /* A model of its own, with memory in its account. */
 static int32_t open_hot(const struct troupe_model_desc *desc, void **out_model)
 {
     struct stat st;
+    if (desc->packed && !is_let_on(desc, ".race"))
+        return TROUPE_CANCELLED;
     struct self *s = calloc(1, sizeof *s);
     if (!s)
         return TROUPE_OUT_OF_MEMORY;
@@ -108,8 +124,9 @@ static int32_t open_model(void *self, const struct troupe_model_desc *desc,
     *out_model = (is_fault("outside") && desc->blobs) || (is_fault("nowhere") && desc->skeleton)
                      ? &astray
                      : self;
-    if (is_fault("hot") && open_hot(desc, out_model) != TROUPE_OK)
-        return TROUPE_OUT_OF_MEMORY;
+    const int32_t opened = is_fault("hot") ? open_hot(desc, out_model) : TROUPE_OK;
+    if (opened != TROUPE_OK)
+        return opened;
     return probe(self, desc, sink, out_capabilities, error);
 }
 
@@ -153,29 +170,34 @@ static int32_t run_model(void *model, const struct troupe_run *run,
     return TROUPE_OK;
 }
 
-/* Waits in the middle of a preparation for as long as somebody wants it to; false: it was cancelled meanwhile. */
-static int is_let_on(const struct troupe_model_desc *desc)
+static size_t weight_of(const struct troupe_model_desc *desc)
 {
-    char hold[4096];
-    snprintf(hold, sizeof hold, "%s.hold", desc->path);
-    while (access(hold, F_OK) == 0) {
-        if (desc->cancel && __atomic_load_n(desc->cancel, __ATOMIC_ACQUIRE))
-            return 0;
-        usleep(1000);
-    }
-    return 1;
+    char path[4096];
+    unsigned long bytes = 2048;
+    snprintf(path, sizeof path, "%s.weighs", desc->path);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return bytes;
+    if (fscanf(file, "%lu", &bytes) != 1)
+        bytes = 2048;
+    fclose(file);
+    return bytes;
 }
 
 static int32_t prepare(void *self, const struct troupe_model_desc *desc,
                        const struct troupe_blob_sink *sink, struct troupe_error *error)
 {
-    static const char weights[2048], skeleton[] = "a skeleton";
+    static const char skeleton[] = "a skeleton";
     char name[TROUPE_BLOB_NAME_MAX];
+    const size_t bytes = weight_of(desc);
+    void *weights = calloc(1, bytes);
     (void)self;
     (void)error;
-    const int32_t code =
-        sink->blob ? sink->blob(sink->user, weights, sizeof weights, name) : TROUPE_OK;
-    if (!is_let_on(desc))
+    if (!weights)
+        return TROUPE_OUT_OF_MEMORY;
+    const int32_t code = sink->blob ? sink->blob(sink->user, weights, bytes, name) : TROUPE_OK;
+    free(weights);
+    if (!is_let_on(desc, ".hold"))
         return TROUPE_CANCELLED;
     return code == TROUPE_OK ? sink->skeleton(sink->user, skeleton, sizeof skeleton) : code;
 }

@@ -24,14 +24,15 @@ static void find_onnxruntime(void)
     setenv("TROUPE_ONNXRUNTIME", fetched, 1);
 }
 
-void harness_set_up(struct harness *h, const char *backend)
+static void set_up(struct harness *h, const char *backend, const char *worker_program)
 {
     const char *api = getenv("TRP_TEST_ORT_API");
     const struct troupe_option older = { "onnxruntime.api", api };
     const struct trp_backends_opts opts = { .clock = trp_clock_system(),
                                             .path = TRP_PLUGINS,
                                             .options = &older,
-                                            .options_n = api ? 1 : 0 };
+                                            .options_n = api ? 1 : 0,
+                                            .worker_program = worker_program };
     *h = (struct harness){ 0 };
     if (strcmp(backend, "onnxruntime") == 0)
         find_onnxruntime();
@@ -41,6 +42,18 @@ void harness_set_up(struct harness *h, const char *backend)
     const trp_status st = trp_backends_get(h->backends, trp_str_of(backend), &h->backend, &h->err);
     if (trp_failed(st))
         fail_msg("%s", h->err.text);
+}
+
+void harness_set_up(struct harness *h, const char *backend)
+{
+    set_up(h, backend, NULL);
+}
+
+void harness_set_up_isolated(struct harness *h, const char *backend)
+{
+    set_up(h, backend, "/proc/self/exe");
+    assert_int_equal(trp_backends_isolate(h->backends, h->backend, &h->backend, &h->err).code,
+                     TRP_OK);
 }
 
 void harness_tear_down(struct harness *h)

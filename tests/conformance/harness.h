@@ -39,6 +39,9 @@ struct harness {
  * a clear line when ONNX Runtime is not there.  TROUPE_ONNXRUNTIME counts, else
  * <repository>/.deps. */
 void harness_set_up(struct harness *h, const char *backend);
+
+/* Each model in a process of its own; the program's main() must know what to do as a worker (backend/worker_main.h). */
+void harness_set_up_isolated(struct harness *h, const char *backend);
 void harness_tear_down(struct harness *h);
 
 /* `<folder>/<name>`, good until the next call of it. */

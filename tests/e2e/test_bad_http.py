@@ -191,6 +191,11 @@ def test_timeout_header(server, row):
         say(server, row, post(INFER, GOOD, f"troupe-timeout-ms: {value}"))
 
 
+def test_priority_header(server, row):
+    for value in ["urgent", "-1", "1.5", "normal,batch", "99999999999999999999"]:
+        say(server, row, post(INFER, GOOD, f"troupe-priority: {value}"))
+
+
 # -- targets --
 
 def test_bad_percent_encoding(server, row):

@@ -253,3 +253,13 @@ def test_division_that_can_kill(server, row):
     status, body, _ = server.request("POST", "/v2/models/div_int64/infer", json.dumps({"inputs": [
         {"name": "a", "datatype": "INT64", "shape": [1], "data": [7]}, {"name": "b", "datatype": "INT64", "shape": [1], "data": [2]}]}).encode())
     assert status == row.http and json.loads(body)["outputs"][0]["data"] == [3], body
+
+
+def test_division_that_kills(server, row):
+    ask = json.dumps({"inputs": [{"name": "a", "datatype": "INT64", "shape": [1], "data": [-(1 << 63)]},
+                                 {"name": "b", "datatype": "INT64", "shape": [1], "data": [-1]}]}).encode()
+    before = server.metric("troupe_worker_restarts_total")
+    status, body, _ = server.request("POST", "/v2/models/div_int64/infer", ask)
+    assert status == row.http and "SIGFPE" in json.loads(body)["error"], body
+    server.wait(lambda: server.metric("troupe_worker_restarts_total") == before + 1 and server.metric("troupe_worker_processes") == 1, "another process")
+    assert server.get("/v2/models/good/ready")[0] == 200

@@ -2,6 +2,7 @@
 import json
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
 from conftest import ROOT, SLOW
+from test_cli import troupe
 from test_repository import IDENTITY, config_of, load
 from triton_support import GOOD
 
@@ -93,6 +95,66 @@ def test_what_waits_runs_together_and_each_gets_its_own_rows(serve, repository):
     assert server.metric("troupe_batches_failed_total", reason="run") == 0
 
 
+def test_a_small_batch_waits_for_company(serve, repository):
+    wait = "max_batch_size: 16\ndynamic_batching { preferred_batch_size: [ 4 ] max_queue_delay_microseconds: %d }\n"
+    mlp(repository, "short", wait % 400_000, "config.pbtxt")
+    mlp(repository, "long", wait % 50_000_000, "config.pbtxt")
+    server = serve(repository.path, settings={"threads.executors": 2}).wait_ready("short", "long")
+    assert "understood but not acted upon" not in server.log()
+    begun = time.monotonic()
+    alone(server, "short", rows_for(0, 1))
+    assert time.monotonic() - begun >= 0.4
+    begun = time.monotonic()
+    crowd = Crowd(server, "long", lambda i: rows_for(i, 1), clients=4, rounds=1)
+    assert not crowd.errors, crowd.errors
+    assert time.monotonic() - begun < 50, "the fourth one ends the wait"
+    assert [(b["batch_size"], b["compute_infer"]["count"]) for b in stats_of(server, "long")["batch_stats"]] == [(4, 1)]
+    assert server.metric("troupe_run_rows_sum", model="long") == 4
+
+
+def test_a_delay_that_nobody_could_mean_is_refused(serve, repository):
+    mlp(repository, "m", "dynamic_batching: {max_queue_delay_microseconds: 60000001}\n")
+    server = serve(repository.path, settings={"models.load": "explicit"})
+    status, reply = load(server, "m")
+    assert status == 400 and "it is 60000000 at most" in reply["error"], reply
+
+
+def table(path):
+    """y = table[x]: an index that is not there fails the whole run."""
+    values = np.arange(SIZE, dtype=np.float32).tobytes()
+    graph = field(1, node("Gather", ["table", "x"], ["y"])) + field(2, "table")
+    graph += field(5, field(1, SIZE) + field(2, 1) + field(8, "table") + field(9, values))
+    graph += field(11, value_info("x", ["rows", 1], 7)) + field(12, value_info("y", ["rows", 1]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(field(1, 8) + field(2, "troupe test") + field(7, graph) + field(8, field(1, "") + field(2, 17)))
+
+
+def test_who_is_wrong_fails_alone(serve, repository):
+    table(repository.path / "m" / "model.onnx")
+    repository.write("m/model.yaml", "batching: on\n")
+    server = serve(repository.path, settings=EXECUTORS_ONLY).wait_ready("m")
+
+    def make(i):
+        if i % 8 == 3:
+            return np.array([[1_000_000 + i]], np.int64)  # only the model can tell
+        return np.array([[i, i]], np.int64) if i % 8 == 5 else np.array([[i], [i + 1]], np.int64)
+
+    def ask():
+        crowd = Crowd(server, "m", make, 64, 4, "INT64")
+        assert len(crowd.errors) == 16
+        for i in range(64):
+            if i % 8 in (3, 5):
+                assert crowd.answers[i] is None
+            else:
+                assert all(np.array_equal(answer, make(i)) for answer in crowd.answers[i]), i
+        words = sorted(e.message() for e in crowd.errors)
+        for i in range(3, 64, 8):
+            assert sum(f"idx={1_000_000 + i} " in w for w in words) == 1, "each is told of its own index"
+        assert sum("unexpected shape for input 'x'" in w for w in words) == 8
+        return server.metric("troupe_batches_failed_total", reason="run") > 0
+    server.wait(ask, "a batch with somebody who is wrong", 60)
+
+
 def test_strings_are_joined(serve, repository):
     repository.add(GOOD / "identity_bytes.onnx", "m/model.onnx")
     repository.write("m/model.yaml", "batching: on\n")
@@ -157,6 +219,14 @@ def test_rows_that_are_independent_are_joined_without_being_asked(serve, reposit
     assert settle(server, "m") == "on: its rows are independent"
     before = server.metric("troupe_batches_total")
     check_crowd(server, "m")
+    cost = json.loads(server.get("/api/models/m/cost")[1])["models"][0]
+    assert (cost["batching"], cost["batching_reason"], cost["rows_max"]) == ("on", "its rows are independent", 64)
+    assert 1 <= cost["rows_best"] <= 64 and cost["points"][0]["rows"] == 1
+    assert [p["rows"] for p in cost["points"]] == sorted({p["rows"] for p in cost["points"]})
+    assert all(p["run_ns"] > 0 and p["runs"] > 0 for p in cost["points"])
+    told = troupe("ps", "--cost", "m", server=server).splitlines()
+    assert told[0].split()[:4] == ["MODEL", "VERSION", "INSTANCES", "JOINS"]
+    assert told[1].split()[:4] == ["m", "1", "-", "on"] and "its rows are independent" in told[1]
     assert server.metric("troupe_batches_total") > before
     assert server.metric("troupe_batches_failed_total") == 0
 

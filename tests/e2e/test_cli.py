@@ -5,6 +5,7 @@ import re
 import shutil
 import struct
 import subprocess
+import zlib
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from conftest import ROOT, SLOW, TROUPE, Server
 from triton_support import BAD, EXAMPLES, GOOD, make_repository
 
 INPUTS = ROOT / "examples/inputs"
-COMMANDS = ["serve", "ls", "ps", "inspect", "infer", "load", "unload", "pin", "unpin", "evict", "label", "prepare", "store", "config", "version"]
+COMMANDS = ["serve", "ls", "ps", "inspect", "infer", "explain", "calibrate", "load", "unload", "pin", "unpin", "evict", "label", "scale", "prepare", "store", "simulate", "config", "version"]
 DONE, FAILED, USAGE, UNREACHABLE, NOT_FOUND = range(5)
 NOBODY = "127.0.0.1:1"
 
@@ -224,6 +225,18 @@ def test_an_image_may_be_numbers_png_or_jpeg(server, tmp_path):
     assert outputs(white) == outputs(troupe("infer", "digits_mlp", f"image={flat}", "--json", server=server))
 
 
+def test_what_is_transparent_in_an_image_is_paper(server, tmp_path):
+    ink = np.load(INPUTS / "digit_3.npy").reshape(8, 8)  # 0..255; drawn in black, as thick as that
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    lines = b"".join(b"\0" + b"".join(bytes([0, 0, 0, int(v)]) for v in row) for row in ink.tolist())
+    (tmp_path / "ink.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 6, 0, 0, 0))
+                                      + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+    answer = outputs(troupe("infer", "digits_mlp", f"image={tmp_path}/ink.png", "--invert", "--json", server=server))
+    assert answer["label"]["data"] == [3]
+
+
 def test_an_image_that_is_none_is_refused(server, tmp_path):
     for name, content in (("x.png", b"no png"), ("x.jpg", b"no jpeg"), ("x.npy", b"no npy"), ("cut.png", (INPUTS / "digit_3.png").read_bytes()[:60])):
         (tmp_path / name).write_bytes(content)
@@ -301,6 +314,20 @@ def test_the_curl_line_does_the_same(server, kind):
         assert done.returncode == 0 and json.loads(done.stdout) == json.loads(answer)
 
 
+@pytest.mark.parametrize("model, words", [
+    ("digits_cnn", [f"image={INPUTS}/digits_0_to_9.npy"]),
+    ("digits_cnn", [f"image={INPUTS}/digit_3_scan.png", "--invert", "--param", "note=it's", "--header", "troupe-tenant=gold"]),
+    ("string_lookup", ["word=@{}/it's.txt"]),
+])
+def test_the_curl_line_sends_files_too(server, tmp_path, model, words):
+    (tmp_path / "it's.txt").write_bytes(b"cat")
+    text = troupe("infer", model, *[w.format(tmp_path) for w in words], "--curl", "--json", server=server.url)
+    line, answer = text.splitlines()
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and json.loads(done.stdout) == json.loads(answer), line
+    assert ("-H 'troupe-tenant: gold'" in line) == ("--header" in words)
+
+
 # ---- inspect, config, version ----
 
 @pytest.mark.parametrize("model", sorted([*GOOD.iterdir(), *EXAMPLES.iterdir()]), ids=lambda m: m.name)
@@ -374,7 +401,8 @@ def test_config_says_where_each_value_comes_from(tmp_path):
 @pytest.mark.parametrize("words, env, advice", [
     (["--set", "threads.lops=3"], {}, 'threads.loops'), (["--set", "threads.loops=many"], {}, "threads.loops"),
     (["--set", "threads.loops=1000"], {}, "256"), (["--set", "nonsense"], {}, "nonsense"), (["-c", "/nothing.yaml"], {}, "/nothing.yaml"),
-    ([], {"TROUPE_THREADS_LOOPS": "x"}, "TROUPE_THREADS_LOOPS"), (["--set", "models.load=someday"], {}, "startup")])
+    ([], {"TROUPE_THREADS_LOOPS": "x"}, "TROUPE_THREADS_LOOPS"), (["--set", "models.load=someday"], {}, "startup"),
+    (["--set", "sched.tenants=gold weight=0"], {}, "sched.tenants (--set)"), ([], {"TROUPE_SCHED_TENANTS": "gold wait=3"}, "TROUPE_SCHED_TENANTS")])
 def test_a_wrong_setting_is_named(tmp_path, words, env, advice):
     for command in ("config", "serve"):
         done = subprocess.run([TROUPE, command, *words, str(tmp_path)], capture_output=True, text=True, timeout=30 * SLOW,

@@ -2,9 +2,11 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import threading
 import time
+import zlib
 
 import grpc
 import pytest
@@ -18,7 +20,14 @@ IO = "input x FP32 [-1]\noutput y FP32 [-1]\n"
 BODY = '{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
 SETTINGS = {"limits.tensors": 4, "limits.parameters": 4, "limits.output_bytes": 65536, "limits.request_memory": "8MiB", "limits.shared_memory_bytes": 8192,
             "limits.shared_memory_regions": 2, "limits.stream_requests": 2, "limits.body_bytes": "16MiB", "sched.queue_max": 3, "sched.model_queue_max": 2,
-            "threads.executors": 1, "sched.inline_run": "0us", "threads.loops": 1}
+            "limits.sequences": 2, "threads.executors": 1, "sched.inline_run": "0us", "threads.loops": 1}
+TALKS = """max_batch_size: 1
+sequence_batching {
+  max_sequence_idle_microseconds: 600000000
+  control_input [ { name: "start" control [ { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } ] } ]
+  oldest { max_candidate_sequences: 4 }
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +35,10 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository")
     for name, text in {"echo": "", "grows": "grow 100000\n", "slow": "sleep 500ms\n", "other": "sleep 500ms\n"}.items():
         (folder / f"{name}.echo").write_text(IO + text)
-    server = Server(folder, settings=SETTINGS).wait_ready("echo", "grows", "slow", "other")
+    (folder / "talks/1").mkdir(parents=True)
+    (folder / "talks/1/model.echo").write_text("input x FP32 [-1,1]\ninput start FP32 [-1,1]\noutput y FP32 [-1,1]\noutput s FP32 [-1,1]\n")
+    (folder / "talks/config.pbtxt").write_text(TALKS)
+    server = Server(folder, settings=SETTINGS).wait_ready("echo", "grows", "slow", "other", "talks")
     yield server
     server.stop()
 
@@ -111,6 +123,20 @@ def test_queue(server, row, stub):
     for thread in threads:
         thread.join()
     assert set(answers) == {200, row.http} and answers.count(200) <= 5, answers
+
+
+def test_sequences(server, row, stub):
+    def said(number, start=True, end=False):
+        body = json.loads(BODY) | {"parameters": {"sequence_id": number, "sequence_start": start, "sequence_end": end}}
+        body["inputs"][0]["shape"] = [1, 1]
+        return infer(server, json.dumps(body), "talks")[0]
+    assert [said(1), said(2), said(3)] == [200, 200, row.http]
+    made = pb.ModelInferRequest(model_name="talks", raw_input_contents=[bytes(4)])
+    made.inputs.add(name="x", datatype="FP32", shape=[1, 1])
+    made.parameters["sequence_id"].int64_param = 4
+    made.parameters["sequence_start"].bool_param = True
+    assert "limits.sequences" in refused(row, stub, made)
+    assert [said(1, start=False, end=True), said(3), said(2, start=False, end=True), said(3, start=False, end=True)] == [200] * 4
 
 
 def test_requests_of_a_stream(server, row, stub):
@@ -275,6 +301,56 @@ def test_config_bytes(serve, repository, request):
         assert infer(server, model="large")[0] == mine.http
         assert "limits.config_bytes" in server.request("POST", "/v2/repository/index", b"")[1].decode()
     counted(server, mine, act)
+
+
+def test_image_pixels(serve, repository, request):
+    """The size stands in the picture's header; nothing else of it is looked at."""
+    repository.write("echo.echo", IO)
+    repository.write("routes.yaml", "pipelines:\n  look:\n    steps:\n      - { op: decode, input: file, output: pixels }\n    outputs: [pixels]\n")
+    server, mine = serve(repository.path, settings={"limits.image_pixels": 1000}).wait_ready("echo", "look"), row_of(request)
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
+    picture = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9) * 8)) + chunk(b"IEND", b"")
+
+    def act():
+        message = pb.ModelInferRequest(model_name="look", raw_input_contents=[struct.pack("<I", len(picture)) + picture])
+        message.inputs.add(name="file", datatype="BYTES", shape=[1])
+        with grpc.insecure_channel(server.url) as channel, pytest.raises(grpc.RpcError) as refused:
+            service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message, timeout=30 * SLOW)
+        assert refused.value.code().name == mine.grpc and "limits.image_pixels" in refused.value.details()
+        data = struct.pack("<I", len(picture)) + picture
+        head = json.dumps({"inputs": [{"name": "file", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(data)}}]}).encode()
+        status, _, _ = server.request("POST", "/v2/models/look/infer", head + data, {"Inference-Header-Content-Length": str(len(head))})
+        assert status == mine.http
+    counted(server, mine, act)
+
+
+def a_list_that_is_too_large(serve, repository, request, settings, too_large):
+    """Rules go on asking the list as it was."""
+    for name in ("known", "unknown"):
+        repository.write(f"{name}.echo", IO)
+    repository.write("keys.txt", "ann\n")
+    repository.write("routes.yaml", "lists: { keys: keys.txt }\nroutes:\n  r:\n    - when: params.user in lists.keys\n      use: known\n    - use: unknown\n")
+    server, mine = serve(repository.path, settings={"routes.lists_poll": "100ms", **settings}).wait_ready("known", "unknown", "r"), row_of(request)
+
+    def act():
+        os.replace(repository.write("keys.new", too_large), repository.path / "keys.txt")
+        server.wait(lambda: sample(server, mine.counter) > 0, "the list to be refused")
+        server.wait(lambda: "list stays as it was" in server.log() and "the limit is" in server.log(), "the reason")
+        body = json.dumps({"parameters": {"user": "ann"}, "inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}).encode()
+        status, answer, _ = server.request("POST", "/v2/models/r/infer", body)
+        assert status == mine.http and json.loads(answer)["model_name"] == "known", answer
+    counted(server, mine, act)
+
+
+def test_keys_of_a_list(serve, repository, request):
+    a_list_that_is_too_large(serve, repository, request, {"limits.list_keys": 2}, "one\ntwo\nthree\n")
+
+
+def test_bytes_of_a_list(serve, repository, request):
+    a_list_that_is_too_large(serve, repository, request, {"limits.list_bytes": 1024}, "one\n" * 1000)
 
 
 def test_time_of_a_load(serve, repository, request):

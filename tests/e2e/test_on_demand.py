@@ -192,6 +192,29 @@ def test_only_so_many_wait(serve, repository):
     assert server.metric("troupe_limit_hits_total", limit="queue") == sum(status == 429 for status, _ in answers)
 
 
+def test_the_least_urgent_makes_room_for_others_who_wait(serve, repository):
+    repository.write("m.echo", ECHO + LONG)
+    server = serve(repository.path, settings={**ON_DEMAND, "sched.model_queue_max": 3}).wait_ready("m")
+    answers = {}
+
+    def start(name, word):
+        thread = threading.Thread(target=lambda: answers.update({name: infer(server, "m", {"troupe-priority": word})}))
+        thread.start()
+        return thread
+    threads = []
+    for i in range(3):
+        threads.append(start(i, "batch"))
+        server.wait(lambda n=i + 1: server.metric("troupe_cold_calls_waiting") == n, "it to wait")
+    threads.append(start("urgent", "interactive"))
+    server.wait(lambda: server.metric("troupe_requests_refused_total", reason="shed") == 1, "somebody to make room")
+    assert infer(server, "m", {"troupe-priority": "batch"})[0] == 429, "the newest of the least urgent class"
+    for thread in threads:
+        thread.join()
+    assert {name: status for name, (status, _) in answers.items()} == {0: 200, 1: 200, 2: 429, "urgent": 200}
+    assert "it made room for a more urgent one" in answers[2][1]["error"]
+    assert loads(server) == 1
+
+
 def test_a_server_that_ends_answers_those_who_wait(serve, repository):
     repository.write("m.echo", ECHO + LONG)
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from conftest import BUILD, COUNTS_MEMORY, SLOW
-from test_hot_models import write_model
+from test_hot_models import Asker, write_model
 from test_budget import MIB
 from test_prepared import blobs, chain, field, prepared, store  # noqa: F401
 from test_repository import load, post
@@ -129,9 +129,9 @@ def serve_with(serve, repository, store):  # noqa: F811
     floor = int(re.search(r"^Rss:\s+(\d+) kB", open(f"/proc/{empty.process.pid}/smaps_rollup").read(), re.M).group(1)) * 1024
     empty.stop()
 
-    def start(bytes_n):
+    def start(bytes_n, **more):
         settings = {"store.path": store, "backends.path": BUILD / "tests/hot", "store.pack_interval": "0s", "models.load": "explicit",
-                    "memory.budget": floor + bytes_n, "memory.meter_interval": "100ms", "memory.stay": "0s"}
+                    "memory.budget": floor + bytes_n, "memory.meter_interval": "100ms", "memory.stay": "0s", **more}
         return serve(repository.path, settings=settings).wait_ready()
     return start
 
@@ -168,6 +168,33 @@ def test_a_load_that_waits_for_its_memory_has_it(serve_with, repository, store):
     logged(server, "'a/1' is prepared later")
     hold.unlink()
     prepared(server, 2)
+
+
+def test_a_load_that_waits_for_the_memory_of_a_trial_has_it(serve_with, repository, store):  # noqa: F811
+    """The trial waits as long as the file `race` is there, so without giving way it would keep its memory for ever."""
+    weighs = 64 * MIB  # and a trial takes as much again
+    write_model(repository)
+    write_large(repository, "b")
+    repository.write("hot.onnx.weighs", str(weighs))
+    server = serve_with(300 * MIB)
+    assert load(server, "hot")[0] == 200
+    prepared(server, 1)
+    server.stop()
+    race = repository.write("hot.onnx.race", "")
+    server = serve_with(weighs + 3 * SIZE, **{"store.pack_interval": "300ms"})
+    assert load(server, "hot")[0] == 200 and server.metric("troupe_model_loads_mapped_total") == 1
+    asker = Asker(server)
+    asker.start()
+    server.wait(lambda: server.metric("troupe_budget_used", part="reserved") >= weighs, "the trial to begin")
+    assert load(server, "b")[0] == 200
+    assert server.metric("troupe_preparations_put_off_total") >= 1
+    logged(server, "'hot/1': whether packed weights pay is tried later")
+    race.unlink()
+    assert post(server, "/v2/repository/models/b/unload")[0] == 200
+    server.wait(lambda: server.metric("troupe_reopened_total", **{"as": "packed"}) == 1, "it to be tried again, and packed")
+    asker.over.set()
+    asker.join(60)
+    assert not asker.failed
 
 
 def test_what_can_never_be_prepared_here_is_told_with_the_numbers(serve_with, repository, store):  # noqa: F811

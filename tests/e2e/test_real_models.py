@@ -226,8 +226,11 @@ def test_maps_are_served_dense_with_their_keys_as_labels(server, model):
                                                 ("map_input", "input 'x'", "map(string, tensor(float))"),
                                                 ("optional_output", "output 'y'", "optional(tensor(float))")])
 def test_other_sequences_and_maps_are_refused_with_the_reason(server, model, which, what):
-    status, body, _ = server.request("POST", "/v2/repository/index", b"{}")
-    [entry] = [m for m in json.loads(body) if m["name"] == model]
+    def entry():
+        [found] = [m for m in json.loads(server.request("POST", "/v2/repository/index", b"{}")[1]) if m["name"] == model]
+        return found
+    server.wait(lambda: entry()["state"] != "LOADING", f"{model} to be tried")
+    entry = entry()
     assert entry["state"] == "UNAVAILABLE"
     assert which in entry["reason"] and what in entry["reason"] and "not served" in entry["reason"]
 

@@ -206,6 +206,24 @@ def test_a_key_that_does_nothing_yet_is_named_and_the_model_served(serve, reposi
     assert config_of(server, "m")["optimization"]["priority"] == "PRIORITY_MAX", "it is kept"
 
 
+def test_models_of_gpu_servers_run_on_the_cpu_and_say_so_once(serve, repository):
+    repository.add(IDENTITY, "m/1/model.onnx")
+    repository.write("m/config.pbtxt", "instance_group [\n{ kind: KIND_GPU count: 1 gpus: [0, 1] },\n{ kind: KIND_GPU } ]\n")
+    repository.add(IDENTITY, "auto/1/model.onnx")
+    repository.write("auto/config.pbtxt", "instance_group { kind: KIND_AUTO count: 2 }\ninstance_group { kind: KIND_MODEL count: 2 }\n")
+    server = serve(repository.path, settings={"models.load": "on_demand"}).wait_ready()
+    for _ in range(2):  # the second time it comes back unchanged
+        for model in ("m", "auto"):
+            assert load(server, model)[0] == 200
+            assert post(server, f"/v2/repository/models/{model}/unload")[0] == 200
+    told = [line for line in server.log().splitlines() if "GPU" in line or "understood" in line]
+    assert len(told) == 1 and 'm/config.pbtxt:2: "gpus" asks for a GPU, which no backend here has: it runs on the CPU' in told[0], told
+    repository.write("m/config.pbtxt", "instance_group { gpus: 1 }\n")
+    assert load(server, "m")[0] == 200
+    server.wait(lambda: 'm/config.pbtxt:1: "gpus" asks for a GPU' in server.log(), "it to be told of other files")
+    assert config_of(server, "m")["instance_group"][0]["gpus"] == [1], "it is kept"
+
+
 def test_broken_models_say_why_and_stop_nobody(serve, repository):
     for model in sorted(BAD.iterdir()):
         repository.add(model)

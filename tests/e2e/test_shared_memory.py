@@ -15,7 +15,7 @@ COPIED = "troupe_copied_bytes_total"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     sources = [GOOD / f"identity_{d.lower()}.onnx" for d in DTYPES]
-    started = Server(make_repository(tmp_path_factory.mktemp("shared") / "models", *sources))
+    started = Server(make_repository(tmp_path_factory.mktemp("shared") / "models", *sources), settings={"sched.split": "false"})  # what is divided is copied once more
     started.wait_ready()
     yield started
     started.stop()

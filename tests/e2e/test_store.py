@@ -271,6 +271,62 @@ def test_what_is_used_stays_and_the_rest_goes(few, tmp_path):
     assert blobs(store) == [] and not holder.path.exists()
 
 
+def test_what_was_prepared_of_models_that_are_gone_goes(few, tmp_path):
+    """By what is in the files: a store that is carried to where the models lie elsewhere keeps all that they need."""
+    store = tmp_path / "s"
+    prepare(few, store)
+    assert gc(store, "--repository", few)["removed_artefacts"] == 0
+    (few / "digits_mlp.onnx").unlink()
+    assert gc(store, "--dry-run")["removed_artefacts"] == 0  # nobody said where the models are
+    assert "was not asked: --repository" in command("store", "gc", "--dry-run", "--store", store)
+    would = gc(store, "--repository", few, "--dry-run")
+    assert would["obsolete"] == would["removed_artefacts"] == 1 and "no model is like that" in would["removed"][0]["reason"]
+    assert would["removed"][0]["source"].endswith("digits_mlp.onnx")
+    assert gc(store, "--repository", few) == would
+    assert len(ls(store)["artefacts"]) == 1
+    few.rename(tmp_path / "elsewhere")
+    assert gc(store, "--repository", tmp_path / "elsewhere")["removed_artefacts"] == 0
+    assert prepare(tmp_path / "elsewhere", store)["prepared"] == 0
+    expect_clean(store)
+
+
+def test_the_models_that_stay_are_those_of_the_settings(few, tmp_path):
+    store, models = tmp_path / "s", tmp_path / "models"
+    prepare(few, store)
+    models.mkdir()
+    (models / "troupe.yaml").write_text(f"store: {{path: {store}}}\n")
+    few.rename(tmp_path / "moved")
+    assert "removed 0 prepared models" in command("store", "gc", cwd=models)  # there is no model in it, and nobody said that there is
+    assert "holds no model at all" in command("store", "gc", "--repository", models, cwd=models, expect=FAILED)
+    shutil.copy(EXAMPLES / "digits_mlp/1/model.onnx", models / "digits.onnx")
+    listed = ["--set", f"repository.paths={models},{tmp_path / 'moved'}"]
+    assert "removed 0 prepared models" in command("store", "gc", "--store", store, *listed)
+    shutil.rmtree(tmp_path / "moved")
+    text = command("store", "gc", cwd=models)
+    assert "removed 1 prepared models" in text and "silero_vad" not in text
+    assert [a["source"].rsplit("/", 1)[1] for a in ls(store)["artefacts"]] == ["digits_mlp.onnx"]
+
+
+def test_what_is_in_use_or_of_an_unknown_model_stays(few, tmp_path):
+    store = tmp_path / "s"
+    prepare(few, store)
+    one, other = ls(store)["artefacts"]
+    manifest = store / "made" / one["key"] / "manifest"
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.chmod(0o644)
+    manifest.write_text("".join(line for line in lines if not line.startswith("content ")))  # as an older troupe wrote it
+    for path in few.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copy(EXAMPLES / "digits_cnn/1/model.onnx", few / "digits_cnn.onnx")
+    holder = Holder(store, other["key"])
+    said = gc(store, "--repository", few)
+    assert said["removed_artefacts"] == 0 and said["of_unknown_models"] == 1 and said["in_use"] == 1
+    holder.end()
+    text = command("store", "gc", "--store", store, "--repository", few)
+    assert "removed 1 prepared models" in text and "1 do not say of which model they are, and stay" in text
+    assert [a["key"] for a in ls(store)["artefacts"]] == [one["key"]]
+
+
 def test_two_remove_while_two_prepare(few, tmp_path):
     store = tmp_path / "s"
     prepare(few, store)

@@ -68,3 +68,76 @@ def test_a_folder_that_is_gone_is_told_once_and_costs_the_traces_only(serve, rep
     infer(server, "after")
     trace_setting(server)
     assert set(read_traces(folder / "trace.json")) == {"after"}
+
+
+def steps_of(path):
+    """[(id, parent, model, step)] of a trace file, and each one's time stamps and tensors."""
+    identities, stamps, tensors = [], {}, {}
+    for record in json.loads(path.read_text()):
+        if "model_name" in record:
+            identities.append((record["id"], record.get("parent_id"), record["model_name"], record.get("step")))
+        elif "timestamps" in record:
+            stamps[record["id"]] = {s["name"]: s["ns"] for s in record["timestamps"]}
+        else:
+            tensors.setdefault(record["id"], set()).add((record["activity"], record["tensor"]["name"]))
+    return identities, stamps, tensors
+
+
+def test_steps_of_compositions_are_traced_with_their_parents(serve, repository, tmp_path):
+    for name in ("a", "b", "slow"):
+        repository.write(f"{name}/model.echo", "input x FP32 [-1,3]\noutput y FP32 [-1,3]\n" + ("sleep 10s\n" if name == "slow" else ""))
+    repository.write("routes.yaml",
+                     "ensembles: { both: { members: [a, b@1, slow], vote: mean, quorum: 2 } }\n"
+                     "pipelines: { whole: { steps: [ { name: first, model: both, inputs: { x: x }, outputs: { y: m } },\n"
+                     "                               { op: softmax, input: m, output: s } ], outputs: [s] } }\n"
+                     "routes: { entry: [ { use: whole, shadow: a } ] }\n")
+    file = tmp_path / "trace.json"
+    server = serve(repository.path, settings={"trace.file": file}).wait_ready("a", "b", "slow")
+    server.wait(lambda: server.get("/v2/models/entry/ready")[0] == 200, "the route")
+    body = json.dumps({"id": "17", "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}).encode()
+    assert server.request("POST", "/v2/models/entry/infer", body)[0] == 200  # nobody traces it
+    trace_setting(server, ON)
+    assert server.request("POST", "/v2/models/entry/infer", body)[0] == 200
+
+    def is_written():  # when the last of its steps has come back
+        trace_setting(server)
+        return file.exists() and len(steps_of(file)[0]) >= 6
+    server.wait(is_written, "the trace")
+    identities, stamps, tensors = steps_of(file)
+    root = identities[0]
+    assert root[1:] == (None, "whole", None), "the client's own comes first"
+    by_step = {step: (id_, parent, model) for id_, parent, model, step in identities[1:]}
+    assert len(identities) == len(by_step) + 1 == 6 and len({i[0] for i in identities}) == 6
+    both = by_step["first"][0]
+    assert by_step["first"][1:] == (root[0], "both") and by_step["shadow"][1:] == (root[0], "a")
+    assert by_step["a"][1:] == (both, "a") and by_step["b@1"][1:] == (both, "b") and by_step["slow"][1:] == (both, "slow")
+    for step in ("first", "a", "b@1"):
+        times = stamps[by_step[step][0]]
+        assert stamps[root[0]]["REQUEST_START"] <= times["REQUEST_START"] <= times["REQUEST_END"] <= stamps[root[0]]["REQUEST_END"]
+        assert ("TENSOR_QUEUE_INPUT", "x") in tensors[by_step[step][0]] and ("TENSOR_BACKEND_OUTPUT", "y") in tensors[by_step[step][0]]
+    assert "COMPUTE_START" in stamps[by_step["a"][0]]
+    assert set(read_traces(file)) == {"17"}
+    assert server.metric(LOST) == 0
+
+
+def test_attempts_that_failed_on_the_way_are_traced_once_each(serve, repository, tmp_path):
+    for name, fails in (("a", "fail BACKEND_FAILED it is broken\n"), ("b", "fail BACKEND_FAILED so is this\n"), ("c", "")):
+        repository.write(f"{name}/model.echo", "input x FP32 [-1]\noutput y FP32 [-1]\n" + fails)
+    repository.write("routes.yaml",
+                     "pipelines: { whole: { steps: [ { name: first, model: safe, inputs: { x: x }, outputs: { y: m } } ], outputs: [m] } }\n"
+                     "routes: { safe: [ { use: a, fallback: [b, c] } ] }\n")
+    file = tmp_path / "trace.json"
+    server = serve(repository.path, settings={"trace.file": file}).wait_ready("a", "b", "c")
+    server.wait(lambda: server.get("/v2/models/whole/ready")[0] == 200, "the pipeline")
+    trace_setting(server, ON)
+    for name in ("safe", "whole"):  # the client's own call, and a child
+        body = json.dumps({"id": name, "inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]}).encode()
+        assert server.request("POST", f"/v2/models/{name}/infer", body)[0] == 200
+    trace_setting(server)
+    identities = steps_of(file)[0]
+    assert len(identities) == len({i[0] for i in identities}) == 7
+    safe, whole = (i for i in identities if i[1] is None)
+    (first,) = (i for i in identities if i[3] == "first")
+    assert safe[2] == first[2] == "c" and whole[2] == "whole" and first[1] == whole[0]
+    for asked in (safe, first):
+        assert sorted(i[2:] for i in identities if i[1] == asked[0]) == [("a", "attempt"), ("b", "attempt")]

@@ -81,7 +81,8 @@ def server(tmp_path_factory):
     repository = make_repository(folder / "models", *models, EXAMPLES / "digits_cnn", BAD / "truncated.onnx",
                                  counted_http=GOOD / "identity_fp32.onnx", counted_grpc=GOOD / "identity_fp32.onnx",
                                  traced=GOOD / "identity_fp32.onnx", own=GOOD / "identity_fp32.onnx")
-    started = Server(repository, settings={"trace.file": folder / "trace.json"})
+    # Late requests are to be late here, and not refused beforehand because others that they cancelled still run.
+    started = Server(repository, settings={"trace.file": folder / "trace.json", "sched.forecast": "false"})
     started.wait_ready("digits_cnn")
     started.trace_file = folder / "trace.json"
     yield started

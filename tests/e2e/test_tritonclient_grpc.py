@@ -42,7 +42,8 @@ def server(tmp_path_factory):
         (repository / f"versions/{version}").mkdir(parents=True)
         (repository / f"versions/{version}/model.onnx").write_bytes((GOOD / f"{source}.onnx").read_bytes())
     (repository / "versions/config.pbtxt").write_text("version_policy { all {} }")
-    started = Server(repository, settings={"trace.file": folder / "trace.json", "limits.shared_memory_bytes": "1MiB"})
+    # Late requests are to be late here, and not refused beforehand because others that they cancelled still run.
+    started = Server(repository, settings={"trace.file": folder / "trace.json", "limits.shared_memory_bytes": "1MiB", "sched.forecast": "false"})
     started.wait_ready("digits_cnn", "versions")
     started.trace_file = folder / "trace.json"
     yield started

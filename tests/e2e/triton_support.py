@@ -120,8 +120,12 @@ def stamp_names(protocol):
 
 def read_traces(path):
     """{request id: {"model", "version", "stamps": [(name, ns)], "tensors": {(activity, name): (dtype, shape, data)}}}"""
-    traces = {}
+    traces, steps = {}, set()
     for record in json.loads(Path(path).read_text()):
+        if "parent_id" in record:
+            steps.add(record["id"])
+        if record["id"] in steps:
+            continue
         if "model_name" in record:
             traces[record["id"]] = {"model": record["model_name"], "version": record["model_version"],
                                     "request": record["request_id"], "stamps": [], "tensors": {}}

@@ -204,6 +204,14 @@ def two_outputs(_):
 
 
 @makes("good")
+def running_sum(_):
+    """a state of each row: `sum` and `after` are `x` + `before`, all [n, 2]"""
+    names = ("x", "before"), ("sum", "after")
+    inputs, outputs = ([value(name, T.FLOAT, ["n", 2]) for name in side] for side in names)
+    return model([h.make_node("Add", ["x", "before"], ["sum"]), h.make_node("Identity", ["sum"], ["after"])], inputs, outputs)
+
+
+@makes("good")
 def metadata(_):
     """metadata properties, documentation, producer and version are filled in"""
     m = identity("identity_fp32")

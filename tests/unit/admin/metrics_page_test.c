@@ -75,6 +75,7 @@ static void use_version(struct trp_version *v, int64_t now_ns)
     for (uint32_t i = 0; i < HISTOGRAMS; i++)
         for (uint32_t bucket = 0; bucket < TRP_HISTOGRAM_BUCKETS; bucket++)
             trp_counter_add(&all[i]->buckets[bucket], 1);
+    trp_stats_add_batch(v->stats, 3, 0, 0, 0);
     trp_duration_add(&v->stats->success, TRP_MS(1));
     trp_duration_add(&v->stats->fail, TRP_MS(1));
     trp_counter_add(&v->stats->errors[TRP_QUEUE_FULL], 2);
@@ -198,7 +199,10 @@ static void a_page_of_a_thousand_models_is_written_over_many_turns(void **state)
                   (long long)longest_ns / 1000);
     assert_true(turns > 5); /* how long one took is the machine's; the rows below are ours */
     assert_int_equal(count(f, "_seconds_count{"), HISTOGRAMS * MODELS);
-    assert_int_equal(count(f, "le=\"+Inf\""), HISTOGRAMS * MODELS);
+    assert_int_equal(count(f, "le=\"+Inf\""), (HISTOGRAMS + 1) * MODELS);
+    assert_int_equal(count(f, ",le=\"2\"} 0\n"), MODELS); /* a run of three rows */
+    assert_int_equal(count(f, ",le=\"4\"} 1\n"), MODELS);
+    assert_int_equal(count(f, "\ntroupe_run_rows_sum{"), MODELS);
     assert_int_equal(count(f, "\nnv_inference_request_success{"), MODELS);
     assert_int_equal(count(f, "reason=\"QUEUE_FULL\"} 2\n"), MODELS);
     assert_int_equal(count(f, "# TYPE troupe_queue_duration_seconds histogram\n"), 1);

@@ -147,6 +147,18 @@ static void what_no_account_knows_counts_as_fixed(void **state)
     trp_account_discharge(&w->accounts[TRP_ACCOUNT_ACTIVATIONS], 3 * MIB);
 }
 
+static void mapped_weights_that_nobody_has_read_hide_nothing_private(void **state)
+{
+    struct world *w = *state;
+    assert_true(trp_account_try_charge(&w->accounts[TRP_ACCOUNT_WEIGHTS], 10 * MIB));
+    assert_true(trp_account_try_charge(&w->accounts[TRP_ACCOUNT_SHARED], 60 * MIB));
+    take(w, 30, 10, 10);
+    look(w);
+    assert_int_equal(fixed(w), 22 * MIB); /* 20 of the program's own, 2 kept for requests */
+    trp_account_discharge(&w->accounts[TRP_ACCOUNT_WEIGHTS], 10 * MIB);
+    trp_account_discharge(&w->accounts[TRP_ACCOUNT_SHARED], 60 * MIB);
+}
+
 static void whoever_can_make_room_hears_when_there_is_too_much(void **state)
 {
     struct world *w = *state;
@@ -236,6 +248,7 @@ int main(void)
 #define METER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         METER_TEST(what_no_account_knows_counts_as_fixed),
+        METER_TEST(mapped_weights_that_nobody_has_read_hide_nothing_private),
         METER_TEST(whoever_can_make_room_hears_when_there_is_too_much),
         METER_TEST(a_budget_that_the_process_fills_is_told_once),
         METER_TEST(pages_that_are_shared_count_in_parts),

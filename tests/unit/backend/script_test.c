@@ -87,7 +87,8 @@ static void every_word_is_read(void **state)
                        "fail_every 3\n"
                        "load_sleep 2s\n"
                        "load_fail never\n"
-                       "grow 1000";
+                       "grow 1000\n"
+                       "threads shared";
     assert_int_equal(open_text(text, &host, false, &s, &error), TROUPE_OK);
     assert_int_equal(s->inputs_n, 2);
     assert_int_equal(s->inputs[0].rank, 0);
@@ -107,6 +108,7 @@ static void every_word_is_read(void **state)
     assert_int_equal(s->fail_every, 3);
     assert_string_equal(s->load_fail, "never");
     assert_int_equal(s->grow, 1000);
+    assert_int_equal(s->threads, TROUPE_THREADS_SHARED);
     trp_script_close(s);
 }
 
@@ -132,6 +134,8 @@ static void what_cannot_be_read_is_refused_with_its_line(void **state)
         { "fail SOMEHOW", "'SOMEHOW' is no code" },
         { "fail_every 0", "'0' is no number from 1" },
         { "grow many", "'many' is no number from 1" },
+        { "threads two", "threads are one or shared" },
+        { "threads shared", "opened the other way" },
     };
     struct jumpy clock = { 0 };
     const struct troupe_host host = host_of(&clock);
@@ -283,7 +287,9 @@ static void an_output_lies_in_memory_given_or_in_the_account(void **state)
     (void)state;
     char given[16];
     struct purse purse = { 0, 1000 };
-    const struct troupe_account account = { sizeof account, &purse, lend, take_back };
+    const struct troupe_account account = {
+        .struct_size = sizeof account, .user = &purse, .alloc = lend, .free = take_back
+    };
     struct troupe_error error = { 0 };
     struct troupe_run run = {
         .struct_size = sizeof run, .error = &error, .account = &account, .output_bytes_max = 500

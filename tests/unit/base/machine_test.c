@@ -181,6 +181,30 @@ static void the_least_of_what_is_installed_and_allowed_counts(void **state)
     assert_int_equal(nftw(folder, drop, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
+static void a_group_may_have_a_part_of_the_processors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double want; /* 0: all that there are */
+    } shares[] = { { "max 100000\n", 0 }, { "50000 100000\n", 0.5 }, { "100000 200000\n", 0.5 },
+                   { "0 100000\n", 0 },   { "1000 0\n", 0 },         { "soon\n", 0 } };
+    const double all = trp_machine_processors("/nowhere");
+    char folder[SCRATCH_PATH_MAX], root[SCRATCH_PATH_MAX + 16];
+    assert_true(all >= 1);
+    scratch_folder(folder, "share");
+    for (size_t i = 0; i < ARRAY_LEN(shares); i++) {
+        print_message("%s", shares[i].text);
+        (void)snprintf(root, sizeof root, "%s/%zu", folder, i);
+        assert_int_equal(mkdir(root, 0755), 0);
+        put(root, "/proc/self/cgroup", "0::/a/b\n");
+        put(root, "/sys/fs/cgroup/a/cpu.max", shares[i].text);
+        const double got = trp_machine_processors(root), want = shares[i].want;
+        assert_true(got == (want > 0 ? want : all));
+    }
+    assert_int_equal(nftw(folder, drop, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 static void mappings_are_what_the_kernel_says(void **state)
 {
     (void)state;
@@ -210,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_least_of_what_is_installed_and_allowed_counts),
+        cmocka_unit_test(a_group_may_have_a_part_of_the_processors),
         cmocka_unit_test(mappings_are_what_the_kernel_says),
         cmocka_unit_test(this_machine_has_some),
     };

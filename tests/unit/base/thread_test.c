@@ -41,6 +41,11 @@ static void be_courteous(void *user)
     trp_thread_yield_to_others(19);
     c->highest = getpriority(PRIO_PROCESS, 0);
     c->waited_ns = trp_thread_waited_ns();
+    const struct trp_thread_use first = trp_thread_look();
+    struct trp_thread_use now = first;
+    while (now.cpu_ns == first.cpu_ns)
+        now = trp_thread_look(); /* which takes time itself */
+    assert_true(now.cpu_ns > first.cpu_ns && now.preempted >= first.preempted);
 }
 
 static void a_thread_can_let_others_go_first(void **state)
@@ -240,6 +245,21 @@ static void waiting_threads_are_woken(void **state)
     trp_lock_deinit(&s.lock);
 }
 
+static void who_waits_for_a_while_wakes_by_itself(void **state)
+{
+    (void)state;
+    struct shared s = { 0 };
+    trp_lock_init(&s.lock, TRP_LOCK_EXEC);
+    trp_signal_init(&s.changed);
+    trp_lock_enter(&s.lock);
+    trp_signal_wait_for(&s.changed, &s.lock, 0);
+    trp_signal_wait_for(&s.changed, &s.lock, -1); /* it is over already */
+    trp_signal_wait_for(&s.changed, &s.lock, 2000000);
+    trp_lock_leave(&s.lock);
+    trp_signal_deinit(&s.changed);
+    trp_lock_deinit(&s.lock);
+}
+
 static void every_lock_has_a_name_and_ranks_only_rise(void **state)
 {
     (void)state;
@@ -279,6 +299,7 @@ int main(void)
         cmocka_unit_test(a_pile_is_taken_whole_newest_first),
         cmocka_unit_test(a_pile_of_many_threads_loses_nothing),
         cmocka_unit_test(waiting_threads_are_woken),
+        cmocka_unit_test(who_waits_for_a_while_wakes_by_itself),
         cmocka_unit_test(every_lock_has_a_name_and_ranks_only_rise),
     };
     return cmocka_run_group_tests_name("thread", tests, NULL, NULL);

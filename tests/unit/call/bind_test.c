@@ -243,17 +243,10 @@ static void a_rank_that_no_tensor_has_is_refused_before_its_sizes_are_read(void 
 static void named_dimensions_are_hints_not_a_law(void **state)
 {
     struct world *w = *state;
+    static const struct trp_str names[] = { TEXT("n") };
     static const struct trp_io in[] = {
-        { .name = TEXT("a"),
-          .dtype = TROUPE_INT8,
-          .rank = 1,
-          .dims = { -1 },
-          .dim_names = { TEXT("n") } },
-        { .name = TEXT("b"),
-          .dtype = TROUPE_INT8,
-          .rank = 1,
-          .dims = { -1 },
-          .dim_names = { TEXT("n") } },
+        { .name = TEXT("a"), .dtype = TROUPE_INT8, .rank = 1, .dims = { -1 }, .dim_names = names },
+        { .name = TEXT("b"), .dtype = TROUPE_INT8, .rank = 1, .dims = { -1 }, .dim_names = names },
     };
     const struct trp_signature s = { .inputs = in, .inputs_n = 2 };
     const struct sent sent[] = { { "a", TROUPE_INT8, 1, { 2 }, 2 },
@@ -270,8 +263,9 @@ static void inputs_of_one_batch_must_agree(void **state)
     const struct sent sent[] = { { "a", TROUPE_INT8, 2, { 2, 1 }, 2 },
                                  { "b", TROUPE_INT8, 2, { 3, 1 }, 3 } };
     send_inputs(w, sent, 2);
-    assert_string_equal(bind_text(w, &s),
-                        "input 'b' batch size does not match other inputs for 'm'");
+    assert_string_equal(
+        bind_text(w, &s),
+        "input 'b' batch size does not match other inputs for 'm': 3 rows, the others have 2");
 }
 
 static void counts_inputs_as_clients_expect(void **state)

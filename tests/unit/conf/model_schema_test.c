@@ -127,12 +127,24 @@ static void what_waits_is_named_in_a_warning(void **state)
         const char *file, *text, *want;
     } rows[] = {
         { "model.yaml", "max_batch_size: 4\nparameters: {a: {string_value: b}}\n", "" },
-        { "model.yaml", "dynamic_batching:\n  preferred_batch_size: [4]\n",
-          "model.yaml:2: \"preferred_batch_size\" is understood but not acted upon yet\n" },
+        { "model.yaml", "dynamic_batching:\n  preserve_ordering: true\n",
+          "model.yaml:2: \"preserve_ordering\" is understood but not acted upon yet\n" },
         { "config.pbtxt", "\ndynamic_batching { }\nresponse_cache { enable: true }\n",
           "config.pbtxt:3: \"response_cache\" is understood but not acted upon yet\n" },
         { "model.yaml", "instance_group:\n- kind: KIND_GPU\n  count: 1\n",
-          "model.yaml:2: \"kind\" is understood but not acted upon yet\n" },
+          "model.yaml:2: \"kind\" asks for a GPU, which no backend here has: it runs on the "
+          "CPU\n" },
+        { "config.pbtxt",
+          "instance_group [\n{ count: 1\n gpus: [0, 1] },\n{ kind: KIND_GPU gpus: 2 } ]\n"
+          "response_cache { enable: true }\n",
+          "config.pbtxt:3: \"gpus\" asks for a GPU, which no backend here has: it runs on the CPU\n"
+          "config.pbtxt:5: \"response_cache\" is understood but not acted upon yet\n" },
+        { "config.pbtxt", "instance_group {\n kind: 1 }",
+          "config.pbtxt:2: \"kind\" asks for a GPU, which no backend here has: it runs on the "
+          "CPU\n" },
+        { "config.pbtxt", "instance_group { kind: 2 }", "" },
+        { "config.pbtxt", "instance_group { kind: KIND_AUTO } instance_group { kind: KIND_MODEL }",
+          "" },
         { "model.yaml", "instance_group:\n- kind: KIND_CPU\n", "" },
         { "model.yaml",
           "optimization:\n  input_pinned_memory: {enable: true}\n  graph: {level: 1}\n",

@@ -101,6 +101,39 @@ static void values_are_read_and_printed_in_people_s_units(void **state)
     }
 }
 
+static void offsets_are_durations_ahead_or_behind(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *text;
+        bool want;
+        int64_t ns;
+    } rows[] = {
+        { "0s", true, 0 },
+        { "0", true, 0 },
+        { "3h", true, INT64_C(10800000000000) },
+        { "+3h", true, INT64_C(10800000000000) },
+        { "-90m", true, INT64_C(-5400000000000) },
+        { "-1.5s", true, -1500000000 },
+        { "36525d", true, INT64_C(36525) * 86400 * 1000000000 },
+        { "36526d", false, 0 },
+        { "-36526d", false, 0 },
+        { "", false, 0 },
+        { "-", false, 0 },
+        { "--3h", false, 0 },
+        { "3", false, 0 },
+        { "3x", false, 0 },
+        { "forever", false, 0 },
+        { "99999999999999999999h", false, 0 },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        int64_t ns = 77;
+        print_message("'%s'\n", r->text);
+        assert_int_equal(trp_setting_parse_offset(trp_str_of(r->text), &ns), r->want);
+        assert_true(ns == (r->want ? r->ns : 77));
+    }
+}
+
 static void what_is_not_allowed_is_refused_and_changes_nothing(void **state)
 {
     (void)state;
@@ -370,6 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_is_valid_and_says_so),
         cmocka_unit_test(values_are_read_and_printed_in_people_s_units),
+        cmocka_unit_test(offsets_are_durations_ahead_or_behind),
         cmocka_unit_test(what_is_not_allowed_is_refused_and_changes_nothing),
         cmocka_unit_test(a_repeated_flag_replaces_the_default_and_then_adds),
         cmocka_unit_test(the_environment_speaks_in_capitals),

@@ -83,6 +83,9 @@ static void traps_and_mistakes_are_refused_with_their_line(void **state)
         { "a: 1\n<<: *x\n",
           "m.yaml:2: anchors (&x) and aliases (*x) are not supported; write the value out" },
         { "a: !!int 5\n", "m.yaml:1: tags (!) are not supported" },
+        { "when: !has(params.user)\n",
+          "m.yaml:1: tags (!) are not supported; a rule that begins with !, ' or \" stands in "
+          "quotes: when: \"!has(params.user)\"" },
         { "a: !mine {}\n", "m.yaml:1: tags (!) are not supported" },
         { "a: !mine []\n", "m.yaml:1: tags (!) are not supported" },
         { "a: 1\n---\nb: 2\n", "m.yaml:2: a second document" },
@@ -92,7 +95,10 @@ static void traps_and_mistakes_are_refused_with_their_line(void **state)
         { "a: b: c\n", "m.yaml:1: mapping values are not allowed in this context" },
         { "a:\n\t- 1\n",
           "m.yaml:2: found character that cannot start any token, while scanning for the next "
-          "token" },
+          "token; it is a tab: YAML wants spaces" },
+        { "when: 'a' == params.x\nuse: b\n",
+          "m.yaml:1: did not find expected key, while parsing a block mapping; a rule that begins "
+          "with !, ' or \" stands in quotes: when: \"!has(params.user)\"" },
         { "a: \"\\q\"\n", "m.yaml:1: found unknown escape character, while parsing a quoted "
                           "scalar" },
         { "a: \xff\n", "m.yaml: invalid leading UTF-8 octet at byte 3" },

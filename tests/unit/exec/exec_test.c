@@ -139,6 +139,56 @@ static void instances_bound_how_many_run_at_once(void **state)
     turn_until_finished(&w, 2);
 }
 
+static void more_instances_wake_who_sleeps(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY "sleep 60s\n", x);
+    v->config.instances = 1;
+    struct trp_call *calls[] = { start(v), start(v) };
+    while (trp_counter_get(&v->stats->execution_count) == 0)
+        turn_loop(&w, TRP_MS(1));
+    assert_int_equal(trp_exec_queued(x), 1);
+    trp_exec_resize(x, v, 2);
+    while (trp_counter_get(&v->stats->execution_count) < 2)
+        turn_loop(&w, TRP_MS(1));
+    trp_exec_resize(x, v, 1); /* neither is stopped for it */
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(w.finished_n, i);
+        assert_true(trp_call_try_cancel(calls[i]));
+        trp_exec_cancel_call(&v->target, calls[i]);
+        turn_until_finished(&w, i + 1);
+    }
+}
+
+/* Four members of one request, handed over in one stroke: each executor has one. */
+static void runs_of_several_models_that_are_started_together_use_all_executors(void **state)
+{
+    (void)state;
+    struct trp_version *members[4];
+    struct trp_call *calls[4];
+    uint64_t running = 0;
+    for (size_t i = 0; i < 4; i++) {
+        members[i] = make_version(&w, X_ONLY "sleep 60s\n", x);
+        trp_gauge_set(&members[i]->stats->run_ns, TRP_MS(2)); /* known, and long */
+        trp_gauge_set(&members[i]->stats->run_bytes, 16);
+    }
+    for (size_t i = 0; i < 4; i++)
+        calls[i] = start(members[i]);
+    for (int turns = 0; running < 2 && turns < 30000; turns++) {
+        turn_loop(&w, TRP_MS(1));
+        running = 0;
+        for (size_t i = 0; i < 4; i++)
+            running += trp_counter_get(&members[i]->stats->execution_count);
+    }
+    assert_int_equal(running, 2);
+    assert_int_equal(trp_exec_queued(x), 2);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_true(trp_call_try_cancel(calls[i]));
+        trp_exec_cancel_call(&members[i]->target, calls[i]);
+    }
+    turn_until_finished(&w, 4);
+}
+
 static void stopping_sends_queued_calls_back_unavailable(void **state)
 {
     (void)state;
@@ -176,6 +226,8 @@ int main(void)
         EXEC_TEST(a_tiny_run_never_waits_behind_a_whole_long_one),
         EXEC_TEST(a_running_call_is_cancelled_through_its_backend),
         EXEC_TEST(instances_bound_how_many_run_at_once),
+        EXEC_TEST(more_instances_wake_who_sleeps),
+        EXEC_TEST(runs_of_several_models_that_are_started_together_use_all_executors),
         EXEC_TEST(stopping_sends_queued_calls_back_unavailable),
         EXEC_TEST(a_loop_that_is_not_ours_is_refused),
     };

@@ -1,5 +1,6 @@
 /* The shared queue: who is woken, who waits, and what is left at the end. */
 #include "exec/runqueue.h"
+#include "exec/seating.h"
 #include "unit/exec/exec_fixture.h"
 
 #define X_ONLY "input x FP32 [-1]\noutput y FP32 [-1]\n"
@@ -39,9 +40,10 @@ static void keep(struct trp_call *call)
 
 static struct trp_call *take(struct trp_version *ended)
 {
+    struct trp_call over = { .target = ended ? &ended->target : NULL };
     struct trp_call_list expired = { 0 };
     struct trp_call_list calls;
-    assert_true(trp_runqueue_take(&queue, &w.time.clock, ended, &calls, &expired));
+    assert_true(trp_runqueue_take(&queue, &w.time.clock, ended ? &over : NULL, &calls, &expired));
     assert_null(expired.first);
     assert_true(calls.count <= 1);
     return calls.first;
@@ -266,6 +268,120 @@ static void a_call_that_was_cancelled_while_room_was_asked_for_does_not_wait(voi
     keep(call);
 }
 
+static void more_slots_let_more_run_and_fewer_let_what_runs_end(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version(&w, X_ONLY, NULL);
+    struct trp_call *calls[3];
+    v->config.instances = 1;
+    trp_runqueue_resize(&queue, v, 0); /* nobody has asked yet */
+    for (int i = 0; i < 3; i++) {
+        calls[i] = make_call(&w, v);
+        push(calls[i]);
+    }
+    assert_ptr_equal(take(NULL), calls[0]);
+    trp_runqueue_resize(&queue, v, 2);
+    assert_int_equal(trp_runqueue_slots(v), 2);
+    assert_ptr_equal(take(NULL), calls[1]);
+    trp_runqueue_resize(&queue, v, 0);
+    assert_int_equal(trp_runqueue_slots(v), 1);
+    assert_null(take(v)); /* one still runs */
+    assert_ptr_equal(take(v), calls[2]);
+    assert_null(take(v));
+    for (int i = 0; i < 3; i++)
+        keep(calls[i]);
+}
+
+/* 1 slot on core 0, 2 wherever an executor is. */
+static struct trp_version *make_unlike(void)
+{
+    trp_runqueue_deinit(&queue);
+    trp_runqueue_init(&queue, 8, 8);
+    struct trp_version *v = make_version(&w, X_ONLY, NULL);
+    struct trp_slot_groups *g = trp_arena_zeroed(&v->arena, 1, sizeof *g + 2 * sizeof g->groups[0]);
+    assert_non_null(g);
+    g->groups_n = 2;
+    g->count = 3;
+    g->groups[0] = (struct trp_slot_group){ .cores = { { 1 } }, .count = 1, .is_bound = true };
+    g->groups[1] = (struct trp_slot_group){ .count = 2 };
+    v->config.groups = g;
+    v->config.instances = 3;
+    return v;
+}
+
+static struct trp_call *take_after(struct trp_call *ended)
+{
+    struct trp_call_list expired = { 0 }, calls;
+    assert_true(trp_runqueue_take(&queue, &w.time.clock, ended, &calls, &expired));
+    return calls.first;
+}
+
+static void each_run_has_a_slot_of_a_group_until_it_is_given_back(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_unlike();
+    struct trp_call *calls[6];
+    for (int i = 0; i < 6; i++) {
+        calls[i] = make_call(&w, v);
+        push(calls[i]);
+    }
+    static const uint32_t want[] = { 1, 2, 2 };
+    for (int i = 0; i < 3; i++) {
+        assert_ptr_equal(take_after(NULL), calls[i]);
+        assert_int_equal(calls[i]->slot_group, want[i]);
+    }
+    assert_true(
+        trp_cores_is_equal(trp_seating_cores(calls[0]), &v->config.groups->groups[0].cores));
+    assert_null(trp_seating_cores(calls[1]));
+    assert_ptr_equal(take_after(calls[1]), calls[3]); /* where that one was */
+    assert_int_equal(calls[3]->slot_group, 2);
+    assert_ptr_equal(take_after(calls[0]), calls[4]);
+    assert_int_equal(calls[4]->slot_group, 1);
+    const struct trp_runqueue_return how = { .words_before = 0 };
+    assert_int_equal(trp_runqueue_put_back(&queue, calls[4], &how), TRP_PUT_BACK_QUEUED);
+    trp_runqueue_tell_room(&queue);
+    assert_ptr_equal(take_after(NULL), calls[4]); /* the place was free again */
+    assert_int_equal(calls[4]->slot_group, 1);
+    struct trp_call_list back = { 0 }, unwanted = { 0 };
+    trp_call_list_push(&back, calls[3]);
+    trp_runqueue_give_back(&queue, &back, v, &unwanted);
+    assert_ptr_equal(take_after(NULL), calls[3]);
+    assert_int_equal(calls[3]->slot_group, 2);
+    assert_ptr_equal(take_after(calls[2]), calls[5]);
+    assert_null(take_after(calls[3]));
+    assert_null(take_after(calls[4]));
+    assert_null(take_after(calls[5]));
+    const struct trp_lines *l = v->exec_slot;
+    assert_int_equal(l->busy[0] + l->busy[1], 0);
+    for (int i = 0; i < 6; i++)
+        keep(calls[i]);
+}
+
+static void groups_share_what_an_operator_says(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_unlike();
+    struct trp_call *calls[6];
+    uint32_t in_first = 0;
+    trp_runqueue_resize(&queue, v, 6);
+    for (int i = 0; i < 6; i++) {
+        calls[i] = make_call(&w, v);
+        push(calls[i]);
+    }
+    for (int i = 0; i < 6; i++) {
+        assert_ptr_equal(take_after(NULL), calls[i]);
+        in_first += calls[i]->slot_group == 1;
+    }
+    assert_int_equal(in_first, 2);
+    trp_runqueue_resize(&queue, v, 1); /* what runs goes on where it is */
+    for (int i = 0; i < 6; i++) {
+        assert_null(take_after(calls[i]));
+        keep(calls[i]);
+    }
+    const struct trp_lines *l = v->exec_slot;
+    assert_int_equal(l->busy[0] + l->busy[1], 0);
+}
+
 int main(void)
 {
 #define QUEUE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -279,6 +395,9 @@ int main(void)
         QUEUE_TEST(a_version_that_is_let_go_gives_back_who_waits_for_memory),
         QUEUE_TEST(a_call_that_was_cancelled_while_room_was_asked_for_does_not_wait),
         QUEUE_TEST(who_stands_aside_leaves_with_all_that_wait_behind_it),
+        QUEUE_TEST(more_slots_let_more_run_and_fewer_let_what_runs_end),
+        QUEUE_TEST(each_run_has_a_slot_of_a_group_until_it_is_given_back),
+        QUEUE_TEST(groups_share_what_an_operator_says),
     };
     return cmocka_run_group_tests_name("runqueue", tests, NULL, NULL);
 }

@@ -130,6 +130,22 @@ static void without_the_promise_that_rows_are_apart_it_is_refused(void **state)
     assert_int_equal(splits(), 0);
 }
 
+static void rows_that_were_found_to_be_apart_are_as_good_as_that_promise(void **state)
+{
+    (void)state;
+    struct trp_company company = { .ask = NULL };
+    struct trp_version *v = make_model(ROW_4_MIB, 0);
+    trp_gauge_set(&company.rows_max, 64);
+    v->company = &company;
+    const struct trp_call *call = start(v, ROWS);
+    turn_until(1);
+    check_echo(call, ROWS);
+    assert_int_equal(splits(), 1);
+    trp_call_give_back(w.finished[0]);
+    w.finished_n = 0;
+    v->company = NULL;
+}
+
 static void a_single_row_that_never_fits_is_refused_with_its_numbers(void **state)
 {
     (void)state;
@@ -205,6 +221,7 @@ int main(void)
         SPLIT_TEST(a_batch_that_never_fits_is_done_in_parts_and_joined_in_order),
         SPLIT_TEST(what_is_learned_of_parts_serves_the_next_one),
         SPLIT_TEST(without_the_promise_that_rows_are_apart_it_is_refused),
+        SPLIT_TEST(rows_that_were_found_to_be_apart_are_as_good_as_that_promise),
         SPLIT_TEST(a_single_row_that_never_fits_is_refused_with_its_numbers),
         SPLIT_TEST(outputs_without_a_row_for_each_row_cannot_be_joined),
         SPLIT_TEST(a_part_that_fails_fails_the_call),

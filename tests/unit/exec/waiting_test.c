@@ -221,6 +221,32 @@ static void the_room_has_an_end(void **state)
     turn_until_finished(&w, 9);
 }
 
+static void a_full_room_does_without_the_newest_of_the_least_urgent(void **state)
+{
+    (void)state;
+    struct trp_call *older = start_cold(TRP_PRIORITY_BATCH),
+                    *newer = start_cold(TRP_PRIORITY_BATCH);
+    for (int i = 0; i < 6; i++)
+        start_cold(TRP_PRIORITY_NORMAL);
+    struct trp_call *urgent = start_cold(TRP_PRIORITY_INTERACTIVE);
+    struct trp_call *usual = start_cold(TRP_PRIORITY_NORMAL);
+    struct trp_call *refused = start_cold(TRP_PRIORITY_NORMAL); /* only its own class is left */
+    turn_until_finished(&w, 3);
+    assert_int_equal(newer->error.status.code, TRP_QUEUE_FULL);
+    assert_int_equal(older->error.status.code, TRP_QUEUE_FULL);
+    assert_int_equal(older->error.limit, TRP_LIMIT_QUEUE);
+    assert_int_equal(refused->error.status.code, TRP_QUEUE_FULL);
+    assert_int_equal(trp_waiting_count(room), 8);
+    assert_int_equal(trp_metrics_get(w.metrics, TRP_METRIC_REFUSED_SHED), 2);
+    assert_int_equal(trp_metrics_get(w.metrics, TRP_METRIC_REFUSED_QUEUE), 1);
+    send_all(ready, NULL);
+    turn_until_finished(&w, 11);
+    assert_int_equal(urgent->error.status.code, TRP_OK);
+    assert_int_equal(usual->error.status.code, TRP_OK);
+    assert_int_equal(trp_gauge_get(&cold->stats->in_flight), 0);
+    assert_int_equal(trp_metrics_get(w.metrics, TRP_METRIC_COLD_WAITING), 0);
+}
+
 static void after_the_end_everybody_is_refused_and_nobody_is_told(void **state)
 {
     (void)state;
@@ -360,6 +386,7 @@ int main(void)
         WITH_ROOM(what_failed_is_told_to_all_who_wait),
         WITH_ROOM(a_call_that_does_not_suit_is_refused_when_it_is_bound),
         WITH_ROOM(the_room_has_an_end),
+        WITH_ROOM(a_full_room_does_without_the_newest_of_the_least_urgent),
         WITH_ROOM(after_the_end_everybody_is_refused_and_nobody_is_told),
         cmocka_unit_test(calls_of_many_loops_come_back_once_each),
     };

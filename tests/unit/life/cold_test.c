@@ -43,6 +43,9 @@ static void it_stays_cold_and_known_in_the_index_while_it_loads(void **state)
     put(f, "m.echo", ECHO "load_sleep 200ms\n");
     start_on_demand(f);
     pump(f, highest(f, "m")->has_signature);
+    const struct trp_target *cold = &highest(f, "m")->target;
+    assert_null(trp_target_signature(cold));          /* no call is bound to it, */
+    assert_true(cold->ops->face(cold)->inputs_n > 0); /* but clients may read it */
     assert_true(ask_version(&q, "m", 0));
     for (int i = 0; i < 5; i++) {
         turn(f);

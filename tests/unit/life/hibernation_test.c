@@ -1,6 +1,7 @@
 /* Models that sleep instead of going, and what wakes them.  Those of this page fail each run that comes while they sleep. */
 #include "cold_asking.h"
 
+#include "exec/batch.h"
 #include "life/hibernation.h"
 #include "life/joining.h"
 #include "life/tenure.h"
@@ -164,6 +165,30 @@ static void what_its_sleep_kept_from_being_found_out_is_found_when_it_wakes(void
     assert_false(trp_tenure_joining(v)->is_put_off);
 }
 
+/* For want of memory nothing is known; that is no word for as long as it is loaded. */
+static void what_could_not_be_found_out_is_tried_again_after_a_while(void **state)
+{
+    struct fixture *f = *state;
+    put_model(f, "m", "holds 1000\n");
+    start_sleepers(f);
+    answers(f, "m");
+    struct trp_version *v = highest(f, "m");
+    const uint64_t limit = v->activations.limit;
+    v->activations.limit = 10;
+    trp_batch_want(v);
+    pump(f, trp_version_batching(v).len > 0);
+    assert_non_null(strstr(trp_version_batching(v).ptr, "could not be found out yet"));
+    v->activations.limit = limit;
+    trp_batch_want(v); /* too early */
+    turn(f);
+    assert_int_equal(trp_tenure_joining(v)->failures, 1);
+    f->now_ns += TRP_S(31);
+    pump(f, trp_oneshot_get(&v->company->asked) == 0);
+    trp_batch_want(v);
+    pump(f, trp_gauge_get(&v->company->rows_max) > 0);
+    assert_non_null(strstr(trp_version_batching(v).ptr, "on: its rows are independent"));
+}
+
 static void many_calls_share_one_wake_and_nobody_else_does_it(void **state)
 {
     struct fixture *f = *state;
@@ -245,6 +270,9 @@ static void what_cannot_hibernate_after_all_stays_awake_and_goes_the_next_time(v
     assert_true(log_says(f, "'a' was not hibernated"));
     assert_int_equal(metric(f, TRP_METRIC_EVICTIONS_LOAD), 1);
     answers(f, "a");
+    struct trp_error err;
+    must(trp_presence_rank(f->life, &err), &err);
+    assert_non_null(strstr(trp_version_opening(highest(f, "a")).ptr, "not hibernated any more"));
 }
 
 static void where_it_does_not_pay_it_goes_instead(void **state)
@@ -519,6 +547,7 @@ int main(void)
         WITH_CALLS(whose_room_is_wanted_sleeps_and_is_woken_by_the_next_call),
         WITH_CALLS(whoever_asks_where_it_is_hears_why_it_sleeps_and_what_wakes_it),
         WITH_CALLS(what_its_sleep_kept_from_being_found_out_is_found_when_it_wakes),
+        WITH_CALLS(what_could_not_be_found_out_is_tried_again_after_a_while),
         WITH_CALLS(many_calls_share_one_wake_and_nobody_else_does_it),
         WITH_CALLS(who_runs_out_of_time_is_answered_while_it_wakes),
         WITH_CALLS(what_cannot_be_woken_is_loaded_anew),

@@ -1,4 +1,6 @@
 /* Warm-up: a model's first runs, with zeros, random numbers, and files in its folder `warmup`. */
+#include <unistd.h>
+
 #include "conf/model_schema.h"
 #include "life/warmup_input.h"
 #include "life_asking.h"
@@ -297,12 +299,14 @@ struct budget {
     struct trp_headrooms *headrooms;
     struct trp_admission admission;
     struct trp_hold taken; /* given back as soon as somebody asks for room */
+    bool is_asked;
 };
 
 static void give_way(void *user, struct trp_amounts need)
 {
     struct budget *b = user;
     (void)need;
+    b->is_asked = true;
     trp_ledger_release(b->ledger, &b->taken);
 }
 
@@ -325,20 +329,26 @@ static void drop_budget(struct budget *b, struct trp_version *v)
     trp_ledger_destroy(b->ledger);
 }
 
+static const struct trp_flag never;
+
+static struct trp_warmup warmup_of(struct fixture *f, struct trp_version *v, const struct budget *b)
+{
+    return (struct trp_warmup){ .model = v->model,
+                                .version = v,
+                                .admission = &b->admission,
+                                .clock = &f->clock,
+                                .config = v->config.tree,
+                                .seen = &v->signature,
+                                .signature = &v->file_signature,
+                                .account = &v->activations,
+                                .stop = &never,
+                                .input_bytes_max = 1 << 20 };
+}
+
 static trp_status warm(struct fixture *f, struct trp_version *v, const struct budget *b,
                        struct trp_error *err)
 {
-    static const struct trp_flag never;
-    const struct trp_warmup w = { .model = v->model,
-                                  .version = v,
-                                  .admission = &b->admission,
-                                  .clock = &f->clock,
-                                  .config = v->config.tree,
-                                  .seen = &v->signature,
-                                  .signature = &v->file_signature,
-                                  .account = &v->activations,
-                                  .stop = &never,
-                                  .input_bytes_max = 1 << 20 };
+    const struct trp_warmup w = warmup_of(f, v, b);
     return trp_warmup_run(&w, err);
 }
 
@@ -372,6 +382,91 @@ static void warm_ups_wait_for_room_and_teach_what_runs_hold(void **state)
     drop_budget(&b, v);
 }
 
+static bool is_logged(const struct fixture *f, const char *words)
+{
+    char text[16384];
+    const ssize_t n = pread(f->log_fd, text, sizeof text - 1, 0);
+    assert_true(n >= 0);
+    text[n] = '\0';
+    return strstr(text, words) != NULL;
+}
+
+static void who_takes_over_has_run_before_well_or_not(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "m/1/model.echo", ECHO "fail BACKEND_FAILED the first one\n");
+    start(f);
+    pump(f, is(f, "m", "READY"));
+    put(f, "m/2/model.echo", ECHO "fail BACKEND_FAILED the second one\n");
+    rescan(f);
+    pump(f, highest(f, "m")->target.version == 2 && is(f, "m", "READY"));
+    assert_true(is_logged(f, "'m/2' takes over without having run before: "));
+    assert_true(is_logged(f, "the second one"));
+    assert_false(
+        is_logged(f, "the first one")); /* nobody waited for a second answer like its own */
+}
+
+static bool serves(const struct fixture *f, int64_t version)
+{
+    return is(f, "m", "READY") && highest(f, "m")->target.version == version;
+}
+
+static void a_rehearsal_that_does_not_end_is_ended_and_its_version_takes_over(void **state)
+{
+    struct fixture *f = *state;
+    f->opts.load_ns_max = 0;
+    put(f, "m/1/model.echo", ECHO);
+    start(f);
+    pump(f, serves(f, 1));
+    put(f, "m/2/model.echo", ECHO "sleep 3600s\n");
+    rescan(f);
+    for (int i = 0; i < TURNS_MAX && !serves(f, 2); i++) {
+        f->now_ns += TRP_MS(100); /* the rehearsal begins in one of these turns */
+        turn(f);
+    }
+    assert_true(serves(f, 2));
+    assert_false(trp_flag_is_up(&highest(f, "m")->stop)); /* whoever waits for it goes on */
+    assert_true(is_logged(f, "'m/2' takes over without having run before: its run was ended"));
+}
+
+/* Else the end of this test waited for an hour. */
+static void a_load_that_is_given_up_ends_its_rehearsal(void **state)
+{
+    struct fixture *f = *state;
+    f->opts.load_ns_max = TRP_S(9); /* before the rehearsal's own time is over */
+    put(f, "m/1/model.echo", ECHO);
+    start(f);
+    pump(f, serves(f, 1));
+    put(f, "m/2/model.echo", ECHO "sleep 3600s\n");
+    rescan(f);
+    for (int i = 0; i < TURNS_MAX && !is_logged(f, "the load did not end within 9000 ms"); i++) {
+        f->now_ns += TRP_MS(20);
+        turn(f);
+    }
+    assert_true(is_logged(f, "the load did not end within 9000 ms"));
+    assert_true(serves(f, 1));
+}
+
+static void a_rehearsal_asks_for_room_and_nobody_leaves_for_it(void **state)
+{
+    struct fixture *f = *state;
+    struct budget b;
+    struct trp_error err = { 0 };
+    put(f, "m/1/model.echo", ECHO "holds 41943040\n");
+    start(f);
+    struct trp_version *v = highest(f, "m");
+    make_budget(&b, 100 * MIB);
+    const struct trp_warmup w = warmup_of(f, v, &b);
+    assert_int_equal(trp_ledger_reserve(b.ledger, (struct trp_amounts){ { 99 * MIB } }, &b.taken),
+                     TRP_RESERVE_DONE);
+    assert_int_equal(trp_warmup_rehearse(&w, &err).code, TRP_OVER_BUDGET);
+    assert_false(b.is_asked);
+    trp_ledger_release(b.ledger, &b.taken);
+    assert_int_equal(trp_warmup_rehearse(&w, &err).code, TRP_OK);
+    assert_int_equal(expected(&b, v), 40 * MIB);
+    drop_budget(&b, v);
+}
+
 static void a_warm_up_that_can_never_fit_is_refused_with_the_numbers(void **state)
 {
     struct fixture *f = *state;
@@ -400,6 +495,10 @@ int main(void)
         WITH_LIFE(strings_in_a_file_have_their_lengths_in_front),
         WITH_LIFE(random_numbers_are_the_same_each_time_and_safe),
         WITH_LIFE(warm_ups_wait_for_room_and_teach_what_runs_hold),
+        WITH_LIFE(who_takes_over_has_run_before_well_or_not),
+        WITH_LIFE(a_rehearsal_that_does_not_end_is_ended_and_its_version_takes_over),
+        WITH_LIFE(a_load_that_is_given_up_ends_its_rehearsal),
+        WITH_LIFE(a_rehearsal_asks_for_room_and_nobody_leaves_for_it),
         WITH_LIFE(a_warm_up_that_can_never_fit_is_refused_with_the_numbers),
     };
     return cmocka_run_group_tests_name("warmup", tests, NULL, NULL);

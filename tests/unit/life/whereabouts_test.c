@@ -153,12 +153,13 @@ static void who_is_not_let_in_says_for_want_of_what(void **state)
 {
     struct fixture *f = *state;
     put_heavy(f, "a");
-    put_heavy(f, "b");
-    put(f, "b/model.yaml", "load: background\nmax_bytes: 1010000\n");
     f->budget_bytes = 1 * MB + 500000;
     put(f, "a/model.yaml", "load: startup\nmax_bytes: 1010000\n");
     start(f);
     pump(f, is(f, "a", "READY"));
+    put_heavy(f, "b"); /* later, or it could have the room before a has */
+    put(f, "b/model.yaml", "load: background\nmax_bytes: 1010000\n");
+    rescan(f);
     pump(f, ask(f, "b").place == TRP_PLACE_OUT &&
                 trp_member_get(f->life, TRP_STR_LIT("b"))->was_let_go);
     check(f, "b", TRP_PLACE_OUT, "no room in memory (memory.budget)");

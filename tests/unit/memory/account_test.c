@@ -123,6 +123,7 @@ static void every_kind_has_a_name(void **state)
     assert_string_equal(trp_account_kind_name(TRP_ACCOUNT_ACTIVATIONS), "activations");
     assert_string_equal(trp_account_kind_name(TRP_ACCOUNT_WEIGHTS), "weights");
     assert_string_equal(trp_account_kind_name(TRP_ACCOUNT_SHARED), "shared");
+    assert_string_equal(trp_account_kind_name(TRP_ACCOUNT_LISTS), "lists");
     assert_string_equal(trp_account_kind_name(TRP_ACCOUNT_KINDS), "unknown");
 }
 

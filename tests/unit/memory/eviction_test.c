@@ -368,6 +368,9 @@ static void variants_are_seen_as_what_they_free_together(void **state)
     assert_victims(&h, "abcdefgh");
     assert_float_equal(h.e.cost, 8, 1e-6);
     assert_int_equal(h.e.freed.of[TRP_RESOURCE_BYTES], 424);
+    assert_int_equal(h.all[0].frees.of[TRP_RESOURCE_BYTES], 3);
+    assert_int_equal(h.all[0].part_bytes, 3 + 400 / 8);
+    assert_int_equal(h.all[8].part_bytes, 0);
     assert_int_equal(ask(&h, &by_cost, 45), TRP_FIT_EVICT);
     assert_victims(&h, "i");
 }
@@ -643,6 +646,10 @@ static void what_holds_for_all_victims(const struct world *w, uint32_t set)
     assert_int_equal(set & ~set_of(w, false), 0);
     assert_true(makes_room(w, set));
     assert_memory_equal(&freed, &w->h.e.freed, sizeof freed);
+    uint64_t parts = 0;
+    for (uint32_t i = 0; i < w->h.e.victims_n; i++)
+        parts += w->h.all[w->h.victims[i]].part_bytes;
+    assert_int_equal(parts, freed.of[TRP_RESOURCE_BYTES]);
     assert_true(fabs(cost_of(w, set) - w->h.e.cost) <= 1e-9 * (1 + w->h.e.cost));
 }
 

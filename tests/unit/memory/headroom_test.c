@@ -218,6 +218,34 @@ static void nobody_passes_for_ever_who_waits_longest(void **state)
     drop(&w);
 }
 
+/* A load may be waiting for its going, and it for what others hold: one of them has to give way. */
+static void who_waits_longest_keeps_its_place_for_a_while_only(void **state)
+{
+    (void)state;
+    struct world w;
+    struct trp_headroom_pass a, b = { 0 };
+    if (!make(&w))
+        return;
+    assert_int_equal(begin(&w, &w.a, 1, 60 * MIB, &a), TRP_RESERVE_DONE);
+    int64_t now_ns = 10 * MS;
+    enum trp_reserve r = begin_at(&w, &w.b, 1, 80 * MIB, now_ns, &b);
+    if (r == TRP_RESERVE_NOT_NOW) {
+        assert_true(b.is_first);
+        for (; now_ns < 10 * MS + TRP_HEADROOM_FIRST_NS; now_ns += 1000 * MS) {
+            assert_int_equal(begin_at(&w, &w.b, 1, 80 * MIB, now_ns, &b), TRP_RESERVE_NOT_NOW);
+            assert_true(b.is_first);
+        }
+        assert_int_equal(begin_at(&w, &w.b, 1, 80 * MIB, now_ns, &b), TRP_RESERVE_NOT_NOW);
+        assert_false(b.is_first);
+        trp_headroom_end(w.all, &w.a.headroom, 1, 0, &a);
+        assert_int_equal(begin_at(&w, &w.b, 1, 80 * MIB, now_ns, &b), TRP_RESERVE_DONE);
+        assert_true(b.ends_wait); /* though its turn has stayed the next */
+    }
+    trp_headroom_end(w.all, &w.a.headroom, 1, 0, &a);
+    trp_headroom_end(w.all, &w.b.headroom, 1, 0, &b);
+    drop(&w);
+}
+
 static void who_waited_and_went_away_stands_in_nobody_s_way(void **state)
 {
     (void)state;
@@ -410,6 +438,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_beside_its_weights_never_fits),
         cmocka_unit_test(small_runs_ask_nobody_until_one_is_not_small),
         cmocka_unit_test(nobody_passes_for_ever_who_waits_longest),
+        cmocka_unit_test(who_waits_longest_keeps_its_place_for_a_while_only),
         cmocka_unit_test(who_waited_and_went_away_stands_in_nobody_s_way),
         cmocka_unit_test(room_that_was_given_back_elsewhere_is_found),
         cmocka_unit_test(a_model_that_comes_back_is_known),

@@ -131,13 +131,14 @@ static const char *seen(struct fixture *f)
 static void without_configuration_a_model_is_what_its_file_says(void **state)
 {
     (void)state;
+    static const struct trp_str names[] = { { "batch", 5 }, { 0 } };
     struct fixture f;
     set_up(&f);
     input(&f, "x FP32 -1 3");
     input(&f, "sr? INT64");
     input(&f, "anything FP16 *");
     output(&f, "y BYTES -1");
-    f.inputs[0].dim_names[0] = TRP_STR_LIT("batch");
+    f.inputs[0].dim_names = names;
     completes(&f, NULL);
     assert_string_equal(seen(&f), "x FP32 [-1,3]; sr? INT64 []; anything FP16 any; y BYTES [-1]");
     assert_true(trp_str_is(f.seen.inputs[0].dim_names[0], "batch"));
@@ -433,12 +434,13 @@ static void too_little_memory_is_said_wherever_it_ends(void **state)
     (void)state;
     static const struct trp_str labels[] = { { "cat", 3 }, { "dog", 3 } };
     struct fixture f;
+    static const struct trp_str names[] = { { "batch", 5 }, { 0 } };
     struct trp_node *written;
     set_up(&f);
     input(&f, "x FP32 -1 3");
     input(&f, "id? INT64 -1");
     output(&f, "y FP32 -1 2");
-    f.inputs[0].dim_names[0] = TRP_STR_LIT("batch");
+    f.inputs[0].dim_names = names;
     f.outputs[0].labels = labels;
     f.outputs[0].labels_n = 2;
     assert_int_equal(trp_model_config_parse(&f.arena,
@@ -475,7 +477,8 @@ static trp_status peek(struct fixture *f, const char *yaml)
     struct trp_node *written;
     const trp_status st =
         trp_model_config_parse(&f->arena, trp_str_of(yaml), "model.yaml", &written, NULL, &f->err);
-    assert_int_equal(st.code, TRP_OK);
+    if (trp_failed(st))
+        fail_msg("%s", f->err.text);
     return trp_model_config_peek(&f->arena, written, &f->config, &f->err);
 }
 
@@ -527,6 +530,39 @@ static void peeking_at_nothing_gives_the_defaults(void **state)
                      TRP_OK);
     assert_int_equal(f.config.versions.kind, TRP_VERSIONS_ALL);
     assert_int_equal(f.config.instances, 0); /* one group has no limit */
+    tear_down(&f);
+}
+
+static void cores_and_the_hint_are_taken(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct trp_cores allowed;
+    set_up(&f);
+    assert_true(trp_cores_parse(TRP_STR_LIT("0-3"), &allowed));
+    assert_int_equal(peek(&f, "cores: \"0-1,3\"\nhint: latency\n").code, TRP_OK);
+    assert_int_equal(f.config.hint, TRP_HINT_LATENCY);
+    assert_true(trp_cores_is_within(f.config.cores, &allowed));
+    assert_int_equal(trp_slot_groups_check(f.config.tree, &allowed, &f.err).code, TRP_OK);
+    assert_int_equal(peek(&f, "cores: 4").code, TRP_OK);
+    assert_int_equal(f.config.hint, TRP_HINT_THROUGHPUT);
+    assert_int_equal(trp_slot_groups_check(f.config.tree, &allowed, &f.err).code,
+                     TRP_INVALID_ARGUMENT);
+    assert_non_null(strstr(f.err.text, "cores is \"4\"; this server may run on 0-3"));
+    assert_int_equal(peek(&f, "name: m").code, TRP_OK);
+    assert_null(f.config.cores);
+    assert_int_equal(trp_slot_groups_check(f.config.tree, &allowed, &f.err).code, TRP_OK);
+    assert_int_equal(peek(&f, "instance_group: [{count: 2, cores: \"0-1,3\"}]").code, TRP_OK);
+    assert_true(trp_cores_is_within(f.config.cores, &allowed));
+    assert_int_equal(peek(&f, "instance_group: [{cores: 5}, {count: 1, cores: 5-5}]").code, TRP_OK);
+    assert_int_equal(trp_slot_groups_check(f.config.tree, &allowed, &f.err).code,
+                     TRP_INVALID_ARGUMENT);
+    assert_non_null(strstr(f.err.text, "cores is \"5\"; this server may run on 0-3"));
+    assert_int_equal(peek(&f, "cores: 1\ninstance_group: [{count: 2}, {cores: 1-1}]").code, TRP_OK);
+    assert_non_null(f.config.cores);
+    assert_null(f.config.groups);
+    assert_int_equal(peek(&f, "cores: all").code, TRP_INVALID_ARGUMENT);
+    assert_non_null(strstr(f.err.text, ":1: cores is \"all\"; it is a list of cores"));
     tear_down(&f);
 }
 
@@ -584,6 +620,67 @@ static void who_asks_for_batches_is_told_apart(void **state)
     }
 }
 
+static void how_batches_are_formed_is_taken_out_in_order(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    assert_int_equal(
+        peek(&f, "max_batch_size: 32\ndynamic_batching: {preferred_batch_size: [16, 4, 8], "
+                 "max_queue_delay_microseconds: 250}\n")
+            .code,
+        TRP_OK);
+    const struct trp_joining_wishes *w = f.config.joining;
+    assert_int_equal(w->delay_ns, 250000);
+    assert_int_equal(w->preferred_n, 3);
+    assert_int_equal(w->preferred[0], 4);
+    assert_int_equal(w->preferred[1], 8);
+    assert_int_equal(w->preferred[2], 16);
+    assert_int_equal(peek(&f, "max_batch_size: 32\ndynamic_batching: {}\n").code, TRP_OK);
+    w = f.config.joining;
+    assert_int_equal(w->delay_ns, 0);
+    assert_int_equal(w->preferred_n, 0);
+    tear_down(&f);
+}
+
+static void runs_of_sequences_are_formed_as_their_strategy_says(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *yaml;
+        int64_t delay_ns;
+        uint32_t preferred_n, enough;
+    } rows[] = {
+        { "sequence_batching: {oldest: {max_candidate_sequences: 4, preferred_batch_size: [2, 8], "
+          "max_queue_delay_microseconds: 300}}",
+          300000, 2, 0 },
+        { "sequence_batching: {oldest: {max_candidate_sequences: 4}}", 0, 0, 0 },
+        { "sequence_batching: {direct: {max_queue_delay_microseconds: 300, "
+          "minimum_slot_utilization: 0.7}}",
+          300000, 0, 6 },
+        { "sequence_batching: {direct: {max_queue_delay_microseconds: 300, "
+          "minimum_slot_utilization: 0.5}}",
+          300000, 0, 4 },
+        { "sequence_batching: {direct: {max_queue_delay_microseconds: 300}}", 0, 0, 0 },
+        { "sequence_batching: {direct: {max_queue_delay_microseconds: 300, "
+          "minimum_slot_utilization: 0.1}}",
+          0, 0, 1 },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        char yaml[256];
+        set_up(&f);
+        (void)snprintf(yaml, sizeof yaml, "max_batch_size: 8\n%s\n", r->yaml);
+        assert_int_equal(peek(&f, yaml).code, TRP_OK);
+        const struct trp_joining_wishes *w = f.config.joining;
+        assert_non_null(w);
+        assert_int_equal(w->delay_ns, r->delay_ns);
+        assert_int_equal(w->preferred_n, r->preferred_n);
+        assert_int_equal(w->rows_enough, r->enough);
+        tear_down(&f);
+    }
+}
+
 static void peeking_refuses_what_cannot_be_served(void **state)
 {
     (void)state;
@@ -598,9 +695,6 @@ static void peeking_refuses_what_cannot_be_served(void **state)
           "model.yaml:1: max_bytes is \"much\"; it is bytes, such as 512MiB or 2GiB" },
         { "priority: 0", TRP_INVALID_ARGUMENT, "model.yaml:1: priority is 0; it is 1 to 100" },
         { "priority: 101", TRP_INVALID_ARGUMENT, "model.yaml:1: priority is 101; it is 1 to 100" },
-        { "platform: ensemble", TRP_UNIMPLEMENTED, "model.yaml:1: ensembles cannot be served yet" },
-        { "ensemble_scheduling: {}", TRP_UNIMPLEMENTED,
-          "model.yaml:1: ensembles cannot be served yet" },
         { "platform: tensorflow_graphdef", TRP_INVALID_ARGUMENT,
           "model.yaml:1: platform \"tensorflow_graphdef\" is not served here; onnxruntime_onnx "
           "is" },
@@ -614,6 +708,21 @@ static void peeking_refuses_what_cannot_be_served(void **state)
           "model.yaml:3: version_policy: -1 is no version" },
         { "instance_group: {count: -1}", TRP_INVALID_ARGUMENT,
           "model.yaml:1: instance_group: count is -1; it is 0 or more" },
+        { "dynamic_batching: {max_queue_delay_microseconds: 60000001}", TRP_INVALID_ARGUMENT,
+          "model.yaml:1: max_queue_delay_microseconds is 60000001; it is 60000000 at most" },
+        { "dynamic_batching: {preferred_batch_size: [0]}", TRP_INVALID_ARGUMENT,
+          "model.yaml:1: preferred_batch_size is 0; it is 1 or more" },
+        { "max_batch_size: 4\ndynamic_batching: {preferred_batch_size: [4, 5]}",
+          TRP_INVALID_ARGUMENT,
+          "model.yaml:2: preferred_batch_size is 5, but max_batch_size is 4" },
+        { "sequence_batching: {direct: {minimum_slot_utilization: 1.5}}", TRP_INVALID_ARGUMENT,
+          "model.yaml:1: minimum_slot_utilization is 1.5; it is 0 to 1" },
+        { "sequence_batching: {oldest: {max_queue_delay_microseconds: 60000001}}",
+          TRP_INVALID_ARGUMENT,
+          "model.yaml:1: max_queue_delay_microseconds is 60000001; it is 60000000 at most" },
+        { "dynamic_batching: {preferred_batch_size: "
+          "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]}",
+          TRP_TOO_LARGE, "model.yaml:1: preferred_batch_size: more than 16 sizes" },
     };
     for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
         struct fixture f;
@@ -644,7 +753,10 @@ int main(void)
         cmocka_unit_test(peeking_takes_out_what_finds_the_file),
         cmocka_unit_test(peeking_at_nothing_gives_the_defaults),
         cmocka_unit_test(what_was_not_written_about_keeping_is_the_servers),
+        cmocka_unit_test(cores_and_the_hint_are_taken),
         cmocka_unit_test(who_asks_for_batches_is_told_apart),
+        cmocka_unit_test(how_batches_are_formed_is_taken_out_in_order),
+        cmocka_unit_test(runs_of_sequences_are_formed_as_their_strategy_says),
         cmocka_unit_test(peeking_refuses_what_cannot_be_served),
     };
     return cmocka_run_group_tests_name("model_config", tests, NULL, NULL);

@@ -48,6 +48,22 @@ static void sizes_beyond_the_table_share_the_last_slot(void **state)
                      10);
 }
 
+static void runs_are_sorted_by_powers_of_two_of_rows(void **state)
+{
+    (void)state;
+    struct trp_stats s = { 0 };
+    static const uint64_t rows[] = { 1, 1, 2, 3, 4, 5, 4096, 4097, UINT32_MAX };
+    static const uint64_t want[TRP_STATS_ROWS_BUCKETS] = {
+        [0] = 2, [1] = 1, [2] = 2, [3] = 1, [12] = 1, [13] = 2
+    };
+    uint64_t sum = 0;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++, sum += rows[i - 1])
+        trp_stats_add_batch(&s, rows[i], 0, 1, 0);
+    for (size_t i = 0; i < TRP_STATS_ROWS_BUCKETS; i++)
+        assert_int_equal(trp_counter_get(&s.run_rows[i]), want[i]);
+    assert_int_equal(trp_counter_get(&s.run_rows_sum), sum);
+}
+
 static void an_empty_batch_and_a_backward_clock_do_no_harm(void **state)
 {
     (void)state;
@@ -94,14 +110,32 @@ static void two_threads_that_claim_the_same_sizes_agree(void **state)
         assert_int_equal(runs_of(&s, rows), 2 * RUNS / 8);
 }
 
+static void what_was_counted_is_carried_and_what_is_in_flight_is_not(void **state)
+{
+    (void)state;
+    struct trp_stats before = { 0 }, now = { 0 };
+    trp_stats_add_batch(&before, 3, 1, 2, 3);
+    trp_duration_add(&before.success, 7);
+    trp_stats_learn_run(&before, 50);
+    trp_gauge_add(&before.in_flight, 1);
+    trp_stats_carry(&now, &before);
+    trp_stats_add_batch(&now, 3, 1, 2, 3);
+    assert_int_equal(runs_of(&now, 3), 2);
+    assert_int_equal(trp_counter_get(&now.success.ns), 7);
+    assert_int_equal(trp_gauge_get(&now.run_ns), 50);
+    assert_int_equal(trp_gauge_get(&now.in_flight), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_are_counted_by_their_batch_size),
+        cmocka_unit_test(runs_are_sorted_by_powers_of_two_of_rows),
         cmocka_unit_test(sizes_beyond_the_table_share_the_last_slot),
         cmocka_unit_test(an_empty_batch_and_a_backward_clock_do_no_harm),
         cmocka_unit_test(the_average_starts_at_the_first_run_and_moves_by_quarters),
         cmocka_unit_test(two_threads_that_claim_the_same_sizes_agree),
+        cmocka_unit_test(what_was_counted_is_carried_and_what_is_in_flight_is_not),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }

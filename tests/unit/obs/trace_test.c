@@ -256,6 +256,28 @@ static void a_file_is_valid_json_after_every_write(void **state)
     trp_alloc_free(trp_heap(), text);
 }
 
+static void what_a_request_wished_for_stands_in_its_identity(void **state)
+{
+    struct fixture *f = *state;
+    set(f, everyone, (struct trp_trace_settings){ .rate = 1, .count = -1 });
+    trp_trace_post(f->trace, trp_trace_open(f->trace, &(struct trp_trace_record){
+                                                          .id = 1,
+                                                          .model = TRP_STR_LIT("m"),
+                                                          .tenant = TRP_STR_LIT("al\"ice"),
+                                                          .priority = "interactive",
+                                                          .rows = 4,
+                                                          .timeout_ns = 20000000 }));
+    assert_int_equal(lost(f), 0);
+    char *text;
+    size_t len;
+    assert_int_equal(trp_file_read(trp_heap(), f->file, 1000000, &text, &len, NULL).code, TRP_OK);
+    const char want[] = "[\n{\"id\":1,\"model_name\":\"m\",\"model_version\":0,\"request_id\":\"\","
+                        "\"rows\":4,\"priority\":\"interactive\",\"tenant\":\"al\\\"ice\","
+                        "\"timeout_us\":20000}\n]\n";
+    assert_string_equal(text, want);
+    trp_alloc_free(trp_heap(), text);
+}
+
 static void without_timestamps_only_the_identity_is_written(void **state)
 {
     struct fixture *f = *state;
@@ -281,6 +303,133 @@ static void files_rotate_and_tensors_stay_with_their_trace(void **state)
     assert_int_equal(trp_json_count(read_file(f, ".1")), 4);
     assert_int_equal(trp_json_count(read_file(f, ".2")), 2);
     assert_int_not_equal(access(f->file, F_OK), 0);
+}
+
+static struct trp_trace_mail *open_step(struct fixture *f, uint64_t id, uint64_t parent_id)
+{
+    const struct trp_trace_record r = {
+        .id = id, .parent_id = parent_id, .step = TRP_STR_LIT("se\"e"), .model = TRP_STR_LIT("m")
+    };
+    return trp_trace_open(f->trace, &r);
+}
+
+static void steps_stand_behind_their_trace_and_count_as_one(void **state)
+{
+    struct fixture *f = *state;
+    const int32_t data[] = { -1, 2 };
+    const struct troupe_tensor tensor = { .dtype = TROUPE_INT32,
+                                          .rank = 1,
+                                          .shape = { 2 },
+                                          .data = (void *)(uintptr_t)data,
+                                          .bytes = 8 };
+    set(f, everyone, (struct trp_trace_settings){ .rate = 1, .count = -1, .log_frequency = 1 });
+    for (int i = 0; i < 2; i++) {
+        struct trp_trace_mail *steps = NULL, *root = open_letter(f, 1), *step = open_step(f, 2, 1);
+        trp_trace_add(step, "TENSOR_QUEUE_INPUT", TRP_STR_LIT("x"), &tensor);
+        trp_trace_collect(f->trace, &steps, step);
+        trp_trace_collect(f->trace, &steps, NULL); /* it was lost */
+        trp_trace_collect(f->trace, &steps, open_step(f, 3, 2));
+        trp_trace_join(root, &steps);
+        assert_null(steps);
+        trp_trace_post(f->trace, root);
+    }
+    assert_int_equal(lost(f), 0);
+    for (int i = 0; i < 2; i++) {
+        static const uint64_t ids[] = { 1, 1, 3, 2, 2 };
+        static const char *const with[] = { "model_name", "steps_missing", "parent_id", "step",
+                                            "tensor" };
+        struct trp_json_iter it;
+        struct trp_json object, v;
+        uint64_t id;
+        const struct trp_json root = read_file(f, i ? ".1" : ".0");
+        assert_int_equal(trp_json_count(root), 5);
+        assert_true(trp_json_begin(root, &it));
+        for (int k = 0; k < 5; k++) {
+            assert_true(trp_json_next(&it, NULL, &object));
+            assert_true(trp_json_find(object, "id", &v) && trp_json_as_u64(v, &id));
+            assert_int_equal(id, ids[k]);
+            assert_true(trp_json_find(object, with[k], &v));
+        }
+    }
+}
+
+static void a_trace_that_is_lost_loses_its_steps(void **state)
+{
+    struct fixture *f = *state;
+    set(f, everyone, (struct trp_trace_settings){ .rate = 1, .count = -1 });
+    struct trp_trace_mail *steps = NULL;
+    trp_trace_collect(f->trace, &steps, open_step(f, 2, 1));
+    trp_trace_collect(f->trace, &steps, open_step(f, 3, 1));
+    trp_trace_join(NULL, &steps);
+    assert_null(steps);
+    trp_trace_post(f->trace, NULL);
+    assert_true(trp_trace_number(f->trace) < trp_trace_number(f->trace));
+    write_trace(f, 4);
+    assert_int_equal(trp_json_count(read_file(f, "")), 1);
+}
+
+static void use_box(struct fixture *f, uint64_t mail_bytes_max)
+{
+    const struct trp_trace_opts opts = { .file = f->file, .mail_bytes_max = mail_bytes_max };
+    trp_trace_destroy(f->trace);
+    assert_int_equal(trp_trace_create(trp_heap(), &opts, &f->trace, NULL).code, TRP_OK);
+    set(f, everyone, (struct trp_trace_settings){ .rate = 1, .count = -1 });
+}
+
+/* Of one trace, whose file it is: how many steps it says are missing. */
+static uint64_t missing_in(struct trp_json root)
+{
+    struct trp_json_iter it;
+    struct trp_json object, v;
+    uint64_t n = 0;
+    assert_true(trp_json_begin(root, &it));
+    while (trp_json_next(&it, NULL, &object))
+        if (trp_json_find(object, "steps_missing", &v))
+            assert_true(trp_json_as_u64(v, &n));
+    return n;
+}
+
+static void steps_without_end_leave_room_for_others_and_are_told(void **state)
+{
+    struct fixture *f = *state;
+    enum { STEPS = 2000 };
+    struct trp_trace_mail *steps = NULL;
+    use_box(f, 256 << 10);
+    for (uint64_t i = 0; i < STEPS; i++)
+        trp_trace_collect(f->trace, &steps, open_step(f, 2 + i, 1));
+    const uint64_t lost_n = trp_trace_lost(f->trace, TRP_TRACE_LOST_FULL);
+    assert_true(lost_n > 0 && lost_n < STEPS);
+    struct trp_trace_mail *root = open_letter(f, 1);
+    assert_non_null(root); /* there is room still */
+    trp_trace_join(root, &steps);
+    trp_trace_post(f->trace, root);
+    const struct trp_json file = read_file(f, "");
+    assert_int_equal(missing_in(file), lost_n);
+    assert_int_equal(trp_json_count(file), 2 + STEPS - lost_n); /* and the one that says so */
+    assert_int_equal(lost(f), lost_n);
+}
+
+static void steps_of_all_traces_share_the_box(void **state)
+{
+    struct fixture *f = *state;
+    enum { STEPS = 2000, LISTS = 3 };
+    struct trp_trace_mail *steps[LISTS] = { NULL };
+    use_box(f, 256 << 10);
+    for (uint64_t i = 0; i < STEPS; i++)
+        for (int k = 0; k < LISTS; k++)
+            trp_trace_collect(f->trace, &steps[k], open_step(f, 2 + i, 1));
+    const uint64_t lost_n = trp_trace_lost(f->trace, TRP_TRACE_LOST_FULL);
+    for (int k = 0; k < LISTS; k++)
+        trp_trace_join(NULL, &steps[k]);
+    assert_true(lost_n > 0 &&
+                (LISTS * STEPS - lost_n) * 100 < 256 << 10); /* each has 100 bytes at least */
+    for (uint64_t i = 0; i < STEPS; i++) /* what was taken has been given back */
+        trp_trace_collect(f->trace, &steps[0], open_step(f, 2 + i, 1));
+    assert_true(trp_trace_lost(f->trace, TRP_TRACE_LOST_FULL) - lost_n < STEPS);
+    trp_trace_join(NULL, &steps[0]);
+    assert_int_equal(lost(f), trp_trace_lost(f->trace, TRP_TRACE_LOST_FULL));
+    write_trace(f, 1);
+    assert_int_equal(trp_json_count(read_file(f, "")), 1);
 }
 
 static void tensors_are_written_as_triton_does(void **state)
@@ -528,8 +677,13 @@ int main(void)
         ON_TRACE(a_file_that_was_removed_is_begun_anew),
         ON_TRACE(what_was_posted_is_written_before_the_end),
         cmocka_unit_test(who_traces_never_waits_for_the_writer),
+        ON_TRACE(what_a_request_wished_for_stands_in_its_identity),
         ON_TRACE(without_timestamps_only_the_identity_is_written),
         ON_TRACE(files_rotate_and_tensors_stay_with_their_trace),
+        ON_TRACE(steps_stand_behind_their_trace_and_count_as_one),
+        ON_TRACE(a_trace_that_is_lost_loses_its_steps),
+        ON_TRACE(steps_without_end_leave_room_for_others_and_are_told),
+        ON_TRACE(steps_of_all_traces_share_the_box),
         ON_TRACE(tensors_are_written_as_triton_does),
         ON_TRACE(of_a_huge_tensor_the_beginning_is_written),
         ON_TRACE(a_failed_write_is_counted_and_leaves_the_file_valid),

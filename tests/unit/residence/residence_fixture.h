@@ -26,6 +26,7 @@ struct model {
     int answers, evictions, sleeps;
     uint64_t bytes;
     bool ends_at_once; /* its memory is back as soon as it is evicted */
+    bool is_stubborn;  /* it cannot be told to go just now */
 };
 
 struct house {
@@ -75,7 +76,7 @@ static inline bool evict(void *user, struct trp_guest *guest, const char *why)
     struct house *h = user;
     struct model *m = guest->owner;
     assert_ptr_equal(m->guest, guest);
-    if (h->refuses_evictions)
+    if (h->refuses_evictions || m->is_stubborn)
         return false;
     (void)snprintf(h->why, sizeof h->why, "%s", why);
     m->evictions++;

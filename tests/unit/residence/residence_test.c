@@ -49,6 +49,28 @@ static void who_is_asked_for_least_leaves_and_its_memory_is_waited_for(void **st
     assert_int_equal(metric(h, TRP_METRIC_EVICTED_BYTES), 40 * MB);
 }
 
+static void who_leaves_and_is_kept_is_not_waited_for_for_ever(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring(h, "a", 40 * MB, TRP_MS(100));
+    struct model *b = bring(h, "b", 40 * MB, TRP_MS(100));
+    a->ends_at_once = false;
+    serve(h, a, 1);
+    serve(h, b, 100);
+    struct model *c = ask(h, "c", 40 * MB);
+    turn(h);
+    assert_int_equal(a->evictions, 1);
+    h->now_ns += TRP_S(1);
+    turn(h);
+    assert_int_equal(b->evictions, 0);
+    h->now_ns += TRP_S(2); /* somebody has it still */
+    turn(h);
+    assert_int_equal(b->evictions, 1);
+    turn(h);
+    assert_int_equal(c->stay.state, TRP_STAY_COMING);
+    trp_stay_end(&a->stay);
+}
+
 static void what_never_fits_is_refused_with_the_numbers_and_nobody_goes(void **state)
 {
     struct house *h = *state;
@@ -316,6 +338,36 @@ static void what_the_newcomer_shares_is_no_room(void **state)
     turn(h);
     assert_int_equal(c->stay.state, TRP_STAY_COMING);
     assert_int_equal(used(h), (45 + 40 + 15) * MB);
+}
+
+/* Counted as what really became free, also by the thrash meter: not as nothing, and the blob not twice. */
+static void what_goes_together_is_counted_as_what_it_frees(void **state)
+{
+    struct house *h = *state;
+    static const struct trp_piece base[] = { { "base", 60 * MB } };
+    const struct trp_size variant = { .own = { { 1 * MB } }, PIECES(base) };
+    struct model *both[2];
+    uint64_t ghosts = 0;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 2; i++) {
+            both[i] = ask_sized(h, i ? "b" : "a", &variant);
+            turn(h);
+            settle(both[i], TRP_MS(10));
+            both[i]->guest->loaded_ns -= TRP_S(11);
+        }
+        both[1]->is_stubborn = round == 0;
+        struct model *c = ask(h, "c", 90 * MB);
+        turn(h);
+        assert_int_equal(both[0]->evictions, 1 + round);
+        assert_int_equal(metric(h, TRP_METRIC_EVICTED_BYTES), round ? 1 * MB + 62 * MB : 1 * MB);
+        trp_residence_cancel(h->residence, &c->ask);
+        trp_stay_end(&c->stay);
+        trp_stay_end(&both[1]->stay);
+        turn(h);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(h->residence->ghosts); i++)
+        ghosts += h->residence->ghosts[i].bytes;
+    assert_int_equal(ghosts, 62 * MB);
 }
 
 static void both_versions_of_a_model_go_together(void **state)
@@ -611,6 +663,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_fits_is_let_in_after_the_call_and_held_as_measured),
         TEST(who_is_asked_for_least_leaves_and_its_memory_is_waited_for),
+        TEST(who_leaves_and_is_kept_is_not_waited_for_for_ever),
         TEST(what_never_fits_is_refused_with_the_numbers_and_nobody_goes),
         TEST(who_is_busy_or_held_stays_until_it_is_not),
         TEST(who_has_just_come_is_safe_for_a_while),
@@ -626,6 +679,7 @@ int main(void)
         TEST(who_asks_a_closed_house_is_told),
         TEST(what_is_shared_is_held_once_and_as_long_as_anybody_has_it),
         TEST(what_the_newcomer_shares_is_no_room),
+        TEST(what_goes_together_is_counted_as_what_it_frees),
         TEST(both_versions_of_a_model_go_together),
         TEST(more_than_was_thought_is_made_good),
         TEST(room_is_made_for_a_run_before_any_load),

@@ -251,6 +251,73 @@ static void beyond_their_limit_the_cheapest_go(void **state)
     assert_int_equal(a->evictions, 0);
     assert_int_equal(b->evictions, 1);
     assert_non_null(strstr(h->why, "memory.hibernated_max"));
+    assert_int_equal(metric(h, TRP_METRIC_EVICTIONS_ASLEEP), 1);
+    assert_int_equal(metric(h, TRP_METRIC_EVICTED_BYTES), 6 * MB);
+}
+
+static void who_cannot_go_just_now_does_not_keep_the_others(void **state)
+{
+    struct house *h = *state;
+    struct model *a = bring_mapped(h, "a", ONE(base), TRP_MS(60));
+    struct model *b = bring_mapped(h, "b", ONE(other), TRP_MS(60));
+    serve(h, a, 10);
+    turn(h);
+    b->is_stubborn = true;
+    fall_asleep(h, a, 6 * MB);
+    const struct trp_amounts rest = { { 6 * MB } };
+    trp_stay_doze(&b->stay);
+    trp_stay_sleep(&b->stay, rest);
+    turn(h);
+    assert_int_equal(b->stay.state, TRP_STAY_ASLEEP);
+    assert_int_equal(a->evictions, 1);
+    assert_int_equal(metric(h, TRP_METRIC_EVICTIONS_ASLEEP), 1);
+}
+
+/* A version of a model that has two. */
+static void settle_second(struct house *h, struct model *m, struct trp_stay *second,
+                          uint64_t digest)
+{
+    const struct trp_amounts own = { { 1 * MB } };
+    const struct trp_size size = { .own = own, .pieces = other, .pieces_n = 1 };
+    struct trp_error err;
+    must(trp_stay_expect(m->guest, second, &size, NULL, &err), &err);
+    second->digest = digest;
+    trp_stay_admit(second);
+    trp_stay_settle(second, own, true, TRP_MS(60));
+    turn(h);
+}
+
+static void bring_both(struct house *h, struct trp_stay *second, uint64_t second_digest)
+{
+    struct model *m = bring_mapped(h, "m", ONE(base), TRP_MS(60));
+    m->stay.digest = 1;
+    m->guest->is_held = true; /* one after the other, and nothing is decided meanwhile */
+    assert_int_equal(trp_guest_may_sleep(m->guest), m->guest->sleep.why[0] == '\0');
+    settle_second(h, m, second, second_digest);
+    m->guest->is_held = false;
+}
+
+static void what_is_known_of_sleep_is_known_of_all_versions_together(void **state)
+{
+    struct house *h = *state;
+    struct trp_stay second = { 0 };
+    bring_both(h, &second, 2);
+    struct model *m = model(h, "m");
+    assert_true(trp_guest_may_sleep(m->guest));
+    assert_null(trp_guest_unfit(m->guest));
+    trp_guest_spoil_sleep(m->guest, "it snores");
+    assert_false(trp_guest_may_sleep(m->guest));
+    trp_stay_end(&second);
+    trp_stay_end(&m->stay);
+    assert_string_equal(trp_guest_unfit(m->guest), "it snores"); /* of what will come back */
+    bring_both(h, &second, 2);
+    assert_false(trp_guest_may_sleep(m->guest));
+    assert_string_equal(trp_guest_unfit(m->guest), "it snores");
+    trp_stay_end(&second);
+    settle_second(h, m, &second, 3); /* other files */
+    assert_null(trp_guest_unfit(m->guest));
+    assert_true(trp_guest_may_sleep(m->guest));
+    trp_stay_end(&second);
 }
 
 static void lru_has_nobody_sleep(void **state)
@@ -317,6 +384,8 @@ int main(void)
         SLEEPS(who_keeps_too_much_or_does_not_gain_goes),
         SLEEPS(what_waking_took_is_believed_the_second_time),
         SLEEPS(beyond_their_limit_the_cheapest_go),
+        SLEEPS(who_cannot_go_just_now_does_not_keep_the_others),
+        SLEEPS(what_is_known_of_sleep_is_known_of_all_versions_together),
         SLEEPS(lru_has_nobody_sleep),
         SLEEPS(who_is_roused_is_as_before),
         SLEEPS(it_may_go_from_any_of_its_states),

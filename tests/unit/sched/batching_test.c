@@ -75,8 +75,13 @@ static void waits_for_company_only_with_a_delay_and_while_time_allows(void **sta
     struct trp_batching_view view = { TRP_MS(11), 1, 3, 0, TRP_MS(10), 0, INT64_MAX };
     assert_int_equal(trp_batching_choose(&rules, &pays, &view).until_ns, TRP_MS(15));
     assert_int_equal(trp_batching_choose(&rules, &does_not, &view).until_ns, 0);
-    view.deadline_ns = TRP_MS(15); /* and 1.3 ms to run */
-    assert_int_equal(trp_batching_choose(&rules, &pays, &view).until_ns, TRP_MS(15) - 1300000);
+    view.deadline_ns = TRP_MS(15); /* and 1.3 ms to run, and 0.2 to begin */
+    assert_int_equal(trp_batching_choose(&rules, &pays, &view).until_ns, TRP_MS(15) - 1500000);
+    struct trp_cost_curve unknown = { 0 };
+    const struct trp_batching_rules forced = { .rows_max = 8,
+                                               .delay_ns = TRP_MS(5),
+                                               .is_forced = true };
+    assert_int_equal(trp_batching_choose(&forced, &unknown, &view).until_ns, TRP_MS(13)); /* half */
     view.deadline_ns = 0;
     view.rows_waiting = 8;
     assert_int_equal(trp_batching_choose(&rules, &pays, &view).until_ns, 0);
@@ -85,6 +90,49 @@ static void waits_for_company_only_with_a_delay_and_while_time_allows(void **sta
     view.now_ns = TRP_MS(15);
     assert_int_equal(trp_batching_choose(&rules, &pays, &view).until_ns, 0);
     assert_int_equal(trp_batching_choose(&rules, &pays, &view).rows, 3);
+}
+
+static void a_preferred_number_is_waited_for_and_not_beyond(void **state)
+{
+    (void)state;
+    struct trp_cost_curve pays = curve_of(TRP_MS(1), TRP_US(100));
+    const struct trp_batching_rules rules = {
+        .rows_max = 8, .delay_ns = TRP_MS(5), .preferred = { 4, 6 }, .preferred_n = 2
+    };
+    static const struct row {
+        uint32_t waiting, idle, rows;
+        bool waits;
+    } rows[] = { { 1, 0, 4, true },  { 3, 2, 4, true },  { 4, 0, 4, false }, { 4, 3, 4, false },
+                 { 5, 0, 4, false }, { 7, 0, 6, false }, { 9, 0, 6, false } };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        const struct trp_batching_view view = { TRP_MS(11), 1, r->waiting, r->idle,
+                                                TRP_MS(10), 0, INT64_MAX };
+        const struct trp_batching_plan plan = trp_batching_choose(&rules, &pays, &view);
+        print_message("%u wait\n", r->waiting);
+        assert_int_equal(plan.rows, r->rows);
+        assert_int_equal(plan.until_ns, r->waits ? TRP_MS(15) : 0);
+    }
+    struct trp_batching_view late = { TRP_MS(16), 1, 3, 2, TRP_MS(10), 0, INT64_MAX };
+    assert_int_equal(trp_batching_choose(&rules, &pays, &late).rows, 3); /* all, beside idle ones */
+}
+
+static void what_is_called_enough_is_waited_for_and_more_may_come_along(void **state)
+{
+    (void)state;
+    struct trp_cost_curve pays = curve_of(TRP_MS(1), TRP_US(100));
+    const struct trp_batching_rules rules = {
+        .rows_max = 8, .delay_ns = TRP_MS(5), .rows_enough = 3, .is_forced = true
+    };
+    struct trp_batching_view view = { TRP_MS(11), 1, 2, 0, TRP_MS(10), 0, INT64_MAX };
+    assert_int_equal(trp_batching_choose(&rules, &pays, &view).until_ns, TRP_MS(15));
+    assert_int_equal(trp_batching_choose(&rules, &pays, &view).rows, 3);
+    view.rows_waiting = 5;
+    assert_int_equal(trp_batching_choose(&rules, &pays, &view).until_ns, 0);
+    assert_int_equal(trp_batching_choose(&rules, &pays, &view).rows, 5);
+    view.rows_waiting = 2;
+    view.now_ns = TRP_MS(15);
+    assert_int_equal(trp_batching_choose(&rules, &pays, &view).until_ns, 0);
+    assert_int_equal(trp_batching_choose(&rules, &pays, &view).rows, 2);
 }
 
 #define CALLS 64
@@ -294,6 +342,12 @@ static void a_delay_ends_by_time_by_rows_or_by_a_deadline(void **state)
     assert_false(take(&f, TRP_MS(10), &calls));
     assert_true(trp_sched_remove(&f.s, &f.calls[7])); /* with its last call a rest ends */
     assert_int_equal(trp_resting_next_ns(&f.s), 0);
+
+    f.calls[8].stamps_ns[TRP_PHASE_QUEUED] = TRP_MS(20);
+    push(&f, 8, &f.lines[0], 0, 1); /* and whoever comes next may rest */
+    assert_false(take(&f, TRP_MS(20), &calls));
+    assert_int_equal(trp_resting_next_ns(&f.s), TRP_MS(25));
+    assert_ptr_equal(trp_sched_drain(&f.s), &f.calls[8]);
 }
 
 /* One executor, clients that ask again as soon as they are answered: batches form by themselves. */
@@ -331,6 +385,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decides_by_cost_rules_and_hurry),
         cmocka_unit_test(waits_for_company_only_with_a_delay_and_while_time_allows),
+        cmocka_unit_test(a_preferred_number_is_waited_for_and_not_beyond),
+        cmocka_unit_test(what_is_called_enough_is_waited_for_and_more_may_come_along),
         cmocka_unit_test(unlike_shapes_never_meet),
         cmocka_unit_test(rows_are_not_exceeded_and_the_order_is_kept),
         cmocka_unit_test(any_number_of_rows_may_wait),

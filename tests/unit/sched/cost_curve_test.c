@@ -121,6 +121,19 @@ static void one_slow_run_changes_nothing(void **state)
     assert_int_equal(trp_cost_curve_estimate(&curve, 8), 500000);
 }
 
+static void what_all_runs_took_is_counted_whether_believed_or_not(void **state)
+{
+    struct trp_cost_curve curve = { .asked = 0 };
+    (void)state;
+    for (int i = 0; i < 9; i++)
+        trp_cost_curve_learn(&curve, 1, 1000000);
+    trp_cost_curve_learn(&curve, 1, 91000000); /* once so long is noise */
+    assert_int_equal(trp_cost_curve_estimate(&curve, 1), 1000000);
+    assert_int_equal(curve.points[0].runs, 10);
+    assert_int_equal(curve.points[0].all_ns / curve.points[0].runs, 10000000);
+    assert_int_equal(curve.points[0].all_rows, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +143,7 @@ int main(void)
         cmocka_unit_test(small_models_gain_large_ones_do_not),
         cmocka_unit_test(costs_that_change_are_noticed),
         cmocka_unit_test(one_slow_run_changes_nothing),
+        cmocka_unit_test(what_all_runs_took_is_counted_whether_believed_or_not),
     };
     return cmocka_run_group_tests_name("cost_curve", tests, NULL, NULL);
 }

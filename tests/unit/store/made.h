@@ -3,6 +3,7 @@
 #ifndef TRP_TEST_MADE_H
 #define TRP_TEST_MADE_H
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,6 +91,18 @@ static inline void make(struct fixture *f, const char *name, const char *letters
 {
     if (trp_failed(make_in(f->store, name, letters, &f->err)))
         fail_msg("%s: %s", name, f->err.text);
+}
+
+/* How the manifest of a model says when it was used. */
+static inline void used_at(struct fixture *f, const char *name, time_t seconds)
+{
+    const struct trp_sha256 key = key_of(name);
+    const struct timespec times[2] = { { .tv_sec = seconds }, { .tv_sec = seconds } };
+    char path[TRP_STORE_PATH_MAX], file[TRP_SHA256_TEXT + 16], text[TRP_SHA256_TEXT];
+    trp_sha256_format(&key, text);
+    (void)snprintf(file, sizeof file, "%s/manifest", text);
+    assert_true(trp_store_part(f->store, "made", file, path));
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
 /* OK when it can be opened. */

@@ -29,11 +29,27 @@ struct fixture {
     struct trp_signature signature;
     struct trp_error err;
     bool is_given_up;
+    uint64_t bytes_allowed; /* of inputs; 0: any number */
+    uint32_t begun, ended;
 };
 
-static bool is_given_up(void *user)
+static trp_status may_run(void *user, uint64_t input_bytes, uint64_t *bytes_max,
+                          struct trp_error *err)
 {
-    return ((struct fixture *)user)->is_given_up;
+    struct fixture *f = user;
+    assert_true(*bytes_max == 0 && input_bytes > 0);
+    if (f->is_given_up)
+        return trp_fail(err, TRP_CANCELLED, "given up");
+    if (f->bytes_allowed && input_bytes > f->bytes_allowed)
+        return trp_fail(err, TRP_OVER_BUDGET, "no room");
+    f->begun++;
+    return trp_ok();
+}
+
+static void ran(void *user, uint64_t peak_bytes)
+{
+    (void)peak_bytes;
+    ((struct fixture *)user)->ended++;
 }
 
 static void open_model(struct fixture *f, const char *script)
@@ -75,9 +91,12 @@ static int prove(struct fixture *f, int64_t rows_max)
                                          .account = &f->account.plugin,
                                          .rows_max = rows_max,
                                          .clock = trp_clock_system(),
-                                         .is_given_up = is_given_up,
+                                         .may_run = may_run,
+                                         .ran = ran,
                                          .user = f };
-    return trp_row_proof_run(&proof, &f->err).code;
+    const int code = trp_row_proof_run(&proof, &f->err).code;
+    assert_int_equal(f->begun, f->ended);
+    return code;
 }
 
 static void what_is_proven_of_what(void **state)
@@ -133,6 +152,20 @@ static void it_gives_up_when_told(void **state)
     open_model(&f, "input x FP32 [-1]\noutput y FP32 [-1]\n");
     f.is_given_up = true;
     assert_int_equal(prove(&f, 0), TRP_CANCELLED);
+    close_model(&f);
+}
+
+static void without_room_nothing_is_known(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_model(&f, "input x FP32 [-1,2]\noutput y FP32 [-1,2]\n");
+    f.bytes_allowed = 1;
+    assert_int_equal(prove(&f, 0), TRP_OUT_OF_MEMORY);
+    assert_int_equal(f.begun, 0);
+    f.bytes_allowed = 3 * 2 * 4; /* three rows, and no more: they must do */
+    assert_int_equal(prove(&f, 0), TRP_OK);
+    assert_true(f.begun > 0);
     close_model(&f);
 }
 
@@ -229,6 +262,7 @@ int main(void)
         cmocka_unit_test(what_is_proven_of_what),
         cmocka_unit_test(few_rows_must_do_where_more_are_not_allowed),
         cmocka_unit_test(it_gives_up_when_told),
+        cmocka_unit_test(without_room_nothing_is_known),
         cmocka_unit_test(samples_differ_in_scale_from_row_to_row),
         cmocka_unit_test(answers_are_alike_within_their_steps),
         cmocka_unit_test(what_was_found_is_known_again_and_what_is_damaged_is_not),

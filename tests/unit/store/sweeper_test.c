@@ -1,7 +1,6 @@
 /* What lies in a store is listed, verified and removed; what somebody uses stays, whoever he is and whenever he comes. */
 #include "store/sweeper.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -9,18 +8,6 @@
 #include "made.h"
 
 /* --- helpers ---------------------------------------------------------------------------------- */
-
-/* How the manifest of a model says when it was used. */
-static void used_at(struct fixture *f, const char *name, time_t seconds)
-{
-    const struct trp_sha256 key = key_of(name);
-    const struct timespec times[2] = { { .tv_sec = seconds }, { .tv_sec = seconds } };
-    char path[TRP_STORE_PATH_MAX], file[TRP_SHA256_TEXT + 16], text[TRP_SHA256_TEXT];
-    trp_sha256_format(&key, text);
-    (void)snprintf(file, sizeof file, "%s/manifest", text);
-    assert_true(trp_store_part(f->store, "made", file, path));
-    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-}
 
 struct files {
     uint32_t n;

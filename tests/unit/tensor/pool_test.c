@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "base/thread.h"
 #include "unit/base/scarce.h"
+#include "unit/tensor/purse.h"
 
 #define KB(n) ((size_t)(n) << 10)
 #define MB(n) ((size_t)(n) << 20)
@@ -212,31 +213,143 @@ static void hand_over(struct helper *h, struct trp_lease *l)
     while (!trp_pile_try_push(&h->inbox, &top, l));
 }
 
-static void buffers_released_on_other_threads_come_home(void **state)
+/* In the middle of it the commons are opened, if there are any. */
+static void lend_to_helpers(struct trp_pool *p, size_t smallest, size_t rounds,
+                            struct trp_commons *commons)
 {
-    (void)state;
-    struct scarce scarce;
-    struct trp_pool *p = make_pool(scarce_init(&scarce, UINT64_MAX), 0, 0);
     struct helper helpers[HELPERS] = { 0 };
     for (size_t i = 0; i < HELPERS; i++)
         assert_int_equal(
             trp_thread_start(&helpers[i].thread, "helper", release_all, &helpers[i], NULL).code,
             TRP_OK);
-    for (size_t round = 0; round < ROUNDS; round++)
+    for (size_t round = 0; round < rounds; round++) {
+        if (commons && round == rounds / 2)
+            assert_int_equal(trp_commons_open(commons, NULL).code, TRP_OK);
         for (size_t i = 0; i < HELPERS; i++) {
-            struct trp_lease *l = trp_pool_acquire(p, round % 100 ? KB(4) << i : MB(17));
+            struct trp_lease *l = trp_pool_acquire(p, round % 100 ? smallest << i : MB(17));
             assert_non_null(l);
             hand_over(&helpers[i], l);
         }
+    }
     for (size_t i = 0; i < HELPERS; i++) {
         trp_flag_raise(&helpers[i].done);
         trp_thread_join(&helpers[i].thread);
     }
     trp_pool_trim(p);
     assert_int_equal(trp_pool_leased_bytes(p), 0);
+}
+
+static void buffers_released_on_other_threads_come_home(void **state)
+{
+    (void)state;
+    struct scarce scarce;
+    struct trp_pool *p = make_pool(scarce_init(&scarce, UINT64_MAX), 0, 0);
+    lend_to_helpers(p, KB(4), ROUNDS, NULL);
     assert_int_equal(trp_counter_get(&scarce.out), 1);
     trp_pool_destroy(p);
     assert_int_equal(trp_counter_get(&scarce.out), 0);
+}
+
+/* ---- the commons ---- */
+
+struct shared {
+    struct trp_commons *commons;
+    struct purse purse;
+    struct trp_pool *pool;
+};
+
+static void make_shared(struct shared *s, size_t bytes_max)
+{
+    purse_init(&s->purse, UINT64_MAX);
+    assert_int_equal(trp_commons_create(trp_heap(), &s->commons, NULL).code, TRP_OK);
+    const struct trp_pool_opts opts = { .bytes_max = bytes_max,
+                                        .commons = s->commons,
+                                        .payer = &s->purse.account };
+    assert_int_equal(trp_pool_create(trp_heap(), &opts, &s->pool, NULL).code, TRP_OK);
+}
+
+static void end_shared(struct shared *s)
+{
+    trp_pool_destroy(s->pool);
+    assert_int_equal(trp_counter_get(&s->purse.bytes), 0);
+    trp_commons_destroy(s->commons);
+}
+
+static bool is_common(const struct shared *s, const struct trp_lease *l)
+{
+    uint64_t at;
+    return trp_commons_find(s->commons, l->ptr, l->capacity + TRP_JSON_PADDING, &at);
+}
+
+static void large_buffers_lie_in_the_commons_once_they_are_open(void **state)
+{
+    (void)state;
+    struct shared s;
+    make_shared(&s, 0);
+    struct trp_lease *idle = trp_pool_acquire(s.pool, KB(600)),
+                     *leased = trp_pool_acquire(s.pool, KB(600));
+    assert_false(is_common(&s, idle) || is_common(&s, leased));
+    trp_lease_release(idle);
+    trp_lease_release(trp_pool_acquire(s.pool, KB(600))); /* the same one: it lies idle now */
+    assert_int_equal(trp_commons_open(s.commons, NULL).code, TRP_OK);
+    struct trp_lease *l = trp_pool_acquire(s.pool, KB(600));
+    assert_true(is_common(&s, l));
+    assert_int_equal((uintptr_t)l->ptr % 64, 0);
+    memset(l->ptr, 1, l->capacity);
+    for (size_t i = 0; i < TRP_JSON_PADDING; i++)
+        assert_int_equal(l->ptr[l->capacity + i], 0);
+    assert_true(trp_counter_get(&s.purse.bytes) >= KB(640));
+    assert_int_equal(trp_pool_idle_bytes(s.pool), 0);
+    trp_lease_release(leased); /* from before: it is not kept */
+    struct trp_lease *small = trp_pool_acquire(s.pool, KB(64));
+    assert_false(is_common(&s, small));
+    assert_int_equal(trp_pool_idle_bytes(s.pool), 0);
+    trp_lease_release(small);
+    trp_lease_release(l);
+    struct trp_lease *again = trp_pool_acquire(s.pool, KB(600));
+    assert_ptr_equal(again, l);
+    trp_lease_release(again);
+    end_shared(&s);
+}
+
+static void the_largest_go_back_to_the_commons_at_once(void **state)
+{
+    (void)state;
+    struct shared s;
+    make_shared(&s, MB(40));
+    assert_int_equal(trp_commons_open(s.commons, NULL).code, TRP_OK);
+    struct trp_lease *l = trp_pool_acquire(s.pool, MB(30));
+    assert_true(is_common(&s, l));
+    assert_null(trp_pool_acquire(s.pool, MB(11))); /* the limit is the pool's */
+    l->ptr[MB(30) - 1] = 1;
+    trp_lease_release(l);
+    assert_int_equal(trp_counter_get(&s.purse.bytes), 0);
+    assert_int_equal(trp_commons_paid_bytes(s.commons), 0);
+    end_shared(&s);
+}
+
+static void without_room_in_the_commons_a_buffer_lies_elsewhere(void **state)
+{
+    (void)state;
+    struct shared s;
+    make_shared(&s, 0);
+    assert_int_equal(trp_commons_open(s.commons, NULL).code, TRP_OK);
+    s.purse.most = 0;
+    struct trp_lease *l = trp_pool_acquire(s.pool, KB(600));
+    assert_non_null(l);
+    assert_false(is_common(&s, l));
+    trp_lease_release(l);
+    end_shared(&s);
+}
+
+static void buffers_of_the_commons_come_home_from_other_threads(void **state)
+{
+    (void)state;
+    struct shared s;
+    make_shared(&s, 0);
+    lend_to_helpers(s.pool, KB(60), ROUNDS / 3, s.commons);
+    assert_int_equal(trp_commons_paid_bytes(s.commons), 0);
+    end_shared(&s);
 }
 
 int main(void)
@@ -251,6 +364,10 @@ int main(void)
         cmocka_unit_test(the_limit_holds_for_leased_and_idle_together),
         cmocka_unit_test(an_exhausted_account_gets_the_idle_buffers_back_first),
         cmocka_unit_test(buffers_released_on_other_threads_come_home),
+        cmocka_unit_test(large_buffers_lie_in_the_commons_once_they_are_open),
+        cmocka_unit_test(the_largest_go_back_to_the_commons_at_once),
+        cmocka_unit_test(without_room_in_the_commons_a_buffer_lies_elsewhere),
+        cmocka_unit_test(buffers_of_the_commons_come_home_from_other_threads),
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
 }

@@ -563,7 +563,7 @@ static void the_raw_payload_is_found_in_the_beginning_of_a_message(void **state)
 
 struct reply {
     struct trp_str model, version, id, message;
-    struct trp_str outputs[4], raw[4], params[2];
+    struct trp_str outputs[4], raw[4], params[6];
     uint32_t outputs_n, raw_n, params_n;
 };
 
@@ -635,6 +635,45 @@ static void a_reply_has_one_raw_entry_for_each_output(void **state)
     assert_memory_equal(region, floats, 8);
     assert_int_equal(read.raw[2].len, 0);
     assert_true(trp_str_is(read.raw[3], "z"));
+    free((char *)(uintptr_t)all.ptr);
+    trp_buf_deinit(&reply.text);
+    fixture_close(&f);
+}
+
+static void a_reply_says_what_else_is_to_be_said_of_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct trp_reply reply = { 0 };
+    struct reply read;
+    static const struct trp_param notes[] = {
+        { .name = { "b", 1 }, .kind = TRP_PARAM_BOOL, .v.b = true },
+        { .name = { "i", 1 }, .kind = TRP_PARAM_INT, .v.i = 7 },
+        { .name = { "s", 1 }, .kind = TRP_PARAM_STR, .v.s = { "x", 1 } },
+        { .name = { "d", 1 }, .kind = TRP_PARAM_DOUBLE, .v.d = 1 },
+        { .name = { "u", 1 }, .kind = TRP_PARAM_UINT, .v.u = 9 },
+    };
+    static const char *const want[] = { "\x0a\x01"
+                                        "b\x12\x02\x08\x01",
+                                        "\x0a\x01"
+                                        "i\x12\x02\x10\x07",
+                                        "\x0a\x01"
+                                        "s\x12\x03\x1a\x01x",
+                                        NULL,
+                                        "\x0a\x01"
+                                        "u\x12\x02\x28\x09" };
+    fixture_open(&f);
+    trp_buf_init(&reply.text, trp_heap(), 1 << 16);
+    struct trp_call *const call = fixture_call(&f);
+    call->notes = notes;
+    call->notes_n = ARRAY_LEN(notes);
+    assert_int_equal(trp_oip_encode_grpc(&f.codec, call, false, false, &reply, &f.err).code,
+                     TRP_OK);
+    const struct trp_str all = fixture_join(&reply);
+    read_reply(all, &read);
+    assert_int_equal(read.params_n, ARRAY_LEN(notes));
+    for (uint32_t i = 0; i < ARRAY_LEN(want); i++)
+        assert_true(!want[i] || trp_str_is(read.params[i], want[i]));
     free((char *)(uintptr_t)all.ptr);
     trp_buf_deinit(&reply.text);
     fixture_close(&f);
@@ -803,6 +842,7 @@ int main(void)
         cmocka_unit_test(parameters_and_wishes_arrive),
         cmocka_unit_test(the_raw_payload_is_found_in_the_beginning_of_a_message),
         cmocka_unit_test(a_reply_has_one_raw_entry_for_each_output),
+        cmocka_unit_test(a_reply_says_what_else_is_to_be_said_of_it),
         cmocka_unit_test(a_stream_reply_is_wrapped_whatever_its_size),
         cmocka_unit_test(an_error_in_a_stream_is_a_message_with_the_requests_id),
         cmocka_unit_test(a_reply_that_is_too_large_is_refused),

@@ -94,6 +94,37 @@ static void every_datatype_goes_out_as_a_flat_array(void **state)
     fixture_close(&f);
 }
 
+static void a_reply_says_what_else_is_to_be_said_of_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct encoded e;
+    static const struct trp_param notes[] = {
+        { .name = { "partial", 7 }, .kind = TRP_PARAM_BOOL, .v.b = true },
+        { .name = { "missing", 7 }, .kind = TRP_PARAM_STR, .v.s = { "a\"b", 3 } },
+        { .name = { "i", 1 }, .kind = TRP_PARAM_INT, .v.i = -2 },
+        { .name = { "u", 1 }, .kind = TRP_PARAM_UINT, .v.u = 3 },
+        { .name = { "d", 1 }, .kind = TRP_PARAM_DOUBLE, .v.d = 0.5 },
+    };
+    fixture_open(&f);
+    struct trp_call *const call = fixture_call(&f);
+    call->notes = notes;
+    call->notes_n = ARRAY_LEN(notes);
+    assert_int_equal(encode(&f, &e).code, TRP_OK);
+    assert_string_equal(e.all.ptr,
+                        "{\"model_name\":\"m\",\"model_version\":\"0\",\"parameters\":"
+                        "{\"partial\":true,\"missing\":\"a\\\"b\",\"i\":-2,\"u\":3,\"d\":0.5},"
+                        "\"outputs\":[]}");
+    drop(&e);
+    call->answered_why = trp_str_of("because");
+    call->notes_n = 1;
+    assert_int_equal(encode(&f, &e).code, TRP_OK);
+    assert_non_null(strstr(
+        e.all.ptr, "\"parameters\":{\"troupe_choice\":\"because\",\"partial\":true},\"outputs\""));
+    drop(&e);
+    fixture_close(&f);
+}
+
 static void binary_and_json_outputs_mix(void **state)
 {
     (void)state;
@@ -434,6 +465,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_datatype_goes_out_as_a_flat_array),
+        cmocka_unit_test(a_reply_says_what_else_is_to_be_said_of_it),
         cmocka_unit_test(binary_and_json_outputs_mix),
         cmocka_unit_test(binary_data_output_counts_when_no_output_was_named),
         cmocka_unit_test(an_output_in_shared_memory_has_neither_data_nor_size),

@@ -1,0 +1,16 @@
+/* cli/explain_print.h - a decision, for people.
+ * Answers "which rule, and why?", from the server's JSON. */
+#ifndef TRP_EXPLAIN_PRINT_H
+#define TRP_EXPLAIN_PRINT_H
+
+#include "base/json.h"
+#include "cli/cli.h"
+
+/* Prints what POST /api/routes/R/explain has answered: each rule with its value and the values of its parts, then what was chosen.
+ *   Owns  : borrowed.
+ *   Thread: owner.
+ *   Errors: INVALID_ARGUMENT: it is no such answer. */
+trp_status cli_print_explained(struct trp_json_parser *parser, struct trp_str body,
+                               struct trp_error *err);
+
+#endif

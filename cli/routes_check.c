@@ -1,0 +1,67 @@
+/* cli/routes_check.c - see routes_check.h. */
+#include "cli/routes_check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "compose/cookbook.h"
+#include "route/key_list.h"
+#include "route/route_file.h"
+
+/* What is written is read; whether it fits the models is checked by the server, which knows them. */
+static trp_status take_section(void *book, const struct trp_node *at, struct trp_route_file *file,
+                               struct trp_error *err)
+{
+    return trp_cookbook_section(book, at, file, err);
+}
+
+static trp_status read_file(struct trp_route_file_opts *opts, struct trp_error *err)
+{
+    const struct trp_cookbook_opts book = { .alloc = trp_heap() };
+    struct trp_route_file *file = NULL;
+    TRP_CHECK(trp_cookbook_begin((void *)(uintptr_t)&book, &opts->section_user, err));
+    const trp_status st = trp_route_file_read(trp_heap(), opts, &file, err);
+    trp_route_file_unref(file);
+    trp_cookbook_end(opts->section_user);
+    return st;
+}
+
+static trp_status read_text(const char *path, struct trp_str text, struct trp_error *err)
+{
+    char folder[4096] = ".";
+    const char *slash = strrchr(path, '/');
+    const struct trp_route_source source = { path, text };
+    const struct trp_route_env env = { .clock = trp_clock_system() };
+    const struct trp_key_lists_opts lists = { .clock = trp_clock_system() };
+    struct trp_route_file_opts opts = {
+        .path = path, .text = text, .env = &env, .folder = folder, .section = take_section
+    };
+    if (slash)
+        (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    TRP_CHECK(trp_key_lists_create(trp_heap(), &lists, &opts.lists, err));
+    const trp_status st = read_file(&opts, err);
+    trp_key_lists_destroy(opts.lists);
+    if (trp_failed(st))
+        trp_route_source_point(&source, err);
+    return st;
+}
+
+trp_status cli_check_routes(const struct trp_settings *settings, const char *repository,
+                            struct trp_error *err)
+{
+    char path[4096];
+    char *text;
+    size_t len;
+    const char *named = trp_settings_text(settings, TRP_SETTING_ID_ROUTES_PATH);
+    const uint64_t bytes_max = trp_settings_u64(settings, TRP_SETTING_ID_FILE_BYTES);
+    (void)snprintf(path, sizeof path, "%s%s", *named ? named : repository,
+                   *named ? "" : "/routes.yaml");
+    trp_status st = trp_file_read(trp_heap(), path, (size_t)bytes_max, &text, &len, err);
+    if (st.code == TRP_NOT_FOUND && !*named)
+        return trp_ok();
+    TRP_CHECK(st);
+    st = read_text(path, trp_str_make(text, len), err);
+    trp_alloc_free(trp_heap(), text);
+    return st;
+}

@@ -1,0 +1,136 @@
+/* catalog/declared.c - see declared.h. */
+#include "catalog/declared.h"
+
+#include "base/file.h"
+#include "conf/model_schema.h"
+#include "repo/digest.h"
+#include "route/route_source.h"
+
+#define BYTES_MAX ((size_t)4 << 20) /* of a file that is read for the sake of a message */
+
+static trp_status no_memory(struct trp_error *err)
+{
+    return trp_fail(err, TRP_OUT_OF_MEMORY, "what declares routes and compositions");
+}
+
+trp_status trp_declared_copy(struct trp_declared *d, struct trp_arena *arena,
+                             const struct trp_repo_listing *listing, struct trp_str text,
+                             struct trp_error *err)
+{
+    *d = (struct trp_declared){ .arena = arena, .text = trp_arena_dup(arena, text) };
+    d->folders = trp_arena_zeroed(arena, listing->models_n + (size_t)1, sizeof *d->folders);
+    if (!d->text.ptr || !d->folders)
+        return no_memory(err);
+    for (uint32_t i = 0; i < listing->models_n; i++) {
+        const struct trp_repo_model *m = listing->models[i];
+        if (!m->definition)
+            continue;
+        const char *kind = trp_model_definition_kind(m->definition);
+        struct trp_declared_folder *f = &d->folders[d->folders_n++];
+        *f = (struct trp_declared_folder){ .name = trp_arena_dup(arena, m->name),
+                                           .tree = trp_node_dup(arena, m->definition),
+                                           .kind = strcmp(kind, "ensemble_scheduling") == 0
+                                                       ? "ensemble"
+                                                       : kind };
+        const struct trp_node *first = m->definition->first;
+        f->path = trp_arena_format(arena, "%s/%s", m->root ? m->root : ".",
+                                   first && first->file ? first->file : "")
+                      .ptr;
+        if (!f->name.ptr || !f->tree || !f->path)
+            return no_memory(err);
+    }
+    return trp_ok();
+}
+
+uint64_t trp_declared_digest(const struct trp_alloc *alloc, const struct trp_repo_listing *listing,
+                             struct trp_str text)
+{
+    uint64_t digest = trp_digest_add_str(1, text);
+    for (uint32_t i = 0; i < listing->models_n; i++) {
+        const struct trp_repo_model *m = listing->models[i];
+        struct trp_buf json;
+        if (!m->definition)
+            continue;
+        trp_buf_init(&json, alloc, 16 << 20);
+        trp_node_write_json(&json, m->definition);
+        digest = trp_digest_add_str(trp_digest_add_str(digest, m->name), trp_buf_str(&json));
+        trp_buf_deinit(&json);
+    }
+    return digest;
+}
+
+uint64_t trp_declared_verdict(const struct trp_declared *d, uint64_t digest)
+{
+    digest = trp_digest_add_str(digest, trp_str_of(d->file_why.text));
+    for (uint32_t i = 0; i < d->folders_n; i++)
+        if (d->folders[i].why.len)
+            digest = trp_digest_add_str(trp_digest_add_str(digest, d->folders[i].name),
+                                        d->folders[i].why);
+    return digest;
+}
+
+static struct trp_declared_folder *find(const struct trp_declared *d, struct trp_str name,
+                                        bool is_out)
+{
+    for (uint32_t i = 0; i < d->folders_n; i++)
+        if ((d->folders[i].why.len > 0) == is_out && trp_str_is_equal(d->folders[i].name, name))
+            return &d->folders[i];
+    return NULL;
+}
+
+struct trp_declared_folder *trp_declared_find(const struct trp_declared *d, struct trp_str name)
+{
+    return find(d, name, false);
+}
+
+trp_status trp_declared_leave_out(struct trp_declared *d, struct trp_declared_folder *folder,
+                                  const struct trp_error *why, struct trp_error *err)
+{
+    struct trp_str text = { NULL, 0 };
+    if (why->status.code != TRP_OUT_OF_MEMORY)
+        text = trp_arena_dup(d->arena, trp_str_of(why->text[0] ? why->text : "it is wrong"));
+    if (!text.ptr)
+        return no_memory(err);
+    folder->why = text;
+    return trp_ok();
+}
+
+bool trp_declared_is_out(const struct trp_declared *d, struct trp_str name)
+{
+    return find(d, name, true) != NULL;
+}
+
+bool trp_declared_is_partial(const struct trp_declared *d)
+{
+    for (uint32_t i = 0; i < d->folders_n; i++)
+        if (d->folders[i].why.len)
+            return true;
+    return trp_failed(d->file_why.status);
+}
+
+/* Its nodes call the file as messages do. */
+static bool is_in(const struct trp_error *err, const struct trp_node *tree)
+{
+    const char *file = tree->first ? tree->first->file : NULL;
+    const size_t len = file ? strlen(file) : 0;
+    return len > 0 && strncmp(err->text, file, len) == 0 && err->text[len] == ':';
+}
+
+void trp_declared_point(const struct trp_declared *d, const char *path, struct trp_error *err)
+{
+    const struct trp_route_source file = { .file = path, .text = d->text };
+    trp_route_source_point(&file, err);
+    for (uint32_t i = 0; i < d->folders_n; i++) {
+        const struct trp_declared_folder *f = &d->folders[i];
+        struct trp_error unread = { 0 };
+        char *text = NULL;
+        size_t len = 0;
+        if (!is_in(err, f->tree) ||
+            trp_failed(trp_file_read(d->arena->alloc, f->path, BYTES_MAX, &text, &len, &unread)))
+            continue;
+        const struct trp_route_source source = { f->tree->first->file, trp_str_make(text, len) };
+        trp_route_source_point(&source, err);
+        trp_alloc_free(d->arena->alloc, text);
+        return;
+    }
+}

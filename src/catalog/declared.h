@@ -1,0 +1,63 @@
+/* catalog/declared.h - what declares routes and compositions, as one listing of the repository found it.
+ * Answers "what is written, and which of it is left out because it is wrong?". */
+#ifndef TRP_DECLARED_H
+#define TRP_DECLARED_H
+
+#include "base/arena.h"
+#include "repo/repo.h"
+
+struct trp_declared_folder {
+    struct trp_str name;
+    const struct trp_node *tree;
+    const char *kind;   /* static: "route", "ensemble", "cascade", "pipeline" */
+    const char *path;   /* of the file that it is written in */
+    struct trp_str why; /* it is left out, because; empty: it is not */
+};
+
+struct trp_declared {
+    struct trp_arena *arena;
+    struct trp_str text; /* of routes.yaml; empty: there is none */
+    struct trp_declared_folder *folders;
+    uint32_t folders_n;
+    struct trp_error file_why; /* routes.yaml is left out, because; OK: it is not */
+};
+
+/* Copies what a listing has.
+ *   Owns  : everything lives in `arena`.
+ *   Thread: control.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_declared_copy(struct trp_declared *d, struct trp_arena *arena,
+                             const struct trp_repo_listing *listing, struct trp_str text,
+                             struct trp_error *err);
+
+/* Digests of all that is written (names and places count, too); and of that with what is left out, and why.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+uint64_t trp_declared_digest(const struct trp_alloc *alloc, const struct trp_repo_listing *listing,
+                             struct trp_str text);
+uint64_t trp_declared_verdict(const struct trp_declared *d, uint64_t digest);
+
+/* The folder of this name that is not left out; leaves one out.
+ *   Owns  : borrowed; `why` is copied.
+ *   Thread: control.
+ *   Errors: NULL: there is none; leave_out: OUT_OF_MEMORY, also when that is what was wrong with it. */
+struct trp_declared_folder *trp_declared_find(const struct trp_declared *d, struct trp_str name);
+trp_status trp_declared_leave_out(struct trp_declared *d, struct trp_declared_folder *folder,
+                                  const struct trp_error *why, struct trp_error *err);
+
+/* Shows the place that an error tells by its line: in routes.yaml (`path`), or in the file of a folder, which is read for that.
+ *   Owns  : the error is the caller's.
+ *   Thread: control.
+ *   Blocks: disk, for a folder's file.
+ *   Errors: none: it stays as it is where there is no such place. */
+void trp_declared_point(const struct trp_declared *d, const char *path, struct trp_error *err);
+
+/* Is this the name of a folder that is left out?  Is anything?
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: none. */
+bool trp_declared_is_out(const struct trp_declared *d, struct trp_str name);
+bool trp_declared_is_partial(const struct trp_declared *d);
+
+#endif

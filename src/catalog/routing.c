@@ -1,0 +1,757 @@
+/* catalog/routing.c - see routing.h. */
+#include "catalog/routing.h"
+
+#include <stdio.h>
+
+#include "base/file.h"
+#include "catalog/circles.h"
+#include "catalog/declared.h"
+#include "catalog/known_names.h"
+#include "catalog/upkeep.h"
+#include "repo/digest.h"
+
+struct look { /* a model whose files are looked into before the check */
+    struct trp_order order;
+    struct trp_routing *routing;
+};
+
+struct trp_routing {
+    const struct trp_alloc *alloc;
+    struct trp_routing_opts opts;
+    struct trp_routing_life life;
+    const struct trp_snapshot *snapshot; /* the newest; NULL: none yet */
+
+    uint64_t taken;                        /* digest of what was read last */
+    uint64_t hidden;                       /* digest of the models that a route hides */
+    bool is_refused, is_at_work, is_stale; /* stale: listed again meanwhile */
+    struct trp_error trouble;              /* of the last reading */
+    struct trp_route_file *file;           /* that serves */
+    void *made;
+    bool has_file;    /* routes.yaml serves, too: something is written there, and it was right */
+    uint64_t verdict; /* of what serves: what was written, and what of it was left out, and why */
+
+    struct trp_arena arena; /* of the reading that is at work */
+    struct trp_declared declared;
+    struct trp_route_file *next; /* that it has read */
+    void *next_made;
+    struct look *looks;
+    uint32_t looks_n, looks_out;
+
+    struct trp_order rescan; /* for requests */
+    bool is_rescanning;
+    struct trp_routing_order *waiting, *asked; /* for the reading at work; for the next rescan */
+};
+
+trp_status trp_routing_create(const struct trp_alloc *alloc, const struct trp_routing_opts *opts,
+                              struct trp_routing **out_routing, struct trp_error *err)
+{
+    *out_routing = NULL;
+    struct trp_routing *r = trp_alloc_zeroed(alloc, 1, sizeof *r);
+    if (!r)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "routes");
+    r->alloc = alloc;
+    r->opts = *opts;
+    trp_arena_init(&r->arena, alloc, 4096, 0);
+    *out_routing = r;
+    return trp_ok();
+}
+
+static void end_made(const struct trp_routing *r, void *made)
+{
+    if (made)
+        r->opts.maker->end(made);
+}
+
+static void drop_made(struct trp_routing *r)
+{
+    trp_route_file_unref(r->next);
+    end_made(r, r->next_made);
+    r->next = NULL;
+    r->next_made = NULL;
+}
+
+static void drop_reading(struct trp_routing *r)
+{
+    drop_made(r);
+    r->declared = (struct trp_declared){ .arena = NULL };
+    r->looks = NULL;
+    r->looks_n = 0;
+    trp_arena_reset(&r->arena);
+}
+
+void trp_routing_destroy(struct trp_routing *r)
+{
+    if (!r)
+        return;
+    drop_reading(r);
+    trp_route_file_unref(r->file);
+    end_made(r, r->made);
+    trp_arena_deinit(&r->arena);
+    trp_alloc_free(r->alloc, r);
+}
+
+void trp_routing_set_life(struct trp_routing *r, const struct trp_routing_life *life)
+{
+    r->life = *life;
+}
+
+/* ---- the end of a reading ---- */
+
+static void begin_rescan(struct trp_routing *r);
+
+/* `failure`: the files could not even be listed; NULL: they were. */
+static void answer_waiting(struct trp_routing *r, const struct trp_error *failure)
+{
+    struct trp_routing_order *request = r->waiting;
+    r->waiting = NULL;
+    while (request) {
+        struct trp_routing_order *next = request->slot;
+        const struct trp_directory_item *item =
+            trp_directory_find(r->opts.directories->newest, request->name);
+        request->is_there = item != NULL;
+        request->error = r->trouble;
+        if (item)
+            request->error = (struct trp_error){ 0 };
+        if (failure)
+            request->error = *failure;
+        else if (item && item->reason.len)
+            (void)trp_fail(&request->error, TRP_INVALID_ARGUMENT, "%.*s", TRP_STR(item->reason));
+        request->done(request);
+        request = next;
+    }
+}
+
+/* What they asked about was listed while an older listing was read, and not looked at: with the next one. */
+static void ask_again(struct trp_routing *r)
+{
+    while (r->waiting) {
+        struct trp_routing_order *request = r->waiting;
+        r->waiting = request->slot;
+        request->slot = r->asked;
+        r->asked = request;
+    }
+}
+
+static void settle_waiting(struct trp_routing *r, const struct trp_error *failure)
+{
+    if (r->is_stale && !failure)
+        ask_again(r);
+    else
+        answer_waiting(r, failure);
+}
+
+/* Loops see the old names until they have the new picture; whoever reads the index sees the trouble with them. */
+static void tell_trouble(struct trp_routing *r)
+{
+    const struct trp_directory *old = r->opts.directories->newest;
+    const uint32_t n = trp_directory_count(old);
+    struct trp_directory_item *items = trp_alloc_zeroed(r->alloc, (size_t)n + 1, sizeof *items);
+    struct trp_directory *d = NULL;
+    for (uint32_t i = 0; items && i < n; i++) {
+        items[i] = *trp_directory_at(old, i);
+        if (items[i].reason.len == 0)
+            items[i].reason = trp_str_of(r->trouble.text);
+    }
+    if (items &&
+        !trp_failed(trp_directory_build(r->alloc, items, n, trp_str_of(r->trouble.text), &d, NULL)))
+        trp_directories_publish(r->opts.directories, d);
+    trp_directory_unref(d);
+    trp_alloc_free(r->alloc, items);
+}
+
+/* A line of the log for each of its lines, or the caret would point at nothing. */
+static void log_trouble(const struct trp_routing *r, const char *lead, const char *text)
+{
+    for (const char *end; *text; text = *end ? end + 1 : end, lead = "") {
+        end = text + strcspn(text, "\n");
+        TRP_ERROR_LOG(r->opts.log, "route", "%s%.*s", lead, (int)(end - text), text);
+    }
+}
+
+static void finish(struct trp_routing *r, const struct trp_error *err)
+{
+    const bool is_refused = trp_failed(err->status);
+    const struct trp_error trouble = is_refused ? *err : r->declared.file_why;
+    const bool is_new = strcmp(r->trouble.text, trouble.text) != 0;
+    r->trouble = trouble;
+    r->is_refused = is_refused || trp_declared_is_partial(&r->declared);
+    r->is_at_work = false;
+    drop_reading(r);
+    if (trp_failed(trouble.status) && is_new)
+        log_trouble(r, "routes stay as they were: ", trouble.text);
+    if (is_refused && is_new)
+        tell_trouble(r);
+    if (r->is_refused)
+        trp_metrics_add(r->opts.metrics, TRP_METRIC_ROUTES_REFUSED, 1);
+    if (!r->is_rescanning) /* else the listing that they asked for is not over yet */
+        settle_waiting(r, NULL);
+    if (r->asked || r->is_stale)
+        begin_rescan(r);
+}
+
+/* ---- taking it up ---- */
+
+/* Of the reading that is at work, or else of those that serve. */
+static struct trp_known_names names_of(const struct trp_routing *r)
+{
+    return (struct trp_known_names){ .snapshot = r->snapshot,
+                                     .file = r->next ? r->next : r->file,
+                                     .made = r->next ? r->next_made : r->made,
+                                     .maker = r->opts.maker,
+                                     .declared = &r->declared,
+                                     .serving = r->opts.directories->newest };
+}
+
+/* What could not be checked before, because models were not known, may be now. */
+static void look_again(struct trp_routing *r)
+{
+    struct trp_known_names names = names_of(r);
+    const struct trp_route_check check = trp_known_names_check(&names);
+    struct trp_error err = { 0 };
+    if (r->made && !r->next && trp_failed(r->opts.maker->look_again(r->made, &check, &err)))
+        TRP_ERROR_LOG(r->opts.log, "route", "%s", err.text);
+}
+
+void trp_routing_published(struct trp_routing *r, const struct trp_snapshot *snapshot)
+{
+    r->snapshot = snapshot;
+    look_again(r);
+}
+
+trp_status trp_routing_fits(void *user, const struct trp_proposal *next,
+                            const struct trp_proposal *now, struct trp_error *err)
+{
+    const struct trp_routing *r = user;
+    const struct trp_known_names names = { .snapshot = r->snapshot,
+                                           .file = r->file,
+                                           .made = r->made,
+                                           .maker = r->opts.maker,
+                                           .proposal = next };
+    return trp_upkeep_judge(&names, now, err);
+}
+
+static struct trp_directory_item *find_item(struct trp_directory_item *items, uint32_t n,
+                                            struct trp_str name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (trp_str_is_equal(items[i].name, name))
+            return &items[i];
+    return NULL;
+}
+
+static bool is_of_file(const struct trp_routing *r, struct trp_str place)
+{
+    return trp_str_starts_with(place, trp_str_of(r->opts.path));
+}
+
+/* What serves under the name of a folder, and goes on when that is left out. */
+static struct trp_target *kept_target(const struct trp_routing *r,
+                                      const struct trp_declared_folder *folder)
+{
+    const struct trp_directory_item *old =
+        trp_directory_find(r->opts.directories->newest, folder->name);
+    return old && !is_of_file(r, old->place) ? old->target : NULL;
+}
+
+/* What goes on says why; else the name is there, and not ready. */
+static void add_left_out(const struct trp_routing *r, const struct trp_declared_folder *folder,
+                         struct trp_directory_item *items, uint32_t *n)
+{
+    struct trp_directory_item *item = find_item(items, *n, folder->name);
+    if (!item) {
+        item = &items[(*n)++];
+        *item = (struct trp_directory_item){ .name = folder->name,
+                                             .kind = folder->kind,
+                                             .place = folder->name };
+    }
+    if (!item->target || item->target == kept_target(r, folder)) /* else routes.yaml has the name */
+        item->reason = folder->why;
+}
+
+/* Two have one name: a folder must give way to the file, or to another folder. */
+static struct trp_str find_twin(const struct trp_routing *r, struct trp_directory_item *items,
+                                uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (find_item(&items[i + 1], n - i - 1, items[i].name) &&
+            trp_declared_find(&r->declared, items[i].name))
+            return items[i].name;
+    return (struct trp_str){ NULL, 0 };
+}
+
+static trp_status collect(struct trp_routing *r, struct trp_directory_item **out_items,
+                          uint32_t *out_n, struct trp_error *err)
+{
+    const uint32_t routes_n = trp_route_file_count(r->next);
+    const struct trp_declared *declared = &r->declared;
+    struct trp_directory_item item;
+    uint32_t cursor = 0, n = routes_n;
+    while (r->next_made && r->opts.maker->next_item(r->next_made, &cursor, &item))
+        n++;
+    struct trp_directory_item *items =
+        trp_arena_zeroed(&r->arena, (size_t)n + declared->folders_n + 1, sizeof *items);
+    if (!items)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "%u routes and compositions", n);
+    for (uint32_t i = 0; i < routes_n; i++) {
+        struct trp_router *route = trp_route_file_at(r->next, i);
+        const struct trp_route_plan *p = trp_route_plan_of(route);
+        items[i] = (struct trp_directory_item){ .name = p->name,
+                                                .kind = "route",
+                                                .place = p->place,
+                                                .target = trp_route_target(route),
+                                                .retain = trp_route_retain,
+                                                .release = trp_route_release };
+    }
+    cursor = 0;
+    for (uint32_t i = routes_n; i < n; i++)
+        (void)r->opts.maker->next_item(r->next_made, &cursor, &items[i]);
+    for (uint32_t i = 0; i < declared->folders_n; i++)
+        if (declared->folders[i].why.len)
+            add_left_out(r, &declared->folders[i], items, &n);
+    *out_items = items;
+    *out_n = n;
+    return trp_ok();
+}
+
+/* Neither may a model be hidden by a name that is written somewhere else, nor the other way round. */
+static trp_status check_models(const struct trp_routing *r, const struct trp_directory_item *items,
+                               uint32_t n, struct trp_error *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct trp_entry *e =
+            r->snapshot ? trp_snapshot_find(r->snapshot, items[i].name) : NULL;
+        if (e && e->versions_n > 0 && is_of_file(r, items[i].place))
+            return trp_fail(err, TRP_ALREADY_EXISTS,
+                            "%.*s: the repository has a model '%.*s': a %s needs a name of its own",
+                            TRP_STR(items[i].place), TRP_STR(items[i].name), items[i].kind);
+    }
+    return trp_ok();
+}
+
+static trp_status watch(const struct trp_routing *r, struct trp_str name, bool is_wanted,
+                        struct trp_error *err)
+{
+    const struct trp_load_view *load = r->opts.env->load;
+    if (is_wanted)
+        return load->watch(load->user, name, err);
+    load->unwatch(load->user, name);
+    return trp_ok();
+}
+
+static trp_status watch_conditions(const struct trp_routing *r, void *made, bool is_wanted,
+                                   struct trp_error *err)
+{
+    const struct trp_routing_maker *maker = r->opts.maker;
+    struct trp_directory_item item;
+    struct trp_str name;
+    uint32_t at = 0;
+    while (made && maker->next_load && maker->next_item(made, &at, &item)) {
+        uint32_t cursor = 0;
+        while (maker->next_load(made, item.name, &cursor, &name))
+            TRP_CHECK(watch(r, name, is_wanted, err));
+    }
+    return trp_ok();
+}
+
+/* The load of each model that a rule or condition names is kept from now on, or is not wanted any more. */
+static trp_status watch_rules(const struct trp_routing *r, const struct trp_route_file *f,
+                              void *made, bool is_wanted, struct trp_error *err)
+{
+    struct trp_str name;
+    if (!r->opts.env->load)
+        return trp_ok();
+    for (uint32_t i = 0; f && i < trp_route_file_count(f); i++) {
+        const struct trp_route_plan *p = trp_route_plan_of(trp_route_file_at(f, i));
+        for (uint32_t k = 0; k < 2 * p->rules_n; k++) {
+            const struct trp_route_rule *rule = &p->rules[k / 2];
+            const struct trp_expr *expr = k % 2 == 0 ? rule->when : rule->sticky;
+            uint32_t cursor = 0;
+            while (expr && trp_expr_next_model(expr, &cursor, &name))
+                TRP_CHECK(watch(r, name, is_wanted, err));
+        }
+    }
+    return watch_conditions(r, made, is_wanted, err);
+}
+
+/* What was counted goes on where the same is written under the same name. */
+static void carry(const struct trp_routing *r, const struct trp_directory_item *items, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct trp_directory_item *old =
+            trp_directory_find(r->opts.directories->newest, items[i].name);
+        if (!old || !old->target || !items[i].target || old->target == items[i].target)
+            continue;
+        struct trp_router *now = trp_route_of(items[i].target);
+        struct trp_router *before = trp_route_of(old->target);
+        if (now && before)
+            trp_route_carry(now, before);
+        else if (!now && !before && r->opts.maker)
+            r->opts.maker->carry(items[i].target, old->target);
+    }
+}
+
+static void tell_left_out(const struct trp_routing *r)
+{
+    for (uint32_t i = 0; i < r->declared.folders_n; i++) {
+        const struct trp_declared_folder *f = &r->declared.folders[i];
+        char lead[320];
+        (void)snprintf(lead, sizeof lead, "%s '%.*s' is not taken up: ", f->kind, TRP_STR(f->name));
+        if (f->why.len)
+            log_trouble(r, lead, f->why.ptr);
+    }
+}
+
+/* Loops have the new names from now on. */
+static void publish(struct trp_routing *r, struct trp_directory *d,
+                    const struct trp_directory_item *items, uint32_t n)
+{
+    carry(r, items, n);
+    if (r->opts.canaries)
+        trp_canary_watch_show(r->opts.canaries, r->next);
+    trp_directories_publish(r->opts.directories, d);
+    (void)watch_rules(r, r->file, r->made, false, NULL);
+    trp_route_file_unref(r->file);
+    end_made(r, r->made);
+    r->file = r->next;
+    r->made = r->next_made;
+    r->next = NULL;
+    r->next_made = NULL;
+    r->has_file = r->declared.text.len > 0 && !trp_failed(r->declared.file_why.status);
+    r->verdict = trp_declared_verdict(&r->declared, r->taken);
+    look_again(r); /* what goes on is asked by others now */
+    trp_metrics_add(r->opts.metrics, TRP_METRIC_ROUTES_READ, 1);
+    tell_left_out(r);
+    TRP_INFO(r->opts.log, "route", "%u routes and compositions are taken up", n);
+    r->life.reconsider(r->life.user);
+}
+
+/* Nothing is wrong with it that was not wrong before, and nothing else has changed. */
+static bool is_in_force(const struct trp_routing *r)
+{
+    const struct trp_str told = trp_directory_trouble(r->opts.directories->newest);
+    return r->file && r->verdict == trp_declared_verdict(&r->declared, r->taken) &&
+           trp_str_is_equal(told, trp_str_of(r->declared.file_why.text));
+}
+
+static trp_status take_up(struct trp_routing *r, struct trp_str *guilty, struct trp_error *err)
+{
+    struct trp_known_names names = names_of(r);
+    struct trp_route_check check = trp_known_names_check(&names);
+    struct trp_directory_item *items = NULL;
+    struct trp_directory *d = NULL;
+    uint32_t n = 0;
+    check.guilty = guilty;
+    TRP_CHECK(collect(r, &items, &n, err));
+    trp_status st =
+        trp_directory_build(r->alloc, items, n, trp_str_of(r->declared.file_why.text), &d, err);
+    if (trp_failed(st)) {
+        *guilty = find_twin(r, items, n);
+        return st;
+    }
+    st = trp_route_file_check(r->next, &check, err);
+    if (!trp_failed(st))
+        st = trp_circles_check(&r->arena, &names, items, n, guilty, err);
+    if (!trp_failed(st) && r->next_made)
+        st = r->opts.maker->check(r->next_made, &check, err);
+    if (!trp_failed(st) && r->next_made) /* now it is known what compositions take */
+        st = trp_route_file_check(r->next, &check, err);
+    if (!trp_failed(st))
+        st = check_models(r, items, n, err);
+    if (!trp_failed(st) && !is_in_force(r)) {
+        st = watch_rules(r, r->next, r->next_made, true,
+                         err); /* those that were watched stay so after a failure */
+        if (!trp_failed(st))
+            publish(r, d, items, n);
+    }
+    trp_directory_unref(d);
+    return st;
+}
+
+/* ---- models are looked at ---- */
+
+static void conclude(struct trp_routing *r);
+
+static void looked(struct trp_order *order, void *user)
+{
+    struct look *look = user;
+    struct trp_routing *r = look->routing;
+    (void)order; /* what is not there is found by the check */
+    if (--r->looks_out == 0)
+        conclude(r);
+}
+
+static bool is_listed(const struct trp_routing *r, struct trp_str name)
+{
+    for (uint32_t i = 0; i < r->looks_n; i++)
+        if (trp_str_is_equal(r->looks[i].order.model, name))
+            return true;
+    return false;
+}
+
+static void add_look(struct trp_routing *r, struct trp_str name)
+{
+    const struct trp_known_names names = names_of(r);
+    if (is_listed(r, name) || trp_known_names_is_made(&names, name))
+        return;
+    r->looks[r->looks_n++] =
+        (struct look){ .order = { .kind = TRP_ORDER_SURVEY, .model = name, .done = looked },
+                       .routing = r };
+}
+
+static uint32_t count_names(const struct trp_routing *r)
+{
+    struct trp_str name;
+    uint32_t n = 0, cursor = 0;
+    for (uint32_t i = 0; i < trp_route_file_count(r->next); i++)
+        n += trp_route_plan_of(trp_route_file_at(r->next, i))->goals_n;
+    while (r->next_made && r->opts.maker->next_name(r->next_made, &cursor, &name))
+        n++;
+    return n;
+}
+
+/* Each model that is named once; what is not loaded yet tells then what it takes. */
+static trp_status look_at_models(struct trp_routing *r, struct trp_error *err)
+{
+    const uint32_t max = count_names(r);
+    struct trp_str name;
+    uint32_t cursor = 0;
+    r->looks = trp_arena_zeroed(&r->arena, (size_t)max + 1, sizeof *r->looks);
+    if (!r->looks)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "routes: %u names", max);
+    for (uint32_t i = 0; i < trp_route_file_count(r->next); i++) {
+        const struct trp_route_plan *p = trp_route_plan_of(trp_route_file_at(r->next, i));
+        for (uint32_t k = 0; k < p->goals_n; k++)
+            add_look(r, p->goals[k].model);
+    }
+    while (r->next_made && r->opts.maker->next_name(r->next_made, &cursor, &name))
+        add_look(r, name);
+    r->looks_out = r->looks_n + 1;
+    for (uint32_t i = 0; i < r->looks_n; i++) {
+        r->looks[i].order.user = &r->looks[i];
+        r->life.submit(r->life.user, &r->looks[i].order);
+    }
+    if (--r->looks_out == 0)
+        conclude(r);
+    return trp_ok();
+}
+
+/* ---- reading ---- */
+
+static trp_status section(void *user, const struct trp_node *at, struct trp_route_file *file,
+                          struct trp_error *err)
+{
+    struct trp_routing *r = user;
+    return r->opts.maker->section(r->next_made, at, file, err);
+}
+
+/* A folder that is wrong is left out, and the others go on. */
+static trp_status refused(void *user, struct trp_str name, const struct trp_error *why,
+                          struct trp_error *err)
+{
+    struct trp_routing *r = user;
+    struct trp_declared_folder *f = trp_declared_find(&r->declared, name);
+    struct trp_error pointed = *why;
+    trp_declared_point(&r->declared, r->opts.path, &pointed);
+    if (f)
+        return trp_declared_leave_out(&r->declared, f, &pointed, err);
+    *err = *why;
+    return why->status;
+}
+
+/* What goes on in place of folders that are left out is part of the new reading: others ask it, its canaries, the load that it asks for and
+ * the versions that it needs are looked after. */
+static trp_status adopt(struct trp_routing *r, struct trp_error *err)
+{
+    for (uint32_t i = 0; i < r->declared.folders_n; i++) {
+        const struct trp_declared_folder *f = &r->declared.folders[i];
+        struct trp_target *old = f->why.len ? kept_target(r, f) : NULL;
+        const struct trp_known_names names = names_of(r);
+        if (!old || trp_known_names_is_made(&names, f->name))
+            continue;
+        struct trp_router *route = trp_route_of(old);
+        if (route)
+            TRP_CHECK(trp_route_file_adopt(r->next, route, err));
+        else if (r->next_made)
+            TRP_CHECK(r->opts.maker->adopt(r->next_made, old, err));
+    }
+    return trp_ok();
+}
+
+static trp_status read_once(struct trp_routing *r, struct trp_error *err)
+{
+    const struct trp_declared *d = &r->declared;
+    const bool has_file = !trp_failed(d->file_why.status);
+    struct trp_route_folder *folders =
+        trp_arena_zeroed(&r->arena, d->folders_n + (size_t)1, sizeof *folders);
+    struct trp_route_file_opts file = { .path = r->opts.path,
+                                        .text = has_file ? d->text : trp_str_make("", 0),
+                                        .folders = folders,
+                                        .env = r->opts.env,
+                                        .lists = r->opts.lists,
+                                        .folder = r->opts.folder,
+                                        .section = r->opts.maker ? section : NULL,
+                                        .refused = refused,
+                                        .section_user = r };
+    if (!folders)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "routes");
+    for (uint32_t i = 0; i < d->folders_n; i++)
+        if (d->folders[i].why.len == 0 && strcmp(d->folders[i].kind, "route") == 0)
+            folders[file.folders_n++] =
+                (struct trp_route_folder){ d->folders[i].name, d->folders[i].tree };
+    if (r->opts.maker)
+        TRP_CHECK(r->opts.maker->begin(r->opts.maker->user, &r->next_made, err));
+    TRP_CHECK(trp_route_file_read(r->alloc, &file, &r->next, err));
+    for (uint32_t i = 0; r->next_made && i < d->folders_n; i++) {
+        const struct trp_declared_folder *f = &d->folders[i];
+        struct trp_error why = { 0 };
+        if (f->why.len > 0 || strcmp(f->kind, "route") == 0)
+            continue;
+        if (trp_failed(r->opts.maker->folder(r->next_made, f->name, f->tree, r->next, &why)))
+            TRP_CHECK(refused(r, f->name, &why, err));
+    }
+    return adopt(r, err);
+}
+
+/* A model that came later: the route goes on, and whoever put the model there should know.  Told once. */
+static void warn_hidden(struct trp_routing *r, const struct trp_repo_listing *listing)
+{
+    const struct trp_directory *names = r->opts.directories->newest;
+    uint64_t hidden = 0;
+    for (uint32_t i = 0; i < listing->models_n; i++) {
+        const struct trp_repo_model *m = listing->models[i];
+        const struct trp_directory_item *item =
+            m->definition ? NULL : trp_directory_find(names, m->name);
+        if (item)
+            hidden = trp_digest_add_str(hidden, m->name);
+    }
+    const bool is_new = hidden != r->hidden;
+    r->hidden = hidden;
+    for (uint32_t i = 0; is_new && i < listing->models_n; i++) {
+        const struct trp_repo_model *m = listing->models[i];
+        const struct trp_directory_item *item =
+            m->definition ? NULL : trp_directory_find(names, m->name);
+        if (item)
+            TRP_WARN(r->opts.log, "route",
+                     "model '%.*s' is not reached by its name, because a %s has it: %.*s",
+                     TRP_STR(m->name), item->kind, TRP_STR(item->place));
+    }
+}
+
+/* While nothing of routes.yaml serves, folders do not wait until it is right. */
+static bool leave_file_out(struct trp_routing *r, struct trp_error *err)
+{
+    struct trp_declared *d = &r->declared;
+    if (r->has_file || d->text.len == 0 || trp_failed(d->file_why.status) ||
+        err->status.code == TRP_OUT_OF_MEMORY)
+        return false;
+    d->file_why = *err;
+    *err = (struct trp_error){ 0 };
+    return true;
+}
+
+static trp_status read_all(struct trp_routing *r, struct trp_error *err)
+{
+    trp_status st;
+    do {
+        drop_made(r);
+        st = read_once(r, err);
+        trp_declared_point(&r->declared, r->opts.path, err);
+    } while (trp_failed(st) && leave_file_out(r, err));
+    return st;
+}
+
+/* The check failed for somebody: true: it is read without him now. */
+static bool read_without(struct trp_routing *r, struct trp_str guilty, struct trp_error *err)
+{
+    struct trp_declared_folder *f = guilty.len ? trp_declared_find(&r->declared, guilty) : NULL;
+    trp_declared_point(&r->declared, r->opts.path, err);
+    const struct trp_error why = *err;
+    if (f ? trp_failed(trp_declared_leave_out(&r->declared, f, &why, err))
+          : !leave_file_out(r, err))
+        return false;
+    *err = (struct trp_error){ 0 };
+    return !trp_failed(read_all(r, err));
+}
+
+static void conclude(struct trp_routing *r)
+{
+    struct trp_error err = { 0 };
+    struct trp_str guilty = { NULL, 0 };
+    while (trp_failed(take_up(r, &guilty, &err)) && read_without(r, guilty, &err))
+        guilty = (struct trp_str){ NULL, 0 };
+    finish(r, &err);
+}
+
+static void begin(struct trp_routing *r, const struct trp_repo_listing *listing,
+                  struct trp_str text)
+{
+    struct trp_error err = { 0 };
+    r->is_at_work = true;
+    trp_status st = trp_declared_copy(&r->declared, &r->arena, listing, text, &err);
+    if (!trp_failed(st))
+        st = read_all(r, &err);
+    if (!trp_failed(st))
+        st = look_at_models(r, &err);
+    if (trp_failed(st))
+        finish(r, &err);
+}
+
+void trp_routing_listed(void *user, const struct trp_repo_listing *listing)
+{
+    struct trp_routing *r = user;
+    struct trp_error err = { 0 };
+    char *text = NULL;
+    size_t len = 0;
+    if (r->is_at_work) {
+        r->is_stale = true; /* the next listing finds the difference */
+        return;
+    }
+    r->is_stale = false; /* this is the next one */
+    const trp_status st =
+        trp_file_read(r->alloc, r->opts.path, (size_t)r->opts.bytes_max, &text, &len, &err);
+    if (trp_failed(st) && st.code != TRP_NOT_FOUND) {
+        r->is_at_work = true;
+        r->taken = 0;
+        finish(r, &err);
+        return;
+    }
+    warn_hidden(r, listing);
+    const struct trp_str written = trp_str_make(text ? text : "", len);
+    const uint64_t digest = trp_declared_digest(r->alloc, listing, written);
+    if (digest != r->taken || r->is_refused) {
+        r->taken = digest;
+        begin(r, listing, written);
+    }
+    trp_alloc_free(r->alloc, text);
+}
+
+/* ---- requests ---- */
+
+static void rescanned(struct trp_order *order, void *user)
+{
+    struct trp_routing *r = user;
+    r->is_rescanning = false;
+    if (!r->is_at_work)
+        settle_waiting(r, trp_failed(order->error.status) ? &order->error : NULL);
+    if (!r->is_at_work && (r->asked || r->is_stale))
+        begin_rescan(r);
+}
+
+static void begin_rescan(struct trp_routing *r)
+{
+    if (r->is_rescanning || r->is_at_work)
+        return;
+    r->waiting = r->asked;
+    r->asked = NULL;
+    r->is_stale = false;
+    r->is_rescanning = true;
+    r->rescan = (struct trp_order){ .kind = TRP_ORDER_RESCAN, .done = rescanned, .user = r };
+    r->life.submit(r->life.user, &r->rescan);
+}
+
+void trp_routing_reload(struct trp_routing *r, struct trp_routing_order *request)
+{
+    request->slot = r->asked;
+    r->asked = request;
+    begin_rescan(r);
+}

@@ -1,0 +1,40 @@
+/* compose/calibration.h - from when on the cheap model's word is good enough.
+ * Answers "which threshold gives so much agreement?", from what two models said of the same rows. */
+#ifndef TRP_CALIBRATION_H
+#define TRP_CALIBRATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct trp_calibration_row {
+    double confidence; /* of the cheap model */
+    bool agrees;       /* with the large one */
+};
+
+struct trp_calibration {
+    double
+        threshold; /* 0..1: rows whose confidence is not below are the cheap model's; above 1: none is */
+    double agreement; /* of the cascade with the large model: 0..1 */
+    double share;     /* of rows that the cheap model answers: 0..1 */
+    double
+        reachable; /* the highest agreement of any threshold at which the cheap model answers something: 0..1 */
+};
+
+/* How many rows a sample should have: when none of so many disagrees, `target` holds with 95 of 100 (the rule of three).
+ *   Units : target 0..1; from 0.99 on as for 0.99: nobody has samples for more.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none.
+ *   Source: Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 1983. */
+uint64_t trp_calibration_rows(double target);
+
+/* Finds the lowest threshold at which a cascade agrees with its large model on at least `target` of these rows.
+ *   Units : target 0..1.
+ *   Owns  : `rows` are the caller's, and sorted afterwards.
+ *   Thread: any.
+ *   Cost  : O(n log n), no allocation.
+ *   Errors: none; without rows nothing is the cheap model's. */
+void trp_calibration_find(struct trp_calibration_row *rows, uint64_t n, double target,
+                          struct trp_calibration *out);
+
+#endif

@@ -1,0 +1,109 @@
+/* compose/composition.h - a name behind which several models answer together.
+ * Answers "what stands behind the name of an ensemble, a cascade or a pipeline?".
+ *
+
+ * A composition is a target.  It is read from what somebody wrote, and checked against the signatures of the models that it names as
+ * soon as these are known; until then it is not ready.  Constant from then on.  Counted: directories and calls in flight keep it. */
+#ifndef TRP_COMPOSITION_H
+#define TRP_COMPOSITION_H
+
+#include "call/target.h"
+#include "compose/cook.h"
+#include "model/stats.h"
+
+struct trp_composition;
+struct trp_route_file;
+
+/* What is to be made. */
+struct trp_composition_order {
+    struct trp_str name;
+    const char *kind; /* as trp_model_definition_kind(), but for "route": static */
+    const struct trp_node
+        *at; /* what stands under that key; of "ensemble_scheduling" the whole configuration */
+    struct trp_route_file *file; /* whose lists and time zone its conditions have; NULL: none */
+};
+
+/* Reads it: what is written is understood, but compared with nothing yet.
+ *   Owns  : one reference for the caller; `at` and the name are copied, the file is retained; alloc and env are borrowed until the last reference goes.
+ *   Thread: control.
+ *   Errors: INVALID_ARGUMENT with file:line; TOO_LARGE; OUT_OF_MEMORY. */
+trp_status trp_composition_create(const struct trp_alloc *alloc, const struct trp_cook_env *env,
+                                  const struct trp_composition_order *order,
+                                  struct trp_composition **out_composition, struct trp_error *err);
+
+/* Reads the same once more, as if nobody had checked it.
+ *   Owns  : one reference for the caller; as above.
+ *   Thread: control.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_composition_again(const struct trp_composition *c,
+                                 struct trp_composition **out_composition, struct trp_error *err);
+
+/* Compares it with what its models take and give, until that has gone well; loops see it from then on.
+ *   Owns  : signatures are copied.
+ *   Thread: control.
+ *   Errors: INVALID_ARGUMENT with file:line; the lookup's; it is not ready, and says why. */
+trp_status trp_composition_check(struct trp_composition *c, const struct trp_recipe_lookup *lookup,
+                                 struct trp_error *err);
+
+/* Whether one that is at work goes on with what `again`, the same one read and checked anew, has found.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Errors: FAILED_PRECONDITION with its place, as trp_recipe_goes_on(); OK when either was not checked. */
+trp_status trp_composition_goes_on(const struct trp_composition *c,
+                                   const struct trp_composition *again, struct trp_error *err);
+
+/* As struct trp_directory_item has them.
+ *   Owns  : counted; borrowed.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_composition_retain(struct trp_target *t);
+void trp_composition_release(struct trp_target *t);
+struct trp_target *trp_composition_target(struct trp_composition *c);
+struct trp_composition *trp_composition_of(struct trp_target *t); /* NULL: it is something else */
+const char *
+trp_composition_kind(const struct trp_composition *c); /* "ensemble", "cascade", "pipeline" */
+struct trp_str trp_composition_place(const struct trp_composition *c); /* "routes.yaml:3" */
+struct trp_learner *trp_composition_learner(
+    const struct trp_target *t); /* NULL: it learns nothing, or is no composition */
+const struct trp_signature *
+trp_composition_signature(const struct trp_composition *c); /* NULL: not checked yet */
+
+/* Takes over what another one has counted, if the same is written there.
+ *   Owns  : copied; nobody sees `now` yet.
+ *   Thread: control.
+ *   Errors: none; it begins at 0 where they differ. */
+void trp_composition_carry(struct trp_target *now, struct trp_target *before);
+
+/* How often each step of a cascade was needed: *cursor begins at 0.
+ *   Units : rows, of requests whose confidence was measured; those that it answered are those that the next one was not asked about.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: false: there is no further one; it is no cascade, or was not checked yet. */
+struct trp_composition_step {
+    struct trp_str name;
+    uint64_t asked, answered;
+};
+bool trp_composition_next_step(const struct trp_target *t, uint32_t *cursor,
+                               struct trp_composition_step *out);
+
+/* The names that it asks: *cursor begins at 0.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: false: there is no further one. */
+bool trp_composition_next_name(const struct trp_composition *c, uint32_t *cursor,
+                               struct trp_str *out_name);
+
+/* The names whose load its conditions ask for: *cursor begins at 0; *out_at (may be NULL) is where.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: false: there is no further one. */
+bool trp_composition_next_load(const struct trp_composition *c, uint32_t *cursor,
+                               struct trp_str *out_name, const struct trp_node **out_at);
+
+/* Where the name is written that next_name gave last.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: none. */
+const struct trp_node *trp_composition_name_at(const struct trp_composition *c, uint32_t cursor);
+
+#endif

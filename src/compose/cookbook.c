@@ -1,0 +1,581 @@
+/* compose/cookbook.c - see cookbook.h.
+ *
+ * A composition is checked when the first one that asks it is, and then is known.  One that is being checked and is asked again asks
+ * itself: the row of those under way is the detour that is told. */
+#include "compose/cookbook.h"
+
+#include <stdio.h>
+
+#include "base/table.h"
+#include "compose/known_name.h"
+#include "conf/model_schema.h"
+#include "route/route_fit.h"
+
+#define DETOUR_MAX 200
+
+enum entry_state { READ, AT_WORK, UNKNOWN, CHECKED };
+
+struct entry {
+    struct trp_composition *composition;
+    enum entry_state state;
+    struct entry *asked_by;
+    bool is_told;    /* what is wrong with it */
+    bool is_adopted; /* it goes on; nobody is blamed for it */
+};
+
+struct trp_cookbook {
+    const struct trp_alloc *alloc;
+    const struct trp_cook_env *env;
+    struct trp_arena arena;
+    struct trp_table *names;
+    struct entry **entries;
+    uint32_t n, capacity;
+    uint32_t unknown_n;            /* whose models are not known yet */
+    bool serves;                   /* somebody has looked again since it was taken up */
+    uint32_t next_at, next_cursor; /* of a walk through the names */
+    const struct trp_route_check *check;
+    struct entry *at_work;
+    const struct trp_cookbook *base; /* of a trial: where all those are that it has no copy of */
+};
+
+static trp_status no_memory(struct trp_error *err)
+{
+    return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for what is made of models");
+}
+
+static trp_status begin(const struct trp_alloc *alloc, const struct trp_cook_env *env,
+                        struct trp_cookbook **out_book, struct trp_error *err)
+{
+    *out_book = NULL;
+    struct trp_cookbook *b = trp_alloc_zeroed(alloc, 1, sizeof *b);
+    if (!b)
+        return no_memory(err);
+    b->alloc = alloc;
+    b->env = env;
+    trp_arena_init(&b->arena, b->alloc, 4096, 0);
+    const trp_status st = trp_table_create(b->alloc, TRP_COOKBOOK_MAX, &b->names, err);
+    if (trp_failed(st)) {
+        trp_cookbook_end(b);
+        return st;
+    }
+    *out_book = b;
+    return st;
+}
+
+trp_status trp_cookbook_begin(void *user, void **out_book, struct trp_error *err)
+{
+    const struct trp_cookbook_opts *opts = user;
+    struct trp_cookbook *b;
+    const trp_status st = begin(opts->alloc, &opts->env, &b, err);
+    *out_book = b;
+    return st;
+}
+
+void trp_cookbook_end(void *book)
+{
+    struct trp_cookbook *b = book;
+    if (!b)
+        return;
+    for (uint32_t i = 0; i < b->n; i++)
+        trp_composition_release(trp_composition_target(b->entries[i]->composition));
+    trp_table_destroy(b->names);
+    trp_alloc_free(b->alloc, b->entries);
+    trp_arena_deinit(&b->arena);
+    trp_alloc_free(b->alloc, b);
+}
+
+/* ---- reading ---- */
+
+static trp_status make_room(struct trp_cookbook *b, struct trp_error *err)
+{
+    if (b->n < b->capacity)
+        return trp_ok();
+    if (b->n == TRP_COOKBOOK_MAX)
+        return trp_fail(err, TRP_TOO_LARGE, "more than %u ensembles, cascades and pipelines",
+                        TRP_COOKBOOK_MAX);
+    const uint32_t room = b->capacity ? b->capacity * 2 : 8;
+    struct entry **grown = trp_alloc_resize(
+        b->alloc, b->entries, b->capacity * sizeof(struct entry *), room * sizeof(struct entry *));
+    if (!grown)
+        return no_memory(err);
+    b->entries = grown;
+    b->capacity = room;
+    return trp_ok();
+}
+
+/* The reference to the composition moves, unless it fails. */
+static trp_status keep(struct trp_cookbook *b, struct entry *e, struct trp_error *err)
+{
+    const trp_status st =
+        trp_table_put(b->names, trp_composition_target(e->composition)->name, e, NULL, err);
+    if (!trp_failed(st))
+        b->entries[b->n++] = e;
+    else
+        trp_composition_release(trp_composition_target(e->composition));
+    return st;
+}
+
+static trp_status add(struct trp_cookbook *b, const struct trp_composition_order *order,
+                      struct trp_error *err)
+{
+    TRP_CHECK(make_room(b, err));
+    struct entry *e = trp_arena_zeroed(&b->arena, 1, sizeof *e);
+    if (!e)
+        return no_memory(err);
+    if (order->name.len == 0)
+        return trp_node_fail(order->at, err, TRP_INVALID_ARGUMENT, "an %s without a name",
+                             order->kind);
+    const struct entry *twin = trp_table_get(b->names, order->name);
+    if (twin)
+        return trp_node_fail(order->at, err, TRP_ALREADY_EXISTS, "'%.*s' is there already: %.*s",
+                             TRP_STR(order->name),
+                             TRP_STR(trp_composition_place(twin->composition)));
+    TRP_CHECK(trp_composition_create(b->alloc, b->env, order, &e->composition, err));
+    return keep(b, e, err);
+}
+
+trp_status trp_cookbook_section(void *book, const struct trp_node *at, struct trp_route_file *file,
+                                struct trp_error *err)
+{
+    static const char *const sections[] = { "ensembles", "cascades", "pipelines" };
+    static const char *const kinds[] = { "ensemble", "cascade", "pipeline" };
+    const uint32_t i = trp_known_name_find(sections, ARRAY_LEN(sections), at->key);
+    if (i == UINT32_MAX) {
+        const char *near = trp_known_name_near(sections, ARRAY_LEN(sections), at->key);
+        return trp_node_fail(at, err, TRP_INVALID_ARGUMENT,
+                             "there is no section '%.*s': routes, ensembles, cascades, pipelines, "
+                             "lists, time_zone%s%s%s",
+                             TRP_STR(at->key), near ? "; did you mean '" : "", near ? near : "",
+                             near ? "'?" : "");
+    }
+    if (at->kind != TRP_NODE_MAP)
+        return trp_node_fail(at, err, TRP_INVALID_ARGUMENT, "%s are names, each with what it is",
+                             sections[i]);
+    for (const struct trp_node *n = at->first; n; n = n->next) {
+        const struct trp_composition_order order = { n->key, kinds[i], n, file };
+        TRP_CHECK(add(book, &order, err));
+    }
+    return trp_ok();
+}
+
+/* Keys of a model that say something of it as a whole; the rest is of models only. */
+static trp_status check_folder(const struct trp_node *tree, const char *kind, struct trp_error *err)
+{
+    const char *const known[] = { kind, "name", "platform", "description", "tags", "task" };
+    for (const struct trp_node *n = tree->first; n; n = n->next) {
+        if (trp_known_name_find(known, ARRAY_LEN(known), n->key) != UINT32_MAX)
+            continue;
+        return trp_node_fail(n, err, TRP_INVALID_ARGUMENT, "key '%.*s' means nothing beside '%s'",
+                             TRP_STR(n->key), kind);
+    }
+    return trp_ok();
+}
+
+trp_status trp_cookbook_folder(void *book, struct trp_str name, const struct trp_node *tree,
+                               struct trp_route_file *file, struct trp_error *err)
+{
+    const char *kind = trp_model_definition_kind(tree);
+    if (strcmp(kind, "ensemble_scheduling") == 0) {
+        const struct trp_composition_order order = { name, kind, tree, file };
+        return add(book, &order, err);
+    }
+    TRP_CHECK(check_folder(tree, kind, err));
+    const struct trp_composition_order order = { name, kind, trp_node_get(tree, kind), file };
+    return add(book, &order, err);
+}
+
+trp_status trp_cookbook_adopt(void *book, struct trp_target *target, struct trp_error *err)
+{
+    struct trp_cookbook *b = book;
+    TRP_CHECK(make_room(b, err));
+    struct entry *e = trp_arena_zeroed(&b->arena, 1, sizeof *e);
+    if (!e)
+        return no_memory(err);
+    *e = (struct entry){ .composition = trp_composition_of(target), .is_adopted = true };
+    e->state = trp_composition_signature(e->composition) ? CHECKED : UNKNOWN;
+    trp_composition_retain(target);
+    return keep(b, e, err);
+}
+
+/* ---- walking ---- */
+
+bool trp_cookbook_next_name(void *book, uint32_t *cursor, struct trp_str *out_name)
+{
+    struct trp_cookbook *b = book;
+    if (*cursor == 0)
+        b->next_at = b->next_cursor = 0;
+    ++*cursor;
+    for (; b->next_at < b->n; b->next_at++) {
+        if (trp_composition_next_name(b->entries[b->next_at]->composition, &b->next_cursor,
+                                      out_name))
+            return true;
+        b->next_cursor = 0;
+    }
+    return false;
+}
+
+bool trp_cookbook_next_name_of(void *book, struct trp_str composition, uint32_t *cursor,
+                               struct trp_str *out_name)
+{
+    const struct trp_cookbook *b = book;
+    const struct entry *e = trp_table_get(b->names, composition);
+    return e && trp_composition_next_name(e->composition, cursor, out_name);
+}
+
+const struct trp_signature *trp_cookbook_signature(void *book, struct trp_str name)
+{
+    const struct trp_cookbook *b = book;
+    const struct entry *e = trp_table_get(b->names, name);
+    return e ? trp_composition_signature(e->composition) : NULL;
+}
+
+bool trp_cookbook_next_load(void *book, struct trp_str composition, uint32_t *cursor,
+                            struct trp_str *out_name)
+{
+    const struct trp_cookbook *b = book;
+    const struct entry *e = trp_table_get(b->names, composition);
+    return e && trp_composition_next_load(e->composition, cursor, out_name, NULL);
+}
+
+bool trp_cookbook_next_item(void *book, uint32_t *cursor, struct trp_directory_item *out_item)
+{
+    struct trp_cookbook *b = book;
+    if (*cursor >= b->n)
+        return false;
+    struct trp_composition *c = b->entries[(*cursor)++]->composition;
+    *out_item = (struct trp_directory_item){ .name = trp_composition_target(c)->name,
+                                             .kind = trp_composition_kind(c),
+                                             .place = trp_composition_place(c),
+                                             .target = trp_composition_target(c),
+                                             .retain = trp_composition_retain,
+                                             .release = trp_composition_release };
+    return true;
+}
+
+/* ---- checking ---- */
+
+static trp_status check_entry(struct trp_cookbook *b, struct entry *e, struct trp_error *err);
+
+/* The innermost that fails is told first; who asks it fails for its sake. */
+static void blame(const struct trp_cookbook *b, const struct entry *e)
+{
+    if (b->check->guilty && b->check->guilty->len == 0)
+        *b->check->guilty = trp_composition_target(e->composition)->name;
+}
+
+/* "a, which asks b, which asks a" */
+static trp_status fail_detour(const struct trp_cookbook *b, const struct entry *e,
+                              struct trp_error *err)
+{
+    char row[DETOUR_MAX];
+    size_t len = 0;
+    row[0] = '\0';
+    for (const struct entry *at = b->at_work; at && len < sizeof row; at = at->asked_by) {
+        len += (size_t)snprintf(row + len, sizeof row - len, "%s'%.*s'", len ? ", asked by " : "",
+                                TRP_STR(trp_composition_target(at->composition)->name));
+        if (at == e)
+            break;
+    }
+    return trp_fail(err, TRP_INVALID_ARGUMENT, "%.*s: '%.*s' asks itself: it is asked by %s",
+                    TRP_STR(trp_composition_place(e->composition)),
+                    TRP_STR(trp_composition_target(e->composition)->name), row);
+}
+
+static trp_status fail_unknown(struct trp_str name, struct trp_error *err)
+{
+    return trp_fail(err, TRP_NOT_READY, "nobody knows yet what '%.*s' takes", TRP_STR(name));
+}
+
+static trp_status look(void *user, struct trp_str model, int64_t version, struct trp_arena *arena,
+                       struct trp_signature *out, struct trp_error *err);
+
+/* A route takes and gives what it leads to does, under the names that it has for that. */
+static trp_status look_behind(struct trp_cookbook *b, const struct trp_route_goal *goal,
+                              struct trp_arena *arena, struct trp_signature *out,
+                              struct trp_error *err)
+{
+    TRP_CHECK(look(b, goal->model, goal->version, arena, out, err));
+    return goal->fit ? trp_route_fit_describe(goal->fit, arena, out, err) : trp_ok();
+}
+
+static trp_status look(void *user, struct trp_str model, int64_t version, struct trp_arena *arena,
+                       struct trp_signature *out, struct trp_error *err)
+{
+    struct trp_cookbook *b = user;
+    const struct trp_route_check *check = b->check;
+    struct entry *e = trp_table_get(b->names, model);
+    const struct trp_route_goal *goal = check->lead ? check->lead(check->user, model) : NULL;
+    if ((e || goal) && version != 0 && version != 1)
+        return trp_fail(err, TRP_NOT_FOUND, "'%.*s' has no versions", TRP_STR(model));
+    if (goal && !e)
+        return look_behind(b, goal, arena, out, err);
+    if (e) {
+        TRP_CHECK(check_entry(b, e, err));
+        return trp_signature_dup(trp_composition_signature(e->composition), arena, out, err);
+    }
+    char hint[TRP_ROUTE_HINT_MAX] = "";
+    const struct entry *other = b->base ? trp_table_get(b->base->names, model) : NULL;
+    const struct trp_signature *s = other ? trp_composition_signature(other->composition)
+                                          : check->signature(check->user, model, version);
+    if (s)
+        return trp_signature_dup(s, arena, out, err);
+    if (check->known(check->user, model, version))
+        return fail_unknown(model, err);
+    if (check->nearest)
+        check->nearest(check->user, model, hint);
+    return trp_fail(err, TRP_NOT_FOUND, "there is no model, route or composition '%.*s'%s",
+                    TRP_STR(model), hint);
+}
+
+static trp_status check_entry(struct trp_cookbook *b, struct entry *e, struct trp_error *err)
+{
+    const struct trp_recipe_lookup lookup = { b, look };
+    if (e->state == CHECKED)
+        return trp_ok();
+    if (e->state == AT_WORK)
+        return fail_detour(b, e, err);
+    if (e->is_adopted && !b->serves) /* this reading may still be refused, and it would stay */
+        return fail_unknown(trp_composition_target(e->composition)->name, err);
+    e->state = AT_WORK;
+    e->asked_by = b->at_work;
+    b->at_work = e;
+    const trp_status st = trp_composition_check(e->composition, &lookup, err);
+    b->at_work = e->asked_by;
+    e->state = !trp_failed(st) ? CHECKED : st.code == TRP_NOT_READY ? UNKNOWN : READ;
+    if (e->state == READ)
+        blame(b, e);
+    b->unknown_n += e->state == UNKNOWN;
+    return st;
+}
+
+static trp_status check_known(const struct trp_cookbook *b, struct trp_str name,
+                              struct trp_str said, const struct trp_node *at, struct trp_error *err)
+{
+    char hint[TRP_ROUTE_HINT_MAX] = "";
+    if (trp_table_get(b->names, name) || b->check->known(b->check->user, name, 0))
+        return trp_ok();
+    if (b->check->nearest)
+        b->check->nearest(b->check->user, name, hint);
+    return trp_node_fail(at, err, TRP_NOT_FOUND, "there is no model, route or composition '%.*s'%s",
+                         TRP_STR(said), hint);
+}
+
+/* A condition that asks for the load of what is not there would be unknown for ever. */
+static trp_status check_loads(const struct trp_cookbook *b, const struct entry *e,
+                              struct trp_error *err)
+{
+    const struct trp_node *at;
+    struct trp_str said, model;
+    uint32_t cursor = 0;
+    int64_t version;
+    while (trp_composition_next_load(e->composition, &cursor, &said, &at))
+        TRP_CHECK(check_known(b, trp_route_goal_parse(said, &model, &version) ? model : said, said,
+                              at, err));
+    return trp_ok();
+}
+
+/* Names, before anything is asked of who bears them: whether there are such, and whether they lead back. */
+static trp_status check_names(struct trp_cookbook *b, struct entry *e, struct trp_error *err)
+{
+    struct trp_str name;
+    uint32_t cursor = 0;
+    if (e->state == CHECKED || e->is_adopted)
+        return trp_ok();
+    if (e->state == AT_WORK)
+        return fail_detour(b, e, err);
+    e->state = AT_WORK;
+    e->asked_by = b->at_work;
+    b->at_work = e;
+    trp_status st = check_loads(b, e, err);
+    while (!trp_failed(st) && trp_composition_next_name(e->composition, &cursor, &name)) {
+        struct entry *asked = trp_table_get(b->names, name);
+        st = asked
+                 ? check_names(b, asked, err)
+                 : check_known(b, name, name, trp_composition_name_at(e->composition, cursor), err);
+    }
+    b->at_work = e->asked_by;
+    e->state = trp_failed(st) ? READ : CHECKED;
+    if (trp_failed(st))
+        blame(b, e);
+    return st;
+}
+
+trp_status trp_cookbook_check(void *book, const struct trp_route_check *check,
+                              struct trp_error *err)
+{
+    struct trp_cookbook *b = book;
+    b->check = check;
+    b->unknown_n = 0;
+    for (uint32_t i = 0; i < b->n; i++)
+        TRP_CHECK(check_names(b, b->entries[i], err));
+    for (uint32_t i = 0; i < b->n; i++)
+        if (!b->entries[i]->is_adopted)
+            b->entries[i]->state = READ;
+    for (uint32_t i = 0; i < b->n; i++) {
+        struct trp_error own = { 0 };
+        if (b->entries[i]->is_adopted) {
+            b->unknown_n += b->entries[i]->state == UNKNOWN;
+            continue;
+        }
+        const trp_status st = check_entry(b, b->entries[i], &own);
+        if (!trp_failed(st) || st.code == TRP_NOT_READY)
+            continue;
+        if (err)
+            *err = own;
+        return st;
+    }
+    return trp_ok();
+}
+
+/* It says itself what is wrong, and another version may be right. */
+static void look_again(struct trp_cookbook *b, struct entry *e, struct trp_error *err)
+{
+    struct trp_error own = { 0 };
+    if (e->state != UNKNOWN)
+        return;
+    const trp_status st = check_entry(b, e, &own);
+    if (!trp_failed(st))
+        return;
+    e->state = UNKNOWN;
+    b->unknown_n++;
+    if (st.code != TRP_NOT_READY && !e->is_told) {
+        e->is_told = true;
+        *err = own;
+    }
+}
+
+trp_status trp_cookbook_look_again(void *book, const struct trp_route_check *check,
+                                   struct trp_error *err)
+{
+    struct trp_cookbook *b = book;
+    b->serves = true;
+    if (b->unknown_n == 0)
+        return trp_ok();
+    b->check = check;
+    b->unknown_n = 0;
+    for (uint32_t i = 0; i < b->n; i++)
+        look_again(b, b->entries[i], err);
+    return err->status;
+}
+
+/* ---- a trial ---- */
+
+/* Whether what it is asked may be other than it was. */
+static bool is_concerned(const struct trp_cookbook *b, const struct trp_composition *c,
+                         const struct trp_route_trial *t)
+{
+    const struct trp_route_check *now = t->now;
+    const struct trp_route_goal *goal;
+    struct trp_str name;
+    uint32_t cursor = 0;
+    while (trp_composition_next_name(c, &cursor, &name)) {
+        for (uint32_t depth = 0;
+             now->lead && depth <= TRP_ROUTE_DEPTH_MAX && !trp_table_get(b->base->names, name) &&
+             (goal = now->lead(now->user, name)) != NULL;
+             depth++)
+            name = goal->model;
+        if (trp_str_is_equal(name, t->model) || trp_table_get(b->names, name))
+            return true;
+    }
+    return false;
+}
+
+static trp_status copy_entry(struct trp_cookbook *b, const struct trp_composition *c,
+                             struct trp_error *err)
+{
+    TRP_CHECK(make_room(b, err));
+    struct entry *e = trp_arena_zeroed(&b->arena, 1, sizeof *e);
+    if (!e)
+        return no_memory(err);
+    TRP_CHECK(trp_composition_again(c, &e->composition, err));
+    return keep(b, e, err);
+}
+
+/* Who asks one that is concerned is concerned, too: until a round finds nobody else. */
+static trp_status copy_concerned(struct trp_cookbook *b, const struct trp_route_trial *t,
+                                 struct trp_error *err)
+{
+    uint32_t before;
+    do {
+        before = b->n;
+        for (uint32_t i = 0; i < b->base->n; i++) {
+            const struct trp_composition *c = b->base->entries[i]->composition;
+            const struct trp_str name =
+                trp_composition_target(b->base->entries[i]->composition)->name;
+            if (!trp_table_get(b->names, name) && is_concerned(b, c, t))
+                TRP_CHECK(copy_entry(b, c, err));
+        }
+    } while (b->n > before);
+    return trp_ok();
+}
+
+/* Of a copy: whether it could be made, and whether the one that it is a copy of would go on. */
+static trp_status try_entry(struct trp_cookbook *b, struct entry *e, struct trp_error *err)
+{
+    const struct trp_str name = trp_composition_target(e->composition)->name;
+    const struct entry *original = trp_table_get(b->base->names, name);
+    TRP_CHECK(check_entry(b, e, err));
+    return trp_composition_goes_on(original->composition, e->composition, err);
+}
+
+/* Whether the one of this name works with things as they are; memory that is short speaks for it. */
+static bool works_now(const struct trp_cookbook *base, const struct trp_route_trial *t,
+                      struct trp_str name)
+{
+    struct trp_cookbook *b;
+    struct trp_error err = { 0 };
+    if (trp_failed(begin(base->alloc, base->env, &b, &err)))
+        return true;
+    b->base = base;
+    b->check = t->now;
+    trp_status st = copy_concerned(b, t, &err);
+    struct entry *e = trp_table_get(b->names, name);
+    if (!trp_failed(st) && e)
+        st = try_entry(b, e, &err);
+    trp_cookbook_end(b);
+    return !trp_failed(st) || st.code == TRP_OUT_OF_MEMORY;
+}
+
+static void name_item(const struct trp_cookbook *base, struct trp_str name,
+                      struct trp_directory_item *out_item)
+{
+    struct trp_cookbook *b = (struct trp_cookbook *)(uintptr_t)base;
+    uint32_t cursor = 0;
+    while (trp_cookbook_next_item(b, &cursor, out_item))
+        if (trp_str_is_equal(out_item->name, name))
+            return;
+}
+
+static trp_status judge_all(struct trp_cookbook *b, const struct trp_route_trial *t,
+                            struct trp_directory_item *out_item, struct trp_error *err)
+{
+    TRP_CHECK(copy_concerned(b, t, err));
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct trp_str name = trp_composition_target(b->entries[i]->composition)->name;
+        struct trp_error own = { 0 };
+        const trp_status st = try_entry(b, b->entries[i], &own);
+        if (!trp_failed(st) || st.code == TRP_NOT_READY)
+            continue;
+        if (st.code != TRP_OUT_OF_MEMORY && !works_now(b->base, t, name))
+            continue;
+        name_item(b->base, name, out_item);
+        *err = own;
+        return st;
+    }
+    return trp_ok();
+}
+
+trp_status trp_cookbook_judge(void *book, const struct trp_route_trial *trial,
+                              struct trp_directory_item *out_item, struct trp_error *err)
+{
+    const struct trp_cookbook *base = book;
+    struct trp_cookbook *b;
+    if (base->n == 0)
+        return trp_ok();
+    TRP_CHECK(begin(base->alloc, base->env, &b, err));
+    b->base = base;
+    b->check = trial->next;
+    const trp_status st = judge_all(b, trial, out_item, err);
+    trp_cookbook_end(b);
+    return st;
+}

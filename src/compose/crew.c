@@ -1,0 +1,212 @@
+/* compose/crew.c - see crew.h. */
+#include "compose/crew.h"
+
+#include "base/thread.h"
+#include "sched/sched.h"
+#include "sched/sorted.h"
+
+#define TURN 1000u /* permille: a class that is owed so much is owed a turn */
+
+struct trp_crew {
+    const struct trp_alloc *alloc;
+    struct trp_crew_opts opts;
+    struct trp_lock lock; /* of what follows, but for the threads */
+    struct trp_signal wake;
+    struct trp_queue_rows ways[TRP_SCHED_WAYS];
+    uint32_t owed_permille[TRP_SCHED_WAYS]; /* by the floors */
+    uint32_t jobs_n;
+    int64_t arrivals;
+    bool is_stopping;
+    struct trp_thread *threads;
+};
+
+trp_status trp_crew_create(const struct trp_alloc *alloc, const struct trp_crew_opts *opts,
+                           struct trp_crew **out_crew, struct trp_error *err)
+{
+    *out_crew = NULL;
+    struct trp_crew *c = trp_alloc_zeroed(alloc, 1, sizeof *c);
+    struct trp_thread *threads =
+        trp_alloc_zeroed(alloc, opts->threads_n + (size_t)1, sizeof *threads);
+    if (!c || !threads) {
+        trp_alloc_free(alloc, c);
+        trp_alloc_free(alloc, threads);
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "%u helpers of compositions", opts->threads_n);
+    }
+    c->alloc = alloc;
+    c->opts = *opts;
+    c->threads = threads;
+    trp_lock_init(&c->lock, TRP_LOCK_CREW);
+    trp_signal_init(&c->wake);
+    *out_crew = c;
+    return trp_ok();
+}
+
+void trp_crew_destroy(struct trp_crew *c)
+{
+    if (!c)
+        return;
+    trp_crew_stop(c);
+    TRP_ASSERT(c->jobs_n == 0);
+    trp_signal_deinit(&c->wake);
+    trp_lock_deinit(&c->lock);
+    trp_alloc_free(c->alloc, c->threads);
+    trp_alloc_free(c->alloc, c);
+}
+
+/* ---- who is next: the lock is held ---- */
+
+static void take_out(struct trp_crew *c, struct trp_crew_job *job)
+{
+    trp_sorted_remove(&c->ways[trp_sched_way_of(job->priority_class)], &job->spot);
+    job->is_waiting = false;
+    c->jobs_n--;
+}
+
+static uint32_t floor_of(const struct trp_crew *c, uint32_t way)
+{
+    if (way == trp_sched_way_of(TRP_PRIORITY_BATCH))
+        return c->opts.floor_batch_permille;
+    return way == trp_sched_way_of(TRP_PRIORITY_NORMAL) ? c->opts.floor_normal_permille : 0;
+}
+
+/* The most urgent class, but one that is owed a turn goes before it; TRP_SCHED_WAYS: nothing waits. */
+static uint32_t next_way(const struct trp_crew *c)
+{
+    uint32_t first = TRP_SCHED_WAYS;
+    for (uint32_t way = TRP_SCHED_WAYS; way-- > 0;)
+        if (trp_sorted_first(&c->ways[way]))
+            first = way;
+    for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++)
+        if (c->owed_permille[way] >= TURN && trp_sorted_first(&c->ways[way]))
+            return way;
+    return first;
+}
+
+/* Each class that waits is owed its floor of this turn; the one that gets it was paid. */
+static void bill(struct trp_crew *c, uint32_t served)
+{
+    for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++)
+        if (trp_sorted_first(&c->ways[way]))
+            c->owed_permille[way] += floor_of(c, way);
+    uint32_t *const owed = &c->owed_permille[served];
+    *owed = *owed > TURN ? *owed - TURN : 0;
+}
+
+/* NULL: nothing waits. */
+static struct trp_crew_job *take_next(struct trp_crew *c)
+{
+    const uint32_t way = next_way(c);
+    if (way == TRP_SCHED_WAYS)
+        return NULL;
+    struct trp_crew_job *const job =
+        TRP_CONTAINER_OF(trp_sorted_first(&c->ways[way]), struct trp_crew_job, spot);
+    bill(c, way);
+    take_out(c, job);
+    return job;
+}
+
+/* ---- there and back ---- */
+
+static void deliver(struct trp_mail *mail)
+{
+    struct trp_crew_job *job = TRP_CONTAINER_OF(mail, struct trp_crew_job, mail);
+    job->back(job);
+}
+
+static void send_back(struct trp_crew_job *job)
+{
+    job->mail.deliver = deliver;
+    trp_loop_post(job->loop, &job->mail);
+}
+
+static void do_job(struct trp_crew_job *job)
+{
+    job->work(job);
+    send_back(job);
+}
+
+/* One without a deadline has a place, too: else it would wait for as long as others with one come. */
+static int64_t key_of(const struct trp_crew_job *job)
+{
+    return job->deadline_ns ? job->deadline_ns : trp_loop_now_ns(job->loop) + TRP_CREW_PATIENCE_NS;
+}
+
+trp_status trp_crew_push(struct trp_crew *c, struct trp_crew_job *job, struct trp_error *err)
+{
+    trp_lock_enter(&c->lock);
+    const bool has_room = c->jobs_n < c->opts.jobs_max;
+    if (has_room) {
+        job->spot = (struct trp_queue_spot){ .key = key_of(job), .arrival = c->arrivals++ };
+        trp_sorted_push(&c->ways[trp_sched_way_of(job->priority_class)], &job->spot);
+        job->is_waiting = true;
+        c->jobs_n++;
+        trp_signal_one(&c->wake);
+    }
+    trp_lock_leave(&c->lock);
+    return has_room ? trp_ok()
+                    : trp_fail_limit(err, TRP_QUEUE_FULL, TRP_LIMIT_QUEUE,
+                                     "%u steps of compositions wait for a helper (%s)",
+                                     c->opts.jobs_max, c->opts.limit);
+}
+
+void trp_crew_withdraw(struct trp_crew *c, struct trp_crew_job *job)
+{
+    trp_lock_enter(&c->lock);
+    const bool was_waiting = job->is_waiting;
+    if (was_waiting)
+        take_out(c, job);
+    trp_lock_leave(&c->lock);
+    if (!was_waiting)
+        return;
+    job->is_withdrawn = true;
+    send_back(job);
+}
+
+bool trp_crew_do_one(struct trp_crew *c)
+{
+    trp_lock_enter(&c->lock);
+    struct trp_crew_job *job = take_next(c);
+    trp_lock_leave(&c->lock);
+    if (job)
+        do_job(job);
+    return job != NULL;
+}
+
+/* ---- threads ---- */
+
+/* NULL: there will be none any more. */
+static struct trp_crew_job *wait_for_one(struct trp_crew *c)
+{
+    struct trp_crew_job *job;
+    trp_lock_enter(&c->lock);
+    while (!(job = take_next(c)) && !c->is_stopping)
+        trp_signal_wait(&c->wake, &c->lock);
+    trp_lock_leave(&c->lock);
+    return job;
+}
+
+static void help(void *user)
+{
+    struct trp_crew *c = user;
+    struct trp_crew_job *job;
+    trp_thread_yield_to_others(c->opts.nice);
+    while ((job = wait_for_one(c)) != NULL)
+        do_job(job);
+}
+
+trp_status trp_crew_start(struct trp_crew *c, struct trp_error *err)
+{
+    for (uint32_t i = 0; i < c->opts.threads_n; i++)
+        TRP_CHECK(trp_thread_start(&c->threads[i], "helper", help, c, err));
+    return trp_ok();
+}
+
+void trp_crew_stop(struct trp_crew *c)
+{
+    trp_lock_enter(&c->lock);
+    c->is_stopping = true;
+    trp_signal_all(&c->wake);
+    trp_lock_leave(&c->lock);
+    for (uint32_t i = 0; i < c->opts.threads_n; i++)
+        trp_thread_join(&c->threads[i]);
+}

@@ -1,0 +1,200 @@
+/* route/route.c - see route.h. */
+#include "route/route.h"
+
+#include "call/target.h"
+#include "route/route_fit.h"
+#include "route/route_hedge.h"
+#include "route/route_parts.h"
+
+static const struct trp_signature *signature(const struct trp_target *t)
+{
+    (void)t;
+    return NULL; /* it is another one for each call */
+}
+
+static const struct trp_router *route_of(const struct trp_target *t)
+{
+    return (const struct trp_router *)t; /* its first member */
+}
+
+static const struct trp_node *config(const struct trp_target *t)
+{
+    (void)t;
+    return NULL;
+}
+
+static void state(const struct trp_target *t, struct trp_target_state *out)
+{
+    (void)t;
+    *out = (struct trp_target_state){ .ready = true, .state = "READY" };
+}
+
+static struct trp_stats *stats(struct trp_target *t)
+{
+    return trp_route_of(t)->stats;
+}
+
+static void cost(const struct trp_target *t, struct trp_target_cost *out)
+{
+    (void)t;
+    *out = (struct trp_target_cost){ 0 };
+}
+
+/* ---- what clients are told ---- */
+
+static trp_status describe_target(struct trp_target *t, uint32_t loop_index,
+                                  struct trp_arena *arena, struct trp_signature *out,
+                                  struct trp_error *err)
+{
+    struct trp_target_state now;
+    if (t->ops->describe)
+        return t->ops->describe(t, loop_index, arena, out, err);
+    t->ops->state(t, &now);
+    if (!now.ready && !out)
+        return trp_fail(err, TRP_NOT_READY, "'%.*s' is not ready: %.*s", TRP_STR(t->name),
+                        TRP_STR(now.reason));
+    if (!out)
+        return trp_ok();
+    const struct trp_signature *s = trp_target_signature(t);
+    if (!s && t->ops->face)
+        s = t->ops->face(t);
+    if (!s)
+        return trp_fail(err, TRP_NOT_READY,
+                        "what '%.*s' takes is not known before it is loaded; its first request "
+                        "loads it, or: troupe load %.*s",
+                        TRP_STR(t->name), TRP_STR(t->name));
+    return trp_signature_dup(s, arena, out, err);
+}
+
+static trp_status describe_goal(const struct trp_router *r, const struct trp_route_goal *goal,
+                                uint32_t loop_index, struct trp_arena *arena,
+                                struct trp_signature *out, struct trp_error *err)
+{
+    const struct trp_finder *f = &r->env->finder;
+    const struct trp_sought sought = { goal->model, goal->version, NULL };
+    struct trp_target *target;
+    void (*release)(struct trp_target *) = NULL;
+    TRP_CHECK(f->find(f->user, loop_index, &sought, &target, &release, err));
+    trp_status st = describe_target(target, loop_index, arena, out, err);
+    if (!trp_failed(st) && out && goal->fit)
+        st = trp_route_fit_describe(goal->fit, arena, out, err);
+    release(target);
+    return st;
+}
+
+/* The first that there is: what the rule chooses mostly, then its fallbacks. */
+static trp_status describe_rule(const struct trp_router *r, const struct trp_route_rule *rule,
+                                uint32_t loop_index, struct trp_arena *arena,
+                                struct trp_signature *out, struct trp_error *err)
+{
+    const struct trp_route_goal *goals = r->plan->goals;
+    trp_status st = trp_ok();
+    for (uint32_t i = 0; i < rule->choices_n + rule->fallback_n; i++) {
+        const uint32_t goal =
+            i < rule->choices_n ? rule->choices[i].goal : rule->fallback[i - rule->choices_n];
+        struct trp_error local = { 0 };
+        const trp_status one = describe_goal(r, &goals[goal], loop_index, arena, out, &local);
+        if (!trp_failed(one))
+            return one;
+        if (i == 0) {
+            st = one;
+            if (err)
+                *err = local;
+        }
+    }
+    return st;
+}
+
+/* Clients see what the last rule sends them to, which takes what the others leave; and a route is ready when each of its rules can
+ * be followed. */
+static trp_status describe(const struct trp_target *t, uint32_t loop_index, struct trp_arena *arena,
+                           struct trp_signature *out, struct trp_error *err)
+{
+    const struct trp_router *r = route_of(t);
+    const struct trp_route_plan *p = r->plan;
+    if (out)
+        TRP_TRY(describe_rule(r, &p->rules[p->rules_n - 1], loop_index, arena, out, err), err,
+                "route '%.*s'", TRP_STR(p->name));
+    for (uint32_t i = 0; !out && i < p->rules_n; i++)
+        TRP_TRY(describe_rule(r, &p->rules[i], loop_index, arena, NULL, err), err,
+                "route '%.*s': rule %.*s", TRP_STR(p->name), TRP_STR(p->rules[i].name));
+    return trp_ok();
+}
+
+static const struct trp_target_ops route_ops = {
+    .signature = signature,
+    .describe = describe,
+    .config = config,
+    .start = trp_route_start,
+    .cancel = trp_route_cancel,
+    .state = state,
+    .stats = stats,
+    .cost = cost,
+};
+
+/* ---- the life of a route ---- */
+
+trp_status trp_route_create(const struct trp_alloc *alloc, struct trp_route_plan *plan,
+                            const struct trp_route_common *common,
+                            const struct trp_route_owner *owner, struct trp_router **out_route,
+                            struct trp_error *err)
+{
+    *out_route = NULL;
+    struct trp_router *r = trp_alloc_zeroed(alloc, 1, sizeof *r);
+    struct trp_stats *counts = trp_alloc_zeroed(alloc, 1, sizeof *counts);
+    if (!r || !counts) {
+        trp_alloc_free(alloc, r);
+        trp_alloc_free(alloc, counts);
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "route '%.*s'", TRP_STR(plan->name));
+    }
+    *r = (struct trp_router){ .target = { .ops = &route_ops, .name = plan->name, .version = 1 },
+                              .alloc = alloc,
+                              .plan = plan,
+                              .common = common,
+                              .env = common->env,
+                              .stats = counts,
+                              .owner = *owner };
+    trp_refs_init(&r->refs);
+    trp_route_samples_init(&r->samples);
+    *out_route = r;
+    return trp_ok();
+}
+
+void trp_route_retain(struct trp_target *t)
+{
+    trp_refs_up(&trp_route_of(t)->refs);
+}
+
+void trp_route_release(struct trp_target *t)
+{
+    struct trp_router *r = trp_route_of(t);
+    if (!trp_refs_down(&r->refs))
+        return;
+    trp_route_plan_drop(r->plan);
+    trp_alloc_free(r->alloc, r->stats);
+    const struct trp_route_owner owner = r->owner;
+    trp_route_samples_deinit(&r->samples);
+    trp_alloc_free(r->alloc, r);
+    if (owner.release)
+        owner.release(owner.user);
+}
+
+struct trp_target *trp_route_target(struct trp_router *r)
+{
+    return &r->target;
+}
+
+struct trp_router *trp_route_of(struct trp_target *t)
+{
+    return t->ops == &route_ops ? TRP_CONTAINER_OF(t, struct trp_router, target) : NULL;
+}
+
+const struct trp_route_plan *trp_route_plan_of(const struct trp_router *r)
+{
+    return r->plan;
+}
+
+uint64_t trp_route_unmatched(const struct trp_router *r)
+{
+    return trp_counter_get(&r->unmatched);
+}

@@ -1,0 +1,455 @@
+/* route/route_check.c - whether all routes of a file can be followed, as far as that can be known before a request comes. */
+#include "base/arena.h"
+#include "route/route_canary.h"
+#include "route/route_file_parts.h"
+#include "route/route_fit.h"
+#include "route/route_hedge.h"
+#include "route/route_types.h"
+#include "tensor/dtype.h"
+
+struct face { /* what all targets of a route take and give */
+    bool was_looked_for;
+    const struct trp_signature *signature; /* NULL: they differ, or nobody knows (yet) */
+};
+
+struct checking {
+    const struct trp_route_file *file;
+    const struct trp_route_check *check;
+    struct trp_arena *arena; /* of what is found out, for the time of the check */
+    struct face *faces;      /* one for each route */
+    struct trp_error *err;
+};
+
+/* routes_n: no route is called so. */
+static uint32_t index_of(const struct trp_route_file *f, struct trp_str name)
+{
+    const struct trp_route_place *place = trp_table_get(f->names, name);
+    return place ? place->index : f->routes_n;
+}
+
+static const struct trp_route_plan *plan_named(const struct trp_route_file *f, struct trp_str name)
+{
+    const uint32_t i = index_of(f, name);
+    return i < f->routes_n ? trp_route_plan_of(f->routes[i]) : NULL;
+}
+
+/* ---- names ---- */
+
+/* The nearest name is one of a route: who knows the others cannot list them. */
+static void hint_at(const struct checking *c, struct trp_str name, char hint[TRP_ROUTE_HINT_MAX])
+{
+    struct trp_str names[64];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->file->routes_n && n < ARRAY_LEN(names); i++)
+        names[n++] = trp_route_plan_of(c->file->routes[i])->name;
+    trp_route_hint(hint, name, names, n);
+    if (!hint[0] && c->check->nearest)
+        c->check->nearest(c->check->user, name, hint);
+}
+
+static trp_status check_name(const struct checking *c, const struct trp_route_plan *p,
+                             const struct trp_route_goal *g)
+{
+    char hint[TRP_ROUTE_HINT_MAX];
+    const struct trp_route_plan *other = plan_named(c->file, g->model);
+    if (other && g->version != 0 && g->version != 1)
+        return trp_route_source_fail(p->source, g->at, g->text, c->err,
+                                     "route '%.*s' has no versions", TRP_STR(g->model));
+    if (other || p->may_miss || c->check->known(c->check->user, g->model, g->version))
+        return trp_ok();
+    if (g->version != 0 && c->check->known(c->check->user, g->model, 0))
+        return trp_route_source_fail(p->source, g->at, g->text, c->err,
+                                     "'%.*s' has no such version or label", TRP_STR(g->model));
+    hint_at(c, g->model, hint);
+    return trp_route_source_fail(p->source, g->at, g->text, c->err,
+                                 "there is no model, route or composition '%.*s'%s (`missing: "
+                                 "allow` of the route lets it be named all the same)",
+                                 TRP_STR(g->model), hint);
+}
+
+/* A condition that asks for the load of what is not there would be unknown for ever, and nobody would be told why. */
+static trp_status check_loads(const struct checking *c, const struct trp_route_plan *p,
+                              const struct trp_expr *expr, const struct trp_node *at)
+{
+    struct trp_str name, model;
+    uint32_t cursor = 0;
+    int64_t version;
+    char hint[TRP_ROUTE_HINT_MAX];
+    while (expr && !p->may_miss && trp_expr_next_model(expr, &cursor, &name)) {
+        if (!trp_route_goal_parse(name, &model, &version)) {
+            model = name;
+            version = 0;
+        }
+        if (plan_named(c->file, model) || c->check->known(c->check->user, model, version))
+            continue;
+        hint_at(c, model, hint);
+        return trp_route_source_fail(p->source, at, name, c->err,
+                                     "there is no model, route or composition '%.*s'%s (`missing: "
+                                     "allow` of the route lets it be named all the same)",
+                                     TRP_STR(name), hint);
+    }
+    return trp_ok();
+}
+
+/* ---- circles ---- */
+
+static trp_status walk(const struct checking *c, const struct trp_route_plan *p,
+                       const struct trp_route_plan *const *above, uint32_t depth)
+{
+    const struct trp_route_plan *path[TRP_ROUTE_DEPTH_MAX + 1];
+    for (uint32_t i = 0; i < depth; i++)
+        path[i] = above[i];
+    path[depth] = p;
+    for (uint32_t i = 0; i < p->goals_n; i++) {
+        const struct trp_route_goal *g = &p->goals[i];
+        const struct trp_route_plan *next = plan_named(c->file, g->model);
+        for (uint32_t k = 0; next && k <= depth; k++)
+            if (path[k] == next)
+                return trp_route_source_fail(p->source, g->at, g->text, c->err,
+                                             "route '%.*s' leads back to itself by '%.*s'",
+                                             TRP_STR(next->name), TRP_STR(p->name));
+        if (next && depth + 1 >= TRP_ROUTE_DEPTH_MAX)
+            return trp_route_source_fail(p->source, g->at, g->text, c->err,
+                                         "more than %u routes stand behind each other",
+                                         TRP_ROUTE_DEPTH_MAX);
+        if (next)
+            TRP_CHECK(walk(c, next, path, depth + 1));
+    }
+    return trp_ok();
+}
+
+/* ---- what targets take ---- */
+
+/* One side of a signature. */
+struct side {
+    const char *what;
+    const struct trp_io *ios;
+    uint32_t n;
+};
+
+static trp_status lacks(const struct checking *c, const struct trp_route_plan *p,
+                        const struct trp_route_goal *g, struct trp_str name, const struct side *in)
+{
+    struct trp_str known[64];
+    char hint[TRP_ROUTE_HINT_MAX];
+    uint32_t i = 0;
+    for (; i < in->n && i < ARRAY_LEN(known); i++)
+        known[i] = in->ios[i].name;
+    trp_route_hint(hint, name, known, i);
+    return trp_route_source_fail(p->source, g->at, g->text, c->err,
+                                 "'%.*s' has no %s '%.*s', which the route names%s",
+                                 TRP_STR(g->model), in->what, TRP_STR(name), hint);
+}
+
+static trp_status check_fit(const struct checking *c, const struct trp_route_plan *p,
+                            const struct trp_route_goal *g, const struct trp_signature *s)
+{
+    const struct trp_route_fit *fit = g->fit;
+    const struct side inputs = { "input", s->inputs, s->inputs_n };
+    const struct side outputs = { "output", s->outputs, s->outputs_n };
+    for (uint32_t i = 0; fit && i < fit->inputs_n; i++)
+        if (!trp_signature_input(s, fit->inputs[i].theirs))
+            return lacks(c, p, g, fit->inputs[i].theirs, &inputs);
+    for (uint32_t i = 0; fit && i < fit->outputs_n; i++)
+        if (!trp_signature_output(s, fit->outputs[i].theirs))
+            return lacks(c, p, g, fit->outputs[i].theirs, &outputs);
+    for (uint32_t i = 0; fit && i < fit->casts_n; i++) {
+        const struct trp_io *io = trp_signature_input(s, fit->casts[i].name);
+        if (!io)
+            return lacks(c, p, g, fit->casts[i].name, &inputs);
+        if (io->dtype != fit->casts[i].dtype)
+            return trp_route_source_fail(p->source, g->at, g->text, c->err,
+                                         "'%.*s' takes %s for input '%.*s', not %s",
+                                         TRP_STR(g->model), trp_dtype_name(io->dtype),
+                                         TRP_STR(io->name), trp_dtype_name(fit->casts[i].dtype));
+    }
+    for (uint32_t i = 0; fit && i < fit->constants_n; i++) {
+        const struct trp_io *io = trp_signature_input(s, fit->constants[i].name);
+        if (!io)
+            return lacks(c, p, g, fit->constants[i].name, &inputs);
+        if (io->dtype != fit->constants[i].tensor.dtype)
+            return trp_route_source_fail(p->source, g->at, g->text, c->err,
+                                         "'%.*s' takes %s for input '%.*s', the constant is of %s",
+                                         TRP_STR(g->model), trp_dtype_name(io->dtype),
+                                         TRP_STR(io->name),
+                                         trp_dtype_name(fit->constants[i].tensor.dtype));
+    }
+    return trp_ok();
+}
+
+/* How clients of the route call an input of a target; false: the route gives it. */
+static bool client_name(const struct trp_route_goal *g, struct trp_str name, struct trp_str *out)
+{
+    const struct trp_route_fit *fit = g->fit;
+    *out = name;
+    for (uint32_t i = 0; fit && i < fit->constants_n; i++)
+        if (trp_str_is_equal(fit->constants[i].name, name))
+            return false;
+    for (uint32_t i = 0; fit && i < fit->inputs_n; i++)
+        if (trp_str_is_equal(fit->inputs[i].theirs, name))
+            *out = fit->inputs[i].ours;
+    return true;
+}
+
+static bool is_cast(const struct trp_route_goal *g, struct trp_str name)
+{
+    for (uint32_t i = 0; g->fit && i < g->fit->casts_n; i++)
+        if (trp_str_is_equal(g->fit->casts[i].name, name))
+            return true;
+    return false;
+}
+
+/* The input of a target that clients of the route call so; NULL: it has none. */
+static const struct trp_io *input_called(const struct trp_route_goal *g,
+                                         const struct trp_signature *s, struct trp_str ours)
+{
+    for (uint32_t i = 0; i < s->inputs_n; i++) {
+        struct trp_str name;
+        if (client_name(g, s->inputs[i].name, &name) && trp_str_is_equal(name, ours))
+            return &s->inputs[i];
+    }
+    return NULL;
+}
+
+struct party { /* a target and what it takes */
+    const struct trp_route_goal *goal;
+    const struct trp_signature *signature;
+};
+
+/* Each input that one needs the other must take, and of the same type: one request goes to either. */
+static trp_status check_needs(const struct checking *c, const struct trp_route_plan *p,
+                              const struct party *needing, const struct party *taking,
+                              const struct trp_route_goal *at)
+{
+    const struct trp_route_goal *from = needing->goal, *to = taking->goal;
+    const struct trp_signature *needs = needing->signature, *takes = taking->signature;
+    for (uint32_t i = 0; i < needs->inputs_n; i++) {
+        const struct trp_io *io = &needs->inputs[i];
+        struct trp_str name;
+        if (io->optional || !client_name(from, io->name, &name))
+            continue;
+        const struct trp_io *other = input_called(to, takes, name);
+        if (!other)
+            return trp_route_source_fail(p->source, at->at, at->text, c->err,
+                                         "'%.*s' needs the input '%.*s', and '%.*s' does not take "
+                                         "it: one cannot stand in for the other",
+                                         TRP_STR(from->text), TRP_STR(name), TRP_STR(to->text));
+        if (other->dtype != io->dtype && !is_cast(from, io->name) && !is_cast(to, other->name))
+            return trp_route_source_fail(p->source, at->at, at->text, c->err,
+                                         "'%.*s' takes %s for '%.*s', and '%.*s' takes %s: one "
+                                         "cannot stand in for the other",
+                                         TRP_STR(from->text), trp_dtype_name(io->dtype),
+                                         TRP_STR(name), TRP_STR(to->text),
+                                         trp_dtype_name(other->dtype));
+    }
+    return trp_ok();
+}
+
+static struct trp_str client_output(const struct trp_route_goal *g, struct trp_str theirs)
+{
+    for (uint32_t i = 0; g->fit && i < g->fit->outputs_n; i++)
+        if (trp_str_is_equal(g->fit->outputs[i].theirs, theirs))
+            return g->fit->outputs[i].ours;
+    return theirs;
+}
+
+/* Each output of the first choice is one of who stands in for it, and of the same type: clients may ask for any of them by name. */
+static trp_status check_gives(const struct checking *c, const struct trp_route_plan *p,
+                              const struct party *first, const struct party *other)
+{
+    const struct trp_route_goal *from = first->goal, *to = other->goal;
+    for (uint32_t i = 0; i < first->signature->outputs_n; i++) {
+        const struct trp_io *io = &first->signature->outputs[i], *theirs = NULL;
+        const struct trp_str name = client_output(from, io->name);
+        for (uint32_t k = 0; k < other->signature->outputs_n && !theirs; k++)
+            if (trp_str_is_equal(client_output(to, other->signature->outputs[k].name), name))
+                theirs = &other->signature->outputs[k];
+        if (!theirs)
+            return trp_route_source_fail(p->source, to->at, to->text, c->err,
+                                         "'%.*s' has the output '%.*s', and '%.*s' does not: one "
+                                         "cannot stand in for the other",
+                                         TRP_STR(from->text), TRP_STR(name), TRP_STR(to->text));
+        if (theirs->dtype != io->dtype)
+            return trp_route_source_fail(p->source, to->at, to->text, c->err,
+                                         "'%.*s' gives %s for '%.*s', and '%.*s' gives %s: one "
+                                         "cannot stand in for the other",
+                                         TRP_STR(from->text), trp_dtype_name(io->dtype),
+                                         TRP_STR(name), TRP_STR(to->text),
+                                         trp_dtype_name(theirs->dtype));
+    }
+    return trp_ok();
+}
+
+static bool has_all(const struct trp_io *some, uint32_t some_n, const struct trp_io *all,
+                    uint32_t all_n)
+{
+    for (uint32_t i = 0; i < some_n; i++) {
+        bool is_there = false;
+        for (uint32_t k = 0; k < all_n && !is_there; k++)
+            is_there = trp_str_is_equal(some[i].name, all[k].name) && some[i].dtype == all[k].dtype;
+        if (!is_there)
+            return false;
+    }
+    return true;
+}
+
+static bool is_alike(const struct trp_signature *a, const struct trp_signature *b)
+{
+    return a->inputs_n == b->inputs_n && a->outputs_n == b->outputs_n &&
+           has_all(a->inputs, a->inputs_n, b->inputs, b->inputs_n) &&
+           has_all(a->outputs, a->outputs_n, b->outputs, b->outputs_n);
+}
+
+static trp_status find_signature(const struct checking *c, const struct trp_route_goal *g,
+                                 const struct trp_signature **out);
+
+/* As the one in front of it sees a target. */
+static trp_status find_fitted(const struct checking *c, const struct trp_route_goal *g,
+                              const struct trp_signature **out)
+{
+    TRP_CHECK(find_signature(c, g, out));
+    if (*out && g->fit && g->fit->casts_n > 0)
+        *out = NULL; /* it takes numbers of other types, too */
+    if (!*out || !g->fit)
+        return trp_ok();
+    struct trp_signature *s = trp_arena_zeroed(c->arena, 1, sizeof *s);
+    if (!s)
+        return trp_fail(c->err, TRP_OUT_OF_MEMORY, "the check of '%.*s'", TRP_STR(g->text));
+    TRP_CHECK(trp_signature_dup(*out, c->arena, s, c->err));
+    *out = s;
+    return trp_route_fit_describe(g->fit, c->arena, s, c->err);
+}
+
+/* Where its targets differ, only its own rules know what it takes.  walk() was there: it ends. */
+static trp_status look_behind(const struct checking *c, const struct trp_route_plan *p,
+                              struct face *face)
+{
+    const struct trp_signature *first = NULL, *s;
+    face->was_looked_for = true;
+    for (uint32_t i = 0; i < p->goals_n; i++) {
+        TRP_CHECK(find_fitted(c, &p->goals[i], &s));
+        if (!s || (first && !is_alike(first, s)))
+            return trp_ok();
+        first = first ? first : s;
+    }
+    face->signature = first;
+    return trp_ok();
+}
+
+/* What a target takes and gives; *out is NULL: nobody knows (yet). */
+static trp_status find_signature(const struct checking *c, const struct trp_route_goal *g,
+                                 const struct trp_signature **out)
+{
+    const uint32_t i = index_of(c->file, g->model);
+    *out = NULL;
+    if (i == c->file->routes_n) {
+        *out = c->check->signature(c->check->user, g->model, g->version);
+        return trp_ok();
+    }
+    if (!c->faces[i].was_looked_for)
+        TRP_CHECK(look_behind(c, trp_route_plan_of(c->file->routes[i]), &c->faces[i]));
+    *out = c->faces[i].signature;
+    return trp_ok();
+}
+
+/* The targets of a rule, one after the other: choices, fallbacks, the canary, the hedge, the shadow. */
+static uint32_t goal_of(const struct trp_route_rule *rule, uint32_t i)
+{
+    if (i < rule->choices_n)
+        return rule->choices[i].goal;
+    i -= rule->choices_n;
+    if (i < rule->fallback_n)
+        return rule->fallback[i];
+    if (rule->canary && i == rule->fallback_n)
+        return rule->canary->goal;
+    i -= rule->fallback_n + (rule->canary ? 1 : 0);
+    return i == 0 && rule->hedge && rule->hedge->goal ? rule->hedge->goal - 1 : rule->shadow - 1;
+}
+
+/* The targets of one rule get the same requests. */
+static trp_status check_rule(const struct checking *c, const struct trp_route_plan *p,
+                             const struct trp_route_rule *rule)
+{
+    const struct trp_route_goal *first = &p->goals[rule->choices[0].goal];
+    const struct trp_signature *s, *other;
+    TRP_CHECK(find_signature(c, first, &s));
+    const uint32_t n = rule->choices_n + rule->fallback_n + (rule->canary ? 1 : 0) +
+                       (rule->hedge && rule->hedge->goal ? 1 : 0) + (rule->shadow ? 1 : 0);
+    for (uint32_t i = 1; s && i < n; i++) {
+        const struct trp_route_goal *g = &p->goals[goal_of(rule, i)];
+        TRP_CHECK(find_signature(c, g, &other));
+        if (!other)
+            continue;
+        const struct party one = { first, s }, two = { g, other };
+        TRP_CHECK(check_needs(c, p, &one, &two, g));
+        TRP_CHECK(check_needs(c, p, &two, &one, g));
+        if (i + 1 < n || !rule->shadow) /* nobody gets a shadow's answer */
+            TRP_CHECK(check_gives(c, p, &one, &two));
+    }
+    return trp_ok();
+}
+
+/* What rules say of inputs, against what the targets take; nothing can be said while one of them is not known. */
+static trp_status check_types(const struct checking *c, const struct trp_route_plan *p)
+{
+    const struct trp_signature *signatures[TRP_ROUTE_GOALS_MAX];
+    for (uint32_t i = 0; i < p->goals_n; i++) {
+        TRP_CHECK(find_signature(c, &p->goals[i], &signatures[i]));
+        if (!signatures[i])
+            return trp_ok();
+    }
+    return trp_route_types_check(c->file, p, signatures, c->err);
+}
+
+static trp_status check_plan(const struct checking *c, const struct trp_route_plan *p)
+{
+    for (uint32_t i = 0; i < p->goals_n; i++)
+        TRP_CHECK(check_name(c, p, &p->goals[i]));
+    TRP_CHECK(walk(c, p, NULL, 0)); /* before anybody follows it */
+    for (uint32_t i = 0; i < p->goals_n; i++) {
+        const struct trp_signature *s;
+        TRP_CHECK(find_signature(c, &p->goals[i], &s));
+        if (s)
+            TRP_CHECK(check_fit(c, p, &p->goals[i], s));
+    }
+    for (uint32_t i = 0; i < p->rules_n; i++) {
+        const struct trp_route_rule *rule = &p->rules[i];
+        TRP_CHECK(check_loads(c, p, rule->when, rule->when_at));
+        TRP_CHECK(check_loads(c, p, rule->sticky, rule->sticky_at));
+        TRP_CHECK(check_rule(c, p, rule));
+    }
+    return check_types(c, p);
+}
+
+static trp_status check_range(const struct trp_route_file *f, uint32_t first, uint32_t end,
+                              const struct trp_route_check *check, struct trp_error *err)
+{
+    struct trp_arena arena;
+    trp_arena_init(&arena, f->alloc, 4096, 0);
+    const struct checking c = { .file = f,
+                                .check = check,
+                                .arena = &arena,
+                                .faces = trp_arena_zeroed(&arena, f->routes_n, sizeof *c.faces),
+                                .err = err };
+    trp_status st = c.faces ? trp_ok() : trp_fail(err, TRP_OUT_OF_MEMORY, "the check of routes");
+    for (uint32_t i = first; !trp_failed(st) && i < end; i++) {
+        const struct trp_route_plan *p = trp_route_plan_of(f->routes[i]);
+        st = check_plan(&c, p);
+        if (trp_failed(st) && check->guilty)
+            *check->guilty = p->name;
+    }
+    trp_arena_deinit(&arena);
+    return st;
+}
+
+trp_status trp_route_file_check_one(const struct trp_route_file *f, uint32_t index,
+                                    const struct trp_route_check *check, struct trp_error *err)
+{
+    return check_range(f, index, index + 1, check, err);
+}
+
+trp_status trp_route_file_check(const struct trp_route_file *f, const struct trp_route_check *check,
+                                struct trp_error *err)
+{
+    return check_range(f, 0, f->own_n, check, err);
+}

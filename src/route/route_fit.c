@@ -1,0 +1,500 @@
+/* route/route_fit.c - see route_fit.h.
+ *
+ * The call's own inputs are never changed: a fitted call has a list of its own, in which they are lent, beside what was cast or given.
+ * So they can be put back when the target fails and another is asked, and whoever gives the call back finds each of them once. */
+#include "route/route_fit.h"
+
+#include <math.h>
+
+#include "base/half.h"
+#include "call/call_memory.h"
+#include "tensor/dtype.h"
+#include "tensor/reduce.h"
+#include "tensor/shape.h"
+
+#define NAMES_MAX 256u
+#define VALUES_MAX 65536u
+#define SMALL_BYTES 1024u /* of a constant that lies in the call's own arena */
+
+static trp_status no_memory(struct trp_error *err)
+{
+    return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory to fit a request to its target");
+}
+
+static bool is_text(const struct trp_node *n)
+{
+    return n->kind == TRP_NODE_WORD || n->kind == TRP_NODE_STR;
+}
+
+#define FAIL(r, at, err, ...) \
+    trp_route_source_fail((r)->source, (at), (at)->key, (err), __VA_ARGS__)
+
+/* ---- numbers ---- */
+
+/* A number as an element; false: the type cannot hold it. */
+static bool store_int(int32_t dtype, int64_t v, void *at)
+{
+#define HOLD(type, low, high)                      \
+    {                                              \
+        const type held = (type)v;                 \
+        memcpy(at, &held, sizeof held);            \
+        return v >= (int64_t)(low) && v <= (high); \
+    }
+    switch (dtype) {
+    case TROUPE_BOOL:
+        HOLD(uint8_t, 0, 1)
+    case TROUPE_UINT8:
+        HOLD(uint8_t, 0, UINT8_MAX)
+    case TROUPE_UINT16:
+        HOLD(uint16_t, 0, UINT16_MAX)
+    case TROUPE_UINT32:
+        HOLD(uint32_t, 0, UINT32_MAX)
+    case TROUPE_UINT64:
+        HOLD(uint64_t, 0, INT64_MAX)
+    case TROUPE_INT8:
+        HOLD(int8_t, INT8_MIN, INT8_MAX)
+    case TROUPE_INT16:
+        HOLD(int16_t, INT16_MIN, INT16_MAX)
+    case TROUPE_INT32:
+        HOLD(int32_t, INT32_MIN, INT32_MAX)
+    case TROUPE_INT64:
+        HOLD(int64_t, INT64_MIN, INT64_MAX)
+    default:
+        return false;
+    }
+#undef HOLD
+}
+
+static bool store_double(int32_t dtype, double v, void *at)
+{
+    const float f = (float)v;
+    uint16_t h;
+    switch (dtype) {
+    case TROUPE_FP64:
+        memcpy(at, &v, sizeof v);
+        return true;
+    case TROUPE_FP32:
+        memcpy(at, &f, sizeof f);
+        return true;
+    case TROUPE_FP16:
+    case TROUPE_BF16:
+        h = dtype == TROUPE_FP16 ? trp_fp16_of(f) : trp_bf16_of(f);
+        memcpy(at, &h, sizeof h);
+        return true;
+    default: /* an integer: only what is one */
+        if (!(v >= -9223372036854775808.0 && v < 9223372036854775808.0) || trunc(v) != v)
+            return false;
+        return store_int(dtype, (int64_t)v, at);
+    }
+}
+
+/* ---- reading ---- */
+
+static trp_status read_renames(const struct trp_route_fit_reader *r, const struct trp_node *at,
+                               const struct trp_route_rename **out, uint32_t *out_n,
+                               struct trp_error *err)
+{
+    if (!at)
+        return trp_ok();
+    if (at->kind != TRP_NODE_MAP || at->children_n > NAMES_MAX)
+        return FAIL(r, at, err, "%.*s: expected { OURS: THEIRS, ... }, at most %u",
+                    TRP_STR(at->key), NAMES_MAX);
+    struct trp_route_rename *all =
+        trp_arena_zeroed(r->arena, at->children_n + (size_t)1, sizeof *all);
+    if (!all)
+        return no_memory(err);
+    for (const struct trp_node *n = at->first; n; n = n->next) {
+        if (!is_text(n) || n->v.s.len == 0)
+            return FAIL(r, n, err, "expected the name that the target has for '%.*s'",
+                        TRP_STR(n->key));
+        all[(*out_n)++] = (struct trp_route_rename){ n->key, n->v.s };
+    }
+    *out = all;
+    return trp_ok();
+}
+
+static trp_status read_casts(const struct trp_route_fit_reader *r, const struct trp_node *at,
+                             struct trp_route_fit *fit, struct trp_error *err)
+{
+    if (!at)
+        return trp_ok();
+    if (at->kind != TRP_NODE_MAP || at->children_n > NAMES_MAX)
+        return FAIL(r, at, err, "cast: expected { INPUT: DATATYPE, ... }");
+    struct trp_route_cast *all =
+        trp_arena_zeroed(r->arena, at->children_n + (size_t)1, sizeof *all);
+    if (!all)
+        return no_memory(err);
+    fit->casts = all;
+    for (const struct trp_node *n = at->first; n; n = n->next) {
+        const int32_t dtype = is_text(n) ? (int32_t)trp_dtype_parse(n->v.s) : TROUPE_NO_DTYPE;
+        if (dtype == TROUPE_NO_DTYPE || dtype == TROUPE_BYTES)
+            return FAIL(r, n, err, "cast: '%.*s' cannot become that; expected INT64, FP32, ...",
+                        TRP_STR(n->key));
+        all[fit->casts_n++] = (struct trp_route_cast){ n->key, dtype };
+    }
+    return trp_ok();
+}
+
+static bool store_text(int32_t dtype, struct trp_str text, void *at)
+{
+    int64_t i;
+    double d;
+    if (dtype == TROUPE_BOOL && (trp_str_is(text, "true") || trp_str_is(text, "false")))
+        return store_int(dtype, trp_str_is(text, "true"), at);
+    const bool is_negative = text.len > 1 && text.ptr[0] == '-';
+    if (trp_str_parse_i64(is_negative ? trp_str_make(text.ptr + 1, text.len - 1) : text, &i) &&
+        trp_dtype_bytes(dtype) > 0 && dtype <= TROUPE_INT64)
+        return store_int(dtype, is_negative ? -i : i, at);
+    return trp_str_parse_f64(text, &d) && store_double(dtype, d, at);
+}
+
+/* Of what a lone value looks like. */
+static int32_t guess(const struct trp_node *value)
+{
+    const struct trp_node *one = value->kind == TRP_NODE_LIST ? value->first : value;
+    int64_t i;
+    double d;
+    if (!one || !is_text(one) || one->kind == TRP_NODE_STR)
+        return TROUPE_BYTES;
+    struct trp_str s = one->v.s;
+    if (trp_str_is(s, "true") || trp_str_is(s, "false"))
+        return TROUPE_BOOL;
+    const bool is_negative = s.len > 1 && s.ptr[0] == '-';
+    if (trp_str_parse_i64(is_negative ? trp_str_make(s.ptr + 1, s.len - 1) : s, &i))
+        return TROUPE_INT64;
+    return trp_str_parse_f64(s, &d) ? TROUPE_FP32 : TROUPE_BYTES;
+}
+
+static size_t value_bytes(int32_t dtype, const struct trp_node *value, uint32_t n)
+{
+    size_t bytes = (size_t)n * trp_dtype_bytes(dtype);
+    if (dtype != TROUPE_BYTES)
+        return bytes;
+    for (const struct trp_node *v = value->kind == TRP_NODE_LIST ? value->first : value; n > 0;
+         v = v->next, n--)
+        bytes += sizeof(uint32_t) + (is_text(v) ? v->v.s.len : 0);
+    return bytes;
+}
+
+/* One constant: a value or a list of them, with a type when it is not that which it looks like. */
+static trp_status read_constant(const struct trp_route_fit_reader *r, const struct trp_node *at,
+                                struct trp_route_constant *out, struct trp_error *err)
+{
+    const bool is_map = at->kind == TRP_NODE_MAP;
+    const struct trp_node *value = is_map ? trp_node_get(at, "value") : at;
+    const struct trp_node *type = is_map ? trp_node_get(at, "type") : NULL;
+    const int32_t dtype = type && is_text(type) ? (int32_t)trp_dtype_parse(type->v.s)
+                          : value               ? guess(value)
+                                                : TROUPE_NO_DTYPE;
+    if (!value || dtype == TROUPE_NO_DTYPE || value->kind == TRP_NODE_MAP)
+        return FAIL(r, at, err, "expected a value, or { value: V, type: DATATYPE }");
+    const uint32_t n = value->kind == TRP_NODE_LIST ? value->children_n : 1;
+    if (n == 0 || n > VALUES_MAX)
+        return FAIL(r, at, err, "expected 1 to %u values", VALUES_MAX);
+    const size_t bytes = value_bytes(dtype, value, n);
+    char *to = trp_arena_get(r->arena, bytes);
+    if (!to)
+        return no_memory(err);
+    out->name = at->key;
+    out->tensor = (struct troupe_tensor){
+        .dtype = dtype, .rank = 1, .shape = { n }, .data = to, .bytes = bytes
+    };
+    const struct trp_node *v = value->kind == TRP_NODE_LIST ? value->first : value;
+    for (uint32_t i = 0; i < n; i++, v = v->next) {
+        if (dtype == TROUPE_BYTES && is_text(v)) {
+            const uint32_t len = (uint32_t)v->v.s.len;
+            memcpy(to, &len, sizeof len);
+            memcpy(to + sizeof len, v->v.s.ptr, len);
+            to += sizeof len + len;
+        } else if (is_text(v) && store_text(dtype, v->v.s, to)) {
+            to += trp_dtype_bytes(dtype);
+        } else {
+            return FAIL(r, at, err, "value %u of '%.*s' is no %s", i + 1, TRP_STR(at->key),
+                        trp_dtype_name(dtype));
+        }
+    }
+    return trp_ok();
+}
+
+static trp_status read_constants(const struct trp_route_fit_reader *r, const struct trp_node *at,
+                                 struct trp_route_fit *fit, struct trp_error *err)
+{
+    if (!at)
+        return trp_ok();
+    if (at->kind != TRP_NODE_MAP || at->children_n > NAMES_MAX)
+        return FAIL(r, at, err, "constants: expected { INPUT: VALUE, ... }");
+    struct trp_route_constant *all =
+        trp_arena_zeroed(r->arena, at->children_n + (size_t)1, sizeof *all);
+    if (!all)
+        return no_memory(err);
+    fit->constants = all;
+    for (const struct trp_node *n = at->first; n; n = n->next)
+        TRP_CHECK(read_constant(r, n, &all[fit->constants_n++], err));
+    return trp_ok();
+}
+
+static trp_status check_keys(const struct trp_route_fit_reader *r, const struct trp_node *at,
+                             struct trp_error *err)
+{
+    static const struct trp_str known[] = {
+        { "model", 5 }, { "inputs", 6 }, { "outputs", 7 }, { "cast", 4 }, { "constants", 9 }
+    };
+    char hint[TRP_ROUTE_HINT_MAX];
+    for (const struct trp_node *n = at->first; n; n = n->next) {
+        uint32_t i = 0;
+        while (i < ARRAY_LEN(known) && !trp_str_is_equal(n->key, known[i]))
+            i++;
+        trp_route_hint(hint, n->key, known, ARRAY_LEN(known));
+        if (i == ARRAY_LEN(known))
+            return FAIL(r, n, err, "unknown key '%.*s' of a target%s", TRP_STR(n->key), hint);
+    }
+    return trp_ok();
+}
+
+trp_status trp_route_fit_read(const struct trp_route_fit_reader *r, const struct trp_node *at,
+                              struct trp_str *out_model, struct trp_route_fit **out_fit,
+                              struct trp_error *err)
+{
+    *out_fit = NULL;
+    if (at->kind != TRP_NODE_MAP)
+        return FAIL(r, at, err, "target '%.*s': expected { model: MODEL, inputs: ..., ... }",
+                    TRP_STR(at->key));
+    TRP_CHECK(check_keys(r, at, err));
+    const struct trp_node *model = trp_node_get(at, "model");
+    if (model && (!is_text(model) || model->v.s.len == 0))
+        return FAIL(r, model, err, "model: expected a name");
+    *out_model = model ? model->v.s : trp_str_make(NULL, 0);
+    struct trp_route_fit *fit = trp_arena_zeroed(r->arena, 1, sizeof *fit);
+    if (!fit)
+        return no_memory(err);
+    TRP_CHECK(read_renames(r, trp_node_get(at, "inputs"), &fit->inputs, &fit->inputs_n, err));
+    TRP_CHECK(read_renames(r, trp_node_get(at, "outputs"), &fit->outputs, &fit->outputs_n, err));
+    TRP_CHECK(read_casts(r, trp_node_get(at, "cast"), fit, err));
+    TRP_CHECK(read_constants(r, trp_node_get(at, "constants"), fit, err));
+    if (fit->inputs_n + fit->outputs_n + fit->casts_n + fit->constants_n > 0)
+        *out_fit = fit;
+    return trp_ok();
+}
+
+/* ---- on the way there ---- */
+
+static trp_status cast(struct trp_call *call, int32_t dtype, struct trp_call_tensor *in,
+                       struct trp_error *err)
+{
+    struct troupe_tensor *t = &in->tensor;
+    const struct trp_alloc *alloc = in->account ? in->account : call->arena.alloc;
+    uint64_t n = 0, bytes = 0;
+    if (t->dtype == dtype)
+        return trp_ok();
+    if (!trp_shape_elements(t->shape, t->rank, &n) ||
+        !trp_shape_bytes(t->shape, t->rank, dtype, &bytes) || t->dtype == TROUPE_BYTES)
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "input '%.*s' of %s cannot become %s",
+                        TRP_STR(in->name), trp_dtype_name(t->dtype), trp_dtype_name(dtype));
+    const uint32_t width = trp_dtype_bytes(dtype);
+    char *to = trp_call_memory_get(call, alloc, bytes);
+    if (!to)
+        return no_memory(err);
+    for (uint64_t i = 0; i < n; i++) {
+        int64_t whole;
+        double real;
+        const bool is_held =
+            trp_reduce_element_int(t, i, &whole) && dtype <= TROUPE_INT64
+                ? store_int(dtype, whole, to + i * width)
+                : trp_reduce_element(t, i, &real) && store_double(dtype, real, to + i * width);
+        if (is_held)
+            continue;
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "input '%.*s': element %llu of %s cannot become %s", TRP_STR(in->name),
+                        (unsigned long long)i, trp_dtype_name(t->dtype), trp_dtype_name(dtype));
+    }
+    t->dtype = dtype;
+    t->data = to;
+    t->bytes = bytes;
+    return trp_ok();
+}
+
+static struct trp_str theirs(const struct trp_route_rename *all, uint32_t n, struct trp_str name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (trp_str_is_equal(all[i].ours, name))
+            return all[i].theirs;
+    return name;
+}
+
+static struct trp_str ours(const struct trp_route_rename *all, uint32_t n, struct trp_str name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (trp_str_is_equal(all[i].theirs, name))
+            return all[i].ours;
+    return name;
+}
+
+/* Rows of a request: what a constant is repeated by, for a target with a batch dimension. */
+/* How often constants are given: once for each row, of which nobody has checked yet that there are so many.  0: without rows. */
+static trp_status rows_of(const struct trp_call *call, int32_t batch_max, int64_t *out_rows,
+                          struct trp_error *err)
+{
+    const struct troupe_tensor *t = call->inputs_n > 0 ? &call->inputs[0].tensor : NULL;
+    *out_rows = batch_max > 0 ? t && t->rank > 0 ? t->shape[0] : 1 : 0;
+    if (*out_rows > batch_max)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "inference request batch-size must be <= %d, got %lld", batch_max,
+                        (long long)*out_rows);
+    if (t && t->dtype == TROUPE_BYTES && *out_rows > 1 &&
+        (uint64_t)*out_rows > t->bytes / sizeof(uint32_t))
+        return trp_fail(
+            err, TRP_INVALID_ARGUMENT, "input '%.*s' has %llu bytes, too few for %lld strings",
+            TRP_STR(call->inputs[0].name), (unsigned long long)t->bytes, (long long)*out_rows);
+    return trp_ok();
+}
+
+/* As often as there are rows when the target is asked in batches: [rows, n]; else [n].  A copy in any case: the plan may go while
+ * children of the call still look at it. */
+static trp_status give(const struct trp_route_constant *c, struct trp_call *call, int64_t rows,
+                       struct trp_call_tensor *out, struct trp_error *err)
+{
+    const uint64_t times = rows < 1 ? 1 : (uint64_t)rows;
+    uint64_t bytes;
+    if (__builtin_mul_overflow(times, c->tensor.bytes, &bytes))
+        return no_memory(err);
+    char *to = bytes <= SMALL_BYTES ? trp_arena_get(&call->arena, (size_t)bytes)
+                                    : trp_call_memory_get(call, call->arena.alloc, (size_t)bytes);
+    if (!to)
+        return no_memory(err);
+    for (uint64_t i = 0; i < times; i++)
+        memcpy(to + i * c->tensor.bytes, c->tensor.data, c->tensor.bytes);
+    *out = (struct trp_call_tensor){ .name = c->name, .tensor = c->tensor };
+    struct troupe_tensor *t = &out->tensor;
+    t->data = to;
+    t->bytes = bytes;
+    if (rows < 1)
+        return trp_ok();
+    t->rank = 2;
+    t->shape[1] = t->shape[0];
+    t->shape[0] = rows;
+    return trp_ok();
+}
+
+static trp_status fit_input(const struct trp_route_fit *fit, struct trp_call *call,
+                            struct trp_call_tensor *in, struct trp_error *err)
+{
+    in->tensor.release = NULL; /* the call's own lets it go */
+    in->tensor.release_user = NULL;
+    in->name = theirs(fit->inputs, fit->inputs_n, in->name);
+    for (uint32_t i = 0; i < fit->casts_n; i++)
+        if (trp_str_is_equal(fit->casts[i].name, in->name))
+            return cast(call, fit->casts[i].dtype, in, err);
+    return trp_ok();
+}
+
+static trp_status fit_inputs(const struct trp_route_fit *fit, struct trp_call *call,
+                             int32_t batch_max, struct trp_call_tensor *to, struct trp_error *err)
+{
+    uint32_t n = 0;
+    int64_t rows = 0;
+    trp_status st = fit->constants_n > 0 ? rows_of(call, batch_max, &rows, err) : trp_ok();
+    for (uint32_t i = 0; !trp_failed(st) && i < call->inputs_n; i++, n++) {
+        to[n] = call->inputs[i];
+        st = fit_input(fit, call, &to[n], err);
+    }
+    for (uint32_t i = 0; !trp_failed(st) && i < fit->constants_n; i++, n++)
+        st = give(&fit->constants[i], call, rows, &to[n], err);
+    return st;
+}
+
+trp_status trp_route_fit_apply(const struct trp_route_fit *fit, struct trp_call *call,
+                               int32_t batch_max, struct trp_route_unfit *undo,
+                               struct trp_error *err)
+{
+    const uint32_t n = call->inputs_n + fit->constants_n;
+    struct trp_call_tensor *inputs = trp_arena_zeroed(&call->arena, n + (size_t)1, sizeof *inputs);
+    struct trp_wanted *wanted =
+        trp_arena_zeroed(&call->arena, call->wanted_n + (size_t)1, sizeof *wanted);
+    if (!inputs || !wanted)
+        return no_memory(err);
+    struct trp_call_memory *const memory = call->memory;
+    const trp_status st = fit_inputs(fit, call, batch_max, inputs, err);
+    if (trp_failed(st)) {
+        trp_call_memory_free(call, memory); /* nobody has seen it yet */
+        return st;
+    }
+    *undo = (struct trp_route_unfit){ .inputs = call->inputs,
+                                      .inputs_n = call->inputs_n,
+                                      .wanted = call->wanted,
+                                      .wanted_n = call->wanted_n,
+                                      .memory = memory };
+    for (uint32_t i = 0; i < call->wanted_n; i++) {
+        wanted[i] = call->wanted[i];
+        wanted[i].name = theirs(fit->outputs, fit->outputs_n, wanted[i].name);
+    }
+    call->inputs = inputs;
+    call->inputs_n = n;
+    if (call->wanted_named)
+        call->wanted = wanted;
+    return trp_ok();
+}
+
+/* ---- and back ---- */
+
+static trp_status rename_one(const struct trp_route_fit *fit, struct trp_call *call,
+                             struct trp_str *name, struct trp_error *err)
+{
+    const struct trp_str other = ours(fit->outputs, fit->outputs_n, *name);
+    if (other.ptr == name->ptr)
+        return trp_ok();
+    const struct trp_str copy = trp_arena_dup(&call->arena, other);
+    if (!copy.ptr)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for an output's name in the route");
+    *name = copy;
+    return trp_ok();
+}
+
+trp_status trp_route_fit_rename(const struct trp_route_fit *fit, struct trp_call *call,
+                                struct trp_error *err)
+{
+    for (uint32_t i = 0; i < call->outputs_n; i++)
+        TRP_CHECK(rename_one(fit, call, &call->outputs[i].name, err));
+    for (uint32_t i = 0; i < call->wanted_n; i++)
+        TRP_CHECK(rename_one(fit, call, &call->wanted[i].name, err));
+    return trp_ok();
+}
+
+void trp_route_fit_undo(struct trp_call *call, const struct trp_route_unfit *undo, bool is_answered)
+{
+    call->inputs = undo->inputs;
+    call->inputs_n = undo->inputs_n;
+    if (is_answered)
+        return;
+    if (call->lent_n == 0)
+        trp_call_memory_free(call, undo->memory);
+    call->wanted = undo->wanted;
+    call->wanted_n = undo->wanted_n;
+}
+
+trp_status trp_route_fit_describe(const struct trp_route_fit *fit, struct trp_arena *arena,
+                                  struct trp_signature *s, struct trp_error *err)
+{
+    struct trp_io *inputs = trp_arena_zeroed(arena, s->inputs_n + (size_t)1, sizeof *inputs);
+    struct trp_io *outputs = trp_arena_zeroed(arena, s->outputs_n + (size_t)1, sizeof *outputs);
+    uint32_t n = 0;
+    if (!inputs || !outputs)
+        return no_memory(err);
+    for (uint32_t i = 0; i < s->inputs_n; i++) {
+        bool is_given = false;
+        for (uint32_t k = 0; k < fit->constants_n; k++)
+            is_given |= trp_str_is_equal(fit->constants[k].name, s->inputs[i].name);
+        if (is_given)
+            continue;
+        inputs[n] = s->inputs[i];
+        inputs[n].name = ours(fit->inputs, fit->inputs_n, s->inputs[i].name);
+        n++;
+    }
+    for (uint32_t i = 0; i < s->outputs_n; i++) {
+        outputs[i] = s->outputs[i];
+        outputs[i].name = ours(fit->outputs, fit->outputs_n, s->outputs[i].name);
+    }
+    s->inputs = inputs;
+    s->inputs_n = n;
+    s->outputs = outputs;
+    return trp_ok();
+}

@@ -1,0 +1,347 @@
+/* route/route_json.c - what a route is, has counted, and would decide, as JSON. */
+#include "base/json.h"
+#include "route/route_canary.h"
+#include "route/route_hedge.h"
+#include "route/route_parts.h"
+
+static void add_text(struct trp_buf *b, const char *key, struct trp_str text)
+{
+    trp_buf_addf(b, "\"%s\":", key);
+    trp_json_write_str(b, text);
+}
+
+/* ---- what there is ---- */
+
+static void write_breaker(struct trp_buf *b, const struct trp_route_goal *g, int64_t now_ns)
+{
+    const struct trp_breaker_view v = trp_breaker_get(&g->breaker, now_ns);
+    trp_buf_addf(b, ",\"breaker\":{\"state\":\"%s\",\"calls\":%u,\"failures\":%u,\"opened\":",
+                 trp_breaker_phase_name(v.phase), v.calls, v.failures);
+    trp_buf_add_u64(b, v.opened);
+    trp_buf_add_text(b, ",\"refused\":");
+    trp_buf_add_u64(b, v.refused);
+    trp_buf_add_char(b, '}');
+}
+
+static void write_goal(struct trp_buf *b, const struct trp_route_goal *g, int64_t now_ns)
+{
+    trp_buf_add_char(b, '{');
+    add_text(b, "target", g->text);
+    trp_buf_add_char(b, ',');
+    add_text(b, "model", g->model);
+    trp_buf_add_text(b, ",\"asked\":");
+    trp_buf_add_u64(b, trp_counter_get(&g->asked));
+    trp_buf_add_text(b, ",\"failed\":");
+    trp_buf_add_u64(b, trp_counter_get(&g->failed));
+    write_breaker(b, g, now_ns);
+    trp_buf_add_char(b, '}');
+}
+
+static void write_counts(struct trp_buf *b, const struct trp_route_rule *rule)
+{
+    trp_buf_add_text(b, ",\"matched\":");
+    trp_buf_add_u64(b, trp_counter_get(&rule->matched));
+    trp_buf_add_text(b, ",\"unknown\":");
+    trp_buf_add_u64(b, trp_counter_get(&rule->unknown));
+    trp_buf_add_text(b, ",\"fell_back\":");
+    trp_buf_add_u64(b, trp_counter_get(&rule->fell_back));
+    trp_buf_add_text(b, ",\"timed_out\":");
+    trp_buf_add_u64(b, trp_counter_get(&rule->timed_out));
+}
+
+static void write_shadow(struct trp_buf *b, const struct trp_route_plan *p,
+                         const struct trp_route_rule *rule)
+{
+    const struct trp_agreement *a = &rule->agreement;
+    trp_buf_add_text(b, ",\"shadow\":{");
+    add_text(b, "target", p->goals[rule->shadow - 1].text);
+    trp_buf_addf(b, ",\"share\":%.10g,\"compared\":", rule->shadow_permille / 1000.0);
+    trp_buf_add_u64(b, trp_counter_get(&a->calls));
+    trp_buf_add_text(b, ",\"same\":");
+    trp_buf_add_u64(b, trp_counter_get(&a->same));
+    trp_buf_add_text(b, ",\"failed\":");
+    trp_buf_add_u64(b, trp_counter_get(&a->failed));
+    trp_buf_add_text(b, ",\"dropped\":");
+    trp_buf_add_u64(b, trp_counter_get(&rule->shadows_dropped));
+    if (trp_counter_get(&a->rows) > 0)
+        trp_buf_addf(b, ",\"agreement\":%.10g", trp_agreement_share(a));
+    else
+        trp_buf_add_text(b, ",\"agreement\":null"); /* nobody has disagreed, nor agreed */
+    trp_buf_addf(b, ",\"worst_abs\":%.10g,\"worst_rel\":%.10g}", trp_agreement_worst_abs(a),
+                 trp_agreement_worst_rel(a));
+}
+
+static void write_canary(struct trp_buf *b, const struct trp_route_plan *p,
+                         const struct trp_route_rule *rule)
+{
+    struct trp_route_canary_view view;
+    trp_route_canary_get(rule->canary, &view);
+    trp_buf_add_text(b, ",\"canary\":{");
+    add_text(b, "target", p->goals[rule->canary->goal].text);
+    trp_buf_addf(b, ",\"state\":\"%s\",\"share\":%.10g,\"step\":%u,\"steps\":%u,\"calls\":",
+                 trp_canary_phase_name(view.phase), view.share, view.step, view.steps_n);
+    trp_buf_add_u64(b, trp_counter_get(&rule->canary->new_one.calls));
+    trp_buf_add_text(b, ",\"failures\":");
+    trp_buf_add_u64(b, trp_counter_get(&rule->canary->new_one.failures));
+    trp_buf_add_text(b, ",\"beside\":{\"calls\":");
+    trp_buf_add_u64(b, trp_counter_get(&rule->canary->old_one.calls));
+    trp_buf_add_text(b, ",\"failures\":");
+    trp_buf_add_u64(b, trp_counter_get(&rule->canary->old_one.failures));
+    trp_buf_add_text(b, "},");
+    add_text(b, "reason", trp_str_of(view.reason));
+    trp_buf_add_char(b, '}');
+}
+
+static void write_targets(struct trp_buf *b, const struct trp_route_plan *p,
+                          const struct trp_route_rule *rule)
+{
+    trp_buf_add_text(b, ",\"targets\":[");
+    for (uint32_t i = 0; i < rule->choices_n; i++) {
+        trp_buf_add_text(b, i ? ",{" : "{");
+        add_text(b, "target", p->goals[rule->choices[i].goal].text);
+        trp_buf_addf(b, ",\"weight\":%.10g}",
+                     rule->choices_n > 1 ? rule->choices[i].weight / 1000.0 : 1.0);
+    }
+    trp_buf_add_text(b, "],\"fallback\":[");
+    for (uint32_t i = 0; i < rule->fallback_n; i++) {
+        if (i)
+            trp_buf_add_char(b, ',');
+        trp_json_write_str(b, p->goals[rule->fallback[i]].text);
+    }
+    trp_buf_add_char(b, ']');
+}
+
+static void write_rule(struct trp_buf *b, const struct trp_route_plan *p,
+                       const struct trp_route_rule *rule)
+{
+    trp_buf_add_char(b, '{');
+    add_text(b, "name", rule->name);
+    if (rule->when) {
+        trp_buf_add_char(b, ',');
+        add_text(b, "when", trp_expr_text(rule->when));
+    }
+    write_targets(b, p, rule);
+    write_counts(b, rule);
+    if (rule->shadow)
+        write_shadow(b, p, rule);
+    if (rule->canary)
+        write_canary(b, p, rule);
+    if (rule->hedge) {
+        trp_buf_add_text(b, ",\"hedge\":");
+        trp_route_hedge_write_json(p, rule, b);
+    }
+    trp_buf_add_char(b, '}');
+}
+
+/* The newest first. */
+static void write_samples(struct trp_buf *b, const struct trp_router *r)
+{
+    struct trp_route_sample samples[TRP_ROUTE_SAMPLES_MAX];
+    struct trp_router *mutable = (struct trp_router *)(uintptr_t)r; /* for its lock */
+    const uint32_t n = trp_route_samples_copy(&mutable->samples, samples);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct trp_route_sample *s = &samples[i];
+        trp_buf_addf(b, "%s{\"unix_ms\":%lld,", i ? "," : "", (long long)(s->wall_ns / 1000000));
+        add_text(b, "id", trp_str_of(s->id));
+        trp_buf_add_char(b, ',');
+        add_text(b, "tenant", trp_str_of(s->tenant));
+        if (s->goal != UINT32_MAX) {
+            trp_buf_add_char(b, ',');
+            add_text(b, "rule", r->plan->rules[s->rule].name);
+            trp_buf_add_char(b, ',');
+            add_text(b, "target", r->plan->goals[s->goal].text);
+            trp_buf_addf(b, ",\"by_key\":%s", s->is_sticky ? "true" : "false");
+        }
+        trp_buf_add_char(b, '}');
+    }
+}
+
+void trp_route_write_json(const struct trp_router *r, int64_t now_ns, struct trp_buf *b)
+{
+    const struct trp_route_plan *p = r->plan;
+    trp_buf_add_text(b, ",\"unmatched\":");
+    trp_buf_add_u64(b, trp_counter_get(&r->unmatched));
+    trp_buf_add_text(b, ",\"rules\":[");
+    for (uint32_t i = 0; i < p->rules_n; i++) {
+        if (i)
+            trp_buf_add_char(b, ',');
+        write_rule(b, p, &p->rules[i]);
+    }
+    trp_buf_add_text(b, "],\"targets\":[");
+    for (uint32_t i = 0; i < p->goals_n; i++) {
+        if (i)
+            trp_buf_add_char(b, ',');
+        write_goal(b, &p->goals[i], now_ns);
+    }
+    trp_buf_add_text(b, "],\"recent\":[");
+    write_samples(b, r);
+    trp_buf_add_char(b, ']');
+}
+
+/* ---- what would be decided ---- */
+
+static void explain_rule(struct trp_buf *b, const struct trp_route_rule *rule,
+                         struct trp_facts *facts, bool is_chosen, bool is_asked)
+{
+    trp_buf_add_char(b, '{');
+    add_text(b, "name", rule->name);
+    trp_buf_addf(b, ",\"chosen\":%s,\"asked\":%s,\"when\":", is_chosen ? "true" : "false",
+                 is_asked ? "true" : "false");
+    if (rule->when)
+        trp_expr_explain_json(rule->when, facts, b);
+    else
+        trp_buf_add_text(b, "null");
+    trp_buf_add_char(b, '}');
+}
+
+static void write_share(struct trp_buf *b, const struct trp_route_goal *goal, double share)
+{
+    trp_buf_add_char(b, '{');
+    add_text(b, "target", goal->text);
+    trp_buf_addf(b, ",\"share\":%.10g}", share);
+}
+
+/* What part of the requests each of them gets, among which a key or chance has chosen. */
+static void write_shares(struct trp_buf *b, const struct trp_route_plan *p,
+                         const struct trp_route_rule *rule)
+{
+    double sum = 0;
+    trp_buf_add_text(b, ",\"shares\":[");
+    for (uint32_t i = 0; i < rule->choices_n; i++)
+        sum += rule->choices[i].weight;
+    if (rule->canary) {
+        struct trp_route_canary_view view;
+        trp_route_canary_get(rule->canary, &view);
+        write_share(b, &p->goals[rule->choices[0].goal], 1 - view.share);
+        trp_buf_add_char(b, ',');
+        write_share(b, &p->goals[rule->canary->goal], view.share);
+    }
+    for (uint32_t i = 0; i < rule->choices_n && rule->choices_n > 1; i++) {
+        if (i)
+            trp_buf_add_char(b, ',');
+        write_share(b, &p->goals[rule->choices[i].goal], rule->choices[i].weight / sum);
+    }
+    trp_buf_add_char(b, ']');
+}
+
+/* Who is asked one after the other, and who of them is passed by, because it is left alone.  Whoever has nobody behind it is asked in
+ * any case. */
+static void explain_order(struct trp_buf *b, const struct trp_route_plan *p,
+                          const struct trp_route_choice_made *made, int64_t now_ns)
+{
+    const struct trp_route_rule *rule = &p->rules[made->rule];
+    trp_buf_add_text(b, ",\"order\":[");
+    for (uint32_t i = 0; i <= rule->fallback_n; i++) {
+        const struct trp_route_goal *g = &p->goals[i ? rule->fallback[i - 1] : made->goal];
+        const struct trp_breaker *breaker = g->guarded.breaker;
+        const bool is_passed_by =
+            i < rule->fallback_n && breaker && trp_breaker_is_refusing(breaker, now_ns);
+        trp_buf_add_text(b, i ? ",{" : "{");
+        add_text(b, "target", g->text);
+        trp_buf_addf(b, ",\"breaker\":\"%s\",\"passed_by\":%s}",
+                     breaker ? trp_breaker_phase_name(trp_breaker_get(breaker, now_ns).phase)
+                             : "off",
+                     is_passed_by ? "true" : "false");
+    }
+    trp_buf_add_char(b, ']');
+}
+
+/* How long each attempt may take, how often it is made again, and who is asked as well when it is late. */
+static void explain_limits(struct trp_buf *b, const struct trp_route_plan *p,
+                           const struct trp_route_rule *rule)
+{
+    trp_buf_add_text(b, ",\"timeout_ms\":");
+    if (rule->attempts.timeout_ns > 0)
+        trp_buf_addf(b, "%.10g", (double)rule->attempts.timeout_ns / 1e6);
+    else
+        trp_buf_add_text(b, "null");
+    trp_buf_addf(b, ",\"retries\":%u,\"hedge\":", rule->attempts.retries_max);
+    if (rule->hedge)
+        trp_route_hedge_write_json(p, rule, b);
+    else
+        trp_buf_add_text(b, "null");
+}
+
+/* The key that decides for its like; what is missing is unknown, and says why. */
+static void explain_key(struct trp_buf *b, const struct trp_route_rule *rule,
+                        struct trp_facts *facts)
+{
+    trp_buf_add_text(b, ",\"key\":");
+    if (rule->sticky)
+        trp_expr_explain_json(rule->sticky, facts, b);
+    else
+        trp_buf_add_text(b, "null");
+}
+
+/* What a route behind this one would choose.  One that is given something else than this request is not followed. */
+static void explain_inner(struct trp_buf *b, const struct trp_router *r,
+                          const struct trp_route_goal *goal, const struct trp_call *call,
+                          uint32_t loop_index)
+{
+    const struct trp_finder *f = &r->env->finder;
+    const struct trp_sought sought = { goal->model, goal->version, NULL };
+    struct trp_target *target = NULL;
+    void (*release)(struct trp_target *) = NULL;
+    struct trp_error err = { 0 };
+    trp_buf_add_text(b, ",\"then\":");
+    const bool is_found =
+        f->find && !goal->fit &&
+        !trp_failed(f->find(f->user, loop_index, &sought, &target, &release, &err));
+    const struct trp_router *inner = is_found ? trp_route_of(target) : NULL;
+    if (inner) /* checked when the file was read: they lead to an end, after four at most */
+        trp_route_explain(inner, call, loop_index, b);
+    else
+        trp_buf_add_text(b, "null");
+    if (is_found)
+        release(target);
+}
+
+static void explain_choice(struct trp_buf *b, const struct trp_router *r,
+                           const struct trp_route_choice_made *made, struct trp_facts *facts)
+{
+    const struct trp_route_plan *p = r->plan;
+    const struct trp_route_rule *rule = &p->rules[made->rule];
+    const struct trp_route_goal *goal = &p->goals[made->goal];
+    trp_buf_add_char(b, '{');
+    add_text(b, "rule", rule->name);
+    trp_buf_add_char(b, ',');
+    add_text(b, "target", goal->text);
+    trp_buf_add_char(b, ',');
+    add_text(b, "model", goal->model);
+    trp_buf_addf(b, ",\"by\":\"%s\",",
+                 rule->choices_n == 1 && !rule->canary ? "rule"
+                 : made->is_sticky                     ? "key"
+                                                       : "chance");
+    add_text(b, "reason", made->is_canary && rule->canary ? rule->canary->why : rule->why);
+    write_targets(b, p, rule);
+    write_shares(b, p, rule);
+    explain_order(b, p, made, trp_clock_now_ns(r->env->clock));
+    explain_limits(b, p, rule);
+    explain_key(b, rule, facts);
+    explain_inner(b, r, goal, facts->call, facts->loop_index);
+    trp_buf_add_char(b, '}');
+}
+
+void trp_route_explain(const struct trp_router *r, const struct trp_call *call, uint32_t loop_index,
+                       struct trp_buf *b)
+{
+    const struct trp_route_plan *p = r->plan;
+    struct trp_facts facts;
+    struct trp_route_choice_made made;
+    trp_route_decide(r, call, loop_index, &facts, &made);
+    trp_buf_add_char(b, '{');
+    add_text(b, "route", p->name);
+    trp_buf_add_text(b, ",\"chosen\":");
+    if (made.is_made)
+        explain_choice(b, r, &made, &facts);
+    else
+        trp_buf_add_text(b, "null");
+    trp_buf_add_text(b, ",\"rules\":[");
+    const uint32_t asked_n = made.is_made ? made.rule + 1 : p->rules_n;
+    for (uint32_t i = 0; i < p->rules_n; i++) {
+        if (i)
+            trp_buf_add_char(b, ',');
+        explain_rule(b, &p->rules[i], &facts, made.is_made && i == made.rule, i < asked_n);
+    }
+    trp_buf_addf(b, "],\"rules_not_asked\":%u}", p->rules_n - asked_n);
+}

@@ -1,0 +1,44 @@
+/* route/route_parts.h - what the files of a route share.
+ * Answers "what does a route consist of?".  Private to this room. */
+#ifndef TRP_ROUTE_PARTS_H
+#define TRP_ROUTE_PARTS_H
+
+#include "call/target.h"
+#include "route/route.h"
+#include "route/route_samples.h"
+
+struct trp_router {
+    struct trp_target target; /* first */
+    struct trp_refs refs;
+    const struct trp_alloc *alloc;
+    struct trp_route_plan *plan;
+    const struct trp_route_common *common;
+    const struct trp_route_env *env;
+    struct trp_counter unmatched;
+    struct trp_route_samples samples;
+    struct trp_stats *stats;
+    struct trp_route_owner owner;
+};
+
+/* Fills in what rules of this route see of a call.
+ *   Owns  : all is borrowed while rules are evaluated.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_route_facts(const struct trp_router *r, const struct trp_call *call, uint32_t loop_index,
+                     struct trp_facts *out);
+
+/* Begins to answer a call; the target's start.
+ *   Owns  : the call comes back through its `done`.
+ *   Thread: loop.
+ *   Errors: in the call. */
+void trp_route_start(struct trp_target *t, struct trp_call *call);
+void trp_route_cancel(struct trp_target *t, struct trp_call *call);
+
+/* Says in words why no rule matched: what each of the first ones said.
+ *   Owns  : copied to `err`.
+ *   Thread: loop.
+ *   Errors: returns NOT_FOUND. */
+trp_status trp_route_refuse(const struct trp_router *r, struct trp_facts *facts,
+                            struct trp_error *err);
+
+#endif

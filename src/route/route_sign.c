@@ -1,0 +1,26 @@
+/* route/route_sign.c - see route_sign.h. */
+#include "route/route_sign.h"
+
+#include "call/target.h"
+
+void trp_route_sign(struct trp_call *call, const struct trp_call *answered, struct trp_str rule,
+                    enum trp_attempts_why why)
+{
+    const char *const came = why == TRP_ATTEMPTS_FIRST ? "" : trp_attempts_why_name(why);
+    if (call->answered_by.len == 0) {
+        call->answered_by =
+            answered->answered_by.len ? answered->answered_by : answered->target->name;
+        call->answered_version =
+            answered->answered_version ? answered->answered_version : answered->target->version;
+    }
+    call->answered_why =
+        trp_arena_format(&call->arena, "%.*s%s%s -> %.*s/%lld", TRP_STR(rule), *came ? ": " : "",
+                         came, TRP_STR(call->answered_by), (long long)call->answered_version);
+}
+
+void trp_route_sign_failure(struct trp_call *call, struct trp_str rule, struct trp_str target)
+{
+    if (call->answered_why.len == 0)
+        call->answered_why =
+            trp_arena_format(&call->arena, "%.*s -> %.*s", TRP_STR(rule), TRP_STR(target));
+}

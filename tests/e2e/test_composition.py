@@ -1,0 +1,540 @@
+"""Ensembles, cascades and pipelines: served under a name of their own, over HTTP and gRPC, to Triton's clients."""
+import itertools
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
+from tritonclient.utils import InferenceServerException
+
+from conftest import ROOT, SLOW, TROUPE
+from test_repository import clients
+
+DIGITS = ("digits_linear", "digits_mlp", "digits_cnn")
+ECHO = "input x FP32 [-1,3]\noutput y FP32 [-1,3]\n"
+
+
+def names(server):
+    return {m["name"]: m for m in json.loads(server.request("POST", "/v2/repository/index", b"")[1])}
+
+
+def wait_for(server, *wanted):
+    server.wait(lambda: all(w in names(server) for w in wanted), f"{wanted}")
+    for name in wanted:
+        server.wait(lambda: server.get(f"/v2/models/{name}/ready")[0] == 200, f"{name} to be ready")
+
+
+def digits():
+    return np.load(ROOT / "examples/inputs/digits_0_to_9.npy").astype(np.float32).reshape(10, 64)
+
+
+def ask(client, model, x, name="image", outputs=None):
+    """The reply of one inference, whichever client it is."""
+    module = triton_http if isinstance(client, triton_http.InferenceServerClient) else triton_grpc
+    value = module.InferInput(name, list(x.shape), "FP32")
+    value.set_data_from_numpy(x)
+    wanted = [module.InferRequestedOutput(o) for o in outputs] if outputs else None
+    return client.infer(model, [value], outputs=wanted)
+
+
+def body(x, name="x"):
+    return json.dumps({"inputs": [{"name": name, "datatype": "FP32", "shape": list(x.shape),
+                                   "data": x.ravel().tolist()}]}).encode()
+
+
+@pytest.fixture
+def examples(repository):
+    for name in DIGITS:
+        source = ROOT / "examples/models" / name
+        repository.add(source if source.is_dir() else source.with_suffix(".onnx"))
+    return repository
+
+
+def single(client, x):
+    return [ask(client, name, x).as_numpy("probabilities") for name in DIGITS]
+
+
+def test_an_ensemble_in_ten_lines(serve, examples):
+    examples.write("routes.yaml", "ensembles:\n  digits:\n    members: { digits_linear: 1, digits_mlp: 2, digits_cnn: 3 }\n"
+                                  "    vote: soft\n    output: probabilities\n")
+    server = serve(examples.path).wait_ready(*DIGITS)
+    wait_for(server, "digits")
+    x = digits()
+    with clients(server) as both:
+        for client in both.values():
+            each = single(client, x)
+            reply = ask(client, "digits", x)
+            want = (each[0] + 2 * each[1] + 3 * each[2]) / 6
+            np.testing.assert_allclose(reply.as_numpy("probabilities"), want, rtol=1e-5, atol=1e-6)
+            metadata = client.get_model_metadata("digits")
+            if not isinstance(metadata, dict):
+                metadata = {"inputs": [{"name": i.name, "shape": list(i.shape)} for i in metadata.inputs],
+                            "platform": metadata.platform, "versions": list(metadata.versions)}
+            assert metadata["inputs"][0]["name"] == "image" and [int(d) for d in metadata["inputs"][0]["shape"]] == [-1, 64]
+            assert metadata["platform"] == "troupe_ensemble" and metadata["versions"] == ["1"]
+            assert client.is_model_ready("digits")
+            client.get_model_config("digits")
+            with pytest.raises(InferenceServerException, match="unexpected shape for input 'image'"):
+                ask(client, "digits", x[:, :3].copy())
+    stats = json.loads(server.get("/v2/models/digits/stats")[1])["model_stats"][0]
+    assert stats["inference_count"] == 2 and stats["execution_count"] == 2  # one of its members has no max_batch_size
+    assert stats["inference_stats"]["success"]["count"] == 2
+    member = json.loads(server.get("/v2/models/digits_cnn/stats")[1])["model_stats"][0]
+    assert member["inference_count"] == 40  # asked alone, and as a member
+
+
+def test_an_ensemble_in_a_folder_of_the_repository(serve, examples):
+    examples.write("digits/model.yaml", "ensemble: { members: { digits_linear: 1, digits_mlp: 2 }, vote: hard, output: probabilities }\n")
+    server = serve(examples.path).wait_ready(*DIGITS)
+    wait_for(server, "digits")
+    with triton_http.InferenceServerClient(server.url) as client:
+        reply = ask(client, "digits", digits()).as_numpy("probabilities")
+        each = [ask(client, name, digits()).as_numpy("probabilities") for name in DIGITS[:2]]
+        want = np.where((each[0].argmax(1) == each[1].argmax(1))[:, None], np.eye(10)[each[1].argmax(1)],
+                        (np.eye(10)[each[0].argmax(1)] + 2 * np.eye(10)[each[1].argmax(1)]) / 3)
+        np.testing.assert_allclose(reply, want, rtol=1e-6)
+
+
+def test_a_mistake_in_a_folder_is_shown_where_it_is(serve, repository):
+    repository.write("a/model.echo", ECHO)
+    repository.write("both/model.yaml", "ensemble:\n  members:\n    a: 1\n    nobody: 2\n  vote: mean\n")
+    repository.write("same/model.yaml", "ensemble:\n  members: [a]\n  vote: meen\n")
+    repository.write("tri/config.pbtxt", 'platform: "ensemble"\nmax_batch_size: 8\ninput { name: "x" data_type: TYPE_FP32 dims: 3 }\n'
+                     'output { name: "y" data_type: TYPE_FP32 dims: 3 }\nensemble_scheduling { step {\n  model_name: "nobody"\n  model_version: -1\n'
+                     '  input_map { key: "x" value: "x" }\n  output_map { key: "y" value: "y" }\n} }\n')
+    server = serve(repository.path).wait_ready("a")
+    server.wait(lambda: all(names(server).get(name, {}).get("reason") for name in ("both", "same", "tri")), "the folders to be told")
+    reasons = {name: names(server)[name]["reason"] for name in ("both", "same", "tri")}
+    assert "both/model.yaml:4:5: there is no model, route or composition 'nobody'" in reasons["both"], reasons
+    assert reasons["both"].endswith("\n      nobody: 2\n      ^"), reasons
+    assert "same/model.yaml:3:9: 'meen' is no vote" in reasons["same"], reasons
+    assert "tri/config.pbtxt:" in reasons["tri"] and "'nobody'" in reasons["tri"] and reasons["tri"].endswith("^"), reasons
+
+
+@pytest.mark.parametrize("text,place", [
+    ("ensembles:\n  e: { members: [a, b], vote: maen }\n", "routes.yaml:2:31: 'maen' is no vote"),
+    ("cascades:\n  c: { steps: [a, b], threshold: 5 }\n", "routes.yaml:2:23: 'threshold' is a number from 0 to 1"),
+    ("pipelines:\n  p: { steps: [{ modle: a }], outputs: [y] }\n", "routes.yaml:2:"),
+    ("ensembles:\n  e: { members: [a, b], vote: mean }\n", None),
+])
+def test_config_reads_what_is_composed(tmp_path, text, place):
+    (tmp_path / "routes.yaml").write_text(text)
+    run = subprocess.run([str(TROUPE), "config", str(tmp_path)], capture_output=True, text=True, timeout=60 * SLOW)
+    assert run.returncode == (1 if place else 0), run.stderr
+    assert (place or "") in run.stderr
+
+
+def test_what_is_missing_is_told(serve, repository):
+    for name, more in (("a", ""), ("b", "fail UNAVAILABLE it is out\n"), ("c", "sleep 20s\n")):
+        repository.write(f"{name}/model.echo", ECHO + more)
+    repository.write("routes.yaml", "ensembles:\n"
+                     "  two: { members: [a, b], vote: mean, quorum: 1 }\n"
+                     "  late: { members: [a, c], vote: mean, quorum: 1, deadline: 50ms }\n"
+                     "  none: { members: [a, b], vote: mean }\n")
+    server = serve(repository.path).wait_ready("a", "b", "c")
+    wait_for(server, "two", "late", "none")
+    x = np.array([[1, 2, 3]], dtype=np.float32)
+    for model, missing in (("two", "b"), ("late", "c")):
+        reply = json.loads(server.request("POST", f"/v2/models/{model}/infer", body(x))[1])
+        assert reply["parameters"] == {"troupe_partial": True, "troupe_missing": missing}
+        assert reply["outputs"][0]["data"] == [1, 2, 3]
+        with triton_grpc.InferenceServerClient(server.url) as client:
+            parameters = ask(client, model, x, "x").get_response().parameters
+            assert parameters["troupe_partial"].bool_param and parameters["troupe_missing"].string_param == missing
+    def troupe(*words):
+        return subprocess.run([str(TROUPE), *words, "-s", server.url], capture_output=True, text=True, timeout=60 * SLOW).stdout
+    assert "partial: without b" in troupe("infer", "two", "x=[[1,2,3]]")
+    assert re.search(r"^late +ensemble +- +READY", troupe("ls"), re.M)
+    assert "ensemble" in troupe("inspect", "late") and "a, c" in troupe("inspect", "late")
+    status, reply, _ = server.request("POST", "/v2/models/none/infer", body(x))
+    assert status == 503 and "step 'b': model 'b/1': it is out" in json.loads(reply)["error"]
+    assert server.metric("troupe_compositions_partial_total") == 5
+    assert server.metric("troupe_composition_steps_total", result="late") >= 2
+
+
+def test_a_cascade_asks_the_large_model_for_doubtful_rows_only(serve, examples):
+    examples.write("routes.yaml", "cascades:\n  cheap: { steps: [digits_linear, digits_cnn], threshold: 0.9, per: row }\n")
+    server = serve(examples.path).wait_ready(*DIGITS)
+    wait_for(server, "cheap")
+    x = np.concatenate([digits(), digits() * 0.5, digits() * 0.25]).astype(np.float32)
+    with triton_http.InferenceServerClient(server.url) as client:
+        small, large = [ask(client, m, x).as_numpy("probabilities") for m in ("digits_linear", "digits_cnn")]
+        sure = small.max(1) >= 0.9
+        assert 0 < sure.sum() < len(x)
+        got = ask(client, "cheap", x).as_numpy("probabilities")
+        np.testing.assert_allclose(got, np.where(sure[:, None], small, large), rtol=1e-4, atol=1e-5)
+    stats = json.loads(server.get("/v2/models/digits_cnn/stats")[1])["model_stats"][0]
+    assert stats["inference_count"] == len(x) + (~sure).sum()
+
+
+PIPELINE = """\
+pipelines:
+  chain:
+    steps:
+      - { model: a, inputs: { x: image }, outputs: { y: first } }
+      - { model: b, inputs: { x: first }, outputs: { y: second } }
+      - { model: c, inputs: { x: second }, outputs: { y: third } }
+    outputs: { out: third }
+  best:
+    steps:
+      - { model: a, outputs: { y: scores } }
+      - { op: softmax, input: scores, output: shares }
+      - { op: top_k, k: 1, input: shares, output: [share, place] }
+      - { model: b, inputs: { x: scores }, outputs: { y: again }, when: inputs.scores.max > 10 }
+    outputs: { share: share, place: place, y: [again, scores] }
+"""
+
+
+@pytest.fixture
+def chained(serve, repository):
+    for name in "abc":
+        repository.write(f"{name}/model.echo", ECHO)
+    repository.write("routes.yaml", PIPELINE)
+    server = serve(repository.path).wait_ready("a", "b", "c")
+    wait_for(server, "chain", "best")
+    return server
+
+
+def test_tensors_pass_between_steps_without_copies(chained):
+    x = np.random.default_rng(1).random((50000, 3), dtype=np.float32)  # 600 KB
+    with triton_http.InferenceServerClient(chained.url) as client:
+        ask(client, "a", x, "x")
+        before = chained.metric("troupe_copied_bytes_total")
+        ask(client, "a", x, "x")
+        alone = chained.metric("troupe_copied_bytes_total") - before
+        reply = ask(client, "chain", x, "image")
+        assert (reply.as_numpy("out") == x).all()
+        whole = chained.metric("troupe_copied_bytes_total") - before - alone
+        assert whole - alone < 1000, (whole, alone)  # longer names in the head; no tensor
+
+
+def test_a_pipeline_with_built_in_steps(chained):
+    with clients(chained) as both:
+        for client in both.values():
+            x = np.array([[1, 2, 3], [3, 2, 1]], dtype=np.float32)
+            reply = ask(client, "best", x, "x")
+            shares = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+            np.testing.assert_allclose(reply.as_numpy("share"), shares.max(1, keepdims=True), rtol=1e-6)
+            assert reply.as_numpy("place").tolist() == [[2], [0]]
+            assert (ask(client, "best", x, "x", ["place"]).as_numpy("place") == [[2], [0]]).all()
+
+
+TRITON = """\
+name: "triton"
+platform: "ensemble"
+max_batch_size: 8
+input [ { name: "IN" data_type: TYPE_FP32 dims: [ 64 ] } ]
+output [ { name: "PROBABILITIES" data_type: TYPE_FP32 dims: [ 10 ] } ]
+ensemble_scheduling {
+  step [
+    { model_name: "echo" model_version: -1
+      input_map { key: "x" value: "IN" }
+      output_map { key: "y" value: "same" } },
+    { model_name: "digits_cnn" model_version: -1
+      input_map { key: "image" value: "same" }
+      output_map { key: "probabilities" value: "PROBABILITIES" } }
+  ]
+}
+"""
+
+
+def test_tritons_ensembles_are_served_unchanged(serve, examples):
+    examples.write("echo/model.echo", "input x FP32 [-1,64]\noutput y FP32 [-1,64]\n")
+    examples.write("triton/config.pbtxt", TRITON)
+    (examples.path / "triton/1").mkdir()
+    server = serve(examples.path).wait_ready("digits_cnn", "echo")
+    wait_for(server, "triton")
+    with clients(server) as both:
+        for client in both.values():
+            x = digits()[:8]
+            got = ask(client, "triton", x, "IN").as_numpy("PROBABILITIES")
+            np.testing.assert_allclose(got, ask(client, "digits_cnn", x).as_numpy("probabilities"), rtol=1e-5)
+            with pytest.raises(InferenceServerException, match="batch-size must be <= 8"):
+                ask(client, "triton", digits(), "IN")
+    config = json.loads(server.get("/v2/models/triton/config")[1])
+    assert config["platform"] == "ensemble" and config["max_batch_size"] == 8
+    assert [s["model_name"] for s in config["ensemble_scheduling"]["step"]] == ["echo", "digits_cnn"]
+
+
+def test_compositions_and_routes_nest(serve, repository):
+    for name in "abc":
+        repository.write(f"{name}/model.echo", ECHO)
+    repository.write("routes.yaml",
+                     "routes:\n  choose: [{ when: params.pair == true, use: pair }, { use: c }]\n"
+                     "ensembles: { pair: { members: [a, b], vote: mean } }\n"
+                     "pipelines:\n  last: { steps: [{ model: pair, outputs: { y: z } }], outputs: { z: z } }\n")
+    server = serve(repository.path).wait_ready("a", "b", "c")
+    wait_for(server, "choose", "pair", "last")
+    x = np.array([[1, 2, 3]], dtype=np.float32)
+    request = json.loads(body(x))
+    request["parameters"] = {"pair": True}
+    status, reply, _ = server.request("POST", "/v2/models/choose/infer", json.dumps(request).encode())
+    assert status == 200 and json.loads(reply)["model_name"] == "pair", reply
+    status, reply, _ = server.request("POST", "/v2/models/last/infer", body(x))
+    assert status == 200 and json.loads(reply)["outputs"][0]["data"] == [1, 2, 3]
+
+
+def test_a_route_to_a_composition_with_names_of_its_own_is_a_step(serve, repository):
+    for name in "ab":
+        repository.write(f"{name}/model.echo", ECHO)
+    repository.write("two/model.echo", "input given FP32 [-1,3]\ninput k INT64 [-1]\noutput out FP32 [-1,3]\n")
+    repository.write("routes.yaml",
+                     "routes:\n  to_pair: [{ use: pair }]\n"
+                     "  whole: [{ when: models.lame.ready, use: lame }, { when: models.pair.queue > 0, use: b }, { use: a }]\n"
+                     "  fitted:\n    rules: [{ use: two }]\n"
+                     "    targets: { two: { inputs: { sent: given }, outputs: { got: out }, constants: { k: 3 } } }\n"
+                     "ensembles:\n  pair: { members: [a, b], vote: mean }\n"
+                     "  some: { members: [a, b, lame], vote: mean, quorum: 2 }\n"
+                     "  lame: { members: [a, gone], vote: mean }\n"
+                     "pipelines:\n  chain:\n    steps:\n"
+                     "      - { model: to_pair, inputs: { x: x }, outputs: { y: h } }\n"
+                     "      - { model: fitted, inputs: { sent: h }, outputs: { got: z } }\n"
+                     "    outputs: [z]\n")
+    repository.write("gone/model.echo", ECHO)
+    server = serve(repository.path).wait_ready("a", "b", "two")
+    wait_for(server, "chain", "to_pair", "pair", "some")
+    metadata = json.loads(server.get("/v2/models/chain")[1])
+    assert [i["name"] for i in metadata["inputs"]] == ["x"] and [o["name"] for o in metadata["outputs"]] == ["z"]
+    x = np.array([[1, 2, 3]], dtype=np.float32)
+    status, reply, _ = server.request("POST", "/v2/models/chain/infer", body(x))
+    assert status == 200 and json.loads(reply)["outputs"][0]["data"] == [1, 2, 3], reply
+    def who():
+        status, reply, _ = server.request("POST", "/v2/models/whole/infer", body(x))
+        return json.loads(reply).get("model_name")
+
+    server.wait(lambda: who() == "lame", "a composition to be ready for a rule")
+    # A member that may fail is a composition whose own model is not there any more: the whole stays ready, and says who was missing.
+    assert server.request("POST", "/v2/repository/models/gone/unload", b"{}")[0] == 200
+    server.wait(lambda: server.get("/v2/models/lame/ready")[0] != 200, "lame to be lame")
+    assert server.get("/v2/models/some/ready")[0] == 200
+    assert who() == "a"
+    status, reply, _ = server.request("POST", "/v2/models/some/infer", body(x))
+    answer = json.loads(reply)
+    assert status == 200 and answer["parameters"]["troupe_missing"] == "lame", reply
+
+
+@pytest.mark.parametrize("text,error", [
+    ("ensembles: { e: { members: [a, nobody], vote: mean } }", "routes.yaml:1:32: there is no model, route or composition 'nobody'"),
+    ("ensembles:\n  e:\n    members:\n      - a\n      - bb\n", "routes.yaml:5:9: there is no model, route or composition 'bb'; did you mean 'b'?"),
+    ("ensembles: { first: { members: [a, b] }, e: { members: [a, frist] } }", "did you mean 'first'?"),
+    ("ensembles: { e: { members: [a, b], vote: meen } }", "did you mean 'mean'?"),
+    ("ensembles: { e: { memberz: [a, b] } }", "routes.yaml:1:19: there is no key 'memberz' here; did you mean 'members'?"),
+    ("ensembles: { e: { members: [a, e] } }", "ensemble 'e' leads back to itself: 'e' asks 'e'"),
+    ("ensembles: { e: { members: [f] }, f: { members: [e] } }", "leads back to itself: 'e' asks 'f', which asks 'e'"),
+    ("pipelines: { p: { steps: [{ model: a, outputs: { z: t } }], outputs: { t: t } } }", "'a' has no output \"z\""),
+    ("pipelines: { p: { steps: [{ op: softmacks, input: x, output: y }], outputs: { y: y } } }", "did you mean 'softmax'?"),
+    ("cascades: { c: { steps: [a, b] } }", "nothing says when this step is sure"),
+    ("pipelines: { p: { steps: [{ model: words, each: row, inputs: { x: x }, outputs: { y: y } }], outputs: [y] } }",
+     "step 'words' is asked row by row, which strings cannot be: \"x\" is BYTES"),
+])
+def test_mistakes_are_found_when_the_file_is_read(serve, repository, text, error):
+    for name in "ab":
+        repository.write(f"{name}/model.echo", ECHO)
+    repository.write("words/model.echo", "input x BYTES [-1,1]\noutput y BYTES [-1,1]\n")
+    repository.write("routes.yaml", text + "\n")
+    server = serve(repository.path).wait_ready("a", "b")
+    server.wait(lambda: error in server.log(), error)
+    assert set(names(server)) >= {"a", "b"}
+
+
+def test_a_client_that_goes_away_stops_all_steps(serve, repository):
+    for name in "abc":
+        repository.write(f"{name}/model.echo", ECHO + "sleep 200s\n")  # longer than anybody waits here
+    repository.write("routes.yaml", "ensembles: { slow: { members: [a, b, c], vote: mean } }\n")
+    server = serve(repository.path).wait_ready("a", "b", "c")
+    wait_for(server, "slow")
+    request = body(np.array([[1, 2, 3]], dtype=np.float32))
+
+    def at_work():
+        return [server.metric("troupe_model_in_flight", model=name) for name in "abc"]
+    with socket.create_connection(server.url.split(":")) as line:
+        line.sendall(b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(request) + request)
+        server.wait(lambda: at_work() == [1, 1, 1], "all members to be asked")
+    server.wait(lambda: at_work() == [0, 0, 0], "no member to be at work any more")
+    assert server.metric("troupe_requests_cancelled_total") >= 1
+
+
+def test_many_clients_at_once(serve, examples):
+    examples.write("routes.yaml", "ensembles:\n  digits: { members: [digits_linear, digits_mlp, digits_cnn], vote: soft, quorum: 2, output: probabilities }\n"
+                                  "cascades:\n  cheap: { steps: [digits_linear, digits_mlp], threshold: 0.9, per: row, output: probabilities }\n")
+    server = serve(examples.path).wait_ready(*DIGITS)
+    wait_for(server, "digits", "cheap")
+    x, wrong = digits(), []
+    with triton_http.InferenceServerClient(server.url) as client:
+        cheap, each = ask(client, "cheap", x).as_numpy("probabilities"), single(client, x)
+    # With a quorum the ensemble's answer is that of two or of three members.
+    expected = {"cheap": [cheap], "digits": [np.mean(some, axis=0) for n in (2, 3) for some in itertools.combinations(each, n)]}
+
+    def work(model):
+        with triton_http.InferenceServerClient(server.url) as client:
+            for _ in range(20):
+                got = ask(client, model, x).as_numpy("probabilities")
+                if not any(np.allclose(got, e, rtol=1e-4, atol=1e-5) for e in expected[model]):
+                    wrong.append(model)
+    threads = [threading.Thread(target=work, args=(m,)) for m in ("digits", "cheap") * 3]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60 * SLOW)
+    assert not wrong and not any(t.is_alive() for t in threads)
+
+
+def test_pictures_are_decoded_beside_the_loop(serve, repository):
+    repository.write("reader/model.echo", "input x FP32 [-1,8,8,1]\noutput y FP32 [-1,8,8,1]\n")
+    repository.write("routes.yaml",
+                     "pipelines:\n  read:\n    steps:\n      - { op: decode, input: file, output: pixels, channels: 1 }\n"
+                     "      - { op: normalise, input: pixels, output: image, scale: 0.0625 }\n"
+                     "      - { model: reader, inputs: { x: image }, outputs: { y: ink } }\n    outputs: [ink, pixels]\n")
+    server = serve(repository.path).wait_ready("reader")
+    wait_for(server, "read")
+    picture = (ROOT / "examples/inputs/digit_3.png").read_bytes()
+    with clients(server) as both:
+        for client in both.values():
+            module = triton_http if isinstance(client, triton_http.InferenceServerClient) else triton_grpc
+            value = module.InferInput("file", [2], "BYTES")
+            value.set_data_from_numpy(np.array([picture, picture], dtype=object))
+            reply = client.infer("read", [value])
+            ink, pixels = reply.as_numpy("ink"), reply.as_numpy("pixels")
+            assert ink.shape == (2, 8, 8, 1) and pixels.dtype == np.uint8 and pixels.min() < pixels.max()
+            np.testing.assert_allclose(ink, pixels / 16)
+            value = module.InferInput("file", [1], "BYTES")
+            value.set_data_from_numpy(np.array([b"no picture"], dtype=object))
+            with pytest.raises(InferenceServerException, match="step 'decode'"):
+                client.infer("read", [value])
+
+
+def test_calibrate_finds_the_threshold_that_agrees_often_enough(serve, examples, tmp_path):
+    server = serve(examples.path).wait_ready(*DIGITS)
+    rng = np.random.default_rng(3)
+    x = np.clip(np.repeat(digits(), 30, 0) + rng.normal(0, 25, (300, 64)), 0, 255).astype(np.float32)
+    np.save(tmp_path / "sample.npy", x)
+    said = subprocess.run([TROUPE, "calibrate", "digits_linear", "digits_cnn", f"image={tmp_path}/sample.npy", "--agreement", "97",
+                           "--server", server.url], capture_output=True, text=True, check=True).stdout
+    with triton_http.InferenceServerClient(server.url) as client:
+        small, large = [np.concatenate([ask(client, m, x[i:i + 60]).as_numpy("probabilities") for i in range(0, 300, 60)])
+                        for m in ("digits_linear", "digits_cnn")]
+    agrees = small.argmax(1) == large.argmax(1)
+    threshold, share, agreement = (float(v) for v in re.search(r"threshold (\S+): \S+ answers (\S+) %.* on (\S+) %", said).groups())
+    sure = small.max(1) >= threshold
+    assert abs(sure.mean() * 100 - share) < 1.5 and (agrees | ~sure).mean() >= 0.97 and agreement >= 97
+    lower = np.sort(small.max(1)[small.max(1) < threshold - 1e-5])[::-1]
+    assert any((agrees | ~(small.max(1) >= t)).mean() < 0.97 for t in lower[:40]) or share == 100
+    assert f"steps: [digits_linear, digits_cnn], output: probabilities, confidence: max, threshold: {threshold:g}" in said
+    done = subprocess.run([TROUPE, "calibrate", "digits_linear", "nobody", f"image={tmp_path}/sample.npy", "--server", server.url],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 4 and "nobody" in done.stderr
+    assert "say little" not in done.stderr, "300 rows are enough for 97 %"
+    done = calibrate(server, f"image={tmp_path}/sample.npy", "--output", "label", large="digits_mlp")
+    assert done.returncode == 1 and "output 'label' is INT64: labels do not say how sure a model is" in done.stderr
+
+
+def calibrate(server, *words, large="digits_cnn"):
+    return subprocess.run([TROUPE, "calibrate", "digits_linear", large, *words, "--server", server.url],
+                          capture_output=True, text=True, check=False)
+
+
+def test_calibrate_says_when_nothing_can_be_had_and_when_rows_say_little(serve, examples, tmp_path):
+    server = serve(examples.path).wait_ready(*DIGITS)
+    with triton_http.InferenceServerClient(server.url) as client:
+        small, large = [ask(client, m, digits()).as_numpy("probabilities") for m in ("digits_linear", "digits_cnn")]
+    wrong = np.flatnonzero(small.argmax(1) != large.argmax(1))
+    assert len(wrong), "they disagree about the nine"
+    np.save(tmp_path / "wrong.npy", digits()[wrong])
+    np.save(tmp_path / "few.npy", digits())
+    done = calibrate(server, f"image={tmp_path}/wrong.npy")
+    assert done.returncode == 1 and done.stdout == "" and "no threshold: where digits_linear is surest" in done.stderr
+    assert "0.00 % is what they can agree on" in done.stderr
+    done = calibrate(server, f"image={tmp_path}/few.npy", "--agreement", "90")
+    assert done.returncode == 0 and "cascades:" in done.stdout
+    assert "10 rows say little: that --agreement 90 holds for others as well takes some 30 at least" in done.stderr
+
+
+def test_labels_are_no_confidence(serve, examples):
+    examples.write("routes.yaml", "cascades:\n  cheap: { steps: [digits_linear, digits_mlp], output: label, threshold: 0.9 }\n")
+    server = serve(examples.path).wait_ready(*DIGITS)
+    words = "is INT64, which does not say how sure a model is: `output` names another one"
+    server.wait(lambda: words in server.get("/api/routes")[1].decode(), "the cascade to be refused")
+    assert server.get("/v2/models/cheap/ready")[0] != 200
+
+
+def test_how_often_each_step_of_a_cascade_was_needed_can_be_read(serve, examples):
+    examples.write("routes.yaml", "cascades:\n  cheap: { steps: [digits_linear, digits_cnn], output: probabilities, threshold: 0.9, per: row }\n"
+                   "routes: { way: [ { use: cheap } ], timed: [ { use: cheap, timeout: 30s } ] }\n")
+    server = serve(examples.path).wait_ready(*DIGITS)
+    wait_for(server, "cheap", "way", "timed")
+    with triton_http.InferenceServerClient(server.url) as client:
+        sure = int((ask(client, "digits_linear", digits()).as_numpy("probabilities").max(1) >= 0.9).sum())
+        assert 0 < sure < 10
+        for name in ("cheap", "way", "timed"):
+            ask(client, name, digits(), outputs=["probabilities"])
+        counts = {n: client.get_inference_statistics(n)["model_stats"][0] for n in ("way", "timed", "cheap")}
+    steps = next(r for r in json.loads(server.get("/api/routes")[1])["routes"] if r["name"] == "cheap")["steps"]
+    assert steps == [{"name": "digits_linear", "asked": 30, "answered": 3 * sure},
+                     {"name": "digits_cnn", "asked": 30 - 3 * sure, "answered": 30 - 3 * sure}]
+    assert server.metric("troupe_cascade_rows_total", cascade="cheap", step="digits_cnn") == 30 - 3 * sure
+    assert [(c["execution_count"], c["inference_stats"]["success"]["count"]) for c in counts.values()] == [(1, 1), (1, 1), (3, 3)]
+    assert [c["batch_stats"][0]["compute_infer"]["count"] for c in counts.values()] == [1, 1, 3]
+
+
+def test_a_route_counts_the_rows_that_its_models_answer(serve, examples):
+    examples.write("routes.yaml", "routes:\n  plain: [ { use: digits_cnn } ]\n  timed: [ { use: digits_cnn, timeout: 30s } ]\n"
+                   "  hedged: [ { use: digits_cnn, hedge: 20s } ]\n  nested: [ { use: plain } ]\n")
+    server = serve(examples.path).wait_ready(*DIGITS)
+    wait_for(server, "plain", "timed", "hedged", "nested")
+    with triton_http.InferenceServerClient(server.url) as client:
+        for name in ("plain", "timed", "hedged", "nested"):
+            before = client.get_inference_statistics("digits_cnn")["model_stats"][0]["inference_count"]
+            ask(client, name, digits())
+            counts = client.get_inference_statistics(name)["model_stats"][0]
+            assert client.get_inference_statistics("digits_cnn")["model_stats"][0]["inference_count"] == before + 10
+            assert (counts["inference_count"], counts["execution_count"]) == (10, 1), name
+            assert [b["batch_size"] for b in counts["batch_stats"]] == [10], name
+
+
+def test_whoever_asks_for_another_look_is_told_what_is_still_wrong(serve, examples):
+    examples.write("routes.yaml", "ensembles: { bad: { members: [digits_linear, nobody] } }\n")
+    examples.write("folder/model.yaml", "ensemble: { members: [digits_linear, nowhere] }\n")
+    server = serve(examples.path).wait_ready(*DIGITS)
+    server.wait(lambda: "nobody" in server.get("/api/routes")[1].decode(), "the file to be refused")
+    for times in (1, 2):
+        server.process.send_signal(signal.SIGHUP)
+        server.wait(lambda n=times: len(re.findall(r"SIGHUP: not taken up: .*nobody", server.log())) == n, "the old reason")
+        server.wait(lambda n=times: len(re.findall(r"SIGHUP: not taken up: folder: .*nowhere", server.log())) == n, "the folder's")
+    examples.write("routes.yaml", "ensembles: { bad: { members: [digits_linear, digits_mlp], output: probabilities } }\n")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(server, "bad")
+    assert len(re.findall(r"not taken up: .*nobody", server.log())) == 2
+
+
+LABELLED = "input x FP32 [-1,3]\noutput y FP32 [-1,3] labels=red,green,blue\n"
+
+
+@pytest.mark.parametrize("name", ["vote", "cheap", "rows", "piped", "routed", "tried", "nested"])
+def test_classes_have_the_names_that_the_models_give_them(serve, repository, name):
+    for model in ("a", "b"):
+        repository.write(f"{model}/model.echo", LABELLED)
+        repository.write(f"{model}/model.yaml", "max_batch_size: 8\n")
+    repository.write("routes.yaml",
+                     "ensembles: { vote: { members: [a, b], vote: soft } }\n"
+                     "cascades:\n  cheap: { steps: [a, b], threshold: 0.9 }\n  rows: { steps: [a, b], threshold: 0.9, per: row }\n"
+                     "pipelines:\n"
+                     "  piped: { steps: [ { model: a, inputs: { x: x }, outputs: { y: m } }, { op: softmax, input: m, output: y } ] , outputs: [y] }\n"
+                     "  nested: { steps: [ { model: vote, inputs: { x: x }, outputs: { y: y } } ], outputs: [y] }\n"
+                     "routes: { routed: [ { use: vote } ], tried: [ { use: vote, timeout: 20s } ] }\n")
+    server = serve(repository.path).wait_ready("a", "b")
+    wait_for(server, name)
+    x = np.array([[0.1, 0.2, 0.7], [0.1, 0.95, 0.05]], dtype=np.float32)
+    with clients(server) as both:
+        for kind, client in both.items():
+            module = triton_http if kind == "http" else triton_grpc
+            value = module.InferInput("x", [2, 3], "FP32")
+            value.set_data_from_numpy(x)
+            reply = client.infer(name, [value], outputs=[module.InferRequestedOutput("y", class_count=1)]).as_numpy("y")
+            words = [text.decode().split(":") for text in reply.reshape(-1)]
+            assert [w[1:] for w in words] == [["2", "blue"], ["1", "green"]], (kind, words)

@@ -1,0 +1,101 @@
+/* How often the steps of cascades were needed: whole cascades only, however many there are. */
+#include "unit/compose/compose_fixture.h"
+
+#include "admin/admin_internal.h"
+
+static struct trp_buf page;
+
+static int set_up(void **state)
+{
+    (void)fixture_set_up(state);
+    add_fake("small", 1);
+    add_fake("large", 2);
+    trp_buf_init(&page, trp_heap(), 16 << 20);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    trp_buf_deinit(&page);
+    return fixture_tear_down(state);
+}
+
+/* As Prometheus sees it, a text. */
+static const char *read_page(void)
+{
+    struct trp_directory_item items[400];
+    struct trp_directory *d;
+    uint32_t n = 0, cursor = 0;
+    while (n < ARRAY_LEN(items) && trp_cookbook_next_item(fx.book, &cursor, &items[n]))
+        n++;
+    assert_false(
+        trp_failed(trp_directory_build(trp_heap(), items, n, (struct trp_str){ "", 0 }, &d, NULL)));
+    trp_buf_reset(&page);
+    trp_cascade_metrics_write(d, &page);
+    trp_buf_add_char(&page, '\0');
+    assert_int_equal(page.failed, TRP_OK);
+    trp_directory_unref(d);
+    return page.ptr;
+}
+
+static uint32_t count_of(const char *text, const char *what)
+{
+    uint32_t n = 0;
+    for (; (text = strstr(text, what)) != NULL; text++)
+        n++;
+    return n;
+}
+
+static void each_step_has_its_series(void **state)
+{
+    static float x[] = { 0.4F, 0.35F, 0.25F };
+    (void)state;
+    fixture_serve("cascades: { c: { steps: [small, large], threshold: 0.9 } }");
+    (void)fixture_ask("c", x, 1);
+    fixture_give_back();
+    const char *text = read_page();
+    assert_non_null(strstr(text, "troupe_cascade_rows_total{cascade=\"c\",step=\"small\"} 1\n"));
+    assert_non_null(strstr(text, "troupe_cascade_rows_total{cascade=\"c\",step=\"large\"} 1\n"));
+    assert_non_null(strstr(text, "\ntroupe_cascade_metrics_left_out 0\n"));
+}
+
+static void without_a_cascade_there_is_nothing(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { e: { members: [small, large], vote: mean } }");
+    assert_string_equal(read_page(), "");
+}
+
+static void too_many_are_left_out_whole_and_counted(void **state)
+{
+    enum { CASCADES = 340, STEPS = 60, WHOLE = 20000 / STEPS };
+    static char yaml[CASCADES * (STEPS * 10 + 64)];
+    size_t len = (size_t)snprintf(yaml, sizeof yaml, "cascades:\n");
+    (void)state;
+    for (int i = 0; i < CASCADES; i++) {
+        len +=
+            (size_t)snprintf(yaml + len, sizeof yaml - len, "  c%d: { threshold: 0.9, steps: [", i);
+        for (int k = 1; k <= STEPS; k++)
+            len += (size_t)snprintf(yaml + len, sizeof yaml - len, "small@%d,", k);
+        len += (size_t)snprintf(yaml + len, sizeof yaml - len, "] }\n");
+    }
+    fixture_serve(yaml);
+    const char *text = read_page();
+    assert_int_equal(count_of(text, "troupe_cascade_rows_total{"), WHOLE * STEPS);
+    assert_int_equal(count_of(text, "\"c332\""), STEPS);
+    assert_null(strstr(text, "\"c333\""));
+    char want[64];
+    (void)snprintf(want, sizeof want, "\ntroupe_cascade_metrics_left_out %d\n", CASCADES - WHOLE);
+    assert_non_null(strstr(text, want));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(each_step_has_its_series),
+        TEST(without_a_cascade_there_is_nothing),
+        TEST(too_many_are_left_out_whole_and_counted),
+    };
+    return cmocka_run_group_tests_name("cascade_metrics", tests, NULL, NULL);
+}

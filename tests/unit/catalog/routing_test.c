@@ -1,0 +1,424 @@
+/* What is declared, read again and again: what goes on in place of a folder that is wrong is part of what serves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "catalog/routing.h"
+#include "compose/cookbook.h"
+#include "route/route_canary.h"
+
+#define FOLDERS_MAX 4
+#define ORDERS_MAX 32
+
+struct folder {
+    const char *name, *yaml;
+};
+
+static struct {
+    struct trp_clock clock;
+    int64_t now_ns;
+    struct trp_loop *control, *loop;
+    struct trp_directories directories;
+    struct trp_canary_watch canaries;
+    struct trp_metrics *metrics;
+    struct trp_registry *registry;
+    struct trp_load_view load;
+    struct trp_route_env env;
+    struct trp_cookbook_opts book;
+    struct trp_routing_maker maker;
+    struct trp_routing *routing;
+    struct trp_arena arena; /* of the last listing */
+    int watches['z' + 1];   /* by the first letter of a model */
+    struct trp_order *orders[ORDERS_MAX];
+    uint32_t orders_n;
+    bool holds; /* orders wait until the test lets them go */
+    int reconsidered, answered;
+    bool is_there;
+    struct trp_error error;
+} fx;
+
+/* ---- what the routing asks ---- */
+
+static void submit(void *user, struct trp_order *order)
+{
+    (void)user;
+    assert_true(fx.orders_n < ORDERS_MAX);
+    fx.orders[fx.orders_n++] = order;
+}
+
+static void reconsider(void *user)
+{
+    (void)user;
+    fx.reconsidered++;
+}
+
+static trp_status watch(void *user, struct trp_str name, struct trp_error *err)
+{
+    (void)user;
+    (void)err;
+    fx.watches[(unsigned char)name.ptr[0]]++;
+    return trp_ok();
+}
+
+static void unwatch(void *user, struct trp_str name)
+{
+    (void)user;
+    fx.watches[(unsigned char)name.ptr[0]]--;
+}
+
+static int64_t now(void *user)
+{
+    (void)user;
+    return fx.now_ns;
+}
+
+/* Answers the oldest order of this kind. */
+static bool answer(int kind)
+{
+    for (uint32_t i = 0; i < fx.orders_n; i++) {
+        struct trp_order *order = fx.orders[i];
+        if ((int)order->kind != kind)
+            continue;
+        fx.orders_n--;
+        for (uint32_t k = i; k < fx.orders_n; k++)
+            fx.orders[k] = fx.orders[k + 1];
+        order->done(order, order->user);
+        return true;
+    }
+    return false;
+}
+
+static void end_reading(void)
+{
+    while (answer(TRP_ORDER_SURVEY))
+        ;
+}
+
+/* Lists folders; they are read, but for what is asked of the models. */
+static void list(const struct folder *folders, uint32_t n)
+{
+    struct trp_repo_model models[FOLDERS_MAX] = { 0 }, *all[FOLDERS_MAX];
+    struct trp_error err = { 0 };
+    trp_arena_reset(&fx.arena);
+    for (uint32_t i = 0; i < n; i++) {
+        struct trp_node *tree;
+        const struct trp_str file = trp_arena_format(&fx.arena, "%s/model.yaml", folders[i].name);
+        if (trp_failed(trp_node_from_yaml(&fx.arena, trp_str_of(folders[i].yaml), file.ptr, 1000,
+                                          &tree, &err)))
+            fail_msg("%s", err.text);
+        models[i] = (struct trp_repo_model){ .name = trp_str_of(folders[i].name),
+                                             .folder = trp_str_of(folders[i].name),
+                                             .root = "/nowhere",
+                                             .definition = tree };
+        all[i] = &models[i];
+    }
+    const struct trp_repo_listing listing = { all, n };
+    trp_routing_listed(fx.routing, &listing);
+}
+
+static void read_two(const char *x, const char *y)
+{
+    const struct folder folders[] = { { "x", x }, { "y", y } };
+    list(folders, y ? 2 : 1);
+    end_reading();
+}
+
+static const struct trp_directory_item *item(const char *name)
+{
+    return trp_directory_find(fx.directories.newest, trp_str_of(name));
+}
+
+static void is_taken_up(const char *name)
+{
+    assert_non_null(item(name));
+    if (item(name)->reason.len)
+        fail_msg("%.*s", TRP_STR(item(name)->reason));
+    assert_non_null(item(name)->target);
+}
+
+/* The reason has these words, and what served goes on. */
+static void goes_on(const char *name, const struct trp_target *as, const char *words)
+{
+    assert_non_null(item(name));
+    if (!strstr(item(name)->reason.len ? item(name)->reason.ptr : "", words))
+        fail_msg("%s: %.*s", name, TRP_STR(item(name)->reason));
+    assert_ptr_equal(item(name)->target, as);
+}
+
+/* ---- before and after each ---- */
+
+static void make_models(void)
+{
+    const char *const names[] = { "a", "b", "c" };
+    assert_false(trp_failed(trp_registry_create(trp_heap(), 0, &fx.registry, NULL)));
+    for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
+        const struct trp_entry entry = { .name = trp_str_of(names[i]) };
+        assert_false(trp_failed(trp_registry_put(fx.registry, &entry, NULL)));
+    }
+    trp_routing_published(fx.routing, trp_registry_publish(fx.registry));
+}
+
+static int set_up(void **state)
+{
+    const struct trp_loop_opts loop = { .name = "test" };
+    (void)state;
+    memset(&fx, 0, sizeof fx);
+    fx.now_ns = TRP_S(1);
+    fx.clock = (struct trp_clock){ now, now, NULL };
+    assert_false(trp_failed(trp_loop_create(trp_heap(), &loop, &fx.control, NULL)));
+    assert_false(trp_failed(trp_loop_create(trp_heap(), &loop, &fx.loop, NULL)));
+    assert_false(trp_failed(
+        trp_directories_init(&fx.directories, trp_heap(), &fx.loop, 1, fx.control, NULL)));
+    assert_false(trp_failed(trp_metrics_create(trp_heap(), 1, &fx.metrics, NULL)));
+    trp_arena_init(&fx.arena, trp_heap(), 4096, 0);
+    fx.canaries = (struct trp_canary_watch){ .clock = &fx.clock, .metrics = fx.metrics };
+    fx.load = (struct trp_load_view){ .watch = watch, .unwatch = unwatch };
+    fx.env = (struct trp_route_env){ .clock = &fx.clock, .load = &fx.load, .loops_n = 1 };
+    fx.book = (struct trp_cookbook_opts){
+        .alloc = trp_heap(), .env = { .metrics = fx.metrics, .clock = &fx.clock, .load = &fx.load }
+    };
+    fx.maker = (struct trp_routing_maker){ .user = &fx.book,
+                                           .begin = trp_cookbook_begin,
+                                           .section = trp_cookbook_section,
+                                           .folder = trp_cookbook_folder,
+                                           .adopt = trp_cookbook_adopt,
+                                           .next_name = trp_cookbook_next_name,
+                                           .next_load = trp_cookbook_next_load,
+                                           .next_name_of = trp_cookbook_next_name_of,
+                                           .signature = trp_cookbook_signature,
+                                           .check = trp_cookbook_check,
+                                           .look_again = trp_cookbook_look_again,
+                                           .judge = trp_cookbook_judge,
+                                           .next_item = trp_cookbook_next_item,
+                                           .carry = trp_composition_carry,
+                                           .end = trp_cookbook_end };
+    const struct trp_routing_opts opts = { .path = "/nowhere/routes.yaml",
+                                           .folder = "/nowhere",
+                                           .bytes_max = 1 << 20,
+                                           .env = &fx.env,
+                                           .maker = &fx.maker,
+                                           .directories = &fx.directories,
+                                           .canaries = &fx.canaries,
+                                           .metrics = fx.metrics };
+    const struct trp_routing_life life = { NULL, submit, reconsider };
+    assert_false(trp_failed(trp_routing_create(trp_heap(), &opts, &fx.routing, NULL)));
+    trp_routing_set_life(fx.routing, &life);
+    make_models();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    trp_directories_close(&fx.directories);
+    trp_loop_destroy(fx.control);
+    trp_loop_destroy(fx.loop);
+    trp_directories_deinit(&fx.directories);
+    trp_routing_destroy(fx.routing);
+    trp_registry_destroy(fx.registry);
+    trp_arena_deinit(&fx.arena);
+    trp_metrics_destroy(fx.metrics);
+    return 0;
+}
+
+/* ---- nobody leads back to what goes on ---- */
+
+/* x asked y; now y asks x, and the file of x is wrong. */
+static void turn_round(const char *x, const char *y, const char *new_y, const char *way)
+{
+    read_two(x, y);
+    is_taken_up("x");
+    is_taken_up("y");
+    const struct trp_target *old_x = item("x")->target, *old_y = item("y")->target;
+    read_two("pipeline: { stepps: [] }\n", new_y);
+    goes_on("x", old_x, "stepps");
+    goes_on("y", old_y, way);
+    read_two("route: [ { use: a } ]\n", new_y);
+    is_taken_up("x");
+    is_taken_up("y");
+}
+
+static void a_composition_may_not_ask_one_that_goes_on_and_asks_it(void **state)
+{
+    (void)state;
+    turn_round("ensemble: { members: [a, y] }\n", "ensemble: { members: [a, b] }\n",
+               "ensemble: { members: [a, x] }\n", "'y' asks 'x', which asks 'y'");
+}
+
+static void a_route_may_not_ask_one_that_goes_on_and_asks_it(void **state)
+{
+    (void)state;
+    turn_round("route: [ { use: y } ]\n", "route: [ { use: a } ]\n",
+               "route: [ { when: params.n == 1, use: x }, { use: a } ]\n", "leads back to itself");
+}
+
+static void nor_may_a_route_and_a_composition_ask_each_other(void **state)
+{
+    (void)state;
+    turn_round("route: [ { use: y } ]\n", "ensemble: { members: [a, b] }\n",
+               "ensemble: { members: [a, x] }\n", "'x' asks 'y', which asks 'x'");
+}
+
+/* ---- what goes on is looked after ---- */
+
+static void the_load_that_it_asks_for_is_watched_as_long_as_it_serves(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        read_two("route: [ { when: 'models.a.queue > 3', use: b }, { use: c } ]\n", NULL);
+        is_taken_up("x");
+        assert_int_equal(fx.watches['a'], 1);
+        read_two("route: [ { usee: b } ]\n", "route: [ { use: a } ]\n");
+        goes_on("x", item("x")->target, "usee");
+        assert_int_equal(fx.watches['a'], 1);
+    }
+    read_two("route: [ { when: 'models.b.queue > 3', use: b }, { use: c } ]\n", NULL);
+    assert_int_equal(fx.watches['a'], 0);
+    assert_int_equal(fx.watches['b'], 1);
+    read_two("route: [ { usee: b } ]\n", NULL);
+    assert_int_equal(fx.watches['b'], 1);
+    list(NULL, 0); /* it is gone */
+    end_reading();
+    assert_null(item("x"));
+    assert_int_equal(fx.watches['b'], 0);
+}
+
+#define CANARY "route: [ { use: a, canary: { use: b, steps: [10%, 100%] } } ]\n"
+
+static const struct trp_route_canary *canary(void)
+{
+    return trp_route_plan_of(trp_route_of(item("x")->target))->rules[0].canary;
+}
+
+static void its_canaries_are_looked_at_and_go_on_when_it_is_mended(void **state)
+{
+    (void)state;
+    read_two(CANARY, NULL);
+    is_taken_up("x");
+    const struct trp_target *old = item("x")->target;
+    const int64_t since_ns = canary()->canary.since_ns;
+    fx.now_ns += TRP_S(5);
+    read_two("route: [ { usee: b } ]\n", "route: [ { use: a } ]\n");
+    goes_on("x", old, "usee");
+    assert_int_equal(trp_route_file_count(fx.canaries.file), 2);
+    assert_ptr_equal(trp_route_target(trp_route_file_at(fx.canaries.file, 1)), old);
+    assert_int_equal(canary()->canary.since_ns, since_ns);
+    fx.now_ns += TRP_S(5);
+    read_two(CANARY, NULL);
+    is_taken_up("x");
+    assert_ptr_not_equal(item("x")->target, old);
+    assert_int_equal(canary()->canary.since_ns, since_ns);
+}
+
+static void versions_that_it_could_not_follow_are_held_back(void **state)
+{
+    static const struct trp_io x = {
+        .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 1, .dims = { 3 }
+    };
+    static const struct trp_io z = {
+        .name = { "z", 1 }, .dtype = TROUPE_FP32, .rank = 1, .dims = { 3 }
+    };
+    static const struct trp_io y = {
+        .name = { "y", 1 }, .dtype = TROUPE_FP32, .rank = 1, .dims = { 3 }
+    };
+    const struct trp_signature takes_x = { &x, &y, 1, 1, .batch_max = 0 };
+    const struct trp_signature takes_z = { &z, &y, 1, 1, .batch_max = 0 };
+    const struct trp_proposed_version same = { 1, &takes_x }, other = { 2, &takes_z };
+    const struct trp_proposal before = { TRP_STR_LIT("a"), &same, 1, NULL, 0 };
+    const struct trp_proposal after = { TRP_STR_LIT("a"), &other, 1, NULL, 0 };
+    struct trp_error err = { 0 };
+    (void)state;
+    read_two(
+        "route: { rules: [ { use: far } ], targets: { far: { model: a, inputs: { sent: x } } } }\n",
+        NULL);
+    is_taken_up("x");
+    read_two("route: [ { usee: b } ]\n", "route: [ { use: b } ]\n");
+    goes_on("x", item("x")->target, "usee");
+    assert_false(trp_failed(trp_routing_fits(fx.routing, &before, &before, &err)));
+    assert_int_equal(trp_routing_fits(fx.routing, &after, &before, &err).code,
+                     TRP_FAILED_PRECONDITION);
+    if (!strstr(err.text, "it would break route 'x'"))
+        fail_msg("%s", err.text);
+}
+
+/* ---- who asks for it is told of what lies on disk ---- */
+
+static void told(struct trp_routing_order *order)
+{
+    fx.answered++;
+    fx.is_there = order->is_there;
+    fx.error = order->error;
+}
+
+static const struct folder before[] = { { "x", "route: [ { use: a } ]\n" } };
+static const struct folder after[] = { { "x", "route: [ { use: b } ]\n" },
+                                       { "y", "route: [ { use: c } ]\n" } };
+
+/* A listing of before is read when that of the request comes; the request ends before the reading or after it. */
+static void ask_while_it_is_read(bool ends_first)
+{
+    struct trp_routing_order order = { .name = TRP_STR_LIT("y"), .done = told };
+    trp_routing_reload(fx.routing, &order);
+    list(before, ARRAY_LEN(before)); /* somebody else's, of before the change */
+    list(after, ARRAY_LEN(after));
+    if (ends_first)
+        assert_true(answer(TRP_ORDER_RESCAN));
+    end_reading();
+    if (!ends_first)
+        assert_true(answer(TRP_ORDER_RESCAN));
+    assert_int_equal(fx.answered, 0); /* of what it asks about nothing has been read */
+    list(after, ARRAY_LEN(after));
+    assert_true(answer(TRP_ORDER_RESCAN));
+    end_reading();
+    assert_int_equal(fx.answered, 1);
+    assert_true(fx.is_there);
+    is_taken_up("y");
+    assert_false(answer(TRP_ORDER_RESCAN));
+}
+
+static void a_request_is_not_answered_from_an_older_listing_that_ends_late(void **state)
+{
+    (void)state;
+    ask_while_it_is_read(true);
+}
+
+static void a_request_is_not_answered_from_an_older_listing_that_ends_early(void **state)
+{
+    (void)state;
+    ask_while_it_is_read(false);
+}
+
+static void what_was_listed_meanwhile_is_read_without_being_asked_for(void **state)
+{
+    (void)state;
+    list(before, ARRAY_LEN(before));
+    list(after, ARRAY_LEN(after));
+    end_reading();
+    assert_null(item("y"));
+    list(after, ARRAY_LEN(after));
+    assert_true(answer(TRP_ORDER_RESCAN));
+    end_reading();
+    is_taken_up("y");
+    assert_false(answer(TRP_ORDER_RESCAN));
+}
+
+#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_FIXTURE(a_composition_may_not_ask_one_that_goes_on_and_asks_it),
+        WITH_FIXTURE(a_route_may_not_ask_one_that_goes_on_and_asks_it),
+        WITH_FIXTURE(nor_may_a_route_and_a_composition_ask_each_other),
+        WITH_FIXTURE(the_load_that_it_asks_for_is_watched_as_long_as_it_serves),
+        WITH_FIXTURE(its_canaries_are_looked_at_and_go_on_when_it_is_mended),
+        WITH_FIXTURE(versions_that_it_could_not_follow_are_held_back),
+        WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_late),
+        WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_early),
+        WITH_FIXTURE(what_was_listed_meanwhile_is_read_without_being_asked_for),
+    };
+    return cmocka_run_group_tests_name("routing", tests, NULL, NULL);
+}

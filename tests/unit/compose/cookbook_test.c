@@ -1,0 +1,280 @@
+/* What is made of models, when one of these takes or gives something else: what goes on, and what would not. */
+#include "compose_fixture.h"
+
+static const struct trp_io other_x = {
+    .name = { "x", 1 }, .dtype = TROUPE_FP64, .rank = 2, .dims = { -1, 3 }
+};
+static const struct trp_io wide_x = {
+    .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 4 }
+};
+static const struct trp_io free_x = {
+    .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, -1 }
+};
+static const struct trp_io with_k[] = {
+    { .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 3 } },
+    { .name = { "k", 1 }, .dtype = TROUPE_INT64, .rank = 1, .dims = { 1 } }
+};
+static const struct trp_io with_spare_k[] = {
+    { .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 3 } },
+    { .name = { "k", 1 }, .dtype = TROUPE_INT64, .rank = 1, .dims = { 1 }, .optional = true }
+};
+static const struct trp_io other_y = {
+    .name = { "y", 1 }, .dtype = TROUPE_INT32, .rank = 2, .dims = { -1, 3 }
+};
+static const struct trp_io called_z = {
+    .name = { "z", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 3 }
+};
+
+static const struct trp_signature takes_doubles = { &other_x, &fake_y, 1, 1, .batch_max = 8 };
+static const struct trp_signature takes_four = { &wide_x, &fake_y, 1, 1, .batch_max = 8 };
+static const struct trp_signature takes_any = { &free_x, &fake_y, 1, 1, .batch_max = 8 };
+static const struct trp_signature needs_k = { with_k, &fake_y, 2, 1, .batch_max = 8 };
+static const struct trp_signature may_take_k = { with_spare_k, &fake_y, 2, 1, .batch_max = 8 };
+static const struct trp_signature gives_integers = { &fake_x, &other_y, 1, 1, .batch_max = 8 };
+static const struct trp_signature takes_z = { &called_z, &fake_y, 1, 1, .batch_max = 8 };
+static const struct trp_signature gives_z = { &fake_x, &called_z, 1, 1, .batch_max = 8 };
+
+/* As the fixture's, but for model a; NULL: nobody knows. */
+static const struct trp_signature *next_of_a, *now_of_a;
+
+static const struct trp_signature *next_signature(void *user, struct trp_str name, int64_t version)
+{
+    if (trp_str_is(name, "a"))
+        return next_of_a;
+    return fixture_signature(user, name, version);
+}
+
+static const struct trp_signature *now_signature(void *user, struct trp_str name, int64_t version)
+{
+    if (trp_str_is(name, "a"))
+        return now_of_a;
+    return fixture_signature(user, name, version);
+}
+
+/* Routes: to a; to b, which they call by other names and give k; to the ensemble e. */
+static const struct trp_route_rename fit_inputs[] = { { { "sent", 4 }, { "x", 1 } } };
+static const struct trp_route_rename fit_outputs[] = { { { "got", 3 }, { "y", 1 } } };
+static const struct trp_route_constant fit_constants[] = { { .name = { "k", 1 } } };
+static const struct trp_route_fit fit = { fit_inputs,    fit_outputs,    .constants = fit_constants,
+                                          .inputs_n = 1, .outputs_n = 1, .constants_n = 1 };
+static const struct trp_route_goal way = { .model = { "a", 1 } };
+static const struct trp_route_goal renamed = { .model = { "a", 1 }, .fit = &fit };
+static const struct trp_route_goal ensemble = { .model = { "e", 1 } };
+
+static const struct trp_route_goal *lead(void *user, struct trp_str name)
+{
+    (void)user;
+    return trp_str_is(name, "way")       ? &way
+           : trp_str_is(name, "renamed") ? &renamed
+           : trp_str_is(name, "to_e")    ? &ensemble
+                                         : NULL;
+}
+
+static bool known(void *user, struct trp_str name, int64_t version)
+{
+    return lead(user, name) || fixture_known(user, name, version);
+}
+
+static const struct trp_route_check now = { .known = known,
+                                            .signature = now_signature,
+                                            .lead = lead };
+static const struct trp_route_check next = { .known = known,
+                                             .signature = next_signature,
+                                             .lead = lead };
+
+/* The name of the first that would not go on; NULL: all do.  Its reason is in fx.err. */
+static const char *judge(const struct trp_signature *s)
+{
+    static char name[32];
+    const struct trp_route_trial trial = { TRP_STR_LIT("a"), &next, &now };
+    struct trp_directory_item item;
+    next_of_a = s;
+    fx.err = (struct trp_error){ 0 };
+    if (!trp_failed(trp_cookbook_judge(fx.book, &trial, &item, &fx.err)))
+        return NULL;
+    (void)snprintf(name, sizeof name, "%.*s", TRP_STR(item.name));
+    return name;
+}
+
+static void serve(const char *yaml)
+{
+    struct trp_node *root;
+    add_fake("a", 1);
+    add_fake("b", 2);
+    now_of_a = now_of_a ? now_of_a : &fake_signature;
+    assert_false(trp_failed(
+        trp_node_from_yaml(&fx.arena, trp_str_of(yaml), "routes.yaml", 10000, &root, &fx.err)));
+    for (const struct trp_node *n = root->first; n; n = n->next)
+        assert_false(trp_failed(trp_cookbook_section(fx.book, n, NULL, &fx.err)));
+    if (trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)))
+        fail_msg("%s", fx.err.text);
+}
+
+static void says(const char *words)
+{
+    if (!strstr(fx.err.text, words))
+        fail_msg("%s", fx.err.text);
+}
+
+static void an_ensemble_goes_on_only_with_what_it_gives_and_takes(void **state)
+{
+    (void)state;
+    serve("ensembles: { e: { members: { a: 1, b: 1 }, vote: mean } }\n");
+    assert_null(judge(&fake_signature));
+    assert_null(judge(&takes_any));
+    assert_null(judge(&may_take_k));
+    assert_null(judge(NULL)); /* nobody knows: nobody can say */
+    assert_string_equal(judge(&takes_doubles), "e");
+    says("routes.yaml:1: ");
+    says("FP64 [-1,3]");
+    assert_string_equal(judge(&takes_four), "e");
+    assert_string_equal(judge(&needs_k), "e");
+    says("would need the input \"k\", and is not given it");
+    assert_string_equal(judge(&takes_z), "e");
+    says("uses the input \"x\" of 'a', which would have none");
+    assert_string_equal(judge(&gives_z), "e");
+    assert_string_equal(judge(&gives_integers), "e");
+}
+
+static void nobody_else_is_asked(void **state)
+{
+    (void)state;
+    serve("ensembles: { e: { members: { b: 1 }, vote: mean } }\n");
+    assert_null(judge(&takes_z));
+}
+
+static void who_asks_by_a_detour_is_found(void **state)
+{
+    (void)state;
+    serve("pipelines:\n"
+          "  outer: { steps: [ { model: inner, inputs: { x: x }, outputs: { y: h } }, "
+          "{ model: b, inputs: { x: h }, outputs: { y: y } } ], outputs: [y] }\n"
+          "  inner: { steps: [ { model: way, inputs: { x: x }, outputs: { y: y } } ], outputs: [y] "
+          "}\n"
+          "  aside: { steps: [ { model: b, inputs: { x: x }, outputs: { y: y } } ], outputs: [y] "
+          "}\n");
+    assert_null(judge(&may_take_k));
+    assert_string_equal(judge(&takes_z), "inner");
+    says("routes.yaml:3: ");
+    assert_non_null(judge(&gives_integers));
+}
+
+static void a_route_as_a_step_takes_what_it_leads_to_does(void **state)
+{
+    (void)state;
+    now_of_a = &needs_k;
+    serve("ensembles: { e: { members: { b: 1 }, vote: mean } }\n"
+          "pipelines:\n"
+          "  p: { steps: [ { model: to_e, inputs: { x: x }, outputs: { y: h } }, "
+          "{ model: renamed, inputs: { sent: h }, outputs: { got: z } } ], outputs: [z] }\n");
+    const struct trp_signature *s = trp_cookbook_signature(fx.book, TRP_STR_LIT("p"));
+    assert_non_null(s);
+    assert_int_equal(s->inputs_n, 1);
+    assert_true(trp_str_is(s->inputs[0].name, "x"));
+    assert_int_equal(s->inputs[0].dtype, TROUPE_FP32);
+    assert_true(trp_str_is(s->outputs[0].name, "z"));
+    assert_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("to_e")));
+    assert_null(judge(&needs_k));
+    assert_string_equal(judge(&takes_z), "p"); /* through the route and its names */
+}
+
+static void what_does_not_work_now_cannot_be_broken(void **state)
+{
+    (void)state;
+    serve("ensembles: { e: { members: { a: 1, b: 1 }, vote: mean } }\n");
+    now_of_a = &takes_z; /* somebody has forced it */
+    assert_null(judge(&needs_k));
+    assert_null(judge(&fake_signature));
+    now_of_a = NULL;
+    assert_null(judge(&needs_k));
+}
+
+static void a_cascade_and_conditions_are_read_again(void **state)
+{
+    (void)state;
+    serve("cascades: { c: { steps: [b, a], confidence: max, threshold: 0.9 } }\n"
+          "pipelines: { p: { steps: [ { model: b, inputs: { x: x }, outputs: { y: h } }, "
+          "{ model: a, when: 'inputs.h.max > 0.5', inputs: { x: h }, outputs: { y: y } } ], "
+          "outputs: [y] } }\n");
+    assert_null(judge(&takes_any));
+    assert_string_equal(judge(&gives_z), "c");
+    assert_non_null(judge(&takes_doubles));
+}
+
+/* The next reading: with what this one has of a name. */
+static void read_next_with(const char *name, const char *yaml)
+{
+    struct trp_directory_item item;
+    struct trp_node *root;
+    uint32_t cursor = 0;
+    void *old = fx.book;
+    assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+    assert_false(trp_failed(
+        trp_node_from_yaml(&fx.arena, trp_str_of(yaml), "routes.yaml", 10000, &root, &fx.err)));
+    for (const struct trp_node *n = root->first; n; n = n->next)
+        assert_false(trp_failed(trp_cookbook_section(fx.book, n, NULL, &fx.err)));
+    while (trp_cookbook_next_item(old, &cursor, &item))
+        if (trp_str_is(item.name, name))
+            assert_false(trp_failed(trp_cookbook_adopt(fx.book, item.target, &fx.err)));
+    trp_cookbook_end(old);
+}
+
+static void one_that_goes_on_is_asked_and_judged_but_not_checked(void **state)
+{
+    struct trp_route_check blaming = now;
+    struct trp_str guilty = { NULL, 0 };
+    (void)state;
+    blaming.guilty = &guilty;
+    serve("ensembles: { e: { members: { a: 1, b: 1 }, vote: mean } }\n");
+    now_of_a = &takes_z; /* it would not be taken up any more, and goes on all the same */
+    read_next_with("e", "ensembles: { f: { members: { e: 1, b: 1 }, vote: mean } }\n");
+    assert_false(trp_failed(trp_cookbook_check(fx.book, &blaming, &fx.err)));
+    assert_int_equal(guilty.len, 0);
+    assert_non_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("e")));
+    assert_non_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("f")));
+    now_of_a = &fake_signature;
+    assert_null(judge(&takes_any));
+    assert_string_equal(judge(&takes_doubles), "e");
+}
+
+static void one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serves(void **state)
+{
+    (void)state;
+    now_of_a = NULL;
+    add_fake("a", 1);
+    add_fake("b", 2);
+    read_next_with("", "ensembles: { e: { members: { a: 1, b: 1 }, vote: mean } }\n");
+    assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
+    assert_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("e"))); /* nobody knows what a takes */
+    now_of_a = &fake_signature;
+    read_next_with("e", "ensembles: { f: { members: { e: 1, b: 1 }, vote: mean } }\n");
+    assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
+    assert_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("e"))); /* it might still be refused */
+    assert_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("f")));
+    assert_false(trp_failed(trp_cookbook_look_again(fx.book, &now, &fx.err)));
+    assert_non_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("e")));
+    assert_non_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("f")));
+}
+
+static int set_up(void **state)
+{
+    now_of_a = NULL;
+    return fixture_set_up(state);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fixture_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_ensemble_goes_on_only_with_what_it_gives_and_takes),
+        TEST(nobody_else_is_asked),
+        TEST(who_asks_by_a_detour_is_found),
+        TEST(a_route_as_a_step_takes_what_it_leads_to_does),
+        TEST(what_does_not_work_now_cannot_be_broken),
+        TEST(a_cascade_and_conditions_are_read_again),
+        TEST(one_that_goes_on_is_asked_and_judged_but_not_checked),
+        TEST(one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serves),
+    };
+    return cmocka_run_group_tests_name("cookbook", tests, NULL, NULL);
+}

@@ -1,0 +1,396 @@
+/* Ensembles: who is asked, whose answers count, and what if somebody does not speak. */
+#include "unit/compose/compose_fixture.h"
+
+static float x[] = { 0.125F, 0.25F, 0.625F, 1, 2, 3 };
+
+static void the_mean_of_two_models_is_asked_in_ten_lines(void **state)
+{
+    (void)state;
+    static const float want[] = { 0.1875F, 0.375F, 0.9375F };
+    fixture_serve("ensembles: { both: { members: [one, two], vote: mean } }");
+    struct trp_call *call = fixture_ask("both", x, 1);
+    fixture_expect(call, want, 3);
+    assert_ptr_equal(fake("one")->seen, x); /* where the client's request lies */
+    assert_ptr_equal(fake("two")->seen, x);
+    assert_true(trp_str_is(call->outputs[0].name, "y"));
+    assert_int_equal(call->notes_n, 0);
+    assert_int_equal(fx.finished_n, 2);
+    fixture_give_back();
+    assert_int_equal(fx.released_n, 2);
+    assert_int_equal(fixture_metric(TRP_METRIC_BYTES_COPIED), 0);
+    assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED), 1);
+    assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_MODELS), 2);
+    assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_BUILTIN), 1);
+}
+
+static void weights_count(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { both: { members: { one: 1, two: { weight: 1 }, six: 2 },\n"
+                  "                     vote: average } }");
+    fixture_expect(fixture_ask("both", x, 1), (const float[]){ 0.46875F, 0.9375F, 2.34375F }, 3);
+    fixture_give_back();
+}
+
+#define MANY 30000
+
+static struct trp_call *start_a_long_vote(void)
+{
+    static const struct trp_signature any = {
+        .inputs = &fake_x, .outputs = &fake_y, .inputs_n = 1, .outputs_n = 1
+    };
+    static float many[MANY * 3];
+    many[MANY * 3 - 1] = 4;
+    fake("one")->signature = fake("two")->signature = &any;
+    fixture_serve("ensembles: { both: { members: [one, two], vote: mean } }");
+    struct trp_call *call = fixture_start("both", many, MANY);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 0);
+    return call;
+}
+
+static void a_vote_over_much_is_taken_by_a_helper(void **state)
+{
+    (void)state;
+    struct trp_call *call = start_a_long_vote();
+    assert_true(trp_crew_do_one(fx.crew));
+    fixture_turns(2);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_OK);
+    assert_true(((const float *)call->outputs[0].tensor.data)[MANY * 3 - 1] == 6);
+    fixture_give_back();
+}
+
+/* The helper is at it when nobody waits any more: it is let go once it is back. */
+static void a_vote_that_comes_too_late_is_let_go(void **state)
+{
+    (void)state;
+    struct trp_call *call = start_a_long_vote();
+    assert_true(trp_crew_do_one(fx.crew)); /* its mail is not delivered yet */
+    assert_true(trp_call_try_cancel(call));
+    call->target->ops->cancel(call->target, call);
+    fixture_turns(3);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_CANCELLED);
+    fixture_give_back();
+}
+
+static void ranks_are_fused(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { order: { members: [one, two], vote: borda } }");
+    struct trp_call *call = fixture_ask("order", x, 1);
+    fixture_expect(call, (const float[]){ 1, 2, 3 }, 3);
+    fixture_give_back();
+}
+
+static void lists_of_items_are_fused_with_their_scores(void **state)
+{
+    (void)state;
+    static const struct trp_io in = {
+        .name = { "x", 1 }, .dtype = TROUPE_INT64, .rank = 2, .dims = { -1, 3 }
+    };
+    static const struct trp_io out = {
+        .name = { "items", 5 }, .dtype = TROUPE_INT64, .rank = 2, .dims = { -1, 3 }
+    };
+    static const struct trp_signature s = {
+        .inputs = &in, .outputs = &out, .inputs_n = 1, .outputs_n = 1
+    };
+    static int64_t lists[] = { 7, 5, -1, 3, 2, 1 };
+    add_fake("left", 1)->signature = &s;
+    add_fake("right", 1)->signature = &s;
+    fixture_serve("ensembles:\n  blend: { members: { left: 1, right: 3 }, vote: reciprocal_rank,\n"
+                  "           places: 2 }\n");
+    fx.dtype = TROUPE_INT64;
+    struct trp_call *call = fixture_ask("blend", lists, 2);
+    assert_int_equal(call->error.status.code, TRP_OK);
+    assert_int_equal(call->outputs_n, 2);
+    assert_true(trp_str_is(call->outputs[0].name, "items"));
+    assert_true(trp_str_is(call->outputs[1].name, "scores"));
+    assert_int_equal(call->outputs[0].tensor.shape[1], 2);
+    static const int64_t want[] = { 7, 5, 3, 2 };
+    assert_memory_equal(call->outputs[0].tensor.data, want, sizeof want);
+    const float *scores = call->outputs[1].tensor.data;
+    assert_true(scores[0] > 0.0163F && scores[0] < 0.0165F); /* 1 / 61 */
+    fixture_give_back();
+}
+
+static void all_are_waited_for_without_a_quorum(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { both: { members: [one, two], vote: mean } }");
+    fake("two")->way = FAKE_HELD;
+    struct trp_call *call = fixture_start("both", x, 1);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 0);
+    struct fake_model *two = fake("two");
+    fake_answer(two, two->held[0]);
+    fake_settle(two->held[--two->held_n]);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 1);
+    fixture_expect(call, (const float[]){ 0.1875F, 0.375F, 0.9375F }, 3);
+    fixture_give_back();
+}
+
+static void one_that_fails_fails_the_whole_without_a_quorum(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { both: { members: [one, two, six], vote: mean } }");
+    fake("two")->way = FAKE_FAILS;
+    fake("six")->way = FAKE_HELD;
+    struct trp_call *call = fixture_start("both", x, 1);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_BACKEND_FAILED);
+    assert_string_equal(call->error.text, "step 'two': it broke");
+    assert_int_equal(fake("six")->cancelled_n, 1);
+    fixture_give_back();
+}
+
+static void a_quorum_answers_as_soon_as_it_has_spoken(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { three: { members: [one, two, six], vote: mean, quorum: 2 } }");
+    fake("six")->way = FAKE_HELD;
+    struct trp_call *call = fixture_ask("three", x, 1);
+    fixture_expect(call, (const float[]){ 0.1875F, 0.375F, 0.9375F }, 3);
+    assert_string_equal(fixture_note(call, "troupe_partial"), "true");
+    assert_string_equal(fixture_note(call, "troupe_missing"), "six");
+    assert_int_equal(fake("six")->cancelled_n, 1);
+    assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_PARTIAL), 1);
+    assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_LATE), 1);
+    fixture_give_back();
+}
+
+static void with_a_deadline_the_others_are_waited_for(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { three: { members: [one, two, six], vote: mean, quorum: 2,\n"
+                  "                      deadline: 20ms } }");
+    fake("six")->way = FAKE_HELD;
+    struct trp_call *call = fixture_start("three", x, 1);
+    fixture_turns(5);
+    fx.now_ns += TRP_MS(19);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 0);
+    fx.now_ns += TRP_MS(2);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 1);
+    fixture_expect(call, (const float[]){ 0.1875F, 0.375F, 0.9375F }, 3);
+    assert_string_equal(fixture_note(call, "troupe_missing"), "six");
+    fixture_give_back();
+}
+
+static void after_the_deadline_the_quorum_is_enough(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { three: { members: [one, two, six], vote: mean, quorum: 2,\n"
+                  "                      deadline: 20ms } }");
+    struct fake_model *two = fake("two");
+    two->way = fake("six")->way = FAKE_HELD;
+    struct trp_call *call = fixture_start("three", x, 1);
+    fixture_turns(3);
+    fx.now_ns += TRP_MS(50);
+    fixture_turns(3);
+    assert_int_equal(fx.answered_n, 0); /* one is no quorum */
+    fake_answer(two, two->held[0]);
+    fake_settle(two->held[--two->held_n]);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 1);
+    fixture_expect(call, (const float[]){ 0.1875F, 0.375F, 0.9375F }, 3);
+    fixture_give_back();
+}
+
+static void who_fails_is_left_out_of_a_quorum(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { three: { members: [one, two, six], vote: mean, quorum: 1,\n"
+                  "                      deadline: 20ms } }");
+    fake("one")->way = fake("six")->way = FAKE_FAILS;
+    struct trp_call *call = fixture_ask("three", x, 1);
+    fixture_expect(call, (const float[]){ 0.25F, 0.5F, 1.25F }, 3);
+    assert_string_equal(fixture_note(call, "troupe_missing"), "one, six");
+    fixture_give_back();
+}
+
+static void without_a_quorum_of_answers_the_first_reason_is_told(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { three: { members: [one, two, six], vote: mean, quorum: 2 } }");
+    fake("one")->way = fake("six")->way = FAKE_FAILS;
+    struct trp_call *call = fixture_ask("three", x, 1);
+    assert_int_equal(call->error.status.code, TRP_BACKEND_FAILED);
+    assert_string_equal(call->error.text,
+                        "1 of 3 members can answer, 2 must (quorum); 'one': it broke");
+    fixture_give_back();
+}
+
+static void who_comes_late_is_let_go_when_he_comes(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { three: { members: [one, two, six], vote: mean, quorum: 2 } }");
+    struct fake_model *six = fake("six");
+    six->way = FAKE_HELD;
+    struct trp_call *call = fixture_start("three", x, 1);
+    struct trp_call *late = six->held[0];
+    six->held_n = 0; /* it runs, and does not look whether it is wanted */
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 1);
+    fixture_expect(call, (const float[]){ 0.1875F, 0.375F, 0.9375F }, 3);
+    assert_int_equal(call->lent_n, 1); /* it still looks at the client's input */
+    fake_answer(six, late);
+    fake_settle(late);
+    fixture_turns(2);
+    assert_int_equal(fx.answered_n, 1);
+    fixture_give_back();
+    assert_int_equal(fx.released_n, 3);
+}
+
+static void a_cancelled_request_comes_back_when_its_steps_have(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { both: { members: [one, two], vote: mean, quorum: 1,\n"
+                  "                     deadline: 1s } }");
+    fake("one")->way = fake("two")->way = FAKE_HELD;
+    struct trp_call *call = fixture_start("both", x, 1);
+    fixture_turns(2);
+    assert_true(trp_call_try_cancel(call));
+    call->target->ops->cancel(call->target, call);
+    fixture_turns(3);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_CANCELLED);
+    assert_int_equal(fake("one")->cancelled_n + fake("two")->cancelled_n, 2);
+    fixture_give_back();
+    fx.now_ns += TRP_S(2); /* its timer is gone */
+    fixture_turns(2);
+}
+
+static void a_late_request_says_so(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { both: { members: [one, two], vote: mean } }");
+    fake("one")->way = FAKE_HELD;
+    struct trp_call *call = fixture_start("both", x, 1);
+    assert_true(trp_call_try_expire(call));
+    call->target->ops->cancel(call->target, call);
+    fixture_turns(3);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_DEADLINE_EXCEEDED);
+    fixture_give_back();
+}
+
+static void a_member_that_is_not_there_counts_as_one_that_failed(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { three: { members: [one, two, six], vote: mean, quorum: 2 } }");
+    fake("six")->target.name = TRP_STR_LIT("gone");
+    struct trp_call *call = fixture_ask("three", x, 1);
+    assert_string_equal(fixture_note(call, "troupe_missing"), "six");
+    fixture_give_back();
+}
+
+static void a_stacked_model_sees_all_answers_side_by_side(void **state)
+{
+    (void)state;
+    static const struct trp_io in = {
+        .name = { "z", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 6 }
+    };
+    static const struct trp_io out = {
+        .name = { "w", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 6 }
+    };
+    static const struct trp_signature s = {
+        .inputs = &in, .outputs = &out, .inputs_n = 1, .outputs_n = 1, .batch_max = 4
+    };
+    add_fake("meta", 10)->signature = &s;
+    fixture_serve("ensembles: { stacked: { members: [one, two], stack: meta } }");
+    struct trp_call *call = fixture_ask("stacked", x, 1);
+    fixture_expect(call, (const float[]){ 1.25F, 2.5F, 6.25F, 2.5F, 5, 12.5F }, 6);
+    assert_true(trp_str_is(call->outputs[0].name, "w"));
+    assert_int_equal(trp_target_signature(call->target)->batch_max, 4);
+    fixture_give_back();
+}
+
+static void its_metadata_are_composed_of_the_members(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { both: { members: [one, two], vote: mean } }");
+    struct trp_directory_item item;
+    uint32_t cursor = 0;
+    assert_true(trp_cookbook_next_item(fx.book, &cursor, &item));
+    assert_string_equal(item.kind, "ensemble");
+    assert_true(trp_str_is(item.place, "routes.yaml:1"));
+    const struct trp_signature *s = trp_target_signature(item.target);
+    assert_int_equal(s->inputs_n, 1);
+    assert_true(trp_str_is(s->inputs[0].name, "x"));
+    assert_true(trp_str_is(s->outputs[0].name, "y"));
+    assert_int_equal(s->outputs[0].dims[1], 3);
+    assert_int_equal(s->batch_max, 8);
+    assert_true(trp_str_is(s->platform, "troupe_ensemble"));
+    const struct trp_node *config = item.target->ops->config(item.target);
+    assert_int_equal(trp_node_i64(config, "max_batch_size", 0), 8);
+    const struct trp_node *input = trp_node_get(config, "input")->first;
+    assert_true(trp_str_is(trp_node_str(input, "name", (struct trp_str){ 0 }), "x"));
+    assert_int_equal(trp_node_get(input, "dims")->children_n, 1); /* without the batch */
+    assert_false(trp_failed(item.target->ops->describe(item.target, 0, NULL, NULL, &fx.err)));
+    fake("two")->target.name = TRP_STR_LIT("gone");
+    assert_int_equal(item.target->ops->describe(item.target, 0, NULL, NULL, &fx.err).code,
+                     TRP_NOT_FOUND);
+    fake_named(TRP_STR_LIT("gone"))->target.name = TRP_STR_LIT("two");
+    fixture_ask("both", x, 2);
+    struct trp_stats *stats = item.target->ops->stats(item.target);
+    assert_int_equal(trp_counter_get(&stats->inference_count), 2);
+    assert_int_equal(trp_counter_get(&stats->execution_count), 1);
+    assert_int_equal(trp_gauge_get(&stats->in_flight), 0);
+    fixture_give_back();
+}
+
+/* Whatever piece of memory a request lacks, it is answered, and gives everything back. */
+static void without_memory_a_request_is_refused_and_lets_everything_go(void **state)
+{
+    (void)state;
+    bool is_whole = false;
+    static float many[3 * 8 * 200];
+    fixture_serve("ensembles: { three: { members: [one, two, six], vote: median } }");
+    for (uint64_t left = 3; !is_whole; left++) { /* the client's call needs some itself */
+        trp_call_pool_age(fx.pool);
+        trp_call_pool_age(fx.pool);
+        trp_counter_set(&fx.requests.left, UINT64_MAX);
+        struct trp_call *warm = trp_call_take(fx.pool);
+        (void)trp_arena_get(&warm->arena, 1);
+        trp_call_give_back(warm);
+        trp_counter_set(&fx.requests.left, left);
+        struct trp_call *call = fixture_ask("three", many, 8);
+        is_whole = !trp_failed(call->error.status);
+        trp_counter_set(&fx.requests.left, UINT64_MAX);
+        fixture_give_back();
+        assert_true(left < 100);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up_three, fixture_tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(the_mean_of_two_models_is_asked_in_ten_lines),
+        TEST(weights_count),
+        TEST(a_vote_over_much_is_taken_by_a_helper),
+        TEST(a_vote_that_comes_too_late_is_let_go),
+        TEST(ranks_are_fused),
+        TEST(lists_of_items_are_fused_with_their_scores),
+        TEST(all_are_waited_for_without_a_quorum),
+        TEST(one_that_fails_fails_the_whole_without_a_quorum),
+        TEST(a_quorum_answers_as_soon_as_it_has_spoken),
+        TEST(with_a_deadline_the_others_are_waited_for),
+        TEST(after_the_deadline_the_quorum_is_enough),
+        TEST(who_fails_is_left_out_of_a_quorum),
+        TEST(without_a_quorum_of_answers_the_first_reason_is_told),
+        TEST(who_comes_late_is_let_go_when_he_comes),
+        TEST(a_cancelled_request_comes_back_when_its_steps_have),
+        TEST(a_late_request_says_so),
+        TEST(a_member_that_is_not_there_counts_as_one_that_failed),
+        TEST(a_stacked_model_sees_all_answers_side_by_side),
+        TEST(its_metadata_are_composed_of_the_members),
+        TEST(without_memory_a_request_is_refused_and_lets_everything_go),
+    };
+    return cmocka_run_group_tests_name("ensemble", tests, NULL, NULL);
+}

@@ -1,0 +1,373 @@
+/* Pipelines: tensors pass from step to step where they lie; steps have conditions, and rows of their own; Triton's form is read
+ * unchanged. */
+#include "unit/compose/compose_fixture.h"
+
+static float x[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+
+static void three_steps_pass_their_tensors_without_a_copy(void **state)
+{
+    (void)state;
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: two, inputs: { x: x }, outputs: { y: a } }\n"
+                  "      - { model: two, inputs: { x: a }, outputs: { y: b } }\n"
+                  "      - { model: six, inputs: { x: b }, outputs: { y: c } }\n"
+                  "    outputs: { y: c }\n");
+    struct trp_call *call = fixture_ask("p", x, 3);
+    static const float want[] = { 24, 48, 72, 96, 120, 144, 168, 192, 216 };
+    fixture_expect(call, want, 9);
+    assert_int_equal(fixture_metric(TRP_METRIC_BYTES_COPIED), 0);
+    assert_int_equal(fx.finished_n, 3);
+    assert_int_equal(fx.released_n, 0); /* until the client has its answer */
+    fixture_give_back();
+    assert_int_equal(fx.released_n, 3);
+}
+
+static void steps_may_be_written_in_any_order(void **state)
+{
+    (void)state;
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: six, inputs: { x: a }, outputs: { y: c } }\n"
+                  "      - { model: two, inputs: { x: x }, outputs: { y: a } }\n"
+                  "    outputs: { y: c }\n");
+    fixture_expect(fixture_ask("p", x, 1), (const float[]){ 12, 24, 36 }, 3);
+    fixture_give_back();
+}
+
+static void built_in_steps_need_no_model(void **state)
+{
+    (void)state;
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: two, outputs: { y: a } }\n"
+                  "      - { op: top_k, k: 2, input: a, outputs: [best, places] }\n"
+                  "    outputs: [best, places]\n");
+    struct trp_call *call = fixture_ask("p", x, 1);
+    fixture_expect(call, (const float[]){ 6, 4 }, 2);
+    const int64_t *places = call->outputs[1].tensor.data;
+    assert_int_equal(places[0], 2);
+    assert_int_equal(places[1], 1);
+    assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_BUILTIN), 1);
+    fixture_give_back();
+}
+
+static void a_step_whose_condition_does_not_hold_is_left_out(void **state)
+{
+    (void)state;
+    fixture_serve(
+        "pipelines:\n  p:\n    steps:\n"
+        "      - { model: two, outputs: { y: a } }\n"
+        "      - { model: six, inputs: { x: a }, outputs: { y: b }, when: inputs.a.max > 10 }\n"
+        "    outputs: { y: [b, a] }\n");
+    fixture_expect(fixture_ask("p", x, 1), (const float[]){ 2, 4, 6 }, 3);
+    assert_int_equal(fake("six")->asked_n, 0);
+    fixture_give_back();
+    fixture_expect(fixture_ask("p", x + 6, 1), (const float[]){ 84, 96, 108 }, 3);
+    fixture_give_back();
+}
+
+static void what_nobody_made_is_an_error_that_says_so(void **state)
+{
+    (void)state;
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: two, outputs: { y: a }, when: inputs.x.max > 100 }\n"
+                  "    outputs: { y: a }\n");
+    struct trp_call *call = fixture_ask("p", x, 1);
+    assert_int_equal(call->error.status.code, TRP_FAILED_PRECONDITION);
+    assert_non_null(strstr(call->error.text, "no step has made output 'y'"));
+    fixture_give_back();
+}
+
+static void a_condition_that_nobody_can_tell_is_counted_and_told(void **state)
+{
+    (void)state;
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: two, outputs: { y: a }, when: params.wanted == true }\n"
+                  "      - { model: six, outputs: { y: b }, when: models.six.p99 < 1s }\n"
+                  "    outputs: { left: a, right: b }\n");
+    fx.wanted = "left";
+    struct trp_call *call = fixture_ask("p", x, 1);
+    assert_int_equal(call->error.status.code, TRP_FAILED_PRECONDITION);
+    if (!strstr(call->error.text,
+                "whether step 'two' is wanted cannot be told: params.wanted is missing"))
+        fail_msg("%s", call->error.text);
+    fixture_give_back();
+    assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_UNKNOWN), 1);
+    fx.wanted = "right"; /* nobody tells how slow it is */
+    (void)fixture_ask("p", x, 1);
+    fixture_give_back();
+    assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_UNKNOWN), 2);
+    fx.wanted = NULL;
+}
+
+static void only_what_is_wanted_is_done(void **state)
+{
+    (void)state;
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: two, outputs: { y: a } }\n"
+                  "      - { model: six, inputs: { x: x }, outputs: { y: b } }\n"
+                  "    outputs: { left: a, right: b }\n");
+    fx.wanted = "left";
+    struct trp_call *call = fixture_ask("p", x, 1);
+    assert_int_equal(call->outputs_n, 1);
+    fixture_expect(call, (const float[]){ 2, 4, 6 }, 3);
+    assert_int_equal(fake("six")->asked_n, 0);
+    fixture_give_back();
+    fx.wanted = NULL;
+    (void)fixture_ask("p", x, 1);
+    assert_int_equal(fake("six")->asked_n, 1);
+    fixture_give_back();
+}
+
+static void each_row_is_asked_alone_and_joined(void **state)
+{
+    (void)state;
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: two, outputs: { y: a }, each: row }\n"
+                  "    outputs: { y: a }\n");
+    struct trp_call *call = fixture_ask("p", x, 3);
+    static const float want[] = { 2, 4, 6, 8, 10, 12, 14, 16, 18 };
+    fixture_expect(call, want, 9);
+    assert_int_equal(fake("two")->asked_n, 3);
+    assert_int_equal(fake("two")->seen_rows, 1);
+    assert_int_equal(fixture_metric(TRP_METRIC_BYTES_COPIED), 36);
+    fixture_give_back();
+}
+
+static void one_row_that_fails_fails_its_step(void **state)
+{
+    (void)state;
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: two, outputs: { y: a }, each: row }\n"
+                  "    outputs: { y: a }\n");
+    struct fake_model *two = fake("two");
+    two->way = FAKE_HELD;
+    struct trp_call *call = fixture_start("p", x, 3);
+    assert_int_equal(two->held_n, 3);
+    fake_answer(two, two->held[2]);
+    fake_settle(two->held[2]);
+    (void)trp_fail(&two->held[1]->error, TRP_BACKEND_FAILED, "it broke");
+    fake_settle(two->held[1]);
+    two->held_n = 1;
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 1);
+    assert_string_equal(call->error.text, "step 'two': it broke");
+    assert_int_equal(two->cancelled_n, 1);
+    fixture_give_back();
+}
+
+static void compositions_are_steps_of_others(void **state)
+{
+    (void)state;
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: both, outputs: { y: a } }\n"
+                  "      - { model: two, inputs: { x: a }, outputs: { y: b } }\n"
+                  "    outputs: { y: b }\n"
+                  "ensembles: { both: { members: [one, two], vote: mean } }\n");
+    fixture_expect(fixture_ask("p", x, 1), (const float[]){ 3, 6, 9 }, 3);
+    assert_int_equal(fixture_metric(TRP_METRIC_BYTES_COPIED), 0);
+    assert_int_equal(fx.finished_n, 4); /* three models, and the ensemble */
+    fixture_give_back();
+    assert_int_equal(fx.released_n, 3);
+}
+
+static void a_cancelled_pipeline_stops_deep_down(void **state)
+{
+    (void)state;
+    fixture_serve("pipelines:\n  p:\n    steps: [{ model: both, outputs: { y: a } }]\n"
+                  "    outputs: { y: a }\n"
+                  "ensembles: { both: { members: [one, two], vote: mean } }\n");
+    fake("one")->way = fake("two")->way = FAKE_HELD;
+    struct trp_call *call = fixture_start("p", x, 1);
+    assert_true(trp_call_try_cancel(call));
+    call->target->ops->cancel(call->target, call);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_CANCELLED);
+    assert_int_equal(fake("one")->cancelled_n + fake("two")->cancelled_n, 2);
+    fixture_give_back();
+}
+
+/* ---- steps that take long ---- */
+
+#define MANY 40000
+
+static const char *const long_step = "pipelines:\n  p:\n    steps:\n"
+                                     "      - { model: wide, outputs: { y: a } }\n"
+                                     "      - { op: softmax, input: a, output: b }\n"
+                                     "    outputs: { y: b }\n";
+
+static struct trp_call *start_long_step(void)
+{
+    static const struct trp_signature any = {
+        .inputs = &fake_x, .outputs = &fake_y, .inputs_n = 1, .outputs_n = 1
+    };
+    static float many[MANY * 3];
+    add_fake("wide", 1)->signature = &any;
+    fixture_serve(long_step);
+    struct trp_call *call = fixture_start("p", many, MANY);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 0);
+    assert_int_equal(fake("wide")->asked_n, 1);
+    return call;
+}
+
+static void a_long_step_is_done_aside(void **state)
+{
+    (void)state;
+    struct trp_call *call = start_long_step();
+    assert_true(trp_crew_do_one(fx.crew));
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_OK);
+    const float *y = call->outputs[0].tensor.data;
+    assert_true(y[0] > 0.333F && y[MANY * 3 - 1] < 0.334F);
+    fixture_give_back();
+}
+
+static void one_that_waits_and_is_cancelled_is_answered_without_the_work(void **state)
+{
+    (void)state;
+    struct trp_call *call = start_long_step();
+    assert_true(trp_call_try_cancel(call));
+    call->target->ops->cancel(call->target, call);
+    fixture_turns(2);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_CANCELLED);
+    assert_false(trp_crew_do_one(fx.crew));
+    fixture_give_back();
+}
+
+/* A thousand rows are not begun in one turn; nor are those that nobody wants any more. */
+static void rows_are_asked_some_at_a_time(void **state)
+{
+    (void)state;
+    static float many[150 * 3];
+    const struct fake_model *m = fake("two");
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: two, each: row, outputs: { y: a } }\n"
+                  "    outputs: { y: a }\n");
+    for (int i = 0; i < 150 * 3; i++)
+        many[i] = (float)i;
+    struct trp_call *call = fixture_start("p", many, 150);
+    assert_int_equal(m->asked_n, 64);
+    fixture_turns(1);
+    assert_int_equal(m->asked_n, 128);
+    fixture_turns(4);
+    assert_int_equal(m->asked_n, 150);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_OK);
+    const float *y = call->outputs[0].tensor.data;
+    for (int i = 0; i < 150 * 3; i++)
+        assert_true(y[i] == 2 * many[i]);
+    fixture_give_back();
+}
+
+/* ---- Triton's form ---- */
+
+static const char triton[] = "name: \"chain\"\nplatform: \"ensemble\"\nmax_batch_size: 4\n"
+                             "input [ { name: \"IN\" data_type: TYPE_FP32 dims: [ 3 ] } ]\n"
+                             "output [ { name: \"OUT\" data_type: TYPE_FP32 dims: [ 3 ] } ]\n"
+                             "ensemble_scheduling {\n"
+                             "  step [\n"
+                             "    { model_name: \"two\" model_version: -1\n"
+                             "      input_map { key: \"x\" value: \"IN\" }\n"
+                             "      output_map { key: \"y\" value: \"between\" } },\n"
+                             "    { model_name: \"six\" model_version: -1\n"
+                             "      input_map { key: \"x\" value: \"between\" }\n"
+                             "      output_map { key: \"y\" value: \"OUT\" } }\n"
+                             "  ]\n}\n";
+
+static trp_status read_triton(const char *text, const char *name)
+{
+    struct trp_node *root;
+    TRP_CHECK(
+        trp_node_from_pbtxt(&fx.arena, trp_str_of(text), "config.pbtxt", 1000, &root, &fx.err));
+    TRP_CHECK(trp_cookbook_folder(fx.book, trp_str_of(name), root, NULL, &fx.err));
+    const struct trp_route_check check = { .known = fixture_known, .signature = fixture_signature };
+    return trp_cookbook_check(fx.book, &check, &fx.err);
+}
+
+static void tritons_ensembles_are_read_unchanged(void **state)
+{
+    (void)state;
+    assert_false(trp_failed(read_triton(triton, "chain")));
+    struct trp_directory_item item;
+    uint32_t cursor = 0;
+    assert_true(trp_cookbook_next_item(fx.book, &cursor, &item));
+    const struct trp_signature *s = trp_target_signature(item.target);
+    assert_int_equal(s->batch_max, 4);
+    assert_true(trp_str_is(s->inputs[0].name, "IN"));
+    assert_int_equal(s->inputs[0].rank, 2);
+    assert_true(trp_str_is(s->platform, "ensemble"));
+    const struct trp_node *config = item.target->ops->config(item.target);
+    const struct trp_node *step =
+        trp_node_get(trp_node_get(config, "ensemble_scheduling"), "step")->first;
+    assert_true(trp_str_is(trp_node_str(step, "model_name", (struct trp_str){ 0 }), "two"));
+    struct trp_str name;
+    cursor = 0;
+    assert_true(trp_cookbook_next_name(fx.book, &cursor, &name));
+    assert_true(trp_str_is(name, "two"));
+    assert_true(trp_cookbook_next_name(fx.book, &cursor, &name));
+    assert_true(trp_str_is(name, "six"));
+    assert_false(trp_cookbook_next_name(fx.book, &cursor, &name));
+}
+
+/* A text of `triton` replaced, and what is said of it. */
+static const struct row {
+    const char *what, *by, *error;
+} rows[] = {
+    { "TYPE_FP32 dims: [ 3 ] } ]\nens", "TYPE_INT64 dims: [ 3 ] } ]\nens",
+      "config.pbtxt:5: \"OUT\" is declared as INT64 [-1,3], but for the steps it is FP32 [-1,3]" },
+    { "dims: [ 3 ] } ]\nens", "dims: [ 4 ] } ]\nens",
+      "config.pbtxt:5: \"OUT\" is declared as FP32 [-1,4], but for the steps it is FP32 [-1,3]" },
+    { "\"IN\" data", "\"INN\" data", "no step takes input \"INN\"" },
+    { "value: \"IN\"", "value: \"OUT\"", "step 'two' waits for \"OUT\" of step 'six'" },
+    { "\"two\"", "\"three\"", "there is no model, route or composition 'three'" },
+    { "key: \"x\" value: \"IN\"", "key: \"z\" value: \"IN\"",
+      "config.pbtxt:8: step 'two': 'two' has no input \"z\"; its inputs are \"x\"" },
+    { "key: \"y\" value: \"OUT\"", "key: \"y\" value: \"between\"",
+      "tensor \"between\" is made by step 'two' already" },
+    { "name: \"chain\"", "name: \"other\"", "the configuration's name is \"other\"" },
+};
+
+static void tritons_mistakes_are_found_at_load(void **state)
+{
+    (void)state;
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        char text[2048];
+        const char *at = strstr(triton, r->what);
+        print_message("%s -> %s\n", r->what, r->by);
+        assert_non_null(at);
+        (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(at - triton), triton, r->by,
+                       at + strlen(r->what));
+        trp_cookbook_end(fx.book);
+        assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+        assert_true(trp_failed(read_triton(text, "chain")));
+        if (!strstr(fx.err.text, r->error))
+            print_message("is: %s\n", fx.err.text);
+        assert_non_null(strstr(fx.err.text, r->error));
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up_three, fixture_tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(three_steps_pass_their_tensors_without_a_copy),
+        TEST(steps_may_be_written_in_any_order),
+        TEST(built_in_steps_need_no_model),
+        TEST(a_step_whose_condition_does_not_hold_is_left_out),
+        TEST(what_nobody_made_is_an_error_that_says_so),
+        TEST(a_condition_that_nobody_can_tell_is_counted_and_told),
+        TEST(only_what_is_wanted_is_done),
+        TEST(each_row_is_asked_alone_and_joined),
+        TEST(one_row_that_fails_fails_its_step),
+        TEST(compositions_are_steps_of_others),
+        TEST(a_cancelled_pipeline_stops_deep_down),
+        TEST(a_long_step_is_done_aside),
+        TEST(one_that_waits_and_is_cancelled_is_answered_without_the_work),
+        TEST(rows_are_asked_some_at_a_time),
+        TEST(tritons_ensembles_are_read_unchanged),
+        TEST(tritons_mistakes_are_found_at_load),
+    };
+    return cmocka_run_group_tests_name("pipeline", tests, NULL, NULL);
+}

@@ -1,0 +1,87 @@
+/* An executor goes to the cores of the model that it runs, and home again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "exec/station.h"
+
+static struct trp_metrics *metrics;
+
+static int set_up(void **state)
+{
+    struct trp_error err;
+    (void)state;
+    return trp_failed(trp_metrics_create(trp_heap(), 1, &metrics, &err)) ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    trp_metrics_destroy(metrics);
+    return 0;
+}
+
+static uint64_t moves(enum trp_metric id)
+{
+    return (uint64_t)trp_metrics_get(metrics, id);
+}
+
+static struct trp_cores first_of(const struct trp_cores *all)
+{
+    struct trp_cores one = { { 0 } };
+    size_t i = 0;
+    while (!all->words[i])
+        i++;
+    one.words[i] = all->words[i] & (~all->words[i] + 1);
+    return one;
+}
+
+static void it_moves_only_when_it_has_to(void **state)
+{
+    (void)state;
+    struct trp_station s = { 0 };
+    struct trp_cores now;
+    struct trp_metrics_shard *shard = trp_metrics_shard(metrics, 0);
+    trp_station_begin(&s);
+    const struct trp_cores one = first_of(&s.home), same = one;
+    const uint64_t needs =
+        trp_cores_is_equal(&one, &s.home) ? 0 : 1; /* on a machine with one core */
+    trp_station_go(&s, NULL, shard);
+    assert_int_equal(moves(TRP_METRIC_CORES_MOVED), 0);
+    trp_station_go(&s, &one, shard);
+    trp_station_go(&s, &same, shard); /* of another model */
+    assert_int_equal(moves(TRP_METRIC_CORES_MOVED), needs);
+    assert_true(trp_cores_of_thread(&now));
+    assert_true(trp_cores_is_equal(&now, &one));
+    trp_station_go(&s, NULL, shard);
+    trp_station_go(&s, NULL, shard);
+    assert_int_equal(moves(TRP_METRIC_CORES_MOVED), 2 * needs);
+    assert_true(trp_cores_of_thread(&now));
+    assert_true(trp_cores_is_equal(&now, &s.home));
+}
+
+static void cores_that_are_refused_are_counted_and_the_run_goes_on_here(void **state)
+{
+    (void)state;
+    struct trp_station s = { 0 };
+    struct trp_cores now;
+    const struct trp_cores none = { { 0 } };
+    trp_station_begin(&s);
+    trp_station_go(&s, &none, trp_metrics_shard(metrics, 0));
+    assert_int_equal(moves(TRP_METRIC_CORES_REFUSED), 1);
+    assert_true(trp_cores_of_thread(&now));
+    assert_true(trp_cores_is_equal(&now, &s.home));
+}
+
+int main(void)
+{
+#define STATION_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        STATION_TEST(it_moves_only_when_it_has_to),
+        STATION_TEST(cores_that_are_refused_are_counted_and_the_run_goes_on_here),
+    };
+    return cmocka_run_group_tests_name("station", tests, NULL, NULL);
+}

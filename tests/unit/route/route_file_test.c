@@ -1,0 +1,451 @@
+/* What may be written in a file of routes, and what each mistake is told; and whether routes can be followed. */
+#include "routes.h"
+
+static int set_up(void **state)
+{
+    static struct routes r; /* one test at a time */
+    routes_init(&r);
+    (void)routes_add(&r, "a");
+    (void)routes_add(&r, "b");
+    (void)routes_add(&r, "popularity");
+    *state = &r;
+    return 0;
+}
+
+struct mistake {
+    const char *text, *words;
+};
+
+static bool known(void *user, struct trp_str name, int64_t version)
+{
+    for (uint32_t i = 0; i < ((struct routes *)user)->models_n; i++)
+        if (trp_str_is_equal(((struct routes *)user)->models[i].target.name, name))
+            return version <= 3;
+    return false;
+}
+
+static const struct trp_signature *signature(void *user, struct trp_str name, int64_t version)
+{
+    (void)version;
+    for (uint32_t i = 0; i < ((struct routes *)user)->models_n; i++)
+        if (trp_str_is_equal(((struct routes *)user)->models[i].target.name, name))
+            return &((struct routes *)user)->models[i].signature;
+    return NULL;
+}
+
+static void nearest(void *user, struct trp_str name, char hint[TRP_ROUTE_HINT_MAX])
+{
+    struct trp_str names[MODELS_MAX];
+    struct routes *r = user;
+    for (uint32_t i = 0; i < r->models_n; i++)
+        names[i] = r->models[i].target.name;
+    trp_route_hint(hint, name, names, r->models_n);
+}
+
+static trp_status check(struct routes *r)
+{
+    const struct trp_route_check how = {
+        .user = r, .known = known, .signature = signature, .nearest = nearest
+    };
+    return trp_route_file_check(r->file, &how, &r->err);
+}
+
+static void each_mistake_is_told_with_its_place(void **state)
+{
+    struct routes *r = *state;
+    static const struct mistake mistakes[] = {
+        { "routes: 3", "routes.yaml:1:1: routes: expected names" },
+        { "routes: { r: [ { use: a, fallback_on: error } ] }",
+          "fallback_on belongs to a rule with a fallback" },
+        { "routes: { r: [ { use: a, fallback: b, fallback_on: [error, client] } ] }",
+          "fallback_on: expected some of error, timeout, not_ready, overload" },
+        { "rotues: {}", "unknown key 'rotues'; did you mean 'routes'?" },
+        { "routes:\n  r: 7", "routes.yaml:2:3: route 'r' is" },
+        { "routes: { r: [] }", "route 'r' has no rules" },
+        { "routes: { r: [ a ] }", "a rule of route 'r' is" },
+        { "routes: { r: [ {} ] }", "a rule needs one of 'use' and 'split'" },
+        { "routes: { r: [ { use: a, split: { a: 1 } } ] }",
+          "routes.yaml:1:26: a rule needs one of 'use' and 'split'" },
+        { "routes:\n  r:\n    - use: a\n      fallbak: b\n",
+          "routes.yaml:4:7: unknown key 'fallbak' of a rule; did you mean 'fallback'?\n"
+          "        fallbak: b\n        ^" },
+        { "routes: { r: [ { use: [] } ] }", "expected the name of a model" },
+        { "routes: { r: [ { use: a@0 } ] }", "'a@0' is no target" },
+        { "routes: { r: [ { use: r } ] }", "route 'r' leads to itself" },
+        { "routes: { r: [ { split: {} } ] }", "split: expected 1 to 64 targets" },
+        { "routes: { r: [ { split: { a: x } } ] }", "the weight of 'a' is no number" },
+        { "routes: { r: [ { split: { a: 0 } } ] }", "all weights are 0" },
+        { "routes: { r: [ { use: a, timeout: 0s } ] }", "timeout: expected a duration" },
+        { "routes: { r: [ { use: a, retries: 99 } ] }", "retries: expected a number from 0 to 10" },
+        { "routes: { r: [ { use: a, fallback: [] } ] }", "fallback: expected a target" },
+        { "routes: { r: [ { use: a, name: '' } ] }", "name: expected a text" },
+        { "routes: { r: [ { use: a, when: '' } ] }", "when: expected an expression" },
+        { "routes: { r: [ { use: a, when: params.n + 'x' == 3 } ] }", "routes.yaml:1:43: " },
+        { "routes: { r: [ { use: a, when: 1 + 2 } ] }", "routes.yaml:1:32: " },
+        { "routes: { r: [ { use: a, sticky: params.u } ] }", "sticky belongs to a split" },
+        { "routes: { r: [ { use: a }, { use: b } ] }",
+          "no request comes here: rule 1 has no 'when'" },
+        { "routes: { r: { ruls: [] } }", "unknown key 'ruls' of a route; did you mean 'rules'?" },
+        { "routes: { r: { targets: 3, rules: [ { use: a } ] } }", "targets: expected names" },
+        { "routes: { r: { missing: maybe, rules: [ { use: a } ] } }", "missing: expected allow" },
+        { "routes: { r: { targets: { t: { modl: a } }, rules: [ { use: t } ] } }",
+          "unknown key 'modl' of a target; did you mean 'model'?" },
+        { "routes: { r: { targets: { t: { cast: { x: BYTES } } }, rules: [ { use: t } ] } }",
+          "cast: 'x' cannot become that" },
+        { "routes: { r: { targets: { t: { constants: { k: { type: INT8, value: 300 } } } }, rules: "
+          "[ { "
+          "use: t } ] } }",
+          "value 1 of 'k' is no INT8" },
+        { "routes: { r: [ { use: a, canary: [1%] } ] }", "canary: expected a target" },
+        { "routes: { r: [ { split: { a: 1, b: 1 }, canary: c } ] }",
+          "a canary belongs to a rule with one target" },
+        { "routes: { r: { breaker: maybe, rules: [ { use: a } ] } }", "breaker: expected" },
+        { "routes: { r: { budget: all, rules: [ { use: a } ] } }", "budget: expected" },
+        { "time_zone: Nowhere/Town", "time_zone: " },
+        { "lists: { l: x.txt }", "lists cannot be read here" },
+        { "pipelines: {}", "'pipelines' cannot be served here" },
+        { "routes: { a/b: [ { use: a } ] }", "'a/b' is no name for a route" },
+        { "routes: [", "routes.yaml" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
+        assert_true(trp_failed(routes_read(r, mistakes[i].text)));
+        if (!strstr(r->err.text, mistakes[i].words))
+            fail_msg("'%s' gave '%s', not '%s'", mistakes[i].text, r->err.text, mistakes[i].words);
+    }
+}
+
+static void an_error_with_a_line_is_shown_where_it_is(void **state)
+{
+    (void)state;
+    const struct trp_route_source source = { "f.yaml",
+                                             TRP_STR_LIT("e:\n  vote: meen\n  k: 'x'\n") };
+    static const struct mistake mistakes[] = {
+        { "f.yaml:2: 'meen' is no vote",
+          "f.yaml:2:9: 'meen' is no vote\n    vote: meen\n          ^" },
+        { "f.yaml:3: the vote's 'k' is none",
+          "f.yaml:3:3: the vote's 'k' is none\n    k: 'x'\n    ^" },
+        { "f.yaml:2: it's wrong, isn't it",
+          "f.yaml:2:3: it's wrong, isn't it\n    vote: meen\n    ^" },
+        { "f.yaml:2:7: told already", "f.yaml:2:7: told already" },
+        { "f.yaml:99: no such line", "f.yaml:99: no such line" },
+        { "f.yaml:0: none", "f.yaml:0: none" },
+        { "f.yaml: as a whole", "f.yaml: as a whole" },
+        { "other.yaml:2: 'meen'", "other.yaml:2: 'meen'" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
+        struct trp_error err = { 0 };
+        (void)trp_fail(&err, TRP_NOT_FOUND, "%s", mistakes[i].text);
+        trp_route_source_point(&source, &err);
+        assert_string_equal(err.text, mistakes[i].words);
+        assert_int_equal(err.status.code, TRP_NOT_FOUND);
+    }
+}
+
+static void what_cannot_be_followed_is_told_with_its_place(void **state)
+{
+    struct routes *r = *state;
+    struct model *b = routes_model(r, "b");
+    b->input.dtype = TROUPE_INT64;
+    routes_model(r, "popularity")->input.name = TRP_STR_LIT("z");
+    static const struct mistake mistakes[] = {
+        { "routes:\n  r:\n    - use: populrity\n",
+          "routes.yaml:3:12: there is no model, route or composition 'populrity'; did you mean "
+          "'popularity'?" },
+        { "routes: { r: [ { when: models.bb.ready, use: b } ] }",
+          "routes.yaml:1:31: there is no model, route or composition 'bb'; did you mean 'b'?" },
+        { "routes: { r: [ { use: a@7 } ] }", "'a' has no such version or label" },
+        { "routes: { r: [ { use: q@7 } ], q: [ { use: a } ] }", "route 'q' has no versions" },
+        { "routes: { r: [ { use: q } ], q: [ { use: r } ] }", "leads back to itself by 'q'" },
+        { "routes: { r1: [ { use: r2 } ], r2: [ { use: r3 } ], r3: [ { use: r4 } ], r4: [ { use: "
+          "r5 } "
+          "], r5: [ { use: a } ] }",
+          "more than 4 routes stand behind each other" },
+        { "routes: { r: [ { use: a, fallback: b } ] }",
+          "'a' takes FP32 for 'x', and 'b' takes INT64: one cannot stand in for the other" },
+        { "routes: { r: [ { split: { a: 1, popularity: 1 } } ] }",
+          "'a' needs the input 'x', and 'popularity' does not take it" },
+        { "routes: { r: { targets: { t: { model: a, inputs: { q: xx } } }, rules: [ { use: t } ] } "
+          "}",
+          "'a' has no input 'xx', which the route names; did you mean 'x'?" },
+        { "routes: { r: { targets: { t: { model: a, outputs: { q: z } } }, rules: [ { use: t } ] } "
+          "}",
+          "'a' has no output 'z'" },
+        { "routes: { r: { targets: { t: { model: a, cast: { x: INT8 } } }, rules: [ { use: t } ] } "
+          "}",
+          "'a' takes FP32 for input 'x', not INT8" },
+        { "routes: { r: { targets: { t: { model: b, constants: { x: 1.5 } } }, rules: [ { use: t } "
+          "] "
+          "} }",
+          "the constant is of FP32" },
+        { "routes: { r: [ { when: has(inputs.xx), use: a } ] }",
+          "no input 'xx'; did you mean 'x'?" },
+        { "routes: { r: [ { when: 'inputs.x[0] == \"a\"', use: a } ] }", "routes.yaml:1:" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
+        if (trp_failed(routes_read(r, mistakes[i].text)))
+            fail_msg("'%s' was not read: %s", mistakes[i].text, r->err.text);
+        assert_true(trp_failed(check(r)));
+        if (!strstr(r->err.text, mistakes[i].words))
+            fail_msg("'%s' gave '%s', not '%s'", mistakes[i].text, r->err.text, mistakes[i].words);
+    }
+}
+
+/* A folder that is wrong is left out where its reader says so; the check says who is to blame. */
+static trp_status leave_out(void *user, struct trp_str folder, const struct trp_error *why,
+                            struct trp_error *err)
+{
+    (void)err;
+    assert_true(trp_str_is(folder, "bad"));
+    assert_non_null(strstr(why->text, "bad/model.yaml"));
+    ++*(uint32_t *)user;
+    return trp_ok();
+}
+
+static void a_folder_that_is_wrong_is_left_out_and_counts_are_carried(void **state)
+{
+    struct routes *r = *state;
+    struct trp_arena arena;
+    struct trp_node *bad, *good;
+    uint32_t refused_n = 0;
+    struct trp_str guilty = { NULL, 0 };
+    trp_arena_init(&arena, trp_heap(), 4096, 0);
+    assert_false(trp_failed(
+        trp_node_from_yaml(&arena, TRP_STR_LIT("route: [ { usse: a } ]"), "f", 1000, &bad, NULL)));
+    assert_false(trp_failed(trp_node_from_yaml(&arena, TRP_STR_LIT("route: [ { use: nobody } ]"),
+                                               "f", 1000, &good, NULL)));
+    const struct trp_route_folder folders[] = { { TRP_STR_LIT("bad"), bad },
+                                                { TRP_STR_LIT("good"), good } };
+    struct trp_route_env env = { .clock = trp_clock_system() };
+    const struct trp_route_file_opts opts = { .path = "routes.yaml",
+                                              .text = TRP_STR_LIT("routes: { r: [ { use: a } ] }"),
+                                              .folders = folders,
+                                              .folders_n = 2,
+                                              .env = &env,
+                                              .folder = ".",
+                                              .refused = leave_out,
+                                              .section_user = &refused_n };
+    struct trp_route_file *before, *now;
+    assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &before, NULL)));
+    assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &now, NULL)));
+    assert_int_equal(refused_n, 2);
+    assert_int_equal(trp_route_file_count(now), 2);
+    const struct trp_route_check how = {
+        .user = r, .known = known, .signature = signature, .nearest = nearest, .guilty = &guilty
+    };
+    assert_int_equal(trp_route_file_check(now, &how, &r->err).code, TRP_INVALID_ARGUMENT);
+    assert_true(trp_str_is(guilty, "good"));
+    struct trp_router *old = trp_route_file_at(before, 0), *fresh = trp_route_file_at(now, 0);
+    trp_counter_add(&trp_route_plan_of(old)->goals[0].asked, 5);
+    trp_counter_add(&trp_route_plan_of(old)->rules[0].matched, 6);
+    trp_route_carry(fresh, old);
+    assert_int_equal(trp_counter_get(&trp_route_plan_of(fresh)->goals[0].asked), 5);
+    assert_int_equal(trp_counter_get(&trp_route_plan_of(fresh)->rules[0].matched), 6);
+    trp_route_carry(trp_route_file_at(now, 1), old); /* says something else */
+    assert_int_equal(
+        trp_counter_get(&trp_route_plan_of(trp_route_file_at(now, 1))->rules[0].matched), 0);
+    trp_route_file_unref(before);
+    trp_route_file_unref(now);
+    trp_arena_deinit(&arena);
+}
+
+/* Routes of an earlier file that go on: found and led through, checked by their index only, by their own lists. */
+static void routes_that_go_on_outlive_their_file(void **state)
+{
+    struct routes *r = *state;
+    const struct trp_route_check how = {
+        .user = r, .known = known, .signature = signature, .nearest = nearest
+    };
+    struct trp_route_env env = { .clock = trp_clock_system() };
+    struct trp_route_file_opts opts = { .path = "routes.yaml",
+                                        .text =
+                                            TRP_STR_LIT("routes: { p: [ { use: nobody } ], "
+                                                        "q: [ { use: p } ], s: [ { use: a } ] }"),
+                                        .env = &env,
+                                        .folder = "." };
+    struct trp_route_file *before, *now;
+    assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &before, NULL)));
+    opts.text = TRP_STR_LIT("routes: { r: [ { use: s } ], t: [ { use: q } ] }");
+    assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &now, NULL)));
+    for (uint32_t i = 0; i < trp_route_file_count(before); i++)
+        assert_false(trp_failed(trp_route_file_adopt(now, trp_route_file_at(before, i), &r->err)));
+    trp_route_file_unref(before);
+    assert_int_equal(trp_route_file_count(now), 5);
+    assert_ptr_equal(trp_route_file_find(now, TRP_STR_LIT("s")), trp_route_file_at(now, 4));
+    assert_ptr_equal(trp_route_file_find(now, TRP_STR_LIT("t")), trp_route_file_at(now, 1));
+    assert_null(trp_route_file_find(now, TRP_STR_LIT("nobody")));
+    assert_true(trp_str_is(trp_route_plan_of(trp_route_file_at(now, 2))->name, "p"));
+    assert_false(trp_failed(trp_route_file_check(now, &how, &r->err))); /* nobody asks p's target */
+    assert_int_equal(trp_route_file_check_one(now, 2, &how, &r->err).code, TRP_INVALID_ARGUMENT);
+    assert_false(trp_failed(trp_route_file_check_one(now, 4, &how, &r->err)));
+    trp_route_file_unref(now);
+}
+
+/* Whom it fails for leads back by one that goes on. */
+static void nobody_leads_back_through_what_goes_on(void **state)
+{
+    struct routes *r = *state;
+    struct trp_str guilty = { NULL, 0 };
+    const struct trp_route_check how = {
+        .user = r, .known = known, .signature = signature, .nearest = nearest, .guilty = &guilty
+    };
+    struct trp_route_env env = { .clock = trp_clock_system() };
+    struct trp_route_file_opts opts = { .path = "routes.yaml",
+                                        .text = TRP_STR_LIT(
+                                            "routes: { p: [ { use: q } ], q: [ { use: a } ] }"),
+                                        .env = &env,
+                                        .folder = "." };
+    struct trp_route_file *before, *now;
+    assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &before, NULL)));
+    opts.text = TRP_STR_LIT("routes: { q: [ { use: p } ] }");
+    assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &now, NULL)));
+    assert_false(trp_failed(trp_route_file_adopt(now, trp_route_file_at(before, 0), &r->err)));
+    assert_int_equal(trp_route_file_check(now, &how, &r->err).code, TRP_INVALID_ARGUMENT);
+    assert_non_null(strstr(r->err.text, "leads back to itself"));
+    assert_true(trp_str_is(guilty, "q"));
+    trp_route_file_unref(before);
+    trp_route_file_unref(now);
+}
+
+static void what_can_be_followed_is_taken(void **state)
+{
+    struct routes *r = *state;
+    routes_model(r, "b")->input.dtype = TROUPE_INT64;
+    static const char *const texts[] = {
+        "",
+        "routes: {}",
+        "routes: { r: [ { use: a@3 } ] }",
+        "routes: { r: { missing: allow, rules: [ { use: nobody } ] } }",
+        "routes: { r: { missing: allow, rules: [ { when: models.nobody.ready, use: a } ] } }",
+        "routes:\n  r:\n    - when: models.r.ready && models['b@2'].ready\n      use: a\n",
+        "routes: { r1: [ { use: r2 } ], r2: [ { use: r3 } ], r3: [ { use: r4 } ], r4: [ { use: a } "
+        "] }",
+        "routes: { r: { targets: { t: { model: b, cast: { x: INT64 } } }, rules: [ { use: a, "
+        "fallback: "
+        "t } ] } }",
+        "routes: { r: [ { when: inputs.x.max > 3 && has(inputs.x), use: a }, { use: a } ] }",
+        "time_zone: UTC\nroutes: { r: [ { when: time.hour == 3, use: a }, { use: popularity } ] }",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        if (trp_failed(routes_read(r, texts[i])) || trp_failed(check(r)))
+            fail_msg("'%s' was refused: %s", texts[i], r->err.text);
+    }
+}
+
+static void who_stands_in_gives_the_same_outputs_and_a_shadow_takes_the_same(void **state)
+{
+    struct routes *r = *state;
+    routes_model(r, "b")->output.name = TRP_STR_LIT("other");
+    struct model *c = routes_add(r, "c"), *d = routes_add(r, "d");
+    c->output.dtype = TROUPE_INT64;
+    d->input.name = TRP_STR_LIT("z");
+    static const struct mistake mistakes[] = {
+        { "routes: { r: [ { use: a, fallback: b } ] }",
+          "'a' has the output 'y', and 'b' does not: one cannot stand in for the other" },
+        { "routes: { r: [ { use: a, fallback: c } ] }",
+          "'a' gives FP32 for 'y', and 'c' gives INT64: one cannot stand in for the other" },
+        { "routes: { r: [ { use: a, hedge: { use: b, after: 5ms } } ] }", "'b' does not" },
+        { "routes: { r: [ { use: a, canary: b } ] }", "'b' does not" },
+        { "routes: { r: [ { use: a, shadow: d } ] }", "'d' does not take it" },
+        { "routes: { r: [ { use: a, hedge: 5ms, shadow: d } ] }", "'d' does not take it" },
+    };
+    static const char *const good[] = {
+        "routes: { r: [ { use: a, shadow: b } ] }",
+        "routes: { r: [ { use: a, hedge: 5ms, canary: popularity, fallback: a, shadow: b } ] }",
+        "routes: { r: { targets: { t: { model: b, outputs: { y: other } } }, rules: [ { use: a, "
+        "fallback: t } ] } }",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
+        routes_read_ok(r, mistakes[i].text);
+        assert_int_equal(check(r).code, TRP_INVALID_ARGUMENT);
+        if (!strstr(r->err.text, mistakes[i].words))
+            fail_msg("'%s': %s", mistakes[i].text, r->err.text);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        routes_read_ok(r, good[i]);
+        if (trp_failed(check(r)))
+            fail_msg("'%s' was refused: %s", good[i], r->err.text);
+    }
+}
+
+/* A route is what its targets are, where they are alike; where they are not, only its own rules know. */
+static void a_route_behind_a_route_is_checked_like_its_targets(void **state)
+{
+    struct routes *r = *state;
+    routes_model(r, "b")->input.dtype = TROUPE_INT64;
+    routes_model(r, "popularity")->input.name = TRP_STR_LIT("z");
+    static const struct mistake mistakes[] = {
+        { "routes: { r: [ { use: q, fallback: b } ], q: [ { use: a } ] }",
+          "'q' takes FP32 for 'x', and 'b' takes INT64: one cannot stand in for the other" },
+        { "routes: { r: [ { use: a, fallback: q } ], q: [ { use: s } ], s: [ { use: popularity } ] "
+          "}",
+          "'a' needs the input 'x', and 'q' does not take it" },
+        { "routes: { r: [ { when: has(inputs.xx), use: q } ], q: [ { use: a } ] }",
+          "no input 'xx'; did you mean 'x'?" },
+        { "routes: { r: [ { use: a, fallback: q } ], q: { targets: { t: { model: a, inputs: { i: x "
+          "} } }, rules: [ { use: t } ] } }",
+          "'a' needs the input 'x', and 'q' does not take it" },
+    };
+    static const char *const good[] = {
+        "routes: { r: [ { use: a, fallback: q } ], q: [ { when: params.n == 1, use: a }, { use: a "
+        "} ] }",
+        "routes: { r: [ { use: a, fallback: q } ], q: [ { when: params.n == 1, use: b }, { use: a "
+        "} ] }",
+        "routes: { r: [ { use: a, fallback: q } ], q: { targets: { t: { model: b, cast: { x: INT64 "
+        "} } }, rules: [ { use: t } ] } }",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
+        routes_read_ok(r, mistakes[i].text);
+        if (!trp_failed(check(r)) || !strstr(r->err.text, mistakes[i].words))
+            fail_msg("'%s': %s", mistakes[i].text, r->err.text);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        routes_read_ok(r, good[i]);
+        if (trp_failed(check(r)))
+            fail_msg("'%s' was refused: %s", good[i], r->err.text);
+    }
+}
+
+static void without_memory_nothing_is_kept(void **state)
+{
+    struct routes *r = *state;
+    static const char text[] =
+        "routes:\n  r:\n    targets: { t: { model: b, inputs: { x: x }, "
+        "constants: { k: [1, 2] } } }\n"
+        "    rules:\n      - { when: 'params.n in [1, 2]', split: { a: 1, t: "
+        "2 }, sticky: params.n }\n"
+        "      - { use: a, fallback: [ b ], timeout: 3ms }\n";
+    for (uint64_t left = 0;; left++) {
+        struct scarce memory;
+        struct trp_route_file *file;
+        const struct trp_route_file_opts opts = {
+            .path = "routes.yaml", .text = trp_str_of(text), .env = &r->env, .folder = "."
+        };
+        (void)scarce_init(&memory, left);
+        const trp_status st = trp_route_file_read(&memory.alloc, &opts, &file, &r->err);
+        if (!trp_failed(st))
+            trp_route_file_unref(file);
+        assert_int_equal(trp_counter_get(&memory.out), 0);
+        if (!trp_failed(st))
+            break;
+        if (st.code != TRP_OUT_OF_MEMORY)
+            fail_msg("%s", r->err.text);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, routes_tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(each_mistake_is_told_with_its_place),
+        TEST(an_error_with_a_line_is_shown_where_it_is),
+        TEST(what_cannot_be_followed_is_told_with_its_place),
+        TEST(what_can_be_followed_is_taken),
+        TEST(a_folder_that_is_wrong_is_left_out_and_counts_are_carried),
+        TEST(routes_that_go_on_outlive_their_file),
+        TEST(nobody_leads_back_through_what_goes_on),
+        TEST(who_stands_in_gives_the_same_outputs_and_a_shadow_takes_the_same),
+        TEST(a_route_behind_a_route_is_checked_like_its_targets),
+        TEST(without_memory_nothing_is_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
