@@ -2,10 +2,16 @@
 
 #define FIRST_ROOM 4096u
 
+/* By how much a buffer that lies on a boundary has to be moved for this byte of it to lie on one. */
+static size_t shift_of(uint64_t aligned_at)
+{
+    return (size_t)((TRP_BODY_ALIGN - aligned_at % TRP_BODY_ALIGN) % TRP_BODY_ALIGN);
+}
+
 trp_status trp_body_reserve(struct trp_body *b, struct trp_pool *pool, size_t bytes,
                             uint64_t aligned_at, struct trp_error *err)
 {
-    const size_t shift = (size_t)((TRP_BODY_ALIGN - aligned_at % TRP_BODY_ALIGN) % TRP_BODY_ALIGN);
+    const size_t shift = shift_of(aligned_at);
     b->lease = trp_pool_acquire(pool, bytes + shift);
     if (!b->lease)
         return trp_fail_limit(err, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY,
@@ -14,6 +20,15 @@ trp_status trp_body_reserve(struct trp_body *b, struct trp_pool *pool, size_t by
     b->room = b->lease->capacity - shift;
     b->len = 0;
     return trp_ok();
+}
+
+void trp_body_align(struct trp_body *b, uint64_t aligned_at)
+{
+    const size_t shift = shift_of((uintptr_t)b->ptr + aligned_at);
+    TRP_ASSERT(b->len + shift <= b->room);
+    memmove(b->ptr + shift, b->ptr, b->len);
+    b->ptr += shift;
+    b->room -= shift;
 }
 
 static trp_status grow(struct trp_body *b, struct trp_pool *pool, size_t bytes,

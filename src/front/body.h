@@ -24,6 +24,13 @@ struct trp_body { /* zero is empty */
 trp_status trp_body_reserve(struct trp_body *b, struct trp_pool *pool, size_t bytes,
                             uint64_t aligned_at, struct trp_error *err);
 
+/* Moves what has come, so that the byte at offset `aligned_at` lies on a boundary: for who learns only now which one it is.  Takes up to
+ * TRP_BODY_ALIGN - 1 bytes of the room.
+ *   Owns  : nothing; what pointed into the body points elsewhere.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_body_align(struct trp_body *b, uint64_t aligned_at);
+
 /* Appends a copy (counted), growing when needed.
  *   Units : bytes_max: the limit of the whole body.
  *   Owns  : copied.

@@ -60,6 +60,7 @@ struct trp_grpc_state {
     bool is_stream, is_compressed, has_message, has_head, has_ended, is_stalled, is_finishing;
     bool is_unpacking;      /* a stream: a message of it, which those behind it may not overtake */
     bool is_framed;         /* a message: its answer can leave */
+    bool is_placed;         /* a message: its tensors lie on a boundary, as far as we can see to that */
     bool errors_end_stream; /* "triton_grpc_error: true" */
     struct trp_exchange *into;         /* whom the message that is being read belongs to */
     struct trp_exchange *first, *last; /* a stream's children, in order of their requests */

@@ -16,6 +16,8 @@
 #include "wire/accept.h"
 #include "wire/oip_control.h"
 
+#define MESSAGE_HEAD_MAX 4096u /* bytes that are looked through for where tensors begin */
+
 enum { SERVING = 1, NOT_SERVING = 2 };
 
 /* -- statuses -- */
@@ -300,8 +302,19 @@ static trp_status begin_message(struct trp_exchange *x, struct trp_str follows)
     if (length == 0)
         return trp_ok();
     const int64_t raw = g->reader.is_compressed ? -1 : trp_oip_raw_offset(follows);
-    return trp_body_reserve(&g->into->body, x->front->opts.pool, length,
+    g->into->grpc.is_placed = raw > 0 || g->reader.is_compressed || follows.len >= length;
+    return trp_body_reserve(&g->into->body, x->front->opts.pool,
+                            (size_t)length + (g->into->grpc.is_placed ? 0 : TRP_BODY_ALIGN),
                             raw > 0 ? (uint64_t)raw : 0, &x->error);
+}
+
+/* So little came with the message's first bytes that nobody could tell where its tensors begin. */
+static void place_message(struct trp_exchange *x)
+{
+    const int64_t raw = trp_oip_raw_offset(trp_str_make(x->body.ptr, x->body.len));
+    if (raw > 0)
+        trp_body_align(&x->body, (uint64_t)raw);
+    x->grpc.is_placed = raw > 0 || x->body.len > MESSAGE_HEAD_MAX;
 }
 
 void trp_grpc_call_unpack(struct trp_exchange *x)
@@ -326,6 +339,8 @@ static trp_status on_event(struct trp_exchange *x, enum trp_grpc_event event, st
         memcpy(into->body.ptr + into->body.len, data.ptr, data.len);
         into->body.len += data.len;
         into->body.copied_bytes += data.len;
+        if (!into->grpc.is_placed)
+            place_message(into);
         if (into->grpc.is_compressed)
             trp_pack_body_grew(into, into->grpc.coding, 0);
         break;

@@ -237,6 +237,39 @@ static void a_connection_that_breaks_cancels_everything(void **state)
     fixture_close(&f);
 }
 
+/* What is copied for a message whose first bytes come alone, and for its answer. */
+static uint64_t copied_of(struct fixture *f, const struct trp_buf *m, size_t cut)
+{
+    struct line l;
+    line_open(&l, f);
+    const uint64_t before = fixture_metric(f, TRP_METRIC_BYTES_COPIED);
+    const int32_t id = client_request(&l.client, INFER, m->ptr, cut, cut < m->len);
+    carry(&l);
+    if (cut < m->len)
+        client_more(&l.client, id, m->ptr + cut, m->len - cut, false);
+    carry(&l);
+    assert_true(ends_with(client_at(&l.client, id), two, sizeof two));
+    line_close(&l);
+    return fixture_metric(f, TRP_METRIC_BYTES_COPIED) - before;
+}
+
+/* A tensor was copied once more when the message's first bytes came alone: nobody could tell then where it would lie. */
+static void tensors_lie_aligned_wherever_a_message_is_cut(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f);
+    fixture_start(&f);
+    for (size_t odd = 0; odd < sizeof(float); odd++) {
+        struct trp_buf m = message("echo", &"abc"[3 - odd], two, 2);
+        const uint64_t copied = copied_of(&f, &m, m.len);
+        for (size_t cut = 1; cut < m.len; cut++)
+            assert_int_equal(copied_of(&f, &m, cut), copied);
+        trp_buf_deinit(&m);
+    }
+    fixture_close(&f);
+}
+
 /* -- streams -- */
 
 static void stream_answers_keep_the_order_of_requests(void **state)
@@ -791,6 +824,7 @@ int main(void)
         cmocka_unit_test(messages_are_compressed_both_ways),
         cmocka_unit_test(a_deadline_is_answered_while_the_call_is_out),
         cmocka_unit_test(a_reset_stream_cancels_its_call_alone),
+        cmocka_unit_test(tensors_lie_aligned_wherever_a_message_is_cut),
         cmocka_unit_test(a_connection_that_breaks_cancels_everything),
         cmocka_unit_test(stream_answers_keep_the_order_of_requests),
         cmocka_unit_test(a_stream_reads_no_further_than_its_limit),
