@@ -48,10 +48,16 @@ static void note_leave(enum trp_lock_id id)
 }
 #endif
 
+/* What a lock guards is short: whoever finds it taken looks again for some microseconds before it sleeps.  Sleepers are woken wherever
+ * the kernel has room at that moment, which may be behind the one that woke them. */
 void trp_lock_init(struct trp_lock *l, enum trp_lock_id id)
 {
-    const int failed = pthread_mutex_init(&l->mutex, NULL);
-    TRP_ASSERT(failed == 0); /* a default mutex takes no resource on Linux */
+    pthread_mutexattr_t attr;
+    int failed = pthread_mutexattr_init(&attr);
+    failed |= pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+    failed |= pthread_mutex_init(&l->mutex, &attr);
+    failed |= pthread_mutexattr_destroy(&attr);
+    TRP_ASSERT(failed == 0); /* a mutex of one process takes no resource on Linux */
     l->id = id;
     trp_counter_set(&l->waits, 0);
 }
