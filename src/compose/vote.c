@@ -256,10 +256,10 @@ static bool average_all(const struct voters *v, const double *restrict values, s
             joint[i] += w * x[i];
         weight += w;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         joint[i] /= weight;
-        nans += isnan(joint[i]) ? 1 : 0;
-    }
+    for (size_t i = 0; i < n; i++)
+        nans |= joint[i] != joint[i] ? UINT64_MAX : 0;
     return nans == 0;
 }
 
