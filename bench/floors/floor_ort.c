@@ -1,8 +1,8 @@
 /* bench/floors/floor_ort.c - a loop of OrtRun on some threads: what the machine and ONNX Runtime allow.
  *
- *   floor_ort --model FILE.onnx --threads N --seconds S [--free-size 1]
+ *   floor_ort --model FILE.onnx --threads N --seconds S [--free-size 1] [--then FILE.onnx] [--last FILE.onnx]
  *
- * Prints {"runs":N,"seconds":S,"cpu_seconds":C}. */
+ * With models behind the first one (`then`, `last`) a run is one of all of them, each with what the one before has given.  Prints {"runs":N,"seconds":S,"cpu_seconds":C}. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -39,6 +39,11 @@ int main(int argc, char **argv)
     struct loop l = { .session =
                           floor_session_open(bench_text(argc, argv, "model", NULL),
                                              (int64_t)bench_number(argc, argv, "free-size", "1")) };
+    const char *const behind[] = { bench_text(argc, argv, "then", ""),
+                                   bench_text(argc, argv, "last", "") };
+    for (size_t i = 0; i < sizeof behind / sizeof *behind; i++)
+        if (behind[i][0])
+            floor_session_append(l.session, behind[i]);
     for (int i = 0; i < 5; i++)
         floor_session_run(l.session); /* warm */
     const int64_t begun_ns = bench_now_ns(), cpu_ns = bench_own_cpu_ns();

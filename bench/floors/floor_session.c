@@ -16,7 +16,9 @@ struct api_base { /* OrtApiBase */
 
 struct floor_session {
     const struct OrtApi *api;
+    struct OrtEnv *env; /* lives as long as the process */
     struct OrtSession *session;
+    struct floor_session *next; /* takes what this one gives */
     int64_t free_size;
     size_t inputs_n, outputs_n;
     char *input_names[IO_MAX], *output_names[IO_MAX];
@@ -105,59 +107,106 @@ static struct OrtValue *make_input(struct floor_session *s, struct OrtMemoryInfo
     return value;
 }
 
-static void open_session(struct floor_session *s, const char *model)
+static void open_env(struct floor_session *s)
 {
     const struct OrtApi *api = s->api;
     struct OrtThreadingOptions *threads;
-    struct OrtSessionOptions *options;
-    struct OrtEnv *env; /* lives as long as the process */
     check(api, api->CreateThreadingOptions(&threads), "threads");
     check(api, api->SetGlobalIntraOpNumThreads(threads, 1), "threads");
     check(api, api->SetGlobalInterOpNumThreads(threads, 1), "threads");
     check(api, api->SetGlobalSpinControl(threads, 0), "threads");
     check(api,
           api->CreateEnvWithCustomLoggerAndGlobalThreadPools(log_nothing, NULL, ORT_SEVERITY_FATAL,
-                                                             "floor", threads, &env),
+                                                             "floor", threads, &s->env),
           "environment");
+}
+
+static void open_session(struct floor_session *s, const char *model)
+{
+    const struct OrtApi *api = s->api;
+    struct OrtSessionOptions *options;
     check(api, api->CreateSessionOptions(&options), "options");
     check(api, api->SetIntraOpNumThreads(options, 1), "options");
     check(api, api->DisablePerSessionThreads(options), "options");
     check(api, api->SetSessionGraphOptimizationLevel(options, ORT_LEVEL_ALL), "options");
-    check(api, api->CreateSession(env, model, options, &s->session), model);
+    check(api, api->CreateSession(s->env, model, options, &s->session), model);
+}
+
+static void read_names(struct floor_session *s, const char *model)
+{
+    const struct OrtApi *api = s->api;
+    struct OrtAllocator *allocator;
+    check(api, api->GetAllocatorWithDefaultOptions(&allocator), "allocator");
+    check(api, api->SessionGetInputCount(s->session, &s->inputs_n), "inputs");
+    check(api, api->SessionGetOutputCount(s->session, &s->outputs_n), "outputs");
+    if (s->inputs_n > IO_MAX || s->outputs_n > IO_MAX)
+        bench_die("%s: more than %d inputs or outputs", model, IO_MAX);
+    for (size_t i = 0; i < s->inputs_n; i++)
+        check(api, api->SessionGetInputName(s->session, i, allocator, &s->input_names[i]), "name");
+    for (size_t i = 0; i < s->outputs_n; i++)
+        check(api, api->SessionGetOutputName(s->session, i, allocator, &s->output_names[i]),
+              "name");
 }
 
 struct floor_session *floor_session_open(const char *model, int64_t free_size)
 {
     struct floor_session *s = bench_alloc(sizeof *s);
     const struct OrtApi *api = s->api = open_library();
-    struct OrtAllocator *allocator;
     struct OrtMemoryInfo *memory;
     s->free_size = free_size;
+    open_env(s);
     open_session(s, model);
-    check(api, api->GetAllocatorWithDefaultOptions(&allocator), "allocator");
+    read_names(s, model);
     check(api, api->CreateCpuMemoryInfo(ORT_ALLOCATOR_DEVICE, ORT_MEM_DEFAULT, &memory), "memory");
-    check(api, api->SessionGetInputCount(s->session, &s->inputs_n), "inputs");
-    check(api, api->SessionGetOutputCount(s->session, &s->outputs_n), "outputs");
-    if (s->inputs_n > IO_MAX || s->outputs_n > IO_MAX)
-        bench_die("%s: more than %d inputs or outputs", model, IO_MAX);
-    for (size_t i = 0; i < s->inputs_n; i++) {
-        check(api, api->SessionGetInputName(s->session, i, allocator, &s->input_names[i]), "name");
+    for (size_t i = 0; i < s->inputs_n; i++)
         s->inputs[i] = make_input(s, memory, i);
-    }
-    for (size_t i = 0; i < s->outputs_n; i++)
-        check(api, api->SessionGetOutputName(s->session, i, allocator, &s->output_names[i]),
-              "name");
     return s;
+}
+
+void floor_session_append(struct floor_session *s, const char *model)
+{
+    struct floor_session *next = bench_alloc(sizeof *next), *last = s;
+    while (last->next)
+        last = last->next;
+    next->api = s->api;
+    next->env = s->env;
+    open_session(next, model);
+    read_names(next, model);
+    if (next->inputs_n != last->outputs_n)
+        bench_die("%s takes %zu inputs, the one before gives %zu", model, next->inputs_n,
+                  last->outputs_n);
+    last->next = next;
+}
+
+/* outputs: room for those of this one. */
+static void run_one(const struct floor_session *s, struct OrtValue *const *inputs,
+                    struct OrtValue **outputs)
+{
+    for (size_t i = 0; i < s->outputs_n; i++)
+        outputs[i] = NULL;
+    check(s->api,
+          s->api->Run(s->session, NULL, (const char *const *)s->input_names,
+                      (const struct OrtValue *const *)inputs, s->inputs_n,
+                      (const char *const *)s->output_names, s->outputs_n, outputs),
+          "run");
+}
+
+static void release(const struct floor_session *s, struct OrtValue **outputs)
+{
+    for (size_t i = 0; i < s->outputs_n; i++)
+        s->api->ReleaseValue(outputs[i]);
 }
 
 void floor_session_run(struct floor_session *s)
 {
-    struct OrtValue *outputs[IO_MAX] = { NULL };
-    check(s->api,
-          s->api->Run(s->session, NULL, (const char *const *)s->input_names,
-                      (const struct OrtValue *const *)s->inputs, s->inputs_n,
-                      (const char *const *)s->output_names, s->outputs_n, outputs),
-          "run");
-    for (size_t i = 0; i < s->outputs_n; i++)
-        s->api->ReleaseValue(outputs[i]);
+    struct OrtValue *room[2][IO_MAX], **given = room[0], **made = room[1];
+    run_one(s, s->inputs, given);
+    for (; s->next; s = s->next) {
+        struct OrtValue **const old = given;
+        run_one(s->next, given, made);
+        release(s, given);
+        given = made;
+        made = old;
+    }
+    release(s, given);
 }

@@ -10,6 +10,8 @@ struct floor_session;
 
 /* Opens `model` with one thread a run and no spinning; the library is TROUPE_ONNXRUNTIME. */
 struct floor_session *floor_session_open(const char *model, int64_t free_size);
+/* A model behind the last one: it takes that one's outputs, in their order, and its own are the run's. */
+void floor_session_append(struct floor_session *s, const char *model);
 void floor_session_run(struct floor_session *s); /* re-entrant */
 
 #endif
