@@ -109,13 +109,25 @@ void *trp_arena_zeroed(struct trp_arena *a, size_t count, size_t size)
 
 struct trp_str trp_arena_dup(struct trp_arena *a, struct trp_str s)
 {
-    char *copy = s.len == SIZE_MAX ? NULL : trp_arena_get(a, s.len + 1);
-    if (!copy)
+    return trp_arena_join(a, &s, 1);
+}
+
+struct trp_str trp_arena_join(struct trp_arena *a, const struct trp_str *pieces, size_t n)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++)
+        if (__builtin_add_overflow(len, pieces[i].len, &len))
+            return trp_str_make(NULL, 0);
+    char *const text = len == SIZE_MAX ? NULL : trp_arena_get(a, len + 1), *at = text;
+    if (!text)
         return trp_str_make(NULL, 0);
-    if (s.len)
-        memcpy(copy, s.ptr, s.len);
-    copy[s.len] = '\0';
-    return trp_str_make(copy, s.len);
+    for (size_t i = 0; i < n; i++) {
+        if (pieces[i].len)
+            memcpy(at, pieces[i].ptr, pieces[i].len);
+        at += pieces[i].len;
+    }
+    *at = '\0';
+    return trp_str_make(text, len);
 }
 
 struct trp_str trp_arena_format(struct trp_arena *a, const char *format, ...)

@@ -47,6 +47,12 @@ void *trp_arena_zeroed(struct trp_arena *a, size_t count, size_t size);
  *   Errors: ptr == NULL when there is no memory. */
 struct trp_str trp_arena_dup(struct trp_arena *a, struct trp_str s);
 
+/* Copies n pieces into the arena, one behind the other; terminated.
+ *   Owns  : borrowed until reset or deinit.
+ *   Thread: owner.
+ *   Errors: ptr == NULL when there is no memory. */
+struct trp_str trp_arena_join(struct trp_arena *a, const struct trp_str *pieces, size_t n);
+
 /* Formats into the arena; terminated.
  *   Owns  : borrowed until reset or deinit.
  *   Thread: owner.

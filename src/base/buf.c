@@ -43,13 +43,8 @@ char *trp_buf_grow(struct trp_buf *b, size_t bytes)
 
 void trp_buf_add_u64(struct trp_buf *b, uint64_t v)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    trp_buf_add(b, digits + at, sizeof digits - at);
+    char room[TRP_STR_DIGITS];
+    trp_buf_add_str(b, trp_str_of_u64(v, room));
 }
 
 void trp_buf_add_i64(struct trp_buf *b, int64_t v)

@@ -45,6 +45,16 @@ bool trp_str_parse_u64(struct trp_str s, uint64_t *out)
     return true;
 }
 
+struct trp_str trp_str_of_u64(uint64_t v, char room[TRP_STR_DIGITS])
+{
+    size_t at = TRP_STR_DIGITS;
+    do {
+        room[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    return trp_str_make(room + at, TRP_STR_DIGITS - at);
+}
+
 bool trp_str_parse_i64(struct trp_str s, int64_t *out)
 {
     uint64_t magnitude;

@@ -65,6 +65,14 @@ int trp_str_compare(struct trp_str a, struct trp_str b);
 bool trp_str_parse_u64(struct trp_str s, uint64_t *out);
 bool trp_str_parse_i64(struct trp_str s, int64_t *out);
 
+#define TRP_STR_DIGITS 20u /* of the largest number */
+
+/* Writes a number's digits, the last of them at the end of `room`.
+ *   Owns  : borrowed from room.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_str trp_str_of_u64(uint64_t v, char room[TRP_STR_DIGITS]);
+
 /* Parses a floating-point number in the C locale; true when all of `s` is one.
  *   Owns  : borrowed; *out is untouched on false.
  *   Thread: any.

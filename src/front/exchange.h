@@ -48,8 +48,8 @@ struct trp_answer {
     enum trp_coding coding;
     const char *allow; /* 405 and OPTIONS */
     bool is_preflight, is_varied, names_codings;
-    char status_digits[3], length_digits[24], json_digits[24],
-        retry_digits[24]; /* behind its header fields */
+    char status_digits[3], length_digits[TRP_STR_DIGITS], json_digits[TRP_STR_DIGITS],
+        retry_digits[TRP_STR_DIGITS]; /* behind its header fields */
 };
 
 /* What only gRPC needs. */
@@ -58,10 +58,10 @@ struct trp_grpc_state {
     enum trp_coding coding; /* of compressed messages */
     bool may_pack;          /* replies too */
     bool is_stream, is_compressed, has_message, has_head, has_ended, is_stalled, is_finishing;
-    bool is_unpacking;      /* a stream: a message of it, which those behind it may not overtake */
-    bool is_framed;         /* a message: its answer can leave */
-    bool is_placed;         /* a message: its tensors lie on a boundary, as far as we can see to that */
-    bool errors_end_stream; /* "triton_grpc_error: true" */
+    bool is_unpacking; /* a stream: a message of it, which those behind it may not overtake */
+    bool is_framed;    /* a message: its answer can leave */
+    bool is_placed;    /* a message: its tensors lie on a boundary, as far as we can see to that */
+    bool errors_end_stream;            /* "triton_grpc_error: true" */
     struct trp_exchange *into;         /* whom the message that is being read belongs to */
     struct trp_exchange *first, *last; /* a stream's children, in order of their requests */
     struct trp_exchange *writing;      /* the child whose answer is being framed */
@@ -71,9 +71,9 @@ struct trp_grpc_state {
     size_t pending_at;
     char prefix[TRP_GRPC_PREFIX];
     struct trp_header trailers[5];
-    char pushback[24];     /* behind one of them */
-    struct trp_timer look; /* Health/Watch: when to look again */
-    int health;            /* and what was told last */
+    char pushback[TRP_STR_DIGITS]; /* behind one of them */
+    struct trp_timer look;         /* Health/Watch: when to look again */
+    int health;                    /* and what was told last */
 };
 
 struct trp_exchange {

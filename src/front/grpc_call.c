@@ -22,12 +22,6 @@ enum { SERVING = 1, NOT_SERVING = 2 };
 
 /* -- statuses -- */
 
-static struct trp_str digits_of(char out[24], uint32_t v)
-{
-    const int n = snprintf(out, 24, "%u", v);
-    return trp_str_make(out, (size_t)n);
-}
-
 /* gRPC proposal A6: the server says when to try again. */
 void trp_grpc_call_trailers(struct trp_exchange *x)
 {
@@ -55,8 +49,9 @@ void trp_grpc_call_trailers(struct trp_exchange *x)
         g->trailers[n++] = (struct trp_header){ TRP_STR_LIT("grpc-accept-encoding"),
                                                 TRP_STR_LIT("identity,deflate,gzip") };
     if (trp_failed(x->error.status) && x->error.retry_after_ms > 0)
-        g->trailers[n++] = (struct trp_header){ TRP_STR_LIT("grpc-retry-pushback-ms"),
-                                                digits_of(g->pushback, x->error.retry_after_ms) };
+        g->trailers[n++] =
+            (struct trp_header){ TRP_STR_LIT("grpc-retry-pushback-ms"),
+                                 trp_str_of_u64(x->error.retry_after_ms, g->pushback) };
     if (x->call && x->call->answered_why.len)
         g->trailers[n++] =
             (struct trp_header){ TRP_STR_LIT("troupe-choice"), x->call->answered_why };

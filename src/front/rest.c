@@ -292,22 +292,14 @@ static void add(struct trp_rest_fields *f, const char *name, const char *lower,
     f->at[f->n++] = (struct trp_rest_field){ name, lower, value };
 }
 
-static struct trp_str digits_of(char out[24], uint64_t v)
-{
-    size_t at = 24;
-    do
-        out[--at] = (char)('0' + v % 10);
-    while ((v /= 10) != 0);
-    return trp_str_make(out + at, 24 - at);
-}
-
 /* In whole seconds, RFC 9110 section 10.2.3. */
 static void add_retry(struct trp_exchange *x, struct trp_rest_fields *f)
 {
     const uint32_t ms = x->error.retry_after_ms;
     if (!trp_failed(x->error.status) || ms == 0)
         return;
-    add(f, "Retry-After", "retry-after", digits_of(x->answer.retry_digits, (ms - 1) / 1000 + 1));
+    add(f, "Retry-After", "retry-after",
+        trp_str_of_u64((ms - 1) / 1000 + 1, x->answer.retry_digits));
 }
 
 static void add_cors(struct trp_exchange *x, struct trp_rest_fields *f)
@@ -346,10 +338,11 @@ void trp_rest_fields(struct trp_exchange *x, struct trp_rest_fields *out)
     if (a->type)
         add(out, "Content-Type", "content-type", trp_str_of(a->type));
     if (a->status != 204)
-        add(out, "Content-Length", "content-length", digits_of(x->answer.length_digits, a->bytes));
+        add(out, "Content-Length", "content-length",
+            trp_str_of_u64(a->bytes, x->answer.length_digits));
     if (a->json_bytes >= 0)
         add(out, "Inference-Header-Content-Length", "inference-header-content-length",
-            digits_of(x->answer.json_digits, (uint64_t)a->json_bytes));
+            trp_str_of_u64((uint64_t)a->json_bytes, x->answer.json_digits));
     add(out, "Date", "date", trp_front_date(x->front));
     if (a->coding != TRP_CODING_IDENTITY)
         add(out, "Content-Encoding", "content-encoding", trp_str_of(trp_coding_name(a->coding)));

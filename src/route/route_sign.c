@@ -13,9 +13,15 @@ void trp_route_sign(struct trp_call *call, const struct trp_call *answered, stru
         call->answered_version =
             answered->answered_version ? answered->answered_version : answered->target->version;
     }
-    call->answered_why =
-        trp_arena_format(&call->arena, "%.*s%s%s -> %.*s/%lld", TRP_STR(rule), *came ? ": " : "",
-                         came, TRP_STR(call->answered_by), (long long)call->answered_version);
+    char room[TRP_STR_DIGITS];
+    const struct trp_str pieces[] = { rule,
+                                      trp_str_of(*came ? ": " : ""),
+                                      trp_str_of(came),
+                                      TRP_STR_LIT(" -> "),
+                                      call->answered_by,
+                                      TRP_STR_LIT("/"),
+                                      trp_str_of_u64((uint64_t)call->answered_version, room) };
+    call->answered_why = trp_arena_join(&call->arena, pieces, sizeof pieces / sizeof *pieces);
 }
 
 void trp_route_sign_failure(struct trp_call *call, struct trp_str rule, struct trp_str target)

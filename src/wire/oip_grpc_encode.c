@@ -93,13 +93,10 @@ static void add_output(struct trp_buf *b, const struct trp_oip_output *o)
 
 static void add_head(struct trp_buf *b, const struct trp_call *call, bool final_parameter)
 {
-    char version[24];
-    size_t at = sizeof version;
-    for (uint64_t v = (uint64_t)trp_oip_answered_version(call); v > 0 || at == sizeof version;
-         v /= 10)
-        version[--at] = (char)('0' + v % 10);
+    char version[TRP_STR_DIGITS];
     add_text_field(b, REPLY_MODEL_NAME, trp_oip_answered_model(call));
-    add_text_field(b, REPLY_MODEL_VERSION, trp_str_make(version + at, sizeof version - at));
+    add_text_field(b, REPLY_MODEL_VERSION,
+                   trp_str_of_u64((uint64_t)trp_oip_answered_version(call), version));
     add_text_field(b, REPLY_ID, call->id);
     if (final_parameter)
         add_final_parameter(b);

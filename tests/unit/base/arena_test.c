@@ -38,6 +38,11 @@ static void texts_are_copied_and_formatted(void **state)
     const struct trp_str nothing = trp_arena_dup(&a, trp_str_of(NULL));
     assert_non_null(nothing.ptr);
     assert_int_equal(nothing.len, 0);
+    const struct trp_str pieces[] = { TRP_STR_LIT("ab"), trp_str_of(NULL), TRP_STR_LIT("c\0") };
+    const struct trp_str joined = trp_arena_join(&a, pieces, ARRAY_LEN(pieces));
+    assert_int_equal(joined.len, 4);
+    assert_memory_equal(joined.ptr, "abc\0", 5);
+    assert_int_equal(trp_arena_join(&a, NULL, 0).len, 0);
     const struct trp_str text = trp_arena_format(&a, "%s/%d%100s", "m", 3, "");
     assert_int_equal(text.len, 103);
     assert_int_equal(strlen(text.ptr), 103);
@@ -79,6 +84,8 @@ static void a_limit_and_an_overflow_refuse(void **state)
     assert_null(trp_arena_get(&a, SIZE_MAX));
     assert_null(trp_arena_zeroed(&a, SIZE_MAX / 2, 3));
     assert_null(trp_arena_dup(&a, trp_str_make("", SIZE_MAX)).ptr);
+    const struct trp_str over[] = { TRP_STR_LIT("a"), trp_str_make("", SIZE_MAX) };
+    assert_null(trp_arena_join(&a, over, ARRAY_LEN(over)).ptr);
     assert_non_null(trp_arena_get(&a, 900));
     assert_null(trp_arena_get(&a, 200));
     assert_null(trp_arena_format(&a, "%200s", "").ptr);

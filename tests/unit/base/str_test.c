@@ -78,6 +78,19 @@ static void numbers_parse_whole_or_not_at_all(void **state)
     assert_false(trp_str_parse_f64(trp_str_make("1\0", 2), &d)); /* a NUL is no end */
 }
 
+static void digits_are_written(void **state)
+{
+    (void)state;
+    static const struct row {
+        uint64_t v;
+        const char *want;
+    } rows[] = { { 0, "0" }, { 9, "9" }, { 10, "10" }, { UINT64_MAX, "18446744073709551615" } };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        char room[TRP_STR_DIGITS];
+        assert_true(trp_str_is_equal(trp_str_of_u64(r->v, room), trp_str_of(r->want)));
+    }
+}
+
 static void a_copy_is_cut_and_terminated(void **state)
 {
     (void)state;
@@ -150,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges_compare_by_bytes),
         cmocka_unit_test(numbers_parse_whole_or_not_at_all),
+        cmocka_unit_test(digits_are_written),
         cmocka_unit_test(a_copy_is_cut_and_terminated),
         cmocka_unit_test(the_distance_counts_edits_up_to_a_limit),
         cmocka_unit_test(only_well_formed_utf8_passes),
