@@ -65,6 +65,14 @@ static void make_request(struct asked *a, struct trp_str rest)
                                  .inputs_n = TENSORS };
 }
 
+static int64_t noon_ns(void *user)
+{
+    (void)user;
+    return INT64_C(1795694400000000000);
+}
+
+static const struct trp_clock noon = { .wall_ns = noon_ns };
+
 /* Evaluated twice it is the same, and so is the first line of what explains it. */
 static void check_rule(const struct trp_expr *e, const struct asked *a)
 {
@@ -76,12 +84,12 @@ static void check_rule(const struct trp_expr *e, const struct asked *a)
     trp_buf_init(&first, trp_heap(), 64u << 20);
     trp_buf_init(&second, trp_heap(), 64u << 20);
     TRP_ASSERT(!trp_failed(trp_matcher_create(trp_heap(), &matcher, &err)));
-    trp_facts_init(&facts, &a->call, 0, 1795667400);
+    trp_facts_init(&facts, &a->call, 0, &noon);
     facts.matcher = matcher;
     trp_expr_value(e, &facts, &once);
     trp_fact_write_json(&once, &first);
     trp_expr_why(e, &once, &first);
-    trp_facts_init(&facts, &a->call, 0, 1795667400);
+    trp_facts_init(&facts, &a->call, 0, &noon);
     facts.matcher = matcher;
     trp_expr_value(e, &facts, &twice);
     trp_fact_write_json(&twice, &second);

@@ -220,7 +220,7 @@ static bool holds(struct trp_cook *k, const struct trp_recipe_step *step)
         seen.inputs[seen.inputs_n++].name = k->recipe->tensors[step->uses[i].tensor].name;
     }
     const uint32_t loop_index = trp_call_loop_index(k->call);
-    trp_facts_init(&facts, &seen, loop_index, trp_clock_wall_ns(k->env->clock));
+    trp_facts_init(&facts, &seen, loop_index, k->env->clock);
     facts.matcher = k->env->matchers ? k->env->matchers[loop_index] : NULL;
     facts.load = k->env->load;
     if (k->recipe->common) {

@@ -391,7 +391,7 @@ static struct trp_fact read_server(struct trp_facts *f, enum trp_fact_what what)
 static const struct trp_civil *civil_of(struct trp_facts *f)
 {
     if (!f->has_civil) {
-        trp_zone_civil(f->zone, f->wall_ns, &f->civil);
+        trp_zone_civil(f->zone, trp_clock_wall_ns(f->clock), &f->civil);
         f->has_civil = true;
         f->date[0] = '\0';
     }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "call/call.h"
 #include "route/cron.h"
@@ -129,7 +130,7 @@ struct trp_facts {
     const struct trp_call *call;
     uint32_t loop_index;
     const struct trp_load_view *load;  /* NULL: nobody tells */
-    int64_t wall_ns;                   /* since the epoch */
+    const struct trp_clock *clock;     /* its wall clock is looked at by the first rule that asks */
     const struct trp_zone *zone;       /* NULL: UTC */
     struct trp_key_list *const *lists; /* in the order of the names that rules were compiled with */
     uint32_t lists_n;
@@ -155,17 +156,16 @@ struct trp_facts {
 };
 
 /* Begins a decision: forgets what was kept of another one.
- *   Units : wall_ns: ns since the epoch, UTC, as the server's clock has it.
  *   Owns  : all is borrowed while rules are evaluated.
  *   Thread: loop.
  *   Cost  : a few stores.
  *   Errors: none. */
 static inline void trp_facts_init(struct trp_facts *f, const struct trp_call *call,
-                                  uint32_t loop_index, int64_t wall_ns)
+                                  uint32_t loop_index, const struct trp_clock *clock)
 {
     f->call = call;
     f->loop_index = loop_index;
-    f->wall_ns = wall_ns;
+    f->clock = clock;
     f->load = NULL;
     f->zone = NULL;
     f->lists = NULL;

@@ -257,10 +257,9 @@ static struct trp_route_visit *begin(struct trp_router *r, struct trp_call *call
     return v;
 }
 
-static void keep_sample(struct trp_route_visit *v, const struct trp_route_choice_made *made,
-                        int64_t wall_ns)
+static void keep_sample(struct trp_route_visit *v, const struct trp_route_choice_made *made)
 {
-    struct trp_route_sample sample = { .wall_ns = wall_ns,
+    struct trp_route_sample sample = { .wall_ns = trp_clock_wall_ns(v->route->env->clock),
                                        .rule = made->is_made ? made->rule : 0,
                                        .goal = made->is_made ? made->goal : UINT32_MAX,
                                        .is_sticky = made->is_made && made->is_sticky };
@@ -280,7 +279,7 @@ static bool decide(struct trp_route_visit *v)
         if (made.unknown[i / 64] >> (i % 64) & 1)
             trp_counter_add(&r->plan->rules[i].unknown, 1);
     if (trp_route_samples_are_due(&r->samples, trp_route_visit_now_ns(v)))
-        keep_sample(v, &made, facts.wall_ns);
+        keep_sample(v, &made);
     if (!made.is_made) {
         trp_counter_add(&r->unmatched, 1);
         (void)trp_route_refuse(r, &facts, &v->call->error);

@@ -10,7 +10,7 @@ void trp_route_facts(const struct trp_router *r, const struct trp_call *call, ui
                      struct trp_facts *out)
 {
     const struct trp_route_env *env = r->env;
-    trp_facts_init(out, call, loop_index, trp_clock_wall_ns(env->clock));
+    trp_facts_init(out, call, loop_index, env->clock);
     out->load = env->load;
     out->zone = r->common->zone;
     out->lists = r->common->lists;

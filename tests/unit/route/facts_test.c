@@ -168,7 +168,7 @@ static void nobody_telling_the_load_leaves_it_unknown(void **state)
     struct rules r;
     struct trp_fact v;
     begin(&r);
-    trp_facts_init(&r.facts, &r.call, 0, RULES_NOW_NS);
+    trp_facts_init(&r.facts, &r.call, 0, &rules_clock);
     struct trp_fact_ref ref = { .what = TRP_FACT_SERVER_CPU };
     trp_facts_read(&r.facts, &ref, &v);
     assert_int_equal(v.kind, TRP_FACT_UNKNOWN);

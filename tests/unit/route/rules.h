@@ -106,9 +106,17 @@ static inline struct troupe_tensor *rules_input(struct rules *r, const char *nam
 /* 2026-11-26 04:30:00 UTC, a Thursday. */
 #define RULES_NOW_NS INT64_C(1795667400000000000)
 
+static inline int64_t rules_wall_ns(void *user)
+{
+    (void)user;
+    return RULES_NOW_NS;
+}
+
+static const struct trp_clock rules_clock = { .wall_ns = rules_wall_ns };
+
 static inline void rules_begin(struct rules *r)
 {
-    trp_facts_init(&r->facts, &r->call, 0, RULES_NOW_NS);
+    trp_facts_init(&r->facts, &r->call, 0, &rules_clock);
     r->facts.load = &r->load;
     r->facts.matcher = r->matcher;
 }
