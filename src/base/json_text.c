@@ -17,6 +17,27 @@ static bool is_plain(char c)
     return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != '"' && c != '\\';
 }
 
+/* Eight bytes at a time: where one of them is not plain the sign bit of that byte is set, and perhaps those of bytes behind it. */
+#define EACH UINT64_C(0x0101010101010101)
+static bool are_plain(const char *eight)
+{
+    uint64_t w;
+    memcpy(&w, eight, sizeof w);
+    const uint64_t quote = w ^ EACH * '"', backslash = w ^ EACH * '\\';
+    const uint64_t odd = w | (w - EACH * 0x20) | (quote - EACH) | (backslash - EACH);
+    return (odd & EACH * 0x80) == 0;
+}
+
+static size_t plain_run(struct trp_str s, size_t from)
+{
+    size_t i = from;
+    while (s.len - i >= sizeof(uint64_t) && are_plain(s.ptr + i))
+        i += sizeof(uint64_t);
+    while (i < s.len && is_plain(s.ptr[i]))
+        i++;
+    return i - from;
+}
+
 static void write_escaped(struct trp_buf *b, char c)
 {
     static const char letters[32] = {
@@ -35,10 +56,9 @@ void trp_json_write_str(struct trp_buf *b, struct trp_str s)
 {
     trp_buf_add_char(b, '"');
     for (size_t i = 0; i < s.len;) {
-        const size_t run = i;
-        while (i < s.len && is_plain(s.ptr[i]))
-            i++;
-        trp_buf_add(b, s.ptr + run, i - run);
+        const size_t n_plain = plain_run(s, i);
+        trp_buf_add(b, s.ptr + i, n_plain);
+        i += n_plain;
         if (i == s.len)
             break;
         if ((unsigned char)s.ptr[i] < 0x80) {

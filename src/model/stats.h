@@ -42,7 +42,8 @@ struct trp_stats {
 static inline void trp_duration_add(struct trp_duration *d, int64_t ns)
 {
     trp_counter_add(&d->count, 1);
-    trp_counter_add(&d->ns, ns > 0 ? (uint64_t)ns : 0);
+    if (ns > 0)
+        trp_counter_add(&d->ns, (uint64_t)ns);
 }
 
 /* Calls of clients that wait or run.

@@ -627,6 +627,33 @@ static void strings_are_escaped_and_always_utf8(void **state)
     }
 }
 
+/* Plain ones are taken eight at a time. */
+static void each_character_is_seen_at_each_place(void **state)
+{
+    (void)state;
+    enum { LENGTH = 20 };
+    for (unsigned c = 0; c < 0x80; c++) {
+        for (size_t at = 0; at < LENGTH; at++) {
+            char in[LENGTH];
+            struct trp_buf b, one;
+            memset(in, 'x', sizeof in);
+            in[at] = (char)c;
+            trp_buf_init(&one, trp_heap(), 16);
+            trp_json_write_str(&one, trp_str_make(in + at, 1));
+            trp_buf_init(&b, trp_heap(), 100);
+            trp_json_write_str(&b, trp_str_make(in, sizeof in));
+            assert_int_equal(b.len, sizeof in + one.len - 1);
+            assert_memory_equal(b.ptr + 1 + at, one.ptr + 1, one.len - 2);
+            for (size_t i = 0; i < at; i++)
+                assert_int_equal(b.ptr[1 + i], 'x');
+            for (size_t i = at + 1; i < sizeof in; i++)
+                assert_int_equal(b.ptr[b.len - 1 - sizeof in + i], 'x');
+            trp_buf_deinit(&one);
+            trp_buf_deinit(&b);
+        }
+    }
+}
+
 #define ON_PARSER(f) cmocka_unit_test_setup_teardown(f, make_parser, drop_parser)
 
 int main(void)
@@ -654,6 +681,7 @@ int main(void)
         cmocka_unit_test(many_numbers_come_back_bit_for_bit),
         cmocka_unit_test(a_buffer_is_filled_to_its_last_byte_and_no_further),
         cmocka_unit_test(strings_are_escaped_and_always_utf8),
+        cmocka_unit_test(each_character_is_seen_at_each_place),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }
