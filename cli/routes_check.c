@@ -13,17 +13,19 @@
 static trp_status take_section(void *book, const struct trp_node *at, struct trp_route_file *file,
                                struct trp_error *err)
 {
-    return trp_cookbook_section(book, at, file, err);
+    return trp_cookbook_read_section(book, at, file, err);
 }
 
 static trp_status read_file(struct trp_route_file_opts *opts, struct trp_error *err)
 {
-    const struct trp_cookbook_opts book = { .alloc = trp_heap() };
+    const struct trp_cookbook_opts cookbook = { .alloc = trp_heap() };
     struct trp_route_file *file = NULL;
-    TRP_CHECK(trp_cookbook_begin((void *)(uintptr_t)&book, &opts->section_user, err));
+    struct trp_cookbook *book;
+    TRP_CHECK(trp_cookbook_create(&cookbook, &book, err));
+    opts->section_user = book;
     const trp_status st = trp_route_file_read(trp_heap(), opts, &file, err);
     trp_route_file_unref(file);
-    trp_cookbook_end(opts->section_user);
+    trp_cookbook_destroy(book);
     return st;
 }
 

@@ -31,11 +31,12 @@ static const struct trp_signature *signature_of(void *user, struct trp_str name,
 static trp_status section(void *user, const struct trp_node *at, struct trp_route_file *file,
                           struct trp_error *err)
 {
-    return trp_cookbook_section(user, at, file, err);
+    return trp_cookbook_read_section(user, at, file, err);
 }
 
-static trp_status read_all(void *book, const struct trp_route_env *env, struct trp_str text,
-                           struct trp_route_file **out_file, struct trp_error *err)
+static trp_status read_all(struct trp_cookbook *book, const struct trp_route_env *env,
+                           struct trp_str text, struct trp_route_file **out_file,
+                           struct trp_error *err)
 {
     const struct trp_route_file_opts opts = { .path = "routes.yaml",
                                               .text = text,
@@ -52,17 +53,17 @@ static trp_status read_all(void *book, const struct trp_route_env *env, struct t
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct trp_route_env env = { .clock = trp_clock_system(), .loops_n = 1 };
-    struct trp_cookbook_opts opts = {
+    const struct trp_cookbook_opts opts = {
         .alloc = trp_heap(), .env = { .requests = trp_heap(), .clock = trp_clock_system() }
     };
     struct trp_route_file *file = NULL;
     struct trp_error err = { 0 };
-    void *book;
-    if (trp_failed(trp_cookbook_begin(&opts, &book, &err)))
+    struct trp_cookbook *book;
+    if (trp_failed(trp_cookbook_create(&opts, &book, &err)))
         return 0;
     const trp_status st = read_all(book, &env, trp_str_make((const char *)data, size), &file, &err);
     TRP_ASSERT(!trp_failed(st) || err.text[0]);
     trp_route_file_unref(file);
-    trp_cookbook_end(book);
+    trp_cookbook_destroy(book);
     return 0;
 }

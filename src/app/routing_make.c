@@ -46,7 +46,7 @@ static trp_status make_feedback(struct trp_server *s, struct trp_error *err)
 }
 
 /* What compositions are given; the finder's user is the admin, which is made later. */
-static void make_cookbook(struct trp_server *s)
+static void set_cookbook(struct trp_server *s)
 {
     const struct trp_settings *set = s->opts.settings;
     s->cookbook_opts = (struct trp_cookbook_opts){
@@ -62,21 +62,6 @@ static void make_cookbook(struct trp_server *s)
                  .output_bytes = trp_settings_u64(set, TRP_SETTING_ID_OUTPUT_BYTES),
                  .feedback = s->feedback }
     };
-    s->maker = (struct trp_routing_maker){ .user = &s->cookbook_opts,
-                                           .begin = trp_cookbook_begin,
-                                           .section = trp_cookbook_section,
-                                           .folder = trp_cookbook_folder,
-                                           .adopt = trp_cookbook_adopt,
-                                           .next_name = trp_cookbook_next_name,
-                                           .next_load = trp_cookbook_next_load,
-                                           .next_name_of = trp_cookbook_next_name_of,
-                                           .signature = trp_cookbook_signature,
-                                           .check = trp_cookbook_check,
-                                           .look_again = trp_cookbook_look_again,
-                                           .judge = trp_cookbook_judge,
-                                           .next_item = trp_cookbook_next_item,
-                                           .carry = trp_composition_carry,
-                                           .end = trp_cookbook_end };
 }
 
 static trp_status make_crew(struct trp_server *s, struct trp_error *err)
@@ -113,13 +98,13 @@ trp_status trp_server_make_routing(struct trp_server *s, struct trp_error *err)
     TRP_CHECK(trp_canary_watch_start(&s->canaries, err));
     TRP_CHECK(make_crew(s, err));
     TRP_CHECK(make_feedback(s, err));
-    make_cookbook(s);
+    set_cookbook(s);
     const struct trp_routing_opts opts = {
         .path = s->routes_path,
         .folder = s->routes_folder,
         .bytes_max = trp_settings_u64(s->opts.settings, TRP_SETTING_ID_FILE_BYTES),
         .env = &s->route_env,
-        .maker = &s->maker,
+        .cookbook = &s->cookbook_opts,
         .lists = s->lists,
         .directories = &s->directories,
         .canaries = &s->canaries,

@@ -60,8 +60,7 @@ struct trp_server {
     struct trp_matcher **matchers; /* one for each loop */
     struct trp_cookbook_opts cookbook_opts;
     struct trp_feedback *feedback;
-    struct trp_crew *crew;          /* of compositions */
-    struct trp_routing_maker maker; /* of what is composed */
+    struct trp_crew *crew; /* of compositions */
     struct trp_routing *routing;
     struct trp_canary_watch canaries;
     char routes_path[4096], routes_folder[4096];

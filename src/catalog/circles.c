@@ -8,6 +8,8 @@
 
 #include "base/table.h"
 #include "call/call_child.h"
+#include "compose/composition.h"
+#include "route/route.h"
 
 #define WAY_MAX 300
 
@@ -15,26 +17,25 @@ enum node_state { NEW, ON_THE_WAY, DONE };
 
 struct node {
     const struct trp_directory_item *item;
-    const struct trp_route_plan *route; /* NULL: a composition */
+    const struct trp_route_plan *route;
+    const struct trp_composition *composition; /* neither: nothing serves under this name */
     enum node_state state;
     uint32_t height; /* compositions behind each other, from here on */
     struct node *asked_by;
 };
 
 struct walk {
-    const struct trp_known_names *names;
+    const struct trp_declared *declared;
     struct trp_str *guilty;
     struct trp_table *table;
 };
 
 /* Whom it may ask, one after the other. */
-static bool next_asked(const struct walk *w, const struct node *node, uint32_t *cursor,
-                       struct trp_str *out)
+static bool next_asked(const struct node *node, uint32_t *cursor, struct trp_str *out)
 {
-    if (!node->route)
-        return w->names->made &&
-               w->names->maker->next_name_of(w->names->made, node->item->name, cursor, out);
-    if (*cursor >= node->route->goals_n)
+    if (node->composition)
+        return trp_composition_next_name(node->composition, cursor, out);
+    if (!node->route || *cursor >= node->route->goals_n)
         return false;
     *out = node->route->goals[(*cursor)++].model;
     return true;
@@ -60,7 +61,7 @@ static size_t tell_way(const struct node *first, const struct node *last, char *
 static void blame(const struct walk *w, const struct node *first, const struct node *last)
 {
     for (const struct node *at = last; at; at = at == first ? NULL : at->asked_by)
-        if (w->names->declared && trp_declared_find(w->names->declared, at->item->name))
+        if (w->declared && trp_declared_find(w->declared, at->item->name))
             *w->guilty = at->item->name;
 }
 
@@ -93,7 +94,7 @@ static trp_status visit(const struct walk *w, struct node *node, uint32_t above,
     uint32_t cursor = 0;
     node->state = ON_THE_WAY;
     node->height = own;
-    while (next_asked(w, node, &cursor, &name)) {
+    while (next_asked(node, &cursor, &name)) {
         struct node *asked = trp_table_get(w->table, name);
         if (!asked)
             continue; /* a model */
@@ -117,10 +118,11 @@ static trp_status walk_all(struct walk *w, struct node *nodes,
                            struct trp_error *err)
 {
     for (uint32_t i = 0; i < n; i++) {
+        struct trp_target *target = items[i].target;
+        const struct trp_router *route = target ? trp_route_of(target) : NULL;
         nodes[i].item = &items[i];
-        nodes[i].route = strcmp(items[i].kind, "route") == 0
-                             ? trp_known_names_route(w->names, items[i].name)
-                             : NULL;
+        nodes[i].route = route ? trp_route_plan_of(route) : NULL;
+        nodes[i].composition = target ? trp_composition_of(target) : NULL;
         TRP_CHECK(trp_table_put(w->table, items[i].name, &nodes[i], NULL, err));
     }
     for (uint32_t i = 0; i < n; i++)
@@ -129,11 +131,11 @@ static trp_status walk_all(struct walk *w, struct node *nodes,
     return trp_ok();
 }
 
-trp_status trp_circles_check(struct trp_arena *arena, const struct trp_known_names *names,
-                             const struct trp_directory_item *items, uint32_t n,
+trp_status trp_circles_check(struct trp_arena *arena, const struct trp_directory_item *items,
+                             uint32_t n, const struct trp_declared *declared,
                              struct trp_str *guilty, struct trp_error *err)
 {
-    struct walk w = { .names = names, .guilty = guilty };
+    struct walk w = { .declared = declared, .guilty = guilty };
     struct node *nodes = trp_arena_zeroed(arena, (size_t)n + 1, sizeof *nodes);
     if (!nodes)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "%u routes and compositions", n);

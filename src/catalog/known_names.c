@@ -46,12 +46,7 @@ const struct trp_route_plan *trp_known_names_route(const struct trp_known_names 
 
 bool trp_known_names_is_made(const struct trp_known_names *names, struct trp_str name)
 {
-    struct trp_directory_item item;
-    uint32_t cursor = 0;
-    while (names->made && names->maker->next_item(names->made, &cursor, &item))
-        if (trp_str_is_equal(item.name, name))
-            return true;
-    return trp_known_names_route(names, name) != NULL;
+    return trp_cookbook_find(names->book, name) || trp_known_names_route(names, name);
 }
 
 static bool is_left_out(const struct trp_known_names *names, struct trp_str name)
@@ -87,11 +82,10 @@ static const struct trp_signature *kept_signature(const struct trp_known_names *
 static const struct trp_signature *signature(void *user, struct trp_str name, int64_t version)
 {
     const struct trp_known_names *names = user;
-    const struct trp_signature *s = NULL;
+    const struct trp_composition *c = trp_cookbook_find(names->book, name);
+    const struct trp_signature *s = c ? trp_composition_signature(c) : NULL;
     if (is_left_out(names, name))
         return kept_signature(names, name);
-    if (names->made && names->maker->signature)
-        s = names->maker->signature(names->made, name);
     return s || is_model(names, name, version, &s) ? s : NULL;
 }
 
@@ -119,12 +113,10 @@ static void nearest(void *user, struct trp_str name, char hint[TRP_ROUTE_HINT_MA
 {
     const struct trp_known_names *names = user;
     struct nearest n = { name, hint, name.len < 4 ? 1 : name.len < 8 ? 2 : 3 };
-    struct trp_directory_item item;
-    uint32_t cursor = 0;
     for (uint32_t i = 0; names->file && i < trp_route_file_count(names->file); i++)
         compare(&n, trp_route_plan_of(trp_route_file_at(names->file, i))->name);
-    while (names->made && names->maker->next_item(names->made, &cursor, &item))
-        compare(&n, item.name);
+    for (uint32_t i = 0; i < trp_cookbook_count(names->book); i++)
+        compare(&n, trp_composition_target(trp_cookbook_at(names->book, i))->name);
     if (names->snapshot && trp_snapshot_count(names->snapshot) <= NAMES_MAX)
         trp_snapshot_each(names->snapshot, compare_entry, &n);
 }

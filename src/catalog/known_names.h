@@ -4,14 +4,16 @@
 #ifndef TRP_KNOWN_NAMES_H
 #define TRP_KNOWN_NAMES_H
 
+#include "call/directory.h"
 #include "catalog/declared.h"
-#include "catalog/routing.h"
+#include "compose/cookbook.h"
+#include "life/proposal.h"
+#include "model/registry.h"
 
 struct trp_known_names {
     const struct trp_snapshot *snapshot; /* NULL: there are no models yet */
     const struct trp_route_file *file;   /* NULL: no routes */
-    void *made;                          /* the maker's; NULL: no compositions */
-    const struct trp_routing_maker *maker;
+    const struct trp_cookbook *book;     /* NULL: no compositions */
     const struct trp_declared *declared; /* what of it is left out; NULL: nothing */
     const struct trp_directory *serving; /* what goes on in its place; NULL: nothing */
     const struct trp_proposal
@@ -27,7 +29,7 @@ struct trp_route_check trp_known_names_check(struct trp_known_names *names);
 /* Whether it is the name of a route or composition; the plan of a route.
  *   Owns  : borrowed from the file.
  *   Thread: control.
- *   Cost  : O(compositions); of a route the same for any number of names.
+ *   Cost  : the same for any number of names.
  *   Errors: NULL: no route is called so. */
 bool trp_known_names_is_made(const struct trp_known_names *names, struct trp_str name);
 const struct trp_route_plan *trp_known_names_route(const struct trp_known_names *names,

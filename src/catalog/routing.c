@@ -26,14 +26,14 @@ struct trp_routing {
     bool is_refused, is_at_work, is_stale; /* stale: listed again meanwhile */
     struct trp_error trouble;              /* of the last reading */
     struct trp_route_file *file;           /* that serves */
-    void *made;
+    struct trp_cookbook *book;             /* the same */
     bool has_file;    /* routes.yaml serves, too: something is written there, and it was right */
     uint64_t verdict; /* of what serves: what was written, and what of it was left out, and why */
 
     struct trp_arena arena; /* of the reading that is at work */
     struct trp_declared declared;
     struct trp_route_file *next; /* that it has read */
-    void *next_made;
+    struct trp_cookbook *next_book;
     struct look *looks;
     uint32_t looks_n, looks_out;
 
@@ -56,23 +56,17 @@ trp_status trp_routing_create(const struct trp_alloc *alloc, const struct trp_ro
     return trp_ok();
 }
 
-static void end_made(const struct trp_routing *r, void *made)
-{
-    if (made)
-        r->opts.maker->end(made);
-}
-
-static void drop_made(struct trp_routing *r)
+static void drop_next(struct trp_routing *r)
 {
     trp_route_file_unref(r->next);
-    end_made(r, r->next_made);
+    trp_cookbook_destroy(r->next_book);
     r->next = NULL;
-    r->next_made = NULL;
+    r->next_book = NULL;
 }
 
 static void drop_reading(struct trp_routing *r)
 {
-    drop_made(r);
+    drop_next(r);
     r->declared = (struct trp_declared){ .arena = NULL };
     r->looks = NULL;
     r->looks_n = 0;
@@ -85,7 +79,7 @@ void trp_routing_destroy(struct trp_routing *r)
         return;
     drop_reading(r);
     trp_route_file_unref(r->file);
-    end_made(r, r->made);
+    trp_cookbook_destroy(r->book);
     trp_arena_deinit(&r->arena);
     trp_alloc_free(r->alloc, r);
 }
@@ -196,8 +190,7 @@ static struct trp_known_names names_of(const struct trp_routing *r)
 {
     return (struct trp_known_names){ .snapshot = r->snapshot,
                                      .file = r->next ? r->next : r->file,
-                                     .made = r->next ? r->next_made : r->made,
-                                     .maker = r->opts.maker,
+                                     .book = r->next ? r->next_book : r->book,
                                      .declared = &r->declared,
                                      .serving = r->opts.directories->newest };
 }
@@ -208,7 +201,7 @@ static void look_again(struct trp_routing *r)
     struct trp_known_names names = names_of(r);
     const struct trp_route_check check = trp_known_names_check(&names);
     struct trp_error err = { 0 };
-    if (r->made && !r->next && trp_failed(r->opts.maker->look_again(r->made, &check, &err)))
+    if (r->book && !r->next && trp_failed(trp_cookbook_look_again(r->book, &check, &err)))
         TRP_ERROR_LOG(r->opts.log, "route", "%s", err.text);
 }
 
@@ -222,11 +215,9 @@ trp_status trp_routing_fits(void *user, const struct trp_proposal *next,
                             const struct trp_proposal *now, struct trp_error *err)
 {
     const struct trp_routing *r = user;
-    const struct trp_known_names names = { .snapshot = r->snapshot,
-                                           .file = r->file,
-                                           .made = r->made,
-                                           .maker = r->opts.maker,
-                                           .proposal = next };
+    const struct trp_known_names names = {
+        .snapshot = r->snapshot, .file = r->file, .book = r->book, .proposal = next
+    };
     return trp_upkeep_judge(&names, now, err);
 }
 
@@ -283,11 +274,9 @@ static trp_status collect(struct trp_routing *r, struct trp_directory_item **out
                           uint32_t *out_n, struct trp_error *err)
 {
     const uint32_t routes_n = trp_route_file_count(r->next);
+    const uint32_t made_n = trp_cookbook_count(r->next_book);
     const struct trp_declared *declared = &r->declared;
-    struct trp_directory_item item;
-    uint32_t cursor = 0, n = routes_n;
-    while (r->next_made && r->opts.maker->next_item(r->next_made, &cursor, &item))
-        n++;
+    uint32_t n = routes_n + made_n;
     struct trp_directory_item *items =
         trp_arena_zeroed(&r->arena, (size_t)n + declared->folders_n + 1, sizeof *items);
     if (!items)
@@ -302,9 +291,15 @@ static trp_status collect(struct trp_routing *r, struct trp_directory_item **out
                                                 .retain = trp_route_retain,
                                                 .release = trp_route_release };
     }
-    cursor = 0;
-    for (uint32_t i = routes_n; i < n; i++)
-        (void)r->opts.maker->next_item(r->next_made, &cursor, &items[i]);
+    for (uint32_t i = 0; i < made_n; i++) {
+        struct trp_composition *c = trp_cookbook_at(r->next_book, i);
+        items[routes_n + i] = (struct trp_directory_item){ .name = trp_composition_target(c)->name,
+                                                           .kind = trp_composition_kind(c),
+                                                           .place = trp_composition_place(c),
+                                                           .target = trp_composition_target(c),
+                                                           .retain = trp_composition_retain,
+                                                           .release = trp_composition_release };
+    }
     for (uint32_t i = 0; i < declared->folders_n; i++)
         if (declared->folders[i].why.len)
             add_left_out(r, &declared->folders[i], items, &n);
@@ -338,16 +333,13 @@ static trp_status watch(const struct trp_routing *r, struct trp_str name, bool i
     return trp_ok();
 }
 
-static trp_status watch_conditions(const struct trp_routing *r, void *made, bool is_wanted,
-                                   struct trp_error *err)
+static trp_status watch_conditions(const struct trp_routing *r, const struct trp_cookbook *book,
+                                   bool is_wanted, struct trp_error *err)
 {
-    const struct trp_routing_maker *maker = r->opts.maker;
-    struct trp_directory_item item;
     struct trp_str name;
-    uint32_t at = 0;
-    while (made && maker->next_load && maker->next_item(made, &at, &item)) {
+    for (uint32_t i = 0; i < trp_cookbook_count(book); i++) {
         uint32_t cursor = 0;
-        while (maker->next_load(made, item.name, &cursor, &name))
+        while (trp_composition_next_load(trp_cookbook_at(book, i), &cursor, &name, NULL))
             TRP_CHECK(watch(r, name, is_wanted, err));
     }
     return trp_ok();
@@ -355,7 +347,8 @@ static trp_status watch_conditions(const struct trp_routing *r, void *made, bool
 
 /* The load of each model that a rule or condition names is kept from now on, or is not wanted any more. */
 static trp_status watch_rules(const struct trp_routing *r, const struct trp_route_file *f,
-                              void *made, bool is_wanted, struct trp_error *err)
+                              const struct trp_cookbook *book, bool is_wanted,
+                              struct trp_error *err)
 {
     struct trp_str name;
     if (!r->opts.env->load)
@@ -370,7 +363,7 @@ static trp_status watch_rules(const struct trp_routing *r, const struct trp_rout
                 TRP_CHECK(watch(r, name, is_wanted, err));
         }
     }
-    return watch_conditions(r, made, is_wanted, err);
+    return watch_conditions(r, book, is_wanted, err);
 }
 
 /* What was counted goes on where the same is written under the same name. */
@@ -385,8 +378,8 @@ static void carry(const struct trp_routing *r, const struct trp_directory_item *
         struct trp_router *before = trp_route_of(old->target);
         if (now && before)
             trp_route_carry(now, before);
-        else if (!now && !before && r->opts.maker)
-            r->opts.maker->carry(items[i].target, old->target);
+        else if (!now && !before)
+            trp_composition_carry(items[i].target, old->target);
     }
 }
 
@@ -409,13 +402,13 @@ static void publish(struct trp_routing *r, struct trp_directory *d,
     if (r->opts.canaries)
         trp_canary_watch_show(r->opts.canaries, r->next);
     trp_directories_publish(r->opts.directories, d);
-    (void)watch_rules(r, r->file, r->made, false, NULL);
+    (void)watch_rules(r, r->file, r->book, false, NULL);
     trp_route_file_unref(r->file);
-    end_made(r, r->made);
+    trp_cookbook_destroy(r->book);
     r->file = r->next;
-    r->made = r->next_made;
+    r->book = r->next_book;
     r->next = NULL;
-    r->next_made = NULL;
+    r->next_book = NULL;
     r->has_file = r->declared.text.len > 0 && !trp_failed(r->declared.file_why.status);
     r->verdict = trp_declared_verdict(&r->declared, r->taken);
     look_again(r); /* what goes on is asked by others now */
@@ -450,15 +443,15 @@ static trp_status take_up(struct trp_routing *r, struct trp_str *guilty, struct 
     }
     st = trp_route_file_check(r->next, &check, err);
     if (!trp_failed(st))
-        st = trp_circles_check(&r->arena, &names, items, n, guilty, err);
-    if (!trp_failed(st) && r->next_made)
-        st = r->opts.maker->check(r->next_made, &check, err);
-    if (!trp_failed(st) && r->next_made) /* now it is known what compositions take */
+        st = trp_circles_check(&r->arena, items, n, &r->declared, guilty, err);
+    if (!trp_failed(st))
+        st = trp_cookbook_check(r->next_book, &check, err);
+    if (!trp_failed(st)) /* now it is known what compositions take */
         st = trp_route_file_check(r->next, &check, err);
     if (!trp_failed(st))
         st = check_models(r, items, n, err);
     if (!trp_failed(st) && !is_in_force(r)) {
-        st = watch_rules(r, r->next, r->next_made, true,
+        st = watch_rules(r, r->next, r->next_book, true,
                          err); /* those that were watched stay so after a failure */
         if (!trp_failed(st))
             publish(r, d, items, n);
@@ -501,11 +494,13 @@ static void add_look(struct trp_routing *r, struct trp_str name)
 static uint32_t count_names(const struct trp_routing *r)
 {
     struct trp_str name;
-    uint32_t n = 0, cursor = 0;
+    uint32_t n = 0;
     for (uint32_t i = 0; i < trp_route_file_count(r->next); i++)
         n += trp_route_plan_of(trp_route_file_at(r->next, i))->goals_n;
-    while (r->next_made && r->opts.maker->next_name(r->next_made, &cursor, &name))
-        n++;
+    for (uint32_t i = 0; i < trp_cookbook_count(r->next_book); i++)
+        for (uint32_t cursor = 0;
+             trp_composition_next_name(trp_cookbook_at(r->next_book, i), &cursor, &name);)
+            n++;
     return n;
 }
 
@@ -514,7 +509,6 @@ static trp_status look_at_models(struct trp_routing *r, struct trp_error *err)
 {
     const uint32_t max = count_names(r);
     struct trp_str name;
-    uint32_t cursor = 0;
     r->looks = trp_arena_zeroed(&r->arena, (size_t)max + 1, sizeof *r->looks);
     if (!r->looks)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "routes: %u names", max);
@@ -523,8 +517,12 @@ static trp_status look_at_models(struct trp_routing *r, struct trp_error *err)
         for (uint32_t k = 0; k < p->goals_n; k++)
             add_look(r, p->goals[k].model);
     }
-    while (r->next_made && r->opts.maker->next_name(r->next_made, &cursor, &name))
-        add_look(r, name);
+    for (uint32_t i = 0; i < trp_cookbook_count(r->next_book); i++) {
+        const struct trp_composition *c = trp_cookbook_at(r->next_book, i);
+        uint32_t cursor = 0;
+        while (trp_composition_next_name(c, &cursor, &name))
+            add_look(r, name);
+    }
     r->looks_out = r->looks_n + 1;
     for (uint32_t i = 0; i < r->looks_n; i++) {
         r->looks[i].order.user = &r->looks[i];
@@ -541,7 +539,7 @@ static trp_status section(void *user, const struct trp_node *at, struct trp_rout
                           struct trp_error *err)
 {
     struct trp_routing *r = user;
-    return r->opts.maker->section(r->next_made, at, file, err);
+    return trp_cookbook_read_section(r->next_book, at, file, err);
 }
 
 /* A folder that is wrong is left out, and the others go on. */
@@ -571,8 +569,8 @@ static trp_status adopt(struct trp_routing *r, struct trp_error *err)
         struct trp_router *route = trp_route_of(old);
         if (route)
             TRP_CHECK(trp_route_file_adopt(r->next, route, err));
-        else if (r->next_made)
-            TRP_CHECK(r->opts.maker->adopt(r->next_made, old, err));
+        else
+            TRP_CHECK(trp_cookbook_adopt(r->next_book, old, err));
     }
     return trp_ok();
 }
@@ -589,7 +587,7 @@ static trp_status read_once(struct trp_routing *r, struct trp_error *err)
                                         .env = r->opts.env,
                                         .lists = r->opts.lists,
                                         .folder = r->opts.folder,
-                                        .section = r->opts.maker ? section : NULL,
+                                        .section = section,
                                         .refused = refused,
                                         .section_user = r };
     if (!folders)
@@ -598,15 +596,14 @@ static trp_status read_once(struct trp_routing *r, struct trp_error *err)
         if (d->folders[i].why.len == 0 && strcmp(d->folders[i].kind, "route") == 0)
             folders[file.folders_n++] =
                 (struct trp_route_folder){ d->folders[i].name, d->folders[i].tree };
-    if (r->opts.maker)
-        TRP_CHECK(r->opts.maker->begin(r->opts.maker->user, &r->next_made, err));
+    TRP_CHECK(trp_cookbook_create(r->opts.cookbook, &r->next_book, err));
     TRP_CHECK(trp_route_file_read(r->alloc, &file, &r->next, err));
-    for (uint32_t i = 0; r->next_made && i < d->folders_n; i++) {
+    for (uint32_t i = 0; i < d->folders_n; i++) {
         const struct trp_declared_folder *f = &d->folders[i];
         struct trp_error why = { 0 };
         if (f->why.len > 0 || strcmp(f->kind, "route") == 0)
             continue;
-        if (trp_failed(r->opts.maker->folder(r->next_made, f->name, f->tree, r->next, &why)))
+        if (trp_failed(trp_cookbook_read_folder(r->next_book, f->name, f->tree, r->next, &why)))
             TRP_CHECK(refused(r, f->name, &why, err));
     }
     return adopt(r, err);
@@ -653,7 +650,7 @@ static trp_status read_all(struct trp_routing *r, struct trp_error *err)
 {
     trp_status st;
     do {
-        drop_made(r);
+        drop_next(r);
         st = read_once(r, err);
         trp_declared_point(&r->declared, r->opts.path, err);
     } while (trp_failed(st) && leave_file_out(r, err));

@@ -16,6 +16,7 @@
 
 #include "catalog/canary_watch.h"
 #include "catalog/directories.h"
+#include "compose/cookbook.h"
 #include "life/life.h"
 #include "obs/metrics.h"
 #include "route/route_file.h"
@@ -31,48 +32,13 @@ struct trp_routing_order {
     void *slot; /* of whoever works on it */
 };
 
-/* Who makes what is composed of several targets; all on the control thread.  `made` is one reading of it. */
-struct trp_routing_maker {
-    void *user;
-    trp_status (*begin)(void *user, void **out_made, struct trp_error *err);
-    /* A section of routes.yaml, whose tree lives until end(). */
-    trp_status (*section)(void *made, const struct trp_node *at, struct trp_route_file *file,
-                          struct trp_error *err);
-    /* A model folder; its tree is to be copied. */
-    trp_status (*folder)(void *made, struct trp_str name, const struct trp_node *tree,
-                         struct trp_route_file *file, struct trp_error *err);
-    /* One that serves, and goes on because its folder is wrong now; everything below is about it, too, but check never fails for it. */
-    trp_status (*adopt)(void *made, struct trp_target *target, struct trp_error *err);
-    /* The names that it asks, to be looked at before the check; false: there is no further one. */
-    bool (*next_name)(void *made, uint32_t *cursor, struct trp_str *out_name);
-    bool (*next_name_of)(void *made, struct trp_str name, uint32_t *cursor,
-                         struct trp_str *out_name); /* that the one of this name asks */
-    bool (*next_load)(void *made, struct trp_str name, uint32_t *cursor,
-                      struct trp_str *out_name); /* whose load its conditions ask for */
-    /* What the one of this name takes, once it has been checked; NULL: nobody knows, or there is none. */
-    const struct trp_signature *(*signature)(void *made, struct trp_str name);
-    trp_status (*check)(void *made, const struct trp_route_check *check, struct trp_error *err);
-    /* Models have changed: what could not be checked, because they were not known, may be now.
-     * Fails once with what is wrong. */
-    trp_status (*look_again)(void *made, const struct trp_route_check *check,
-                             struct trp_error *err);
-    /* The first that works now, and would not any more; *out_item says which.  Fails with what is wrong with it then. */
-    trp_status (*judge)(void *made, const struct trp_route_trial *trial,
-                        struct trp_directory_item *out_item, struct trp_error *err);
-    /* What stands in the directory; false: there is no further one. */
-    bool (*next_item)(void *made, uint32_t *cursor, struct trp_directory_item *out_item);
-    /* What `before` has counted, if it was written like `now`, which nobody sees yet. */
-    void (*carry)(struct trp_target *now, struct trp_target *before);
-    void (*end)(void *made); /* the targets live on as long as somebody retains them */
-};
-
 struct trp_routing_opts {
     const char *path;   /* of routes.yaml */
     const char *folder; /* that it lies in, which files of lists are relative to */
     uint64_t bytes_max; /* of the file */
     const struct trp_route_env *env;
-    const struct trp_routing_maker *maker; /* NULL: nothing is composed */
-    struct trp_key_lists *lists;           /* NULL: none */
+    const struct trp_cookbook_opts *cookbook; /* what compositions are given */
+    struct trp_key_lists *lists;              /* NULL: none */
     struct trp_directories *directories;
     struct trp_canary_watch *canaries; /* NULL: nobody looks at them */
     struct trp_log *log;

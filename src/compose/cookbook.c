@@ -25,14 +25,13 @@ struct entry {
 
 struct trp_cookbook {
     const struct trp_alloc *alloc;
-    const struct trp_cook_env *env;
+    const struct trp_cookbook_opts *opts;
     struct trp_arena arena;
     struct trp_table *names;
     struct entry **entries;
     uint32_t n, capacity;
-    uint32_t unknown_n;            /* whose models are not known yet */
-    bool serves;                   /* somebody has looked again since it was taken up */
-    uint32_t next_at, next_cursor; /* of a walk through the names */
+    uint32_t unknown_n; /* whose models are not known yet */
+    bool serves;        /* somebody has looked again since it was taken up */
     const struct trp_route_check *check;
     struct entry *at_work;
     const struct trp_cookbook *base; /* of a trial: where all those are that it has no copy of */
@@ -43,37 +42,32 @@ static trp_status no_memory(struct trp_error *err)
     return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for what is made of models");
 }
 
-static trp_status begin(const struct trp_alloc *alloc, const struct trp_cook_env *env,
-                        struct trp_cookbook **out_book, struct trp_error *err)
+static struct trp_str name_of(const struct entry *e)
+{
+    return trp_composition_target(e->composition)->name;
+}
+
+trp_status trp_cookbook_create(const struct trp_cookbook_opts *opts, struct trp_cookbook **out_book,
+                               struct trp_error *err)
 {
     *out_book = NULL;
-    struct trp_cookbook *b = trp_alloc_zeroed(alloc, 1, sizeof *b);
+    struct trp_cookbook *b = trp_alloc_zeroed(opts->alloc, 1, sizeof *b);
     if (!b)
         return no_memory(err);
-    b->alloc = alloc;
-    b->env = env;
+    b->alloc = opts->alloc;
+    b->opts = opts;
     trp_arena_init(&b->arena, b->alloc, 4096, 0);
     const trp_status st = trp_table_create(b->alloc, TRP_COOKBOOK_MAX, &b->names, err);
     if (trp_failed(st)) {
-        trp_cookbook_end(b);
+        trp_cookbook_destroy(b);
         return st;
     }
     *out_book = b;
     return st;
 }
 
-trp_status trp_cookbook_begin(void *user, void **out_book, struct trp_error *err)
+void trp_cookbook_destroy(struct trp_cookbook *b)
 {
-    const struct trp_cookbook_opts *opts = user;
-    struct trp_cookbook *b;
-    const trp_status st = begin(opts->alloc, &opts->env, &b, err);
-    *out_book = b;
-    return st;
-}
-
-void trp_cookbook_end(void *book)
-{
-    struct trp_cookbook *b = book;
     if (!b)
         return;
     for (uint32_t i = 0; i < b->n; i++)
@@ -106,8 +100,7 @@ static trp_status make_room(struct trp_cookbook *b, struct trp_error *err)
 /* The reference to the composition moves, unless it fails. */
 static trp_status keep(struct trp_cookbook *b, struct entry *e, struct trp_error *err)
 {
-    const trp_status st =
-        trp_table_put(b->names, trp_composition_target(e->composition)->name, e, NULL, err);
+    const trp_status st = trp_table_put(b->names, name_of(e), e, NULL, err);
     if (!trp_failed(st))
         b->entries[b->n++] = e;
     else
@@ -130,12 +123,12 @@ static trp_status add(struct trp_cookbook *b, const struct trp_composition_order
         return trp_node_fail(order->at, err, TRP_ALREADY_EXISTS, "'%.*s' is there already: %.*s",
                              TRP_STR(order->name),
                              TRP_STR(trp_composition_place(twin->composition)));
-    TRP_CHECK(trp_composition_create(b->alloc, b->env, order, &e->composition, err));
+    TRP_CHECK(trp_composition_create(b->alloc, &b->opts->env, order, &e->composition, err));
     return keep(b, e, err);
 }
 
-trp_status trp_cookbook_section(void *book, const struct trp_node *at, struct trp_route_file *file,
-                                struct trp_error *err)
+trp_status trp_cookbook_read_section(struct trp_cookbook *b, const struct trp_node *at,
+                                     struct trp_route_file *file, struct trp_error *err)
 {
     static const char *const sections[] = { "ensembles", "cascades", "pipelines" };
     static const char *const kinds[] = { "ensemble", "cascade", "pipeline" };
@@ -153,7 +146,7 @@ trp_status trp_cookbook_section(void *book, const struct trp_node *at, struct tr
                              sections[i]);
     for (const struct trp_node *n = at->first; n; n = n->next) {
         const struct trp_composition_order order = { n->key, kinds[i], n, file };
-        TRP_CHECK(add(book, &order, err));
+        TRP_CHECK(add(b, &order, err));
     }
     return trp_ok();
 }
@@ -171,22 +164,23 @@ static trp_status check_folder(const struct trp_node *tree, const char *kind, st
     return trp_ok();
 }
 
-trp_status trp_cookbook_folder(void *book, struct trp_str name, const struct trp_node *tree,
-                               struct trp_route_file *file, struct trp_error *err)
+trp_status trp_cookbook_read_folder(struct trp_cookbook *b, struct trp_str name,
+                                    const struct trp_node *tree, struct trp_route_file *file,
+                                    struct trp_error *err)
 {
     const char *kind = trp_model_definition_kind(tree);
     if (strcmp(kind, "ensemble_scheduling") == 0) {
         const struct trp_composition_order order = { name, kind, tree, file };
-        return add(book, &order, err);
+        return add(b, &order, err);
     }
     TRP_CHECK(check_folder(tree, kind, err));
     const struct trp_composition_order order = { name, kind, trp_node_get(tree, kind), file };
-    return add(book, &order, err);
+    return add(b, &order, err);
 }
 
-trp_status trp_cookbook_adopt(void *book, struct trp_target *target, struct trp_error *err)
+trp_status trp_cookbook_adopt(struct trp_cookbook *b, struct trp_target *target,
+                              struct trp_error *err)
 {
-    struct trp_cookbook *b = book;
     TRP_CHECK(make_room(b, err));
     struct entry *e = trp_arena_zeroed(&b->arena, 1, sizeof *e);
     if (!e)
@@ -197,59 +191,20 @@ trp_status trp_cookbook_adopt(void *book, struct trp_target *target, struct trp_
     return keep(b, e, err);
 }
 
-/* ---- walking ---- */
-
-bool trp_cookbook_next_name(void *book, uint32_t *cursor, struct trp_str *out_name)
+uint32_t trp_cookbook_count(const struct trp_cookbook *b)
 {
-    struct trp_cookbook *b = book;
-    if (*cursor == 0)
-        b->next_at = b->next_cursor = 0;
-    ++*cursor;
-    for (; b->next_at < b->n; b->next_at++) {
-        if (trp_composition_next_name(b->entries[b->next_at]->composition, &b->next_cursor,
-                                      out_name))
-            return true;
-        b->next_cursor = 0;
-    }
-    return false;
+    return b ? b->n : 0;
 }
 
-bool trp_cookbook_next_name_of(void *book, struct trp_str composition, uint32_t *cursor,
-                               struct trp_str *out_name)
+struct trp_composition *trp_cookbook_at(const struct trp_cookbook *b, uint32_t index)
 {
-    const struct trp_cookbook *b = book;
-    const struct entry *e = trp_table_get(b->names, composition);
-    return e && trp_composition_next_name(e->composition, cursor, out_name);
+    return b && index < b->n ? b->entries[index]->composition : NULL;
 }
 
-const struct trp_signature *trp_cookbook_signature(void *book, struct trp_str name)
+struct trp_composition *trp_cookbook_find(const struct trp_cookbook *b, struct trp_str name)
 {
-    const struct trp_cookbook *b = book;
-    const struct entry *e = trp_table_get(b->names, name);
-    return e ? trp_composition_signature(e->composition) : NULL;
-}
-
-bool trp_cookbook_next_load(void *book, struct trp_str composition, uint32_t *cursor,
-                            struct trp_str *out_name)
-{
-    const struct trp_cookbook *b = book;
-    const struct entry *e = trp_table_get(b->names, composition);
-    return e && trp_composition_next_load(e->composition, cursor, out_name, NULL);
-}
-
-bool trp_cookbook_next_item(void *book, uint32_t *cursor, struct trp_directory_item *out_item)
-{
-    struct trp_cookbook *b = book;
-    if (*cursor >= b->n)
-        return false;
-    struct trp_composition *c = b->entries[(*cursor)++]->composition;
-    *out_item = (struct trp_directory_item){ .name = trp_composition_target(c)->name,
-                                             .kind = trp_composition_kind(c),
-                                             .place = trp_composition_place(c),
-                                             .target = trp_composition_target(c),
-                                             .retain = trp_composition_retain,
-                                             .release = trp_composition_release };
-    return true;
+    const struct entry *e = b ? trp_table_get(b->names, name) : NULL;
+    return e ? e->composition : NULL;
 }
 
 /* ---- checking ---- */
@@ -260,7 +215,7 @@ static trp_status check_entry(struct trp_cookbook *b, struct entry *e, struct tr
 static void blame(const struct trp_cookbook *b, const struct entry *e)
 {
     if (b->check->guilty && b->check->guilty->len == 0)
-        *b->check->guilty = trp_composition_target(e->composition)->name;
+        *b->check->guilty = name_of(e);
 }
 
 /* "a, which asks b, which asks a" */
@@ -272,13 +227,12 @@ static trp_status fail_detour(const struct trp_cookbook *b, const struct entry *
     row[0] = '\0';
     for (const struct entry *at = b->at_work; at && len < sizeof row; at = at->asked_by) {
         len += (size_t)snprintf(row + len, sizeof row - len, "%s'%.*s'", len ? ", asked by " : "",
-                                TRP_STR(trp_composition_target(at->composition)->name));
+                                TRP_STR(name_of(at)));
         if (at == e)
             break;
     }
     return trp_fail(err, TRP_INVALID_ARGUMENT, "%.*s: '%.*s' asks itself: it is asked by %s",
-                    TRP_STR(trp_composition_place(e->composition)),
-                    TRP_STR(trp_composition_target(e->composition)->name), row);
+                    TRP_STR(trp_composition_place(e->composition)), TRP_STR(name_of(e)), row);
 }
 
 static trp_status fail_unknown(struct trp_str name, struct trp_error *err)
@@ -335,7 +289,7 @@ static trp_status check_entry(struct trp_cookbook *b, struct entry *e, struct tr
     if (e->state == AT_WORK)
         return fail_detour(b, e, err);
     if (e->is_adopted && !b->serves) /* this reading may still be refused, and it would stay */
-        return fail_unknown(trp_composition_target(e->composition)->name, err);
+        return fail_unknown(name_of(e), err);
     e->state = AT_WORK;
     e->asked_by = b->at_work;
     b->at_work = e;
@@ -400,10 +354,9 @@ static trp_status check_names(struct trp_cookbook *b, struct entry *e, struct tr
     return st;
 }
 
-trp_status trp_cookbook_check(void *book, const struct trp_route_check *check,
+trp_status trp_cookbook_check(struct trp_cookbook *b, const struct trp_route_check *check,
                               struct trp_error *err)
 {
-    struct trp_cookbook *b = book;
     b->check = check;
     b->unknown_n = 0;
     for (uint32_t i = 0; i < b->n; i++)
@@ -444,10 +397,9 @@ static void look_again(struct trp_cookbook *b, struct entry *e, struct trp_error
     }
 }
 
-trp_status trp_cookbook_look_again(void *book, const struct trp_route_check *check,
+trp_status trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
                                    struct trp_error *err)
 {
-    struct trp_cookbook *b = book;
     b->serves = true;
     if (b->unknown_n == 0)
         return trp_ok();
@@ -460,20 +412,25 @@ trp_status trp_cookbook_look_again(void *book, const struct trp_route_check *che
 
 /* ---- a trial ---- */
 
+/* Who answers for a name: what serves leads nowhere back, so this ends. */
+static struct trp_str behind_routes(const struct trp_cookbook *b,
+                                    const struct trp_route_check *check, struct trp_str name)
+{
+    const struct trp_route_goal *goal;
+    while (check->lead && !trp_cookbook_find(b->base, name) &&
+           (goal = check->lead(check->user, name)) != NULL)
+        name = goal->model;
+    return name;
+}
+
 /* Whether what it is asked may be other than it was. */
 static bool is_concerned(const struct trp_cookbook *b, const struct trp_composition *c,
                          const struct trp_route_trial *t)
 {
-    const struct trp_route_check *now = t->now;
-    const struct trp_route_goal *goal;
     struct trp_str name;
     uint32_t cursor = 0;
     while (trp_composition_next_name(c, &cursor, &name)) {
-        for (uint32_t depth = 0;
-             now->lead && depth <= TRP_ROUTE_DEPTH_MAX && !trp_table_get(b->base->names, name) &&
-             (goal = now->lead(now->user, name)) != NULL;
-             depth++)
-            name = goal->model;
+        name = behind_routes(b, t->now, name);
         if (trp_str_is_equal(name, t->model) || trp_table_get(b->names, name))
             return true;
     }
@@ -499,11 +456,9 @@ static trp_status copy_concerned(struct trp_cookbook *b, const struct trp_route_
     do {
         before = b->n;
         for (uint32_t i = 0; i < b->base->n; i++) {
-            const struct trp_composition *c = b->base->entries[i]->composition;
-            const struct trp_str name =
-                trp_composition_target(b->base->entries[i]->composition)->name;
-            if (!trp_table_get(b->names, name) && is_concerned(b, c, t))
-                TRP_CHECK(copy_entry(b, c, err));
+            const struct entry *e = b->base->entries[i];
+            if (!trp_table_get(b->names, name_of(e)) && is_concerned(b, e->composition, t))
+                TRP_CHECK(copy_entry(b, e->composition, err));
         }
     } while (b->n > before);
     return trp_ok();
@@ -512,10 +467,8 @@ static trp_status copy_concerned(struct trp_cookbook *b, const struct trp_route_
 /* Of a copy: whether it could be made, and whether the one that it is a copy of would go on. */
 static trp_status try_entry(struct trp_cookbook *b, struct entry *e, struct trp_error *err)
 {
-    const struct trp_str name = trp_composition_target(e->composition)->name;
-    const struct entry *original = trp_table_get(b->base->names, name);
     TRP_CHECK(check_entry(b, e, err));
-    return trp_composition_goes_on(original->composition, e->composition, err);
+    return trp_composition_goes_on(trp_cookbook_find(b->base, name_of(e)), e->composition, err);
 }
 
 /* Whether the one of this name works with things as they are; memory that is short speaks for it. */
@@ -524,7 +477,7 @@ static bool works_now(const struct trp_cookbook *base, const struct trp_route_tr
 {
     struct trp_cookbook *b;
     struct trp_error err = { 0 };
-    if (trp_failed(begin(base->alloc, base->env, &b, &err)))
+    if (trp_failed(trp_cookbook_create(base->opts, &b, &err)))
         return true;
     b->base = base;
     b->check = t->now;
@@ -532,50 +485,39 @@ static bool works_now(const struct trp_cookbook *base, const struct trp_route_tr
     struct entry *e = trp_table_get(b->names, name);
     if (!trp_failed(st) && e)
         st = try_entry(b, e, &err);
-    trp_cookbook_end(b);
+    trp_cookbook_destroy(b);
     return !trp_failed(st) || st.code == TRP_OUT_OF_MEMORY;
 }
 
-static void name_item(const struct trp_cookbook *base, struct trp_str name,
-                      struct trp_directory_item *out_item)
-{
-    struct trp_cookbook *b = (struct trp_cookbook *)(uintptr_t)base;
-    uint32_t cursor = 0;
-    while (trp_cookbook_next_item(b, &cursor, out_item))
-        if (trp_str_is_equal(out_item->name, name))
-            return;
-}
-
 static trp_status judge_all(struct trp_cookbook *b, const struct trp_route_trial *t,
-                            struct trp_directory_item *out_item, struct trp_error *err)
+                            struct trp_composition **out_broken, struct trp_error *err)
 {
     TRP_CHECK(copy_concerned(b, t, err));
     for (uint32_t i = 0; i < b->n; i++) {
-        const struct trp_str name = trp_composition_target(b->entries[i]->composition)->name;
+        const struct trp_str name = name_of(b->entries[i]);
         struct trp_error own = { 0 };
         const trp_status st = try_entry(b, b->entries[i], &own);
         if (!trp_failed(st) || st.code == TRP_NOT_READY)
             continue;
         if (st.code != TRP_OUT_OF_MEMORY && !works_now(b->base, t, name))
             continue;
-        name_item(b->base, name, out_item);
+        *out_broken = trp_cookbook_find(b->base, name);
         *err = own;
         return st;
     }
     return trp_ok();
 }
 
-trp_status trp_cookbook_judge(void *book, const struct trp_route_trial *trial,
-                              struct trp_directory_item *out_item, struct trp_error *err)
+trp_status trp_cookbook_judge(const struct trp_cookbook *b, const struct trp_route_trial *trial,
+                              struct trp_composition **out_broken, struct trp_error *err)
 {
-    const struct trp_cookbook *base = book;
-    struct trp_cookbook *b;
-    if (base->n == 0)
+    struct trp_cookbook *trying;
+    if (trp_cookbook_count(b) == 0)
         return trp_ok();
-    TRP_CHECK(begin(base->alloc, base->env, &b, err));
-    b->base = base;
-    b->check = trial->next;
-    const trp_status st = judge_all(b, trial, out_item, err);
-    trp_cookbook_end(b);
+    TRP_CHECK(trp_cookbook_create(b->opts, &trying, err));
+    trying->base = b;
+    trying->check = trial->next;
+    const trp_status st = judge_all(trying, trial, out_broken, err);
+    trp_cookbook_destroy(trying);
     return st;
 }

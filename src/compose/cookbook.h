@@ -7,7 +7,6 @@
 #ifndef TRP_COOKBOOK_H
 #define TRP_COOKBOOK_H
 
-#include "call/directory.h"
 #include "compose/composition.h"
 #include "route/route_file.h"
 
@@ -21,58 +20,54 @@ struct trp_cookbook_opts {
     struct trp_cook_env env;
 };
 
-/* Begins an empty reading (`user` is the struct trp_cookbook_opts), and adds to it: a section of routes.yaml, a folder's whole
- * configuration.  end: compositions live on as long as somebody retains them.
- *   Owns  : the caller ends it; what is added is copied; the file is kept for its lists and time zone (NULL: there are none).
+/* Makes an empty one, and reads into it: a section of routes.yaml, a folder's whole configuration.  Its compositions live on as long as
+ * somebody retains them.
+ *   Owns  : the caller destroys; opts are borrowed, what is read is copied; the file is kept for its lists and time zone (NULL: there
+ *           are none).
  *   Thread: control.
- *   Errors: INVALID_ARGUMENT with file:line; TOO_LARGE; OUT_OF_MEMORY. */
-trp_status trp_cookbook_begin(void *user, void **out_book, struct trp_error *err);
-trp_status trp_cookbook_section(void *book, const struct trp_node *at, struct trp_route_file *file,
-                                struct trp_error *err);
-trp_status trp_cookbook_folder(void *book, struct trp_str name, const struct trp_node *tree,
-                               struct trp_route_file *file, struct trp_error *err);
-void trp_cookbook_end(void *book); /* accepts NULL */
+ *   Errors: INVALID_ARGUMENT with file:line; ALREADY_EXISTS: two have one name; TOO_LARGE; OUT_OF_MEMORY. */
+trp_status trp_cookbook_create(const struct trp_cookbook_opts *opts, struct trp_cookbook **out_book,
+                               struct trp_error *err);
+trp_status trp_cookbook_read_section(struct trp_cookbook *b, const struct trp_node *at,
+                                     struct trp_route_file *file, struct trp_error *err);
+trp_status trp_cookbook_read_folder(struct trp_cookbook *b, struct trp_str name,
+                                    const struct trp_node *tree, struct trp_route_file *file,
+                                    struct trp_error *err);
+void trp_cookbook_destroy(struct trp_cookbook *b); /* accepts NULL */
 
 /* Takes in a composition that serves already and goes on, because what is written in its place is wrong: it is found, asked, walked and
  * judged like the others.  It is what it was checked to be; one that was not checked yet is, as soon as this reading serves.
  *   Owns  : one reference is the book's; no composition of it may have that name.
  *   Thread: control.
  *   Errors: TOO_LARGE; OUT_OF_MEMORY. */
-trp_status trp_cookbook_adopt(void *book, struct trp_target *target, struct trp_error *err);
+trp_status trp_cookbook_adopt(struct trp_cookbook *b, struct trp_target *target,
+                              struct trp_error *err);
 
-/* Walk the names that they ask, those that one asks, and the compositions; *cursor begins at 0.
+/* The compositions, in the order in which they were read, and by name; a book may be NULL: nothing is composed.
  *   Owns  : borrowed from the book.
  *   Thread: control.
- *   Errors: false: there is no further one. */
-bool trp_cookbook_next_name(void *book, uint32_t *cursor, struct trp_str *out_name);
-bool trp_cookbook_next_name_of(void *book, struct trp_str composition, uint32_t *cursor,
-                               struct trp_str *out_name);
-bool trp_cookbook_next_load(void *book, struct trp_str composition, uint32_t *cursor,
-                            struct trp_str *out_name); /* whose load its conditions ask for */
-bool trp_cookbook_next_item(void *book, uint32_t *cursor, struct trp_directory_item *out_item);
-
-/* What the one of this name takes and gives.
- *   Owns  : borrowed from the book.
- *   Thread: control.
- *   Errors: NULL: there is none, or it could not be checked yet. */
-const struct trp_signature *trp_cookbook_signature(void *book, struct trp_str name);
+ *   Cost  : the same for any number of them.
+ *   Errors: NULL: there is no such one. */
+uint32_t trp_cookbook_count(const struct trp_cookbook *b);
+struct trp_composition *trp_cookbook_at(const struct trp_cookbook *b, uint32_t index);
+struct trp_composition *trp_cookbook_find(const struct trp_cookbook *b, struct trp_str name);
 
 /* Checks all: each after those that it asks.  One whose models are not known yet is not ready, and no error; look_again tries it once
  * more, when more is known: what is wrong then is the reason why it is not ready, and told once.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: INVALID_ARGUMENT with file:line: one asks itself, types that do not agree, ...; NOT_FOUND: a name that nobody has. */
-trp_status trp_cookbook_check(void *book, const struct trp_route_check *check,
+trp_status trp_cookbook_check(struct trp_cookbook *b, const struct trp_route_check *check,
                               struct trp_error *err);
-trp_status trp_cookbook_look_again(void *book, const struct trp_route_check *check,
+trp_status trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
                                    struct trp_error *err);
 
 /* Looks for the first one that works now and would not any more, when a model takes something else: copies of those that ask it, by
  * whatever detour, are checked.
- *   Owns  : *out_item is borrowed from the book.
+ *   Owns  : *out_broken is borrowed from the book.
  *   Thread: control.
  *   Errors: what is wrong with it then, as of check; OUT_OF_MEMORY: nothing is known. */
-trp_status trp_cookbook_judge(void *book, const struct trp_route_trial *trial,
-                              struct trp_directory_item *out_item, struct trp_error *err);
+trp_status trp_cookbook_judge(const struct trp_cookbook *b, const struct trp_route_trial *trial,
+                              struct trp_composition **out_broken, struct trp_error *err);
 
 #endif

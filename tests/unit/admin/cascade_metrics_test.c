@@ -25,9 +25,16 @@ static const char *read_page(void)
 {
     struct trp_directory_item items[400];
     struct trp_directory *d;
-    uint32_t n = 0, cursor = 0;
-    while (n < ARRAY_LEN(items) && trp_cookbook_next_item(fx.book, &cursor, &items[n]))
-        n++;
+    const uint32_t n = trp_cookbook_count(fx.book);
+    assert_in_range(n, 0, ARRAY_LEN(items));
+    for (uint32_t i = 0; i < n; i++) {
+        struct trp_target *t = trp_composition_target(trp_cookbook_at(fx.book, i));
+        items[i] = (struct trp_directory_item){ .name = t->name,
+                                                .kind = "cascade",
+                                                .target = t,
+                                                .retain = trp_composition_retain,
+                                                .release = trp_composition_release };
+    }
     assert_false(
         trp_failed(trp_directory_build(trp_heap(), items, n, (struct trp_str){ "", 0 }, &d, NULL)));
     trp_buf_reset(&page);

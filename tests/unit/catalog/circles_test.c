@@ -9,14 +9,14 @@
 
 #include "catalog/circles.h"
 #include "compose/cookbook.h"
+#include "route/route_file.h"
 
 #define ITEMS_MAX 32
 
 static struct {
     struct trp_cookbook_opts book_opts;
     struct trp_route_env env;
-    struct trp_routing_maker maker;
-    void *book;
+    struct trp_cookbook *book;
     struct trp_route_file *file;
     struct trp_arena arena;
     struct trp_error err;
@@ -26,20 +26,28 @@ static trp_status section(void *user, const struct trp_node *at, struct trp_rout
                           struct trp_error *err)
 {
     (void)user;
-    return trp_cookbook_section(fx.book, at, file, err);
+    return trp_cookbook_read_section(fx.book, at, file, err);
 }
 
 static uint32_t collect(struct trp_directory_item items[ITEMS_MAX])
 {
-    uint32_t n = 0, cursor = 0;
-    for (; n < trp_route_file_count(fx.file); n++) {
-        const struct trp_route_plan *p = trp_route_plan_of(trp_route_file_at(fx.file, n));
-        items[n] =
-            (struct trp_directory_item){ .name = p->name, .kind = "route", .place = p->place };
+    const uint32_t routes_n = trp_route_file_count(fx.file), made_n = trp_cookbook_count(fx.book);
+    assert_in_range(routes_n + made_n, 0, ITEMS_MAX);
+    for (uint32_t i = 0; i < routes_n; i++) {
+        struct trp_router *route = trp_route_file_at(fx.file, i);
+        items[i] = (struct trp_directory_item){ .name = trp_route_plan_of(route)->name,
+                                                .kind = "route",
+                                                .place = trp_route_plan_of(route)->place,
+                                                .target = trp_route_target(route) };
     }
-    while (trp_cookbook_next_item(fx.book, &cursor, &items[n]))
-        assert_true(++n < ITEMS_MAX);
-    return n;
+    for (uint32_t i = 0; i < made_n; i++) {
+        struct trp_composition *c = trp_cookbook_at(fx.book, i);
+        items[routes_n + i] = (struct trp_directory_item){ .name = trp_composition_target(c)->name,
+                                                           .kind = trp_composition_kind(c),
+                                                           .place = trp_composition_place(c),
+                                                           .target = trp_composition_target(c) };
+    }
+    return routes_n + made_n;
 }
 
 static trp_status check(const char *yaml)
@@ -49,26 +57,21 @@ static trp_status check(const char *yaml)
     fx.err = (struct trp_error){ 0 };
     fx.book_opts = (struct trp_cookbook_opts){ .alloc = heap };
     fx.env = (struct trp_route_env){ .clock = trp_clock_system(), .loops_n = 1 };
-    fx.maker = (struct trp_routing_maker){ .next_name_of = trp_cookbook_next_name_of,
-                                           .next_item = trp_cookbook_next_item };
     const struct trp_route_file_opts opts = {
         .path = "routes.yaml", .text = trp_str_of(yaml), .env = &fx.env, .section = section
     };
     trp_arena_init(&fx.arena, heap, 1024, 0);
-    trp_status st = trp_cookbook_begin(&fx.book_opts, &fx.book, &fx.err);
+    trp_status st = trp_cookbook_create(&fx.book_opts, &fx.book, &fx.err);
     if (!trp_failed(st))
         st = trp_route_file_read(heap, &opts, &fx.file, &fx.err);
     if (!trp_failed(st)) {
-        const struct trp_known_names names = { .file = fx.file,
-                                               .made = fx.book,
-                                               .maker = &fx.maker };
         const uint32_t n = collect(items);
         struct trp_str guilty = { NULL, 0 };
-        st = trp_circles_check(&fx.arena, &names, items, n, &guilty, &fx.err);
+        st = trp_circles_check(&fx.arena, items, n, NULL, &guilty, &fx.err);
         assert_int_equal(guilty.len, 0); /* nothing of it is declared by a folder */
     }
     trp_route_file_unref(fx.file);
-    trp_cookbook_end(fx.book);
+    trp_cookbook_destroy(fx.book);
     fx.file = NULL;
     fx.book = NULL;
     trp_arena_deinit(&fx.arena);

@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "catalog/routing.h"
-#include "compose/cookbook.h"
 #include "route/route_canary.h"
 
 #define FOLDERS_MAX 4
@@ -28,7 +27,6 @@ static struct {
     struct trp_load_view load;
     struct trp_route_env env;
     struct trp_cookbook_opts book;
-    struct trp_routing_maker maker;
     struct trp_routing *routing;
     struct trp_arena arena; /* of the last listing */
     int watches['z' + 1];   /* by the first letter of a model */
@@ -180,26 +178,11 @@ static int set_up(void **state)
     fx.book = (struct trp_cookbook_opts){
         .alloc = trp_heap(), .env = { .metrics = fx.metrics, .clock = &fx.clock, .load = &fx.load }
     };
-    fx.maker = (struct trp_routing_maker){ .user = &fx.book,
-                                           .begin = trp_cookbook_begin,
-                                           .section = trp_cookbook_section,
-                                           .folder = trp_cookbook_folder,
-                                           .adopt = trp_cookbook_adopt,
-                                           .next_name = trp_cookbook_next_name,
-                                           .next_load = trp_cookbook_next_load,
-                                           .next_name_of = trp_cookbook_next_name_of,
-                                           .signature = trp_cookbook_signature,
-                                           .check = trp_cookbook_check,
-                                           .look_again = trp_cookbook_look_again,
-                                           .judge = trp_cookbook_judge,
-                                           .next_item = trp_cookbook_next_item,
-                                           .carry = trp_composition_carry,
-                                           .end = trp_cookbook_end };
     const struct trp_routing_opts opts = { .path = "/nowhere/routes.yaml",
                                            .folder = "/nowhere",
                                            .bytes_max = 1 << 20,
                                            .env = &fx.env,
-                                           .maker = &fx.maker,
+                                           .cookbook = &fx.book,
                                            .directories = &fx.directories,
                                            .canaries = &fx.canaries,
                                            .metrics = fx.metrics };

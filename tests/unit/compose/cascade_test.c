@@ -171,8 +171,8 @@ static void one_that_is_cancelled_lets_everything_go(void **state)
         assert_int_equal(call->error.status.code, TRP_CANCELLED);
         assert_false(trp_crew_do_one(fx.crew));
         fixture_give_back();
-        trp_cookbook_end(fx.book);
-        assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+        trp_cookbook_destroy(fx.book);
+        assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
         fake("small")->asked_n = fake("large")->asked_n = 0;
     }
 }

@@ -44,7 +44,7 @@ struct fixture {
     uint32_t fakes_n;
     struct trp_cookbook_opts opts;
     struct trp_arena arena; /* of trees */
-    void *book;
+    struct trp_cookbook *book;
     struct trp_error err;
     uint32_t finished_n, released_n;
     struct trp_call *call; /* the client's, while it is out */
@@ -180,22 +180,15 @@ static trp_status fixture_find(void *user, uint32_t loop_index, const struct trp
                                void (**out_release)(struct trp_target *), struct trp_error *err)
 {
     struct fake_model *m = fake_named(sought->model);
-    struct trp_directory_item item;
-    uint32_t cursor = 0;
+    struct trp_composition *c = m ? NULL : trp_cookbook_find(fx.book, sought->model);
     (void)user;
     (void)loop_index;
-    while (!m && trp_cookbook_next_item(fx.book, &cursor, &item)) {
-        if (!trp_str_is_equal(item.name, sought->model))
-            continue;
-        item.retain(item.target);
-        *out_target = item.target;
-        *out_release = item.release;
-        return trp_ok();
-    }
-    if (!m)
+    if (!m && !c)
         return trp_fail(err, TRP_NOT_FOUND, "no '%.*s'", TRP_STR(sought->model));
-    *out_target = &m->target;
-    *out_release = NULL;
+    *out_target = m ? &m->target : trp_composition_target(c);
+    *out_release = m ? NULL : trp_composition_release;
+    if (c)
+        trp_composition_retain(*out_target);
     return trp_ok();
 }
 
@@ -250,7 +243,7 @@ static int fixture_set_up(void **state)
                                              .metrics = fx.metrics,
                                              .clock = &fx.clock,
                                              .crew = fx.crew } };
-    assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+    assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
     return 0;
 }
 
@@ -259,7 +252,7 @@ static int fixture_tear_down(void **state)
     (void)state;
     if (fx.call)
         trp_call_give_back(fx.call);
-    trp_cookbook_end(fx.book);
+    trp_cookbook_destroy(fx.book);
     assert_int_equal(trp_call_pool_out(fx.pool), 0);
     trp_call_pool_destroy(fx.pool);
     assert_int_equal(trp_counter_get(&fx.requests.out), 0);
@@ -277,9 +270,17 @@ static inline trp_status fixture_read(const char *yaml)
     TRP_CHECK(
         trp_node_from_yaml(&fx.arena, trp_str_of(yaml), "routes.yaml", 100000, &root, &fx.err));
     for (const struct trp_node *n = root->first; n; n = n->next)
-        TRP_CHECK(trp_cookbook_section(fx.book, n, NULL, &fx.err));
+        TRP_CHECK(trp_cookbook_read_section(fx.book, n, NULL, &fx.err));
     const struct trp_route_check check = { .known = fixture_known, .signature = fixture_signature };
     return trp_cookbook_check(fx.book, &check, &fx.err);
+}
+
+/* The target of a composition of the book. */
+static inline struct trp_target *fixture_target(const char *name)
+{
+    struct trp_composition *c = trp_cookbook_find(fx.book, trp_str_of(name));
+    assert_non_null(c);
+    return trp_composition_target(c);
 }
 
 static inline void fixture_serve(const char *yaml)

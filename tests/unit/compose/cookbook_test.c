@@ -82,17 +82,24 @@ static const struct trp_route_check next = { .known = known,
                                              .signature = next_signature,
                                              .lead = lead };
 
+/* What the composition of this name takes, once it has been checked. */
+static const struct trp_signature *signature_of(const char *name)
+{
+    const struct trp_composition *c = trp_cookbook_find(fx.book, trp_str_of(name));
+    return c ? trp_composition_signature(c) : NULL;
+}
+
 /* The name of the first that would not go on; NULL: all do.  Its reason is in fx.err. */
 static const char *judge(const struct trp_signature *s)
 {
     static char name[32];
     const struct trp_route_trial trial = { TRP_STR_LIT("a"), &next, &now };
-    struct trp_directory_item item;
+    struct trp_composition *broken;
     next_of_a = s;
     fx.err = (struct trp_error){ 0 };
-    if (!trp_failed(trp_cookbook_judge(fx.book, &trial, &item, &fx.err)))
+    if (!trp_failed(trp_cookbook_judge(fx.book, &trial, &broken, &fx.err)))
         return NULL;
-    (void)snprintf(name, sizeof name, "%.*s", TRP_STR(item.name));
+    (void)snprintf(name, sizeof name, "%.*s", TRP_STR(trp_composition_target(broken)->name));
     return name;
 }
 
@@ -105,7 +112,7 @@ static void serve(const char *yaml)
     assert_false(trp_failed(
         trp_node_from_yaml(&fx.arena, trp_str_of(yaml), "routes.yaml", 10000, &root, &fx.err)));
     for (const struct trp_node *n = root->first; n; n = n->next)
-        assert_false(trp_failed(trp_cookbook_section(fx.book, n, NULL, &fx.err)));
+        assert_false(trp_failed(trp_cookbook_read_section(fx.book, n, NULL, &fx.err)));
     if (trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)))
         fail_msg("%s", fx.err.text);
 }
@@ -167,13 +174,13 @@ static void a_route_as_a_step_takes_what_it_leads_to_does(void **state)
           "pipelines:\n"
           "  p: { steps: [ { model: to_e, inputs: { x: x }, outputs: { y: h } }, "
           "{ model: renamed, inputs: { sent: h }, outputs: { got: z } } ], outputs: [z] }\n");
-    const struct trp_signature *s = trp_cookbook_signature(fx.book, TRP_STR_LIT("p"));
+    const struct trp_signature *s = signature_of("p");
     assert_non_null(s);
     assert_int_equal(s->inputs_n, 1);
     assert_true(trp_str_is(s->inputs[0].name, "x"));
     assert_int_equal(s->inputs[0].dtype, TROUPE_FP32);
     assert_true(trp_str_is(s->outputs[0].name, "z"));
-    assert_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("to_e")));
+    assert_null(signature_of("to_e"));
     assert_null(judge(&needs_k));
     assert_string_equal(judge(&takes_z), "p"); /* through the route and its names */
 }
@@ -204,19 +211,18 @@ static void a_cascade_and_conditions_are_read_again(void **state)
 /* The next reading: with what this one has of a name. */
 static void read_next_with(const char *name, const char *yaml)
 {
-    struct trp_directory_item item;
     struct trp_node *root;
-    uint32_t cursor = 0;
-    void *old = fx.book;
-    assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+    struct trp_cookbook *old = fx.book;
+    struct trp_composition *kept = trp_cookbook_find(old, trp_str_of(name));
+    assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
     assert_false(trp_failed(
         trp_node_from_yaml(&fx.arena, trp_str_of(yaml), "routes.yaml", 10000, &root, &fx.err)));
     for (const struct trp_node *n = root->first; n; n = n->next)
-        assert_false(trp_failed(trp_cookbook_section(fx.book, n, NULL, &fx.err)));
-    while (trp_cookbook_next_item(old, &cursor, &item))
-        if (trp_str_is(item.name, name))
-            assert_false(trp_failed(trp_cookbook_adopt(fx.book, item.target, &fx.err)));
-    trp_cookbook_end(old);
+        assert_false(trp_failed(trp_cookbook_read_section(fx.book, n, NULL, &fx.err)));
+    if (kept)
+        assert_false(
+            trp_failed(trp_cookbook_adopt(fx.book, trp_composition_target(kept), &fx.err)));
+    trp_cookbook_destroy(old);
 }
 
 static void one_that_goes_on_is_asked_and_judged_but_not_checked(void **state)
@@ -230,8 +236,8 @@ static void one_that_goes_on_is_asked_and_judged_but_not_checked(void **state)
     read_next_with("e", "ensembles: { f: { members: { e: 1, b: 1 }, vote: mean } }\n");
     assert_false(trp_failed(trp_cookbook_check(fx.book, &blaming, &fx.err)));
     assert_int_equal(guilty.len, 0);
-    assert_non_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("e")));
-    assert_non_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("f")));
+    assert_non_null(signature_of("e"));
+    assert_non_null(signature_of("f"));
     now_of_a = &fake_signature;
     assert_null(judge(&takes_any));
     assert_string_equal(judge(&takes_doubles), "e");
@@ -245,15 +251,15 @@ static void one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serve
     add_fake("b", 2);
     read_next_with("", "ensembles: { e: { members: { a: 1, b: 1 }, vote: mean } }\n");
     assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
-    assert_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("e"))); /* nobody knows what a takes */
+    assert_null(signature_of("e")); /* nobody knows what a takes */
     now_of_a = &fake_signature;
     read_next_with("e", "ensembles: { f: { members: { e: 1, b: 1 }, vote: mean } }\n");
     assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
-    assert_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("e"))); /* it might still be refused */
-    assert_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("f")));
+    assert_null(signature_of("e")); /* it might still be refused */
+    assert_null(signature_of("f"));
     assert_false(trp_failed(trp_cookbook_look_again(fx.book, &now, &fx.err)));
-    assert_non_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("e")));
-    assert_non_null(trp_cookbook_signature(fx.book, TRP_STR_LIT("f")));
+    assert_non_null(signature_of("e"));
+    assert_non_null(signature_of("f"));
 }
 
 static int set_up(void **state)

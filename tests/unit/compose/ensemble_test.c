@@ -314,30 +314,28 @@ static void its_metadata_are_composed_of_the_members(void **state)
 {
     (void)state;
     fixture_serve("ensembles: { both: { members: [one, two], vote: mean } }");
-    struct trp_directory_item item;
-    uint32_t cursor = 0;
-    assert_true(trp_cookbook_next_item(fx.book, &cursor, &item));
-    assert_string_equal(item.kind, "ensemble");
-    assert_true(trp_str_is(item.place, "routes.yaml:1"));
-    const struct trp_signature *s = trp_target_signature(item.target);
+    struct trp_target *both = fixture_target("both");
+    const struct trp_composition *c = trp_composition_of(both);
+    assert_string_equal(trp_composition_kind(c), "ensemble");
+    assert_true(trp_str_is(trp_composition_place(c), "routes.yaml:1"));
+    const struct trp_signature *s = trp_target_signature(both);
     assert_int_equal(s->inputs_n, 1);
     assert_true(trp_str_is(s->inputs[0].name, "x"));
     assert_true(trp_str_is(s->outputs[0].name, "y"));
     assert_int_equal(s->outputs[0].dims[1], 3);
     assert_int_equal(s->batch_max, 8);
     assert_true(trp_str_is(s->platform, "troupe_ensemble"));
-    const struct trp_node *config = item.target->ops->config(item.target);
+    const struct trp_node *config = both->ops->config(both);
     assert_int_equal(trp_node_i64(config, "max_batch_size", 0), 8);
     const struct trp_node *input = trp_node_get(config, "input")->first;
     assert_true(trp_str_is(trp_node_str(input, "name", (struct trp_str){ 0 }), "x"));
     assert_int_equal(trp_node_get(input, "dims")->children_n, 1); /* without the batch */
-    assert_false(trp_failed(item.target->ops->describe(item.target, 0, NULL, NULL, &fx.err)));
+    assert_false(trp_failed(both->ops->describe(both, 0, NULL, NULL, &fx.err)));
     fake("two")->target.name = TRP_STR_LIT("gone");
-    assert_int_equal(item.target->ops->describe(item.target, 0, NULL, NULL, &fx.err).code,
-                     TRP_NOT_FOUND);
+    assert_int_equal(both->ops->describe(both, 0, NULL, NULL, &fx.err).code, TRP_NOT_FOUND);
     fake_named(TRP_STR_LIT("gone"))->target.name = TRP_STR_LIT("two");
     fixture_ask("both", x, 2);
-    struct trp_stats *stats = item.target->ops->stats(item.target);
+    struct trp_stats *stats = both->ops->stats(both);
     assert_int_equal(trp_counter_get(&stats->inference_count), 2);
     assert_int_equal(trp_counter_get(&stats->execution_count), 1);
     assert_int_equal(trp_gauge_get(&stats->in_flight), 0);

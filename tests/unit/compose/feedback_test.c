@@ -281,10 +281,10 @@ static void an_ensemble_listens_to_who_is_right(void **state)
         assert_non_null(strstr(tell("r", 1), "\"outcomes\":"));
     }
     /* It is read again: it goes on. */
-    void *old = fx.book;
-    assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+    struct trp_cookbook *old = fx.book;
+    assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
     fixture_serve(yaml);
-    trp_cookbook_end(old);
+    trp_cookbook_destroy(old);
     struct trp_call *call = fixture_ask("both", label_y, 1);
     assert_true(((const float *)call->outputs[0].tensor.data)[1] > 0.98F);
     struct trp_learner *l = trp_composition_learner(call->target);
@@ -292,9 +292,9 @@ static void an_ensemble_listens_to_who_is_right(void **state)
     fixture_give_back();
     /* Written otherwise, it begins anew. */
     old = fx.book;
-    assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+    assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
     fixture_serve("ensembles: { both: { members: { zero: 1, one: 2 }, vote: soft, learn: true } }");
-    trp_cookbook_end(old);
+    trp_cookbook_destroy(old);
     call = fixture_ask("both", label_y, 1);
     fixture_expect(call, (const float[]){ 0, 2 / 3.0F, 0 }, 3);
     fixture_give_back();

@@ -281,7 +281,7 @@ static trp_status read_triton(const char *text, const char *name)
     struct trp_node *root;
     TRP_CHECK(
         trp_node_from_pbtxt(&fx.arena, trp_str_of(text), "config.pbtxt", 1000, &root, &fx.err));
-    TRP_CHECK(trp_cookbook_folder(fx.book, trp_str_of(name), root, NULL, &fx.err));
+    TRP_CHECK(trp_cookbook_read_folder(fx.book, trp_str_of(name), root, NULL, &fx.err));
     const struct trp_route_check check = { .known = fixture_known, .signature = fixture_signature };
     return trp_cookbook_check(fx.book, &check, &fx.err);
 }
@@ -290,25 +290,24 @@ static void tritons_ensembles_are_read_unchanged(void **state)
 {
     (void)state;
     assert_false(trp_failed(read_triton(triton, "chain")));
-    struct trp_directory_item item;
-    uint32_t cursor = 0;
-    assert_true(trp_cookbook_next_item(fx.book, &cursor, &item));
-    const struct trp_signature *s = trp_target_signature(item.target);
+    struct trp_target *chain = fixture_target("chain");
+    const struct trp_signature *s = trp_target_signature(chain);
     assert_int_equal(s->batch_max, 4);
     assert_true(trp_str_is(s->inputs[0].name, "IN"));
     assert_int_equal(s->inputs[0].rank, 2);
     assert_true(trp_str_is(s->platform, "ensemble"));
-    const struct trp_node *config = item.target->ops->config(item.target);
+    const struct trp_node *config = chain->ops->config(chain);
     const struct trp_node *step =
         trp_node_get(trp_node_get(config, "ensemble_scheduling"), "step")->first;
     assert_true(trp_str_is(trp_node_str(step, "model_name", (struct trp_str){ 0 }), "two"));
+    const struct trp_composition *c = trp_composition_of(chain);
     struct trp_str name;
-    cursor = 0;
-    assert_true(trp_cookbook_next_name(fx.book, &cursor, &name));
+    uint32_t cursor = 0;
+    assert_true(trp_composition_next_name(c, &cursor, &name));
     assert_true(trp_str_is(name, "two"));
-    assert_true(trp_cookbook_next_name(fx.book, &cursor, &name));
+    assert_true(trp_composition_next_name(c, &cursor, &name));
     assert_true(trp_str_is(name, "six"));
-    assert_false(trp_cookbook_next_name(fx.book, &cursor, &name));
+    assert_false(trp_composition_next_name(c, &cursor, &name));
 }
 
 /* A text of `triton` replaced, and what is said of it. */
@@ -339,8 +338,8 @@ static void tritons_mistakes_are_found_at_load(void **state)
         assert_non_null(at);
         (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(at - triton), triton, r->by,
                        at + strlen(r->what));
-        trp_cookbook_end(fx.book);
-        assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+        trp_cookbook_destroy(fx.book);
+        assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
         assert_true(trp_failed(read_triton(text, "chain")));
         if (!strstr(fx.err.text, r->error))
             print_message("is: %s\n", fx.err.text);
