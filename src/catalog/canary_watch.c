@@ -62,12 +62,10 @@ static bool has_canary(const struct trp_router *r)
 
 static void resume(struct trp_router *route, const struct trp_route_file *before)
 {
-    const struct trp_str name = trp_route_plan_of(route)->name;
-    for (uint32_t i = 0; before && i < trp_route_file_count(before); i++) {
-        const struct trp_router *old = trp_route_file_at(before, i);
-        if (old != route && trp_str_is_equal(trp_route_plan_of(old)->name, name))
-            trp_route_canary_resume(route, old);
-    }
+    const struct trp_router *old =
+        before ? trp_route_file_find(before, trp_route_plan_of(route)->name) : NULL;
+    if (old && old != route)
+        trp_route_canary_resume(route, old);
 }
 
 void trp_canary_watch_show(struct trp_canary_watch *w, const struct trp_route_file *file)

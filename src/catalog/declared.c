@@ -72,15 +72,29 @@ uint64_t trp_declared_verdict(const struct trp_declared *d, uint64_t digest)
 static struct trp_declared_folder *find(const struct trp_declared *d, struct trp_str name,
                                         bool is_out)
 {
-    for (uint32_t i = 0; i < d->folders_n; i++)
-        if ((d->folders[i].why.len > 0) == is_out && trp_str_is_equal(d->folders[i].name, name))
-            return &d->folders[i];
+    uint32_t first = 0, end = d->folders_n;
+    while (first < end) {
+        const uint32_t middle = first + (end - first) / 2;
+        struct trp_declared_folder *f = &d->folders[middle];
+        const int order = trp_str_compare(f->name, name);
+        if (order == 0)
+            return (f->why.len > 0) == is_out ? f : NULL;
+        if (order < 0)
+            first = middle + 1;
+        else
+            end = middle;
+    }
     return NULL;
 }
 
 struct trp_declared_folder *trp_declared_find(const struct trp_declared *d, struct trp_str name)
 {
     return find(d, name, false);
+}
+
+struct trp_declared_folder *trp_declared_find_out(const struct trp_declared *d, struct trp_str name)
+{
+    return find(d, name, true);
 }
 
 trp_status trp_declared_leave_out(struct trp_declared *d, struct trp_declared_folder *folder,
@@ -93,11 +107,6 @@ trp_status trp_declared_leave_out(struct trp_declared *d, struct trp_declared_fo
         return no_memory(err);
     folder->why = text;
     return trp_ok();
-}
-
-bool trp_declared_is_out(const struct trp_declared *d, struct trp_str name)
-{
-    return find(d, name, true) != NULL;
 }
 
 bool trp_declared_is_partial(const struct trp_declared *d)
@@ -116,21 +125,27 @@ static bool is_in(const struct trp_error *err, const struct trp_node *tree)
     return len > 0 && strncmp(err->text, file, len) == 0 && err->text[len] == ':';
 }
 
+/* That an error begins with: "folder/model.yaml:3: ...". */
+static const struct trp_declared_folder *folder_told(const struct trp_declared *d,
+                                                     const struct trp_error *err)
+{
+    const struct trp_str name = trp_str_make(err->text, strcspn(err->text, "/"));
+    const struct trp_declared_folder *f = trp_declared_find(d, name);
+    f = f ? f : trp_declared_find_out(d, name);
+    return f && is_in(err, f->tree) ? f : NULL;
+}
+
 void trp_declared_point(const struct trp_declared *d, const char *path, struct trp_error *err)
 {
     const struct trp_route_source file = { .file = path, .text = d->text };
     trp_route_source_point(&file, err);
-    for (uint32_t i = 0; i < d->folders_n; i++) {
-        const struct trp_declared_folder *f = &d->folders[i];
-        struct trp_error unread = { 0 };
-        char *text = NULL;
-        size_t len = 0;
-        if (!is_in(err, f->tree) ||
-            trp_failed(trp_file_read(d->arena->alloc, f->path, BYTES_MAX, &text, &len, &unread)))
-            continue;
-        const struct trp_route_source source = { f->tree->first->file, trp_str_make(text, len) };
-        trp_route_source_point(&source, err);
-        trp_alloc_free(d->arena->alloc, text);
+    const struct trp_declared_folder *f = folder_told(d, err);
+    struct trp_error unread = { 0 };
+    char *text = NULL;
+    size_t len = 0;
+    if (!f || trp_failed(trp_file_read(d->arena->alloc, f->path, BYTES_MAX, &text, &len, &unread)))
         return;
-    }
+    const struct trp_route_source source = { f->tree->first->file, trp_str_make(text, len) };
+    trp_route_source_point(&source, err);
+    trp_alloc_free(d->arena->alloc, text);
 }

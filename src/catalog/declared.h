@@ -16,8 +16,8 @@ struct trp_declared_folder {
 
 struct trp_declared {
     struct trp_arena *arena;
-    struct trp_str text; /* of routes.yaml; empty: there is none */
-    struct trp_declared_folder *folders;
+    struct trp_str text;                 /* of routes.yaml; empty: there is none */
+    struct trp_declared_folder *folders; /* sorted by name, as the listing is */
     uint32_t folders_n;
     struct trp_error file_why; /* routes.yaml is left out, because; OK: it is not */
 };
@@ -38,11 +38,14 @@ uint64_t trp_declared_digest(const struct trp_alloc *alloc, const struct trp_rep
                              struct trp_str text);
 uint64_t trp_declared_verdict(const struct trp_declared *d, uint64_t digest);
 
-/* The folder of this name that is not left out; leaves one out.
+/* The folder of this name: one that is not left out; one that is (find_out); leaves one out.
  *   Owns  : borrowed; `why` is copied.
  *   Thread: control.
+ *   Cost  : find: O(log folders).
  *   Errors: NULL: there is none; leave_out: OUT_OF_MEMORY, also when that is what was wrong with it. */
 struct trp_declared_folder *trp_declared_find(const struct trp_declared *d, struct trp_str name);
+struct trp_declared_folder *trp_declared_find_out(const struct trp_declared *d,
+                                                  struct trp_str name);
 trp_status trp_declared_leave_out(struct trp_declared *d, struct trp_declared_folder *folder,
                                   const struct trp_error *why, struct trp_error *err);
 
@@ -53,11 +56,10 @@ trp_status trp_declared_leave_out(struct trp_declared *d, struct trp_declared_fo
  *   Errors: none: it stays as it is where there is no such place. */
 void trp_declared_point(const struct trp_declared *d, const char *path, struct trp_error *err);
 
-/* Is this the name of a folder that is left out?  Is anything?
+/* Is anything left out?
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */
-bool trp_declared_is_out(const struct trp_declared *d, struct trp_str name);
 bool trp_declared_is_partial(const struct trp_declared *d);
 
 #endif

@@ -51,7 +51,7 @@ bool trp_known_names_is_made(const struct trp_known_names *names, struct trp_str
 
 static bool is_left_out(const struct trp_known_names *names, struct trp_str name)
 {
-    return names->declared && trp_declared_is_out(names->declared, name);
+    return names->declared && trp_declared_find_out(names->declared, name);
 }
 
 static bool known(void *user, struct trp_str name, int64_t version)

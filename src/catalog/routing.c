@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "base/table.h"
 #include "catalog/circles.h"
 #include "catalog/declared.h"
 #include "catalog/known_names.h"
@@ -221,15 +222,6 @@ trp_status trp_routing_fits(void *user, const struct trp_proposal *next,
     return trp_upkeep_judge(&names, now, err);
 }
 
-static struct trp_directory_item *find_item(struct trp_directory_item *items, uint32_t n,
-                                            struct trp_str name)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (trp_str_is_equal(items[i].name, name))
-            return &items[i];
-    return NULL;
-}
-
 static bool is_of_file(const struct trp_routing *r, struct trp_str place)
 {
     return trp_str_starts_with(place, trp_str_of(r->opts.path));
@@ -244,30 +236,60 @@ static struct trp_target *kept_target(const struct trp_routing *r,
     return old && !is_of_file(r, old->place) ? old->target : NULL;
 }
 
-/* What goes on says why; else the name is there, and not ready. */
-static void add_left_out(const struct trp_routing *r, const struct trp_declared_folder *folder,
-                         struct trp_directory_item *items, uint32_t *n)
+/* Two have one name: the first such name, in the order in which collect() has them. */
+static struct trp_str find_twin(const struct trp_routing *r)
 {
-    struct trp_directory_item *item = find_item(items, *n, folder->name);
-    if (!item) {
-        item = &items[(*n)++];
-        *item = (struct trp_directory_item){ .name = folder->name,
-                                             .kind = folder->kind,
-                                             .place = folder->name };
+    for (uint32_t i = 0; i < trp_route_file_count(r->next); i++) {
+        const struct trp_router *route = trp_route_file_at(r->next, i);
+        const struct trp_str name = trp_route_plan_of(route)->name;
+        if (trp_route_file_find(r->next, name) != route)
+            return name;
     }
-    if (!item->target || item->target == kept_target(r, folder)) /* else routes.yaml has the name */
-        item->reason = folder->why;
+    for (uint32_t i = 0; i < trp_cookbook_count(r->next_book); i++) {
+        const struct trp_str name = trp_composition_target(trp_cookbook_at(r->next_book, i))->name;
+        if (trp_route_file_find(r->next, name))
+            return name;
+    }
+    return (struct trp_str){ NULL, 0 };
 }
 
-/* Two have one name: a folder must give way to the file, or to another folder. */
-static struct trp_str find_twin(const struct trp_routing *r, struct trp_directory_item *items,
-                                uint32_t n)
+static struct trp_directory_item route_item(struct trp_router *route)
 {
-    for (uint32_t i = 0; i < n; i++)
-        if (find_item(&items[i + 1], n - i - 1, items[i].name) &&
-            trp_declared_find(&r->declared, items[i].name))
-            return items[i].name;
-    return (struct trp_str){ NULL, 0 };
+    const struct trp_route_plan *p = trp_route_plan_of(route);
+    return (struct trp_directory_item){ .name = p->name,
+                                        .kind = "route",
+                                        .place = p->place,
+                                        .target = trp_route_target(route),
+                                        .retain = trp_route_retain,
+                                        .release = trp_route_release };
+}
+
+static struct trp_directory_item composition_item(struct trp_composition *c)
+{
+    return (struct trp_directory_item){ .name = trp_composition_target(c)->name,
+                                        .kind = trp_composition_kind(c),
+                                        .place = trp_composition_place(c),
+                                        .target = trp_composition_target(c),
+                                        .retain = trp_composition_retain,
+                                        .release = trp_composition_release };
+}
+
+/* Of a folder that is left out: what goes on says why; else the name is there, and not ready. */
+static void add_left_out(const struct trp_routing *r, struct trp_directory_item *items, uint32_t *n)
+{
+    const struct trp_known_names names = names_of(r);
+    for (uint32_t i = 0; i < *n; i++) {
+        const struct trp_declared_folder *f = trp_declared_find_out(&r->declared, items[i].name);
+        if (f && items[i].target == kept_target(r, f)) /* else routes.yaml has the name */
+            items[i].reason = f->why;
+    }
+    for (uint32_t i = 0; i < r->declared.folders_n; i++) {
+        const struct trp_declared_folder *f = &r->declared.folders[i];
+        if (f->why.len && !trp_known_names_is_made(&names, f->name))
+            items[(*n)++] = (struct trp_directory_item){
+                .name = f->name, .kind = f->kind, .place = f->name, .reason = f->why
+            };
+    }
 }
 
 static trp_status collect(struct trp_routing *r, struct trp_directory_item **out_items,
@@ -275,34 +297,16 @@ static trp_status collect(struct trp_routing *r, struct trp_directory_item **out
 {
     const uint32_t routes_n = trp_route_file_count(r->next);
     const uint32_t made_n = trp_cookbook_count(r->next_book);
-    const struct trp_declared *declared = &r->declared;
-    uint32_t n = routes_n + made_n;
-    struct trp_directory_item *items =
-        trp_arena_zeroed(&r->arena, (size_t)n + declared->folders_n + 1, sizeof *items);
+    uint32_t n = 0;
+    struct trp_directory_item *items = trp_arena_zeroed(
+        &r->arena, (size_t)routes_n + made_n + r->declared.folders_n + 1, sizeof *items);
     if (!items)
-        return trp_fail(err, TRP_OUT_OF_MEMORY, "%u routes and compositions", n);
-    for (uint32_t i = 0; i < routes_n; i++) {
-        struct trp_router *route = trp_route_file_at(r->next, i);
-        const struct trp_route_plan *p = trp_route_plan_of(route);
-        items[i] = (struct trp_directory_item){ .name = p->name,
-                                                .kind = "route",
-                                                .place = p->place,
-                                                .target = trp_route_target(route),
-                                                .retain = trp_route_retain,
-                                                .release = trp_route_release };
-    }
-    for (uint32_t i = 0; i < made_n; i++) {
-        struct trp_composition *c = trp_cookbook_at(r->next_book, i);
-        items[routes_n + i] = (struct trp_directory_item){ .name = trp_composition_target(c)->name,
-                                                           .kind = trp_composition_kind(c),
-                                                           .place = trp_composition_place(c),
-                                                           .target = trp_composition_target(c),
-                                                           .retain = trp_composition_retain,
-                                                           .release = trp_composition_release };
-    }
-    for (uint32_t i = 0; i < declared->folders_n; i++)
-        if (declared->folders[i].why.len)
-            add_left_out(r, &declared->folders[i], items, &n);
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "%u routes and compositions", routes_n + made_n);
+    for (uint32_t i = 0; i < routes_n; i++)
+        items[n++] = route_item(trp_route_file_at(r->next, i));
+    for (uint32_t i = 0; i < made_n; i++)
+        items[n++] = composition_item(trp_cookbook_at(r->next_book, i));
+    add_left_out(r, items, &n);
     *out_items = items;
     *out_n = n;
     return trp_ok();
@@ -438,7 +442,9 @@ static trp_status take_up(struct trp_routing *r, struct trp_str *guilty, struct 
     trp_status st =
         trp_directory_build(r->alloc, items, n, trp_str_of(r->declared.file_why.text), &d, err);
     if (trp_failed(st)) {
-        *guilty = find_twin(r, items, n);
+        const struct trp_str twin = find_twin(r);
+        if (st.code == TRP_ALREADY_EXISTS && trp_declared_find(&r->declared, twin))
+            *guilty = twin; /* a folder gives way to the file, or to another folder */
         return st;
     }
     st = trp_route_file_check(r->next, &check, err);
@@ -473,22 +479,20 @@ static void looked(struct trp_order *order, void *user)
         conclude(r);
 }
 
-static bool is_listed(const struct trp_routing *r, struct trp_str name)
-{
-    for (uint32_t i = 0; i < r->looks_n; i++)
-        if (trp_str_is_equal(r->looks[i].order.model, name))
-            return true;
-    return false;
-}
-
-static void add_look(struct trp_routing *r, struct trp_str name)
+static trp_status add_look(struct trp_routing *r, struct trp_table *seen, struct trp_str name,
+                           struct trp_error *err)
 {
     const struct trp_known_names names = names_of(r);
-    if (is_listed(r, name) || trp_known_names_is_made(&names, name))
-        return;
-    r->looks[r->looks_n++] =
-        (struct look){ .order = { .kind = TRP_ORDER_SURVEY, .model = name, .done = looked },
-                       .routing = r };
+    struct look *look = &r->looks[r->looks_n];
+    if (trp_table_get(seen, name) || trp_known_names_is_made(&names, name))
+        return trp_ok();
+    TRP_CHECK(trp_table_put(seen, name, look, NULL, err));
+    *look = (struct look){
+        .order = { .kind = TRP_ORDER_SURVEY, .model = name, .done = looked, .user = look },
+        .routing = r
+    };
+    r->looks_n++;
+    return trp_ok();
 }
 
 static uint32_t count_names(const struct trp_routing *r)
@@ -504,30 +508,37 @@ static uint32_t count_names(const struct trp_routing *r)
     return n;
 }
 
+static trp_status add_looks(struct trp_routing *r, struct trp_table *seen, struct trp_error *err)
+{
+    struct trp_str name;
+    for (uint32_t i = 0; i < trp_route_file_count(r->next); i++) {
+        const struct trp_route_plan *p = trp_route_plan_of(trp_route_file_at(r->next, i));
+        for (uint32_t k = 0; k < p->goals_n; k++)
+            TRP_CHECK(add_look(r, seen, p->goals[k].model, err));
+    }
+    for (uint32_t i = 0; i < trp_cookbook_count(r->next_book); i++) {
+        const struct trp_composition *c = trp_cookbook_at(r->next_book, i);
+        for (uint32_t cursor = 0; trp_composition_next_name(c, &cursor, &name);)
+            TRP_CHECK(add_look(r, seen, name, err));
+    }
+    return trp_ok();
+}
+
 /* Each model that is named once; what is not loaded yet tells then what it takes. */
 static trp_status look_at_models(struct trp_routing *r, struct trp_error *err)
 {
     const uint32_t max = count_names(r);
-    struct trp_str name;
+    struct trp_table *seen;
     r->looks = trp_arena_zeroed(&r->arena, (size_t)max + 1, sizeof *r->looks);
     if (!r->looks)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "routes: %u names", max);
-    for (uint32_t i = 0; i < trp_route_file_count(r->next); i++) {
-        const struct trp_route_plan *p = trp_route_plan_of(trp_route_file_at(r->next, i));
-        for (uint32_t k = 0; k < p->goals_n; k++)
-            add_look(r, p->goals[k].model);
-    }
-    for (uint32_t i = 0; i < trp_cookbook_count(r->next_book); i++) {
-        const struct trp_composition *c = trp_cookbook_at(r->next_book, i);
-        uint32_t cursor = 0;
-        while (trp_composition_next_name(c, &cursor, &name))
-            add_look(r, name);
-    }
+    TRP_CHECK(trp_table_create(r->alloc, max + 1, &seen, err));
+    const trp_status st = add_looks(r, seen, err);
+    trp_table_destroy(seen);
+    TRP_CHECK(st);
     r->looks_out = r->looks_n + 1;
-    for (uint32_t i = 0; i < r->looks_n; i++) {
-        r->looks[i].order.user = &r->looks[i];
+    for (uint32_t i = 0; i < r->looks_n; i++)
         r->life.submit(r->life.user, &r->looks[i].order);
-    }
     if (--r->looks_out == 0)
         conclude(r);
     return trp_ok();

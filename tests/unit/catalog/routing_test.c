@@ -5,12 +5,17 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "catalog/routing.h"
 #include "route/route_canary.h"
 
-#define FOLDERS_MAX 4
-#define ORDERS_MAX 32
+#ifdef TRP_TORTURE
+#define MANY 20u /* each allocation of all this fails in turn */
+#else
+#define MANY TRP_DIRECTORY_MAX
+#endif
+#define ORDERS_MAX (2 * MANY + 32)
 
 struct folder {
     const char *name, *yaml;
@@ -28,11 +33,10 @@ static struct {
     struct trp_route_env env;
     struct trp_cookbook_opts book;
     struct trp_routing *routing;
-    struct trp_arena arena; /* of the last listing */
-    int watches['z' + 1];   /* by the first letter of a model */
-    struct trp_order *orders[ORDERS_MAX];
-    uint32_t orders_n;
-    bool holds; /* orders wait until the test lets them go */
+    struct trp_arena arena;               /* of the last listing */
+    int watches['z' + 1];                 /* by the first letter of a model */
+    struct trp_order *orders[ORDERS_MAX]; /* that wait, in between NULL: answered */
+    uint32_t orders_first, orders_n;
     int reconsidered, answered;
     bool is_there;
     struct trp_error error;
@@ -76,13 +80,15 @@ static int64_t now(void *user)
 /* Answers the oldest order of this kind. */
 static bool answer(int kind)
 {
-    for (uint32_t i = 0; i < fx.orders_n; i++) {
+    for (uint32_t i = fx.orders_first; i < fx.orders_n; i++) {
         struct trp_order *order = fx.orders[i];
-        if ((int)order->kind != kind)
+        if (!order || (int)order->kind != kind)
             continue;
-        fx.orders_n--;
-        for (uint32_t k = i; k < fx.orders_n; k++)
-            fx.orders[k] = fx.orders[k + 1];
+        fx.orders[i] = NULL;
+        while (fx.orders_first < fx.orders_n && !fx.orders[fx.orders_first])
+            fx.orders_first++;
+        if (fx.orders_first == fx.orders_n)
+            fx.orders_first = fx.orders_n = 0;
         order->done(order, order->user);
         return true;
     }
@@ -98,20 +104,23 @@ static void end_reading(void)
 /* Lists folders; they are read, but for what is asked of the models. */
 static void list(const struct folder *folders, uint32_t n)
 {
-    struct trp_repo_model models[FOLDERS_MAX] = { 0 }, *all[FOLDERS_MAX];
     struct trp_error err = { 0 };
     trp_arena_reset(&fx.arena);
+    struct trp_repo_model **all =
+        trp_arena_zeroed(&fx.arena, n + (size_t)1, sizeof(struct trp_repo_model *));
+    assert_non_null(all);
     for (uint32_t i = 0; i < n; i++) {
         struct trp_node *tree;
+        all[i] = trp_arena_zeroed(&fx.arena, 1, sizeof *all[i]);
+        assert_non_null(all[i]);
         const struct trp_str file = trp_arena_format(&fx.arena, "%s/model.yaml", folders[i].name);
         if (trp_failed(trp_node_from_yaml(&fx.arena, trp_str_of(folders[i].yaml), file.ptr, 1000,
                                           &tree, &err)))
             fail_msg("%s", err.text);
-        models[i] = (struct trp_repo_model){ .name = trp_str_of(folders[i].name),
-                                             .folder = trp_str_of(folders[i].name),
-                                             .root = "/nowhere",
-                                             .definition = tree };
-        all[i] = &models[i];
+        *all[i] = (struct trp_repo_model){ .name = trp_str_of(folders[i].name),
+                                           .folder = trp_str_of(folders[i].name),
+                                           .root = "/nowhere",
+                                           .definition = tree };
     }
     const struct trp_repo_listing listing = { all, n };
     trp_routing_listed(fx.routing, &listing);
@@ -148,14 +157,18 @@ static void goes_on(const char *name, const struct trp_target *as, const char *w
 
 /* ---- before and after each ---- */
 
+static void add_model(const char *name)
+{
+    const struct trp_entry entry = { .name = trp_str_of(name) };
+    assert_false(trp_failed(trp_registry_put(fx.registry, &entry, NULL)));
+}
+
 static void make_models(void)
 {
-    const char *const names[] = { "a", "b", "c" };
     assert_false(trp_failed(trp_registry_create(trp_heap(), 0, &fx.registry, NULL)));
-    for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
-        const struct trp_entry entry = { .name = trp_str_of(names[i]) };
-        assert_false(trp_failed(trp_registry_put(fx.registry, &entry, NULL)));
-    }
+    add_model("a");
+    add_model("b");
+    add_model("c");
     trp_routing_published(fx.routing, trp_registry_publish(fx.registry));
 }
 
@@ -388,6 +401,63 @@ static void what_was_listed_meanwhile_is_read_without_being_asked_for(void **sta
     assert_false(answer(TRP_ORDER_RESCAN));
 }
 
+/* ---- as many as there may be ---- */
+
+static void make_many_models(void)
+{
+    char name[16];
+    for (uint32_t i = 0; i < 2 * MANY; i++) {
+        (void)snprintf(name, sizeof name, "%c%u", i % 2 ? 'k' : 'm', i / 2);
+        add_model(name);
+    }
+    trp_routing_published(fx.routing, trp_registry_publish(fx.registry));
+}
+
+/* Routes and ensembles in turn, each of two models that nobody else asks; every so many of them are wrong (0: none). */
+static void list_many(uint32_t wrong_every)
+{
+    static char names[MANY][16], texts[MANY][96];
+    static struct folder folders[MANY];
+    for (uint32_t i = 0; i < MANY; i++) {
+        const bool is_wrong = wrong_every && i / 2 % wrong_every == 0;
+        const char *form = i % 2 ? "ensemble: { members: [m%u, k%u]%s }\n"
+                                 : "route: [ { when: params.n == 1, use: m%u }, { use: k%u%s } ]\n";
+        (void)snprintf(names[i], sizeof names[i], "n%06u", i);
+        (void)snprintf(texts[i], sizeof texts[i], form, i, i, is_wrong ? ", fits: 1" : "");
+        folders[i] = (struct folder){ names[i], texts[i] };
+    }
+    list(folders, MANY);
+}
+
+/* Each name is looked up, none is looked for: else this would take minutes. */
+static void ten_thousand_names_that_ask_twenty_thousand_are_read_again_and_again(void **state)
+{
+    char name[16];
+    (void)state;
+    make_many_models();
+    list_many(0);
+    assert_int_equal(fx.orders_n, 2 * MANY); /* each is asked about once */
+    end_reading();
+    assert_int_equal(trp_directory_count(fx.directories.newest), MANY);
+    list_many(3);
+    assert_int_equal(fx.orders_n, 2 * MANY);
+    end_reading();
+    assert_int_equal(trp_directory_count(fx.directories.newest), MANY);
+    for (uint32_t i = 0; i < MANY; i++) {
+        (void)snprintf(name, sizeof name, "n%06u", i);
+        if (i / 2 % 3 == 0)
+            goes_on(name, item(name)->target, "fits");
+        else
+            is_taken_up(name);
+    }
+    list_many(0);
+    end_reading();
+    for (uint32_t i = 0; i < MANY; i++) {
+        (void)snprintf(name, sizeof name, "n%06u", i);
+        is_taken_up(name);
+    }
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -402,6 +472,7 @@ int main(void)
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_late),
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_early),
         WITH_FIXTURE(what_was_listed_meanwhile_is_read_without_being_asked_for),
+        WITH_FIXTURE(ten_thousand_names_that_ask_twenty_thousand_are_read_again_and_again),
     };
     return cmocka_run_group_tests_name("routing", tests, NULL, NULL);
 }
