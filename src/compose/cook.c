@@ -478,7 +478,7 @@ void trp_cook_job_back(struct trp_cook_job *j)
     }
     s->one.child = NULL;
     trp_cook_job_let_go(j);
-    if (trp_failed(err.status) || trp_failed(j->land(j, &err))) {
+    if (trp_failed(err.status) || trp_failed(j->kind->land(j, &err))) {
         trp_cook_job_drop(j);
         (void)lose(k, step, &err);
     }

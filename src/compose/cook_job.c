@@ -47,25 +47,33 @@ trp_status trp_cook_scratch(const struct trp_cook_env *env, uint64_t bytes, void
                                  "no memory for a step of the request (limits.request_memory)");
 }
 
-struct trp_cook_job *trp_cook_job_make(struct trp_cook *k, uint32_t step, uint32_t outputs_n,
-                                       size_t size, struct trp_error *err)
+static trp_status no_memory(struct trp_error *err)
 {
+    return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for a step of the request");
+}
+
+trp_status trp_cook_job_make(struct trp_cook *k, uint32_t step, uint32_t outputs_n,
+                             const struct trp_cook_job_kind *kind, struct trp_cook_job **out_job,
+                             struct trp_error *err)
+{
+    *out_job = NULL;
     struct trp_call *maker = trp_call_child(k->call, step, err);
     if (!maker)
-        return NULL;
-    struct trp_cook_job *j = trp_arena_zeroed(&maker->arena, 1, size);
+        return (trp_status){ err->status.code };
+    struct trp_cook_job *j = trp_arena_zeroed(&maker->arena, 1, kind->size);
     maker->outputs = trp_arena_zeroed(&maker->arena, outputs_n + (size_t)1, sizeof *maker->outputs);
     if (!j || !maker->outputs) {
-        (void)trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for a step of the request");
         trp_call_child_end(maker, &k->env->finder);
-        return NULL;
+        return no_memory(err);
     }
     maker->outputs_n = outputs_n;
+    j->kind = kind;
     j->env = k->env;
     j->cook = k;
     j->maker = maker;
     j->step = step;
-    return j;
+    *out_job = j;
+    return trp_ok();
 }
 
 void trp_cook_job_let_go(struct trp_cook_job *j)
@@ -81,6 +89,12 @@ void trp_cook_job_drop(struct trp_cook_job *j)
     trp_call_child_end(j->maker, &j->env->finder);
 }
 
+trp_status trp_cook_job_starve(struct trp_cook_job *j, struct trp_error *err)
+{
+    trp_cook_job_drop(j);
+    return no_memory(err);
+}
+
 /* On a helper's thread. */
 static void do_aside(struct trp_crew_job *errand)
 {
@@ -88,7 +102,7 @@ static void do_aside(struct trp_crew_job *errand)
     if (trp_cancel_is_raised(&j->maker->cancel))
         (void)trp_fail(&j->err, TRP_CANCELLED, "the request was cancelled");
     else
-        (void)j->work(j, &j->err);
+        (void)j->kind->work(j, &j->err);
 }
 
 static void come_back(struct trp_crew_job *errand)
@@ -126,10 +140,10 @@ trp_status trp_cook_job_do(struct trp_cook_job *j, uint64_t bytes, struct trp_er
         if (!trp_failed(st))
             return st;
     } else {
-        st = j->work(j, err);
+        st = j->kind->work(j, err);
         trp_cook_job_let_go(j);
         if (!trp_failed(st))
-            st = j->land(j, err);
+            st = j->kind->land(j, err);
     }
     if (trp_failed(st))
         trp_cook_job_drop(j);

@@ -74,16 +74,15 @@ static trp_status measure(struct op_job *o, uint64_t *out_bytes, struct trp_erro
     return trp_ok();
 }
 
+static const struct trp_cook_job_kind op_kind = { sizeof(struct op_job), work, land };
+
 trp_status trp_cook_do_op(struct trp_cook *k, uint32_t step, struct trp_error *err)
 {
     const struct trp_recipe_step *s = &k->recipe->steps[step];
-    uint64_t bytes = 0;
-    struct trp_cook_job *j = trp_cook_job_make(k, step, s->gives_n, sizeof(struct op_job), err);
-    if (!j)
-        return (trp_status){ err->status.code };
+    struct trp_cook_job *j;
+    uint64_t bytes;
+    TRP_CHECK(trp_cook_job_make(k, step, s->gives_n, &op_kind, &j, err));
     struct op_job *o = op_of(j);
-    j->work = work;
-    j->land = land;
     o->op = s->op;
     o->limits = (struct trp_tensor_op_limits){ .alloc = k->env->requests,
                                                .pixels_max = k->env->pixels_max,
@@ -92,11 +91,11 @@ trp_status trp_cook_do_op(struct trp_cook *k, uint32_t step, struct trp_error *e
     o->out_n = s->gives_n;
     o->in_n = s->uses_n;
     o->in = trp_arena_zeroed(&j->maker->arena, s->uses_n + (size_t)1, sizeof *o->in);
-    for (uint32_t i = 0; o->in && i < s->uses_n; i++)
+    if (!o->in)
+        return trp_cook_job_starve(j, err);
+    for (uint32_t i = 0; i < s->uses_n; i++)
         o->in[i] = k->tensors[s->uses[i].tensor]->tensor;
-    const trp_status st =
-        o->in ? measure(o, &bytes, err)
-              : trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for a step of the request");
+    const trp_status st = measure(o, &bytes, err);
     if (!trp_failed(st))
         return trp_cook_job_do(j, bytes, err);
     trp_cook_job_drop(j);

@@ -67,15 +67,15 @@ static trp_status land_doubt(struct trp_cook_job *j, struct trp_error *err)
     return trp_ok();
 }
 
+static const struct trp_cook_job_kind doubt_kind = { sizeof(struct doubt_job), measure,
+                                                     land_doubt };
+
 trp_status trp_cook_weigh(struct trp_cook *k, uint32_t step, struct trp_error *err)
 {
     const struct trp_recipe_doubt *doubt = &k->recipe->steps[step].doubt;
-    struct trp_cook_job *j = trp_cook_job_make(k, step, 0, sizeof(struct doubt_job), err);
-    if (!j)
-        return (trp_status){ err->status.code };
+    struct trp_cook_job *j;
+    TRP_CHECK(trp_cook_job_make(k, step, 0, &doubt_kind, &j, err));
     struct doubt_job *d = doubt_of(j);
-    j->work = measure;
-    j->land = land_doubt;
     d->kind = doubt->kind;
     d->logits = doubt->logits;
     d->threshold = doubt->threshold;
@@ -83,12 +83,9 @@ trp_status trp_cook_weigh(struct trp_cook *k, uint32_t step, struct trp_error *e
     d->rows = d->t.rank > 1 && d->t.shape[0] >= 0 ? (uint64_t)d->t.shape[0] : 1;
     d->sure = trp_arena_zeroed(&j->maker->arena, d->rows + 1, sizeof *d->sure);
     d->list = trp_arena_zeroed(&k->call->arena, d->rows + 1, sizeof *d->list);
-    if (d->sure && d->list)
-        return trp_cook_job_do(j, d->t.bytes, err);
-    (void)trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the confidence of %llu rows",
-                   (unsigned long long)d->rows);
-    trp_cook_job_drop(j);
-    return (trp_status){ err->status.code };
+    if (!d->sure || !d->list)
+        return trp_cook_job_starve(j, err);
+    return trp_cook_job_do(j, d->t.bytes, err);
 }
 
 /* ---- rows ---- */
@@ -180,33 +177,31 @@ static trp_status land_pick(struct trp_cook_job *j, struct trp_error *err)
     return trp_ok();
 }
 
+static const struct trp_cook_job_kind pick_kind = { sizeof(struct pick_job), pick, land_pick };
+
 trp_status trp_cook_pick_rows(struct trp_cook *k, uint32_t step, trp_cook_picked_fn then,
                               struct trp_error *err)
 {
     const struct trp_recipe_step *s = &k->recipe->steps[step];
     uint64_t bytes = 0;
-    struct trp_cook_job *j = trp_cook_job_make(k, step, s->uses_n, sizeof(struct pick_job), err);
-    if (!j)
-        return (trp_status){ err->status.code };
+    struct trp_cook_job *j;
+    TRP_CHECK(trp_cook_job_make(k, step, s->uses_n, &pick_kind, &j, err));
     struct pick_job *p = pick_of(j);
-    j->work = pick;
-    j->land = land_pick;
     p->then = then;
     p->rows = k->steps[step].rows;
     p->rows_n = k->steps[step].rows_n;
     p->rows_all = k->steps[step].rows_all;
     p->from = trp_arena_zeroed(&j->maker->arena, s->uses_n + (size_t)1, sizeof *p->from);
-    for (uint32_t i = 0; p->from && i < s->uses_n; i++) {
+    if (!p->from)
+        return trp_cook_job_starve(j, err);
+    for (uint32_t i = 0; i < s->uses_n; i++) {
         const struct trp_call_tensor *t = k->tensors[s->uses[i].tensor];
         if (!t)
             continue;
         p->from[i] = t->tensor;
         bytes += t->tensor.bytes;
     }
-    if (p->from)
-        return trp_cook_job_do(j, bytes, err);
-    trp_cook_job_drop(j);
-    return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for a step of the request");
+    return trp_cook_job_do(j, bytes, err);
 }
 
 /* ---- put back, joined ---- */
@@ -319,16 +314,15 @@ static uint64_t take_parts(struct unite_job *u, struct trp_cook_step *state)
     return bytes;
 }
 
+static const struct trp_cook_job_kind unite_kind = { sizeof(struct unite_job), unite, land_united };
+
 trp_status trp_cook_unite_rows(struct trp_cook *k, uint32_t step, struct trp_error *err)
 {
     const struct trp_recipe_step *s = &k->recipe->steps[step];
     struct trp_cook_step *state = &k->steps[step];
-    struct trp_cook_job *j = trp_cook_job_make(k, step, s->gives_n, sizeof(struct unite_job), err);
-    if (!j)
-        return (trp_status){ err->status.code };
+    struct trp_cook_job *j;
+    TRP_CHECK(trp_cook_job_make(k, step, s->gives_n, &unite_kind, &j, err));
     struct unite_job *u = unite_of(j);
-    j->work = unite;
-    j->land = land_united;
     uint64_t bytes = take_parts(u, state);
     u->rows = state->rows;
     u->rows_n = state->rows_n;
@@ -336,10 +330,8 @@ trp_status trp_cook_unite_rows(struct trp_cook *k, uint32_t step, struct trp_err
     if (!state->rows)
         return trp_cook_job_do(j, bytes, err);
     u->others = trp_arena_zeroed(&j->maker->arena, s->gives_n, sizeof *u->others);
-    if (!u->others) {
-        trp_cook_job_drop(j);
-        return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for a step of the request");
-    }
+    if (!u->others)
+        return trp_cook_job_starve(j, err);
     for (uint32_t i = 0; i < s->gives_n; i++) {
         u->others[i] = k->tensors[s->earlier[i]]->tensor;
         bytes += u->others[i].bytes;

@@ -23,13 +23,21 @@ struct trp_cook_part {
     bool is_back;
 };
 
+struct trp_cook_job;
+
+/* What one does; constant. */
+struct trp_cook_job_kind {
+    size_t size; /* of what it is the first member of */
+    trp_status (*work)(struct trp_cook_job *j, struct trp_error *err); /* any thread */
+    /* On the loop, while the request goes on; the maker is kept or ended then, unless it fails. */
+    trp_status (*land)(struct trp_cook_job *j, struct trp_error *err);
+};
+
 /* Work of a step that may take long.  It has a copy of all that it looks at, but for the tensors, which stay as long as its maker is
  * not over, and for what the cook's environment says, which stays longer: the request may be answered meanwhile, and the recipe gone.
  * It lies in the maker's arena, as the first member of something larger. */
 struct trp_cook_job {
-    trp_status (*work)(struct trp_cook_job *j, struct trp_error *err); /* any thread */
-    /* On the loop, while the request goes on; the maker is kept or ended then, unless it fails. */
-    trp_status (*land)(struct trp_cook_job *j, struct trp_error *err);
+    const struct trp_cook_job_kind *kind;
     const struct trp_cook_env *env;
     struct trp_cook *cook;
     struct trp_call *maker;
@@ -83,12 +91,13 @@ void trp_cook_job_back(struct trp_cook_job *j);
 
 /* ---- cook_job.c: work of a step ---- */
 
-/* Makes a job of `size` bytes, zeroed but for whom it works for, with a maker of `outputs_n` outputs.
- *   Owns  : it is the caller's, who does or drops it.
+/* Makes a job, zeroed but for whom it works for, with a maker of `outputs_n` outputs.
+ *   Owns  : it is the caller's, who does or drops it; the kind is static.
  *   Thread: loop.
- *   Errors: NULL: OUT_OF_MEMORY, as trp_call_child(). */
-struct trp_cook_job *trp_cook_job_make(struct trp_cook *k, uint32_t step, uint32_t outputs_n,
-                                       size_t size, struct trp_error *err);
+ *   Errors: OUT_OF_MEMORY, as trp_call_child(). */
+trp_status trp_cook_job_make(struct trp_cook *k, uint32_t step, uint32_t outputs_n,
+                             const struct trp_cook_job_kind *kind, struct trp_cook_job **out_job,
+                             struct trp_error *err);
 
 /* Does it here and lands it, or has the crew do it when it works on many `bytes`: then it is the step's only part, and lands in a
  * later turn.
@@ -97,12 +106,13 @@ struct trp_cook_job *trp_cook_job_make(struct trp_cook *k, uint32_t step, uint32
  *   Errors: as `work` and `land`; QUEUE_FULL. */
 trp_status trp_cook_job_do(struct trp_cook_job *j, uint64_t bytes, struct trp_error *err);
 
-/* Ends the children that it looked at; all that it has.
+/* Ends the children that it looked at; all that it has; the same, because there is no memory for what it needs.
  *   Owns  : moves them, the job away.
  *   Thread: loop.
- *   Errors: none. */
+ *   Errors: starve: OUT_OF_MEMORY, always; the others: none. */
 void trp_cook_job_let_go(struct trp_cook_job *j);
 void trp_cook_job_drop(struct trp_cook_job *j);
+trp_status trp_cook_job_starve(struct trp_cook_job *j, struct trp_error *err);
 
 /* Memory for an output of a child that was never started, or for the time of a call, which the caller frees.
  *   Owns  : memory is the maker's; the caller's.

@@ -144,15 +144,14 @@ static uint64_t collect(const struct trp_cook *k, const struct trp_recipe_step *
     return bytes;
 }
 
+static const struct trp_cook_job_kind vote_kind = { sizeof(struct vote_job), work, land };
+
 trp_status trp_cook_do_vote(struct trp_cook *k, uint32_t step, struct trp_error *err)
 {
     const struct trp_recipe_step *s = &k->recipe->steps[step];
-    struct trp_cook_job *j = trp_cook_job_make(k, step, s->gives_n, sizeof(struct vote_job), err);
-    if (!j)
-        return (trp_status){ err->status.code };
+    struct trp_cook_job *j;
+    TRP_CHECK(trp_cook_job_make(k, step, s->gives_n, &vote_kind, &j, err));
     struct vote_job *v = vote_of(j);
-    j->work = work;
-    j->land = land;
     v->act = s->act;
     v->ranks_lists = s->ranks_lists;
     v->vote = s->vote;
@@ -160,10 +159,8 @@ trp_status trp_cook_do_vote(struct trp_cook *k, uint32_t step, struct trp_error 
     v->dtype = k->recipe->tensors[s->gives[0].tensor].io.dtype;
     v->given = trp_arena_zeroed(&j->maker->arena, s->uses_n, sizeof *v->given);
     v->members = trp_arena_zeroed(&j->maker->arena, s->uses_n, sizeof *v->members);
-    if (!v->given || !v->members) {
-        trp_cook_job_drop(j);
-        return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for a step of the request");
-    }
+    if (!v->given || !v->members)
+        return trp_cook_job_starve(j, err);
     const uint64_t bytes = collect(k, s, v);
     v->rank.places = s->ranks_lists ? places_of(s, v) : v->rank.places;
     return trp_cook_job_do(j, bytes, err);
