@@ -6,8 +6,6 @@
 #include "route/breaker.h"
 #include "route/retry_budget.h"
 
-#define BREAKS_DEFAULT (TRP_FAULT_BIT(TRP_FAULT_ERROR) | TRP_FAULT_BIT(TRP_FAULT_TIMEOUT))
-
 static const struct trp_attempts_target *target_at(const struct trp_attempts *a, uint32_t place)
 {
     return place == 0 ? a->first : a->rule->fallbacks[place - 1];
@@ -37,18 +35,10 @@ static int64_t earlier(int64_t a_ns, int64_t b_ns)
 /* When the attempt that begins now ends at the latest; 0: never. */
 static int64_t attempt_deadline(const struct trp_attempts *a, int64_t now_ns)
 {
-    const struct trp_attempts_rule *r = a->rule;
-    int64_t till_ns = INT64_MAX;
-    if (r->timeout_ns > 0 && r->timeout_ns < INT64_MAX - now_ns)
-        till_ns = now_ns + r->timeout_ns;
-    if (a->deadline_ns > 0) {
-        const bool is_last = a->place >= r->fallbacks_n;
-        const double left_ns = (double)(a->deadline_ns - now_ns);
-        if (!is_last && r->timeout_share > 0 && r->timeout_share < 1 && left_ns > 0)
-            till_ns = earlier(till_ns, now_ns + (int64_t)(left_ns * r->timeout_share));
-        till_ns = earlier(till_ns, a->deadline_ns);
-    }
-    return till_ns == INT64_MAX ? 0 : till_ns;
+    const int64_t timeout_ns = a->rule->timeout_ns;
+    if (timeout_ns <= 0 || timeout_ns >= INT64_MAX - now_ns)
+        return a->deadline_ns;
+    return a->deadline_ns > 0 ? earlier(now_ns + timeout_ns, a->deadline_ns) : now_ns + timeout_ns;
 }
 
 /* Asks the breaker of a target, and remembers its ticket; or when it tries again. */
@@ -115,11 +105,10 @@ static void tell(struct trp_attempts *a, enum trp_fault fault, int64_t now_ns, u
     struct trp_breaker *breaker = a->asked->breaker;
     if (!breaker)
         return;
-    const uint32_t breaks = a->rule->breaks ? a->rule->breaks : BREAKS_DEFAULT;
     const bool is_cut_by_rule = a->attempt_deadline_ns > 0 &&
                                 (a->deadline_ns == 0 || a->attempt_deadline_ns < a->deadline_ns);
     const bool is_failure =
-        (breaks & TRP_FAULT_BIT(fault)) != 0 && (fault != TRP_FAULT_TIMEOUT || is_cut_by_rule);
+        fault == TRP_FAULT_ERROR || (fault == TRP_FAULT_TIMEOUT && is_cut_by_rule);
     if (fault == TRP_FAULT_NONE || is_failure)
         trp_breaker_report(breaker, a->ticket, is_failure, now_ns, random);
     else

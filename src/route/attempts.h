@@ -33,11 +33,9 @@ struct trp_attempts_target {
 struct trp_attempts_rule {
     const struct trp_attempts_target *const *fallbacks; /* in their order */
     uint32_t fallbacks_n;
-    int64_t timeout_ns;   /* of each attempt; 0: none but the call's deadline */
-    double timeout_share; /* of what remains of the deadline, while others stand behind; 0: all */
-    uint32_t retries_max; /* of one call */
-    uint32_t falls_back;  /* TRP_FAULT_BITs; 0: all curable ones */
-    uint32_t breaks;      /* of which a breaker hears; 0: ERROR and TIMEOUT */
+    int64_t timeout_ns;              /* of each attempt; 0: none but the call's deadline */
+    uint32_t retries_max;            /* of one call */
+    uint32_t falls_back;             /* TRP_FAULT_BITs; 0: all curable ones */
     struct trp_retry_budget *budget; /* shared by loops; NULL: without a limit */
 };
 

@@ -105,24 +105,22 @@ static void errors_are_retried_within_the_budget_and_then_fall_back(void **state
     assert_int_equal(trp_counter_get(&budget.refused), 1);
 }
 
-static void attempts_share_the_time_that_the_call_has(void **state)
+static void an_attempt_ends_by_its_own_timeout_and_with_the_call(void **state)
 {
     (void)state;
     static const struct row {
         int64_t timeout_ms, deadline_ms;
-        double share;
         int64_t want_ms[3]; /* of attempts that begin 10 ms apart, from T0 */
     } rows[] = {
-        { 0, 0, 0, { -1, -1, -1 } },      { 30, 0, 0, { 30, 40, 50 } },
-        { 30, 35, 0, { 30, 35, 35 } },    { 0, 100, 0, { 100, 100, 100 } },
-        { 0, 100, 0.5, { 50, 55, 100 } }, { 30, 100, 0.5, { 30, 40, 50 } },
-        { 0, 0, 0.5, { -1, -1, -1 } },    { 90, 100, 0.2, { 20, 28, 100 } },
+        { 0, 0, { -1, -1, -1 } },
+        { 30, 0, { 30, 40, 50 } },
+        { 30, 35, { 30, 35, 35 } },
+        { 0, 100, { 100, 100, 100 } },
     };
     for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
         const struct trp_attempts_rule rule = { .fallbacks = two_more,
                                                 .fallbacks_n = 2,
-                                                .timeout_ns = TRP_MS(r->timeout_ms),
-                                                .timeout_share = r->share };
+                                                .timeout_ns = TRP_MS(r->timeout_ms) };
         struct trp_attempts a;
         print_message("row %zu\n", (size_t)(r - rows));
         struct trp_attempts_step step = trp_attempts_begin(
@@ -216,27 +214,19 @@ static void only_what_is_the_targets_fault_opens_its_breaker(void **state)
     static const struct row {
         int32_t code;
         int64_t timeout_ms, deadline_ms;
-        uint32_t breaks;
         bool opens;
     } rows[] = {
-        { TRP_BACKEND_FAILED, 0, 0, 0, true },
-        { TRP_OK, 0, 0, 0, false },
-        { TRP_INVALID_ARGUMENT, 0, 0, 0, false },
-        { TRP_CANCELLED, 0, 0, 0, false },
-        { TRP_QUEUE_FULL, 0, 0, 0, false },
-        { TRP_NOT_READY, 0, 0, 0, false },
-        { TRP_DEADLINE_EXCEEDED, 0, 5, 0, false },  /* the client's own hurry */
-        { TRP_DEADLINE_EXCEEDED, 10, 5, 0, false }, /* the same */
-        { TRP_DEADLINE_EXCEEDED, 5, 10, 0, true },
-        { TRP_DEADLINE_EXCEEDED, 5, 0, 0, true },
-        { TRP_QUEUE_FULL, 0, 0, TRP_FAULT_BIT(TRP_FAULT_OVERLOAD), true },
-        { TRP_BACKEND_FAILED, 0, 0, TRP_FAULT_BIT(TRP_FAULT_OVERLOAD), false },
+        { TRP_BACKEND_FAILED, 0, 0, true },      { TRP_OK, 0, 0, false },
+        { TRP_INVALID_ARGUMENT, 0, 0, false },   { TRP_CANCELLED, 0, 0, false },
+        { TRP_QUEUE_FULL, 0, 0, false },         { TRP_NOT_READY, 0, 0, false },
+        { TRP_DEADLINE_EXCEEDED, 0, 5, false },  /* the client's own hurry */
+        { TRP_DEADLINE_EXCEEDED, 10, 5, false }, /* the same */
+        { TRP_DEADLINE_EXCEEDED, 5, 10, true },  { TRP_DEADLINE_EXCEEDED, 5, 0, true },
     };
     for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
         struct trp_breaker breaker;
         const struct trp_attempts_target target = { .breaker = &breaker };
-        const struct trp_attempts_rule rule = { .timeout_ns = TRP_MS(r->timeout_ms),
-                                                .breaks = r->breaks };
+        const struct trp_attempts_rule rule = { .timeout_ns = TRP_MS(r->timeout_ms) };
         struct trp_attempts a;
         trp_breaker_init(&breaker, &touchy);
         print_message("row %zu\n", (size_t)(r - rows));
@@ -409,7 +399,7 @@ int main(void)
         cmocka_unit_test(every_code_goes_its_way),
         cmocka_unit_test(a_rule_may_name_the_faults_that_fall_back),
         cmocka_unit_test(errors_are_retried_within_the_budget_and_then_fall_back),
-        cmocka_unit_test(attempts_share_the_time_that_the_call_has),
+        cmocka_unit_test(an_attempt_ends_by_its_own_timeout_and_with_the_call),
         cmocka_unit_test(nobody_is_asked_when_the_time_is_over),
         cmocka_unit_test(nobody_is_asked_twice_in_a_chain),
         cmocka_unit_test(an_open_breaker_is_passed_by),
