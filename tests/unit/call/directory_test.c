@@ -8,40 +8,15 @@
 
 #include <cmocka.h>
 
-#include "base/alloc.h"
-#include "call/directory.h"
 #include "unit/base/scarce.h"
-
-struct counted {
-    struct trp_target target; /* first */
-    int refs;
-};
-
-static void retain(struct trp_target *t)
-{
-    ((struct counted *)t)->refs++;
-}
-
-static void release(struct trp_target *t)
-{
-    ((struct counted *)t)->refs--;
-}
-
-static struct trp_directory_item item(const char *name, const char *kind, struct counted *t)
-{
-    return (struct trp_directory_item){ .name = trp_str_of(name),
-                                        .kind = kind,
-                                        .place = TRP_STR_LIT("routes.yaml:7"),
-                                        .target = &t->target,
-                                        .retain = retain,
-                                        .release = release };
-}
+#include "unit/call/counted_target.h"
 
 static void names_are_found_and_keep_what_stands_behind_them(void **state)
 {
     (void)state;
     struct counted a = { .refs = 1 }, b = { .refs = 1 };
-    const struct trp_directory_item items[] = { item("a", "route", &a), item("b", "ensemble", &b) };
+    const struct trp_directory_item items[] = { counted_item("a", "route", &a),
+                                                counted_item("b", "ensemble", &b) };
     struct trp_directory *d;
     assert_false(
         trp_failed(trp_directory_build(trp_heap(), items, 2, TRP_STR_LIT("it rains"), &d, NULL)));
@@ -77,7 +52,7 @@ static void a_pick_keeps_its_target_and_knows_one_version(void **state)
 {
     (void)state;
     struct counted a = { .refs = 1 };
-    const struct trp_directory_item one = item("a", "route", &a);
+    const struct trp_directory_item one = counted_item("a", "route", &a);
     struct trp_directory *d;
     struct trp_target *t = NULL;
     void (*let_go)(struct trp_target *) = NULL;
@@ -99,7 +74,8 @@ static void two_of_one_name_are_refused_with_both_places(void **state)
 {
     (void)state;
     struct counted a = { .refs = 1 }, b = { .refs = 1 };
-    const struct trp_directory_item items[] = { item("a", "route", &a), item("a", "ensemble", &b) };
+    const struct trp_directory_item items[] = { counted_item("a", "route", &a),
+                                                counted_item("a", "ensemble", &b) };
     struct trp_directory *d;
     struct trp_error err = { 0 };
     assert_int_equal(trp_directory_build(trp_heap(), items, 2, TRP_STR_LIT(""), &d, &err).code,
@@ -113,7 +89,7 @@ static void without_memory_nothing_is_kept(void **state)
 {
     (void)state;
     struct counted a = { .refs = 1 };
-    const struct trp_directory_item one = item("a", "route", &a);
+    const struct trp_directory_item one = counted_item("a", "route", &a);
     for (uint64_t left = 0;; left++) {
         struct scarce memory;
         struct trp_directory *d;

@@ -9,21 +9,7 @@
 #include <cmocka.h>
 
 #include "catalog/directories.h"
-
-struct counted {
-    struct trp_target target; /* first */
-    int refs;
-};
-
-static void retain(struct trp_target *t)
-{
-    ((struct counted *)t)->refs++;
-}
-
-static void release(struct trp_target *t)
-{
-    ((struct counted *)t)->refs--;
-}
+#include "unit/call/counted_target.h"
 
 struct world {
     struct trp_loop *control, *loops[2];
@@ -52,12 +38,7 @@ static void end(struct world *w)
 static void publish(struct world *w, struct counted *c)
 {
     struct trp_directory *d;
-    const struct trp_directory_item item = { .name = TRP_STR_LIT("r"),
-                                             .kind = "route",
-                                             .place = TRP_STR_LIT("here"),
-                                             .target = &c->target,
-                                             .retain = retain,
-                                             .release = release };
+    const struct trp_directory_item item = counted_item("r", "route", c);
     assert_false(trp_failed(trp_directory_build(trp_heap(), &item, 1, TRP_STR_LIT(""), &d, NULL)));
     trp_directories_publish(&w->d, d);
     trp_directory_unref(d);

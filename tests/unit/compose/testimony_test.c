@@ -80,6 +80,16 @@ static struct troupe_tensor floats(float *data, int64_t rows, int64_t classes)
                                    .bytes = (uint64_t)(rows * classes) * 4 };
 }
 
+/* A label for each row. */
+static struct troupe_tensor labels(int64_t *data, int64_t rows)
+{
+    return (struct troupe_tensor){ .dtype = TROUPE_INT64,
+                                   .rank = 1,
+                                   .shape = { rows },
+                                   .data = data,
+                                   .bytes = (uint64_t)rows * sizeof *data };
+}
+
 static void a_soft_member_loses_what_it_did_not_give_to_the_class(void **state)
 {
     (void)state;
@@ -123,11 +133,7 @@ static void labels_are_the_same_or_not(void **state)
 {
     (void)state;
     int64_t a[] = { 3, -7, 5 }, b[] = { 3, 4, 9 };
-    const struct troupe_tensor ta = {
-        .dtype = TROUPE_INT64, .rank = 1, .shape = { 3 }, .data = a, .bytes = sizeof a
-    };
-    struct troupe_tensor tb = ta;
-    tb.data = b;
+    const struct troupe_tensor ta = labels(a, 3), tb = labels(b, 3);
     const struct trp_vote_member members[] = { { &ta, 1 }, { &tb, 1 } };
     const struct heard h = hear(TRP_VOTE_HARD, false, false, members, 2);
     assert_int_equal(h.said->rows, 3);
@@ -141,11 +147,7 @@ static void labels_beyond_a_double_are_kept_exactly(void **state)
     (void)state;
     int64_t a[] = { (INT64_C(1) << 53) + 1, INT64_MAX, INT64_MIN },
             b[] = { INT64_C(1) << 53, INT64_MAX - 1, 0 };
-    const struct troupe_tensor ta = {
-        .dtype = TROUPE_INT64, .rank = 1, .shape = { 3 }, .data = a, .bytes = sizeof a
-    };
-    struct troupe_tensor tb = ta;
-    tb.data = b;
+    const struct troupe_tensor ta = labels(a, 3), tb = labels(b, 3);
     const struct trp_vote_member members[] = { { &ta, 1 }, { &tb, 1 } };
     const struct heard h = hear(TRP_VOTE_HARD, false, false, members, 2);
     expect(&h, "[9007199254740993, null, null]", (const double[]){ 0, 1 });

@@ -49,6 +49,36 @@ static struct trp_member *m(struct fixture *f)
     return trp_member_get(f->life, TRP_STR_LIT("m"));
 }
 
+/* It serves, or is known without being loaded, and then its files are other ones. */
+static void serve_first(struct fixture *f)
+{
+    put(f, "m/1/model.echo", ECHO);
+    start(f);
+}
+
+static void show_first(struct fixture *f)
+{
+    put(f, "m/1/model.echo", ECHO);
+    start_on_demand(f);
+    pump(f, highest(f, "m")->has_signature);
+}
+
+static void find_second(struct fixture *f, const char *text)
+{
+    put(f, "m/2/model.echo", text);
+    rescan(f);
+}
+
+/* A call for the newest is answered by the first. */
+static void first_answers(struct fixture *f)
+{
+    struct question q;
+    assert_true(ask_version(&q, "m", 0));
+    pump(f, q.is_done);
+    assert_int_equal(q.error.status.code, TRP_OK);
+    assert_int_equal(q.answered_by, 1);
+}
+
 static void force(struct fixture *f)
 {
     struct wish w = { .order = { .is_forced = true } };
@@ -86,8 +116,7 @@ static void a_name_stands_for_a_number_a_label_or_the_newest(void **state)
 static void what_does_not_fit_is_held_back_until_it_is_forced(void **state)
 {
     struct fixture *f = *state;
-    put(f, "m/1/model.echo", ECHO);
-    start(f);
+    serve_first(f);
     assert_int_equal(made.asked_n, 1);
     put(f, "m/2/model.echo", OTHER);
     load(f, "m", TRP_INVALID_ARGUMENT, "held back: routes.yaml:3: there is no X any more");
@@ -118,11 +147,9 @@ static void where_nothing_serves_nothing_is_held_back(void **state)
 static void what_was_held_back_is_looked_at_again_when_routes_have_changed(void **state)
 {
     struct fixture *f = *state;
-    put(f, "m/1/model.echo", ECHO);
-    start(f);
+    serve_first(f);
     trp_life_reconsider(f->life); /* there is nothing to look at */
-    put(f, "m/2/model.echo", OTHER);
-    rescan(f);
+    find_second(f, OTHER);
     pump(f, entry(f, "m")->reason && !m(f)->op);
     trp_life_reconsider(f->life); /* what is made of it is as it was */
     pump(f, metric(f, TRP_METRIC_LOADS_HELD) == 2 && !m(f)->op);
@@ -137,8 +164,7 @@ static void the_version_that_is_asked_does_not_leave(void **state)
 {
     struct fixture *f = *state;
     made.asks = 1;
-    put(f, "m/1/model.echo", ECHO);
-    start(f);
+    serve_first(f);
     put(f, "m/2/model.echo", ECHO);
     load(f, "m", TRP_INVALID_ARGUMENT, "held back");
     assert_int_equal(made.versions_n, 1);
@@ -182,8 +208,7 @@ static void a_label_stays_where_it_is_asked(void **state)
 static void without_memory_to_ask_a_load_fails_and_nothing_is_held_back(void **state)
 {
     struct fixture *f = *state;
-    put(f, "m/1/model.echo", ECHO);
-    start(f);
+    serve_first(f);
     made.code = TRP_OUT_OF_MEMORY;
     put(f, "m/2/model.echo", OTHER);
     load(f, "m", TRP_OUT_OF_MEMORY, "");
@@ -199,20 +224,14 @@ static void without_memory_to_ask_a_load_fails_and_nothing_is_held_back(void **s
 static void what_served_comes_back_when_somebody_asks(void **state)
 {
     struct fixture *f = *state;
-    struct question q;
     put(f, "m/1/model.echo", ECHO);
     start_on_demand(f);
-    assert_true(ask_version(&q, "m", 0));
-    pump(f, q.is_done);
-    put(f, "m/2/model.echo", OTHER);
-    rescan(f);
+    first_answers(f);
+    find_second(f, OTHER);
     pump(f, entry(f, "m")->reason && !m(f)->op);
     assert_true(trp_member_evict(m(f), "a test wants it"));
     pump(f, is(f, "m", "NEW"));
-    assert_true(ask_version(&q, "m", 0));
-    pump(f, q.is_done);
-    assert_int_equal(q.answered_by, 1);
-    assert_int_equal(q.error.status.code, TRP_OK);
+    first_answers(f);
     assert_non_null(strstr(entry(f, "m")->reason, "held back"));
 }
 
@@ -220,21 +239,14 @@ static void what_served_comes_back_when_somebody_asks(void **state)
 static void what_is_not_loaded_is_held_back_as_well(void **state)
 {
     struct fixture *f = *state;
-    struct question q;
-    put(f, "m/1/model.echo", ECHO);
-    start_on_demand(f);
-    pump(f, highest(f, "m")->has_signature);
-    put(f, "m/2/model.echo", OTHER);
-    rescan(f);
+    show_first(f);
+    find_second(f, OTHER);
     pump(f, entry(f, "m")->reason && highest(f, "m")->target.version == 1);
     assert_non_null(strstr(entry(f, "m")->reason, "held back: routes.yaml:3"));
     assert_int_equal(metric(f, TRP_METRIC_LOADS_HELD), 1);
     assert_true(is(f, "m", "NEW"));
     assert_true(highest(f, "m")->has_signature);
-    assert_true(ask_version(&q, "m", 0));
-    pump(f, q.is_done);
-    assert_int_equal(q.error.status.code, TRP_OK);
-    assert_int_equal(q.answered_by, 1);
+    first_answers(f);
     assert_non_null(strstr(entry(f, "m")->reason, "held back"));
     force(f);
     assert_int_equal(highest(f, "m")->target.version, 2);
@@ -244,11 +256,8 @@ static void what_is_not_loaded_is_held_back_as_well(void **state)
 static void what_fits_is_shown_and_forgets_what_was_before(void **state)
 {
     struct fixture *f = *state;
-    put(f, "m/1/model.echo", ECHO);
-    start_on_demand(f);
-    pump(f, highest(f, "m")->has_signature);
-    put(f, "m/2/model.echo", ECHO);
-    rescan(f);
+    show_first(f);
+    find_second(f, ECHO);
     pump(f, highest(f, "m")->target.version == 2 && highest(f, "m")->has_signature);
     pump(f, m(f)->before.n == 0);
     assert_int_equal(metric(f, TRP_METRIC_LOADS_HELD), 0);
@@ -258,9 +267,7 @@ static void what_fits_is_shown_and_forgets_what_was_before(void **state)
 static void what_is_gone_is_not_held_on_to(void **state)
 {
     struct fixture *f = *state;
-    put(f, "m/1/model.echo", ECHO);
-    start_on_demand(f);
-    pump(f, highest(f, "m")->has_signature);
+    show_first(f);
     put(f, "m/2/model.echo", OTHER);
     take_away(f, "m/1");
     rescan(f);
@@ -277,16 +284,9 @@ static void what_is_gone_is_not_held_on_to(void **state)
 static void a_call_that_finds_it_first_gets_what_was_there_before(void **state)
 {
     struct fixture *f = *state;
-    struct question q;
-    put(f, "m/1/model.echo", ECHO);
-    start_on_demand(f);
-    pump(f, highest(f, "m")->has_signature);
-    put(f, "m/2/model.echo", OTHER);
-    rescan(f);
-    assert_true(ask_version(&q, "m", 0));
-    pump(f, q.is_done);
-    assert_int_equal(q.error.status.code, TRP_OK);
-    assert_int_equal(q.answered_by, 1);
+    show_first(f);
+    find_second(f, OTHER);
+    first_answers(f);
     assert_non_null(strstr(entry(f, "m")->reason, "held back"));
     assert_int_equal(m(f)->before.n, 0);
 }
