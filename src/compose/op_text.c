@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "compose/known_name.h"
+#include "compose/written.h"
 #include "tensor/dtype.h"
 
 /* What is read from where. */
@@ -28,21 +29,7 @@ static trp_status expected(const struct trp_node *n, const char *what, struct tr
 
 static bool as_number(const struct trp_node *n, double *out)
 {
-    switch (n->kind) {
-    case TRP_NODE_INT:
-        *out = (double)n->v.i;
-        return true;
-    case TRP_NODE_UINT:
-        *out = (double)n->v.u;
-        return true;
-    case TRP_NODE_FLOAT:
-        *out = n->v.d;
-        return isfinite(n->v.d);
-    case TRP_NODE_WORD:
-        return trp_str_parse_f64(n->v.s, out) && isfinite(*out);
-    default:
-        return false;
-    }
+    return trp_written_is_number(n, out) && isfinite(*out);
 }
 
 static bool as_whole(const struct trp_node *n, int64_t *out)
@@ -50,19 +37,6 @@ static bool as_whole(const struct trp_node *n, int64_t *out)
     if (n->kind == TRP_NODE_INT)
         *out = n->v.i;
     return n->kind == TRP_NODE_INT || (n->kind == TRP_NODE_WORD && trp_str_parse_i64(n->v.s, out));
-}
-
-static bool as_flag(const struct trp_node *n, bool *out)
-{
-    if (n->kind == TRP_NODE_BOOL)
-        *out = n->v.b;
-    else if (n->kind == TRP_NODE_WORD && trp_str_is(n->v.s, "true"))
-        *out = true;
-    else if (n->kind == TRP_NODE_WORD && trp_str_is(n->v.s, "false"))
-        *out = false;
-    else
-        return false;
-    return true;
 }
 
 static struct trp_str as_word(const struct trp_node *n)
@@ -118,14 +92,19 @@ static trp_status read_axis(const struct reading *r, struct trp_error *err)
     return trp_ok();
 }
 
+static trp_status read_flag(const struct trp_node *n, bool *out, struct trp_error *err)
+{
+    return trp_written_is_bool(n, out) ? trp_ok() : expected(n, "true or false", err);
+}
+
 static trp_status read_keep_axis(const struct reading *r, struct trp_error *err)
 {
-    return as_flag(r->node, &r->op->keep_axis) ? trp_ok() : expected(r->node, "true or false", err);
+    return read_flag(r->node, &r->op->keep_axis, err);
 }
 
 static trp_status read_upright(const struct reading *r, struct trp_error *err)
 {
-    return as_flag(r->node, &r->op->upright) ? trp_ok() : expected(r->node, "true or false", err);
+    return read_flag(r->node, &r->op->upright, err);
 }
 
 static trp_status read_k(const struct reading *r, struct trp_error *err)

@@ -58,6 +58,20 @@ bool trp_written_is_number(const struct trp_node *n, double *out)
     }
 }
 
+bool trp_written_is_bool(const struct trp_node *n, bool *out)
+{
+    const bool is_word = n->kind == TRP_NODE_WORD;
+    if (n->kind == TRP_NODE_BOOL)
+        *out = n->v.b;
+    else if (is_word && trp_str_is(n->v.s, "true"))
+        *out = true;
+    else if (is_word && trp_str_is(n->v.s, "false"))
+        *out = false;
+    else
+        return false;
+    return true;
+}
+
 trp_status trp_written_number(const struct trp_node *map, const char *key, double low, double high,
                               double *io, struct trp_error *err)
 {
@@ -76,16 +90,7 @@ trp_status trp_written_bool(const struct trp_node *map, const char *key, bool *i
                             struct trp_error *err)
 {
     const struct trp_node *n = trp_node_get(map, key);
-    if (!n)
-        return trp_ok();
-    const bool is_word = n->kind == TRP_NODE_WORD;
-    if (n->kind == TRP_NODE_BOOL)
-        *io = n->v.b;
-    else if (is_word && trp_str_is(n->v.s, "true"))
-        *io = true;
-    else if (is_word && trp_str_is(n->v.s, "false"))
-        *io = false;
-    else
+    if (n && !trp_written_is_bool(n, io))
         return trp_node_fail(n, err, TRP_INVALID_ARGUMENT, "'%s' is true or false", key);
     return trp_ok();
 }

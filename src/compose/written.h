@@ -27,10 +27,11 @@ trp_status trp_written_bool(const struct trp_node *map, const char *key, bool *i
 trp_status trp_written_duration(const struct trp_node *map, const char *key, int64_t *io,
                                 struct trp_error *err);
 
-/* Reads a number that stands alone.
+/* Reads a number, or true or false, that stands alone.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: false: it is none. */
 bool trp_written_is_number(const struct trp_node *n, double *out);
+bool trp_written_is_bool(const struct trp_node *n, bool *out);
 
 #endif

@@ -119,18 +119,24 @@ static struct trp_expr_node *parse_const(struct trp_expr_work *w)
     return trp_expr_lex(w) ? n : NULL;
 }
 
-static struct trp_expr_node *parse_name(struct trp_expr_work *w)
+/* The token is its name; parentheses behind it make it a call. */
+static struct trp_expr_node *parse_named(struct trp_expr_work *w, struct trp_expr_node *n,
+                                         bool is_method)
 {
-    struct trp_expr_node *n = trp_expr_node_new(w, TRP_OP_NAME, w->token.from, w->token.to);
-    if (!n)
-        return NULL;
     n->name = w->token.name;
     if (!trp_expr_lex(w))
         return NULL;
     if (!is_punct(w, '('))
         return n;
     n->op = TRP_OP_CALL;
+    n->is_method = is_method;
     return trp_expr_lex(w) && parse_list(w, n, ')') ? n : NULL;
+}
+
+static struct trp_expr_node *parse_name(struct trp_expr_work *w)
+{
+    struct trp_expr_node *n = trp_expr_node_new(w, TRP_OP_NAME, w->token.from, w->token.to);
+    return n ? parse_named(w, n, false) : NULL;
 }
 
 static struct trp_expr_node *parse_primary(struct trp_expr_work *w)
@@ -170,16 +176,7 @@ static struct trp_expr_node *parse_dot(struct trp_expr_work *w, struct trp_expr_
         return NULL;
     }
     struct trp_expr_node *n = trp_expr_node_new(w, TRP_OP_MEMBER, of->from, w->token.to);
-    if (!n || !trp_expr_node_add(w, n, of))
-        return NULL;
-    n->name = w->token.name;
-    if (!trp_expr_lex(w))
-        return NULL;
-    if (!is_punct(w, '('))
-        return n;
-    n->op = TRP_OP_CALL;
-    n->is_method = true;
-    return trp_expr_lex(w) && parse_list(w, n, ')') ? n : NULL;
+    return n && trp_expr_node_add(w, n, of) ? parse_named(w, n, true) : NULL;
 }
 
 static struct trp_expr_node *parse_index(struct trp_expr_work *w, struct trp_expr_node *of)
