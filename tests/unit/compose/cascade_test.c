@@ -203,24 +203,10 @@ static void without_memory_a_request_is_refused_and_lets_everything_go(void **st
 {
     (void)state;
     static float many[3 * 8];
-    bool is_whole = false;
     fixture_serve("cascades: { c: { steps: [small, large], threshold: 0.9, per: row } }");
     for (size_t i = 0; i < 24; i += 3)
         many[i] = i % 2 ? 1 : 0.5F;
-    for (uint64_t left = 3; !is_whole; left++) {
-        trp_call_pool_age(fx.pool);
-        trp_call_pool_age(fx.pool);
-        trp_counter_set(&fx.requests.left, UINT64_MAX);
-        struct trp_call *warm = trp_call_take(fx.pool);
-        (void)trp_arena_get(&warm->arena, 1);
-        trp_call_give_back(warm);
-        trp_counter_set(&fx.requests.left, left);
-        struct trp_call *call = fixture_ask("c", many, 8);
-        is_whole = !trp_failed(call->error.status);
-        trp_counter_set(&fx.requests.left, UINT64_MAX);
-        fixture_give_back();
-        assert_true(left < 100);
-    }
+    fixture_lacks_memory("c", many, 8);
 }
 
 int main(void)

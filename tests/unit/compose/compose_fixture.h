@@ -358,6 +358,26 @@ static inline void fixture_give_back(void)
     assert_int_equal(trp_call_pool_out(fx.pool), 0);
 }
 
+/* Asks with one piece of memory more each time, from what the client's own call needs on, until it is answered: whatever is lacking,
+ * everything is given back. */
+static inline void fixture_lacks_memory(const char *name, float *values, int64_t rows)
+{
+    bool is_whole = false;
+    for (uint64_t left = 3; !is_whole; left++) {
+        trp_call_pool_age(fx.pool);
+        trp_call_pool_age(fx.pool);
+        trp_counter_set(&fx.requests.left, UINT64_MAX);
+        struct trp_call *warm = trp_call_take(fx.pool);
+        (void)trp_arena_get(&warm->arena, 1);
+        trp_call_give_back(warm);
+        trp_counter_set(&fx.requests.left, left);
+        is_whole = !trp_failed(fixture_ask(name, values, rows)->error.status);
+        trp_counter_set(&fx.requests.left, UINT64_MAX);
+        fixture_give_back();
+        assert_true(left < 100);
+    }
+}
+
 static inline void fixture_expect(const struct trp_call *call, const float *want, uint32_t n)
 {
     if (trp_failed(call->error.status))

@@ -1,14 +1,12 @@
 /* Runs that wait for memory: real threads, models that hold what they are told to. */
 #include "exec/waiting.h"
-#include "unit/exec/exec_fixture.h"
+#include "unit/exec/books_fixture.h"
 
-#define MIB (UINT64_C(1) << 20)
 #define IO "input x FP32 [-1]\noutput y FP32 [-1]\n"
 
 static struct world w;
 static struct trp_exec *x;
-static struct trp_ledger *ledger;
-static struct trp_headrooms *headrooms;
+static struct books books;
 static struct trp_counter asked; /* for room */
 
 static void count_asked(void *user, struct trp_amounts need)
@@ -20,25 +18,12 @@ static void count_asked(void *user, struct trp_amounts need)
 
 static void make_server(int64_t wait_ns)
 {
-    const struct trp_ledger_opts ledger_opts = { .limit = { { 100 * MIB } } };
     make_world(&w, trp_clock_system());
-    assert_false(trp_failed(trp_ledger_create(trp_heap(), &ledger_opts, &ledger, NULL)));
-    const struct trp_headrooms_opts opts = { .ledger = ledger,
-                                             .small_bytes = MIB / 4,
-                                             .patience_ns = TRP_S(600) };
-    assert_false(trp_failed(trp_headrooms_create(trp_heap(), &opts, &headrooms, NULL)));
+    make_books(&books, MIB / 4);
     trp_counter_set(&asked, 0);
-    trp_ledger_on_short(ledger, count_asked, NULL);
-    const struct trp_exec_opts exec_opts = { .executors_n = 3,
-                                             .loops_n = 1,
-                                             .queue_max = 200,
-                                             .model_queue_max = 200,
-                                             .headrooms = headrooms,
-                                             .ledger = ledger,
-                                             .room_wait_ns = wait_ns,
-                                             .clock = trp_clock_system(),
-                                             .metrics = w.metrics };
-    x = start_exec(&w, &exec_opts);
+    trp_ledger_on_short(books.ledger, count_asked, NULL);
+    x = start_exec_with(&w, &books,
+                        &(struct trp_exec_opts){ .executors_n = 3, .room_wait_ns = wait_ns });
 }
 
 static int set_up(void **state)
@@ -51,16 +36,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    struct trp_budget b;
-    trp_exec_stop(x);
-    settle_world(&w);
-    trp_headrooms_refresh(headrooms);
-    trp_ledger_look(ledger, &b);
-    assert_true(trp_amounts_is_zero(trp_budget_used(&b))); /* whatever happened */
-    trp_exec_destroy(x);
-    drop_world(&w);
-    trp_headrooms_destroy(headrooms);
-    trp_ledger_destroy(ledger);
+    end_world_with(&w, x, &books);
     return 0;
 }
 
@@ -91,8 +67,8 @@ static void big_runs_go_one_after_the_other_and_all_are_answered(void **state)
     (void)state;
     struct trp_version *a = make_version(&w, IO "holds 62914560\nsleep 20ms\n", x),
                        *b = make_version(&w, IO "holds 62914560\nsleep 20ms\n", x);
-    trp_headroom_learn(headrooms, &a->headroom, &a->activations, 16, 60 * MIB);
-    trp_headroom_learn(headrooms, &b->headroom, &b->activations, 16, 60 * MIB);
+    trp_headroom_learn(books.headrooms, &a->headroom, &a->activations, 16, 60 * MIB);
+    trp_headroom_learn(books.headrooms, &b->headroom, &b->activations, 16, 60 * MIB);
     for (int i = 0; i < 5; i++) {
         start(a);
         start(b);
@@ -130,7 +106,7 @@ static void a_run_that_can_never_fit_is_refused_with_the_numbers(void **state)
 {
     (void)state;
     struct trp_version *v = make_version(&w, IO "holds 1000\n", x);
-    trp_headroom_learn(headrooms, &v->headroom, &v->activations, 16, 200 * MIB);
+    trp_headroom_learn(books.headrooms, &v->headroom, &v->activations, 16, 200 * MIB);
     start(v);
     turn_until(1);
     assert_int_equal(w.finished[0]->error.status.code, TRP_OVER_BUDGET);
@@ -146,15 +122,15 @@ static void others_that_fit_go_on_meanwhile(void **state)
     struct trp_hold load = { .is_committed = false };
     struct trp_version *big = make_version(&w, IO "holds 62914560\n", x),
                        *fits = make_version(&w, IO "holds 10485760\n", x);
-    trp_headroom_learn(headrooms, &big->headroom, &big->activations, 16, 60 * MIB);
-    assert_int_equal(trp_ledger_reserve(ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
+    trp_headroom_learn(books.headrooms, &big->headroom, &big->activations, 16, 60 * MIB);
+    assert_int_equal(trp_ledger_reserve(books.ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
                      TRP_RESERVE_DONE);
     struct trp_call *waits = start(big);
     start(fits);
     start(fits);
     turn_until(2);
     assert_int_equal(trp_oneshot_get(&waits->outcome), TRP_OUTCOME_OPEN);
-    trp_ledger_release(ledger, &load); /* the word of room brings it up */
+    trp_ledger_release(books.ledger, &load); /* the word of room brings it up */
     turn_until(3);
     assert_ptr_equal(w.finished[2], waits);
     for (uint32_t i = 0; i < 3; i++)
@@ -166,8 +142,8 @@ static void who_waits_for_memory_can_be_cancelled(void **state)
     (void)state;
     struct trp_hold load = { .is_committed = false };
     struct trp_version *big = make_version(&w, IO "holds 62914560\n", x);
-    trp_headroom_learn(headrooms, &big->headroom, &big->activations, 16, 60 * MIB);
-    assert_int_equal(trp_ledger_reserve(ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
+    trp_headroom_learn(books.headrooms, &big->headroom, &big->activations, 16, 60 * MIB);
+    assert_int_equal(trp_ledger_reserve(books.ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
                      TRP_RESERVE_DONE);
     struct trp_call *call = start(big);
     for (int i = 0; i < 600 && trp_counter_get(&asked) == 0; i++)
@@ -176,7 +152,7 @@ static void who_waits_for_memory_can_be_cancelled(void **state)
     trp_exec_cancel_call(&big->target, call);
     turn_until(1);
     assert_int_equal(call->error.status.code, TRP_CANCELLED);
-    trp_ledger_release(ledger, &load);
+    trp_ledger_release(books.ledger, &load);
 }
 
 static uint32_t wanted_n;
@@ -221,9 +197,9 @@ static void who_waits_for_memory_waits_on_when_its_model_goes_for_another(void *
     assert_false(trp_failed(trp_version_create(trp_heap(), &cold_opts, &cold, NULL)));
     cold->is_cold = true;
     cold->room = room;
-    trp_headroom_learn(headrooms, &first->headroom, &first->activations, 16, 60 * MIB);
-    trp_headroom_learn(headrooms, &second->headroom, &second->activations, 16, 60 * MIB);
-    assert_int_equal(trp_ledger_reserve(ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
+    trp_headroom_learn(books.headrooms, &first->headroom, &first->activations, 16, 60 * MIB);
+    trp_headroom_learn(books.headrooms, &second->headroom, &second->activations, 16, 60 * MIB);
+    assert_int_equal(trp_ledger_reserve(books.ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
                      TRP_RESERVE_DONE);
     start(first);
     for (int i = 0; i < 600 && trp_counter_get(&asked) == 0; i++)
@@ -239,7 +215,7 @@ static void who_waits_for_memory_waits_on_when_its_model_goes_for_another(void *
     assert_int_equal(trp_gauge_get(&second->stats->in_flight), 0);
     settle_world(&w);
     assert_true(wanted_n > 0);
-    trp_ledger_release(ledger, &load);
+    trp_ledger_release(books.ledger, &load);
     turn_until(1);
     trp_waiting_take(room, &calls, trp_loop_now_ns(w.loop)); /* it was loaded again */
     while ((call = trp_call_list_pop(&calls)) != NULL) {
@@ -259,10 +235,10 @@ static void who_has_waited_for_too_long_is_refused(void **state)
 {
     (void)state;
     struct trp_hold load = { .is_committed = false };
-    assert_int_equal(trp_ledger_reserve(ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
+    assert_int_equal(trp_ledger_reserve(books.ledger, (struct trp_amounts){ { 80 * MIB } }, &load),
                      TRP_RESERVE_DONE);
     struct trp_version *big = make_version(&w, IO "holds 62914560\n", x);
-    trp_headroom_learn(headrooms, &big->headroom, &big->activations, 16, 60 * MIB);
+    trp_headroom_learn(books.headrooms, &big->headroom, &big->activations, 16, 60 * MIB);
     start(big);
     for (int i = 0; i < 600 && w.finished_n == 0; i++) {
         trp_exec_tell_room(x); /* as the meter does */
@@ -271,7 +247,7 @@ static void who_has_waited_for_too_long_is_refused(void **state)
     assert_int_equal(w.finished_n, 1);
     assert_int_equal(w.finished[0]->error.status.code, TRP_OVER_BUDGET);
     assert_non_null(strstr(w.finished[0]->error.text, "now 20971520 of 104857600 can be had"));
-    trp_ledger_release(ledger, &load);
+    trp_ledger_release(books.ledger, &load);
 }
 
 static int set_up_impatient(void **state)

@@ -84,11 +84,17 @@ static inline void settle_world(struct world *w)
         turn_loop(w, 0);
 }
 
-static inline void drop_world(struct world *w)
+static inline void give_back_finished(struct world *w)
 {
     for (uint32_t i = 0; i < w->finished_n; i++)
         if (w->finished[i])
             trp_call_give_back(w->finished[i]);
+    w->finished_n = 0;
+}
+
+static inline void drop_world(struct world *w)
+{
+    give_back_finished(w);
     for (uint32_t i = 0; i < w->versions_n; i++) {
         trp_backend_close(w->versions[i]->model);
         w->versions[i]->model = NULL;
@@ -98,6 +104,15 @@ static inline void drop_world(struct world *w)
     trp_backends_destroy(w->backends);
     trp_call_pool_destroy(w->pool);
     trp_loop_destroy(w->loop);
+}
+
+/* With its executors. */
+static inline void end_world(struct world *w, struct trp_exec *x)
+{
+    trp_exec_stop(x);
+    settle_world(w);
+    trp_exec_destroy(x);
+    drop_world(w);
 }
 
 /* Opens a model of the echo backend from the text of its file. */

@@ -1,10 +1,9 @@
 /* Long runs of many rows that executors share which have nothing to do: what comes back is what one run would have given.  Real
  * threads; a run of the model takes as long as its rows are many, and how many executors are idle is known before each run. */
 #include "exec/executor.h"
-#include "unit/exec/exec_fixture.h"
+#include "unit/exec/books_fixture.h"
 
 #define EXECUTORS 4u
-#define MIB (UINT64_C(1) << 20)
 #define SLOW_ROWS "input x FP32 [-1,2]\noutput y FP32 [-1,2]\nsleep_row 2ms\n"
 #define SLOW_WIDE "input x FP32 [-1,-1]\noutput y FP32 [-1,-1]\nsleep_row 2ms\n"
 #define SLOW_TEXTS "input x BYTES [-1]\noutput y BYTES [-1]\nsleep_row 2ms\n"
@@ -13,27 +12,16 @@
 
 static struct world w;
 static struct trp_exec *x;
-static struct trp_ledger *ledger;
-static struct trp_headrooms *headrooms;
+static struct books books;
 
 static int set_up_for(int64_t split_part_ns)
 {
-    const struct trp_ledger_opts ledger_opts = { .limit = { { 100 * MIB } } };
     make_world(&w, trp_clock_system());
-    assert_false(trp_failed(trp_ledger_create(trp_heap(), &ledger_opts, &ledger, NULL)));
-    const struct trp_headrooms_opts opts = { .ledger = ledger, .patience_ns = TRP_S(600) };
-    assert_false(trp_failed(trp_headrooms_create(trp_heap(), &opts, &headrooms, NULL)));
-    const struct trp_exec_opts exec_opts = { .executors_n = EXECUTORS,
-                                             .loops_n = 1,
-                                             .split_part_ns = split_part_ns,
-                                             .queue_max = 200,
-                                             .model_queue_max = 200,
-                                             .headrooms = headrooms,
-                                             .ledger = ledger,
-                                             .room_wait_ns = TRP_S(60),
-                                             .clock = trp_clock_system(),
-                                             .metrics = w.metrics };
-    x = start_exec(&w, &exec_opts);
+    make_books(&books, 0);
+    x = start_exec_with(&w, &books,
+                        &(struct trp_exec_opts){ .executors_n = EXECUTORS,
+                                                 .split_part_ns = split_part_ns,
+                                                 .room_wait_ns = TRP_S(60) });
     return 0;
 }
 
@@ -50,27 +38,10 @@ static int set_up_whole(void **state)
     return set_up_for(TRP_S(100));
 }
 
-/* Whatever happened, nothing is held. */
 static int tear_down(void **state)
 {
     (void)state;
-    struct trp_budget b;
-    trp_exec_stop(x);
-    settle_world(&w);
-    for (uint32_t i = 0; i < w.finished_n; i++)
-        trp_call_give_back(w.finished[i]);
-    w.finished_n = 0;
-    for (uint32_t i = 0; i < w.versions_n; i++) {
-        assert_int_equal(trp_counter_get(&w.versions[i]->activations.bytes), 0);
-        assert_int_equal(trp_gauge_get(&w.versions[i]->stats->in_flight), 0);
-    }
-    trp_headrooms_refresh(headrooms);
-    trp_ledger_look(ledger, &b);
-    assert_true(trp_amounts_is_zero(trp_budget_used(&b)));
-    trp_exec_destroy(x);
-    drop_world(&w);
-    trp_headrooms_destroy(headrooms);
-    trp_ledger_destroy(ledger);
+    end_world_with(&w, x, &books);
     return 0;
 }
 

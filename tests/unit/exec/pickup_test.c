@@ -37,10 +37,7 @@ static int set_up_here(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    trp_exec_stop(x);
-    settle_world(&w);
-    trp_exec_destroy(x);
-    drop_world(&w);
+    end_world(&w, x);
     return 0;
 }
 

@@ -61,10 +61,7 @@ static int tear_down(void **state)
         if (w.versions[i]->sequencer)
             trp_sequencer_close(w.versions[i]->sequencer);
     settle_world(&w);
-    for (uint32_t i = 0; i < w.finished_n; i++)
-        if (w.finished[i])
-            trp_call_give_back(w.finished[i]);
-    w.finished_n = 0;
+    give_back_finished(&w);
     for (uint32_t i = 0; i < w.versions_n; i++) {
         struct trp_version *v = w.versions[i];
         assert_int_equal(trp_gauge_get(&v->stats->in_flight), 0);

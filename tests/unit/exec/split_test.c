@@ -1,55 +1,28 @@
 /* Runs that never fit as a whole: done in parts by rows, joined in order.  Real threads, models that hold so much for each row. */
-#include "unit/exec/exec_fixture.h"
+#include "unit/exec/books_fixture.h"
 
-#define MIB (UINT64_C(1) << 20)
 #define IO "input x FP32 [-1]\noutput y FP32 [-1]\n"
 #define ROW_4_MIB IO "holds_row 4194304\n"
 #define ROWS 64u
 
 static struct world w;
 static struct trp_exec *x;
-static struct trp_ledger *ledger;
-static struct trp_headrooms *headrooms;
+static struct books books;
 
 static int set_up(void **state)
 {
     (void)state;
-    const struct trp_ledger_opts ledger_opts = { .limit = { { 100 * MIB } } };
     make_world(&w, trp_clock_system());
-    assert_false(trp_failed(trp_ledger_create(trp_heap(), &ledger_opts, &ledger, NULL)));
-    const struct trp_headrooms_opts opts = { .ledger = ledger, .patience_ns = TRP_S(600) };
-    assert_false(trp_failed(trp_headrooms_create(trp_heap(), &opts, &headrooms, NULL)));
-    const struct trp_exec_opts exec_opts = { .executors_n = 2,
-                                             .loops_n = 1,
-                                             .queue_max = 200,
-                                             .model_queue_max = 200,
-                                             .headrooms = headrooms,
-                                             .ledger = ledger,
-                                             .room_wait_ns = TRP_S(60),
-                                             .clock = trp_clock_system(),
-                                             .metrics = w.metrics };
-    x = start_exec(&w, &exec_opts);
+    make_books(&books, 0);
+    x = start_exec_with(&w, &books,
+                        &(struct trp_exec_opts){ .executors_n = 2, .room_wait_ns = TRP_S(60) });
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    struct trp_budget b;
-    trp_exec_stop(x);
-    settle_world(&w);
-    for (uint32_t i = 0; i < w.finished_n; i++)
-        trp_call_give_back(w.finished[i]);
-    w.finished_n = 0;
-    for (uint32_t i = 0; i < w.versions_n; i++) /* the joined outputs are back as well */
-        assert_int_equal(trp_counter_get(&w.versions[i]->activations.bytes), 0);
-    trp_headrooms_refresh(headrooms);
-    trp_ledger_look(ledger, &b);
-    assert_true(trp_amounts_is_zero(trp_budget_used(&b))); /* whatever happened */
-    trp_exec_destroy(x);
-    drop_world(&w);
-    trp_headrooms_destroy(headrooms);
-    trp_ledger_destroy(ledger);
+    end_world_with(&w, x, &books);
     return 0;
 }
 
@@ -197,8 +170,8 @@ static void parts_wait_for_room_like_any_run_and_can_be_cancelled(void **state)
     (void)state;
     struct trp_hold load = { .is_committed = false };
     struct trp_version *v = make_model(ROW_4_MIB, 64);
-    trp_headroom_learn(headrooms, &v->headroom, &v->activations, 4, 4 * MIB);
-    assert_int_equal(trp_ledger_reserve(ledger, (struct trp_amounts){ { 90 * MIB } }, &load),
+    trp_headroom_learn(books.headrooms, &v->headroom, &v->activations, 4, 4 * MIB);
+    assert_int_equal(trp_ledger_reserve(books.ledger, (struct trp_amounts){ { 90 * MIB } }, &load),
                      TRP_RESERVE_DONE);
     struct trp_call *waits = start(v, ROWS), *leaves = start(v, ROWS);
     for (int i = 0; i < 600 && trp_metrics_get(w.metrics, TRP_METRIC_RUNS_SHORT) == 0; i++)
@@ -209,7 +182,7 @@ static void parts_wait_for_room_like_any_run_and_can_be_cancelled(void **state)
     turn_until(1);
     assert_ptr_equal(w.finished[0], leaves);
     assert_int_equal(leaves->error.status.code, TRP_CANCELLED);
-    trp_ledger_release(ledger, &load);
+    trp_ledger_release(books.ledger, &load);
     turn_until(2);
     check_echo(waits, ROWS);
 }

@@ -75,9 +75,7 @@ static int tear_down(void **state)
     (void)state;
     trp_exec_stop(x);
     settle_world(&w);
-    for (uint32_t i = 0; i < w.finished_n; i++)
-        trp_call_give_back(w.finished[i]);
-    w.finished_n = 0;
+    give_back_finished(&w);
     trp_version_unref(cold);
     trp_waiting_unref(room);
     trp_exec_destroy(x);
