@@ -99,48 +99,63 @@ static void a_stale_socket_file_is_replaced_and_a_live_one_is_not(void **state)
     rmdir(folder);
 }
 
-static void connections_go_to_the_emptiest_front(void **state)
-{
-    (void)state;
+/* Two fronts, and who accepts for both. */
+struct pair {
     struct fixture f[2];
     struct trp_front *fronts[2];
     struct trp_loop *loops[2];
-    struct trp_acceptor *acceptor = NULL;
+    struct trp_acceptor *acceptor;
+    int listener;
+};
+
+static void pair_begin(struct pair *p, const struct trp_alloc *alloc)
+{
     struct trp_error err = { 0 };
-    int listener = -1, fds[6];
     for (int i = 0; i < 2; i++) {
-        fixture_open(&f[i]);
-        fixture_start(&f[i]);
-        fronts[i] = f[i].front;
-        loops[i] = f[i].loop;
+        fixture_begin(&p->f[i]);
+        p->fronts[i] = p->f[i].front;
+        p->loops[i] = p->f[i].loop;
     }
-    assert_int_equal(trp_listen("127.0.0.1:0", &listener, &err).code, TRP_OK);
-    const struct trp_acceptor_opts opts = { .loop = loops[0],
-                                            .fronts = fronts,
-                                            .loops = loops,
+    assert_int_equal(trp_listen("127.0.0.1:0", &p->listener, &err).code, TRP_OK);
+    const struct trp_acceptor_opts opts = { .loop = p->loops[0],
+                                            .fronts = p->fronts,
+                                            .loops = p->loops,
                                             .fronts_n = 2,
-                                            .listeners = &listener,
+                                            .listeners = &p->listener,
                                             .listeners_n = 1,
-                                            .metrics = trp_metrics_shard(f[0].metrics, 0) };
-    assert_int_equal(trp_acceptor_create(trp_heap(), &opts, &acceptor, &err).code, TRP_OK);
+                                            .metrics = trp_metrics_shard(p->f[0].metrics, 0) };
+    assert_int_equal(trp_acceptor_create(alloc, &opts, &p->acceptor, &err).code, TRP_OK);
+}
+
+static void pair_end(struct pair *p)
+{
+    trp_acceptor_destroy(p->acceptor);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(trp_front_connections(p->fronts[i]), 0);
+        fixture_close(&p->f[i]);
+    }
+}
+
+static void connections_go_to_the_emptiest_front(void **state)
+{
+    (void)state;
+    struct pair p;
+    int fds[6];
+    pair_begin(&p, trp_heap());
     for (int i = 0; i < 6; i++)
-        fds[i] = connect_to(listener);
-    fixture_turns(&f[0], 2); /* a burst: none has arrived at the second loop yet */
-    assert_int_equal(trp_front_connections(fronts[0]), 3);
-    assert_int_equal(trp_front_connections(fronts[1]), 0);
-    fixture_turns(&f[1], 1);
-    assert_int_equal(trp_front_connections(fronts[1]), 3);
+        fds[i] = connect_to(p.listener);
+    fixture_turns(&p.f[0], 2); /* a burst: none has arrived at the second loop yet */
+    assert_int_equal(trp_front_connections(p.fronts[0]), 3);
+    assert_int_equal(trp_front_connections(p.fronts[1]), 0);
+    fixture_turns(&p.f[1], 1);
+    assert_int_equal(trp_front_connections(p.fronts[1]), 3);
     for (int i = 0; i < 6; i++)
         close(fds[i]);
-    fixture_turns(&f[0], 2);
-    fixture_turns(&f[1], 2);
-    trp_acceptor_stop(acceptor);
-    trp_acceptor_stop(acceptor); /* once is enough, twice is harmless */
-    trp_acceptor_destroy(acceptor);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(trp_front_connections(fronts[i]), 0);
-        fixture_close(&f[i]);
-    }
+    fixture_turns(&p.f[0], 2);
+    fixture_turns(&p.f[1], 2);
+    trp_acceptor_stop(p.acceptor);
+    trp_acceptor_stop(p.acceptor); /* once is enough, twice is harmless */
+    pair_end(&p);
 }
 
 static void the_peers_address_decides_what_is_local(void **state)
@@ -155,8 +170,7 @@ static void the_peers_address_decides_what_is_local(void **state)
     int listeners[2];
     scratch_folder(folder, "acceptor");
     snprintf(address, sizeof address, "unix:%s/s", folder);
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     assert_int_equal(trp_listen("127.0.0.1:0", &listeners[0], &err).code, TRP_OK);
     assert_int_equal(trp_listen(address, &listeners[1], &err).code, TRP_OK);
     const struct trp_acceptor_opts opts = { .loop = f.loop,
@@ -214,8 +228,7 @@ static void out_of_descriptors_accepting_rests_and_begins_again(void **state)
     struct trp_log *log = NULL;
     struct trp_error err = { 0 };
     int listener = -1, fds[3], told[2];
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     assert_int_equal(pipe2(told, O_NONBLOCK | O_CLOEXEC), 0);
     assert_int_equal(trp_log_create(trp_heap(), &f.clock, told[1], &log, &err).code, TRP_OK);
     assert_int_equal(trp_listen("127.0.0.1:0", &listener, &err).code, TRP_OK);
@@ -264,40 +277,19 @@ static void out_of_descriptors_accepting_rests_and_begins_again(void **state)
 static void memory_that_ends_on_the_way_to_a_front_is_counted(void **state)
 {
     (void)state;
-    struct fixture f[2];
-    struct trp_front *fronts[2];
-    struct trp_loop *loops[2];
-    struct trp_acceptor *acceptor = NULL;
-    struct trp_error err = { 0 };
+    struct pair p;
     struct scarce memory;
-    int listener = -1, fds[2];
-    for (int i = 0; i < 2; i++) {
-        fixture_open(&f[i]);
-        fixture_start(&f[i]);
-        fronts[i] = f[i].front;
-        loops[i] = f[i].loop;
-    }
-    assert_int_equal(trp_listen("127.0.0.1:0", &listener, &err).code, TRP_OK);
-    const struct trp_acceptor_opts opts = { .loop = loops[0],
-                                            .fronts = fronts,
-                                            .loops = loops,
-                                            .fronts_n = 2,
-                                            .listeners = &listener,
-                                            .listeners_n = 1,
-                                            .metrics = trp_metrics_shard(f[0].metrics, 0) };
-    assert_int_equal(trp_acceptor_create(scarce_init(&memory, 3), &opts, &acceptor, &err).code,
-                     TRP_OK);
+    int fds[2];
+    pair_begin(&p, scarce_init(&memory, 3));
     for (int i = 0; i < 2; i++)
-        fds[i] = connect_to(listener);
-    fixture_turns(&f[0], 2);
-    assert_int_equal(trp_front_connections(fronts[0]), 1);
-    assert_int_equal(fixture_metric(&f[0], TRP_METRIC_ACCEPT_MEMORY), 1);
+        fds[i] = connect_to(p.listener);
+    fixture_turns(&p.f[0], 2);
+    assert_int_equal(trp_front_connections(p.fronts[0]), 1);
+    assert_int_equal(fixture_metric(&p.f[0], TRP_METRIC_ACCEPT_MEMORY), 1);
     for (int i = 0; i < 2; i++)
         close(fds[i]);
-    fixture_turns(&f[0], 2);
-    trp_acceptor_destroy(acceptor);
-    for (int i = 0; i < 2; i++)
-        fixture_close(&f[i]);
+    fixture_turns(&p.f[0], 2);
+    pair_end(&p);
 }
 
 int main(void)

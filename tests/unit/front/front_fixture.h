@@ -78,6 +78,13 @@ static inline void fixture_turns(struct fixture *f, int n)
         assert_int_equal(trp_loop_turn(f->loop, 0, NULL).code, TRP_OK);
 }
 
+/* As it is made, with nothing set. */
+static inline void fixture_begin(struct fixture *f)
+{
+    fixture_open(f);
+    fixture_start(f);
+}
+
 static inline void fixture_close(struct fixture *f)
 {
     trp_front_destroy(f->front);

@@ -134,8 +134,7 @@ static void what_a_request_passes_is_counted_by_name(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct fixture f;
-        fixture_open(&f);
-        fixture_start(&f);
+        fixture_begin(&f);
         const int fd = fixture_connect(&f, true);
         note(&f);
         assert_int_equal(ask(&f, fd, post("echo", rows[i].fields, rows[i].body)), rows[i].status);
@@ -178,8 +177,7 @@ static void a_header_that_takes_too_long_is_counted(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     note(&f);
     fixture_send(fd, "GET /v2", 7);
@@ -216,8 +214,7 @@ static void what_a_run_passes_is_counted_by_name(void **state)
         const bool waits = i < ARRAY_LEN(rows);
         const size_t row = i % ARRAY_LEN(rows);
         struct fixture f;
-        fixture_open(&f);
-        fixture_start(&f);
+        fixture_begin(&f);
         const int fd = fixture_connect(&f, true);
         assert_int_equal(ask(&f, fd, post("held", "", "{\"inputs\":[" TENSOR "]}")), 0);
         note(&f);
@@ -240,8 +237,7 @@ static void a_request_without_memory_is_counted(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     assert_int_equal(ask(&f, fd, "GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n"), 200);
     note(&f);
@@ -264,8 +260,7 @@ static void what_a_control_passes_is_counted_over_http_and_grpc(void **state)
                                "Content-Length: 0\r\n\r\n";
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     f.controls_wait = true;
     const int fd = fixture_connect(&f, true);
     line_open(&l, &f);
@@ -287,8 +282,7 @@ static void what_a_control_passes_is_counted_over_http_and_grpc(void **state)
     assert_true(says(client_at(&l.client, id), "grpc-status: 8\n"));
     assert_counted(&f, TRP_METRIC_LIMIT_SHM_BYTES);
     close(fd);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void a_stream_that_has_to_wait_is_counted(void **state)
@@ -296,9 +290,7 @@ static void a_stream_that_has_to_wait_is_counted(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf one = message("held", "", two, 2), all;
     trp_buf_init(&all, trp_heap(), 1 << 20);
     for (int i = 0; i < 5; i++)
@@ -314,8 +306,7 @@ static void a_stream_that_has_to_wait_is_counted(void **state)
     assert_int_equal(f.started_n, 5);
     trp_buf_deinit(&one);
     trp_buf_deinit(&all);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 int main(void)

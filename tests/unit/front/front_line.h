@@ -46,6 +46,19 @@ static inline void line_close(struct line *l)
     trp_buf_deinit(&l->unsaid);
 }
 
+/* A server with one connection, and the end of both. */
+static inline void line_begin(struct line *l, struct fixture *f)
+{
+    fixture_begin(f);
+    line_open(l, f);
+}
+
+static inline void line_end(struct line *l)
+{
+    line_close(l);
+    fixture_close(l->f);
+}
+
 /* Whether the socket took something of what the client has to say. */
 static inline bool say(struct line *l)
 {

@@ -54,8 +54,7 @@ static void a_deadline_that_cannot_be_watched_is_refused(void **state)
     (void)state;
     struct fixture f;
     char reply[4096];
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     fixture_turns(&f, 1);
     fill_timers(&f);
@@ -85,9 +84,7 @@ static void the_deadlines_of_grpc_are_refused_alike(void **state)
     static const char *const calls[] = { INFER "grpc-timeout: 1S\n", STREAM "grpc-timeout: 1S\n" };
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     carry(&l);
     struct trp_buf m = message("held", "", two, 2);
     fill_timers(&f);
@@ -100,8 +97,7 @@ static void the_deadlines_of_grpc_are_refused_alike(void **state)
     }
     free_timers(&f);
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 /* A watch that could not look again stayed open and told the news of its first look for ever. */
@@ -110,9 +106,7 @@ static void a_watch_that_cannot_look_again_ends(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     carry(&l);
     fill_timers(&f);
     const int32_t id =
@@ -120,8 +114,7 @@ static void a_watch_that_cannot_look_again_ends(void **state)
     carry(&l);
     assert_true(says(client_at(&l.client, id), "grpc-status: 8\n"));
     free_timers(&f);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static uint64_t countdown;
@@ -141,8 +134,7 @@ static void an_answer_without_memory_keeps_the_client_in_step(void **state)
     for (uint64_t nth = 1; nth < 30; nth++) {
         struct fixture f;
         char reply[4096];
-        fixture_open(&f);
-        fixture_start(&f);
+        fixture_begin(&f);
         const int fd = fixture_connect(&f, true);
         fixture_turns(&f, 1);
         f.requests.alloc.alloc = fail_one;

@@ -94,8 +94,7 @@ static void a_socket_that_takes_nothing_is_not_read_from(void **state)
     for (int i = 0; i < CALLS; i++)
         assert_true(says(&l.client.streams[i], "grpc-status: 0\n"));
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 /* The socket is read to the end, but the client opens no window: nothing may be sent, so little may be begun. */
@@ -126,8 +125,7 @@ static void a_client_that_opens_no_window_gets_little_begun(void **state)
     go_on(&l, CALLS - 1);
     assert_int_equal(f.front->conns->owed_bytes, 0);
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 /* Nor may it hold what is owed for ever. */
@@ -153,8 +151,7 @@ static void an_answer_that_is_not_taken_in_time_ends_the_connection(void **state
     assert_int_equal(trp_front_connections(f.front), 0);
     assert_int_equal(fixture_metric(&f, TRP_METRIC_LIMIT_TIME), 1);
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void the_messages_of_a_stream_are_held_back_alike(void **state)
@@ -182,8 +179,7 @@ static void the_messages_of_a_stream_are_held_back_alike(void **state)
     assert_true(says(client_at(&l.client, id), "grpc-status: 0\n"));
     trp_buf_deinit(&one);
     trp_buf_deinit(&all);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void pipelined_requests_wait_for_the_answers_before_them(void **state)
@@ -191,8 +187,7 @@ static void pipelined_requests_wait_for_the_answers_before_them(void **state)
     (void)state;
     static char in[1 << 16];
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     for (int i = 0; i < CALLS; i++)
         fixture_send(fd, HTTP, sizeof HTTP - 1);

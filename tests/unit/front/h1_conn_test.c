@@ -59,8 +59,7 @@ static void json_goes_in_and_comes_out(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     ask(&f, fd, post("/v2/models/echo/infer", "", JSON_BODY));
     assert_int_equal(status_of(reply), 200);
@@ -80,8 +79,7 @@ static void a_request_may_come_in_any_pieces(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const char *text = post("/v2/models/echo/infer", "", JSON_BODY);
     const size_t len = strlen(text);
     const int fd = fixture_connect(&f, true);
@@ -109,8 +107,7 @@ static void pipelined_requests_are_answered_in_order_and_together(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     char text[8192];
     int n = 0;
@@ -143,8 +140,7 @@ static void a_half_that_is_closed_while_we_do_not_read_costs_nothing(void **stat
     (void)state;
     static char ask_much[1 << 20];
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     const int head = snprintf(ask_much, sizeof ask_much,
                               "{\"inputs\":[{\"name\":\"x\",\"shape\":[1,200000],\"datatype\":"
@@ -180,8 +176,7 @@ static void what_follows_a_request_in_flight_waits(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     ask(&f, fd, post("/v2/models/held/infer", "", JSON_BODY));
     ask(&f, fd, post("/v2/models/held/infer", "", JSON_BODY));
@@ -203,8 +198,7 @@ static void much_input_behind_a_request_in_flight_pauses_the_socket(void **state
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     const char *one = "GET /v2 HTTP/1.1\r\n" HOST "\r\n";
     ask(&f, fd, post("/v2/models/held/infer", "", JSON_BODY));
@@ -233,8 +227,7 @@ static void binary_tensors_lie_aligned_and_only_the_first_bytes_are_copied(void 
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     enum { FLOATS = 50000 };
     const size_t bytes = FLOATS * sizeof(float);
@@ -284,8 +277,7 @@ static void chunked_bodies_are_collected(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     char text[2048];
     const char *body = JSON_BODY;
@@ -309,8 +301,7 @@ static void expect_continue_is_answered_before_the_body(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     char text[512];
     snprintf(text, sizeof text,
@@ -425,8 +416,7 @@ static void every_answer_keeps_the_connection(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     for (int round = 0; round < 2; round++)
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -442,8 +432,7 @@ static void head_has_the_length_and_no_body(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     ask(&f, fd, "HEAD /v2 HTTP/1.1\r\n" HOST "\r\n");
     assert_int_equal(status_of(reply), 200);
@@ -471,8 +460,7 @@ static void what_cannot_be_read_is_answered_and_closed(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     for (size_t i = 0; i < ARRAY_LEN(fatal_rows); i++) {
         const int fd = fixture_connect(&f, true);
         ask(&f, fd, fatal_rows[i].request);
@@ -492,8 +480,7 @@ static void errors_of_a_model_are_answers(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     ask(&f, fd, post("/v2/models/bad/infer", "", JSON_BODY));
     assert_int_equal(status_of(reply), 500);
@@ -512,8 +499,7 @@ static void an_expired_request_is_answered_while_its_call_is_out(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     ask(&f, fd, post("/v2/models/held/infer", "troupe-timeout-ms: 100\r\n", JSON_BODY));
     f.now_ns += TRP_MS(101);
@@ -539,8 +525,7 @@ static void a_client_that_goes_away_cancels(void **state)
     (void)state;
     for (int half = 0; half < 2; half++) {
         struct fixture f;
-        fixture_open(&f);
-        fixture_start(&f);
+        fixture_begin(&f);
         const int fd = fixture_connect(&f, true);
         ask(&f, fd, post("/v2/models/held/infer", "", JSON_BODY));
         if (half)
@@ -586,8 +571,7 @@ static void a_truncated_body_is_told(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     ask(&f, fd, "POST /v2/models/echo/infer HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n{");
     assert_string_equal(reply, "");
@@ -615,8 +599,7 @@ static void slow_senders_are_timed_out(void **state)
           "timeouts.body" },
     };
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     for (size_t i = 0; i < ARRAY_LEN(slow); i++) {
         const int fd = fixture_connect(&f, true);
         assert_string_equal(ask(&f, fd, slow[i].sent), "");
@@ -641,8 +624,7 @@ static void idle_connections_are_closed_and_busy_ones_are_not(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int silent = fixture_connect(&f, true), idle = fixture_connect(&f, true),
               busy = fixture_connect(&f, true);
     ask(&f, idle, post("/v2/models/echo/infer", "", JSON_BODY));
@@ -671,8 +653,7 @@ static void a_client_that_does_not_read_is_cut_off(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     const char *one = "GET /v2 HTTP/1.1\r\n" HOST "\r\n";
     for (int i = 0; i < 100000; i++) {
@@ -809,8 +790,7 @@ static void shared_memory_is_held_while_the_call_lives(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     f.region[0] = 7;
     f.region[1] = 8;
     const int fd = fixture_connect(&f, true);
@@ -846,8 +826,7 @@ static void what_shared_memory_cannot_give_in_place_is_copied(void **state)
     for (const struct input *r = inputs; r < inputs + ARRAY_LEN(inputs); r++) {
         struct fixture f;
         char body[512];
-        fixture_open(&f);
-        fixture_start(&f);
+        fixture_begin(&f);
         memcpy((char *)f.region + r->offset, (const float[]){ 7, 8 }, 8);
         const int fd = fixture_connect(&f, true);
         print_message("%s at %d\n", r->dtype, r->offset);
@@ -876,8 +855,7 @@ static void draining_answers_what_is_in_flight_and_closes(void **state)
     (void)state;
     struct fixture f;
     bool is_drained = false;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int idle = fixture_connect(&f, true), busy = fixture_connect(&f, true);
     ask(&f, idle, "GET /v2 HTTP/1.1\r\n" HOST "\r\n");
     ask(&f, busy, post("/v2/models/held/infer", "", JSON_BODY));
@@ -900,8 +878,7 @@ static void a_front_with_calls_out_waits_for_them_when_destroyed(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     ask(&f, fd, post("/v2/models/held/infer", "", JSON_BODY));
     fixture_release(&f, 0); /* its end is in the ready list, no turn has run it yet */

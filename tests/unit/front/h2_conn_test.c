@@ -10,9 +10,7 @@ static void a_unary_call_is_answered_with_message_and_status(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf m = message("echo", "7", two, 2);
     for (int i = 0; i < 3; i++) {
         const int32_t id = client_request(&l.client, INFER, m.ptr, m.len, false);
@@ -27,8 +25,7 @@ static void a_unary_call_is_answered_with_message_and_status(void **state)
     assert_int_equal(fixture_metric(&f, TRP_METRIC_REQUESTS_GRPC), 3);
     assert_int_equal(f.finished_n, 3);
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void a_large_tensor_is_aligned_and_copied_once(void **state)
@@ -37,9 +34,7 @@ static void a_large_tensor_is_aligned_and_copied_once(void **state)
     enum { N = 150528 };
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     float *values = malloc(N * sizeof *values);
     for (int i = 0; i < N; i++)
         values[i] = (float)i / 3;
@@ -53,8 +48,7 @@ static void a_large_tensor_is_aligned_and_copied_once(void **state)
                     m.len + 8192); /* and the reply's few small pieces */
     free(values);
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void failures_are_trailers_alone(void **state)
@@ -62,9 +56,7 @@ static void failures_are_trailers_alone(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf nope = message("nope", "", two, 2), bad = message("bad", "", two, 2);
     const struct {
         const char *fields, *body;
@@ -99,8 +91,7 @@ static void failures_are_trailers_alone(void **state)
     }
     trp_buf_deinit(&nope);
     trp_buf_deinit(&bad);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void an_early_failure_stops_the_sender_without_error(void **state)
@@ -108,9 +99,7 @@ static void an_early_failure_stops_the_sender_without_error(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     const int32_t id = client_request(&l.client, INFER,
                                       "\0\x7f\xff\xff\xff"
                                       "and so on",
@@ -120,8 +109,7 @@ static void an_early_failure_stops_the_sender_without_error(void **state)
     assert_true(says(s, "grpc-status: 8"));
     assert_true(s->has_ended);
     assert_int_equal(s->reset, 1 + NGHTTP2_NO_ERROR);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void messages_are_compressed_both_ways(void **state)
@@ -129,9 +117,7 @@ static void messages_are_compressed_both_ways(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     float zeros[1000] = { 0 };
     struct trp_buf m = message("echo", "", zeros, 1000), packed, plain;
     trp_buf_init(&packed, trp_heap(), 1 << 20);
@@ -155,8 +141,7 @@ static void messages_are_compressed_both_ways(void **state)
     trp_buf_deinit(&m);
     trp_buf_deinit(&packed);
     trp_buf_deinit(&plain);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void a_deadline_is_answered_while_the_call_is_out(void **state)
@@ -164,9 +149,7 @@ static void a_deadline_is_answered_while_the_call_is_out(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf m = message("held", "", two, 2);
     const int32_t id = client_request(&l.client, INFER "grpc-timeout: 100m\n", m.ptr, m.len, false);
     carry(&l);
@@ -181,8 +164,7 @@ static void a_deadline_is_answered_while_the_call_is_out(void **state)
     assert_int_equal(f.finished_n, 1);
     assert_int_equal(f.finished_ns, TRP_MS(101)); /* what failed took time, too: until its answer */
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void a_reset_stream_cancels_its_call_alone(void **state)
@@ -190,9 +172,7 @@ static void a_reset_stream_cancels_its_call_alone(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf m = message("held", "", two, 2);
     const int32_t a = client_request(&l.client, INFER, m.ptr, m.len, false);
     const int32_t b = client_request(&l.client, INFER, m.ptr, m.len, false);
@@ -208,8 +188,7 @@ static void a_reset_stream_cancels_its_call_alone(void **state)
     assert_int_equal(f.finished_n, 2);
     assert_int_equal(fixture_metric(&f, TRP_METRIC_CANCELLED), 1);
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void a_connection_that_breaks_cancels_everything(void **state)
@@ -217,9 +196,7 @@ static void a_connection_that_breaks_cancels_everything(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf m = message("held", "", two, 2);
     client_request(&l.client, INFER, m.ptr, m.len, false);
     client_request(&l.client, STREAM, m.ptr, m.len, true);
@@ -277,9 +254,7 @@ static void stream_answers_keep_the_order_of_requests(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf a = message("held", "a", two, 2), b = message("echo", "b", two, 2),
                    c = message("nope", "c", two, 2);
     struct trp_buf all = { 0 };
@@ -315,8 +290,7 @@ static void stream_answers_keep_the_order_of_requests(void **state)
     trp_buf_deinit(&b);
     trp_buf_deinit(&c);
     trp_buf_deinit(&all);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void a_stream_reads_no_further_than_its_limit(void **state)
@@ -324,9 +298,7 @@ static void a_stream_reads_no_further_than_its_limit(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf one = message("held", "", two, 2), all;
     trp_buf_init(&all, trp_heap(), 1 << 20);
     for (int i = 0; i < 20; i++)
@@ -344,8 +316,7 @@ static void a_stream_reads_no_further_than_its_limit(void **state)
     assert_true(says(client_at(&l.client, id), "grpc-status: 0\n"));
     trp_buf_deinit(&one);
     trp_buf_deinit(&all);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 /* What waits of a stream once held all that had ever waited since it was last empty: a client that stayed ahead of the server
@@ -356,9 +327,7 @@ static void a_client_may_stay_ahead_of_its_stream_for_ever(void **state)
     enum { FLOATS = 65536, MESSAGES = 80 };
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     float *values = calloc(FLOATS, sizeof *values);
     assert_non_null(values);
     struct trp_buf one = message("held", "", values, FLOATS), all;
@@ -378,8 +347,7 @@ static void a_client_may_stay_ahead_of_its_stream_for_ever(void **state)
     trp_buf_deinit(&one);
     trp_buf_deinit(&all);
     free(values);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 /* Whoever opens all windows and reads nothing used to be framed for in every turn that his requests came in. */
@@ -389,8 +357,7 @@ static void answers_are_framed_no_further_ahead_than_the_socket_takes(void **sta
     enum { FLOATS = 16384, CALLS = 60, AHEAD = 512 << 10 };
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     l.f = &f;
     l.fd = fixture_connect(&f, true);
     line_open_client(&l, 1 << 30);
@@ -409,8 +376,7 @@ static void answers_are_framed_no_further_ahead_than_the_socket_takes(void **sta
         assert_true(says(&l.client.streams[i], "grpc-status: 0\n"));
     trp_buf_deinit(&m);
     free(values);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void a_stream_may_ask_for_its_end_at_the_first_error(void **state)
@@ -418,9 +384,7 @@ static void a_stream_may_ask_for_its_end_at_the_first_error(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf held = message("held", "", two, 2), nope = message("nope", "", two, 2);
     const int32_t id =
         client_request(&l.client, STREAM "triton_grpc_error: true\n", held.ptr, held.len, true);
@@ -436,8 +400,7 @@ static void a_stream_may_ask_for_its_end_at_the_first_error(void **state)
     carry(&l);
     trp_buf_deinit(&held);
     trp_buf_deinit(&nope);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void an_empty_stream_ends_well_and_a_cut_one_does_not(void **state)
@@ -445,16 +408,13 @@ static void an_empty_stream_ends_well_and_a_cut_one_does_not(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     const int32_t empty = client_request(&l.client, STREAM, "", 0, false);
     const int32_t cut = client_request(&l.client, STREAM, "\0\0\0", 3, false);
     carry(&l);
     assert_true(says(client_at(&l.client, empty), "grpc-status: 0\n"));
     assert_true(says(client_at(&l.client, cut), "grpc-status: 3\n"));
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 /* -- health, reflection, control -- */
@@ -474,9 +434,7 @@ static void health_is_checked_by_service(void **state)
     };
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const int32_t id = client_request(&l.client, GRPC("/grpc.health.v1.Health/Check"),
                                           rows[i].body, rows[i].n, false);
@@ -487,8 +445,7 @@ static void health_is_checked_by_service(void **state)
         if (rows[i].health)
             assert_int_equal(s->data[6], rows[i].health);
     }
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void a_watch_tells_changes_until_the_client_leaves(void **state)
@@ -496,9 +453,7 @@ static void a_watch_tells_changes_until_the_client_leaves(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     const int32_t id =
         client_request(&l.client, GRPC("/grpc.health.v1.Health/Watch"), "\0\0\0\0\0", 5, false);
     carry(&l);
@@ -522,8 +477,7 @@ static void a_watch_tells_changes_until_the_client_leaves(void **state)
     f.now_ns += TRP_S(5);
     carry(&l);
     assert_int_equal(f.controls_n, looks);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void reflection_lists_services(void **state)
@@ -531,9 +485,7 @@ static void reflection_lists_services(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     static const char list[] = "\0\0\0\0\3\x3a\1*";
     const int32_t id = client_request(
         &l.client, GRPC("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"), list,
@@ -544,8 +496,7 @@ static void reflection_lists_services(void **state)
     client_more(&l.client, id, "", 0, false);
     carry(&l);
     assert_true(says(s, "grpc-status: 0\n"));
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 /* Exchanges are used again: the list of parts of an inference must not outlive it. */
@@ -554,9 +505,7 @@ static void nothing_of_an_earlier_answer_is_in_the_next(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf m = message("echo", "", two, 2);
     for (int i = 0; i < 4; i++)
         client_request(&l.client, STREAM, m.ptr, m.len, false);
@@ -573,8 +522,7 @@ static void nothing_of_an_earlier_answer_is_in_the_next(void **state)
     s = client_at(&l.client, watch);
     assert_int_equal(s->data_n, 7); /* prefix, and the status */
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void changes_over_grpc_are_guarded_too(void **state)
@@ -584,8 +532,7 @@ static void changes_over_grpc_are_guarded_too(void **state)
     for (int local = 0; local < 2; local++) {
         struct fixture f;
         struct line l;
-        fixture_open(&f);
-        fixture_start(&f);
+        fixture_begin(&f);
         l.f = &f;
         l.fd = fixture_connect(&f, local != 0);
         line_open_client(&l, 1 << 20);
@@ -597,8 +544,7 @@ static void changes_over_grpc_are_guarded_too(void **state)
             says(client_at(&l.client, id), local ? "grpc-status: 0\n" : "grpc-status: 7\n"));
         if (!local)
             assert_true(says(client_at(&l.client, id), "admin.remote"));
-        line_close(&l);
-        fixture_close(&f);
+        line_end(&l);
     }
 }
 
@@ -631,9 +577,7 @@ static void rest_is_the_same_over_http2(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     const int32_t infer = client_request(&l.client, REST("POST", "/v2/models/echo/infer"),
                                          JSON_BODY, strlen(JSON_BODY), false);
     const int32_t sized =
@@ -658,8 +602,7 @@ static void rest_is_the_same_over_http2(void **state)
     assert_true(says(client_at(&l.client, large), ":status: 413\n"));
     assert_int_equal(client_at(&l.client, large)->reset, 1);
     assert_int_equal(fixture_metric(&f, TRP_METRIC_REQUESTS_HTTP2), 6);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void too_many_fields_are_told(void **state)
@@ -675,8 +618,7 @@ static void too_many_fields_are_told(void **state)
         &l.client, REST("GET", "/v2") "a: 1\nb: 2\nc: 3\nd: 4\ne: 5\n", NULL, 0, false);
     carry(&l);
     assert_true(says(client_at(&l.client, id), ":status: 431\n"));
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void slow_bodies_and_idle_connections_end(void **state)
@@ -684,9 +626,7 @@ static void slow_bodies_and_idle_connections_end(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     const int32_t rest =
         client_request(&l.client, REST("POST", "/v2/models/echo/infer"), "{", 1, true);
     const int32_t unary = client_request(&l.client, INFER, "\0\0", 2, true);
@@ -708,8 +648,7 @@ static void slow_bodies_and_idle_connections_end(void **state)
     }
     assert_true(l.client.goaway);
     assert_int_equal(trp_front_connections(f.front), 0);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void note_drained(void *user)
@@ -723,9 +662,7 @@ static void draining_says_goodbye_twice_and_lets_calls_end(void **state)
     struct fixture f;
     struct line l;
     bool is_drained = false;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf m = message("held", "", two, 2);
     const int32_t id = client_request(&l.client, INFER, m.ptr, m.len, false);
     carry(&l);
@@ -741,8 +678,7 @@ static void draining_says_goodbye_twice_and_lets_calls_end(void **state)
     fixture_turns(&f, 3);
     assert_true(is_drained);
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 /* Whoever watches, or keeps a stream open, would hold up the end of the server for as long as it may take. */
@@ -752,9 +688,7 @@ static void draining_ends_streams_in_which_nothing_is_under_way(void **state)
     struct fixture f;
     struct line l;
     bool is_drained = false;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf held = message("held", "", two, 2), m = message("echo", "", two, 2);
     const int32_t watch =
         client_request(&l.client, GRPC("/grpc.health.v1.Health/Watch"), "\0\0\0\0\0", 5, false);
@@ -788,8 +722,7 @@ static void draining_ends_streams_in_which_nothing_is_under_way(void **state)
     assert_true(is_drained);
     trp_buf_deinit(&held);
     trp_buf_deinit(&m);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void the_preface_may_come_byte_by_byte(void **state)
@@ -797,9 +730,7 @@ static void the_preface_may_come_byte_by_byte(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     const int32_t id = client_request(&l.client, REST("GET", "/v2"), NULL, 0, false);
     const uint8_t *bytes;
     ssize_t n;
@@ -810,8 +741,7 @@ static void the_preface_may_come_byte_by_byte(void **state)
         }
     carry(&l);
     assert_true(says(client_at(&l.client, id), ":status: 200\n"));
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 int main(void)

@@ -109,8 +109,7 @@ static void a_bomb_is_refused_while_others_are_answered(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int bomber = fixture_connect(&f, true), neighbour = fixture_connect(&f, true);
     struct trp_buf bomb = packed_zeros(16 * MIB);
     assert_true(bomb.len < 128 << 10);
@@ -138,8 +137,7 @@ static void input_that_becomes_nothing_is_limited_as_well(void **state)
     (void)state;
     enum { BLOCKS = 400000 };
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     struct trp_buf body;
     trp_buf_init(&body, trp_heap(), 32 * MIB);
@@ -159,8 +157,7 @@ static void input_that_becomes_nothing_is_limited_as_well(void **state)
 static void check_large_body(enum trp_coding coding, bool is_chunked)
 {
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     size_t json;
     struct trp_buf plain = request_of(900000, &json);
@@ -216,8 +213,7 @@ static void what_is_corrupt_is_told_when_the_body_has_come(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     struct trp_buf body = packed_zeros(MIB);
     body.ptr[12] = (char)(body.ptr[12] ^ 0x55);
@@ -242,8 +238,7 @@ static void a_small_body_does_not_wait_for_large_ones(void **state)
     enum { LARGE = 4 };
     struct fixture f;
     int large[LARGE];
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     struct trp_buf bomb = packed_zeros(16 * MIB);
     struct trp_buf small = packed(TRP_CODING_GZIP, JSON_BODY, sizeof JSON_BODY - 1);
     for (int i = 0; i < LARGE; i++) {
@@ -275,8 +270,7 @@ static void without_memory_a_body_is_refused(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     const int fd = fixture_connect(&f, true);
     struct trp_buf body = packed_zeros(MIB);
     int refused_n = 0;
@@ -321,8 +315,7 @@ static void a_large_reply_is_packed_while_others_are_answered(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     size_t json, n = 0;
     struct trp_buf plain = request_of(900000, &json), got;
     const int fd = ask_for_packed(&f, &plain, json), neighbour = fixture_connect(&f, true);
@@ -356,8 +349,7 @@ static void a_reply_whose_client_is_gone_is_packed_no_further(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_open(&f);
-    fixture_start(&f);
+    fixture_begin(&f);
     size_t json;
     struct trp_buf plain = request_of(900000, &json);
     close(ask_for_packed(&f, &plain, json));
@@ -404,9 +396,7 @@ static void messages_that_take_long_keep_their_order(void **state)
     enum { N = 500000 };
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     float *values = malloc(N * sizeof *values);
     for (size_t i = 0; i < N; i++)
         values[i] = (float)(i * 2654435761u % 4096);
@@ -444,8 +434,7 @@ static void messages_that_take_long_keep_their_order(void **state)
     trp_buf_deinit(&packed_large);
     trp_buf_deinit(&small);
     free(values);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 static void a_deadline_passes_while_a_message_is_unpacked(void **state)
@@ -453,9 +442,7 @@ static void a_deadline_passes_while_a_message_is_unpacked(void **state)
     (void)state;
     struct fixture f;
     struct line l;
-    fixture_open(&f);
-    fixture_start(&f);
-    line_open(&l, &f);
+    line_begin(&l, &f);
     struct trp_buf bomb = packed_zeros(16 * MIB), framed;
     char prefix[TRP_GRPC_PREFIX];
     trp_buf_init(&framed, trp_heap(), 32 * MIB);
@@ -478,8 +465,7 @@ static void a_deadline_passes_while_a_message_is_unpacked(void **state)
     check_turns(&f);
     trp_buf_deinit(&bomb);
     trp_buf_deinit(&framed);
-    line_close(&l);
-    fixture_close(&f);
+    line_end(&l);
 }
 
 int main(void)
