@@ -132,15 +132,14 @@ static enum there look_at(const struct trp_cook *k, uint32_t tensor)
     return COMING;
 }
 
-static bool leave_out(struct trp_cook *k, uint32_t i, bool has_failed)
+static void leave_out(struct trp_cook *k, uint32_t i, bool has_failed)
 {
     k->steps[i].state = TRP_COOK_ABSENT;
     k->steps[i].has_failed = has_failed;
-    return true;
 }
 
 /* What has failed, and may, is left out; otherwise that is the answer. */
-static bool lose(struct trp_cook *k, uint32_t i, const struct trp_error *why)
+static void lose(struct trp_cook *k, uint32_t i, const struct trp_error *why)
 {
     const struct trp_recipe_step *step = &k->recipe->steps[i];
     drop_parts(k, &k->steps[i]);
@@ -148,13 +147,12 @@ static bool lose(struct trp_cook *k, uint32_t i, const struct trp_error *why)
     leave_out(k, i, true);
     if (!step->may_fail || trp_oneshot_get(&k->call->outcome) != TRP_OUTCOME_OPEN) {
         fail(k, step, why);
-        return true;
+        return;
     }
     if (!trp_failed(k->lost.status)) {
         k->lost = *why;
         trp_error_within(&k->lost, "'%.*s'", TRP_STR(step->name));
     }
-    return true;
 }
 
 void trp_cook_step_done(struct trp_cook *k, uint32_t step, enum trp_metric how)
@@ -165,10 +163,10 @@ void trp_cook_step_done(struct trp_cook *k, uint32_t step, enum trp_metric how)
 
 void trp_cook_step_failed(struct trp_cook *k, uint32_t step, const struct trp_error *why)
 {
-    (void)lose(k, step, why);
+    lose(k, step, why);
 }
 
-static bool begin(struct trp_cook *k, uint32_t i)
+static void begin(struct trp_cook *k, uint32_t i)
 {
     struct trp_error err = { 0 };
     trp_status st;
@@ -184,7 +182,8 @@ static bool begin(struct trp_cook *k, uint32_t i)
         st = trp_cook_do_vote(k, i, &err);
         break;
     }
-    return !trp_failed(st) || lose(k, i, &err);
+    if (trp_failed(st))
+        lose(k, i, &err);
 }
 
 /* A condition that nobody can tell does not hold; the first is told to who misses what its step would have made. */
@@ -244,50 +243,67 @@ static void say_sure(struct trp_cook *k, const struct trp_recipe_step *step, dou
 }
 
 /* Of a step whose tensors are there, and whose doubt, if there is any, was measured. */
-static bool begin_if_wanted(struct trp_cook *k, uint32_t i)
+static void begin_if_wanted(struct trp_cook *k, uint32_t i)
 {
     const struct trp_recipe_step *step = &k->recipe->steps[i];
-    return step->when && !holds(k, step) ? leave_out(k, i, false) : begin(k, i);
+    if (step->when && !holds(k, step))
+        leave_out(k, i, false);
+    else
+        begin(k, i);
 }
 
 void trp_cook_weighed(struct trp_cook *k, uint32_t step, double least)
 {
     if (k->steps[step].rows_n > 0) {
-        (void)begin_if_wanted(k, step);
+        begin_if_wanted(k, step);
         return;
     }
     say_sure(k, &k->recipe->steps[step], least);
     leave_out(k, step, false);
 }
 
-static bool weigh(struct trp_cook *k, uint32_t i)
+static void weigh(struct trp_cook *k, uint32_t i)
 {
     struct trp_error err = { 0 };
     k->steps[i].state = TRP_COOK_RUNS;
-    return !trp_failed(trp_cook_weigh(k, i, &err)) || lose(k, i, &err);
+    if (trp_failed(trp_cook_weigh(k, i, &err)))
+        lose(k, i, &err);
+}
+
+/* All that a step waits for, as one. */
+static enum there look_at_uses(const struct trp_cook *k, const struct trp_recipe_step *step)
+{
+    const enum there doubt =
+        step->doubt.tensor == TRP_RECIPE_NONE ? THERE : look_at(k, step->doubt.tensor);
+    if (doubt != THERE)
+        return doubt;
+    for (uint32_t u = 0; u < step->uses_n; u++) {
+        const uint32_t tensor = step->uses[u].tensor;
+        const enum there is = look_at(k, tensor);
+        /* A model may do without what the client may leave out. */
+        const bool is_optional =
+            step->act == TRP_RECIPE_MODEL && k->recipe->tensors[tensor].maker == TRP_RECIPE_NONE;
+        if (is == COMING || (is == MISSING && !is_optional))
+            return is;
+    }
+    return THERE;
 }
 
 /* True when something has changed. */
 static bool consider(struct trp_cook *k, uint32_t i)
 {
     const struct trp_recipe_step *step = &k->recipe->steps[i];
-    if ((k->needed >> i & 1) == 0)
-        return leave_out(k, i, false);
-    const enum there doubt =
-        step->doubt.tensor == TRP_RECIPE_NONE ? THERE : look_at(k, step->doubt.tensor);
-    if (doubt != THERE)
-        return doubt == MISSING && leave_out(k, i, false);
-    for (uint32_t u = 0; u < step->uses_n; u++) {
-        const uint32_t tensor = step->uses[u].tensor;
-        const enum there is = look_at(k, tensor);
-        if (is == COMING)
-            return false;
-        /* A model may do without what the client may leave out. */
-        if (is == MISSING &&
-            (step->act != TRP_RECIPE_MODEL || k->recipe->tensors[tensor].maker != TRP_RECIPE_NONE))
-            return leave_out(k, i, false);
-    }
-    return step->doubt.tensor != TRP_RECIPE_NONE ? weigh(k, i) : begin_if_wanted(k, i);
+    const bool is_needed = (k->needed >> i & 1) != 0;
+    const enum there uses = is_needed ? look_at_uses(k, step) : MISSING;
+    if (uses == COMING)
+        return false;
+    if (uses == MISSING)
+        leave_out(k, i, false);
+    else if (step->doubt.tensor != TRP_RECIPE_NONE)
+        weigh(k, i);
+    else
+        begin_if_wanted(k, i);
+    return true;
 }
 
 /* Whoever has not spoken when the vote is taken is not waited for any more. */
@@ -319,8 +335,10 @@ static bool consider_vote(struct trp_cook *k, uint32_t i)
 {
     const struct trp_recipe_step *step = &k->recipe->steps[i];
     uint32_t spoken = 0, coming = 0;
-    if ((k->needed >> i & 1) == 0)
-        return leave_out(k, i, false);
+    if ((k->needed >> i & 1) == 0) {
+        leave_out(k, i, false);
+        return true;
+    }
     for (uint32_t u = 0; u < step->uses_n; u++) {
         const enum there is = look_at(k, step->uses[u].tensor);
         spoken += is == THERE;
@@ -335,7 +353,8 @@ static bool consider_vote(struct trp_cook *k, uint32_t i)
     leave_late_out(k, step);
     if (spoken < step->uses_n)
         note_missing(k, step);
-    return begin(k, i);
+    begin(k, i);
+    return true;
 }
 
 /* ---- the answer ---- */
@@ -453,14 +472,14 @@ void trp_cook_child_back(struct trp_call *child, void *cook)
     }
     if (trp_failed(child->error.status)) {
         part->child = NULL; /* dropping the others leaves it to us */
-        (void)lose(k, i, &child->error);
+        lose(k, i, &child->error);
         trp_call_child_end(child, finder);
         go_on(k);
         return;
     }
     part->is_back = true;
     if (s->out_n == 0 && s->begun_n == s->parts_n && trp_failed(trp_cook_take(k, i, &err)))
-        (void)lose(k, i, &err);
+        lose(k, i, &err);
     go_on(k);
 }
 
@@ -480,7 +499,7 @@ void trp_cook_job_back(struct trp_cook_job *j)
     trp_cook_job_let_go(j);
     if (trp_failed(err.status) || trp_failed(j->kind->land(j, &err))) {
         trp_cook_job_drop(j);
-        (void)lose(k, step, &err);
+        lose(k, step, &err);
     }
     go_on(k);
 }
@@ -495,7 +514,7 @@ static void ask_more(struct trp_timer *timer, int64_t now_ns)
         struct trp_error err = { 0 };
         if (s->state == TRP_COOK_RUNS && s->begun_n < s->parts_n &&
             trp_failed(trp_cook_ask_more(k, i, &err)))
-            (void)lose(k, i, &err);
+            lose(k, i, &err);
     }
     go_on(k);
 }
