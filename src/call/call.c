@@ -184,7 +184,7 @@ void trp_call_give_back(struct trp_call *call)
 
 void trp_call_push(struct trp_call *call, trp_done_fn fn, void *user)
 {
-    TRP_ASSERT(call->done_n < TRP_CALL_DEPTH);
+    TRP_ASSERT(call->done_n < TRP_CALL_DONE_MAX);
     call->done[call->done_n].fn = fn;
     call->done[call->done_n].user = user;
     call->done_n++;

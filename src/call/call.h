@@ -109,7 +109,8 @@ struct trp_wanted {
 };
 
 typedef void (*trp_done_fn)(struct trp_call *call, void *user);
-#define TRP_CALL_DEPTH 8
+
+#define TRP_CALL_DONE_MAX 8 /* told of one call: who started it, routes, compositions, exec */
 
 struct trp_call {
     /* who asks */
@@ -159,8 +160,7 @@ struct trp_call {
     void (*target_release)(struct trp_target *target);
     struct trp_call *parent;
     uint32_t step, attempt, depth; /* the last: how many stand above it */
-    bool
-        stands_in; /* it asks the same as its parent, in its place: rules see the parent's request */
+    bool stands_in; /* it asks the same as its parent, in its place: rules see that one's request */
     struct trp_cancel cancel;
     uint32_t lent_n; /* children (call/call_child.h) that look at what it came with; its loop's */
     void (*on_free)(struct trp_call *call, void *user); /* they have ended: it may be given back */
@@ -181,7 +181,7 @@ struct trp_call {
     struct {
         trp_done_fn fn;
         void *user;
-    } done[TRP_CALL_DEPTH];
+    } done[TRP_CALL_DONE_MAX];
     uint32_t done_n;
     struct trp_loop *loop;
     struct trp_task finish_task;         /* inline runs finish through the loop's ready list */
@@ -236,6 +236,7 @@ uint32_t trp_call_pool_out(const struct trp_call_pool *p);
  *   Thread: loop.
  *   Errors: none. */
 void trp_call_pool_age(struct trp_call_pool *p);
+
 /* Numbers the calls to come from `first` on (otherwise from 1), so that each pool of a process can have a range of its own.
  *   Owns  : nothing.
  *   Thread: loop.
@@ -252,7 +253,7 @@ uint32_t trp_call_loop_index(const struct trp_call *call);
 /* Pushes the next one to be told.
  *   Owns  : `user` is borrowed until it ran.
  *   Thread: loop.
- *   Errors: more than TRP_CALL_DEPTH is a bug and asserts. */
+ *   Errors: more than TRP_CALL_DONE_MAX is a bug and asserts. */
 void trp_call_push(struct trp_call *call, trp_done_fn fn, void *user);
 
 /* Says that the work is over: pops the last `done` and runs it.  finish: on the loop, outside any start();

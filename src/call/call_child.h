@@ -15,8 +15,8 @@
 #include "call/call.h"
 #include "call/finder.h"
 
-#define TRP_CHILD_DEPTH_MAX \
-    8u /* of children below a client's call: what stands for others may stand for such again */
+/* Of children below a client's call: what stands for others may stand for such again. */
+#define TRP_CHILD_DEPTH_MAX 8u
 
 /* What a child asks, and who is told. */
 struct trp_child_ask {
@@ -48,8 +48,10 @@ trp_status trp_call_child_want(struct trp_call *child, struct trp_str name, stru
  *   Errors: none. */
 int64_t trp_call_patience_end_ns(const struct trp_call *call, int64_t from_ns);
 
-/* Finds who answers, pins, binds and starts; its deadline becomes what its target's owner gives it, where that is earlier.  `done` is called exactly once, never from inside.
- *   Owns  : the child is lent to its target until `done`, the finder until it is over; after a failure the caller ends it, and `done` is not called.
+/* Finds who answers, pins, binds and starts; its deadline becomes what its target's owner gives it, where that is earlier.  `done` is
+ * called exactly once, never from inside.
+ *   Owns  : the child is lent to its target until `done`, the finder until it is over; after a failure the caller ends it, and `done` is
+ *           not called.
  *   Thread: loop.
  *   Errors: NOT_FOUND, NOT_READY, INVALID_ARGUMENT (it does not fit), CANCELLED (the parent was), OUT_OF_MEMORY. */
 trp_status trp_call_child_start(struct trp_call *child, const struct trp_finder *finder,

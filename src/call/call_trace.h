@@ -2,7 +2,8 @@
  * Answers "which steps did this request take, and how long was each?".
  *
  * The steps of a traced call are traced, too: each child that had a target has a record of its own, with an id of its own and its
- * parent's; so has each attempt of a route that failed on the call itself, before another was asked with it.  They are collected on the client's call and handed to the writer with its record, behind it: all of it is in one file. */
+ * parent's; so has each attempt of a route that failed on the call itself, before another was asked with it.  They are collected on the
+ * client's call and handed to the writer with its record, behind it: all of it is in one file. */
 #ifndef TRP_CALL_TRACE_H
 #define TRP_CALL_TRACE_H
 

@@ -57,7 +57,7 @@ void trp_cancel_raise(struct trp_cancel *token)
         return;
     trp_flag_raise(&token->raised);
     for (struct trp_cancel *child = first_untold(token); child; child = first_untold(token))
-        trp_cancel_raise(child); /* as deep as calls are nested, which TRP_CALL_DEPTH bounds */
+        trp_cancel_raise(child); /* as deep as calls are nested: TRP_CHILD_DEPTH_MAX */
     if (token->on_raise)
         token->on_raise(token);
 }

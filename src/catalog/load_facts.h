@@ -2,8 +2,9 @@
  * Answers "how long is its queue, how slow was it lately?".  The control thread looks some ten times a second at the
  * models that rules name and publishes numbers; loops read them without a lock (route/load_view.h).
  *
- *  1. Of a name all versions count together; of "model@label" and "model@3" the one.  What they have counted since the last look is put into the second that it was seen
- *     in; figures of a window are of the last TRP_LOAD_VIEW_WINDOW_S seconds and what there is of the present one.
+ *  1. Of a name all versions count together; of "model@label" and "model@3" the one.  What they have counted since the last look is put
+ *     into the second that it was seen in; figures of a window are of the last TRP_LOAD_VIEW_WINDOW_S seconds and what there is of the
+ *     present one.
  *  2. A quantile lies within its histogram's bucket (1, 2, 5, 10 us, ...) in proportion.
  *  3. What a client did wrong is no error of the model: those count that a server answers for (HTTP 5xx) and full queues.
  *  4. Each number is whole, but those of one model may be of two looks. */

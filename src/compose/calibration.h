@@ -12,12 +12,10 @@ struct trp_calibration_row {
 };
 
 struct trp_calibration {
-    double
-        threshold; /* 0..1: rows whose confidence is not below are the cheap model's; above 1: none is */
+    double threshold; /* 0..1: rows that are not below it are the cheap model's; above 1: none is */
     double agreement; /* of the cascade with the large model: 0..1 */
     double share;     /* of rows that the cheap model answers: 0..1 */
-    double
-        reachable; /* the highest agreement of any threshold at which the cheap model answers something: 0..1 */
+    double reachable; /* 0..1: the highest agreement while the cheap model answers something */
 };
 
 /* How many rows a sample should have: when none of so many disagrees, `target` holds with 95 of 100 (the rule of three).

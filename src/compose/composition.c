@@ -65,7 +65,7 @@ static const struct trp_node *get_config(const struct trp_target *t)
     return trp_flag_is_up(&of(t)->is_checked) ? of(t)->config : NULL;
 }
 
-/* Whether the model of a step could answer now. */
+/* Whether the model of a step could answer now.  Names of one picture lead nowhere back, so asking those behind it ends. */
 static trp_status find_member(const struct trp_composition *c, const struct trp_recipe_step *step,
                               uint32_t loop_index, struct trp_error *err)
 {

@@ -1,7 +1,6 @@
 /* compose/composition.h - a name behind which several models answer together.
  * Answers "what stands behind the name of an ensemble, a cascade or a pipeline?".
  *
-
  * A composition is a target.  It is read from what somebody wrote, and checked against the signatures of the models that it names as
  * soon as these are known; until then it is not ready.  Constant from then on.  Counted: directories and calls in flight keep it. */
 #ifndef TRP_COMPOSITION_H
@@ -18,13 +17,14 @@ struct trp_route_file;
 struct trp_composition_order {
     struct trp_str name;
     const char *kind; /* as trp_model_definition_kind(), but for "route": static */
-    const struct trp_node
-        *at; /* what stands under that key; of "ensemble_scheduling" the whole configuration */
+    /* What stands under that key; of "ensemble_scheduling" the whole configuration. */
+    const struct trp_node *at;
     struct trp_route_file *file; /* whose lists and time zone its conditions have; NULL: none */
 };
 
 /* Reads it: what is written is understood, but compared with nothing yet.
- *   Owns  : one reference for the caller; `at` and the name are copied, the file is retained; alloc and env are borrowed until the last reference goes.
+ *   Owns  : one reference for the caller; `at` and the name are copied, the file is retained; alloc and env are borrowed until the last
+ *           reference goes.
  *   Thread: control.
  *   Errors: INVALID_ARGUMENT with file:line; TOO_LARGE; OUT_OF_MEMORY. */
 trp_status trp_composition_create(const struct trp_alloc *alloc, const struct trp_cook_env *env,
@@ -52,21 +52,23 @@ trp_status trp_composition_check(struct trp_composition *c, const struct trp_rec
 trp_status trp_composition_goes_on(const struct trp_composition *c,
                                    const struct trp_composition *again, struct trp_error *err);
 
-/* As struct trp_directory_item has them.
+/* As struct trp_directory_item has them; its target, and back.
  *   Owns  : counted; borrowed.
  *   Thread: any.
- *   Errors: none. */
+ *   Errors: NULL: the target is something else. */
 void trp_composition_retain(struct trp_target *t);
 void trp_composition_release(struct trp_target *t);
 struct trp_target *trp_composition_target(struct trp_composition *c);
-struct trp_composition *trp_composition_of(struct trp_target *t); /* NULL: it is something else */
-const char *
-trp_composition_kind(const struct trp_composition *c); /* "ensemble", "cascade", "pipeline" */
-struct trp_str trp_composition_place(const struct trp_composition *c); /* "routes.yaml:3" */
-struct trp_learner *trp_composition_learner(
-    const struct trp_target *t); /* NULL: it learns nothing, or is no composition */
-const struct trp_signature *
-trp_composition_signature(const struct trp_composition *c); /* NULL: not checked yet */
+struct trp_composition *trp_composition_of(struct trp_target *t);
+
+/* Its kind ("ensemble", "cascade", "pipeline"), where it is written ("routes.yaml:3"), what it takes and gives, who learns its weights.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: NULL: it was not checked yet; it learns nothing, or is no composition. */
+const char *trp_composition_kind(const struct trp_composition *c);
+struct trp_str trp_composition_place(const struct trp_composition *c);
+const struct trp_signature *trp_composition_signature(const struct trp_composition *c);
+struct trp_learner *trp_composition_learner(const struct trp_target *t);
 
 /* Takes over what another one has counted, if the same is written there.
  *   Owns  : copied; nobody sees `now` yet.

@@ -6,8 +6,8 @@
 #include "compose/cook.h"
 #include "compose/crew.h"
 
-#define TRP_COOK_ASIDE_BYTES \
-    (256u << 10) /* that a step works on, beyond which a helper does it: some 50 us */
+/* That a step works on, beyond which a helper does it: some 50 us. */
+#define TRP_COOK_ASIDE_BYTES (256u << 10)
 
 enum trp_cook_state {
     TRP_COOK_WAITS,

@@ -1,7 +1,7 @@
-/* compose/cook_step.c - see cook_state.h: one step of a recipe.
+/* compose/cook_step.c - see cook_state.h: a step that asks models, and whose the tensors are that it gives.
  *
- * What a built-in step makes lies in a child call that was never started: so memory that steps make and memory that models make have
- * one owner and one end, the call's. */
+ * A child's outputs stay where its model has put them, because the child is kept as long as the call; so the next step, or the
+ * answer, is a view of them. */
 #include "call/call_trace.h"
 #include "call/target.h"
 #include "compose/cook_state.h"

@@ -12,11 +12,10 @@
 
 struct trp_ensemble {
     struct trp_recipe *recipe;
-    uint32_t members_n;      /* the first steps of the recipe */
-    struct trp_str *outputs; /* one for each: the one that counts; empty: `output` */
-    const struct trp_node *
-        *lent;             /* one for each: its inputs by the names of the request's; NULL: alike */
-    struct trp_str output; /* empty: the only one */
+    uint32_t members_n;           /* the first steps of the recipe */
+    struct trp_str *outputs;      /* one for each: the one that counts; empty: `output` */
+    const struct trp_node **lent; /* one for each: its inputs by the request's names; NULL: alike */
+    struct trp_str output;        /* empty: the only one */
     double *weights;
     enum trp_recipe_act join; /* VOTE, RANK, or MODEL: a model over the others' outputs */
     struct trp_vote_opts vote;

@@ -43,8 +43,7 @@ trp_status trp_feedback_learner(struct trp_feedback *f, const struct trp_learner
 
 /* What a vote was made of. */
 struct trp_feedback_answer {
-    struct trp_str
-        id; /* of the request; empty: there is nothing to find it by, and it is not kept */
+    struct trp_str id; /* of the request; empty: nothing to find it by, and it is not kept */
     struct trp_learner *learner;
     const struct trp_vote_opts *vote;
     bool is_ranking;

@@ -26,8 +26,7 @@ struct trp_image_info {
     enum trp_image_format format;
     uint32_t width, height; /* as they come out: turned when the orientation is applied */
     uint32_t channels;      /* of the file: 1 grey, 2 with alpha, 3 colours, 4 with alpha or CMYK */
-    uint32_t
-        orientation; /* 1: as it is; 2 to 8 as EXIF numbers them; 1 as well when it is not applied */
+    uint32_t orientation;   /* as EXIF numbers them; 1: as it is, or it is not applied */
 };
 
 /* Reads the header only.

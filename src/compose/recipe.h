@@ -44,8 +44,7 @@ struct trp_recipe_doubt {
     uint32_t tensor;
     enum trp_confidence_kind kind;
     bool logits;
-    bool
-        by_row; /* only the rows in doubt, the others keep what was there: `earlier` of what it gives */
+    bool by_row; /* only the rows in doubt; `earlier` of what the step gives has the others */
     double threshold;
 };
 
@@ -72,8 +71,8 @@ struct trp_recipe_step {
     bool may_fail;   /* the others go on without it */
     bool each_row;   /* asked once for each row */
     uint32_t quorum; /* VOTE and RANK: how many must have spoken */
-    int64_t
-        deadline_ns; /* VOTE and RANK: how long the others are waited for; 0: not at all once `quorum` have */
+    /* VOTE and RANK: how long the others are waited for; 0: not at all once `quorum` have spoken. */
+    int64_t deadline_ns;
 };
 
 struct trp_recipe_tensor {
@@ -101,15 +100,14 @@ struct trp_recipe {
     struct trp_recipe_tensor *tensors;
     struct trp_recipe_output *outputs;
     uint32_t steps_n, tensors_n, outputs_n;
-    const struct trp_node *
-        declared; /* Triton's whole tree, which says inputs and outputs itself; NULL: they are deduced */
+    /* Triton's whole tree, which says inputs and outputs itself; NULL: they are deduced. */
+    const struct trp_node *declared;
     const struct trp_route_common *common; /* zone and lists of conditions; NULL: UTC, none */
     const struct trp_str *lists;           /* their names */
     uint32_t lists_n;
     struct trp_signature signature; /* once checked */
     uint32_t *inputs;               /* tensors, in the order of the signature's inputs */
-    struct trp_counter
-        *asked; /* of a cascade: rows that each step was asked about; NULL: not counted */
+    struct trp_counter *asked;      /* of a cascade: rows that each step was asked about; or NULL */
 };
 
 /* Who knows what a model takes and gives, at load. */

@@ -16,7 +16,8 @@
  * | cast        | numbers                      | the same numbers as type `to`                                    |
  *
  * `axis` may count from the end (-1 is the last).  64-bit whole numbers are compared as doubles.  Ties go to the lower
- * index; NaN is below every number, and never at or above a threshold.  A slice with NaN or +infinity, or with nothing above -infinity, has a softmax of NaN.
+ * index; NaN is below every number, and never at or above a threshold.  A slice with NaN or +infinity, or with nothing above -infinity,
+ * has a softmax of NaN.
  * A picture is [h, w, c] or [n, h, w, c] (nhwc), or [c, h, w] or [n, c, h, w] (nchw).
  * resize takes pixels as areas (half_pixel of ONNX Resize, align_corners=False of PyTorch; the edge pixel goes on beyond the edge).
  * nearest takes floor((i + 0.5) * in / out), as Pillow and PyTorch's nearest-exact do, which round on the way; bilinear looks at the

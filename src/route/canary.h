@@ -35,10 +35,9 @@ struct trp_canary_opts {
     uint64_t calls_min;   /* of each before they are compared; 0: 20 */
     double error_margin;  /* how much larger its share of errors may be; 0: 0.01 */
     double latency_ratio; /* how much slower it may be, at the quantile; 0: 1.25; below 0: any */
-    int64_t
-        latency_least_ns; /* and by how much in any case, where both take next to nothing; 0: 1 ms */
-    double quantile;      /* 0: 0.95 */
-    double chance;        /* 0: 0.00001 */
+    int64_t latency_least_ns; /* and by how much, where both take next to nothing; 0: 1 ms */
+    double quantile;          /* 0: 0.95 */
+    double chance;            /* 0: 0.00001 */
 };
 
 /* What one of the two has answered; counted by loops. */

@@ -11,7 +11,8 @@
 #include "base/status.h"
 #include "base/str.h"
 
-/* A model, a route or a composition.  Of a model all of its versions together, or of "model@label" and "model@3" the one, of clients' requests as well as of routes and compositions. */
+/* A model, a route or a composition.  Of a model all of its versions together, or of "model@label" and "model@3" the one, of clients'
+ * requests as well as of routes and compositions. */
 struct trp_model_load {
     bool ready;             /* a request may be sent to it: it serves, or is loaded on demand */
     uint32_t queued;        /* requests that wait to be run */
@@ -26,8 +27,7 @@ struct trp_model_load {
 };
 
 struct trp_server_load {
-    double
-        cpu_ratio; /* 0..1: time that the process has used in the last second, of the processors it may use */
+    double cpu_ratio;    /* 0..1, of the last second and of the processors that it may use */
     double memory_ratio; /* of memory.budget in use; 0 without a budget */
     uint32_t in_flight;  /* requests that wait or run, of all models */
 };

@@ -239,7 +239,7 @@ static void refuse(struct trp_call *call)
 
 static struct trp_route_visit *begin(struct trp_router *r, struct trp_call *call)
 {
-    if (call->done_n + 2 > TRP_CALL_DEPTH) {
+    if (call->done_n + 2 > TRP_CALL_DONE_MAX) {
         (void)trp_fail(&call->error, TRP_TOO_LARGE,
                        "route '%.*s': more than %u routes stand behind each other",
                        TRP_STR(r->plan->name), TRP_ROUTE_DEPTH_MAX);

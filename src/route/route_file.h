@@ -31,9 +31,8 @@ struct trp_route_file_opts {
     const struct trp_route_folder *folders;
     uint32_t folders_n;
     const struct trp_route_env *env;
-    struct trp_key_lists
-        *lists;         /* opens the files of lists; NULL: a file that has lists is refused */
-    const char *folder; /* that their paths are relative to */
+    struct trp_key_lists *lists; /* opens files of lists; NULL: a file that has some is refused */
+    const char *folder;          /* that their paths are relative to */
     /* Takes a section that is not ours, of the file's tree, which lives as long as the routes do; NULL: they are refused.
      * Its lists are open by then. */
     trp_status (*section)(void *user, const struct trp_node *at, struct trp_route_file *file,

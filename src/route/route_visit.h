@@ -19,8 +19,8 @@ struct trp_route_visit { /* in the call's arena */
     bool is_pinned;      /* the target of this attempt is the call's */
     int64_t asked_ns;    /* when this attempt began */
     uint64_t rows;       /* of the answer */
-    int64_t
-        stamps_ns[TRP_PHASE_DECODED + 1]; /* how the request came; the call's are the attempt's */
+    /* How the request came; the call's are the attempt's. */
+    int64_t stamps_ns[TRP_PHASE_DECODED + 1];
     struct trp_route_unfit unfit;
     struct trp_attempts attempts;
     struct trp_attempts_step step;
