@@ -557,10 +557,13 @@ static const struct cli_option explain_options[] = {
 const struct cli_command cmd_explain = {
     .name = "explain",
     .operands = "ROUTE NAME=VALUE...",
-    .help = "show which rule of a route would decide for a request, and why",
+    .help = "show which rule of a route, or which steps of a composition, a request would take",
     .details = "The request is written as for troupe infer.  The server decides as it would for "
                "the request\n"
-               "itself; no model is asked, and nothing is counted.",
+               "itself; no model is asked, and nothing is counted.  Of an ensemble, cascade or "
+               "pipeline\n"
+               "steps are marked: -> is done, ? depends on what others make, and the rest is not "
+               "done.",
     .example = "troupe explain recommend 'user=[17]' --param purchases=0\n"
                "troupe explain describe content=@picture.png\n"
                "troupe explain recommend 'user=[17]' --header troupe-tenant=gold --json",

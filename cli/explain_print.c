@@ -42,18 +42,11 @@ static void print_value(struct trp_json of)
     }
 }
 
-static void print_rule(struct trp_json rule)
+/* "params.x > 3  is  true", and each of its parts below. */
+static void print_condition(struct trp_json when)
 {
-    struct trp_json when, parts, part;
+    struct trp_json parts, part;
     struct trp_json_iter it;
-    const bool is_chosen = is_true(rule, "chosen");
-    const struct trp_str name = text_of(rule, "name");
-    printf("%s rule %.*s%s  ", is_chosen ? "->" : "  ", TRP_STR(name),
-           is_true(rule, "asked") || is_chosen ? "" : " (not asked)");
-    if (!trp_json_find(rule, "when", &when) || trp_json_type(when) == TRP_JSON_NULL) {
-        puts("always");
-        return;
-    }
     const struct trp_str text = text_of(when, "rule");
     printf("%.*s  is  ", TRP_STR(text));
     print_value(when);
@@ -65,6 +58,20 @@ static void print_rule(struct trp_json rule)
         print_value(part);
         putchar('\n');
     }
+}
+
+static void print_rule(struct trp_json rule)
+{
+    struct trp_json when;
+    const bool is_chosen = is_true(rule, "chosen");
+    const struct trp_str name = text_of(rule, "name");
+    printf("%s rule %.*s%s  ", is_chosen ? "->" : "  ", TRP_STR(name),
+           is_true(rule, "asked") || is_chosen ? "" : " (not asked)");
+    if (!trp_json_find(rule, "when", &when) || trp_json_type(when) == TRP_JSON_NULL) {
+        puts("always");
+        return;
+    }
+    print_condition(when);
 }
 
 /* "a 95 %, b 5 %": what a key, or chance, has chosen among. */
@@ -145,39 +152,190 @@ static void print_chosen(struct trp_json chosen)
     print_limits(chosen);
 }
 
-/* One decision; *out_inner: that of a route behind it, if there is one. */
-static trp_status print_decision(struct trp_json root, struct trp_json *out_inner, bool *out_has,
-                                 struct trp_error *err)
+/* One decision. */
+static trp_status print_decision(struct trp_json root, struct trp_error *err)
 {
     struct trp_json rules, rule, chosen;
     struct trp_json_iter it;
-    *out_has = false;
     if (!trp_json_find(root, "rules", &rules) || !trp_json_begin(rules, &it))
         return trp_fail(err, TRP_INVALID_ARGUMENT, "the server's answer is no decision");
     while (trp_json_next(&it, NULL, &rule))
         print_rule(rule);
-    if (!trp_json_find(root, "chosen", &chosen) || trp_json_type(chosen) != TRP_JSON_OBJECT) {
+    const struct trp_str open = text_of(root, "undecided");
+    if (trp_json_find(root, "chosen", &chosen) && trp_json_type(chosen) == TRP_JSON_OBJECT)
+        print_chosen(chosen);
+    else if (open.len > 0)
+        printf("what rule %.*s looks at is not known before other steps are done\n", TRP_STR(open));
+    else
         puts("no rule matches: such a request is refused");
-        return trp_ok();
+    return trp_ok();
+}
+
+/* ---- compositions ---- */
+
+static bool is_object(struct trp_json of, const char *key, struct trp_json *out)
+{
+    return trp_json_find(of, key, out) && trp_json_type(*out) == TRP_JSON_OBJECT;
+}
+
+static bool number_of(struct trp_json of, const char *key, double *out)
+{
+    struct trp_json v;
+    return trp_json_find(of, key, &v) && trp_json_as_f64(v, out);
+}
+
+/* "a soft vote of at least 2; the others are waited for 20 ms" */
+static void print_join(struct trp_json root)
+{
+    struct trp_json learned;
+    const struct trp_str vote = text_of(root, "vote");
+    double quorum, ms, outcomes;
+    if (vote.len > 0 && number_of(root, "quorum", &quorum)) {
+        printf("a vote (%.*s) of %.10g", TRP_STR(vote), quorum);
+        if (number_of(root, "deadline_ms", &ms))
+            printf(" or more; the others are waited for %.10g ms", ms);
+        putchar('\n');
     }
-    print_chosen(chosen);
-    *out_has =
-        trp_json_find(chosen, "then", out_inner) && trp_json_type(*out_inner) == TRP_JSON_OBJECT;
+    if (is_object(root, "learned", &learned) && number_of(learned, "outcomes", &outcomes))
+        printf("its weights were learned from %.10g outcomes\n", outcomes);
+}
+
+static void print_missing(struct trp_json root)
+{
+    struct trp_json missing, name;
+    struct trp_json_iter it;
+    bool more = trp_json_find(root, "missing", &missing) && trp_json_begin(missing, &it);
+    while (more && trp_json_next(&it, NULL, &name)) {
+        struct trp_str text = { NULL, 0 };
+        if (trp_json_as_str(name, &text))
+            printf("such a request is refused: there is no input '%.*s'\n", TRP_STR(text));
+    }
+}
+
+static void print_doubt(struct trp_json step)
+{
+    struct trp_json doubt;
+    double threshold;
+    if (!is_object(step, "unless_sure", &doubt) || !number_of(doubt, "threshold", &threshold))
+        return;
+    const struct trp_str before = text_of(doubt, "step"), kind = text_of(doubt, "confidence");
+    printf("        where %.*s is less sure than %.10g (%.*s, by %.*s)\n", TRP_STR(before),
+           threshold, TRP_STR(kind), TRP_STR(text_of(doubt, "per")));
+}
+
+static void print_step(struct trp_json step)
+{
+    struct trp_json when, doubt;
+    double weight, now;
+    const struct trp_str name = text_of(step, "name"), done = text_of(step, "done"),
+                         asks = text_of(step, "asks"), does = text_of(step, "does"),
+                         why = text_of(step, "why"), trouble = text_of(step, "trouble");
+    printf("%s step %.*s",
+           trp_str_is(done, "yes")  ? "->"
+           : trp_str_is(done, "no") ? "  "
+                                    : " ?",
+           TRP_STR(name));
+    if (asks.len > 0 && !trp_str_is_equal(asks, name))
+        printf("  asks %.*s", TRP_STR(asks));
+    if (does.len > 0 && !trp_str_is_equal(does, name))
+        printf("  (%.*s)", TRP_STR(does));
+    if (number_of(step, "weight", &weight) && number_of(step, "weight_now", &now)) {
+        printf("  weight %.4g", weight);
+        if (weight < now || now < weight)
+            printf(", learned %.4g", now);
+    }
+    puts(is_true(step, "each_row") ? "  once for each row" : "");
+    print_doubt(step);
+    if (is_object(step, "when", &when)) {
+        fputs("        when ", stdout);
+        print_condition(when);
+    }
+    if (trp_str_is(done, "no"))
+        printf("        not done: %.*s\n", TRP_STR(why));
+    else if (why.len > 0 && !is_object(step, "unless_sure", &doubt)) /* which was told */
+        printf("        it depends: %.*s\n", TRP_STR(why));
+    if (trouble.len > 0)
+        printf("        %s%.*s\n", is_true(step, "may_fail") ? "it may fail, and would: " : "",
+               TRP_STR(trouble));
+}
+
+/* "scores comes from the first that is made: step large, step small" */
+static void print_output(struct trp_json output)
+{
+    struct trp_json from, one;
+    struct trp_json_iter it;
+    const struct trp_str name = text_of(output, "name");
+    uint32_t n = 0;
+    bool more = trp_json_find(output, "from", &from) && trp_json_begin(from, &it);
+    const bool has_choice = more && trp_json_count(from) > 1;
+    printf("%.*s comes from%s", TRP_STR(name), has_choice ? " the first that is made:" : "");
+    while (more && trp_json_next(&it, NULL, &one)) {
+        const struct trp_str step = text_of(one, "step"), tensor = text_of(one, "tensor");
+        const bool is_made = !trp_str_is(text_of(one, "made"), "no");
+        printf("%s %s%.*s%s", n++ ? "," : "", step.len ? "step " : "the request's ",
+               TRP_STR(step.len ? step : tensor), is_made ? "" : " (not made)");
+    }
+    putchar('\n');
+}
+
+static void print_composition(struct trp_json root)
+{
+    struct trp_json list, one;
+    struct trp_json_iter it;
+    const struct trp_str name = text_of(root, "composition"), kind = text_of(root, "kind"),
+                         place = text_of(root, "place"), reason = text_of(root, "reason");
+    printf("%.*s %.*s (%.*s)\n", TRP_STR(kind), TRP_STR(name), TRP_STR(place));
+    if (!is_true(root, "ready")) {
+        printf("it is not ready: %.*s\n", TRP_STR(reason));
+        return;
+    }
+    print_missing(root);
+    print_join(root);
+    bool more = trp_json_find(root, "steps", &list) && trp_json_begin(list, &it);
+    while (more && trp_json_next(&it, NULL, &one))
+        print_step(one);
+    more = trp_json_find(root, "outputs", &list) && trp_json_begin(list, &it);
+    while (more && trp_json_next(&it, NULL, &one))
+        print_output(one);
+}
+
+/* ---- one behind the other ---- */
+
+static trp_status print_any(struct trp_json root, struct trp_error *err);
+
+/* What stands behind a target, or a step. */
+static trp_status print_inner(struct trp_json of, struct trp_error *err)
+{
+    struct trp_json inner;
+    if (!is_object(of, "then", &inner))
+        return trp_ok();
+    putchar('\n');
+    const struct trp_str route = text_of(inner, "route");
+    if (route.len > 0)
+        printf("route %.*s\n", TRP_STR(route));
+    return print_any(inner, err);
+}
+
+/* As deep as the parser lets a text be. */
+static trp_status print_any(struct trp_json root, struct trp_error *err)
+{
+    struct trp_json inner, one;
+    struct trp_json_iter it;
+    if (text_of(root, "composition").len == 0) {
+        TRP_CHECK(print_decision(root, err));
+        return is_object(root, "chosen", &inner) ? print_inner(inner, err) : trp_ok();
+    }
+    print_composition(root);
+    bool more = trp_json_find(root, "steps", &inner) && trp_json_begin(inner, &it);
+    while (more && trp_json_next(&it, NULL, &one))
+        TRP_CHECK(print_inner(one, err));
     return trp_ok();
 }
 
 trp_status cli_print_explained(struct trp_json_parser *parser, struct trp_str body,
                                struct trp_error *err)
 {
-    struct trp_json decision, inner;
-    bool has_inner;
-    TRP_CHECK(trp_json_parse(parser, body, false, &decision, err));
-    for (;;) {
-        TRP_CHECK(print_decision(decision, &inner, &has_inner, err));
-        if (!has_inner)
-            return trp_ok();
-        const struct trp_str name = text_of(inner, "route");
-        printf("\nroute %.*s\n", TRP_STR(name));
-        decision = inner;
-    }
+    struct trp_json root;
+    TRP_CHECK(trp_json_parse(parser, body, false, &root, err));
+    return print_any(root, err);
 }

@@ -1,7 +1,7 @@
 /* admin/cost_answers.c - what runs of a model take, and whether requests share them.
  * From the snapshot of the asking loop and what executors have learned; a version that is not READY is not told of. */
 #include "admin/admin_internal.h"
-#include "admin/json_members.h"
+#include "base/json_members.h"
 #include "exec/exec.h"
 
 #define BYTES_MAX ((size_t)64 << 20)

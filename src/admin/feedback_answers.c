@@ -1,6 +1,6 @@
 /* admin/feedback_answers.c - what was right about a request: POST /api/feedback. */
 #include "admin/admin_internal.h"
-#include "admin/json_members.h"
+#include "base/json_members.h"
 
 static trp_status write_answer(const struct trp_admin *a, const struct trp_control *c,
                                struct trp_buf *b, struct trp_error *err)

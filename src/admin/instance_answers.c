@@ -1,6 +1,6 @@
 /* admin/instance_answers.c - how many runs of a model may go on at once, and who said so. */
 #include "admin/admin_internal.h"
-#include "admin/json_members.h"
+#include "base/json_members.h"
 
 /* Of a version whose slots are not all alike: how many there are of each kind. */
 static void add_groups(struct trp_buf *b, const struct trp_slot_groups *g, uint32_t slots)

@@ -4,7 +4,7 @@
  * ended, whatever was loaded meanwhile.  It is written from the loop's snapshot without stopping, so a page and a look through
  * the names each have an end: a page may be short, or empty, and still name the next one. */
 #include "admin/admin_internal.h"
-#include "admin/json_members.h"
+#include "base/json_members.h"
 #include "model/wish.h"
 #include "tensor/dtype.h"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "admin/admin_internal.h"
-#include "admin/json_members.h"
+#include "base/json_members.h"
 #include "life/presence.h"
 #include "life/whereabouts.h"
 #include "memory/ledger.h"

@@ -1,6 +1,6 @@
 /* admin/route_answers.c - which routes there are, and what they have decided: /api/routes. */
 #include "admin/admin_internal.h"
-#include "admin/json_members.h"
+#include "base/json_members.h"
 #include "call/target.h"
 #include "compose/composition.h"
 #include "route/route.h"
@@ -133,14 +133,17 @@ trp_status trp_answer_routes(struct trp_admin *a, struct trp_control *c, struct 
 trp_status trp_admin_explain(void *user, uint32_t loop_index, const struct trp_call *call,
                              struct trp_buf *out, struct trp_error *err)
 {
+    enum { NAMES_MAX = 256 }; /* that are looked behind: some milliseconds of the loop */
     const struct trp_directory_item *item =
         trp_directory_find(trp_admin_directory(user, loop_index), call->model);
-    const struct trp_router *route = item && item->target ? trp_route_of(item->target) : NULL;
-    if (item && !item->target)
+    uint32_t left = NAMES_MAX;
+    const struct trp_target_question q = { .call = call, .loop_index = loop_index, .left = &left };
+    if (!item)
+        return trp_fail(err, TRP_NOT_FOUND, "'%.*s' is no route, ensemble, cascade or pipeline",
+                        TRP_STR(call->model));
+    if (!item->target)
         return trp_fail(err, TRP_NOT_READY, "'%.*s' is not at ready state: %.*s",
                         TRP_STR(call->model), TRP_STR(item->reason));
-    if (!route)
-        return trp_fail(err, TRP_NOT_FOUND, "'%.*s' is no route", TRP_STR(call->model));
-    trp_route_explain(route, call, loop_index, out);
+    item->target->ops->explain(item->target, &q, out);
     return trp_buf_check(out, "reply", err);
 }

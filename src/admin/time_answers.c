@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "admin/admin_internal.h"
-#include "admin/json_members.h"
+#include "base/json_members.h"
 #include "route/zone.h"
 
 static trp_status write_answer(struct trp_admin *a, struct trp_control *c, struct trp_error *err)

@@ -123,8 +123,9 @@ struct trp_handlers {
     void (*region_release)(void *hold, void *ptr);
     /* Statistics of a finished call (success or failure), called once per inference request that had a target. */
     void (*finished)(void *user, uint32_t loop_index, struct trp_call *call);
-    /* Writes as JSON what the route of the call's name would decide for it; nothing is asked or counted.  NULL: there are no routes.
-     *   Errors: NOT_FOUND: it is no route. */
+    /* Writes as JSON what the route or composition of the call's name would do with it; nothing is asked or counted.  NULL: there are
+     * none.
+     *   Errors: NOT_FOUND: it is neither. */
     trp_status (*explain)(void *user, uint32_t loop_index, const struct trp_call *call,
                           struct trp_buf *out, struct trp_error *err);
 };

@@ -5,6 +5,7 @@
 #define TRP_FINDER_H
 
 #include "call/control.h"
+#include "call/target.h"
 
 struct trp_finder {
     void *user;
@@ -18,5 +19,14 @@ struct trp_finder {
     /* As trp_handlers.finished: the statistics of a call that came back, for what is pinned to it. */
     void (*finished)(void *user, uint32_t loop_index, struct trp_call *call);
 };
+
+/* Writes what whoever answers to a name would do with the call of a question, as a JSON object; or null: it is a model, or nobody, or
+ * enough names were looked behind.
+ *   Owns  : all is borrowed.
+ *   Thread: loop.
+ *   Errors: those of `find`; TOO_LARGE: `left` is used up.  See out->failed, too. */
+trp_status trp_finder_explain(const struct trp_finder *f, const struct trp_sought *sought,
+                              const struct trp_target_question *q, struct trp_buf *out,
+                              struct trp_error *err);
 
 #endif

@@ -27,6 +27,15 @@ struct trp_target_cost {
     uint32_t queued; /* calls waiting now */
 };
 
+/* What somebody would like to know before it is done. */
+struct trp_target_question {
+    const struct trp_call *call; /* decoded, not bound */
+    uint32_t loop_index;
+    const struct trp_str *later; /* inputs that are not known before somebody else has run */
+    uint32_t later_n;
+    uint32_t *left; /* how many more names are looked behind: a guard */
+};
+
 struct trp_target_ops {
     /* What it takes and gives; NULL: not known before it is loaded, a call to it is left unbound (call->is_unbound).
      * Owns: borrowed from the target.  Thread: any. */
@@ -53,6 +62,10 @@ struct trp_target_ops {
     /* What its files say that it takes and gives, where `signature` knows nothing because it is not loaded: for clients to read, not
      * to bind calls to.  NULL, or NULL back: nobody has looked.  Owns: borrowed from the target.  Thread: any. */
     const struct trp_signature *(*face)(const struct trp_target *t);
+    /* Writes what it would do with such a call, as a JSON object; nothing is asked, nothing is counted.  NULL: a model, which runs.
+     * Owns: all is borrowed.  Thread: loop.  Errors: see out->failed. */
+    void (*explain)(const struct trp_target *t, const struct trp_target_question *q,
+                    struct trp_buf *out);
 };
 
 struct trp_target {

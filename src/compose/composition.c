@@ -3,7 +3,9 @@
 
 #include <stdio.h>
 
+#include "base/json_members.h"
 #include "compose/ensemble.h"
+#include "compose/explanation.h"
 #include "compose/pipeline.h"
 #include "compose/recipe_change.h"
 #include "route/route_file.h"
@@ -204,6 +206,22 @@ static void cost(const struct trp_target *t, struct trp_target_cost *out)
     *out = (struct trp_target_cost){ .run_ns = trp_gauge_get(&of(t)->stats.run_ns) };
 }
 
+static void explain(const struct trp_target *t, const struct trp_target_question *q,
+                    struct trp_buf *out)
+{
+    const struct trp_composition *c = of(t);
+    const bool is_ready = trp_flag_is_up(&c->is_checked);
+    trp_buf_add_char(out, '{');
+    trp_json_add_str(out, "composition", t->name);
+    trp_json_add_str(out, "kind", trp_str_of(trp_composition_kind(c)));
+    trp_json_add_str(out, "place", c->place);
+    trp_json_add_bool(out, "ready", is_ready);
+    trp_json_add_str(out, "reason", is_ready ? trp_str_make(NULL, 0) : reason_of(c));
+    if (is_ready)
+        trp_explanation_write(&c->recipe, c->env, q, out);
+    trp_buf_add_char(out, '}');
+}
+
 static const struct trp_target_ops ops = { .signature = get_signature,
                                            .config = get_config,
                                            .describe = describe,
@@ -211,7 +229,8 @@ static const struct trp_target_ops ops = { .signature = get_signature,
                                            .cancel = cancel,
                                            .state = state,
                                            .stats = stats,
-                                           .cost = cost };
+                                           .cost = cost,
+                                           .explain = explain };
 
 /* ---- making it ---- */
 

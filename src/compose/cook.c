@@ -203,30 +203,35 @@ static void note_unknown(struct trp_cook *k, const struct trp_recipe_step *step,
     trp_buf_deinit(&words);
 }
 
-/* Rules see the tensors of a step under the names that the recipe gives them. */
+void trp_cook_see(const struct trp_cook *k, const struct trp_recipe_step *step,
+                  struct trp_call *seen, struct trp_facts *out)
+{
+    seen->inputs_n = 0;
+    for (uint32_t i = 0; seen->inputs && i < step->uses_n; i++) {
+        const struct trp_call_tensor *t = k->tensors[step->uses[i].tensor];
+        if (!t)
+            continue;
+        seen->inputs[seen->inputs_n] = *t;
+        seen->inputs[seen->inputs_n++].name = k->recipe->tensors[step->uses[i].tensor].name;
+    }
+    const uint32_t loop_index = trp_call_loop_index(k->call);
+    trp_facts_init(out, seen, loop_index, k->env->clock);
+    out->matcher = k->env->matchers ? k->env->matchers[loop_index] : NULL;
+    out->load = k->env->load;
+    if (k->recipe->common) {
+        out->zone = k->recipe->common->zone;
+        out->lists = k->recipe->common->lists;
+        out->lists_n = k->recipe->common->lists_n;
+    }
+}
+
 static bool holds(struct trp_cook *k, const struct trp_recipe_step *step)
 {
     struct trp_call seen = *k->call;
     struct trp_fact why = trp_fact_unknown(TRP_UNKNOWN_MISSING);
     struct trp_facts facts;
     seen.inputs = trp_arena_zeroed(&k->call->arena, step->uses_n + 1, sizeof *seen.inputs);
-    seen.inputs_n = 0;
-    for (uint32_t i = 0; seen.inputs && i < step->uses_n; i++) {
-        const struct trp_call_tensor *t = k->tensors[step->uses[i].tensor];
-        if (!t)
-            continue;
-        seen.inputs[seen.inputs_n] = *t;
-        seen.inputs[seen.inputs_n++].name = k->recipe->tensors[step->uses[i].tensor].name;
-    }
-    const uint32_t loop_index = trp_call_loop_index(k->call);
-    trp_facts_init(&facts, &seen, loop_index, k->env->clock);
-    facts.matcher = k->env->matchers ? k->env->matchers[loop_index] : NULL;
-    facts.load = k->env->load;
-    if (k->recipe->common) {
-        facts.zone = k->recipe->common->zone;
-        facts.lists = k->recipe->common->lists;
-        facts.lists_n = k->recipe->common->lists_n;
-    }
+    trp_cook_see(k, step, &seen, &facts);
     const enum trp_truth truth = trp_expr_holds(step->when, &facts, &why);
     if (truth == TRP_TRUTH_UNKNOWN)
         note_unknown(k, step, &why);

@@ -89,6 +89,14 @@ void trp_cook_weighed(struct trp_cook *k, uint32_t step, double least);
  *   Errors: none; the request may be over. */
 void trp_cook_job_back(struct trp_cook_job *j);
 
+/* Fills in what the condition of a step sees: the tensors that it uses and that are there, under the names that the recipe gives them.
+ *   Owns  : `seen` is the caller's copy of the call; its inputs have room for all that the step uses, or are NULL: none is seen.  All
+ *           is borrowed while the condition is evaluated.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_cook_see(const struct trp_cook *k, const struct trp_recipe_step *step,
+                  struct trp_call *seen, struct trp_facts *out);
+
 /* ---- cook_job.c: work of a step ---- */
 
 /* Makes a job, zeroed but for whom it works for, with a maker of `outputs_n` outputs.

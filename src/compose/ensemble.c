@@ -38,6 +38,7 @@ struct trp_recipe_step *trp_ensemble_add_model(struct trp_recipe *r, struct trp_
     }
     struct trp_recipe_step *step = trp_recipe_add_step(r, TRP_RECIPE_MODEL, text, at, err);
     if (step) {
+        step->asks = text;
         step->model = model;
         step->version = version;
     }

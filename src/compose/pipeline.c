@@ -96,6 +96,7 @@ static trp_status read_model(struct trp_recipe *r, const struct trp_node *at,
         return trp_node_fail(trp_node_get(at, "model"), err, TRP_INVALID_ARGUMENT,
                              "'%.*s' is no model: expected a name, name@3 or name@label",
                              TRP_STR(model));
+    step->asks = model;
     *out = step;
     return read_each(step, at, err);
 }

@@ -2,6 +2,8 @@
  *
  * There input_map is { the model's input: the ensemble's tensor }, and inputs and outputs of the whole are declared, with types and
  * shapes, which must agree with what the steps take and give. */
+#include <inttypes.h>
+
 #include "compose/pipeline.h"
 #include "conf/model_schema.h"
 #include "tensor/dtype.h"
@@ -33,8 +35,12 @@ static trp_status read_step(struct trp_recipe *r, const struct trp_node *n, stru
     struct trp_recipe_step *step = trp_recipe_add_step(r, TRP_RECIPE_MODEL, model, n, err);
     if (!step)
         return (trp_status){ err->status.code };
-    step->model = model;
+    step->asks = step->model = model;
     step->version = version > 0 ? version : 0; /* -1: the highest, which is the default one */
+    if (version > 0)
+        step->asks = trp_arena_format(r->arena, "%.*s@%" PRId64, TRP_STR(model), version);
+    if (!step->asks.ptr)
+        return no_memory(err);
     const struct trp_node *inputs = trp_node_get(n, "input_map"),
                           *outputs = trp_node_get(n, "output_map");
     if (!inputs || !inputs->first || !outputs || !outputs->first)

@@ -52,6 +52,7 @@ struct trp_recipe_step {
     enum trp_recipe_act act;
     struct trp_str name;       /* for messages */
     const struct trp_node *at; /* where it is written; only while it is being read */
+    struct trp_str asks;       /* MODEL: as it was written: "ranker@stable" */
     struct trp_str model;
     int64_t version;                       /* 0: the default one; below: a label's key */
     const struct trp_signature *signature; /* MODEL: its, once somebody looked */

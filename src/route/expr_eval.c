@@ -23,6 +23,12 @@ static void blame(struct trp_fact *v, uint32_t part, uint32_t left, uint32_t rig
     v->n = part;
 }
 
+/* What is unknown only as long as nothing was run: then nobody knows whether it is there, either. */
+static inline bool is_later(const struct trp_fact *v)
+{
+    return v->kind == TRP_FACT_UNKNOWN && v->v.why == TRP_UNKNOWN_LATER;
+}
+
 static void read_fact(const struct trp_expr *e, uint32_t at, struct trp_facts *f,
                       struct trp_fact *out)
 {
@@ -99,7 +105,8 @@ static void step_one(const struct trp_expr *e, const struct trp_expr_instr *i, s
                      struct trp_fact *top)
 {
     if (i->op == TRP_OP_HAS) {
-        *top = trp_fact_bool(top->kind != TRP_FACT_UNKNOWN);
+        if (!is_later(top))
+            *top = trp_fact_bool(top->kind != TRP_FACT_UNKNOWN);
         return;
     }
     if (top->kind == TRP_FACT_UNKNOWN)
@@ -129,14 +136,14 @@ static void need_bool(const struct trp_expr_instr *i, struct trp_fact *v)
     v->n = i->part;
 }
 
-/* Kleene's: the one that decides, else the first unknown, else the other one. */
+/* Kleene's: the one that decides, else the first unknown (one that may be known later before the others), else the other one. */
 static void step_logic(const struct trp_expr_instr *i, struct trp_fact *a, struct trp_fact *b)
 {
     const bool decides = i->op == TRP_OP_OR;
     need_bool(i, b);
     if (is_bool(a, decides))
         return;
-    if (a->kind != TRP_FACT_UNKNOWN || is_bool(b, decides))
+    if (a->kind != TRP_FACT_UNKNOWN || is_bool(b, decides) || is_later(b))
         *a = *b;
 }
 
@@ -222,7 +229,7 @@ static uint32_t step_skip(const struct trp_expr_instr *i, uint32_t at, struct tr
         need_bool(i, top);
         return is_bool(top, true) ? i->a : at + 1;
     case TRP_OP_SKIP_KNOWN:
-        if (top->kind != TRP_FACT_UNKNOWN)
+        if (top->kind != TRP_FACT_UNKNOWN || is_later(top))
             return i->a;
         (*depth)--;
         return at + 1;

@@ -33,6 +33,7 @@ const char *trp_unknown_words(enum trp_unknown_why why)
         [TRP_UNKNOWN_OVERFLOW] = "is beyond 64 bits",
         [TRP_UNKNOWN_ZERO] = "divides by zero",
         [TRP_UNKNOWN_LIMIT] = "takes longer to match than it may",
+        [TRP_UNKNOWN_LATER] = "is not known before other steps are done",
     };
     return (uint32_t)why < TRP_UNKNOWN_WHYS ? words[why] : "is unknown";
 }
@@ -143,15 +144,16 @@ static struct trp_fact text_or_missing(struct trp_str s)
     return s.len > 0 ? trp_fact_text(s) : trp_fact_unknown(TRP_UNKNOWN_MISSING);
 }
 
-static struct trp_fact read_request(const struct trp_call *call, enum trp_fact_what what)
+static struct trp_fact read_request(const struct trp_facts *f, enum trp_fact_what what)
 {
+    const struct trp_call *call = f->call;
     switch (what) {
     case TRP_FACT_REQUEST_PROTOCOL:
         return trp_fact_text(trp_str_of(protocol_of(as_it_came(call))));
     case TRP_FACT_REQUEST_ROWS:
-        return request_rows(call);
+        return f->later_n ? trp_fact_unknown(TRP_UNKNOWN_LATER) : request_rows(call);
     case TRP_FACT_REQUEST_BYTES:
-        return request_bytes(call);
+        return f->later_n ? trp_fact_unknown(TRP_UNKNOWN_LATER) : request_bytes(call);
     case TRP_FACT_REQUEST_CLASS:
         return trp_fact_text(trp_str_of(class_of(as_it_came(call))));
     case TRP_FACT_REQUEST_PRIORITY:
@@ -281,11 +283,19 @@ static struct trp_fact elements_of(const struct troupe_tensor *t)
                                                      : trp_fact_unknown(TRP_UNKNOWN_BAD_TENSOR);
 }
 
+static struct trp_fact no_input(const struct trp_facts *f, struct trp_str name)
+{
+    for (uint32_t i = 0; i < f->later_n; i++)
+        if (is_same_name(f->later[i], name))
+            return trp_fact_unknown(TRP_UNKNOWN_LATER);
+    return trp_fact_unknown(TRP_UNKNOWN_MISSING);
+}
+
 static struct trp_fact read_input(struct trp_facts *f, const struct trp_fact_ref *ref)
 {
     const struct troupe_tensor *t = tensor_of(f->call, ref->name);
     if (!t)
-        return trp_fact_unknown(TRP_UNKNOWN_MISSING);
+        return no_input(f, ref->name);
     switch (ref->what) {
     case TRP_FACT_INPUT_DTYPE:
         return trp_fact_text(trp_str_of(trp_dtype_name(t->dtype)));
@@ -437,7 +447,7 @@ void trp_facts_read(struct trp_facts *f, const struct trp_fact_ref *ref, struct 
     else if (ref->what <= TRP_FACT_INPUT_ELEMENT)
         *out = read_input(f, ref);
     else if (ref->what <= TRP_FACT_REQUEST_MODEL)
-        *out = read_request(f->call, ref->what);
+        *out = read_request(f, ref->what);
     else if (ref->what <= TRP_FACT_MODEL_BYTES)
         *out = read_model(f, ref);
     else if (ref->what <= TRP_FACT_SERVER_IN_FLIGHT)

@@ -47,6 +47,7 @@ enum trp_unknown_why {
     TRP_UNKNOWN_OVERFLOW,   /* beyond 64 bits */
     TRP_UNKNOWN_ZERO,       /* divided by zero */
     TRP_UNKNOWN_LIMIT,      /* a pattern took longer than it may */
+    TRP_UNKNOWN_LATER,      /* it may well be there once it is asked for in earnest */
     TRP_UNKNOWN_WHYS
 };
 
@@ -135,6 +136,9 @@ struct trp_facts {
     struct trp_key_list *const *lists; /* in the order of the names that rules were compiled with */
     uint32_t lists_n;
     struct trp_matcher *matcher; /* this loop's (route/expr.h); NULL: matches() is unknown */
+    const struct trp_str
+        *later; /* inputs that nobody knows yet: only when something is explained */
+    uint32_t later_n;
 
     /* kept between the rules of one decision */
     bool has_civil, has_server;
@@ -171,6 +175,7 @@ static inline void trp_facts_init(struct trp_facts *f, const struct trp_call *ca
     f->lists = NULL;
     f->lists_n = 0;
     f->matcher = NULL;
+    f->later_n = 0;
     f->has_civil = f->has_server = false;
     f->models_n = f->reductions_n = f->scratch_n = 0;
 }

@@ -130,6 +130,7 @@ static const struct trp_target_ops route_ops = {
     .state = state,
     .stats = stats,
     .cost = cost,
+    .explain = trp_route_explain,
 };
 
 /* ---- the life of a route ---- */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "call/finder.h"
+#include "call/target.h"
 #include "model/stats.h"
 #include "obs/metrics.h"
 #include "route/route_plan.h"
@@ -91,13 +92,13 @@ void trp_route_carry(struct trp_router *now, const struct trp_router *before);
  *   Errors: none. */
 uint64_t trp_route_unmatched(const struct trp_router *r);
 
-/* Writes how a decision for this call comes about, as JSON: each rule, its value and why (also of
- * those that are not asked any more), what was chosen, who would be asked and who passed by, and what a route behind it would choose.
- * Nothing is counted.
+/* As trp_target_ops.explain: writes how a decision for this call comes about, as JSON: each rule, its value and why (also of
+ * those that are not asked any more), what was chosen, who would be asked and who passed by, and what a route or composition behind it
+ * would do.  Where the first rule that may hold depends on what nobody knows yet, nothing is chosen, and `undecided` says so.
  *   Owns  : copied.
  *   Thread: loop.
  *   Errors: see b->failed. */
-void trp_route_explain(const struct trp_router *r, const struct trp_call *call, uint32_t loop_index,
+void trp_route_explain(const struct trp_target *t, const struct trp_target_question *q,
                        struct trp_buf *b);
 
 /* Writes what the route has counted, as the members of a JSON object that somebody has begun and ends.

@@ -78,10 +78,16 @@ static void choose(const struct trp_route_plan *p, const struct trp_route_rule *
 void trp_route_decide(const struct trp_router *r, const struct trp_call *call, uint32_t loop_index,
                       struct trp_facts *facts, struct trp_route_choice_made *out)
 {
+    trp_route_facts(r, call, loop_index, facts);
+    trp_route_decide_by(r, facts, out);
+}
+
+void trp_route_decide_by(const struct trp_router *r, struct trp_facts *facts,
+                         struct trp_route_choice_made *out)
+{
     const struct trp_route_plan *p = r->plan;
     out->is_made = out->is_sticky = out->is_canary = false;
     out->unknown_n = 0;
-    trp_route_facts(r, call, loop_index, facts);
     for (uint32_t i = 0; i < p->rules_n; i++) {
         const struct trp_route_rule *rule = &p->rules[i];
         const enum trp_truth truth =

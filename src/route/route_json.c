@@ -273,31 +273,22 @@ static void explain_key(struct trp_buf *b, const struct trp_route_rule *rule,
         trp_buf_add_text(b, "null");
 }
 
-/* What a route behind this one would choose.  One that is given something else than this request is not followed. */
+/* What a route or composition behind this one would do.  One that is given something else than this request is not followed. */
 static void explain_inner(struct trp_buf *b, const struct trp_router *r,
-                          const struct trp_route_goal *goal, const struct trp_call *call,
-                          uint32_t loop_index)
+                          const struct trp_route_goal *goal, const struct trp_target_question *q)
 {
-    const struct trp_finder *f = &r->env->finder;
     const struct trp_sought sought = { goal->model, goal->version, NULL };
-    struct trp_target *target = NULL;
-    void (*release)(struct trp_target *) = NULL;
     struct trp_error err = { 0 };
     trp_buf_add_text(b, ",\"then\":");
-    const bool is_found =
-        f->find && !goal->fit &&
-        !trp_failed(f->find(f->user, loop_index, &sought, &target, &release, &err));
-    const struct trp_router *inner = is_found ? trp_route_of(target) : NULL;
-    if (inner) /* checked when the file was read: they lead to an end, after four at most */
-        trp_route_explain(inner, call, loop_index, b);
-    else
+    if (goal->fit)
         trp_buf_add_text(b, "null");
-    if (is_found)
-        release(target);
+    else /* who cannot be found has nothing behind it; the order says who is asked instead */
+        (void)trp_finder_explain(&r->env->finder, &sought, q, b, &err);
 }
 
 static void explain_choice(struct trp_buf *b, const struct trp_router *r,
-                           const struct trp_route_choice_made *made, struct trp_facts *facts)
+                           const struct trp_route_choice_made *made, struct trp_facts *facts,
+                           const struct trp_target_question *q)
 {
     const struct trp_route_plan *p = r->plan;
     const struct trp_route_rule *rule = &p->rules[made->rule];
@@ -318,30 +309,68 @@ static void explain_choice(struct trp_buf *b, const struct trp_router *r,
     explain_order(b, p, made, trp_clock_now_ns(r->env->clock));
     explain_limits(b, p, rule);
     explain_key(b, rule, facts);
-    explain_inner(b, r, goal, facts->call, facts->loop_index);
+    explain_inner(b, r, goal, q);
     trp_buf_add_char(b, '}');
 }
 
-void trp_route_explain(const struct trp_router *r, const struct trp_call *call, uint32_t loop_index,
+/* The rule that decides, or would, if it were known already what it looks at; UINT32_MAX: all that matters is known. */
+static uint32_t find_open(const struct trp_route_plan *p, const struct trp_route_choice_made *made,
+                          struct trp_facts *facts)
+{
+    struct trp_fact why = trp_fact_unknown(TRP_UNKNOWN_MISSING);
+    struct trp_fact key = why;
+    const uint32_t asked_n = made->is_made ? made->rule + 1 : p->rules_n;
+    for (uint32_t i = 0; facts->later_n > 0 && i < asked_n; i++)
+        if (p->rules[i].when &&
+            trp_expr_holds(p->rules[i].when, facts, &why) == TRP_TRUTH_UNKNOWN &&
+            why.v.why == TRP_UNKNOWN_LATER)
+            return i;
+    if (facts->later_n > 0 && made->is_made && p->rules[made->rule].sticky)
+        trp_expr_value(p->rules[made->rule].sticky, facts, &key);
+    return key.kind == TRP_FACT_UNKNOWN && key.v.why == TRP_UNKNOWN_LATER ? made->rule : UINT32_MAX;
+}
+
+/* What is decided, or why nobody can tell. */
+static void explain_outcome(struct trp_buf *b, const struct trp_router *r,
+                            const struct trp_route_choice_made *made, struct trp_facts *facts,
+                            uint32_t open, const struct trp_target_question *q)
+{
+    trp_buf_add_text(b, ",\"chosen\":");
+    if (made->is_made && open == UINT32_MAX)
+        explain_choice(b, r, made, facts, q);
+    else
+        trp_buf_add_text(b, "null");
+    trp_buf_add_text(b, ",\"undecided\":");
+    if (open != UINT32_MAX)
+        trp_json_write_str(b, r->plan->rules[open].name);
+    else
+        trp_buf_add_text(b, "null");
+}
+
+void trp_route_explain(const struct trp_target *t, const struct trp_target_question *q,
                        struct trp_buf *b)
 {
+    const struct trp_router *r = TRP_CONTAINER_OF(t, const struct trp_router, target);
     const struct trp_route_plan *p = r->plan;
     struct trp_facts facts;
     struct trp_route_choice_made made;
-    trp_route_decide(r, call, loop_index, &facts, &made);
+    trp_route_facts(r, q->call, q->loop_index, &facts);
+    facts.later = q->later;
+    facts.later_n = q->later_n;
+    trp_route_decide_by(r, &facts, &made);
+    const uint32_t open = find_open(p, &made, &facts);
     trp_buf_add_char(b, '{');
     add_text(b, "route", p->name);
-    trp_buf_add_text(b, ",\"chosen\":");
-    if (made.is_made)
-        explain_choice(b, r, &made, &facts);
-    else
-        trp_buf_add_text(b, "null");
+    explain_outcome(b, r, &made, &facts, open, q);
     trp_buf_add_text(b, ",\"rules\":[");
-    const uint32_t asked_n = made.is_made ? made.rule + 1 : p->rules_n;
+    const uint32_t asked_n = open != UINT32_MAX ? open + 1
+                             : made.is_made     ? made.rule + 1
+                                                : p->rules_n;
     for (uint32_t i = 0; i < p->rules_n; i++) {
         if (i)
             trp_buf_add_char(b, ',');
-        explain_rule(b, &p->rules[i], &facts, made.is_made && i == made.rule, i < asked_n);
+        explain_rule(b, &p->rules[i], &facts, made.is_made && open == UINT32_MAX && i == made.rule,
+                     i < asked_n);
     }
     trp_buf_addf(b, "],\"rules_not_asked\":%u}", p->rules_n - asked_n);
 }

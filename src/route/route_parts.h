@@ -27,6 +27,13 @@ struct trp_router {
 void trp_route_facts(const struct trp_router *r, const struct trp_call *call, uint32_t loop_index,
                      struct trp_facts *out);
 
+/* trp_route_decide() by facts that were filled in.
+ *   Owns  : all is borrowed.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_route_decide_by(const struct trp_router *r, struct trp_facts *facts,
+                         struct trp_route_choice_made *out);
+
 /* Begins to answer a call; the target's start.
  *   Owns  : the call comes back through its `done`.
  *   Thread: loop.

@@ -280,6 +280,68 @@ def test_compositions_and_routes_nest(serve, repository):
     assert status == 200 and json.loads(reply)["outputs"][0]["data"] == [1, 2, 3]
 
 
+EXPLAINED = """
+routes:
+  choose: [{ when: inputs.x.max > 2, use: pair }, { use: c }]
+  doubting: [{ when: inputs.x.max > 2, use: a }, { use: b }]
+ensembles:
+  pair: { members: { a: 1, b@1: 2 }, vote: soft, learn: true }
+  some: { members: { a: 1, b: 1, c: 1 }, vote: mean, quorum: 2, deadline: 20ms }
+cascades:
+  cheap: { steps: [a, { model: b, threshold: 0.75 }, c], confidence: margin, threshold: 0.9 }
+pipelines:
+  last:
+    steps:
+      - { model: choose, inputs: { x: x }, outputs: { y: z } }
+      - { model: doubting, inputs: { x: z }, outputs: { y: u } }
+      - { model: cheap, inputs: { x: z }, outputs: { y: w }, when: inputs.z.max > 3 }
+      - { name: extra, model: a, inputs: { x: x }, outputs: { y: v }, when: params.extra == true }
+    outputs: { z: [w, z], u: u, v: v }
+"""
+
+
+def test_it_is_told_what_a_composition_would_do(serve, repository):
+    for name in "abc":
+        repository.write(f"{name}/model.echo", ECHO)
+    repository.write("routes.yaml", EXPLAINED)
+    server = serve(repository.path).wait_ready("a", "b", "c")
+    wait_for(server, "last", "some")
+    x = np.array([[1, 0, 3]], dtype=np.float32)
+
+    def explain(name, **params):
+        status, reply, _ = server.request("POST", f"/api/routes/{name}/explain", json.dumps(json.loads(body(x)) | {"parameters": params}).encode())
+        assert status == 200, reply
+        return json.loads(reply)
+
+    said = explain("last")
+    assert (said["composition"], said["kind"], said["missing"]) == ("last", "pipeline", [])
+    choose, doubting, cheap, extra = said["steps"]
+    assert choose["done"] == "yes" and choose["then"]["chosen"]["target"] == "pair"
+    assert choose["then"]["chosen"]["then"]["learned"]["outcomes"] == 0, "a composition behind a route behind a step"
+    assert doubting["done"] == "yes" and doubting["then"]["chosen"] is None and doubting["then"]["undecided"] == "1"
+    assert cheap["done"] == "depends" and cheap["when"]["value"] is None and cheap["then"]["steps"][0]["done"] == "yes"
+    assert extra["done"] == "no" and "params.extra is missing" in extra["when"]["why"]
+    assert [o["from"][0]["made"] for o in said["outputs"]] == ["depends", "yes", "no"]
+    assert explain("last", extra=True)["steps"][3]["done"] == "yes"
+    for step in explain("cheap")["steps"][1:]:
+        assert step["done"] == "depends" and step["unless_sure"]["confidence"] == "margin"
+    assert [s["unless_sure"]["threshold"] for s in explain("cheap")["steps"][1:]] == [0.9, 0.75]
+    some = explain("some")
+    assert (some["vote"], some["quorum"], some["deadline_ms"]) == ("mean", 2, 20) and some["steps"][0]["may_fail"]
+    assert server.request("POST", "/v2/models/pair/infer", json.dumps(json.loads(body(x)) | {"id": "9"}).encode())[0] == 200
+    assert server.request("POST", "/api/feedback", b'{"id": "9", "label": 2}')[0] == 200
+    pair = explain("pair")
+    assert pair["learned"]["outcomes"] == 1 and pair["steps"][1]["asks"] == "b@1" and pair["steps"][1]["weight"] == 2
+    counted = {m["name"]: m.get("inference_stats", {}).get("success", {}).get("count", 0) for m in json.loads(server.get("/v2/models/stats")[1])["model_stats"]}
+    assert counted["a"] == 1 and counted["c"] == 0, "only the request was counted"
+    text = subprocess.run([str(TROUPE), "explain", "last", "x=[1,0,3]", "--server", server.url], capture_output=True, text=True).stdout
+    for words in ["-> step choose", " ? step cheap", "   step extra  asks a", "not done: nobody can tell", "\nroute choose\n-> rule 1", "\nensemble pair (",
+                  "its weights were learned from 1 outcomes", "where b is less sure than 0.75 (margin, by request)", "v comes from step extra (not made)",
+                  "what rule 1 looks at is not known before other steps are done"]:
+        assert words in text, text
+    assert server.request("POST", "/api/routes/a/explain", body(x))[0] == 404
+
+
 def test_a_route_to_a_composition_with_names_of_its_own_is_a_step(serve, repository):
     for name in "ab":
         repository.write(f"{name}/model.echo", ECHO)

@@ -205,6 +205,9 @@ def explain(server):
     request = {"inputs": [{"name": "INPUT0", "datatype": "FP32", "shape": [1, 1], "data": [1]}]}
     said = call(server, "explain", body=json.dumps(request).encode(), route="chooser")
     assert said["chosen"]["model"] == "quick" and said["rules"][0]["when"]["value"] is None
+    server.wait(lambda: server.get("/v2/models/several/ready")[0] == 200, "the ensemble")
+    said = call(server, "explain", body=json.dumps(request).encode(), route="several")
+    assert said["kind"] == "ensemble" and [s["done"] for s in said["steps"]] == ["yes"] * 3
     call(server, "explain", expect=404, body=json.dumps(request).encode(), route="quick")
     call(server, "explain", expect=400, body=b"{", route="chooser")
 

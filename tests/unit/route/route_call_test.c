@@ -228,6 +228,7 @@ static void what_is_explained_is_what_is_served(void **state)
 {
     struct routes *r = *state;
     struct trp_random chance = { 7 };
+    uint32_t left = 0;
     routes_read_ok(
         r, "routes: { r: [ { when: params.n % 3 == 0, use: a }, { when: params.m < 5, use: b }, "
            "{ split: { a: 1, b: 1, c: 1 }, sticky: params.n } ] }");
@@ -243,7 +244,8 @@ static void what_is_explained_is_what_is_served(void **state)
         call->params_n = r->params_n;
         call->model = TRP_STR_LIT("r");
         trp_buf_reset(&b);
-        trp_route_explain(trp_route_file_at(r->file, 0), call, 0, &b);
+        const struct trp_target_question q = { .call = call, .left = &left };
+        trp_route_explain(trp_route_target(trp_route_file_at(r->file, 0)), &q, &b);
         trp_call_give_back(call);
         assert_int_equal(routes_ask(r, "r"), TRP_OK);
         char model[96], why[96];
@@ -256,6 +258,52 @@ static void what_is_explained_is_what_is_served(void **state)
         assert_non_null(text);
         assert_non_null(strstr(text, model));
         assert_non_null(strstr(text, why));
+    }
+    trp_buf_deinit(&b);
+}
+
+/* A step of a composition asks the route, and what it will be asked about is not made yet. */
+static void what_depends_on_steps_that_did_not_run_is_left_undecided(void **state)
+{
+    struct routes *r = *state;
+    static const struct {
+        const char *rules, *say;
+    } rows[] = {
+        { "{ when: inputs.x.max > 3, use: a }, { use: b }", "\"chosen\":null,\"undecided\":\"1\"" },
+        { "{ when: params.n == 1 || inputs.x.max > 3, use: a }, { use: b }", "\"target\":\"a\"" },
+        { "{ when: params.n == 2 && inputs.x.max > 3, use: a }, { use: b }", "\"target\":\"b\"" },
+        { "{ when: has(inputs.x), use: a }, { use: b }", "\"chosen\":null,\"undecided\":\"1\"" },
+        { "{ when: has(inputs.z), use: a }, { use: b }", "\"target\":\"b\"" },
+        { "{ when: params.gone > 1, use: a }, { use: b }", "\"target\":\"b\"" },
+        { "{ when: params.gone > 1 || request.rows > 1, use: a }, { use: b }",
+          "\"chosen\":null,\"undecided\":\"1\"" },
+        { "{ split: { a: 1, b: 1 }, sticky: 'inputs.x[0]' }",
+          "\"chosen\":null,\"undecided\":\"1\"" },
+        { "{ when: params.n == 1, use: a }, { when: inputs.x.max > 3, use: b }",
+          "\"undecided\":null" },
+        { "{ when: params.n == 2, use: a }, { name: late, when: inputs.x.max > 3, use: b }",
+          "\"undecided\":\"late\"" },
+    };
+    const struct trp_str later[] = { TRP_STR_LIT("x") };
+    struct trp_buf b;
+    trp_buf_init(&b, trp_heap(), 1 << 20);
+    for (uint32_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char yaml[256];
+        (void)snprintf(yaml, sizeof yaml, "routes: { r: [ %s ] }", rows[i].rules);
+        routes_read_ok(r, yaml);
+        r->params_n = 0;
+        (void)routes_param(r, "n", 1);
+        struct trp_call *call = trp_call_take(r->pool);
+        call->params = r->params;
+        call->params_n = r->params_n;
+        const struct trp_target_question q = { .call = call, .later = later, .later_n = 1 };
+        trp_buf_reset(&b);
+        trp_route_explain(trp_route_target(trp_route_file_at(r->file, 0)), &q, &b);
+        trp_call_give_back(call);
+        const char *text = trp_buf_text(&b);
+        assert_non_null(text);
+        if (!strstr(text, rows[i].say))
+            fail_msg("%s: no %s in %s", rows[i].rules, rows[i].say, text);
     }
     trp_buf_deinit(&b);
 }
@@ -484,6 +532,7 @@ int main(void)
         TEST(routes_stand_behind_routes),
         TEST(a_circle_ends),
         TEST(what_is_explained_is_what_is_served),
+        TEST(what_depends_on_steps_that_did_not_run_is_left_undecided),
         TEST(old_rules_end_what_they_began),
         TEST(each_attempt_is_counted_with_its_own_target_and_time),
         TEST(what_a_route_behind_a_route_failed_of_is_counted_there),

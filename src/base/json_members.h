@@ -1,4 +1,4 @@
-/* admin/json_members.h - members of a JSON object, one after the other.
+/* base/json_members.h - members of a JSON object, one after the other.
  * Answers "does a comma stand before this one?".  Keys are literals of ours. */
 #ifndef TRP_JSON_MEMBERS_H
 #define TRP_JSON_MEMBERS_H
