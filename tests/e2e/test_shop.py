@@ -131,6 +131,22 @@ def test_a_day_keeps_its_promises():
     assert re.search(r"the route is better than every single model", done.stdout)
 
 
+@pytest.mark.skipif(bool(SANITIZED), reason="a day of thousands of requests")
+def test_a_broken_promise_is_said_and_ends_the_run_with_one(tmp_path):
+    """The canary is given half of the customers instead of 5 %; everything else is the shop's own."""
+    text = (SHOP / "routes.yaml").read_text()
+    greedy = tmp_path / "greedy.yaml"
+    greedy.write_text(text.replace("two_tower@stable: 95, two_tower@canary: 5 }", "two_tower@stable: 50, two_tower@canary: 50 }"))
+    assert greedy.read_text() != text
+    done = subprocess.run([*RUN, "--once", "--seconds", "8", "--routes", greedy], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stdout + done.stderr
+    share = re.search(r"^  BROKEN  5 % of customers ask the canary until then: ([\d.]+) % of", done.stdout, re.M)
+    assert share and 40 < float(share.group(1)) < 60, done.stdout
+    kept, broken = re.search(r"^(\d+) promises kept, (\d+) broken\.$", done.stdout, re.M).groups()
+    assert int(broken) == done.stdout.count("  BROKEN  ") >= 1 and int(kept) == done.stdout.count("  kept    ") >= 1
+    assert "Traceback" not in done.stderr
+
+
 # ---- the storefront ----
 
 @pytest.fixture
