@@ -20,6 +20,17 @@
         }                                                                              \
     }
 
+/* One pass instead of two, for what only sums. */
+#define ADDER(name, type, convert)                                                              \
+    static void add_##name(const char *restrict from, size_t n, double w, double *restrict sum) \
+    {                                                                                           \
+        for (size_t i = 0; i < n; i++) {                                                        \
+            type e;                                                                             \
+            memcpy(&e, from + i * sizeof e, sizeof e);                                          \
+            sum[i] += w * (double)(convert);                                                    \
+        }                                                                                       \
+    }
+
 #define WRITER(name, type, convert)                                                 \
     static void write_##name(const double *restrict v, size_t n, char *restrict to) \
     {                                                                               \
@@ -56,18 +67,31 @@ static float odd_of(double v)
 }
 
 READER(BOOL, uint8_t, e != 0)
+ADDER(BOOL, uint8_t, e != 0)
 READER(UINT8, uint8_t, e)
+ADDER(UINT8, uint8_t, e)
 READER(UINT16, uint16_t, e)
+ADDER(UINT16, uint16_t, e)
 READER(UINT32, uint32_t, e)
+ADDER(UINT32, uint32_t, e)
 READER(UINT64, uint64_t, e)
+ADDER(UINT64, uint64_t, e)
 READER(INT8, int8_t, e)
+ADDER(INT8, int8_t, e)
 READER(INT16, int16_t, e)
+ADDER(INT16, int16_t, e)
 READER(INT32, int32_t, e)
+ADDER(INT32, int32_t, e)
 READER(INT64, int64_t, e)
+ADDER(INT64, int64_t, e)
 READER(FP16, uint16_t, trp_fp16_to(e))
+ADDER(FP16, uint16_t, trp_fp16_to(e))
 READER(BF16, uint16_t, trp_bf16_to(e))
+ADDER(BF16, uint16_t, trp_bf16_to(e))
 READER(FP32, float, e)
+ADDER(FP32, float, e)
 READER(FP64, double, e)
+ADDER(FP64, double, e)
 
 WRITER(BOOL, uint8_t, v[i] != 0)
 WHOLE_WRITER(UINT8, uint8_t, 0.0, 0x1p8, UINT8_MAX)
@@ -87,10 +111,11 @@ static const struct element {
     size_t bytes;
     bool is_float;
     void (*read)(const char *from, size_t n, double *out);
+    void (*add)(const char *from, size_t n, double w, double *sum);
     void (*write)(const double *v, size_t n, char *to);
 } elements[TROUPE_DTYPES] = {
 #define ELEMENT(name, bytes, is_float) \
-    [TROUPE_##name] = { bytes, is_float, read_##name, write_##name }
+    [TROUPE_##name] = { bytes, is_float, read_##name, add_##name, write_##name }
     ELEMENT(BOOL, 1, false),   ELEMENT(UINT8, 1, false),  ELEMENT(UINT16, 2, false),
     ELEMENT(UINT32, 4, false), ELEMENT(UINT64, 8, false), ELEMENT(INT8, 1, false),
     ELEMENT(INT16, 2, false),  ELEMENT(INT32, 4, false),  ELEMENT(INT64, 8, false),
@@ -114,6 +139,14 @@ void trp_numbers_read(int32_t dtype, const void *data, uint64_t at, size_t n, do
     TRP_DEBUG_ASSERT(trp_numbers_is_number(dtype));
     if (n > 0)
         elements[dtype].read((const char *)data + at * elements[dtype].bytes, n, out);
+}
+
+void trp_numbers_add(int32_t dtype, const void *data, uint64_t at, size_t n, double weight,
+                     double *sum)
+{
+    TRP_DEBUG_ASSERT(trp_numbers_is_number(dtype));
+    if (n > 0)
+        elements[dtype].add((const char *)data + at * elements[dtype].bytes, n, weight, sum);
 }
 
 void trp_numbers_write(int32_t dtype, const double *v, size_t n, void *data, uint64_t at)

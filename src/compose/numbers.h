@@ -23,6 +23,14 @@ bool trp_numbers_is_float(int32_t dtype);
  *   Errors: none; the dtype is a number's. */
 void trp_numbers_read(int32_t dtype, const void *data, uint64_t at, size_t n, double *out);
 
+/* Adds `n` elements from element `at` on to sums, each times a weight.
+ *   Owns  : borrowed; `data` needs no alignment.
+ *   Thread: any.
+ *   Cost  : O(n), no allocation.
+ *   Errors: none; the dtype is a number's. */
+void trp_numbers_add(int32_t dtype, const void *data, uint64_t at, size_t n, double weight,
+                     double *sum);
+
 /* Writes `n` doubles from element `at` on.  Integers: rounded half to even, kept within what the type holds, 0 for NaN;
  * BOOL: whether it is not 0 (NaN is not 0).
  *   Owns  : borrowed; `data` needs no alignment.

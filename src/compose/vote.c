@@ -240,33 +240,44 @@ static void average_numbers(struct voters *v, const double *values, size_t n, do
         joint[i] = weight[i] > 0 ? joint[i] / weight[i] : (double)NAN;
 }
 
+/* Two, four or eight members of one weight are the usual case, and for these a product is as exact. */
+static void divide(double *joint, size_t n, double weight)
+{
+    int exponent;
+    if (frexp(weight, &exponent) == 0.5) {
+        const double part = 1 / weight;
+        for (size_t i = 0; i < n; i++)
+            joint[i] *= part;
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        joint[i] /= weight;
+}
+
 /* The same for a block without NaN, as most are: one weight for all of it, and loops that become vectors.  Returns whether it was
  * such a block; a NaN of any member has made one here. */
-static bool average_all(const struct voters *v, const double *restrict values, size_t n,
-                        double *restrict joint)
+static bool average_all(const struct voters *v, uint64_t at, size_t n, double *joint)
 {
     double weight = 0;
     uint64_t nans = 0;
     memset(joint, 0, n * sizeof *joint);
     for (uint32_t m = 0; m < v->n; m++) {
-        const double w = element_weight(v, m), *restrict x = values + m * BLOCK;
+        const double w = element_weight(v, m);
         if (w == 0)
             continue;
-        for (size_t i = 0; i < n; i++)
-            joint[i] += w * x[i];
+        trp_numbers_add(v->tensors[m]->dtype, v->tensors[m]->data, at, n, w, joint);
         weight += w;
     }
-    for (size_t i = 0; i < n; i++)
-        joint[i] /= weight;
+    divide(joint, n, weight);
     for (size_t i = 0; i < n; i++)
         nans |= joint[i] != joint[i] ? UINT64_MAX : 0;
     return nans == 0;
 }
 
-static void average_block(struct voters *v, const double *values, size_t n, double *joint)
+static void read_block(const struct voters *v, uint64_t at, size_t n, double *values)
 {
-    if (!average_all(v, values, n, joint))
-        average_numbers(v, values, n, joint);
+    for (uint32_t m = 0; m < v->n; m++)
+        trp_numbers_read(v->tensors[m]->dtype, v->tensors[m]->data, at, n, values + m * BLOCK);
 }
 
 static void max_block(struct voters *v, const double *values, size_t n, double *joint)
@@ -325,20 +336,32 @@ static void order_block(struct voters *v, const double *values, size_t n, double
     }
 }
 
+static bool is_average(enum trp_vote_kind kind)
+{
+    return kind == TRP_VOTE_AVERAGE || kind == TRP_VOTE_MEAN;
+}
+
+static void join_block(struct voters *v, const double *values, size_t n, double *joint)
+{
+    if (v->opts->kind == TRP_VOTE_MAX)
+        max_block(v, values, n, joint);
+    else if (is_average(v->opts->kind))
+        average_numbers(v, values, n, joint);
+    else
+        order_block(v, values, n, joint);
+}
+
 static void join_elements(struct voters *v, struct troupe_tensor *out, uint64_t elements,
                           double *scratch)
 {
     double *values = scratch, *joint = scratch + v->n * BLOCK;
     for (uint64_t at = 0; at < elements; at += BLOCK) {
         const size_t n = elements - at < BLOCK ? (size_t)(elements - at) : BLOCK;
-        for (uint32_t m = 0; m < v->n; m++)
-            trp_numbers_read(v->tensors[m]->dtype, v->tensors[m]->data, at, n, values + m * BLOCK);
-        if (v->opts->kind == TRP_VOTE_MAX)
-            max_block(v, values, n, joint);
-        else if (v->opts->kind == TRP_VOTE_AVERAGE || v->opts->kind == TRP_VOTE_MEAN)
-            average_block(v, values, n, joint);
-        else
-            order_block(v, values, n, joint);
+        const bool is_average = v->opts->kind == TRP_VOTE_AVERAGE || v->opts->kind == TRP_VOTE_MEAN;
+        if (!is_average || !average_all(v, at, n, joint)) {
+            read_block(v, at, n, values);
+            join_block(v, values, n, joint);
+        }
         trp_numbers_write(out->dtype, joint, n, out->data, at);
     }
 }
