@@ -3,6 +3,7 @@
 
 #include "base/low_water.h"
 #include "call/call_memory.h"
+#include "call/target.h"
 
 /* Calls kept for reuse.  A burst may lease more (up to calls_max); what comes back above this is freed, so that the memory
  * of a burst does not stay.  Twice 16 connections of 64 streams find a call without asking the allocator. */
@@ -261,6 +262,12 @@ void trp_call_unpin(struct trp_call *call)
     if (target && call->target_release)
         call->target_release(target);
     call->target_release = NULL;
+}
+
+const struct trp_signature *trp_call_answer_signature(const struct trp_call *call)
+{
+    const struct trp_signature *own = call->target ? trp_target_signature(call->target) : NULL;
+    return own ? own : call->answered_as;
 }
 
 const struct trp_param *trp_call_param(const struct trp_call *call, struct trp_str name)

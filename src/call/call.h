@@ -173,6 +173,9 @@ struct trp_call {
     uint32_t outputs_n;
     struct trp_str answered_by, answered_why; /* which model, and why; empty: as asked */
     int64_t answered_version;
+    /* What the index of a wanted output means when a child of a route has answered it; NULL: its target's.  Borrowed from a version
+     * that one of its children has pinned. */
+    const struct trp_signature *answered_as;
     bool is_too_late; /* it was refused, because no answer was possible by its deadline */
     const struct trp_param *notes; /* what the reply says besides, each under its name */
     uint32_t notes_n;
@@ -299,6 +302,13 @@ trp_status trp_call_bind(struct trp_call *call, const struct trp_signature *sign
  *   Thread: loop.
  *   Errors: OUT_OF_MEMORY; it can still be answered. */
 trp_status trp_call_unbind(struct trp_call *call, struct trp_error *err);
+
+/* Says what the index of a wanted output means, once the call was answered: the signature of its target, or, of a route, of whom a
+ * child has asked for it.  NULL: nobody was asked.
+ *   Owns  : borrowed, as long as the call is not given back.
+ *   Thread: loop.
+ *   Errors: none. */
+const struct trp_signature *trp_call_answer_signature(const struct trp_call *call);
 
 /* Finds a parameter or header (lower case) by name; NULL when absent.
  *   Owns  : borrowed.

@@ -78,7 +78,9 @@ trp_status trp_cook_job_make(struct trp_cook *k, uint32_t step, uint32_t outputs
 
 void trp_cook_job_let_go(struct trp_cook_job *j)
 {
-    for (uint32_t i = 0; i < j->parts_n; i++)
+    if (j->lends_names && j->parts_n > 0)
+        trp_call_child_keep(j->parts[0].child, &j->env->finder);
+    for (uint32_t i = j->lends_names ? 1 : 0; i < j->parts_n; i++)
         trp_call_child_end(j->parts[i].child, &j->env->finder);
     j->parts_n = 0;
 }

@@ -316,6 +316,21 @@ static uint64_t take_parts(struct unite_job *u, struct trp_cook_step *state)
 
 static const struct trp_cook_job_kind unite_kind = { sizeof(struct unite_job), unite, land_united };
 
+/* Rows have the names of classes of the first child, as far as no earlier step has some: it is kept for them. */
+static void borrow_classes(const struct trp_cook *k, struct trp_cook_job *j)
+{
+    const struct trp_recipe_step *s = &k->recipe->steps[j->step];
+    struct trp_call *first = j->parts[0].child;
+    trp_cook_name_classes(first);
+    for (uint32_t i = 0; i < s->gives_n; i++) {
+        if (!first->outputs[i].labels || (s->earlier && k->tensors[s->earlier[i]]->labels))
+            continue;
+        j->maker->outputs[i].labels = first->outputs[i].labels;
+        j->maker->outputs[i].labels_n = first->outputs[i].labels_n;
+        j->lends_names = true;
+    }
+}
+
 trp_status trp_cook_unite_rows(struct trp_cook *k, uint32_t step, struct trp_error *err)
 {
     const struct trp_recipe_step *s = &k->recipe->steps[step];
@@ -324,6 +339,7 @@ trp_status trp_cook_unite_rows(struct trp_cook *k, uint32_t step, struct trp_err
     TRP_CHECK(trp_cook_job_make(k, step, s->gives_n, &unite_kind, &j, err));
     struct unite_job *u = unite_of(j);
     uint64_t bytes = take_parts(u, state);
+    borrow_classes(k, j);
     u->rows = state->rows;
     u->rows_n = state->rows_n;
     u->rows_all = state->rows_all;

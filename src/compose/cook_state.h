@@ -45,6 +45,7 @@ struct trp_cook_job {
     uint64_t copied;                   /* bytes, from one tensor to another */
     struct trp_cook_part only, *parts; /* children that it looks at, and that are over when it is */
     uint32_t parts_n;
+    bool lends_names; /* the first of them: it stays as long as the request */
     struct trp_error err;
     struct trp_crew_job errand;
 };
@@ -114,7 +115,8 @@ trp_status trp_cook_job_make(struct trp_cook *k, uint32_t step, uint32_t outputs
  *   Errors: as `work` and `land`; QUEUE_FULL. */
 trp_status trp_cook_job_do(struct trp_cook_job *j, uint64_t bytes, struct trp_error *err);
 
-/* Ends the children that it looked at; all that it has; the same, because there is no memory for what it needs.
+/* Ends the children that it looked at, but for one that lends names; all that it has; the same, because there is no memory for what it
+ * needs.
  *   Owns  : moves them, the job away.
  *   Thread: loop.
  *   Errors: starve: OUT_OF_MEMORY, always; the others: none. */
@@ -145,6 +147,12 @@ trp_status trp_cook_ask_more(struct trp_cook *k, uint32_t step, struct trp_error
  *   Thread: loop.
  *   Errors: BACKEND_FAILED: rows that do not fit together; OUT_OF_MEMORY, TOO_LARGE. */
 trp_status trp_cook_take(struct trp_cook *k, uint32_t step, struct trp_error *err);
+
+/* Gives the outputs of a child that has answered the names of classes of whoever answered; a composition has put its own there.
+ *   Owns  : they are borrowed from the version, as long as the child is not over.
+ *   Thread: loop.
+ *   Errors: none. */
+void trp_cook_name_classes(struct trp_call *child);
 
 /* What a child has made is the step's.
  *   Owns  : the child is kept.

@@ -8,17 +8,13 @@
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
-#define ROWS_MAX 4096u   /* of a step that is asked once for each */
 #define ROWS_AT_ONCE 64u /* of them in one turn of the loop: some 100 us */
 
 /* ---- what steps make ---- */
 
-/* Names of classes, of the version that answered; a composition has put its own there. */
-static void name_classes(struct trp_call *child)
+void trp_cook_name_classes(struct trp_call *child)
 {
-    const struct trp_signature *s = trp_target_signature(child->target);
-    if (!s && child->kept && child->kept->target) /* a route has asked it */
-        s = trp_target_signature(child->kept->target);
+    const struct trp_signature *s = trp_call_answer_signature(child);
     for (uint32_t i = 0; s && i < child->outputs_n && i < child->wanted_n; i++) {
         struct trp_call_tensor *out = &child->outputs[i];
         const uint32_t index = child->wanted[i].index;
@@ -46,13 +42,17 @@ static bool keeps_classes(const struct trp_recipe_step *s)
     return false;
 }
 
-/* The names of the first that has some; of rows put into those of an earlier step, its. */
+/* The names of the first that has some; of rows put into those of an earlier step, its.  Joined rows have those that the first of them
+ * came with. */
 static void inherit_classes(const struct trp_cook *k, const struct trp_recipe_step *s,
                             struct trp_call *maker)
 {
     for (uint32_t i = 0; s->earlier && i < s->gives_n; i++) {
-        maker->outputs[i].labels = k->tensors[s->earlier[i]]->labels;
-        maker->outputs[i].labels_n = k->tensors[s->earlier[i]]->labels_n;
+        const struct trp_call_tensor *earlier = k->tensors[s->earlier[i]];
+        if (!earlier->labels)
+            continue;
+        maker->outputs[i].labels = earlier->labels;
+        maker->outputs[i].labels_n = earlier->labels_n;
     }
     for (uint32_t i = 0; keeps_classes(s) && i < s->uses_n && !maker->outputs[0].labels; i++) {
         const struct trp_call_tensor *t = k->tensors[s->uses[i].tensor];
@@ -65,7 +65,7 @@ void trp_cook_made(struct trp_cook *k, uint32_t step, struct trp_call *maker)
 {
     const struct trp_recipe_step *s = &k->recipe->steps[step];
     if (maker->target)
-        name_classes(maker);
+        trp_cook_name_classes(maker);
     else
         inherit_classes(k, s, maker);
     for (uint32_t i = 0; i < s->gives_n; i++)
@@ -146,9 +146,9 @@ static trp_status count_parts(struct trp_cook *k, uint32_t step, struct trp_erro
         return trp_ok();
     const struct trp_call_tensor *first = s->uses_n > 0 ? k->tensors[s->uses[0].tensor] : NULL;
     const int64_t rows = first && first->tensor.rank > 0 ? first->tensor.shape[0] : 0;
-    if (rows < 1 || rows > ROWS_MAX)
+    if (rows < 1 || rows > TRP_RECIPE_ROWS_MAX)
         return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "the step is asked row by row: 1 to %u rows, not %lld", ROWS_MAX,
+                        "the step is asked row by row: 1 to %u rows, not %lld", TRP_RECIPE_ROWS_MAX,
                         (long long)rows);
     state->parts = trp_arena_zeroed(&k->call->arena, (size_t)rows, sizeof *state->parts);
     state->parts_n = state->parts ? (uint32_t)rows : 0;

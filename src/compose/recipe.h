@@ -24,6 +24,7 @@ struct trp_route_common;
 #define TRP_RECIPE_STEPS_MAX 64u /* one bit each in a uint64_t */
 #define TRP_RECIPE_TENSORS_MAX 256u
 #define TRP_RECIPE_OUTPUTS_MAX 64u
+#define TRP_RECIPE_ROWS_MAX 4096u /* of a step that is asked once for each */
 #define TRP_RECIPE_NONE UINT32_MAX
 
 enum trp_recipe_act {

@@ -424,11 +424,12 @@ static int32_t least_batch(const struct trp_recipe *r, const struct trp_io *inpu
     int32_t least = 0;
     for (uint32_t i = 0; i < r->steps_n; i++) {
         const struct trp_recipe_step *s = &r->steps[i];
-        if (s->act != TRP_RECIPE_MODEL || s->each_row)
+        if (s->act != TRP_RECIPE_MODEL)
             continue;
-        if (s->signature->batch_max <= 0)
+        const int32_t most = s->each_row ? (int32_t)TRP_RECIPE_ROWS_MAX : s->signature->batch_max;
+        if (most <= 0)
             return 0;
-        least = least == 0 || s->signature->batch_max < least ? s->signature->batch_max : least;
+        least = least == 0 || most < least ? most : least;
     }
     return has_rows(inputs, inputs_n) && has_rows(outputs, r->outputs_n) ? least : 0;
 }

@@ -133,6 +133,7 @@ static bool take_back(struct trp_route_visit *v)
         return false;
     }
     unpin(v);
+    call->answered_as = NULL;
     call->outputs = NULL;
     call->outputs_n = 0;
     call->notes = NULL;

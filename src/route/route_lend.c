@@ -60,12 +60,13 @@ trp_status trp_route_take_answer(struct trp_call *call, const struct trp_call *c
     for (uint32_t i = 0; i < n; i++) {
         outputs[i] = child->outputs[i];
         outputs[i].tensor.release = NULL;
-        wanted[i].index = child->wanted[i].index; /* classes are named by the output's own labels */
+        wanted[i].index = child->wanted[i].index; /* of `answered_as` */
         if (call->wanted_named)
             continue;
         wanted[i].name = child->wanted[i].name;
         wanted[i].binary = call->binary_default;
     }
+    call->answered_as = trp_call_answer_signature(child);
     call->outputs = outputs;
     call->outputs_n = n;
     call->wanted = wanted;

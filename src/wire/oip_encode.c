@@ -22,12 +22,7 @@ int64_t trp_oip_answered_version(const struct trp_call *call)
 static const struct trp_io *io_of(const struct trp_call *call, uint32_t index, bool *out_batched)
 {
     *out_batched = false;
-    if (!call->target)
-        return NULL;
-    /* What stands for others may answer with what one of these gave. */
-    const struct trp_signature *s = trp_target_signature(call->target);
-    if (!s && call->kept && call->kept->target)
-        s = trp_target_signature(call->kept->target);
+    const struct trp_signature *s = trp_call_answer_signature(call);
     if (!s)
         return NULL;
     *out_batched = s->batch_max > 0;

@@ -577,7 +577,7 @@ def test_whoever_asks_for_another_look_is_told_what_is_still_wrong(serve, exampl
 LABELLED = "input x FP32 [-1,3]\noutput y FP32 [-1,3] labels=red,green,blue\n"
 
 
-@pytest.mark.parametrize("name", ["vote", "cheap", "rows", "piped", "routed", "tried", "nested"])
+@pytest.mark.parametrize("name", ["vote", "cheap", "rows", "piped", "routed", "tried", "nested", "each", "deep", "deeper"])
 def test_classes_have_the_names_that_the_models_give_them(serve, repository, name):
     for model in ("a", "b"):
         repository.write(f"{model}/model.echo", LABELLED)
@@ -588,7 +588,9 @@ def test_classes_have_the_names_that_the_models_give_them(serve, repository, nam
                      "pipelines:\n"
                      "  piped: { steps: [ { model: a, inputs: { x: x }, outputs: { y: m } }, { op: softmax, input: m, output: y } ] , outputs: [y] }\n"
                      "  nested: { steps: [ { model: vote, inputs: { x: x }, outputs: { y: y } } ], outputs: [y] }\n"
-                     "routes: { routed: [ { use: vote } ], tried: [ { use: vote, timeout: 20s } ] }\n")
+                     "  each: { steps: [ { model: deep, inputs: { x: x }, outputs: { y: y }, each: row } ], outputs: [y] }\n"
+                     "routes: { routed: [ { use: vote } ], tried: [ { use: vote, timeout: 20s } ],\n"
+                     "          deep: [ { use: one, timeout: 20s } ], one: [ { use: a, timeout: 15s } ], deeper: [ { use: deep, timeout: 25s } ] }\n")
     server = serve(repository.path).wait_ready("a", "b")
     wait_for(server, name)
     x = np.array([[0.1, 0.2, 0.7], [0.1, 0.95, 0.05]], dtype=np.float32)
@@ -598,5 +600,6 @@ def test_classes_have_the_names_that_the_models_give_them(serve, repository, nam
             value = module.InferInput("x", [2, 3], "FP32")
             value.set_data_from_numpy(x)
             reply = client.infer(name, [value], outputs=[module.InferRequestedOutput("y", class_count=1)]).as_numpy("y")
+            assert reply.shape == (2, 1), "one of each row"
             words = [text.decode().split(":") for text in reply.reshape(-1)]
             assert [w[1:] for w in words] == [["2", "blue"], ["1", "green"]], (kind, words)

@@ -154,6 +154,43 @@ static void helpers_look_at_many_rows_and_copy_them(void **state)
     fixture_give_back();
 }
 
+/* Only the better model says what its classes are called. */
+static void rows_that_helpers_put_back_keep_the_names_of_classes(void **state)
+{
+    (void)state;
+    const struct trp_call *call = start_many();
+    struct trp_signature coloured = *fake("large")->signature;
+    coloured.outputs = &fake_coloured_y;
+    fake("large")->signature = &coloured;
+    for (int i = 0; i < 3; i++) {
+        assert_true(trp_crew_do_one(fx.crew));
+        fixture_turns(3);
+    }
+    assert_int_equal(call->error.status.code, TRP_OK);
+    assert_int_equal(fixture_colours(call), 3);
+    fixture_give_back();
+}
+
+static void names_of_classes_are_those_of_the_first_model_that_has_some(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *coloured;
+        uint32_t kept_n; /* of the two answers, until the client has its own */
+    } rows[] = { { "small", 1 }, { "large", 2 } };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        fake("small")->signature = fake("large")->signature = &fake_signature;
+        fake(rows[i].coloured)->signature = &fake_coloured;
+        fx.released_n = 0;
+        fixture_serve("cascades: { c: { steps: [small, large], threshold: 0.9, per: row } }");
+        assert_int_equal(fixture_colours(fixture_ask("c", x, 3)), 3);
+        assert_int_equal(fx.released_n, 2 - rows[i].kept_n);
+        fixture_give_back();
+        trp_cookbook_end(fx.book);
+        assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+    }
+}
+
 /* Wherever it is: nothing is lost, and nothing is let go twice. */
 static void one_that_is_cancelled_lets_everything_go(void **state)
 {
@@ -221,6 +258,8 @@ int main(void)
         TEST(by_row_three_steps_see_fewer_and_fewer),
         TEST(by_row_all_or_none_copy_nothing),
         TEST(helpers_look_at_many_rows_and_copy_them),
+        TEST(rows_that_helpers_put_back_keep_the_names_of_classes),
+        TEST(names_of_classes_are_those_of_the_first_model_that_has_some),
         TEST(one_that_is_cancelled_lets_everything_go),
         TEST(a_margin_is_another_confidence),
         TEST(a_step_that_fails_fails_the_whole),

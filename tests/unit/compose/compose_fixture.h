@@ -65,6 +65,18 @@ static const struct trp_signature fake_signature = {
     .inputs = &fake_x, .outputs = &fake_y, .inputs_n = 1, .outputs_n = 1, .batch_max = 8
 };
 
+/* The same, but its classes have names. */
+static const struct trp_str fake_colours[] = { { "red", 3 }, { "green", 5 }, { "blue", 4 } };
+static const struct trp_io fake_coloured_y = { .name = { "y", 1 },
+                                               .dtype = TROUPE_FP32,
+                                               .rank = 2,
+                                               .dims = { -1, 3 },
+                                               .labels = fake_colours,
+                                               .labels_n = 3 };
+static const struct trp_signature fake_coloured = {
+    .inputs = &fake_x, .outputs = &fake_coloured_y, .inputs_n = 1, .outputs_n = 1, .batch_max = 8
+};
+
 static struct fake_model *fake_of(const struct trp_target *t)
 {
     return TRP_CONTAINER_OF((struct trp_target *)(uintptr_t)t, struct fake_model, target);
@@ -387,6 +399,14 @@ static inline void fixture_expect(const struct trp_call *call, const float *want
     const float *is = call->outputs[0].tensor.data;
     for (uint32_t i = 0; i < n; i++)
         assert_true(is[i] > want[i] - 1e-5F && is[i] < want[i] + 1e-5F);
+}
+
+/* The names of the classes of its first output: 0: it has none. */
+static inline uint32_t fixture_colours(const struct trp_call *call)
+{
+    const struct trp_call_tensor *out = &call->outputs[0];
+    assert_true(out->labels_n == 0 || trp_str_is(out->labels[out->labels_n - 1], "blue"));
+    return out->labels ? out->labels_n : 0;
 }
 
 /* The text of a note of the answer; "true" of one that is; NULL: there is none. */

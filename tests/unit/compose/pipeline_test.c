@@ -132,6 +132,20 @@ static void each_row_is_asked_alone_and_joined(void **state)
     fixture_give_back();
 }
 
+static void joined_rows_have_the_names_of_their_classes(void **state)
+{
+    (void)state;
+    fake("two")->signature = &fake_coloured;
+    fixture_serve("pipelines:\n  p:\n    steps:\n"
+                  "      - { model: two, outputs: { y: a }, each: row }\n"
+                  "    outputs: { y: a }\n");
+    assert_int_equal(fixture_colours(fixture_ask("p", x, 3)), 3);
+    assert_int_equal(fx.released_n, 2); /* one of them stays: it lends the names */
+    fixture_give_back();
+    assert_int_equal(fx.released_n, 3);
+    assert_int_equal(fx.finished_n, 3);
+}
+
 static void one_row_that_fails_fails_its_step(void **state)
 {
     (void)state;
@@ -359,6 +373,7 @@ int main(void)
         TEST(a_condition_that_nobody_can_tell_is_counted_and_told),
         TEST(only_what_is_wanted_is_done),
         TEST(each_row_is_asked_alone_and_joined),
+        TEST(joined_rows_have_the_names_of_their_classes),
         TEST(one_row_that_fails_fails_its_step),
         TEST(compositions_are_steps_of_others),
         TEST(a_cancelled_pipeline_stops_deep_down),

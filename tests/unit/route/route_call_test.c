@@ -472,6 +472,47 @@ static void an_answer_knows_which_output_it_is(void **state)
     }
 }
 
+/* Each of them asks by a child: the client's call has the signature of whoever answered, however deep it was. */
+static void an_answer_from_behind_two_routes_knows_it_too(void **state)
+{
+    struct routes *r = *state;
+    static const char *const texts[] = {
+        "routes: { r: [ { use: s, timeout: 2s } ], s: [ { use: a, timeout: 1s } ] }",
+        "routes: { r: [ { use: s, timeout: 2s } ], s: [ { use: a } ] }",
+        "routes: { r: [ { use: s } ], s: [ { use: a, timeout: 1s } ] }",
+        "routes: { r: [ { use: s, fallback: [b] } ], s: [ { use: a, timeout: 1s, fallback: [c] } ] "
+        "}",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct model *a = routes_model(r, "a");
+        routes_read_ok(r, texts[i]);
+        struct trp_call *call = routes_start(r, "r");
+        for (int k = 0; k < 9; k++)
+            routes_turn(r);
+        assert_ptr_equal(r->answered, call);
+        assert_int_equal(call->error.status.code, TRP_OK);
+        assert_ptr_equal(trp_call_answer_signature(call), &a->signature);
+        routes_end(r, call);
+    }
+}
+
+/* What the first attempt came back with is forgotten. */
+static void an_answer_that_was_taken_back_leaves_nothing(void **state)
+{
+    struct routes *r = *state;
+    struct model *a = routes_model(r, "a"), *b = routes_model(r, "b");
+    routes_read_ok(r,
+                   "routes: { r: [ { use: s, fallback: [b] } ], s: [ { use: a, timeout: 1s } ] }");
+    a->fails = TRP_UNAVAILABLE;
+    struct trp_call *call = routes_start(r, "r");
+    for (int k = 0; k < 9; k++)
+        routes_turn(r);
+    assert_ptr_equal(r->answered, call);
+    assert_ptr_equal(trp_call_answer_signature(call), &b->signature);
+    assert_null(call->answered_as);
+    routes_end(r, call);
+}
+
 static void a_shadow_is_given_constants_for_each_row(void **state)
 {
     struct routes *r = *state;
@@ -539,6 +580,8 @@ int main(void)
         TEST(a_models_own_deadline_ends_an_attempt),
         TEST(a_model_that_has_more_time_than_the_client_is_asked_by_his_own_call),
         TEST(an_answer_knows_which_output_it_is),
+        TEST(an_answer_from_behind_two_routes_knows_it_too),
+        TEST(an_answer_that_was_taken_back_leaves_nothing),
         TEST(a_shadow_is_given_constants_for_each_row),
         TEST(a_shadow_that_takes_too_long_is_given_up),
     };
