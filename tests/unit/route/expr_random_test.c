@@ -16,7 +16,7 @@ enum { CASES = 6000 };
 #else
 enum { CASES = 60000 };
 #endif
-enum { TREE_MAX = 64 };
+enum { TREE_MAX = 64, STRINGS_MAX = 4 }; /* of one rule: what string() writes has little room */
 
 enum kind { UNKNOWN, BOOL, NUMBER_INT, NUMBER_DOUBLE, TEXT };
 
@@ -33,12 +33,15 @@ struct tree {
     int param; /* of a leaf: which; -1: a constant */
     struct value value;
     struct tree *kids[3];
+    char *written; /* by string() */
 };
 
 struct maker {
     struct trp_random random;
     struct tree trees[TREE_MAX];
     int trees_n;
+    char strings[STRINGS_MAX][32];
+    int strings_n;
     struct value params[8];
     bool has_param[8];
 };
@@ -183,6 +186,42 @@ static struct value slow_int(struct value a)
     return unknown;
 }
 
+static struct value slow_double(struct value a)
+{
+    if (is_number(a))
+        return (struct value){ .kind = NUMBER_DOUBLE, .d = plain(a) };
+    return a.kind == TEXT && strcmp(a.s, "7") == 0 ? (struct value){ .kind = NUMBER_DOUBLE, .d = 7 }
+                                                   : unknown;
+}
+
+/* Of a double as many digits as it takes to read it again. */
+static struct value slow_string(struct value a, char *out)
+{
+    if (a.kind == UNKNOWN || a.kind == TEXT)
+        return a;
+    if (a.kind == BOOL)
+        (void)strcpy(out, a.b ? "true" : "false");
+    else if (a.kind == NUMBER_INT)
+        (void)snprintf(out, sizeof((struct maker *)NULL)->strings[0], "%lld", (long long)a.i);
+    else if (snprintf(out, sizeof((struct maker *)NULL)->strings[0], "%.15g", a.d) > 0 &&
+             strtod(out, NULL) != a.d)
+        (void)snprintf(out, sizeof((struct maker *)NULL)->strings[0], "%.17g", a.d);
+    return (struct value){ .kind = TEXT, .s = out };
+}
+
+/* One of `patterns`. */
+static struct value slow_matches(struct value a, const char *pattern)
+{
+    if (a.kind != TEXT)
+        return unknown;
+    const size_t n = strlen(a.s);
+    if (strcmp(pattern, "^a") == 0)
+        return of_bool(a.s[0] == 'a');
+    if (strcmp(pattern, "b$") == 0)
+        return of_bool(n > 0 && a.s[n - 1] == 'b');
+    return of_bool(n == 0 || strspn(a.s, "0123456789") == n); /* ^[0-9]*$ */
+}
+
 static struct value slow_size(struct value a)
 {
     struct value out = { .kind = NUMBER_INT };
@@ -223,8 +262,10 @@ static bool is_one_of(const char *op, const char *const *names, size_t n)
     return false;
 }
 
-static const char *const functions[] = { "has", "abs", "int", "size", "min", "max" };
-static const char *const methods[] = { "orValue", "startsWith", "endsWith", "contains" };
+static const char *const functions[] = { "has",    "abs",  "int", "double",
+                                         "string", "size", "min", "max" };
+static const char *const methods[] = { "orValue", "startsWith", "endsWith", "contains", "matches" };
+static const char *const patterns[] = { "^a", "b$", "^[0-9]*$" };
 
 static struct value slow_leaf(const struct maker *m, const struct tree *t)
 {
@@ -253,11 +294,19 @@ static struct value slow(const struct maker *m, const struct tree *t)
         return slow_abs(a);
     if (strcmp(op, "int") == 0)
         return slow_int(a);
+    if (strcmp(op, "double") == 0)
+        return slow_double(a);
+    if (strcmp(op, "string") == 0)
+        return slow_string(a, t->written);
     if (strcmp(op, "size") == 0)
         return slow_size(a);
     const struct value b = slow(m, t->kids[1]);
-    if (strcmp(op, "min") == 0 || strcmp(op, "max") == 0)
-        return slow_extreme(op[1] == 'i', a, b);
+    if (strcmp(op, "min") == 0 || strcmp(op, "max") == 0) {
+        const struct value two = slow_extreme(op[1] == 'i', a, b);
+        return t->kids[2] ? slow_extreme(op[1] == 'i', two, slow(m, t->kids[2])) : two;
+    }
+    if (strcmp(op, "matches") == 0)
+        return slow_matches(a, b.s);
     if (is_one_of(op, methods + 1, ARRAY_LEN(methods) - 1))
         return slow_texts(op, a, b);
     if (strcmp(op, "orValue") == 0)
@@ -308,6 +357,11 @@ static struct tree *make(struct maker *m, enum kind kind, int depth);
 
 static struct tree *make_text(struct maker *m)
 {
+    if (draw(m, 4) == 0 && m->strings_n < STRINGS_MAX) {
+        struct tree *t = node(m, "string", draw(m, 3) ? param(m) : leaf(m, NUMBER_INT), NULL, NULL);
+        t->written = m->strings[m->strings_n++];
+        return t;
+    }
     return draw(m, 2) ? param(m) : leaf(m, TEXT);
 }
 
@@ -316,7 +370,13 @@ static struct tree *make_number(struct maker *m, int depth)
     static const char *const ops[] = { "+", "-", "*", "/" };
     if (depth <= 0 || m->trees_n > TREE_MAX - 16 || draw(m, 3) == 0)
         return draw(m, 2) ? param(m) : leaf(m, draw(m, 2) ? NUMBER_INT : NUMBER_DOUBLE);
-    switch (draw(m, 12)) {
+    switch (draw(m, 14)) {
+    case 12:
+        return node(m, "double", draw(m, 2) ? param(m) : make_number(m, depth - 1), NULL, NULL);
+    case 13: {
+        struct tree *a = make_number(m, depth - 1), *b = make_number(m, depth - 1);
+        return node(m, draw(m, 2) ? "min" : "max", a, b, draw(m, 2) ? param(m) : NULL);
+    }
     case 8:
         return node(m, "abs", make_number(m, depth - 1), NULL, NULL);
     case 9:
@@ -351,7 +411,12 @@ static struct tree *make_bool(struct maker *m, int depth)
     struct tree *a, *b;
     if (depth <= 0 || m->trees_n > TREE_MAX - 16)
         return draw(m, 2) ? param(m) : leaf(m, BOOL);
-    switch (draw(m, 10)) {
+    switch (draw(m, 11)) {
+    case 10:
+        a = make_text(m);
+        b = leaf(m, TEXT);
+        b->value.s = patterns[draw(m, ARRAY_LEN(patterns))];
+        return node(m, "matches", a, b, NULL);
     case 9:
         a = make_text(m);
         return node(m, methods[1 + draw(m, 3)], a, make_text(m), NULL);
@@ -488,7 +553,7 @@ static bool is_same(struct value want, const struct trp_fact *got)
 static bool try_one(struct maker *m, struct rules *r, uint32_t *requests)
 {
     struct trp_fact got;
-    m->trees_n = 0;
+    m->trees_n = m->strings_n = 0;
     const struct tree *t = make(m, draw(m, 4) ? BOOL : NUMBER_INT, 5);
     trp_buf_reset(&r->out);
     write_tree(&r->out, t);
