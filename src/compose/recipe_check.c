@@ -338,6 +338,31 @@ static trp_status check_rows(const struct trp_recipe *r, const struct trp_recipe
     return trp_ok();
 }
 
+/* A condition was compiled when it was read.  Here it is compiled once more, for its types: now it is known what the tensors are that
+ * it may look at, which are those that its step uses. */
+static trp_status check_when(const struct trp_recipe *r, const struct trp_recipe_step *step,
+                             struct trp_error *err)
+{
+    const struct trp_node *at = step->when_at;
+    struct trp_io *seen = trp_arena_zeroed(r->arena, step->uses_n + (size_t)1, sizeof *seen);
+    if (!seen)
+        return no_memory(err);
+    for (uint32_t i = 0; i < step->uses_n; i++)
+        seen[i] = r->tensors[step->uses[i].tensor].io;
+    const struct trp_signature tensors = { .inputs = seen, .inputs_n = step->uses_n };
+    const struct trp_signature *const signatures[] = { &tensors };
+    const struct trp_expr_env env = { .purpose = TRP_EXPR_CONDITION,
+                                      .signatures = signatures,
+                                      .signatures_n = 1,
+                                      .lists = r->lists,
+                                      .lists_n = r->lists_n };
+    const struct trp_expr_place place = { at->file, at->line, at->column };
+    struct trp_expr *typed = NULL;
+    const trp_status st = trp_expr_compile(r->arena->alloc, at->v.s, &place, &env, &typed, err);
+    trp_expr_destroy(typed);
+    return st;
+}
+
 static trp_status check_step(struct trp_recipe *r, struct trp_recipe_step *step,
                              const struct trp_recipe_lookup *lookup, struct trp_error *err)
 {
@@ -358,6 +383,8 @@ static trp_status check_step(struct trp_recipe *r, struct trp_recipe_step *step,
     }
     TRP_CHECK(st);
     TRP_CHECK(check_rows(r, step, err));
+    if (step->when)
+        TRP_CHECK(check_when(r, step, err));
     return check_doubt(r, step, err);
 }
 

@@ -259,6 +259,7 @@ static bool copy_value(struct trp_arena *a, struct trp_node *to, const struct tr
     to->v = from->v;
     to->file = from->file;
     to->line = from->line;
+    to->column = from->column;
     if (from->kind != TRP_NODE_STR && from->kind != TRP_NODE_WORD)
         return true;
     to->v.s = trp_arena_dup(a, from->v.s);

@@ -39,6 +39,8 @@ struct trp_node {
     uint32_t children_n;
     const char *file; /* NULL: not from a file */
     uint32_t line;
+    uint32_t
+        column; /* of a YAML scalar's first character, from 1; 0: not in that line, or not told */
 };
 
 /* Make nodes in an arena; `add` appends to a list or map (key empty for lists).  NULL parents and children are passed

@@ -28,6 +28,18 @@ static uint32_t line_of(const yaml_event_t *e)
     return (uint32_t)e->start_mark.line + 1;
 }
 
+/* Of what stands behind its key: within quotes if there are some; a block begins in a line of its own. */
+static uint32_t column_of(const yaml_event_t *e, uint32_t line)
+{
+    const yaml_scalar_style_t style = e->data.scalar.style;
+    const bool is_quoted =
+        style == YAML_SINGLE_QUOTED_SCALAR_STYLE || style == YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+    if (line_of(e) != line || e->data.scalar.tag ||
+        (style != YAML_PLAIN_SCALAR_STYLE && !is_quoted))
+        return 0;
+    return (uint32_t)e->start_mark.column + 1 + is_quoted;
+}
+
 static trp_status refuse(const struct yaml_reader *r, uint32_t line, const char *what)
 {
     return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%u: %s", r->file, line, what);
@@ -134,6 +146,7 @@ static trp_status take_scalar(struct yaml_reader *r, const yaml_event_t *e)
         return place(r, TRP_NODE_NULL, line_of(e), &n);
     TRP_CHECK(place(r, plain ? TRP_NODE_WORD : TRP_NODE_STR, line_of(e), &n));
     n->v.s = text;
+    n->column = column_of(e, n->line);
     return trp_ok();
 }
 

@@ -394,6 +394,11 @@ def test_a_route_to_a_composition_with_names_of_its_own_is_a_step(serve, reposit
     ("cascades: { c: { steps: [a, b] } }", "nothing says when this step is sure"),
     ("pipelines: { p: { steps: [{ model: words, each: row, inputs: { x: x }, outputs: { y: y } }], outputs: [y] } }",
      "step 'words' is asked row by row, which strings cannot be: \"x\" is BYTES"),
+    ("pipelines: { p: { steps: [{ model: a, when: inputs.x.mean == 'high', inputs: { x: x }, outputs: { y: y } }], outputs: [y] } }",
+     "routes.yaml:1:45: cannot compare a double with a text"),
+    ("pipelines:\n  p:\n    steps:\n      - { model: words, inputs: { x: x }, outputs: { y: m } }\n"
+     "      - { model: a, inputs: { x: z }, outputs: { y: y },\n          when: \"inputs.m.kind == 'text'\" }\n    outputs: [y]\n",
+     "routes.yaml:6:25: no input 'm'; did you mean 'z'?"),
 ])
 def test_mistakes_are_found_when_the_file_is_read(serve, repository, text, error):
     for name in "ab":

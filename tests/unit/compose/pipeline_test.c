@@ -98,6 +98,61 @@ static void a_condition_that_nobody_can_tell_is_counted_and_told(void **state)
     fx.wanted = NULL;
 }
 
+/* Of a step: the whole of routes.yaml but for its second step's condition, and what is told of it. */
+static void a_condition_knows_what_its_tensors_are(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *when, *error; /* NULL: it is right */
+    } rows[] = {
+        { "inputs.a.max > 10", NULL },
+        { "\"inputs.a[0] > 0.5\"", NULL },
+        { "\"inputs.a.dtype == 'FP32' && inputs.a.shape[1] == 3\"", NULL },
+        { "params.which == 'a' && has(inputs.a)", NULL },
+        { "\"inputs.a[0] == 'x'\"", "routes.yaml:5:57: cannot compare a double with a text" },
+        { "inputs.a.mean == 'x'", "routes.yaml:5:56: cannot compare a double with a text" },
+        { "true && inputs.b.max > 10", "routes.yaml:5:71: no input 'b'; did you mean 'a'?" },
+        { "inputs.x.max > 10", "routes.yaml:5:63: no input 'x'; did you mean 'a'?" },
+        { "inputs.a.rows", "routes.yaml:5:56: a rule is true or false; this is an int" },
+        { "inputs.c.max > 1", "routes.yaml:5:63: no input 'c'; did you mean 'a'?" },
+        { "inputs.file.rows == 1", "routes.yaml:5:63: no input 'file'" },
+        { "inputs.file.kind == 1", "routes.yaml:5:56: cannot compare a text with an int" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[512];
+        (void)snprintf(text, sizeof text,
+                       "pipelines:\n  p:\n    steps:\n"
+                       "      - { model: two, outputs: { y: a } }\n"
+                       "      - { op: softmax, input: a, output: b,      when: %s }\n"
+                       "    outputs: [b]\n",
+                       rows[i].when);
+        trp_cookbook_end(fx.book);
+        assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+        const trp_status st = fixture_read(text);
+        const bool is_right = rows[i].error ? trp_failed(st) && strncmp(fx.err.text, rows[i].error,
+                                                                        strlen(rows[i].error)) == 0
+                                            : !trp_failed(st);
+        if (!is_right)
+            print_message("%s: %s\n", rows[i].when, fx.err.text);
+        assert_true(is_right);
+    }
+}
+
+/* Of BYTES that only built-in steps use. */
+static void a_condition_knows_declared_inputs(void **state)
+{
+    (void)state;
+    assert_true(trp_failed(fixture_read(
+        "pipelines:\n  p:\n"
+        "    inputs: { file: { dtype: BYTES, dims: [-1] }, n: { dtype: INT64, dims: [-1] } }\n"
+        "    steps:\n"
+        "      - { op: gather, inputs: [file, n], output: b, when: inputs.file.mean > 1.0 }\n"
+        "    outputs: [b]\n")));
+    static const char want[] = "routes.yaml:5:59: input 'file' is of texts (BYTES) and has no mean";
+    if (strncmp(fx.err.text, want, strlen(want)) != 0)
+        fail_msg("%s", fx.err.text);
+}
+
 static void only_what_is_wanted_is_done(void **state)
 {
     (void)state;
@@ -371,6 +426,8 @@ int main(void)
         TEST(a_step_whose_condition_does_not_hold_is_left_out),
         TEST(what_nobody_made_is_an_error_that_says_so),
         TEST(a_condition_that_nobody_can_tell_is_counted_and_told),
+        TEST(a_condition_knows_what_its_tensors_are),
+        TEST(a_condition_knows_declared_inputs),
         TEST(only_what_is_wanted_is_done),
         TEST(each_row_is_asked_alone_and_joined),
         TEST(joined_rows_have_the_names_of_their_classes),

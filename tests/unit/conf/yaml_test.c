@@ -71,6 +71,30 @@ static void every_node_knows_its_line(void **state)
     fixture_deinit(&f);
 }
 
+static void every_scalar_knows_its_column(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct trp_node *n;
+    fixture_init(&f);
+    assert_works(&f, read(&f,
+                          "a: plain\nb:   'quoted'\nc: { d: \"twice\", e: \xc3\xa4, f: x }\n"
+                          "g:\n  later\nh: |\n  block\ni: [ x,  y ]\n",
+                          &n));
+    assert_int_equal(trp_node_get(n, "a")->column, 4);
+    assert_int_equal(trp_node_get(n, "b")->column, 7); /* within the quotes */
+    const struct trp_node *c = trp_node_get(n, "c");
+    assert_int_equal(c->column, 0);
+    assert_int_equal(trp_node_get(c, "d")->column, 10);
+    assert_int_equal(trp_node_get(c, "f")->column, 27); /* in characters */
+    assert_int_equal(trp_node_get(n, "g")->column, 0);  /* it stands in another line than its key */
+    assert_int_equal(trp_node_get(n, "h")->column, 0);
+    assert_int_equal(trp_node_get(n, "i")->last->column, 10);
+    const struct trp_node *copy = trp_node_dup(&f.arena, n);
+    assert_int_equal(trp_node_get(copy, "b")->column, 7);
+    fixture_deinit(&f);
+}
+
 static void traps_and_mistakes_are_refused_with_their_line(void **state)
 {
     (void)state;
@@ -161,6 +185,7 @@ int main(void)
         cmocka_unit_test(yaml_becomes_the_tree_that_it_shows),
         cmocka_unit_test(plain_scalars_are_words_and_quoted_ones_texts),
         cmocka_unit_test(every_node_knows_its_line),
+        cmocka_unit_test(every_scalar_knows_its_column),
         cmocka_unit_test(traps_and_mistakes_are_refused_with_their_line),
         cmocka_unit_test(depth_and_number_of_values_have_limits),
         cmocka_unit_test(fifty_thousand_keys_are_compared_in_good_time),
