@@ -73,6 +73,30 @@ static int64_t noon_ns(void *user)
 
 static const struct trp_clock noon = { .wall_ns = noon_ns };
 
+/* What the tensors below are said to be, whatever they are: types only refuse. */
+static const struct trp_io declared[] = {
+    { .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 1, .dims = { -1 } },
+    { .name = { "text", 4 }, .dtype = TROUPE_BYTES, .rank = 1, .dims = { -1 } },
+    { .name = { "y", 1 }, .dtype = TROUPE_INT64, .rank = 2, .dims = { -1, 3 } },
+};
+static const struct trp_signature takes = { .inputs = declared, .inputs_n = ARRAY_LEN(declared) };
+static const struct trp_signature *const signatures[] = { &takes };
+
+/* Whoever passes with the types of its tensors passes without, and is told where it is wrong. */
+static void check_types(struct trp_str text, const struct trp_expr_place *place,
+                        struct trp_expr_env env, bool passes_without)
+{
+    struct trp_error err = { 0 };
+    struct trp_expr *e;
+    env.signatures = signatures;
+    env.signatures_n = 1;
+    const trp_status st = trp_expr_compile(trp_heap(), text, place, &env, &e, &err);
+    TRP_ASSERT(trp_failed(st) == (e == NULL));
+    TRP_ASSERT(passes_without || trp_failed(st));
+    TRP_ASSERT(!trp_failed(st) || strncmp(err.text, "fuzz.yaml:", 10) == 0);
+    trp_expr_destroy(e);
+}
+
 /* Evaluated twice it is the same, and so is the first line of what explains it. */
 static void check_rule(const struct trp_expr *e, const struct asked *a)
 {
@@ -124,6 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         TRP_ASSERT(!trp_failed(st) || st.code == err.status.code);
         if (e)
             check_rule(e, &a);
+        check_types(trp_str_make(text, n), &place, env, e != NULL);
         trp_expr_destroy(e);
     }
     return 0;
