@@ -96,6 +96,21 @@ static void add_model(struct cli *cli, struct cli_table *table, struct trp_json 
     cli_table_row(table, cells);
 }
 
+/* How much of the memory that worker processes look at is in use; and that it was full once, which makes their models slower. */
+static void print_commons(struct cli *cli, struct trp_json root)
+{
+    struct trp_json commons;
+    if (!trp_json_find(root, "commons", &commons))
+        return;
+    const struct trp_str refused = cli_field_number(cli, commons, "refused");
+    printf("worker processes look at %s of %s", bytes_of(cli, commons, "bytes").ptr,
+           bytes_of(cli, commons, "limit_bytes").ptr);
+    if (!trp_str_is(refused, "0"))
+        printf("; it was full %.*s times, and requests were copied for them (limits.commons_bytes)",
+               TRP_STR(refused));
+    printf("\n");
+}
+
 static void print_totals(struct cli *cli, struct trp_json root)
 {
     struct trp_json accounts, budget;
@@ -172,6 +187,7 @@ static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
         return CLI_OK;
     puts("");
     print_totals(cli, root);
+    print_commons(cli, root);
     print_gone(cli, root);
     return CLI_OK;
 }

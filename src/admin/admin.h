@@ -17,6 +17,7 @@
 #include "obs/log.h"
 #include "obs/metrics.h"
 #include "obs/trace.h"
+#include "tensor/commons.h"
 
 struct trp_admin;
 
@@ -34,7 +35,8 @@ struct trp_admin_opts {
     struct trp_shifted_clock *rule_clock; /* NULL: there is none to be shifted */
     struct trp_account *const *accounts;  /* for metrics */
     uint32_t accounts_n;
-    struct trp_ledger *ledger; /* these three for metrics; NULL: there is no budget */
+    const struct trp_commons *commons; /* for metrics; NULL: there are none */
+    struct trp_ledger *ledger;         /* these three for metrics; NULL: there is no budget */
     struct trp_headrooms *headrooms;
     const struct trp_usage *usage;
     uint32_t metrics_models_max; /* versions with series of their own; the others are summed */

@@ -256,6 +256,28 @@ static void write_accounts(struct trp_buf *b, const struct trp_admin *a)
                      (unsigned long long)trp_counter_get(&a->opts.accounts[i]->refused));
 }
 
+static void write_value(struct trp_buf *b, const char *name, uint64_t value)
+{
+    trp_buf_addf(b, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void write_commons(struct trp_buf *b, const struct trp_admin *a)
+{
+    if (!a->opts.commons)
+        return;
+    const struct trp_commons_use use = trp_commons_look(a->opts.commons);
+    trp_metrics_write_head(b, "troupe_commons_bytes", "gauge",
+                           "Addresses taken of those that worker processes read requests from.");
+    write_value(b, "troupe_commons_bytes", use.bytes);
+    trp_metrics_write_head(b, "troupe_commons_limit_bytes", "gauge",
+                           "How many there are (limits.commons_bytes).");
+    write_value(b, "troupe_commons_limit_bytes", use.limit_bytes);
+    trp_metrics_write_head(
+        b, "troupe_commons_refused_total", "counter",
+        "Bodies and joined inputs that found no room there, and are copied for worker processes.");
+    write_value(b, "troupe_commons_refused_total", use.refused);
+}
+
 /* One row for each resource. */
 static void write_amounts(struct trp_buf *b, const char *name, const char *part,
                           struct trp_amounts amounts)
@@ -287,11 +309,6 @@ static void write_budget(struct trp_buf *b, const struct trp_admin *a)
         trp_buf_addf(b, "troupe_budget_short_total{resource=\"%s\"} %llu\n",
                      trp_resource_name((enum trp_resource)r),
                      (unsigned long long)budget.refused[r]);
-}
-
-static void write_value(struct trp_buf *b, const char *name, uint64_t value)
-{
-    trp_buf_addf(b, "%s %llu\n", name, (unsigned long long)value);
 }
 
 static void write_usage(struct trp_buf *b, const struct trp_admin *a)
@@ -545,6 +562,7 @@ static bool begin(struct scrape *s, const struct trp_snapshot *snapshot)
     trp_learner_metrics_write(trp_admin_directory(a, s->control->loop_index), b);
     trp_cascade_metrics_write(trp_admin_directory(a, s->control->loop_index), b);
     write_accounts(b, a);
+    write_commons(b, a);
     write_budget(b, a);
     write_usage(b, a);
     write_trace(b, a);

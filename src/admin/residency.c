@@ -234,6 +234,20 @@ static void add_accounts(struct trp_buf *b, const struct trp_admin *a)
     trp_buf_add_char(b, '}');
 }
 
+/* Once a worker process may look at it. */
+static void add_commons(struct trp_buf *b, const struct trp_admin *a)
+{
+    if (!a->opts.commons || !trp_commons_is_open(a->opts.commons))
+        return;
+    const struct trp_commons_use use = trp_commons_look(a->opts.commons);
+    trp_json_add_key(b, "commons");
+    trp_buf_add_char(b, '{');
+    trp_json_add_u64(b, "limit_bytes", use.limit_bytes);
+    trp_json_add_u64(b, "bytes", use.bytes);
+    trp_json_add_u64(b, "refused", use.refused);
+    trp_buf_add_char(b, '}');
+}
+
 static void add_budget(struct trp_buf *b, const struct trp_admin *a)
 {
     struct trp_budget budget;
@@ -278,6 +292,7 @@ static void write_answer(struct residency *r)
         add_whereabouts(r, name);
     add_budget(b, r->admin);
     add_accounts(b, r->admin);
+    add_commons(b, r->admin);
     trp_json_add_key(b, "models");
     trp_buf_add_char(b, '[');
     for (uint32_t i = 0; i < r->n; i++)

@@ -44,16 +44,18 @@ trp_status trp_backend_set_create(const struct trp_alloc *alloc,
     (void)snprintf(threads, sizeof threads, "%llu",
                    (unsigned long long)trp_settings_u64(settings, TRP_SETTING_ID_ORT_THREADS));
     options[n++] = (struct troupe_option){ "onnxruntime.threads", threads };
-    const struct trp_backends_opts opts = { .path = plugin_folder(settings, folder),
-                                            .clock = trp_clock_system(),
-                                            .log = set_opts->log,
-                                            .options = options,
-                                            .options_n = n,
-                                            .account = set_opts->account,
-                                            .worker_program = set_opts->worker_program,
-                                            .worker_nice = (int32_t)trp_settings_u64(
-                                                settings, TRP_SETTING_ID_EXECUTOR_NICE),
-                                            .metrics = set_opts->metrics,
-                                            .commons = set_opts->commons };
+    const struct trp_backends_opts opts = {
+        .path = plugin_folder(settings, folder),
+        .clock = trp_clock_system(),
+        .log = set_opts->log,
+        .options = options,
+        .options_n = n,
+        .account = set_opts->account,
+        .worker_program = set_opts->worker_program,
+        .worker_nice = (int32_t)trp_settings_u64(settings, TRP_SETTING_ID_EXECUTOR_NICE),
+        .metrics = set_opts->metrics,
+        .commons = set_opts->commons,
+        .worker_bytes = trp_settings_u64(settings, TRP_SETTING_ID_WORKER_BYTES)
+    };
     return trp_backends_create(alloc, &opts, out_backends, err);
 }

@@ -115,6 +115,21 @@ static void warn_if_too_small(struct trp_meter *m, const struct trp_budget *b)
              (unsigned long long)limit, (unsigned long long)own);
 }
 
+/* Nothing fails for that; but models in processes of their own become slower, and it is not seen why. */
+static void tell_if_full(struct trp_meter *m)
+{
+    if (m->has_told_full || !m->opts.commons)
+        return;
+    const struct trp_commons_use use = trp_commons_look(m->opts.commons);
+    if (use.refused == 0)
+        return;
+    m->has_told_full = true;
+    TRP_WARN(m->opts.log, "app",
+             "the memory that worker processes read requests from is full: what finds no room is "
+             "copied for them (limits.commons_bytes is %llu, %llu are taken)",
+             (unsigned long long)use.limit_bytes, (unsigned long long)use.bytes);
+}
+
 static void tell_if_too_much(struct trp_meter *m)
 {
     struct trp_budget b;
@@ -138,6 +153,7 @@ void trp_meter_look(struct trp_meter *m)
     fixed.of[TRP_RESOURCE_BYTES] += uncovered(m);
     trp_ledger_set_fixed(m->opts.ledger, fixed);
     tell_if_too_much(m);
+    tell_if_full(m);
     if (m->opts.exec)
         trp_exec_tell_room(m->opts.exec);
 }

@@ -37,6 +37,7 @@ struct trp_meter {
     uint64_t file_bytes;       /* at the last such look: of files, each page whole */
     uint64_t file_share_bytes; /* and each page in parts */
     bool has_warned;           /* that the budget is too small for anything: once is enough */
+    bool has_told_full;        /* that the commons are: once, too */
 };
 
 /* Sets up; start runs the thread; stop ends it, deinit frees.  look: one comparison, as the thread makes them.

@@ -70,7 +70,9 @@ static trp_status make_observation(struct trp_server *s, uint32_t shards, struct
 
 static trp_status make_backends(struct trp_server *s, struct trp_error *err)
 {
-    TRP_CHECK(trp_commons_create(s->alloc, &s->commons, err));
+    const uint64_t common_bytes = setting(s, TRP_SETTING_ID_COMMONS_BYTES);
+    if (common_bytes > 0)
+        TRP_CHECK(trp_commons_create(s->alloc, common_bytes, &s->commons, err));
     const struct trp_backend_set_opts opts = { .settings = s->opts.settings,
                                                .log = s->log,
                                                .metrics = s->metrics,
@@ -401,6 +403,7 @@ static trp_status make_admin(struct trp_server *s, struct trp_error *err)
                                          .rule_clock = &s->rule_clock,
                                          .accounts = s->account_list,
                                          .accounts_n = TRP_ACCOUNT_KINDS,
+                                         .commons = s->commons,
                                          .ledger = s->ledger,
                                          .headrooms = s->headrooms,
                                          .usage = &s->usage,

@@ -132,7 +132,8 @@ static trp_status begin_workers(struct trp_backends *b, const struct trp_backend
                                           .log = b->log,
                                           .metrics = opts->metrics,
                                           .nursery = &b->nursery,
-                                          .commons = opts->commons };
+                                          .commons = opts->commons,
+                                          .yard_bytes = opts->worker_bytes };
     return trp_nursery_init(&b->nursery, err);
 }
 

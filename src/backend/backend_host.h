@@ -34,6 +34,8 @@ struct trp_backends_opts {
     struct trp_metrics *metrics; /* of worker processes; may be NULL */
     struct trp_commons *
         commons; /* inputs in them are not copied for worker processes; outlive the table; may be NULL */
+    uint64_t
+        worker_bytes; /* addresses for inputs, and for outputs, of one worker process; 0: as trp_stint_begin() says */
 };
 
 /* Makes the table, with `null` and `echo` built in; opens no plugin yet.

@@ -26,7 +26,7 @@ struct passage {
     struct trp_plot *plot;
     const struct troupe_tensor *inputs; /* while it runs */
     uint32_t inputs_n;
-    uint64_t copied_bytes; /* so far */
+    struct trp_passage_seen seen; /* so far */
     struct output {
         struct passage *passage;
         uint64_t token, bytes;
@@ -107,7 +107,7 @@ static uint64_t copy_input(struct passage *p, const struct troupe_tensor *from, 
     to->at = p->plot->at + at;
     if (from->bytes)
         memcpy(p->plot->ptr + at, from->data, from->bytes);
-    p->copied_bytes += from->bytes;
+    p->seen.copied_bytes += from->bytes;
     return at + align_up(from->bytes);
 }
 
@@ -139,7 +139,7 @@ static void fill(struct passage *p, const struct troupe_run *run)
     f->output_bytes_max = run->output_bytes_max;
     f->memory_bytes_max = run->memory_bytes_max;
     f->deadline_ns = run->deadline_ns;
-    f->peak_bytes = f->kept_bytes = 0;
+    f->peak_bytes = f->kept_bytes = f->refused = 0;
     f->inputs_n = run->inputs_n;
     f->outputs_n = run->outputs_n;
     if (!trp_cores_of_thread(&f->cores))
@@ -205,7 +205,7 @@ static void move_to_given(struct passage *p, const struct troupe_tensor *given,
         return;
     if (t->bytes)
         memmove(given->data, t->data, t->bytes);
-    p->copied_bytes += t->bytes;
+    p->seen.copied_bytes += t->bytes;
     if (t->release)
         t->release(t->release_user, t->data);
     t->data = given->data;
@@ -242,7 +242,7 @@ static bool copy_strings(struct passage *p, uint32_t i, uint64_t bytes_max, stru
     o->copy = trp_alloc_get(trp_heap(), 1, t->bytes);
     if (o->copy)
         memcpy(o->copy, t->data, t->bytes);
-    p->copied_bytes += o->copy ? t->bytes : 0;
+    p->seen.copied_bytes += o->copy ? t->bytes : 0;
     t->data = o->copy;
     return o->copy != NULL;
 }
@@ -309,6 +309,7 @@ static int32_t take_answer(struct passage *p, const struct troupe_run *run, int3
 {
     struct trp_worker_frame *f = frame_of(p);
     const uint64_t kept_bytes = f->kept_bytes;
+    p->seen.refused += trp_stint_note_refused(p->stint, f->refused);
     char text[TRP_WORKER_TEXT_MAX];
     if (run->out_peak_bytes)
         *run->out_peak_bytes = f->peak_bytes;
@@ -345,16 +346,21 @@ static int32_t pass(struct passage *p, const char *model, const struct troupe_ru
 
 int32_t trp_passage_run(struct trp_stint *stint, const char *model, const struct troupe_run *run,
                         const struct troupe_tensor *inputs, struct troupe_tensor *outputs,
-                        uint64_t *out_copied)
+                        struct trp_passage_seen *out)
 {
-    *out_copied = 0;
+    *out = (struct trp_passage_seen){ 0 };
     struct passage *p =
         trp_alloc_zeroed(trp_heap(), 1, sizeof *p + run->outputs_n * sizeof *p->outputs);
-    struct trp_plot *plot = p ? trp_yard_take(&stint->yard, bytes_of(stint, run, inputs)) : NULL;
+    const uint64_t bytes = bytes_of(stint, run, inputs);
+    struct trp_plot *plot = p ? trp_yard_take(&stint->yard, bytes) : NULL;
     if (!plot) {
+        out->refused = p != NULL;
         trp_alloc_free(trp_heap(), p);
-        return trp_passage_fail(run->error, TROUPE_OUT_OF_MEMORY,
-                                "no memory to hand the inputs to a worker process");
+        return trp_passage_fail(
+            run->error, bytes > stint->yard.shm.bytes ? TROUPE_TOO_LARGE : TROUPE_OUT_OF_MEMORY,
+            "no room for %llu bytes that a worker process must see; it shares %llu with the server "
+            "(limits.worker_bytes)",
+            (unsigned long long)bytes, (unsigned long long)stint->yard.shm.bytes);
     }
     trp_refs_init(&p->refs);
     p->stint = stint;
@@ -363,7 +369,7 @@ int32_t trp_passage_run(struct trp_stint *stint, const char *model, const struct
     p->inputs_n = run->inputs_n;
     trp_stint_ref(stint);
     const int32_t code = pass(p, model, run, outputs);
-    *out_copied = p->copied_bytes;
+    *out = p->seen;
     unref(p);
     return code;
 }

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/talk.h"
 
-#define YARD_BYTES (UINT64_C(64) << 30) /* addresses; memory is taken as it is written to */
+#define YARD_BYTES (UINT64_C(64) << 30) /* where nobody says another number */
 #define RELEASED_BYTES_MAX (UINT64_C(16) << 20)
 #define PATIENCE_NS TRP_MS(50) /* of a run that waits, before it looks whether it was cancelled */
 
@@ -43,6 +43,15 @@ bool trp_stint_charge(struct trp_stint *s, const struct troupe_account *payer, u
     }
     trp_lock_leave(&s->kept_lock);
     return is_well;
+}
+
+uint64_t trp_stint_note_refused(struct trp_stint *s, uint64_t refused)
+{
+    trp_lock_enter(&s->kept_lock);
+    const uint64_t more = refused > s->refused ? refused - s->refused : 0;
+    s->refused += more;
+    trp_lock_leave(&s->kept_lock);
+    return more;
 }
 
 static void charge_no_more(struct trp_stint *s)
@@ -83,21 +92,22 @@ void trp_stint_unref(struct trp_stint *s)
         destroy(s);
 }
 
-static trp_status make_shared(struct trp_stint *s, struct trp_error *err)
+static trp_status make_shared(struct trp_stint *s, uint64_t yard_bytes, struct trp_error *err)
 {
+    const uint64_t bytes = yard_bytes ? yard_bytes : YARD_BYTES;
     struct trp_shm ours = { .fd = -1 };
     int ends[2];
     TRP_CHECK(trp_talk_pair(ends, err));
     s->control = ends[0];
     s->peer = ends[1];
-    TRP_CHECK(trp_shm_create("troupe-inputs", YARD_BYTES, &ours, err));
+    TRP_CHECK(trp_shm_create("troupe-inputs", bytes, &ours, err));
     trp_yard_init(&s->yard, &ours);
-    return trp_shm_create("troupe-outputs", YARD_BYTES, &s->theirs, err);
+    return trp_shm_create("troupe-outputs", bytes, &s->theirs, err);
 }
 
 trp_status trp_stint_begin(const char *const *argv, const char *program,
-                           struct trp_commons *commons, struct trp_stint **out_stint,
-                           struct trp_error *err)
+                           struct trp_commons *commons, uint64_t yard_bytes,
+                           struct trp_stint **out_stint, struct trp_error *err)
 {
     *out_stint = NULL;
     struct trp_stint *s = trp_alloc_zeroed(trp_heap(), 1, sizeof *s);
@@ -109,7 +119,7 @@ trp_status trp_stint_begin(const char *const *argv, const char *program,
     trp_lock_init(&s->lock, TRP_LOCK_STINT);
     trp_lock_init(&s->kept_lock, TRP_LOCK_KEPT);
     trp_signal_init(&s->changed);
-    trp_status st = make_shared(s, err);
+    trp_status st = make_shared(s, yard_bytes, err);
     if (!trp_failed(st))
         st = trp_child_start(program, argv, s->peer, &s->child, err);
     if (trp_failed(st)) {

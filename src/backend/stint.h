@@ -30,17 +30,19 @@ struct trp_stint {
     struct trp_lock kept_lock; /* what follows */
     const struct troupe_account *payer;
     uint64_t kept_bytes; /* it is charged with */
+    uint64_t refused;    /* how often it has said that its yard had no room */
     bool pays_nothing;   /* it is over */
 };
 
 /* Makes what both need, and starts `program` with it; nothing is said yet.  Without commons (NULL, or they are not open) all inputs
  * are copied.
+ *   Units : yard_bytes: addresses of each of the two yards, of which memory is taken as it is written to; 0: 64 GiB.
  *   Owns  : counted; the caller has the first.  It ends it by trp_stint_end().  `commons` is borrowed until the last one is given back.
  *   Thread: owner: the one that minds it; when that ends, so does the process.
  *   Errors: as trp_child_start(), trp_shm_create(). */
 trp_status trp_stint_begin(const char *const *argv, const char *program,
-                           struct trp_commons *commons, struct trp_stint **out_stint,
-                           struct trp_error *err);
+                           struct trp_commons *commons, uint64_t yard_bytes,
+                           struct trp_stint **out_stint, struct trp_error *err);
 void trp_stint_ref(struct trp_stint *s);
 void trp_stint_unref(struct trp_stint *s); /* accepts NULL */
 
@@ -78,6 +80,12 @@ void trp_stint_wait_end(struct trp_stint *s, char out_words[TRP_CHILD_WORDS_MAX]
  *   Thread: any.
  *   Errors: false: the account refuses; it is charged with nothing more then. */
 bool trp_stint_charge(struct trp_stint *s, const struct troupe_account *payer, uint64_t bytes);
+
+/* Notes how often its yard has had no room so far, as it says after each run: by how much that is more than anybody knew.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+uint64_t trp_stint_note_refused(struct trp_stint *s, uint64_t refused);
 
 /* Orders without an answer.  Outputs go back with the next run, or at once when there are many, or with a trim.
  *   Owns  : nothing.

@@ -202,7 +202,8 @@ static trp_status begin(struct trp_worker *w, struct trp_stint **out, struct trp
     static const char *const argv[] = { "troupe", "worker", NULL };
     struct trp_worker_message m;
     open_commons(w);
-    TRP_CHECK(trp_stint_begin(argv, w->env->program, w->env->commons, out, err));
+    TRP_CHECK(
+        trp_stint_begin(argv, w->env->program, w->env->commons, w->env->yard_bytes, out, err));
     TRP_CHECK(send_order(w, *out, err));
     TRP_CHECK(wait_until_open(w, *out, &m, err));
     note_commons(w, *out, &m);
@@ -543,11 +544,13 @@ int32_t trp_worker_run(struct trp_worker *w, const struct troupe_run *run,
         s = wait_for_stint(w, run);
     if (!s)
         return fail_without(w, run);
-    uint64_t copied;
+    struct trp_passage_seen seen;
     const int32_t code =
-        trp_passage_run(s, w->desc.name ? w->desc.name : "?", run, inputs, outputs, &copied);
-    if (copied > 0 && w->env->metrics)
-        trp_metrics_add(w->env->metrics, TRP_METRIC_BYTES_COPIED, copied);
+        trp_passage_run(s, w->desc.name ? w->desc.name : "?", run, inputs, outputs, &seen);
+    if (seen.copied_bytes > 0 && w->env->metrics)
+        trp_metrics_add(w->env->metrics, TRP_METRIC_BYTES_COPIED, seen.copied_bytes);
+    if (seen.refused > 0 && w->env->metrics)
+        trp_metrics_add(w->env->metrics, TRP_METRIC_LIMIT_WORKER, seen.refused);
     trp_stint_unref(s);
     return code;
 }

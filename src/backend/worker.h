@@ -22,6 +22,7 @@ struct trp_worker_env {
     struct trp_metrics *metrics; /* may be NULL */
     struct trp_nursery *nursery;
     struct trp_commons *commons; /* opened with the first worker; may be NULL */
+    uint64_t yard_bytes;         /* as trp_stint_begin() */
 };
 
 struct trp_worker;

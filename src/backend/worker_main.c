@@ -231,7 +231,8 @@ static trp_status give_outputs(struct worker *w, struct troupe_tensor *outputs, 
     for (uint32_t i = given; i < n; i++)
         if (outputs[i].release)
             outputs[i].release(outputs[i].release_user, outputs[i].data);
-    return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the outputs in the worker process");
+    return trp_fail(err, TRP_OUT_OF_MEMORY,
+                    "no memory for the outputs in the worker process (limits.worker_bytes)");
 }
 
 static bool has_room(struct lane *l, uint32_t n)
@@ -327,6 +328,7 @@ static void run_lane(void *user)
         go_to_cores(l, f);
         const trp_status st = run_frame(l, f, &err);
         f->kept_bytes = kept_bytes(w);
+        f->refused = trp_counter_get(&w->yard.refused);
         const struct trp_worker_answer answer = { .code = st.code };
         if (trp_failed(st))
             (void)snprintf(f->text, sizeof f->text, "%s", err.text);

@@ -8,10 +8,9 @@
 
 #include <unistd.h>
 
-#define COMMONS_BYTES (UINT64_C(64) << 30) /* addresses */
-
 struct trp_commons {
     const struct trp_alloc *alloc;
+    uint64_t bytes_max;
     struct trp_lock lock; /* of whoever opens it */
     struct trp_flag is_open;
     struct trp_yard yard;
@@ -19,14 +18,15 @@ struct trp_commons {
     struct trp_counter paid_bytes; /* as asked for */
 };
 
-trp_status trp_commons_create(const struct trp_alloc *alloc, struct trp_commons **out_commons,
-                              struct trp_error *err)
+trp_status trp_commons_create(const struct trp_alloc *alloc, uint64_t bytes,
+                              struct trp_commons **out_commons, struct trp_error *err)
 {
     *out_commons = NULL;
     struct trp_commons *c = trp_alloc_zeroed(alloc, 1, sizeof *c);
     if (!c)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "memory that worker processes may look at");
     c->alloc = alloc;
+    c->bytes_max = bytes;
     trp_lock_init(&c->lock, TRP_LOCK_COMMONS);
     *out_commons = c;
     return trp_ok();
@@ -49,7 +49,7 @@ void trp_commons_destroy(struct trp_commons *c)
 static trp_status make(struct trp_commons *c, struct trp_error *err)
 {
     struct trp_shm shm;
-    TRP_CHECK(trp_shm_create("troupe-commons", COMMONS_BYTES, &shm, err));
+    TRP_CHECK(trp_shm_create("troupe-commons", c->bytes_max, &shm, err));
     const trp_status st = trp_shm_open_reader(&shm, &c->reader, err);
     if (trp_failed(st)) {
         trp_shm_close(&shm);
@@ -100,6 +100,17 @@ void trp_commons_give(struct trp_commons *c, const struct troupe_account *payer,
 uint64_t trp_commons_paid_bytes(const struct trp_commons *c)
 {
     return trp_counter_get(&c->paid_bytes);
+}
+
+struct trp_commons_use trp_commons_look(const struct trp_commons *c)
+{
+    struct trp_commons_use use = { .limit_bytes = c->bytes_max };
+    if (!trp_commons_is_open(c))
+        return use;
+    use.limit_bytes = c->yard.shm.bytes;
+    use.bytes = trp_counter_get(&c->yard.taken);
+    use.refused = trp_counter_get(&c->yard.refused);
+    return use;
 }
 
 uint64_t trp_commons_bytes(const struct trp_commons *c, int *out_fd)

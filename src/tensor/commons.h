@@ -10,11 +10,12 @@
 struct trp_commons;
 
 /* Makes one that is not open: nothing can be taken from it.
+ *   Units : bytes of addresses, >= 1.
  *   Owns  : the caller destroys, when nothing lies in it and no process is started any more.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY. */
-trp_status trp_commons_create(const struct trp_alloc *alloc, struct trp_commons **out_commons,
-                              struct trp_error *err);
+trp_status trp_commons_create(const struct trp_alloc *alloc, uint64_t bytes,
+                              struct trp_commons **out_commons, struct trp_error *err);
 void trp_commons_destroy(struct trp_commons *c); /* accepts NULL */
 
 /* Opens it; once it is open that costs nothing.
@@ -41,6 +42,16 @@ void trp_commons_give(struct trp_commons *c, const struct troupe_account *payer,
  *   Thread: any.
  *   Errors: none. */
 uint64_t trp_commons_paid_bytes(const struct trp_commons *c);
+
+/* How full it is, and how often something had no place in it and was put elsewhere: that is copied for each worker process.
+ *   Units : bytes of addresses: all, and those of plots that are taken.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_commons_use {
+    uint64_t limit_bytes, bytes, refused;
+};
+struct trp_commons_use trp_commons_look(const struct trp_commons *c);
 
 /* What another process maps: a descriptor that cannot be written through, and how much it is.
  *   Units : bytes; 0: it is not open.

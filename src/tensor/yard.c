@@ -88,6 +88,7 @@ struct trp_plot *trp_yard_take(struct trp_yard *y, uint64_t bytes)
         trp_counter_add(&y->taken, p->bytes);
         return p;
     }
+    trp_counter_add(&y->refused, 1);
     trp_alloc_free(trp_heap(), p);
     return NULL;
 }

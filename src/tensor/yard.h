@@ -20,7 +20,8 @@ struct trp_plot {
 
 struct trp_yard {
     struct trp_shm shm;
-    struct trp_counter taken; /* bytes of plots that are in somebody's hands */
+    struct trp_counter taken;   /* bytes of plots that are in somebody's hands */
+    struct trp_counter refused; /* how often there was no room */
     struct trp_lock lock;
     struct trp_plot *free[TRP_YARD_BINS];
     uint64_t top; /* nothing was ever handed out behind it */

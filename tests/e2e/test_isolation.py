@@ -1,10 +1,12 @@
 """Models in processes of their own: what ends such a process ends one run, and nothing else."""
 import json
 import os
+import re
 import signal
 import struct
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import tritonclient.grpc as triton_grpc
 
 from conftest import ROOT, SLOW, Server
+from test_residency import troupe
 
 MODELS = ROOT / "tests/models/good"
 LOWEST = -(1 << 63)
@@ -225,6 +228,49 @@ def test_rows_of_a_batch_are_gathered_where_the_worker_looks(serve, repository):
         assert server.metric("troupe_batches_total") == turn
         copied = server.metric("troupe_copied_bytes_total") - before
         assert 4 * 600_000 <= copied <= 4 * (600_000 + 80_000), copied
+
+
+def test_what_finds_no_room_in_the_commons_is_copied_and_told(serve, repository):
+    """1 MiB of addresses: a body of 600 KB has room, a second one at the same time, or of another size, has none."""
+    (repository.path / "plain.echo").write_text("sleep 300ms\n")
+    repository.write("alone/model.echo", "sleep 300ms\n")
+    repository.write("alone/model.yaml", "isolation: process\n")
+    server = serve(repository.path, settings={"limits.commons_bytes": "1MiB", "threads.loops": 1, "memory.meter_interval": "100ms"})
+    server.wait_ready("alone", "plain")
+    assert "worker processes look at 0 of 1.0 MiB" in troupe(server, "ps")
+    sent = [np.full((1, n), n, np.float32) for n in (150_000, 150_000, 200_000)]
+
+    def ask(array):
+        with triton_grpc.InferenceServerClient(server.url) as client:
+            value = triton_grpc.InferInput("INPUT0", list(array.shape), "FP32")
+            value.set_data_from_numpy(array)
+            return client.infer("alone", [value]).as_numpy("OUTPUT0")
+    with ThreadPoolExecutor(3) as pool:
+        for array, reply in zip(sent, pool.map(ask, sent)):
+            assert np.array_equal(array, reply)
+    refused = server.metric("troupe_commons_refused_total")
+    assert refused >= 1 and server.metric("troupe_commons_limit_bytes") == 1 << 20
+    assert 0 < server.metric("troupe_commons_bytes") <= 1 << 20
+    assert server.metric("troupe_copied_bytes_total") >= min(a.nbytes for a in sent)
+    server.wait(lambda: "memory that worker processes read requests from is full" in server.log(), "the reason in the log")
+    assert re.search(r"it was full \d+ times, and requests were copied for them \(limits.commons_bytes\)", troupe(server, "ps"))
+    told = json.loads(server.get("/api/residency")[1])["commons"]
+    assert told["limit_bytes"] == 1 << 20 and told["refused"] >= refused
+    time.sleep(0.3)
+    assert server.log().count("is full: what finds no room") == 1, "it is said once"
+
+
+def test_without_commons_everything_is_copied(serve, repository):
+    repository.write("alone/model.echo", "")
+    repository.write("alone/model.yaml", "isolation: process\n")
+    server = serve(repository.path, settings={"limits.commons_bytes": 0}).wait_ready("alone")
+    array = np.arange(200_000, dtype=np.float32).reshape(1, -1)
+    with triton_grpc.InferenceServerClient(server.url) as client:
+        value = triton_grpc.InferInput("INPUT0", [1, 200_000], "FP32")
+        value.set_data_from_numpy(array)
+        assert np.array_equal(client.infer("alone", [value]).as_numpy("OUTPUT0"), array)
+    assert server.metric("troupe_copied_bytes_total") >= array.nbytes
+    assert "troupe_commons" not in server.get("/metrics")[1].decode() and "look at" not in troupe(server, "ps")
 
 
 def test_its_memory_is_counted(serve, repository):

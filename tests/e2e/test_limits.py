@@ -353,6 +353,41 @@ def test_bytes_of_a_list(serve, repository, request):
     a_list_that_is_too_large(serve, repository, request, {"limits.list_bytes": 1024}, "one\n" * 1000)
 
 
+def one_tensor(n):
+    return json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [n], "data": [0.5] * n}]})
+
+
+def isolated(serve, repository, **settings):
+    repository.write("alone/model.echo", IO)
+    repository.write("alone/model.yaml", "isolation: process\n")
+    return serve(repository.path, settings=settings).wait_ready("alone")
+
+
+def test_worker_bytes(serve, repository, request):
+    server, mine = isolated(serve, repository, **{"limits.worker_bytes": "1MiB", "limits.commons_bytes": 0}), row_of(request)
+
+    def act():
+        status, reply, _ = infer(server, one_tensor(400_000), "alone")
+        assert status == mine.http and b"limits.worker_bytes" in reply, (status, reply)
+        with grpc.insecure_channel(server.url) as channel:
+            made = pb.ModelInferRequest(model_name="alone", raw_input_contents=[bytes(1_600_000)])
+            made.inputs.add(name="x", datatype="FP32", shape=[400_000])
+            assert "limits.worker_bytes" in refused(mine, service_pb2_grpc.GRPCInferenceServiceStub(channel), made)
+        assert infer(server, model="alone")[0] == 200
+    counted(server, mine, act)
+
+
+def test_commons_bytes(serve, repository, request):
+    """The first body has taken what there is, for bodies of its size; the second is of another."""
+    server, mine = isolated(serve, repository, **{"limits.commons_bytes": "1MiB", "threads.loops": 1}), row_of(request)
+
+    def act():
+        for n in (50_000, 190_000):
+            status, reply, _ = infer(server, one_tensor(n), "alone")
+            assert status == mine.http and len(json.loads(reply)["outputs"][0]["data"]) == n
+    counted(server, mine, act)
+
+
 def test_time_of_a_load(serve, repository, request):
     repository.write("asleep.echo", IO + "load_sleep 3s\n")
     repository.write("good.echo", IO)

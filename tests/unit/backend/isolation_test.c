@@ -48,7 +48,7 @@ static int set_up(void **state)
     if (trp_failed(trp_metrics_create(trp_heap(), 1, &f.metrics, &f.err)))
         return f.err.status.code;
     purse_init(&f.purse, UINT64_MAX);
-    trp_status st = trp_commons_create(trp_heap(), &f.commons, &f.err);
+    trp_status st = trp_commons_create(trp_heap(), UINT64_C(1) << 36, &f.commons, &f.err);
     const struct trp_backends_opts opts = { .clock = trp_clock_system(),
                                             .worker_program = "/proc/self/exe",
                                             .metrics = f.metrics,
@@ -318,6 +318,39 @@ static void an_input_in_the_commons_is_looked_at_where_it_lies(void **state)
     assert_memory_equal(f->out[0].data, values, sizeof values);
     drop_outputs(f);
     trp_commons_give(f->commons, &f->purse.account, p, 4 + sizeof values);
+    forget_file(f);
+}
+
+static uint64_t hits(const struct fixture *f)
+{
+    return (uint64_t)trp_metrics_get(f->metrics, TRP_METRIC_LIMIT_WORKER);
+}
+
+/* A worker and the server hand each other 1 MiB each way. */
+static void what_does_not_fit_between_the_two_is_refused_and_counted(void **state)
+{
+    struct fixture *f = *state;
+    enum { COLUMNS = 100000 }; /* 400 KB */
+    static float values[4 * COLUMNS];
+    const struct troupe_tensor small = fp32(values, 1, 4), fits = fp32(values, 1, COLUMNS),
+                               large = fp32(values, 4, COLUMNS);
+    const struct trp_backends_opts opts = { .clock = trp_clock_system(),
+                                            .worker_program = "/proc/self/exe",
+                                            .metrics = f->metrics,
+                                            .worker_bytes = 1 << 20 };
+    trp_backends_destroy(f->backends);
+    assert_int_equal(trp_backends_create(trp_heap(), &opts, &f->backends, &f->err).code, TRP_OK);
+    open_model(f, "null", "input X FP32 [-1,-1]\noutput Y FP32 [-1,-1]\ngrow 4\n");
+    assert_int_equal(run_model(f, &small), TRP_OK);
+    drop_outputs(f);
+    assert_int_equal(run_model(f, &large), TRP_TOO_LARGE); /* on its way there */
+    assert_non_null(strstr(f->err.text, "limits.worker_bytes"));
+    assert_int_equal(hits(f), 1);
+    assert_int_equal(run_model(f, &fits), TRP_OUT_OF_MEMORY); /* and on its way back */
+    assert_true(hits(f) > 1);
+    const uint64_t before = hits(f);
+    assert_int_equal(run_model(f, &small), TRP_OK); /* nothing is left behind, and told twice */
+    assert_int_equal(hits(f), before);
     forget_file(f);
 }
 
@@ -776,6 +809,7 @@ int main(int argc, char **argv)
         ISOLATED(outputs_outlive_the_model),
         ISOLATED(many_runs_take_no_more_than_one),
         ISOLATED(an_input_in_the_commons_is_looked_at_where_it_lies),
+        ISOLATED(what_does_not_fit_between_the_two_is_refused_and_counted),
         ISOLATED(some_inputs_are_copied_and_others_not),
         ISOLATED(strings_in_the_commons_are_not_copied_either),
         ISOLATED(the_next_process_sees_the_commons_too),

@@ -90,11 +90,11 @@ static int set_up(void **state)
     *state = &f;
     f = (struct fixture){ .commons = NULL };
     purse_init(&f.purse, UINT64_MAX);
-    trp_status st = trp_commons_create(trp_heap(), &f.commons, NULL);
+    trp_status st = trp_commons_create(trp_heap(), UINT64_C(1) << 36, &f.commons, NULL);
     if (!trp_failed(st))
         st = trp_commons_open(f.commons, NULL);
     if (!trp_failed(st))
-        st = trp_stint_begin(argv, "/proc/self/exe", f.commons, &f.stint, NULL);
+        st = trp_stint_begin(argv, "/proc/self/exe", f.commons, 0, &f.stint, NULL);
     if (!trp_failed(st))
         st = trp_stint_order(f.stint, TRP_STR_LIT("lie"), NULL);
     if (trp_failed(st)) /* nobody tears down what was not set up */
@@ -104,7 +104,7 @@ static int set_up(void **state)
 
 static int32_t run_as(struct fixture *f, uint64_t id, char *input, struct troupe_tensor *out)
 {
-    uint64_t copied;
+    struct trp_passage_seen seen;
     struct troupe_error error = { 0 };
     const struct troupe_tensor in = { .dtype = TROUPE_UINT8,
                                       .rank = 1,
@@ -115,8 +115,8 @@ static int32_t run_as(struct fixture *f, uint64_t id, char *input, struct troupe
         .struct_size = sizeof run, .id = id, .inputs_n = 1, .outputs_n = 1, .error = &error
     };
     *out = (struct troupe_tensor){ .data = NULL };
-    const int32_t code = trp_passage_run(f->stint, "m", &run, &in, out, &copied);
-    assert_int_equal(copied, f->stint->sees_commons ? 0 : INPUT_BYTES);
+    const int32_t code = trp_passage_run(f->stint, "m", &run, &in, out, &seen);
+    assert_int_equal(seen.copied_bytes, f->stint->sees_commons ? 0 : INPUT_BYTES);
     if (code != TROUPE_OK)
         assert_non_null(strstr(error.text, "named memory that there is not"));
     return code;

@@ -23,7 +23,7 @@ static int set_up(void **state)
     f = (struct fixture){ .commons = NULL };
     trp_account_init(&f.account, TRP_ACCOUNT_ACTIVATIONS, NULL, (uint64_t)8 << 20);
     trp_gather_room_init(&f.room, trp_heap());
-    return trp_commons_create(trp_heap(), &f.commons, NULL).code;
+    return trp_commons_create(trp_heap(), UINT64_C(1) << 36, &f.commons, NULL).code;
 }
 
 static int tear_down(void **state)

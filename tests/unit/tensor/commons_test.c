@@ -23,7 +23,7 @@ static int set_up(void **state)
     f = (struct fixture){ .commons = NULL };
     purse_init(&f.purse, UINT64_MAX);
     *state = &f;
-    return trp_commons_create(trp_heap(), &f.commons, NULL).code;
+    return trp_commons_create(trp_heap(), UINT64_C(1) << 36, &f.commons, NULL).code;
 }
 
 static int tear_down(void **state)
@@ -121,6 +121,31 @@ static void what_comes_back_is_given_back_to_the_system(void **state)
     assert_int_equal(pages_of(f->commons), 0);
 }
 
+static void what_finds_no_room_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct trp_commons *small;
+    assert_int_equal(trp_commons_create(trp_heap(), 1 << 20, &small, NULL).code, TRP_OK);
+    assert_int_equal(trp_commons_look(small).limit_bytes, 1 << 20);
+    assert_int_equal(trp_commons_open(small, NULL).code, TRP_OK);
+    struct trp_plot *p = trp_commons_take(small, &f->purse.account, 600000);
+    assert_non_null(p);
+    const struct trp_commons_use before = trp_commons_look(small);
+    assert_true(before.bytes >= 600000 && before.bytes <= 1 << 20);
+    assert_int_equal(before.refused, 0);
+    for (int i = 0; i < 2; i++)
+        assert_null(trp_commons_take(small, &f->purse.account, 600000));
+    assert_int_equal(trp_counter_get(&f->purse.bytes),
+                     600000); /* nobody pays for what he has not */
+    assert_int_equal(trp_commons_look(small).refused, 2);
+    trp_commons_give(small, &f->purse.account, p, 600000);
+    assert_int_equal(trp_commons_look(small).bytes, 0);
+    p = trp_commons_take(small, NULL, 600000); /* there is room for it again */
+    assert_non_null(p);
+    trp_commons_give(small, NULL, p, 0);
+    trp_commons_destroy(small);
+}
+
 #define COMMONS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -130,6 +155,7 @@ int main(void)
         COMMONS(what_is_taken_is_paid_for_and_found),
         COMMONS(a_refusal_leaves_nothing_behind),
         COMMONS(others_can_look_and_not_write),
+        COMMONS(what_finds_no_room_is_counted),
         COMMONS(what_comes_back_is_given_back_to_the_system),
     };
     return cmocka_run_group_tests_name("commons", tests, NULL, NULL);

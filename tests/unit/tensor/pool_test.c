@@ -261,7 +261,8 @@ struct shared {
 static void make_shared(struct shared *s, size_t bytes_max)
 {
     purse_init(&s->purse, UINT64_MAX);
-    assert_int_equal(trp_commons_create(trp_heap(), &s->commons, NULL).code, TRP_OK);
+    assert_int_equal(trp_commons_create(trp_heap(), UINT64_C(1) << 36, &s->commons, NULL).code,
+                     TRP_OK);
     const struct trp_pool_opts opts = { .bytes_max = bytes_max,
                                         .commons = s->commons,
                                         .payer = &s->purse.account };
@@ -308,6 +309,30 @@ static void large_buffers_lie_in_the_commons_once_they_are_open(void **state)
     trp_lease_release(l);
     struct trp_lease *again = trp_pool_acquire(s.pool, KB(600));
     assert_ptr_equal(again, l);
+    trp_lease_release(again);
+    end_shared(&s);
+}
+
+static void a_buffer_that_finds_no_room_there_lies_elsewhere(void **state)
+{
+    (void)state;
+    struct shared s;
+    purse_init(&s.purse, UINT64_MAX);
+    assert_int_equal(trp_commons_create(trp_heap(), MB(1), &s.commons, NULL).code, TRP_OK);
+    const struct trp_pool_opts opts = { .commons = s.commons, .payer = &s.purse.account };
+    assert_int_equal(trp_pool_create(trp_heap(), &opts, &s.pool, NULL).code, TRP_OK);
+    assert_int_equal(trp_commons_open(s.commons, NULL).code, TRP_OK);
+    struct trp_lease *first = trp_pool_acquire(s.pool, KB(600));
+    assert_true(is_common(&s, first));
+    struct trp_lease *second = trp_pool_acquire(s.pool, KB(600));
+    assert_non_null(second);
+    assert_false(is_common(&s, second));
+    assert_int_equal(trp_commons_look(s.commons).refused, 1);
+    memset(second->ptr, 1, second->capacity);
+    trp_lease_release(second);
+    trp_lease_release(first);
+    struct trp_lease *again = trp_pool_acquire(s.pool, KB(600));
+    assert_true(is_common(&s, again)); /* the other one was not kept */
     trp_lease_release(again);
     end_shared(&s);
 }
@@ -366,6 +391,7 @@ int main(void)
         cmocka_unit_test(buffers_released_on_other_threads_come_home),
         cmocka_unit_test(large_buffers_lie_in_the_commons_once_they_are_open),
         cmocka_unit_test(the_largest_go_back_to_the_commons_at_once),
+        cmocka_unit_test(a_buffer_that_finds_no_room_there_lies_elsewhere),
         cmocka_unit_test(without_room_in_the_commons_a_buffer_lies_elsewhere),
         cmocka_unit_test(buffers_of_the_commons_come_home_from_other_threads),
     };
