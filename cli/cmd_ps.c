@@ -115,10 +115,12 @@ static void print_totals(struct cli *cli, struct trp_json root)
 {
     struct trp_json accounts, budget;
     if (trp_json_find(root, "accounts", &accounts))
-        printf("held: weights %s, shared %s, activations %s, requests %s, backends %s\n",
+        printf("held: weights %s, shared %s, activations %s, requests %s, backends %s, lists %s, "
+               "feedback %s\n",
                bytes_of(cli, accounts, "weights").ptr, bytes_of(cli, accounts, "shared").ptr,
                bytes_of(cli, accounts, "activations").ptr, bytes_of(cli, accounts, "request").ptr,
-               bytes_of(cli, accounts, "backend").ptr);
+               bytes_of(cli, accounts, "backend").ptr, bytes_of(cli, accounts, "lists").ptr,
+               bytes_of(cli, accounts, "feedback").ptr);
     if (!trp_json_find(root, "budget", &budget))
         return;
     const struct trp_str limit = bytes_of(cli, budget, "limit_bytes");

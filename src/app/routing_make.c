@@ -42,7 +42,7 @@ static trp_status make_feedback(struct trp_server *s, struct trp_error *err)
         .age_ns = (int64_t)trp_settings_u64(set, TRP_SETTING_ID_FEEDBACK_AGE),
         .metrics = s->metrics,
     };
-    return trp_feedback_create(s->alloc, &opts, &s->feedback, err);
+    return trp_feedback_create(&s->accounts[TRP_ACCOUNT_FEEDBACK].alloc, &opts, &s->feedback, err);
 }
 
 /* What compositions are given; the finder's user is the admin, which is made later. */

@@ -158,6 +158,7 @@ static trp_status make_budget(struct trp_server *s, struct trp_error *err)
     trp_ledger_count(s->ledger, &s->accounts[TRP_ACCOUNT_REQUEST], request_share(bytes));
     trp_ledger_count(s->ledger, &s->accounts[TRP_ACCOUNT_BACKEND], 0);
     trp_ledger_count(s->ledger, &s->accounts[TRP_ACCOUNT_LISTS], 0);
+    trp_ledger_count(s->ledger, &s->accounts[TRP_ACCOUNT_FEEDBACK], 0);
     const struct trp_headrooms_opts runs = { .ledger = s->ledger,
                                              .small_bytes = SMALL_RUN_BYTES,
                                              .patience_ns = PATIENCE_NS,

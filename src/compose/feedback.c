@@ -7,6 +7,9 @@
 #include "base/json.h"
 #include "base/table.h"
 
+/* Beside what an answer is made of: its name and its place in the table of ids, and what the account adds to three blocks. */
+#define PLACE_BYTES 128u
+
 /* For their age, by one call: nobody's turn is held up by all that came an hour ago. */
 #define FORGOTTEN_AT_ONCE 32u
 
@@ -240,17 +243,36 @@ static bool put_in(struct trp_feedback *f, struct kept *k)
 
 /* ---- keeping ---- */
 
+/* For want of memory: whoever remembers something new comes before what nobody has asked for so long.  False: there is none. */
+static bool forget_oldest(struct trp_feedback *f)
+{
+    struct kept *gone = NULL;
+    trp_lock_enter(&f->lock);
+    for (uint32_t i = 0; i < FORGOTTEN_AT_ONCE && f->oldest; i++) {
+        move_out(f, f->oldest, &gone);
+        count(f, TRP_METRIC_FEEDBACK_NO_MEMORY);
+    }
+    tell_sizes(f);
+    trp_lock_leave(&f->lock);
+    const bool has_gone = gone != NULL;
+    let_go(f, gone);
+    return has_gone;
+}
+
 static struct kept *make(struct trp_feedback *f, const struct trp_feedback_answer *a)
 {
     struct trp_testimony head;
     const uint64_t bytes =
         trp_testimony_plan(a->vote, a->is_ranking, a->members, a->members_n, &head);
     const size_t all = sizeof(struct kept) + (size_t)bytes + a->id.len;
-    if (bytes == 0 || a->id.len > TRP_FEEDBACK_ID_MAX || all > f->opts.bytes_max) {
+    const uint64_t held = all + a->id.len + PLACE_BYTES;
+    if (bytes == 0 || a->id.len > TRP_FEEDBACK_ID_MAX || held > f->opts.bytes_max) {
         count(f, TRP_METRIC_FEEDBACK_LARGE);
         return NULL;
     }
     struct kept *k = trp_alloc_zeroed(f->alloc, 1, all);
+    if (!k && forget_oldest(f))
+        k = trp_alloc_zeroed(f->alloc, 1, all);
     if (!k) {
         count(f, TRP_METRIC_FEEDBACK_NO_MEMORY);
         return NULL;
@@ -264,7 +286,7 @@ static struct kept *make(struct trp_feedback *f, const struct trp_feedback_answe
     k->learner = a->learner;
     trp_learner_ref(a->learner);
     k->since_ns = a->now_ns;
-    k->bytes = all;
+    k->bytes = held;
     return k;
 }
 

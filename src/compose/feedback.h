@@ -2,7 +2,7 @@
  * Answers "what did they say about request 17, and who learns from it?".
  *
  * One table for the server, by the client's own request id: an outcome names nothing else.  Bounded in answers, bytes and age; what
- * does not fit makes the oldest go.  What is too old is not found any more, and goes some at a time, as others come.  An outcome is
+ * does not fit makes the oldest go, and so does memory that is short.  What is too old is not found any more, and goes some at a time, as others come.  An outcome is
  * learned from once.  A request that several ensembles have answered (one in a pipeline, one behind a route) teaches all of them.
  *
  *   vote ──keep──> [ oldest ... newest ] ──tell, by id──> testimony ──losses──> learner ──weights──> next vote
@@ -21,7 +21,7 @@ struct trp_feedback;
 
 struct trp_feedback_opts {
     uint32_t answers_max; /* 0: nothing is kept, and nothing learned */
-    uint64_t bytes_max;
+    uint64_t bytes_max;   /* of answers, ids and their table; learners are few and small */
     int64_t age_ns;
     struct trp_metrics *metrics; /* NULL: nothing is counted */
 };

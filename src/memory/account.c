@@ -28,9 +28,10 @@ _Static_assert(sizeof(struct head) == HEAD_BYTES, "the head keeps the heap's ali
 const char *trp_account_kind_name(enum trp_account_kind kind)
 {
     static const char *const names[TRP_ACCOUNT_KINDS] = {
-        [TRP_ACCOUNT_REQUEST] = "request", [TRP_ACCOUNT_ACTIVATIONS] = "activations",
-        [TRP_ACCOUNT_WEIGHTS] = "weights", [TRP_ACCOUNT_SHARED] = "shared",
-        [TRP_ACCOUNT_BACKEND] = "backend", [TRP_ACCOUNT_LISTS] = "lists",
+        [TRP_ACCOUNT_REQUEST] = "request",   [TRP_ACCOUNT_ACTIVATIONS] = "activations",
+        [TRP_ACCOUNT_WEIGHTS] = "weights",   [TRP_ACCOUNT_SHARED] = "shared",
+        [TRP_ACCOUNT_BACKEND] = "backend",   [TRP_ACCOUNT_LISTS] = "lists",
+        [TRP_ACCOUNT_FEEDBACK] = "feedback",
     };
     return (unsigned)kind < TRP_ACCOUNT_KINDS ? names[kind] : "unknown";
 }

@@ -16,10 +16,11 @@ enum trp_account_kind {
     TRP_ACCOUNT_SHARED,      /* shared blobs */
     TRP_ACCOUNT_BACKEND,     /* what a backend holds in no model's name */
     TRP_ACCOUNT_LISTS,       /* keys that rules ask for */
+    TRP_ACCOUNT_FEEDBACK,    /* what ensembles have learned, and what they will learn from */
     TRP_ACCOUNT_KINDS
 };
 
-/* "request", "activations", "weights", "shared", "backend", "lists".
+/* "request", "activations", "weights", "shared", "backend", "lists", "feedback".
  *   Owns  : static.
  *   Thread: any.
  *   Errors: none. */

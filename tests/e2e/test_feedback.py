@@ -48,7 +48,11 @@ def test_weights_follow_what_turns_out_to_be_right(serve, examples):  # noqa: F8
         assert learned(server, "digits")["weights"] == dict.fromkeys(DIGITS, 1)
         losses = {name: 1 - p[np.arange(10), labels].mean() for name, p in each.items()}
         for i, client in enumerate(both.values()):
+            before = server.metric("troupe_account_bytes", account="feedback")
             ask(client, "digits", x, f"request {i}")
+            grown, told = server.metric("troupe_account_bytes", account="feedback") - before, server.metric("troupe_feedback_bytes")
+            assert 10 * 10 * 4 < grown <= told, "what is remembered has an account, and the limit is of all that it holds"
+            assert json.loads(server.get("/api/residency")[1])["accounts"]["feedback"] == before + grown
             reply = tell(server, {"id": f"request {i}", "label": labels})
             assert reply["id"] == f"request {i}" and reply["learned"][0]["model"] == "digits"
         told = learned(server, "digits")

@@ -2,6 +2,7 @@
 #include "unit/compose/compose_fixture.h"
 
 #include "base/thread.h"
+#include "memory/account.h"
 
 static float x[] = { 0.125F, 0.25F, 0.625F, 1, 2, 3 };
 static struct trp_feedback *table;
@@ -420,6 +421,69 @@ static void without_memory_the_answer_is_not_kept(void **state)
     assert_int_equal(trp_counter_get(&s.out), 0);
 }
 
+static void keep_numbered(struct trp_learner *l, int i)
+{
+    char id[32];
+    (void)snprintf(id, sizeof id, "request %d", i);
+    keep(l, id, TRP_S(1));
+}
+
+/* What the table says that it holds is what an account has, whatever comes and goes. */
+static void its_bytes_are_those_of_its_account(void **state)
+{
+    (void)state;
+    struct trp_account account;
+    enum { BYTES = 40000, FIRST = 2048 }; /* the empty table, and one learner */
+    trp_feedback_destroy(table);
+    trp_account_init(&account, TRP_ACCOUNT_FEEDBACK, NULL, 0);
+    const struct trp_feedback_opts opts = {
+        .answers_max = 100000, .bytes_max = BYTES, .age_ns = TRP_S(60), .metrics = fx.metrics
+    };
+    assert_false(trp_failed(trp_feedback_create(&account.alloc, &opts, &table, NULL)));
+    struct trp_learner *l = learner_named("e");
+    const uint64_t empty = trp_counter_get(&account.bytes);
+    assert_true(empty < FIRST);
+    for (int i = 0; i < 1000; i++) {
+        keep_numbered(l, i);
+        const uint64_t held = fixture_metric(TRP_METRIC_FEEDBACK_HELD);
+        assert_true(held <= BYTES);
+        assert_true(trp_counter_get(&account.bytes) <= empty + held);
+    }
+    assert_true(fixture_metric(TRP_METRIC_FEEDBACK_FULL) > 0);
+    assert_true(fixture_metric(TRP_METRIC_FEEDBACK_HELD) > BYTES / 2);
+    assert_false(is_unknown(tell("request 999", 0)));
+    assert_true(is_unknown(tell("request 0", 0)));
+    trp_learner_unref(l);
+    trp_feedback_destroy(table);
+    table = NULL;
+    trp_account_deinit(&account); /* nothing is left in it */
+}
+
+static void when_memory_is_short_the_oldest_go(void **state)
+{
+    (void)state;
+    struct trp_account account;
+    trp_feedback_destroy(table);
+    trp_account_init(&account, TRP_ACCOUNT_FEEDBACK, NULL, 0);
+    const struct trp_feedback_opts opts = {
+        .answers_max = 1000, .bytes_max = 1 << 20, .age_ns = TRP_S(60), .metrics = fx.metrics
+    };
+    assert_false(trp_failed(trp_feedback_create(&account.alloc, &opts, &table, NULL)));
+    struct trp_learner *l = learner_named("e");
+    for (int i = 10; i < 90; i++)
+        keep_numbered(l, i);
+    account.limit = trp_counter_get(&account.bytes);
+    keep_numbered(l, 90);
+    assert_false(is_unknown(tell("request 90", 0)));
+    assert_true(is_unknown(tell("request 10", 0)));
+    assert_false(is_unknown(tell("request 89", 0))); /* not all of them */
+    assert_true(fixture_metric(TRP_METRIC_FEEDBACK_NO_MEMORY) > 0);
+    trp_learner_unref(l);
+    trp_feedback_destroy(table);
+    table = NULL;
+    trp_account_deinit(&account);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -438,6 +502,8 @@ int main(void)
         TEST(what_cannot_learn_is_refused),
         TEST(several_threads_keep_and_tell_at_once),
         TEST(without_memory_the_answer_is_not_kept),
+        TEST(its_bytes_are_those_of_its_account),
+        TEST(when_memory_is_short_the_oldest_go),
     };
     return cmocka_run_group_tests_name("feedback", tests, NULL, NULL);
 }

@@ -124,6 +124,7 @@ static void every_kind_has_a_name(void **state)
     assert_string_equal(trp_account_kind_name(TRP_ACCOUNT_WEIGHTS), "weights");
     assert_string_equal(trp_account_kind_name(TRP_ACCOUNT_SHARED), "shared");
     assert_string_equal(trp_account_kind_name(TRP_ACCOUNT_LISTS), "lists");
+    assert_string_equal(trp_account_kind_name(TRP_ACCOUNT_FEEDBACK), "feedback");
     assert_string_equal(trp_account_kind_name(TRP_ACCOUNT_KINDS), "unknown");
 }
 
