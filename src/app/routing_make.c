@@ -73,6 +73,9 @@ static trp_status make_crew(struct trp_server *s, struct trp_error *err)
         .jobs_max = (uint32_t)trp_settings_u64(set, TRP_SETTING_ID_QUEUE_MAX),
         .floor_normal_permille = 10 * (uint32_t)trp_settings_u64(set, TRP_SETTING_ID_FLOOR_NORMAL),
         .floor_batch_permille = 10 * (uint32_t)trp_settings_u64(set, TRP_SETTING_ID_FLOOR_BATCH),
+        .tenant_rules = s->tenant_rules,
+        .tenant_rules_n = trp_settings_list_n(set, TRP_SETTING_ID_TENANTS),
+        .seed = (uint64_t)trp_clock_now_ns(trp_clock_system()) ^ (uintptr_t)s,
         .nice = (int)trp_settings_u64(set, TRP_SETTING_ID_EXECUTOR_NICE),
         .limit = "sched.queue_max",
     };

@@ -110,7 +110,9 @@ static void do_aside(struct trp_crew_job *errand)
 static void come_back(struct trp_crew_job *errand)
 {
     struct trp_cook_job *j = TRP_CONTAINER_OF(errand, struct trp_cook_job, errand);
-    if (errand->is_withdrawn)
+    if (errand->is_shed)
+        (void)trp_crew_fail_full(j->env->crew, &j->err);
+    else if (errand->is_withdrawn)
         (void)trp_fail(&j->err, TRP_CANCELLED, "the request was cancelled");
     trp_cook_job_back(j);
 }
@@ -122,6 +124,7 @@ static trp_status send(struct trp_cook_job *j, struct trp_error *err)
                                        .back = come_back,
                                        .loop = j->maker->loop,
                                        .priority_class = j->maker->priority_class,
+                                       .tenant = j->maker->tenant,
                                        .deadline_ns = j->maker->deadline_ns };
     s->parts = &s->one;
     s->parts_n = s->out_n = s->begun_n = 1;

@@ -77,17 +77,29 @@ trp_status trp_tenant_rule_parse(struct trp_str text, struct trp_tenant_rule *ou
     return trp_ok();
 }
 
-static const struct trp_tenant_rule *rule_of(const struct trp_tenants *t, struct trp_str name)
+static const struct trp_tenant_rule *find_rule(const struct trp_tenant_rule *rules,
+                                               uint32_t rules_n, struct trp_str name)
 {
     const struct trp_tenant_rule *found = &usual;
-    for (uint32_t i = 0; i < t->opts.rules_n; i++) {
-        const struct trp_tenant_rule *const rule = &t->opts.rules[i];
+    for (uint32_t i = 0; i < rules_n; i++) {
+        const struct trp_tenant_rule *const rule = &rules[i];
         if (name.len > 0 && trp_str_is_equal(rule->name, name))
             return rule;
         if (trp_str_is(rule->name, "*"))
             found = rule;
     }
     return found;
+}
+
+static const struct trp_tenant_rule *rule_of(const struct trp_tenants *t, struct trp_str name)
+{
+    return find_rule(t->opts.rules, t->opts.rules_n, name);
+}
+
+uint32_t trp_tenant_weight(const struct trp_tenant_rule *rules, uint32_t rules_n,
+                           struct trp_str name)
+{
+    return find_rule(rules, rules_n, name)->weight;
 }
 
 /* ---- places ---- */

@@ -61,6 +61,14 @@ struct trp_tenants { /* zero: everybody is nobody in particular */
 trp_status trp_tenant_rule_parse(struct trp_str text, struct trp_tenant_rule *out,
                                  struct trp_error *err);
 
+/* What a tenant (empty: calls without one, together) gets against others, by what the operator says.
+ *   Units : 1 to 1000; 1 where nothing is said.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+uint32_t trp_tenant_weight(const struct trp_tenant_rule *rules, uint32_t rules_n,
+                           struct trp_str name);
+
 /* Sets up the table; a deinit table or one that was never set up may be deinit.
  *   Owns  : the caller's storage; everything given is borrowed, the rules too.
  *   Thread: startup.

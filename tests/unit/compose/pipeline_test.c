@@ -305,6 +305,37 @@ static void one_that_waits_and_is_cancelled_is_answered_without_the_work(void **
     fixture_give_back();
 }
 
+static void idle_work(struct trp_crew_job *job)
+{
+    (void)job;
+}
+
+/* Four steps wait at most (compose_fixture.h): ours and three of somebody else's, who is more urgent and comes once more. */
+static void one_that_makes_room_for_others_is_told_so(void **state)
+{
+    (void)state;
+    static struct trp_crew_job others[4];
+    struct trp_call *call = start_long_step();
+    for (uint32_t i = 0; i < ARRAY_LEN(others); i++) {
+        others[i] = (struct trp_crew_job){ .work = idle_work,
+                                           .back = idle_work,
+                                           .loop = fx.loop,
+                                           .priority_class = TRP_PRIORITY_INTERACTIVE,
+                                           .tenant = TRP_STR_LIT("urgent") };
+        assert_false(trp_failed(trp_crew_push(fx.crew, &others[i], NULL)));
+    }
+    fixture_turns(2);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_QUEUE_FULL);
+    assert_int_equal(call->error.limit, TRP_LIMIT_QUEUE);
+    assert_string_equal(call->error.text, "step 'softmax': 4 steps of compositions wait for a "
+                                          "helper (sched.queue_max)");
+    while (trp_crew_do_one(fx.crew))
+        continue;
+    fixture_turns(2);
+    fixture_give_back();
+}
+
 /* A thousand rows are not begun in one turn; nor are those that nobody wants any more. */
 static void rows_are_asked_some_at_a_time(void **state)
 {
@@ -436,6 +467,7 @@ int main(void)
         TEST(a_cancelled_pipeline_stops_deep_down),
         TEST(a_long_step_is_done_aside),
         TEST(one_that_waits_and_is_cancelled_is_answered_without_the_work),
+        TEST(one_that_makes_room_for_others_is_told_so),
         TEST(rows_are_asked_some_at_a_time),
         TEST(tritons_ensembles_are_read_unchanged),
         TEST(tritons_mistakes_are_found_at_load),

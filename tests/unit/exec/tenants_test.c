@@ -149,9 +149,22 @@ static void a_rule_is_a_name_and_what_it_gets(void **state)
     }
 }
 
+static void a_weight_is_what_the_first_rule_says(void **state)
+{
+    (void)state;
+    static const struct trp_tenant_rule rules[] = { { .name = { "gold", 4 }, .weight = 4 },
+                                                    { .name = { "*", 1 }, .weight = 2 } };
+    assert_int_equal(trp_tenant_weight(rules, 2, TRP_STR_LIT("gold")), 4);
+    assert_int_equal(trp_tenant_weight(rules, 2, TRP_STR_LIT("else")), 2);
+    assert_int_equal(trp_tenant_weight(rules, 2, (struct trp_str){ 0 }), 2);
+    assert_int_equal(trp_tenant_weight(rules, 1, TRP_STR_LIT("else")), 1);
+    assert_int_equal(trp_tenant_weight(NULL, 0, TRP_STR_LIT("gold")), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_weight_is_what_the_first_rule_says),
         cmocka_unit_test(one_name_has_one_place),
         cmocka_unit_test(who_has_no_call_leaves_for_somebody_new),
         cmocka_unit_test(a_thousand_come_and_go_through_ten_places),
