@@ -186,8 +186,8 @@ static void names_of_classes_are_those_of_the_first_model_that_has_some(void **s
         assert_int_equal(fixture_colours(fixture_ask("c", x, 3)), 3);
         assert_int_equal(fx.released_n, 2 - rows[i].kept_n);
         fixture_give_back();
-        trp_cookbook_end(fx.book);
-        assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+        trp_cookbook_destroy(fx.book);
+        assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
     }
 }
 

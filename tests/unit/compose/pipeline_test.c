@@ -126,8 +126,8 @@ static void a_condition_knows_what_its_tensors_are(void **state)
                        "      - { op: softmax, input: a, output: b,      when: %s }\n"
                        "    outputs: [b]\n",
                        rows[i].when);
-        trp_cookbook_end(fx.book);
-        assert_false(trp_failed(trp_cookbook_begin(&fx.opts, &fx.book, &fx.err)));
+        trp_cookbook_destroy(fx.book);
+        assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
         const trp_status st = fixture_read(text);
         const bool is_right = rows[i].error ? trp_failed(st) && strncmp(fx.err.text, rows[i].error,
                                                                         strlen(rows[i].error)) == 0

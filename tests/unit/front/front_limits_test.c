@@ -65,7 +65,8 @@ static void every_setting_that_limits_has_a_counter(void **state)
 #include "conf/settings.def"
 #undef X
     };
-    static const char *const refuse_nothing[] = { "timeouts.idle", "timeouts.drain" };
+    static const char *const refuse_nothing[] = { "timeouts.idle", "timeouts.drain",
+                                                  "limits.commons_bytes" };
     for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
         const char *key = settings[i];
         bool is_counted = strncmp(key, "limits.", 7) != 0 && strncmp(key, "timeouts.", 9) != 0 &&
