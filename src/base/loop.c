@@ -33,10 +33,12 @@
 
 #include "base/atomic.h"
 #include "base/str.h"
+#include "base/thread.h"
 
 #define EVENTS_PER_WAIT 256
 #define WAKE_KEY UINT64_MAX /* no slot: the eventfd */
 #define FOREVER INT64_MAX
+#define TURN_NS 100000 /* on the processor: many wait for a loop, and it is soon done */
 
 struct slot {
     struct trp_watch *watch; /* NULL: free */
@@ -492,6 +494,7 @@ trp_status trp_loop_run(struct trp_loop *loop, struct trp_error *err)
     become_mine(loop);
     if (loop->name[0])
         (void)pthread_setname_np(pthread_self(), loop->name); /* a name is a courtesy */
+    trp_thread_take_short_turns(TURN_NS);
     trp_status st;
     do
         st = trp_loop_turn(loop, FOREVER, err);

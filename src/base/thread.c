@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/torture.h"
@@ -188,6 +189,25 @@ void trp_thread_yield_to_others(int nice)
     const int before = getpriority(PRIO_PROCESS, 0); /* on Linux that is the calling thread */
     if (nice > 0 && errno == 0)
         (void)setpriority(PRIO_PROCESS, 0, before + nice); /* the kernel stops at 19 */
+}
+
+/* struct sched_attr of linux/sched/types.h, which older C libraries cannot be included beside. */
+struct scheduling {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns;
+    uint32_t util_min, util_max;
+};
+
+void trp_thread_take_short_turns(uint64_t turn_ns)
+{
+    struct scheduling attr = { .size = sizeof attr };
+    if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) != 0)
+        return;
+    attr.runtime_ns = turn_ns;
+    (void)syscall(SYS_sched_setattr, 0, &attr, 0);
 }
 
 struct trp_thread_use trp_thread_look(void)

@@ -5,8 +5,11 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +31,7 @@ static void look_around(void *user)
 
 struct courtesy {
     int before, after, highest;
+    uint64_t turn_ns;
     int64_t waited_ns;
 };
 
@@ -40,12 +44,27 @@ static void be_courteous(void *user)
     c->after = getpriority(PRIO_PROCESS, 0);
     trp_thread_yield_to_others(19);
     c->highest = getpriority(PRIO_PROCESS, 0);
+    trp_thread_take_short_turns(200000);
+    uint64_t attr[7] = { 0 }; /* struct sched_attr; its fourth word is sched_runtime */
+    assert_int_equal(syscall(SYS_sched_getattr, 0, attr, sizeof attr, 0), 0);
+    c->turn_ns = attr[3];
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), c->highest);
     c->waited_ns = trp_thread_waited_ns();
     const struct trp_thread_use first = trp_thread_look();
     struct trp_thread_use now = first;
     while (now.cpu_ns == first.cpu_ns)
         now = trp_thread_look(); /* which takes time itself */
     assert_true(now.cpu_ns > first.cpu_ns && now.preempted >= first.preempted);
+}
+
+/* Linux 6.12 or later. */
+static bool knows_turns(void)
+{
+    struct utsname name;
+    unsigned major = 0, minor = 0;
+    assert_int_equal(uname(&name), 0);
+    assert_int_equal(sscanf(name.release, "%u.%u", &major, &minor), 2);
+    return major > 6 || (major == 6 && minor >= 12);
 }
 
 static void a_thread_can_let_others_go_first(void **state)
@@ -60,6 +79,7 @@ static void a_thread_can_let_others_go_first(void **state)
     assert_int_equal(c.highest, 19);
     assert_int_equal(getpriority(PRIO_PROCESS, 0), mine); /* the others stay as they were */
     assert_true(c.waited_ns >= 0);
+    assert_true(c.turn_ns == 200000 || !knows_turns());
 }
 
 static void a_thread_has_its_name_and_no_signals(void **state)
