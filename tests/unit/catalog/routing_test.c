@@ -7,8 +7,11 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "base/file.h"
 #include "catalog/routing.h"
 #include "route/route_canary.h"
+#include "scratch.h"
+#include "unit/base/scarce.h"
 
 #ifdef TRP_TORTURE
 #define MANY 20u /* each allocation of all this fails in turn */
@@ -32,6 +35,9 @@ static struct {
     struct trp_load_view load;
     struct trp_route_env env;
     struct trp_cookbook_opts book;
+    struct scarce memory; /* of the routing and what it makes */
+    char folder[SCRATCH_PATH_MAX],
+        path[SCRATCH_PATH_MAX + 16]; /* of routes.yaml, if a test has one */
     struct trp_routing *routing;
     struct trp_arena arena;               /* of the last listing */
     int watches['z' + 1];                 /* by the first letter of a model */
@@ -178,6 +184,7 @@ static int set_up(void **state)
     (void)state;
     memset(&fx, 0, sizeof fx);
     fx.now_ns = TRP_S(1);
+    (void)scarce_init(&fx.memory, UINT64_MAX);
     fx.clock = (struct trp_clock){ now, now, NULL };
     assert_false(trp_failed(trp_loop_create(trp_heap(), &loop, &fx.control, NULL)));
     assert_false(trp_failed(trp_loop_create(trp_heap(), &loop, &fx.loop, NULL)));
@@ -189,10 +196,13 @@ static int set_up(void **state)
     fx.load = (struct trp_load_view){ .watch = watch, .unwatch = unwatch };
     fx.env = (struct trp_route_env){ .clock = &fx.clock, .load = &fx.load, .loops_n = 1 };
     fx.book = (struct trp_cookbook_opts){
-        .alloc = trp_heap(), .env = { .metrics = fx.metrics, .clock = &fx.clock, .load = &fx.load }
+        .alloc = &fx.memory.alloc,
+        .env = { .metrics = fx.metrics, .clock = &fx.clock, .load = &fx.load }
     };
-    const struct trp_routing_opts opts = { .path = "/nowhere/routes.yaml",
-                                           .folder = "/nowhere",
+    scratch_folder(fx.folder, "routing");
+    (void)snprintf(fx.path, sizeof fx.path, "%s/routes.yaml", fx.folder);
+    const struct trp_routing_opts opts = { .path = fx.path,
+                                           .folder = fx.folder,
                                            .bytes_max = 1 << 20,
                                            .env = &fx.env,
                                            .cookbook = &fx.book,
@@ -200,7 +210,7 @@ static int set_up(void **state)
                                            .canaries = &fx.canaries,
                                            .metrics = fx.metrics };
     const struct trp_routing_life life = { NULL, submit, reconsider };
-    assert_false(trp_failed(trp_routing_create(trp_heap(), &opts, &fx.routing, NULL)));
+    assert_false(trp_failed(trp_routing_create(&fx.memory.alloc, &opts, &fx.routing, NULL)));
     trp_routing_set_life(fx.routing, &life);
     make_models();
     return 0;
@@ -217,6 +227,9 @@ static int tear_down(void **state)
     trp_registry_destroy(fx.registry);
     trp_arena_deinit(&fx.arena);
     trp_metrics_destroy(fx.metrics);
+    assert_int_equal(trp_counter_get(&fx.memory.out), 0);
+    (void)unlink(fx.path);
+    (void)rmdir(fx.folder);
     return 0;
 }
 
@@ -256,6 +269,50 @@ static void nor_may_a_route_and_a_composition_ask_each_other(void **state)
     (void)state;
     turn_round("route: [ { use: y } ]\n", "ensemble: { members: [a, b] }\n",
                "ensemble: { members: [a, x] }\n", "'x' asks 'y', which asks 'x'");
+}
+
+/* ---- a name is one's alone ---- */
+
+static void write_file(const char *yaml)
+{
+    assert_false(trp_failed(trp_file_replace(fx.path, yaml, strlen(yaml), NULL)));
+}
+
+static void is_of_file(const char *name, const char *kind)
+{
+    is_taken_up(name);
+    assert_string_equal(item(name)->kind, kind);
+    assert_true(trp_str_starts_with(item(name)->place, trp_str_of(fx.path)));
+}
+
+static void a_folder_gives_way_to_the_file_that_has_its_name(void **state)
+{
+    (void)state;
+    write_file("routes: { x: [ { use: a } ], r: [ { use: b } ] }\n"
+               "ensembles: { y: { members: [a, b] } }\n");
+    read_two("ensemble: { members: [b, c] }\n", "route: [ { use: c } ]\n");
+    is_of_file("x", "route");
+    is_of_file("y", "ensemble");
+    is_of_file("r", "route");
+    assert_int_equal(trp_directory_count(fx.directories.newest), 3);
+    write_file("{}\n");
+    read_two("ensemble: { members: [b, c] }\n", "route: [ { use: c } ]\n");
+    is_taken_up("x");
+    assert_string_equal(item("x")->kind, "ensemble");
+    is_taken_up("y");
+    assert_string_equal(item("y")->kind, "route");
+    assert_int_equal(trp_directory_count(fx.directories.newest), 2);
+}
+
+static void two_of_one_name_in_the_file_are_nobodys_but_the_files_fault(void **state)
+{
+    (void)state;
+    write_file("routes: { r: [ { use: a } ] }\nensembles: { r: { members: [a, b] } }\n");
+    read_two("route: [ { use: c } ]\n", NULL);
+    is_taken_up("x"); /* while nothing of the file serves, folders do without it */
+    assert_null(item("r"));
+    assert_non_null(strstr(trp_directory_trouble(fx.directories.newest).ptr,
+                           "'r' is there already: the route of"));
 }
 
 /* ---- what goes on is looked after ---- */
@@ -401,6 +458,28 @@ static void what_was_listed_meanwhile_is_read_without_being_asked_for(void **sta
     assert_false(answer(TRP_ORDER_RESCAN));
 }
 
+/* ---- memory that is short ---- */
+
+/* Whatever piece is lacking: all of it is taken up, or nothing. */
+static void without_memory_nothing_is_taken_up_and_what_served_goes_on(void **state)
+{
+    (void)state;
+    read_two("route: [ { use: a } ]\n", "ensemble: { members: [a, x] }\n");
+    const struct trp_target *old_x = item("x")->target, *old_y = item("y")->target;
+    for (uint64_t left = 0; item("x")->target == old_x; left++) {
+        assert_ptr_equal(item("y")->target, old_y);
+        trp_counter_set(&fx.memory.left, left);
+        read_two("route: [ { when: 'models.a.queue > 3', use: b }, { use: c } ]\n",
+                 "ensemble: { members: [b, x, c] }\n");
+        trp_counter_set(&fx.memory.left, UINT64_MAX);
+        assert_true(left < 1000);
+    }
+    is_taken_up("x");
+    is_taken_up("y");
+    assert_ptr_not_equal(item("y")->target, old_y);
+    assert_int_equal(fx.watches['a'], 1);
+}
+
 /* ---- as many as there may be ---- */
 
 static void make_many_models(void)
@@ -466,12 +545,15 @@ int main(void)
         WITH_FIXTURE(a_composition_may_not_ask_one_that_goes_on_and_asks_it),
         WITH_FIXTURE(a_route_may_not_ask_one_that_goes_on_and_asks_it),
         WITH_FIXTURE(nor_may_a_route_and_a_composition_ask_each_other),
+        WITH_FIXTURE(a_folder_gives_way_to_the_file_that_has_its_name),
+        WITH_FIXTURE(two_of_one_name_in_the_file_are_nobodys_but_the_files_fault),
         WITH_FIXTURE(the_load_that_it_asks_for_is_watched_as_long_as_it_serves),
         WITH_FIXTURE(its_canaries_are_looked_at_and_go_on_when_it_is_mended),
         WITH_FIXTURE(versions_that_it_could_not_follow_are_held_back),
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_late),
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_early),
         WITH_FIXTURE(what_was_listed_meanwhile_is_read_without_being_asked_for),
+        WITH_FIXTURE(without_memory_nothing_is_taken_up_and_what_served_goes_on),
         WITH_FIXTURE(ten_thousand_names_that_ask_twenty_thousand_are_read_again_and_again),
     };
     return cmocka_run_group_tests_name("routing", tests, NULL, NULL);
