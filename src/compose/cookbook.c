@@ -97,6 +97,14 @@ static trp_status make_room(struct trp_cookbook *b, struct trp_error *err)
     return trp_ok();
 }
 
+static trp_status make_entry(struct trp_cookbook *b, struct entry **out_entry,
+                             struct trp_error *err)
+{
+    TRP_CHECK(make_room(b, err));
+    *out_entry = trp_arena_zeroed(&b->arena, 1, sizeof **out_entry);
+    return *out_entry ? trp_ok() : no_memory(err);
+}
+
 /* The reference to the composition moves, unless it fails. */
 static trp_status keep(struct trp_cookbook *b, struct entry *e, struct trp_error *err)
 {
@@ -111,10 +119,8 @@ static trp_status keep(struct trp_cookbook *b, struct entry *e, struct trp_error
 static trp_status add(struct trp_cookbook *b, const struct trp_composition_order *order,
                       struct trp_error *err)
 {
-    TRP_CHECK(make_room(b, err));
-    struct entry *e = trp_arena_zeroed(&b->arena, 1, sizeof *e);
-    if (!e)
-        return no_memory(err);
+    struct entry *e;
+    TRP_CHECK(make_entry(b, &e, err));
     if (order->name.len == 0)
         return trp_node_fail(order->at, err, TRP_INVALID_ARGUMENT, "an %s without a name",
                              order->kind);
@@ -181,10 +187,8 @@ trp_status trp_cookbook_read_folder(struct trp_cookbook *b, struct trp_str name,
 trp_status trp_cookbook_adopt(struct trp_cookbook *b, struct trp_target *target,
                               struct trp_error *err)
 {
-    TRP_CHECK(make_room(b, err));
-    struct entry *e = trp_arena_zeroed(&b->arena, 1, sizeof *e);
-    if (!e)
-        return no_memory(err);
+    struct entry *e;
+    TRP_CHECK(make_entry(b, &e, err));
     *e = (struct entry){ .composition = trp_composition_of(target), .is_adopted = true };
     e->state = trp_composition_signature(e->composition) ? CHECKED : UNKNOWN;
     trp_composition_retain(target);
@@ -440,10 +444,8 @@ static bool is_concerned(const struct trp_cookbook *b, const struct trp_composit
 static trp_status copy_entry(struct trp_cookbook *b, const struct trp_composition *c,
                              struct trp_error *err)
 {
-    TRP_CHECK(make_room(b, err));
-    struct entry *e = trp_arena_zeroed(&b->arena, 1, sizeof *e);
-    if (!e)
-        return no_memory(err);
+    struct entry *e;
+    TRP_CHECK(make_entry(b, &e, err));
     TRP_CHECK(trp_composition_again(c, &e->composition, err));
     return keep(b, e, err);
 }

@@ -19,30 +19,26 @@ static trp_status no_memory(struct trp_error *err)
     return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for what is made of models");
 }
 
-struct trp_recipe_step *trp_ensemble_add_model(struct trp_recipe *r, struct trp_str text,
-                                               const struct trp_node *at, struct trp_error *err)
+/* Reads "model", "model@3" or "model@label" as a new step, which stands last. */
+static trp_status add_model(struct trp_recipe *r, struct trp_str text, const struct trp_node *at,
+                            struct trp_error *err)
 {
+    struct trp_recipe_step *step;
     struct trp_str model;
     int64_t version;
-    if (!trp_route_goal_parse(text, &model, &version) || model.len == 0) {
-        (void)trp_node_fail(at, err, TRP_INVALID_ARGUMENT,
-                            "'%.*s' is no model: expected a name, name@3 or name@label",
-                            TRP_STR(text));
-        return NULL;
-    }
-    for (uint32_t i = 0; i < r->steps_n; i++) {
-        if (!trp_str_is_equal(r->steps[i].name, text))
-            continue;
-        (void)trp_node_fail(at, err, TRP_INVALID_ARGUMENT, "'%.*s' is there twice", TRP_STR(text));
-        return NULL;
-    }
-    struct trp_recipe_step *step = trp_recipe_add_step(r, TRP_RECIPE_MODEL, text, at, err);
-    if (step) {
-        step->asks = text;
-        step->model = model;
-        step->version = version;
-    }
-    return step;
+    if (!trp_route_goal_parse(text, &model, &version) || model.len == 0)
+        return trp_node_fail(at, err, TRP_INVALID_ARGUMENT,
+                             "'%.*s' is no model: expected a name, name@3 or name@label",
+                             TRP_STR(text));
+    for (uint32_t i = 0; i < r->steps_n; i++)
+        if (trp_str_is_equal(r->steps[i].name, text))
+            return trp_node_fail(at, err, TRP_INVALID_ARGUMENT, "'%.*s' is there twice",
+                                 TRP_STR(text));
+    TRP_CHECK(trp_recipe_add_step(r, TRP_RECIPE_MODEL, text, at, &step, err));
+    step->asks = text;
+    step->model = model;
+    step->version = version;
+    return trp_ok();
 }
 
 /* ---- reading ---- */
@@ -76,8 +72,7 @@ static trp_status read_member(struct trp_ensemble *e, const struct trp_node *n,
         return trp_node_fail(n, err, TRP_INVALID_ARGUMENT,
                              "the weight of member '%.*s' is a number from 0", TRP_STR(name));
     }
-    if (!trp_ensemble_add_model(e->recipe, name, n, err))
-        return (trp_status){ err->status.code };
+    TRP_CHECK(add_model(e->recipe, name, n, err));
     e->members_n++;
     return trp_ok();
 }
@@ -103,6 +98,7 @@ static trp_status read_members(struct trp_ensemble *e, const struct trp_node *at
 static trp_status fail_vote(const struct trp_node *n, struct trp_str text, struct trp_error *err)
 {
     const char *near = trp_vote_near(text);
+    near = near ? near : trp_rank_near(text);
     return trp_node_fail(n, err, TRP_INVALID_ARGUMENT,
                          "'%.*s' is no vote: hard, soft, average, mean, median, trimmed_mean, "
                          "max, borda, reciprocal_rank%s%s%s",
@@ -217,8 +213,9 @@ static struct trp_str lent_name(const struct trp_node *lent, struct trp_str inpu
                                                                                     : input;
 }
 
-trp_status trp_ensemble_take_inputs(struct trp_recipe *r, struct trp_recipe_step *step,
-                                    const struct trp_node *lent, struct trp_error *err)
+/* A model's step whose inputs are the request's, under the names of `lent` (NULL: the same). */
+static trp_status take_inputs(struct trp_recipe *r, struct trp_recipe_step *step,
+                              const struct trp_node *lent, struct trp_error *err)
 {
     const struct trp_signature *s = step->signature;
     if (lent && lent->kind != TRP_NODE_MAP)
@@ -267,7 +264,7 @@ static trp_status settle_members(struct trp_ensemble *e, const struct trp_recipe
         step->may_fail = e->quorum < e->members_n;
         TRP_CHECK(trp_recipe_look(e->recipe, step, lookup, err));
         TRP_CHECK(pick_output(e, i, &output, err));
-        TRP_CHECK(trp_ensemble_take_inputs(e->recipe, step, e->lent[i], err));
+        TRP_CHECK(take_inputs(e->recipe, step, e->lent[i], err));
         TRP_CHECK(give(e->recipe, step, output, &tensors[i], err));
     }
     return trp_ok();
@@ -278,9 +275,8 @@ static trp_status settle_join(struct trp_ensemble *e, const struct trp_str *tens
                               struct trp_error *err)
 {
     struct trp_recipe *r = e->recipe;
-    struct trp_recipe_step *step = trp_recipe_add_step(r, e->join, TRP_STR_LIT("vote"), r->at, err);
-    if (!step)
-        return (trp_status){ err->status.code };
+    struct trp_recipe_step *step;
+    TRP_CHECK(trp_recipe_add_step(r, e->join, TRP_STR_LIT("vote"), r->at, &step, err));
     const struct trp_recipe_step *first = &r->steps[0];
     const struct trp_str name = first->gives[0].name;
     const struct trp_io *io = trp_signature_output(first->signature, name);
@@ -316,10 +312,8 @@ static trp_status feed_stack(struct trp_ensemble *e, uint32_t stack, const struc
         return trp_ok();
     }
     TRP_CHECK(trp_recipe_use(r, &r->steps[stack], beside, s->inputs[0].name, r->at, err));
-    struct trp_recipe_step *step =
-        trp_recipe_add_step(r, TRP_RECIPE_OP, TRP_STR_LIT("concatenate"), r->at, err);
-    if (!step)
-        return (trp_status){ err->status.code };
+    struct trp_recipe_step *step;
+    TRP_CHECK(trp_recipe_add_step(r, TRP_RECIPE_OP, TRP_STR_LIT("concatenate"), r->at, &step, err));
     trp_tensor_op_init(&step->op, TRP_TENSOR_OP_CONCATENATE);
     step->op.axis = -1;
     for (uint32_t i = 0; i < e->members_n; i++)
@@ -331,10 +325,9 @@ static trp_status settle_stack(struct trp_ensemble *e, const struct trp_recipe_l
                                const struct trp_str *tensors, struct trp_error *err)
 {
     struct trp_recipe *r = e->recipe;
-    struct trp_recipe_step *step = trp_ensemble_add_model(r, e->stack, r->at, err);
-    if (!step)
-        return (trp_status){ err->status.code };
-    const uint32_t stack = (uint32_t)(step - r->steps);
+    const uint32_t stack = r->steps_n;
+    struct trp_recipe_step *step = &r->steps[stack];
+    TRP_CHECK(add_model(r, e->stack, r->at, err));
     TRP_CHECK(trp_recipe_look(r, step, lookup, err));
     TRP_CHECK(feed_stack(e, stack, tensors, err));
     for (uint32_t i = 0; i < step->signature->outputs_n; i++) {
@@ -377,10 +370,18 @@ static trp_status read_cascade_step(struct trp_ensemble *e, const struct trp_nod
     } else {
         TRP_CHECK(trp_written_scalar(n, &name, err));
     }
-    if (!trp_ensemble_add_model(e->recipe, name, n, err))
-        return (trp_status){ err->status.code };
+    TRP_CHECK(add_model(e->recipe, name, n, err));
     e->members_n++;
     return trp_ok();
+}
+
+static trp_status fail_confidence(const struct trp_node *n, struct trp_str text,
+                                  struct trp_error *err)
+{
+    const char *near = trp_confidence_near(text);
+    return trp_node_fail(n, err, TRP_INVALID_ARGUMENT,
+                         "'%.*s' is no confidence: max, margin or entropy%s%s%s", TRP_STR(text),
+                         near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static trp_status read_doubt(struct trp_ensemble *e, const struct trp_node *at,
@@ -393,8 +394,7 @@ static trp_status read_doubt(struct trp_ensemble *e, const struct trp_node *at,
     TRP_CHECK(trp_written_bool(at, "logits", &e->doubt.logits, err));
     TRP_CHECK(trp_written_number(at, "threshold", 0, 1, &e->doubt.threshold, err));
     if (!trp_confidence_parse(kind, &e->doubt.kind))
-        return trp_node_fail(trp_node_get(at, "confidence"), err, TRP_INVALID_ARGUMENT,
-                             "'%.*s' is no confidence: max, margin or entropy", TRP_STR(kind));
+        return fail_confidence(trp_node_get(at, "confidence"), kind, err);
     e->doubt.by_row = trp_str_is(per, "row");
     if (!e->doubt.by_row && !trp_str_is(per, "request"))
         return trp_node_fail(trp_node_get(at, "per"), err, TRP_INVALID_ARGUMENT,
@@ -468,7 +468,7 @@ static trp_status settle_cascade_step(struct trp_ensemble *e, uint32_t i,
     struct trp_recipe *r = e->recipe;
     struct trp_recipe_step *step = &r->steps[i];
     struct trp_str tensor;
-    TRP_CHECK(trp_ensemble_take_inputs(r, step, e->lent[i], err));
+    TRP_CHECK(take_inputs(r, step, e->lent[i], err));
     for (uint32_t o = 0; o < n; o++)
         TRP_CHECK(give(r, step, names[o], &tensor, err));
     if (i == 0)

@@ -52,18 +52,4 @@ trp_status trp_ensemble_settle(struct trp_ensemble *e, const struct trp_recipe_l
 trp_status trp_cascade_settle(struct trp_ensemble *e, const struct trp_recipe_lookup *lookup,
                               struct trp_error *err);
 
-/* A model's step whose inputs are the request's, under the names of `lent` (NULL: the same).
- *   Owns  : as above.
- *   Thread: control.
- *   Errors: as above. */
-trp_status trp_ensemble_take_inputs(struct trp_recipe *r, struct trp_recipe_step *step,
-                                    const struct trp_node *lent, struct trp_error *err);
-
-/* Reads "model", "model@3" or "model@label" as a new step.
- *   Owns  : as above.
- *   Thread: control.
- *   Errors: NULL and the words. */
-struct trp_recipe_step *trp_ensemble_add_model(struct trp_recipe *r, struct trp_str text,
-                                               const struct trp_node *at, struct trp_error *err);
-
 #endif

@@ -331,7 +331,7 @@ static void write_condition(struct view *v, const struct trp_recipe_step *step)
     if (!see(v, step, &seen, &facts))
         return;
     trp_json_add_key(v->out, "when");
-    trp_expr_explain_json(step->when, &facts, v->out);
+    trp_expr_explain(step->when, &facts, v->out);
 }
 
 /* ---- what stands behind a step ---- */

@@ -89,9 +89,8 @@ static trp_status read_model(struct trp_recipe *r, const struct trp_node *at,
     TRP_CHECK(trp_written_text(at, "model", &model, err));
     struct trp_str name = model;
     TRP_CHECK(trp_written_text(at, "name", &name, err));
-    struct trp_recipe_step *step = trp_recipe_add_step(r, TRP_RECIPE_MODEL, name, at, err);
-    if (!step)
-        return (trp_status){ err->status.code };
+    struct trp_recipe_step *step;
+    TRP_CHECK(trp_recipe_add_step(r, TRP_RECIPE_MODEL, name, at, &step, err));
     if (!trp_route_goal_parse(model, &step->model, &step->version) || step->model.len == 0)
         return trp_node_fail(trp_node_get(at, "model"), err, TRP_INVALID_ARGUMENT,
                              "'%.*s' is no model: expected a name, name@3 or name@label",
@@ -123,11 +122,8 @@ static trp_status read_op(struct trp_recipe *r, const struct trp_node *at,
         return fail_op(n, text, err);
     struct trp_str name = text;
     TRP_CHECK(trp_written_text(at, "name", &name, err));
-    struct trp_recipe_step *step = trp_recipe_add_step(r, TRP_RECIPE_OP, name, at, err);
-    if (!step)
-        return (trp_status){ err->status.code };
-    *out = step;
-    return trp_op_text_read(at, kind, ours, ARRAY_LEN(ours), &step->op, err);
+    TRP_CHECK(trp_recipe_add_step(r, TRP_RECIPE_OP, name, at, out, err));
+    return trp_op_text_read(at, kind, ours, ARRAY_LEN(ours), &(*out)->op, err);
 }
 
 static trp_status read_step(struct trp_recipe *r, const struct trp_alloc *alloc,

@@ -32,9 +32,8 @@ static trp_status read_step(struct trp_recipe *r, const struct trp_node *n, stru
     const int64_t version = trp_node_i64(n, "model_version", -1);
     if (model.len == 0)
         return trp_node_fail(n, err, TRP_INVALID_ARGUMENT, "a step without a model_name");
-    struct trp_recipe_step *step = trp_recipe_add_step(r, TRP_RECIPE_MODEL, model, n, err);
-    if (!step)
-        return (trp_status){ err->status.code };
+    struct trp_recipe_step *step;
+    TRP_CHECK(trp_recipe_add_step(r, TRP_RECIPE_MODEL, model, n, &step, err));
     step->asks = step->model = model;
     step->version = version > 0 ? version : 0; /* -1: the highest, which is the default one */
     if (version > 0)

@@ -16,18 +16,18 @@ trp_status trp_recipe_init(struct trp_recipe *r, struct trp_arena *arena, const 
     return r->steps && r->tensors && r->outputs ? trp_ok() : no_memory(err);
 }
 
-struct trp_recipe_step *trp_recipe_add_step(struct trp_recipe *r, enum trp_recipe_act act,
-                                            struct trp_str name, const struct trp_node *at,
-                                            struct trp_error *err)
+trp_status trp_recipe_add_step(struct trp_recipe *r, enum trp_recipe_act act, struct trp_str name,
+                               const struct trp_node *at, struct trp_recipe_step **out_step,
+                               struct trp_error *err)
 {
-    if (r->steps_n == TRP_RECIPE_STEPS_MAX) {
-        (void)trp_node_fail(at, err, TRP_TOO_LARGE, "more than %u steps", TRP_RECIPE_STEPS_MAX);
-        return NULL;
-    }
+    *out_step = NULL;
+    if (r->steps_n == TRP_RECIPE_STEPS_MAX)
+        return trp_node_fail(at, err, TRP_TOO_LARGE, "more than %u steps", TRP_RECIPE_STEPS_MAX);
     struct trp_recipe_step *step = &r->steps[r->steps_n++];
     *step = (struct trp_recipe_step){ .act = act, .name = name, .at = at };
     step->doubt.tensor = TRP_RECIPE_NONE;
-    return step;
+    *out_step = step;
+    return trp_ok();
 }
 
 trp_status trp_recipe_tensor(struct trp_recipe *r, struct trp_str name, const struct trp_node *at,

@@ -126,13 +126,13 @@ struct trp_recipe_lookup {
  * adds it as the request's; give is a tensor that a step makes.
  *   Owns  : everything lives in `arena`; texts are borrowed.
  *   Thread: control.
- *   Errors: NULL, NONE or a failure with file:line: too many (TOO_LARGE), two makers of one tensor (INVALID_ARGUMENT);
+ *   Errors: with file:line: too many (TOO_LARGE), two makers of one tensor (INVALID_ARGUMENT);
  *           OUT_OF_MEMORY. */
 trp_status trp_recipe_init(struct trp_recipe *r, struct trp_arena *arena, const char *kind,
                            struct trp_str name, const struct trp_node *at, struct trp_error *err);
-struct trp_recipe_step *trp_recipe_add_step(struct trp_recipe *r, enum trp_recipe_act act,
-                                            struct trp_str name, const struct trp_node *at,
-                                            struct trp_error *err);
+trp_status trp_recipe_add_step(struct trp_recipe *r, enum trp_recipe_act act, struct trp_str name,
+                               const struct trp_node *at, struct trp_recipe_step **out_step,
+                               struct trp_error *err);
 trp_status trp_recipe_tensor(struct trp_recipe *r, struct trp_str name, const struct trp_node *at,
                              uint32_t *out_tensor, struct trp_error *err);
 trp_status trp_recipe_use(struct trp_recipe *r, struct trp_recipe_step *step, struct trp_str tensor,

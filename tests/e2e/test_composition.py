@@ -119,6 +119,8 @@ def test_a_mistake_in_a_folder_is_shown_where_it_is(serve, repository):
 
 @pytest.mark.parametrize("text,place", [
     ("ensembles:\n  e: { members: [a, b], vote: maen }\n", "routes.yaml:2:31: 'maen' is no vote"),
+    ("ensembles:\n  e: { members: [a, b], vote: brda }\n", "did you mean 'borda'?"),
+    ("cascades:\n  c: { steps: [a, b], confidence: margn, threshold: 0.5 }\n", "did you mean 'margin'?"),
     ("cascades:\n  c: { steps: [a, b], threshold: 5 }\n", "routes.yaml:2:23: 'threshold' is a number from 0 to 1"),
     ("pipelines:\n  p: { steps: [{ modle: a }], outputs: [y] }\n", "routes.yaml:2:"),
     ("ensembles:\n  e: { members: [a, b], vote: mean }\n", None),
