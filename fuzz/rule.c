@@ -121,8 +121,6 @@ static void check_rule(const struct trp_expr *e, const struct asked *a)
     TRP_ASSERT(trp_str_is_equal(trp_buf_str(&first), trp_buf_str(&second)));
     trp_buf_reset(&first);
     trp_expr_explain(e, &facts, &first);
-    trp_buf_reset(&first);
-    trp_expr_explain_json(e, &facts, &first);
     trp_matcher_destroy(matcher);
     trp_buf_deinit(&first);
     trp_buf_deinit(&second);

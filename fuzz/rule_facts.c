@@ -33,7 +33,7 @@ static void cron(const uint8_t *data, size_t size)
 static void zone(const uint8_t *data, size_t size)
 {
     struct trp_zone *z;
-    if (trp_failed(trp_zone_parse(trp_heap(), TRP_STR_LIT("fuzzed"), data, size, &z, NULL)))
+    if (trp_failed(trp_zone_parse(trp_heap(), data, size, &z, NULL)))
         return;
     for (int64_t at_s = -9000000000; at_s < 9000000000; at_s += 123456789) {
         struct trp_civil c;

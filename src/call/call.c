@@ -159,6 +159,15 @@ static void give_back_kept(struct trp_call *call)
     }
 }
 
+static void unpin(struct trp_call *call)
+{
+    struct trp_target *target = call->target;
+    call->target = NULL;
+    if (target && call->target_release)
+        call->target_release(target);
+    call->target_release = NULL;
+}
+
 void trp_call_give_back(struct trp_call *call)
 {
     struct trp_call_pool *p = call->pool;
@@ -170,7 +179,7 @@ void trp_call_give_back(struct trp_call *call)
     trp_call_memory_free(call, NULL);
     release_regions(call->wanted, call->wanted_n);
     trp_lease_release(call->body);
-    trp_call_unpin(call);
+    unpin(call);
     trp_cancel_detach(&call->cancel);
     trp_arena_reset(&call->arena);
     trp_counter_own_add(&p->out, (uint64_t)0 - 1);
@@ -250,18 +259,9 @@ bool trp_call_try_expire(struct trp_call *call)
 void trp_call_pin(struct trp_call *call, struct trp_target *target,
                   void (*release)(struct trp_target *target))
 {
-    trp_call_unpin(call);
+    unpin(call);
     call->target = target;
     call->target_release = release;
-}
-
-void trp_call_unpin(struct trp_call *call)
-{
-    struct trp_target *target = call->target;
-    call->target = NULL;
-    if (target && call->target_release)
-        call->target_release(target);
-    call->target_release = NULL;
 }
 
 const struct trp_signature *trp_call_answer_signature(const struct trp_call *call)

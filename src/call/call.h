@@ -156,7 +156,7 @@ struct trp_call {
     struct trp_call_memory *memory; /* what was made for it on its way (call/call_memory.h) */
 
     /* who answers */
-    struct trp_target *target; /* pinned; let go by trp_call_unpin() */
+    struct trp_target *target; /* pinned; let go when another is, or it is given back */
     void (*target_release)(struct trp_target *target);
     struct trp_call *parent;
     uint32_t step, attempt, depth; /* the last: how many stand above it */
@@ -285,7 +285,6 @@ bool trp_call_try_expire(struct trp_call *call);
  *   Errors: none. */
 void trp_call_pin(struct trp_call *call, struct trp_target *target,
                   void (*release)(struct trp_target *target));
-void trp_call_unpin(struct trp_call *call);
 
 /* Binds a decoded call to a signature: inputs are put in its order (absent optional ones with data NULL), `wanted`
  * gets its indices (all outputs when none was named), and everything that can be known before a backend sees it is

@@ -211,7 +211,8 @@ static bool keep_tables(const struct emitter *m, struct trp_expr *e)
     return e->code && e->consts && e->facts && e->sets && e->patterns && e->parts;
 }
 
-bool trp_expr_emit(struct trp_expr_work *w, struct trp_expr_node *root, struct trp_expr *e)
+/* Makes the program of a checked tree; false: w->err says why. */
+static bool emit_all(struct trp_expr_work *w, struct trp_expr_node *root, struct trp_expr *e)
 {
     const uint32_t n = w->nodes_n;
     struct emitter m = {
@@ -262,7 +263,7 @@ static bool compile(struct trp_expr_work *w, struct trp_expr *e)
     if (!trp_str_is_utf8(w->text))
         return trp_expr_refuse(w, 0, "the rule is not UTF-8");
     struct trp_expr_node *root = trp_expr_parse(w);
-    return root && trp_expr_check(w, root) && check_purpose(w, root) && trp_expr_emit(w, root, e);
+    return root && trp_expr_check(w, root) && check_purpose(w, root) && emit_all(w, root, e);
 }
 
 trp_status trp_expr_compile(const struct trp_alloc *alloc, struct trp_str text,

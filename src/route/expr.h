@@ -86,14 +86,12 @@ void trp_expr_value(const struct trp_expr *e, struct trp_facts *f, struct trp_fa
  *   Errors: see b->failed. */
 void trp_expr_why(const struct trp_expr *e, const struct trp_fact *unknown, struct trp_buf *b);
 
-/* Writes a rule's value and that of each part which is not a constant, as the evaluator itself has them: lines of text, the
- * whole first, parts indented below it; or one JSON object {"rule", "value", "why", "parts": [{"text", "value", "why"}]}, where
- * unknown is null and `why` is there.
+/* Writes a rule's value and that of each part which is not a constant, as the evaluator itself has them: a JSON object {"rule",
+ * "value", "why", "parts": [{"text", "depth", "value", "why"}]}, where unknown is null and `why` is there.
  *   Owns  : copied.
  *   Thread: loop.
  *   Errors: see b->failed. */
 void trp_expr_explain(const struct trp_expr *e, struct trp_facts *f, struct trp_buf *b);
-void trp_expr_explain_json(const struct trp_expr *e, struct trp_facts *f, struct trp_buf *b);
 
 /* Writes a value as JSON; unknown is null, a duration its text ("30ms").
  *   Owns  : copied.

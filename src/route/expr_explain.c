@@ -99,47 +99,15 @@ static void part_value(const struct trp_expr *e, const struct trp_expr_part *p, 
 }
 
 /* Long texts are no explanation. */
-#define SHOWN_MAX 80u
-
-static void write_value(const struct trp_expr *e, const struct trp_fact *v, struct trp_buf *b)
-{
-    struct trp_fact cut = *v;
-    if (v->kind == TRP_FACT_UNKNOWN) {
-        trp_buf_add_text(b, "unknown: ");
-        trp_expr_why(e, v, b);
-        return;
-    }
-    if (v->kind == TRP_FACT_TEXT && v->v.s.len > SHOWN_MAX)
-        cut.v.s.len = SHOWN_MAX;
-    trp_fact_write_json(&cut, b);
-    if (cut.v.s.len != v->v.s.len && v->kind == TRP_FACT_TEXT)
-        trp_buf_addf(b, "... (%zu bytes)", v->v.s.len);
-}
-
-void trp_expr_explain(const struct trp_expr *e, struct trp_facts *f, struct trp_buf *b)
-{
-    struct trp_fact v;
-    for (uint32_t i = 0; i < e->parts_n; i++) {
-        const struct trp_expr_part *p = &e->parts[i];
-        if (i > 0 && !p->is_told)
-            continue;
-        for (uint32_t d = 0; d < p->depth && d < 20; d++)
-            trp_buf_add_text(b, "  ");
-        write_flat(b, text_of(e, p));
-        part_value(e, p, f, &v);
-        trp_buf_add_text(b, " = ");
-        write_value(e, &v, b);
-        trp_buf_add_char(b, '\n');
-    }
-}
+#define SHOWN_MAX 320u
 
 /* "value": ..., and "why" where there is none. */
 static void write_members(const struct trp_expr *e, const struct trp_fact *v, struct trp_buf *b)
 {
     struct trp_buf why;
     struct trp_fact cut = *v;
-    if (v->kind == TRP_FACT_TEXT && v->v.s.len > 4 * SHOWN_MAX)
-        cut.v.s.len = 4 * SHOWN_MAX;
+    if (v->kind == TRP_FACT_TEXT && v->v.s.len > SHOWN_MAX)
+        cut.v.s.len = SHOWN_MAX;
     trp_buf_add_text(b, "\"value\":");
     trp_fact_write_json(&cut, b);
     if (v->kind != TRP_FACT_UNKNOWN)
@@ -153,7 +121,7 @@ static void write_members(const struct trp_expr *e, const struct trp_fact *v, st
     trp_buf_deinit(&why);
 }
 
-void trp_expr_explain_json(const struct trp_expr *e, struct trp_facts *f, struct trp_buf *b)
+void trp_expr_explain(const struct trp_expr *e, struct trp_facts *f, struct trp_buf *b)
 {
     struct trp_fact v;
     bool first = true;

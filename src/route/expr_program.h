@@ -56,8 +56,6 @@ struct trp_expr {
     uint32_t code_n, consts_n, facts_n, sets_n, patterns_n, parts_n;
 };
 
-/* Makes the program of a checked tree; false: w->err says why. */
-bool trp_expr_emit(struct trp_expr_work *w, struct trp_expr_node *root, struct trp_expr *e);
 /* A set of constants (expr_set.c). */
 bool trp_expr_set_make(struct trp_expr_work *w, const struct trp_expr_node *items,
                        struct trp_expr_set *out);

@@ -37,10 +37,11 @@ static const uint8_t faults[TRP_CODES] = {
 };
 _Static_assert(TRP_CODES == TRP_BACKEND_FAILED + 1, "a new code needs a fault");
 
+/* Of those that may be cured by somebody else. */
 static const char *const names[TRP_FAULTS] = {
-    [TRP_FAULT_NONE] = "none",         [TRP_FAULT_CLIENT] = "client",
-    [TRP_FAULT_GONE] = "gone",         [TRP_FAULT_ERROR] = "error",
-    [TRP_FAULT_TIMEOUT] = "timeout",   [TRP_FAULT_NOT_READY] = "not_ready",
+    [TRP_FAULT_ERROR] = "error",
+    [TRP_FAULT_TIMEOUT] = "timeout",
+    [TRP_FAULT_NOT_READY] = "not_ready",
     [TRP_FAULT_OVERLOAD] = "overload",
 };
 
@@ -49,15 +50,10 @@ enum trp_fault trp_fault_of(int32_t code)
     return code >= 0 && code < TRP_CODES ? (enum trp_fault)faults[code] : TRP_FAULT_ERROR;
 }
 
-const char *trp_fault_name(enum trp_fault fault)
-{
-    return names[fault];
-}
-
 bool trp_fault_parse(struct trp_str name, enum trp_fault *out)
 {
-    for (int f = TRP_FAULT_ERROR; f < TRP_FAULTS; f++)
-        if (trp_str_is(name, names[f])) {
+    for (int f = 0; f < TRP_FAULTS; f++)
+        if (names[f] && trp_str_is(name, names[f])) {
             *out = (enum trp_fault)f;
             return true;
         }

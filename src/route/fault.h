@@ -26,12 +26,11 @@ enum trp_fault {
     (TRP_FAULT_BIT(TRP_FAULT_ERROR) | TRP_FAULT_BIT(TRP_FAULT_TIMEOUT) | \
      TRP_FAULT_BIT(TRP_FAULT_NOT_READY) | TRP_FAULT_BIT(TRP_FAULT_OVERLOAD))
 
-/* The fault of a code; "error", "timeout", "not_ready", "overload", "client", "gone", "none" of a fault, and back.
- *   Owns  : static.
+/* The fault of a code; the curable fault of a name: "error", "timeout", "not_ready", "overload".
+ *   Owns  : nothing.
  *   Thread: any.
  *   Errors: an unknown code counts as ERROR; false: no curable fault of that name, *out unchanged. */
 enum trp_fault trp_fault_of(int32_t code);
-const char *trp_fault_name(enum trp_fault fault);
 bool trp_fault_parse(struct trp_str name, enum trp_fault *out);
 
 #endif

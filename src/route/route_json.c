@@ -188,7 +188,7 @@ static void explain_rule(struct trp_buf *b, const struct trp_route_rule *rule,
     trp_buf_addf(b, ",\"chosen\":%s,\"asked\":%s,\"when\":", is_chosen ? "true" : "false",
                  is_asked ? "true" : "false");
     if (rule->when)
-        trp_expr_explain_json(rule->when, facts, b);
+        trp_expr_explain(rule->when, facts, b);
     else
         trp_buf_add_text(b, "null");
     trp_buf_add_char(b, '}');
@@ -268,7 +268,7 @@ static void explain_key(struct trp_buf *b, const struct trp_route_rule *rule,
 {
     trp_buf_add_text(b, ",\"key\":");
     if (rule->sticky)
-        trp_expr_explain_json(rule->sticky, facts, b);
+        trp_expr_explain(rule->sticky, facts, b);
     else
         trp_buf_add_text(b, "null");
 }

@@ -250,11 +250,3 @@ const char *trp_content_name(enum trp_content kind)
     TRP_ASSERT(kind < TRP_CONTENTS);
     return names[kind];
 }
-
-enum trp_content trp_content_parse(struct trp_str name)
-{
-    for (int i = 0; i < TRP_CONTENTS; i++)
-        if (trp_str_is(name, names[i]))
-            return (enum trp_content)i;
-    return TRP_CONTENTS;
-}

@@ -28,11 +28,10 @@ enum trp_content {
 enum trp_content trp_sniff(const void *bytes, size_t n);
 const char *trp_sniff_format(const void *bytes, size_t n);
 
-/* "other", "text", "image", "audio", "video", "pdf", and back; TRP_CONTENTS: no such word.
+/* "other", "text", "image", "audio", "video", "pdf".
  *   Owns  : static.
  *   Thread: any.
  *   Errors: none. */
 const char *trp_content_name(enum trp_content kind);
-enum trp_content trp_content_parse(struct trp_str name);
 
 #endif

@@ -22,7 +22,6 @@
 
 struct trp_zone {
     const struct trp_alloc *alloc;
-    char name[NAME_MAX_BYTES + 1];
     uint32_t times_n, types_n;
     int64_t *times;     /* rising; s since the epoch */
     uint8_t *kinds;     /* which type begins at each */
@@ -39,11 +38,6 @@ void trp_zone_close(struct trp_zone *zone)
     trp_alloc_free(zone->alloc, zone->kinds);
     trp_alloc_free(zone->alloc, zone->offsets_s);
     trp_alloc_free(zone->alloc, zone);
-}
-
-struct trp_str trp_zone_name(const struct trp_zone *zone)
-{
-    return trp_str_of(zone->name);
 }
 
 /* ---- the file ---- */
@@ -157,21 +151,19 @@ static trp_status take_file(struct trp_zone *z, const unsigned char *p, size_t n
     return trp_ok();
 }
 
-static struct trp_zone *make(const struct trp_alloc *alloc, struct trp_str name)
+static struct trp_zone *make(const struct trp_alloc *alloc)
 {
     struct trp_zone *z = trp_alloc_zeroed(alloc, 1, sizeof *z);
-    if (z) {
+    if (z)
         z->alloc = alloc;
-        (void)trp_str_copy(name, z->name, sizeof z->name);
-    }
     return z;
 }
 
-trp_status trp_zone_parse(const struct trp_alloc *alloc, struct trp_str name, const void *bytes,
-                          size_t n, struct trp_zone **out_zone, struct trp_error *err)
+trp_status trp_zone_parse(const struct trp_alloc *alloc, const void *bytes, size_t n,
+                          struct trp_zone **out_zone, struct trp_error *err)
 {
     *out_zone = NULL;
-    struct trp_zone *z = make(alloc, name);
+    struct trp_zone *z = make(alloc);
     if (!z)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "a time zone");
     const trp_status st = take_file(z, bytes, n, err);
@@ -223,7 +215,7 @@ trp_status trp_zone_open_in(const struct trp_alloc *alloc, const char *folder, s
         return trp_fail(err, TRP_INVALID_ARGUMENT, "'%.*s' is no name of a time zone",
                         name.len > 64 ? 64 : (int)name.len, name.ptr);
     if (trp_str_is(name, "UTC")) {
-        *out_zone = make(alloc, name);
+        *out_zone = make(alloc);
         return *out_zone ? trp_ok() : trp_fail(err, TRP_OUT_OF_MEMORY, "a time zone");
     }
     if ((size_t)snprintf(path, sizeof path, "%s/%.*s", folder, TRP_STR(name)) >= sizeof path)
@@ -235,7 +227,7 @@ trp_status trp_zone_open_in(const struct trp_alloc *alloc, const char *folder, s
         trp_error_within(err, "time zone '%.*s'", TRP_STR(name));
         return st;
     }
-    st = trp_zone_parse(alloc, name, bytes, n, out_zone, err);
+    st = trp_zone_parse(alloc, bytes, n, out_zone, err);
     trp_alloc_free(alloc, bytes);
     if (trp_failed(st))
         trp_error_within(err, "time zone '%.*s' in '%s'", TRP_STR(name), folder);

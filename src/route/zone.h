@@ -37,18 +37,12 @@ trp_status trp_zone_open_in(const struct trp_alloc *alloc, const char *folder, s
                             struct trp_zone **out_zone, struct trp_error *err);
 void trp_zone_close(struct trp_zone *zone);
 
-/* Reads a zone from the bytes of a TZif file; its name is only kept.
+/* Reads a zone from the bytes of a TZif file.
  *   Owns  : as trp_zone_open(); `bytes` are borrowed for the call.
  *   Thread: any.
  *   Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
-trp_status trp_zone_parse(const struct trp_alloc *alloc, struct trp_str name, const void *bytes,
-                          size_t n, struct trp_zone **out_zone, struct trp_error *err);
-
-/* The name that it was opened by.
- *   Owns  : borrowed from the zone.
- *   Thread: any.
- *   Errors: none. */
-struct trp_str trp_zone_name(const struct trp_zone *zone);
+trp_status trp_zone_parse(const struct trp_alloc *alloc, const void *bytes, size_t n,
+                          struct trp_zone **out_zone, struct trp_error *err);
 
 /* Tells the civil time of a moment; NULL as a zone is UTC.
  *   Units : ns since the epoch, any int64.

@@ -48,16 +48,20 @@ static void only_ok_is_no_fault(void **state)
 static void those_that_another_may_cure_have_names_to_write(void **state)
 {
     (void)state;
-    for (int f = 0; f < TRP_FAULTS; f++) {
+    static const char *const names[] = { "error", "timeout", "not_ready", "overload" };
+    static const char *const others[] = { "errors", "client", "gone", "none", "" };
+    uint32_t all = 0;
+    for (uint32_t i = 0; i < ARRAY_LEN(names); i++) {
         enum trp_fault parsed = TRP_FAULT_NONE;
-        const char *name = trp_fault_name((enum trp_fault)f);
-        const bool is_curable = (TRP_FAULTS_CURABLE & TRP_FAULT_BIT(f)) != 0;
-        assert_int_equal(trp_fault_parse(trp_str_of(name), &parsed), is_curable);
-        assert_int_equal(parsed, is_curable ? f : TRP_FAULT_NONE);
+        assert_true(trp_fault_parse(trp_str_of(names[i]), &parsed));
+        all |= TRP_FAULT_BIT(parsed);
     }
-    enum trp_fault untouched = TRP_FAULT_GONE;
-    assert_false(trp_fault_parse(TRP_STR_LIT("errors"), &untouched));
-    assert_int_equal(untouched, TRP_FAULT_GONE);
+    assert_int_equal(all, TRP_FAULTS_CURABLE);
+    for (uint32_t i = 0; i < ARRAY_LEN(others); i++) {
+        enum trp_fault untouched = TRP_FAULT_GONE;
+        assert_false(trp_fault_parse(trp_str_of(others[i]), &untouched));
+        assert_int_equal(untouched, TRP_FAULT_GONE);
+    }
 }
 
 int main(void)

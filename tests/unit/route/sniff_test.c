@@ -167,12 +167,13 @@ static void random_bytes_are_nearly_always_nothing_in_particular(void **state)
     assert_true(others > rounds - rounds / 1000);
 }
 
-static void kinds_have_names_that_lead_back(void **state)
+static void kinds_have_names_of_their_own(void **state)
 {
     (void)state;
-    for (int k = 0; k < TRP_CONTENTS; k++)
-        assert_int_equal(trp_content_parse(trp_str_of(trp_content_name((enum trp_content)k))), k);
-    assert_int_equal(trp_content_parse(TRP_STR_LIT("picture")), TRP_CONTENTS);
+    for (int k = 1; k < TRP_CONTENTS; k++)
+        for (int other = 0; other < k; other++)
+            assert_string_not_equal(trp_content_name((enum trp_content)k),
+                                    trp_content_name((enum trp_content)other));
 }
 
 int main(void)
@@ -183,7 +184,7 @@ int main(void)
         cmocka_unit_test(text_is_looked_at_as_far_as_is_said),
         cmocka_unit_test(frames_of_sound_must_follow_one_another),
         cmocka_unit_test(random_bytes_are_nearly_always_nothing_in_particular),
-        cmocka_unit_test(kinds_have_names_that_lead_back),
+        cmocka_unit_test(kinds_have_names_of_their_own),
     };
     return cmocka_run_group_tests_name("sniff", tests, NULL, NULL);
 }

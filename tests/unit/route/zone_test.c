@@ -68,7 +68,6 @@ static void every_zone_of_the_system_has_the_times_that_the_c_library_has(void *
         struct trp_zone *zone;
         if (trp_failed(trp_zone_open_in(trp_heap(), FOLDER, trp_str_of(name), &zone, &err)))
             fail_msg("%s", err.text);
-        assert_true(trp_str_is(trp_zone_name(zone), name));
         compare(zone, name, &r);
         trp_zone_close(zone);
         zones++;
@@ -183,9 +182,7 @@ static void a_small_file_is_read_and_each_piece_of_it_refused(void **state)
     (void)state;
     struct trp_zone *zone;
     struct trp_error err = { .text = "" };
-    assert_int_equal(
-        trp_zone_parse(trp_heap(), TRP_STR_LIT("a"), small, sizeof small - 1, &zone, &err).code,
-        TRP_OK);
+    assert_int_equal(trp_zone_parse(trp_heap(), small, sizeof small - 1, &zone, &err).code, TRP_OK);
     assert_int_equal(offset(zone, 999), 60);
     assert_int_equal(offset(zone, 1000), 120);
     assert_int_equal(offset(zone, INT64_C(9000000000)), 120);
@@ -194,7 +191,7 @@ static void a_small_file_is_read_and_each_piece_of_it_refused(void **state)
         char *piece = malloc(n + 1); /* so that a sanitizer sees who reads on */
         assert_non_null(piece);
         memcpy(piece, small, n);
-        assert_int_equal(trp_zone_parse(trp_heap(), TRP_STR_LIT("a"), piece, n, &zone, &err).code,
+        assert_int_equal(trp_zone_parse(trp_heap(), piece, n, &zone, &err).code,
                          TRP_INVALID_ARGUMENT);
         assert_null(zone);
         free(piece);
@@ -211,8 +208,7 @@ static void a_damaged_file_is_read_or_refused_and_nothing_else(void **state)
         memcpy(bytes, small, sizeof bytes);
         for (uint64_t k = 1 + trp_random_next(&r) % 3; k > 0; k--)
             bytes[trp_random_next(&r) % sizeof bytes] = (char)trp_random_next(&r);
-        const trp_status st =
-            trp_zone_parse(trp_heap(), TRP_STR_LIT("a"), bytes, sizeof bytes, &zone, NULL);
+        const trp_status st = trp_zone_parse(trp_heap(), bytes, sizeof bytes, &zone, NULL);
         if (trp_failed(st)) {
             assert_int_equal(st.code, TRP_INVALID_ARGUMENT);
             continue;
@@ -238,10 +234,8 @@ static void a_file_that_counts_leap_seconds_is_refused(void **state)
                                "\0\0\0\4"
                                "\0\0\0\0\0\0UTC\0"
                                "\0\0\3\xe8\0\0\0\1";
-    assert_int_equal(
-        trp_zone_parse(trp_heap(), TRP_STR_LIT("right/UTC"), leap, sizeof leap - 1, &zone, &err)
-            .code,
-        TRP_INVALID_ARGUMENT);
+    assert_int_equal(trp_zone_parse(trp_heap(), leap, sizeof leap - 1, &zone, &err).code,
+                     TRP_INVALID_ARGUMENT);
     assert_non_null(strstr(err.text, "leap seconds"));
 }
 
