@@ -24,7 +24,6 @@ struct trp_ensemble {
     uint32_t quorum; /* 0: all */
     int64_t deadline_ns;
     struct trp_str stack;
-    int64_t stack_version;
     bool learns;
     double rate, floor;
     struct trp_str vote_name;    /* for whoever learns */
