@@ -29,21 +29,56 @@ static trp_status read_file(struct trp_route_file_opts *opts, struct trp_error *
     return st;
 }
 
+/* Its lists are opened as a server would, and let go afterwards: here nobody else waits. */
+static void close_lists(struct trp_key_reading *reading)
+{
+    for (uint32_t i = 0; i < reading->paths_n; i++)
+        trp_key_list_close(reading->lists[i]);
+}
+
+static void lists_are_open(struct trp_key_reading *reading)
+{
+    (void)reading;
+}
+
+static trp_status read_with_lists(struct trp_route_file_opts *opts, struct trp_key_lists *lists,
+                                  struct trp_arena *arena, struct trp_error *err)
+{
+    struct trp_key_reading reading = { .done = lists_are_open };
+    uint32_t n;
+    TRP_CHECK(trp_route_file_list_paths(opts, arena, &reading.paths, &n, err));
+    reading.lists = trp_arena_zeroed(arena, n + (size_t)1, sizeof(struct trp_key_list *));
+    reading.errors = trp_arena_zeroed(arena, n + (size_t)1, sizeof *reading.errors);
+    if (!reading.lists || !reading.errors)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "routes: %u lists", n);
+    reading.paths_n = n;
+    trp_key_lists_read(lists, &reading);
+    opts->lists = &reading;
+    const trp_status st = read_file(opts, err);
+    opts->lists = NULL;
+    close_lists(&reading);
+    return st;
+}
+
 static trp_status read_text(const char *path, struct trp_str text, struct trp_error *err)
 {
     char folder[4096] = ".";
     const char *slash = strrchr(path, '/');
     const struct trp_route_source source = { path, text };
     const struct trp_route_env env = { .clock = trp_clock_system() };
-    const struct trp_key_lists_opts lists = { .clock = trp_clock_system() };
+    const struct trp_key_lists_opts lists_opts = { .clock = trp_clock_system() };
+    struct trp_key_lists *lists;
+    struct trp_arena arena;
     struct trp_route_file_opts opts = {
         .path = path, .text = text, .env = &env, .folder = folder, .section = take_section
     };
     if (slash)
         (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
-    TRP_CHECK(trp_key_lists_create(trp_heap(), &lists, &opts.lists, err));
-    const trp_status st = read_file(&opts, err);
-    trp_key_lists_destroy(opts.lists);
+    TRP_CHECK(trp_key_lists_create(trp_heap(), &lists_opts, &lists, err));
+    trp_arena_init(&arena, trp_heap(), 4096, 0);
+    const trp_status st = read_with_lists(&opts, lists, &arena, err);
+    trp_arena_deinit(&arena);
+    trp_key_lists_destroy(lists);
     if (trp_failed(st))
         trp_route_source_point(&source, err);
     return st;

@@ -109,6 +109,7 @@ trp_status trp_server_make_routing(struct trp_server *s, struct trp_error *err)
         .env = &s->route_env,
         .cookbook = &s->cookbook_opts,
         .lists = s->lists,
+        .control = s->control,
         .directories = &s->directories,
         .canaries = &s->canaries,
         .log = s->log,

@@ -84,6 +84,7 @@ void trp_server_destroy(struct trp_server *s)
         trp_crew_stop(s->crew); /* no request is left */
     trp_admin_destroy(s->admin);
     trp_meter_deinit(&s->meter);
+    trp_routing_stop(s->routing);
     trp_life_destroy(s->life);
     trp_directories_close(&s->directories);
     trp_exec_destroy(s->exec);

@@ -10,6 +10,7 @@
 #include "catalog/known_names.h"
 #include "catalog/upkeep.h"
 #include "repo/digest.h"
+#include "route/key_list.h"
 
 struct look { /* a model whose files are looked into before the check */
     struct trp_order order;
@@ -25,14 +26,17 @@ struct trp_routing {
     uint64_t taken;                        /* digest of what was read last */
     uint64_t hidden;                       /* digest of the models that a route hides */
     bool is_refused, is_at_work, is_stale; /* stale: listed again meanwhile */
-    struct trp_error trouble;              /* of the last reading */
-    struct trp_route_file *file;           /* that serves */
-    struct trp_cookbook *book;             /* the same */
+    bool is_stopped;
+    struct trp_error trouble;    /* of the last reading */
+    struct trp_route_file *file; /* that serves */
+    struct trp_cookbook *book;   /* the same */
     bool has_file;    /* routes.yaml serves, too: something is written there, and it was right */
     uint64_t verdict; /* of what serves: what was written, and what of it was left out, and why */
 
     struct trp_arena arena; /* of the reading that is at work */
     struct trp_declared declared;
+    struct trp_key_reading reading; /* the files of its lists; kept open while it is at work */
+    struct trp_mail reading_mail;
     struct trp_route_file *next; /* that it has read */
     struct trp_cookbook *next_book;
     struct look *looks;
@@ -68,6 +72,9 @@ static void drop_next(struct trp_routing *r)
 static void drop_reading(struct trp_routing *r)
 {
     drop_next(r);
+    for (uint32_t i = 0; i < r->reading.paths_n; i++)
+        trp_key_list_close(r->reading.lists[i]);
+    r->reading = (struct trp_key_reading){ .paths = NULL };
     r->declared = (struct trp_declared){ .arena = NULL };
     r->looks = NULL;
     r->looks_n = 0;
@@ -83,6 +90,12 @@ void trp_routing_destroy(struct trp_routing *r)
     trp_cookbook_destroy(r->book);
     trp_arena_deinit(&r->arena);
     trp_alloc_free(r->alloc, r);
+}
+
+void trp_routing_stop(struct trp_routing *r)
+{
+    if (r)
+        r->is_stopped = true;
 }
 
 void trp_routing_set_life(struct trp_routing *r, const struct trp_routing_life *life)
@@ -586,21 +599,26 @@ static trp_status adopt(struct trp_routing *r, struct trp_error *err)
     return trp_ok();
 }
 
+static struct trp_route_file_opts file_opts(struct trp_routing *r)
+{
+    const bool has_file = !trp_failed(r->declared.file_why.status);
+    return (struct trp_route_file_opts){ .path = r->opts.path,
+                                         .text = has_file ? r->declared.text : trp_str_make("", 0),
+                                         .env = r->opts.env,
+                                         .lists = r->opts.lists ? &r->reading : NULL,
+                                         .folder = r->opts.folder,
+                                         .section = section,
+                                         .refused = refused,
+                                         .section_user = r };
+}
+
 static trp_status read_once(struct trp_routing *r, struct trp_error *err)
 {
     const struct trp_declared *d = &r->declared;
-    const bool has_file = !trp_failed(d->file_why.status);
     struct trp_route_folder *folders =
         trp_arena_zeroed(&r->arena, d->folders_n + (size_t)1, sizeof *folders);
-    struct trp_route_file_opts file = { .path = r->opts.path,
-                                        .text = has_file ? d->text : trp_str_make("", 0),
-                                        .folders = folders,
-                                        .env = r->opts.env,
-                                        .lists = r->opts.lists,
-                                        .folder = r->opts.folder,
-                                        .section = section,
-                                        .refused = refused,
-                                        .section_user = r };
+    struct trp_route_file_opts file = file_opts(r);
+    file.folders = folders;
     if (!folders)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "routes");
     for (uint32_t i = 0; i < d->folders_n; i++)
@@ -690,6 +708,53 @@ static void conclude(struct trp_routing *r)
     finish(r, &err);
 }
 
+static void read_files(struct trp_routing *r)
+{
+    struct trp_error err = { 0 };
+    trp_status st = read_all(r, &err);
+    if (!trp_failed(st))
+        st = look_at_models(r, &err);
+    if (trp_failed(st))
+        finish(r, &err);
+}
+
+static void lists_are_here(struct trp_mail *mail)
+{
+    struct trp_routing *r = TRP_CONTAINER_OF(mail, struct trp_routing, reading_mail);
+    if (!r->is_stopped)
+        read_files(r);
+}
+
+/* On the thread of the lists. */
+static void lists_are_open(struct trp_key_reading *reading)
+{
+    struct trp_routing *r = TRP_CONTAINER_OF(reading, struct trp_routing, reading);
+    trp_loop_post(r->opts.control, &r->reading_mail);
+}
+
+/* Whatever serves goes on meanwhile, and so does the control thread. */
+static trp_status open_lists(struct trp_routing *r, struct trp_error *err)
+{
+    const struct trp_route_file_opts file = file_opts(r);
+    const char *const *paths = NULL;
+    uint32_t n = 0;
+    if (r->opts.lists)
+        TRP_CHECK(trp_route_file_list_paths(&file, &r->arena, &paths, &n, err));
+    if (n == 0) {
+        read_files(r);
+        return trp_ok();
+    }
+    r->reading = (struct trp_key_reading){ .paths = paths, .done = lists_are_open };
+    r->reading.lists = trp_arena_zeroed(&r->arena, n, sizeof(struct trp_key_list *));
+    r->reading.errors = trp_arena_zeroed(&r->arena, n, sizeof *r->reading.errors);
+    if (!r->reading.lists || !r->reading.errors)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "routes: %u lists", n);
+    r->reading.paths_n = n;
+    r->reading_mail.deliver = lists_are_here;
+    trp_key_lists_read(r->opts.lists, &r->reading);
+    return trp_ok();
+}
+
 static void begin(struct trp_routing *r, const struct trp_repo_listing *listing,
                   struct trp_str text)
 {
@@ -697,9 +762,7 @@ static void begin(struct trp_routing *r, const struct trp_repo_listing *listing,
     r->is_at_work = true;
     trp_status st = trp_declared_copy(&r->declared, &r->arena, listing, text, &err);
     if (!trp_failed(st))
-        st = read_all(r, &err);
-    if (!trp_failed(st))
-        st = look_at_models(r, &err);
+        st = open_lists(r, &err);
     if (trp_failed(st))
         finish(r, &err);
 }
@@ -710,6 +773,8 @@ void trp_routing_listed(void *user, const struct trp_repo_listing *listing)
     struct trp_error err = { 0 };
     char *text = NULL;
     size_t len = 0;
+    if (r->is_stopped)
+        return;
     if (r->is_at_work) {
         r->is_stale = true; /* the next listing finds the difference */
         return;

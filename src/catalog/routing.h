@@ -1,9 +1,9 @@
 /* catalog/routing.h - routes and compositions, from their files to the loops.
  * Answers "which names are there that are no models, and why not the newest?".
  *
- *   a listing of the repository ──► has anything changed? ──► read ──► have the models looked at that are named ──► check
- *                                                               │                                                      │
- *                                     the old ones go on  ◄─────┴── wrong: log, metric, index ◄────────────────────────┤
+ *   a listing of the repository ──► has anything changed? ──► have lists opened ──► read ──► have models looked at ──► check
+ *                                                                                      │                               │
+ *                                     the old ones go on  ◄────────────────────────────┴── wrong: log, metric, index ◄─┤
  *                                                                                                                      ▼
  *                                                                                    a new picture, published to all loops
  *
@@ -38,7 +38,8 @@ struct trp_routing_opts {
     uint64_t bytes_max; /* of the file */
     const struct trp_route_env *env;
     const struct trp_cookbook_opts *cookbook; /* what compositions are given */
-    struct trp_key_lists *lists;              /* NULL: none */
+    struct trp_key_lists *lists;              /* NULL: none; its thread is stopped before destroy */
+    struct trp_loop *control;                 /* NULL, when there are no lists */
     struct trp_directories *directories;
     struct trp_canary_watch *canaries; /* NULL: nobody looks at them */
     struct trp_log *log;
@@ -52,6 +53,12 @@ struct trp_routing_opts {
 trp_status trp_routing_create(const struct trp_alloc *alloc, const struct trp_routing_opts *opts,
                               struct trp_routing **out_routing, struct trp_error *err);
 void trp_routing_destroy(struct trp_routing *r); /* accepts NULL */
+
+/* Nothing is read any more: what is under way when life goes is not taken up.
+ *   Owns  : nothing; accepts NULL.
+ *   Thread: control.
+ *   Errors: none. */
+void trp_routing_stop(struct trp_routing *r);
 
 /* What is asked of life: as trp_life_submit() and trp_life_reconsider(). */
 struct trp_routing_life {

@@ -39,6 +39,7 @@ struct trp_key_lists {
     struct trp_signal wake;
     /* from here on under the lock */
     struct trp_key_list *first;
+    struct trp_key_reading *readings, *last_reading;
     bool is_refreshing, is_stopping;
 };
 
@@ -166,6 +167,13 @@ trp_status trp_key_list_open(struct trp_key_lists *lists, const char *path,
     *out_list = known ? known : made;
     count_keys(lists);
     return trp_ok();
+}
+
+void trp_key_list_retain(struct trp_key_list *list)
+{
+    trp_lock_enter(&list->lists->lock);
+    list->opens++;
+    trp_lock_leave(&list->lists->lock);
 }
 
 void trp_key_list_close(struct trp_key_list *list)
@@ -307,24 +315,104 @@ bool trp_key_lists_refresh(struct trp_key_lists *lists)
     return has_changed;
 }
 
+/* ---- files that somebody waits for ---- */
+
+/* True: there is nothing to read. */
+static bool take_known(struct trp_key_lists *lists, struct trp_key_reading *r)
+{
+    uint32_t n = 0;
+    trp_lock_enter(&lists->lock);
+    for (uint32_t i = 0; i < r->paths_n; i++) {
+        r->lists[i] = find(lists, r->paths[i]);
+        n += r->lists[i] != NULL;
+    }
+    trp_lock_leave(&lists->lock);
+    return n == r->paths_n;
+}
+
+static bool is_stopping(struct trp_key_lists *lists)
+{
+    trp_lock_enter(&lists->lock);
+    const bool is = lists->is_stopping;
+    trp_lock_leave(&lists->lock);
+    return is;
+}
+
+static void open_all(struct trp_key_lists *lists, struct trp_key_reading *r)
+{
+    for (uint32_t i = 0; i < r->paths_n; i++) {
+        r->errors[i] = (struct trp_error){ 0 };
+        if (r->lists[i])
+            continue;
+        if (is_stopping(lists))
+            (void)trp_fail(&r->errors[i], TRP_UNAVAILABLE, "%s: the server stops", r->paths[i]);
+        else
+            (void)trp_key_list_open(lists, r->paths[i], &r->lists[i], &r->errors[i]);
+    }
+    r->done(r);
+}
+
+void trp_key_lists_read(struct trp_key_lists *lists, struct trp_key_reading *r)
+{
+    r->next = NULL;
+    if (take_known(lists, r) || !lists->thread.started) {
+        open_all(lists, r);
+        return;
+    }
+    trp_lock_enter(&lists->lock);
+    if (lists->readings)
+        lists->last_reading->next = r;
+    else
+        lists->readings = r;
+    lists->last_reading = r;
+    trp_signal_all(&lists->wake);
+    trp_lock_leave(&lists->lock);
+}
+
 /* ---- the thread ---- */
+
+/* Waits until there is something to do; NULL: it is time to look at the files, or to stop. */
+static struct trp_key_reading *wait_for_work(struct trp_key_lists *lists, int64_t due_ns,
+                                             bool *out_stops)
+{
+    int64_t left_ns = due_ns - trp_clock_now_ns(lists->opts.clock);
+    trp_lock_enter(&lists->lock);
+    while (!lists->is_stopping && !lists->readings && left_ns > 0) {
+        if (due_ns == INT64_MAX)
+            trp_signal_wait(&lists->wake, &lists->lock);
+        else
+            trp_signal_wait_for(&lists->wake, &lists->lock, left_ns);
+        left_ns = due_ns - trp_clock_now_ns(lists->opts.clock);
+    }
+    struct trp_key_reading *r = lists->is_stopping ? NULL : lists->readings;
+    if (r)
+        lists->readings = r->next;
+    *out_stops = lists->is_stopping;
+    trp_lock_leave(&lists->lock);
+    return r;
+}
+
+static int64_t next_look_ns(const struct trp_key_lists *lists)
+{
+    const int64_t poll_ns = lists->opts.poll_ns;
+    return poll_ns > 0 ? trp_clock_now_ns(lists->opts.clock) + poll_ns : INT64_MAX;
+}
 
 static void run(void *user)
 {
     struct trp_key_lists *lists = user;
+    int64_t due_ns = next_look_ns(lists);
+    bool stops = false;
     for (;;) {
-        const int64_t until_ns = trp_clock_now_ns(lists->opts.clock) + lists->opts.poll_ns;
-        int64_t left_ns = lists->opts.poll_ns;
-        trp_lock_enter(&lists->lock);
-        while (!lists->is_stopping && left_ns > 0) {
-            trp_signal_wait_for(&lists->wake, &lists->lock, left_ns);
-            left_ns = until_ns - trp_clock_now_ns(lists->opts.clock);
-        }
-        const bool is_stopping = lists->is_stopping;
-        trp_lock_leave(&lists->lock);
-        if (is_stopping)
+        struct trp_key_reading *r = wait_for_work(lists, due_ns, &stops);
+        if (stops)
             return;
+        if (r) {
+            open_all(lists, r);
+            continue;
+        }
         (void)trp_key_lists_refresh(lists);
+        due_ns = next_look_ns(lists);
     }
 }
 
@@ -346,8 +434,6 @@ trp_status trp_key_lists_create(const struct trp_alloc *alloc,
 
 trp_status trp_key_lists_start(struct trp_key_lists *lists, struct trp_error *err)
 {
-    if (lists->opts.poll_ns <= 0)
-        return trp_ok();
     return trp_thread_start(&lists->thread, "lists", run, lists, err);
 }
 

@@ -30,7 +30,8 @@ struct trp_key_lists_opts {
     struct trp_log *log;         /* may be NULL */
 };
 
-/* Makes it without any list; start runs its thread, stop ends it.  Without a thread lists stay as they were opened.
+/* Makes it without any list; start runs its thread, stop ends it once it has read what it is reading.  Without a thread lists stay as
+ * they were opened.
  *   Owns  : the caller destroys, after every list was closed and with the thread stopped; opts copied.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY, IO. */
@@ -41,14 +42,33 @@ trp_status trp_key_lists_start(struct trp_key_lists *lists, struct trp_error *er
 void trp_key_lists_stop(struct trp_key_lists *lists);
 void trp_key_lists_destroy(struct trp_key_lists *lists); /* accepts NULL */
 
-/* Opens the list of a file, reading it when nobody has it open yet; close: the last one lets it go.
+/* Opens the list of a file, reading it when nobody has it open yet; retain: once more; close: the last one lets it go.
  *   Owns  : counted; `path` is copied.
  *   Thread: any but a loop.
  *   Blocks: disk: until the file is read.
  *   Errors: as trp_key_set_load(). */
 trp_status trp_key_list_open(struct trp_key_lists *lists, const char *path,
                              struct trp_key_list **out_list, struct trp_error *err);
+void trp_key_list_retain(struct trp_key_list *list);
 void trp_key_list_close(struct trp_key_list *list); /* accepts NULL */
+
+/* Files that are to be opened by whoever may wait for a disk: ten million keys take more than a second. */
+struct trp_key_reading {
+    const char *const *paths; /* borrowed until `done` */
+    uint32_t paths_n;
+    struct trp_key_list **lists; /* one for each path, open; NULL: it could not be opened */
+    struct trp_error *errors;    /* one for each path: why it could not */
+    void (*done)(struct trp_key_reading *reading);
+    struct trp_key_reading *next; /* of whoever works on it */
+};
+
+/* Opens them: those that are open already at once, the others on the thread, one reading after the other.  One that has not begun when
+ * the thread is stopped is never told.
+ *   Owns  : the reading is the caller's, and the lists' until `done`; what was opened is the caller's, who closes it.
+ *   Thread: any; `done` is called on the thread of the lists, or before this returns: there is nothing to wait for, or no thread.
+ *   Blocks: never, unless there is no thread.
+ *   Errors: in the reading. */
+void trp_key_lists_read(struct trp_key_lists *lists, struct trp_key_reading *reading);
 
 /* Tells whether a key is in the list as it is now.
  *   Owns  : borrowed.

@@ -102,26 +102,81 @@ static trp_status take_zone(struct trp_route_file *f, const struct trp_node *at,
                                  is_text(at) ? why.text : "expected a name, such as Europe/Berlin");
 }
 
-/* { file: PATH } or PATH alone. */
+/* { file: PATH } or PATH alone; NULL: neither. */
+static const struct trp_node *file_of_list(const struct trp_node *at)
+{
+    const struct trp_node *file = at->kind == TRP_NODE_MAP ? trp_node_get(at, "file") : at;
+    return file && is_text(file) && file->v.s.len > 0 ? file : NULL;
+}
+
+static struct trp_str path_of_list(struct trp_arena *arena, const struct trp_route_file_opts *opts,
+                                   const struct trp_node *file)
+{
+    const bool is_absolute = file->v.s.ptr[0] == '/';
+    return trp_arena_format(arena, "%s%s%.*s", is_absolute ? "" : opts->folder,
+                            is_absolute ? "" : "/", TRP_STR(file->v.s));
+}
+
+/* paths_n: it is not among them. */
+static uint32_t find_path(const char *const *paths, uint32_t paths_n, const char *path)
+{
+    uint32_t i = 0;
+    while (i < paths_n && strcmp(paths[i], path) != 0)
+        i++;
+    return i;
+}
+
+trp_status trp_route_file_list_paths(const struct trp_route_file_opts *opts,
+                                     struct trp_arena *arena, const char *const **out_paths,
+                                     uint32_t *out_n, struct trp_error *err)
+{
+    struct trp_node *root = NULL;
+    struct trp_error wrong = { 0 };
+    *out_paths = NULL;
+    *out_n = 0;
+    if (opts->text.len == 0 || !memmem(opts->text.ptr, opts->text.len, "lists", 5))
+        return trp_ok(); /* most have none, and need not be read twice */
+    const trp_status st =
+        trp_node_from_yaml(arena, opts->text, opts->path, NODES_MAX, &root, &wrong);
+    const struct trp_node *lists = trp_failed(st) ? NULL : trp_node_get(root, "lists");
+    if (st.code == TRP_OUT_OF_MEMORY)
+        return no_memory(err);
+    if (!lists || lists->kind != TRP_NODE_MAP || lists->children_n > LISTS_MAX)
+        return trp_ok();
+    const char **paths = trp_arena_zeroed(arena, lists->children_n + (size_t)1, sizeof(char *));
+    if (!paths)
+        return no_memory(err);
+    for (const struct trp_node *n = lists->first; n; n = n->next) {
+        const struct trp_node *file = file_of_list(n);
+        const struct trp_str path = file ? path_of_list(arena, opts, file) : TRP_STR_LIT("");
+        if (!path.ptr)
+            return no_memory(err);
+        if (path.len > 0 && find_path(paths, *out_n, path.ptr) == *out_n)
+            paths[(*out_n)++] = path.ptr;
+    }
+    *out_paths = paths;
+    return trp_ok();
+}
+
 static trp_status take_list(struct trp_route_file *f, const struct trp_route_file_opts *opts,
                             const struct trp_node *at, struct trp_error *err)
 {
-    const struct trp_node *file = at->kind == TRP_NODE_MAP ? trp_node_get(at, "file") : at;
-    struct trp_error why = { 0 };
-    if (!file || !is_text(file) || file->v.s.len == 0)
+    const struct trp_key_reading *opened = opts->lists;
+    const struct trp_node *file = file_of_list(at);
+    if (!file)
         return trp_route_source_fail(&f->source, at, at->key, err,
                                      "list '%.*s': expected the path of a file", TRP_STR(at->key));
-    if (!opts->lists)
-        return trp_route_source_fail(&f->source, at, at->key, err, "lists cannot be read here");
-    const bool is_absolute = file->v.s.ptr[0] == '/';
-    const struct trp_str path =
-        trp_arena_format(&f->arena, "%s%s%.*s", is_absolute ? "" : opts->folder,
-                         is_absolute ? "" : "/", TRP_STR(file->v.s));
+    const struct trp_str path = path_of_list(&f->arena, opts, file);
     if (!path.ptr)
         return no_memory(err);
-    if (trp_failed(trp_key_list_open(opts->lists, path.ptr, &f->lists[f->common.lists_n], &why)))
+    const uint32_t i = opened ? find_path(opened->paths, opened->paths_n, path.ptr) : 0;
+    if (!opened || i == opened->paths_n)
+        return trp_route_source_fail(&f->source, at, at->key, err, "lists cannot be read here");
+    if (!opened->lists[i])
         return trp_route_source_fail(&f->source, file, file->v.s, err, "list '%.*s': %s",
-                                     TRP_STR(at->key), why.text);
+                                     TRP_STR(at->key), opened->errors[i].text);
+    trp_key_list_retain(opened->lists[i]);
+    f->lists[f->common.lists_n] = opened->lists[i];
     f->list_names[f->common.lists_n++] = at->key;
     return trp_ok();
 }

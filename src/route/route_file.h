@@ -31,8 +31,9 @@ struct trp_route_file_opts {
     const struct trp_route_folder *folders;
     uint32_t folders_n;
     const struct trp_route_env *env;
-    struct trp_key_lists *lists; /* opens files of lists; NULL: a file that has some is refused */
-    const char *folder;          /* that their paths are relative to */
+    /* The files of its lists (trp_route_file_list_paths()), as they were opened; NULL: a file that has lists is refused. */
+    const struct trp_key_reading *lists;
+    const char *folder; /* that their paths are relative to */
     /* Takes a section that is not ours, of the file's tree, which lives as long as the routes do; NULL: they are refused.
      * Its lists are open by then. */
     trp_status (*section)(void *user, const struct trp_node *at, struct trp_route_file *file,
@@ -43,10 +44,18 @@ struct trp_route_file_opts {
     void *section_user; /* of both */
 };
 
-/* Reads everything and makes the routes.
- *   Owns  : one reference for the caller; each route keeps it, too; env and lists are borrowed as long as there is one.
+/* Which files of keys the text names, so that they can be opened before it is read: each path once.
+ *   Owns  : all lives in `arena`.
  *   Thread: control.
- *   Blocks: disk, when it has lists or a time zone.
+ *   Errors: OUT_OF_MEMORY; what is wrong with the text is found when it is read, and names none. */
+trp_status trp_route_file_list_paths(const struct trp_route_file_opts *opts,
+                                     struct trp_arena *arena, const char *const **out_paths,
+                                     uint32_t *out_n, struct trp_error *err);
+
+/* Reads everything and makes the routes.
+ *   Owns  : one reference for the caller; each route keeps it, too; env is borrowed as long as there is one, the reading for the call.
+ *   Thread: control.
+ *   Blocks: disk, when it has a time zone.
  *   Errors: INVALID_ARGUMENT with file:line:column, the line and a caret; as trp_key_list_open(); TOO_LARGE; OUT_OF_MEMORY. */
 trp_status trp_route_file_read(const struct trp_alloc *alloc,
                                const struct trp_route_file_opts *opts,

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "catalog/routing.h"
+#include "route/key_list.h"
 #include "route/route_canary.h"
 #include "scratch.h"
 #include "unit/base/scarce.h"
@@ -39,6 +40,7 @@ static struct {
     char folder[SCRATCH_PATH_MAX],
         path[SCRATCH_PATH_MAX + 16]; /* of routes.yaml, if a test has one */
     struct trp_routing *routing;
+    struct trp_key_lists *lists;          /* NULL: there are none */
     struct trp_arena arena;               /* of the last listing */
     int watches['z' + 1];                 /* by the first letter of a model */
     struct trp_order *orders[ORDERS_MAX]; /* that wait, in between NULL: answered */
@@ -178,11 +180,9 @@ static void make_models(void)
     trp_routing_published(fx.routing, trp_registry_publish(fx.registry));
 }
 
-static int set_up(void **state)
+static void begin(void)
 {
     const struct trp_loop_opts loop = { .name = "test" };
-    (void)state;
-    memset(&fx, 0, sizeof fx);
     fx.now_ns = TRP_S(1);
     (void)scarce_init(&fx.memory, UINT64_MAX);
     fx.clock = (struct trp_clock){ now, now, NULL };
@@ -206,6 +206,8 @@ static int set_up(void **state)
                                            .bytes_max = 1 << 20,
                                            .env = &fx.env,
                                            .cookbook = &fx.book,
+                                           .lists = fx.lists,
+                                           .control = fx.control,
                                            .directories = &fx.directories,
                                            .canaries = &fx.canaries,
                                            .metrics = fx.metrics };
@@ -213,23 +215,61 @@ static int set_up(void **state)
     assert_false(trp_failed(trp_routing_create(&fx.memory.alloc, &opts, &fx.routing, NULL)));
     trp_routing_set_life(fx.routing, &life);
     make_models();
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&fx, 0, sizeof fx);
+    begin();
     return 0;
+}
+
+/* With a thread that reads lists. */
+static int set_up_lists(void **state)
+{
+    const struct trp_key_lists_opts opts = { .clock = trp_clock_system() };
+    (void)state;
+    memset(&fx, 0, sizeof fx);
+    assert_false(trp_failed(trp_key_lists_create(trp_heap(), &opts, &fx.lists, NULL)));
+    assert_false(trp_failed(trp_key_lists_start(fx.lists, NULL)));
+    begin();
+    assert_false(trp_failed(trp_loop_turn(fx.control, 0, NULL))); /* this thread is its own */
+    return 0;
+}
+
+static void put(const char *name, const char *text)
+{
+    char path[SCRATCH_PATH_MAX + 32];
+    struct trp_error err = { 0 };
+    (void)snprintf(path, sizeof path, "%s/%s", fx.folder, name);
+    if (text && trp_failed(trp_file_replace(path, text, strlen(text), &err)))
+        fail_msg("%s", err.text);
+    if (!text)
+        (void)unlink(path);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
+    if (fx.lists)
+        trp_key_lists_stop(fx.lists);
+    trp_routing_stop(fx.routing);
     trp_directories_close(&fx.directories);
     trp_loop_destroy(fx.control);
     trp_loop_destroy(fx.loop);
     trp_directories_deinit(&fx.directories);
     trp_routing_destroy(fx.routing);
     trp_registry_destroy(fx.registry);
+    trp_key_lists_destroy(fx.lists);
     trp_arena_deinit(&fx.arena);
     trp_metrics_destroy(fx.metrics);
     assert_int_equal(trp_counter_get(&fx.memory.out), 0);
-    (void)unlink(fx.path);
-    (void)rmdir(fx.folder);
+    for (const char *const *name = (const char *const[]){ "routes.yaml", "gold", "late", NULL };
+         fx.folder[0] && *name; name++)
+        put(*name, NULL);
+    if (fx.folder[0])
+        assert_int_equal(rmdir(fx.folder), 0);
     return 0;
 }
 
@@ -397,6 +437,98 @@ static void versions_that_it_could_not_follow_are_held_back(void **state)
         fail_msg("%s", err.text);
 }
 
+/* ---- lists are read by somebody else ---- */
+
+#define WITH_LISTS(lists, last)                                                           \
+    "lists: { " lists " }\nroutes:\n  r: [ { when: params.user in lists.gold, use: a }, " \
+    "{ use: " last " } ]\n"
+
+/* Turns the control loop until the reading that is under way has asked for its models, or was refused, and lets it end. */
+static void read_lists(void)
+{
+    for (int i = 0; i < 3000 && !answer(TRP_ORDER_SURVEY); i++) {
+        if (trp_directory_trouble(fx.directories.newest).len > 0)
+            return;
+        assert_false(trp_failed(trp_loop_turn(fx.control, TRP_MS(1), NULL)));
+    }
+    end_reading();
+}
+
+static void what_has_lists_is_taken_up_when_they_are_there_and_what_serves_goes_on(void **state)
+{
+    (void)state;
+    put("gold", "ann\n");
+    put("routes.yaml", WITH_LISTS("gold: gold", "b"));
+    list(NULL, 0);
+    assert_int_equal(fx.orders_n, 0); /* nothing was read on this thread */
+    assert_null(item("r"));
+    read_lists();
+    is_taken_up("r");
+    const struct trp_target *old = item("r")->target;
+    put("routes.yaml", WITH_LISTS("gold: gold, late: { file: late }", "c"));
+    list(NULL, 0);
+    assert_ptr_equal(item("r")->target, old);
+    read_lists();
+    goes_on("r", old, "routes.yaml:1:22: list 'late': ");
+    goes_on("r", old, "No such file");
+    put("late", "bob\n");
+    list(NULL, 0); /* what was wrong is tried again */
+    assert_ptr_equal(item("r")->target, old);
+    for (int i = 0; i < 3000 && item("r")->target == old; i++) {
+        end_reading();
+        assert_false(trp_failed(trp_loop_turn(fx.control, TRP_MS(1), NULL)));
+    }
+    is_taken_up("r");
+    assert_ptr_not_equal(item("r")->target, old);
+}
+
+static void what_is_read_when_life_goes_is_not_taken_up(void **state)
+{
+    (void)state;
+    put("gold", "ann\n");
+    put("routes.yaml", WITH_LISTS("gold: gold", "b"));
+    list(NULL, 0);
+    trp_routing_stop(fx.routing);
+    trp_key_lists_stop(fx.lists);
+    for (int i = 0; i < 3; i++)
+        assert_false(trp_failed(trp_loop_turn(fx.control, 0, NULL)));
+    list(NULL, 0);
+    assert_int_equal(fx.orders_n, 0);
+    assert_null(item("r"));
+}
+
+static void answer_all(void)
+{
+    while (answer(TRP_ORDER_SURVEY) || answer(TRP_ORDER_RESCAN))
+        ;
+}
+
+static void a_storm_of_listings_ends_with_the_newest(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < MANY && i < 60; i++) {
+        put("gold", i % 2 ? "ann\n" : "bob\n");
+        put(i % 3 ? "late" : "gold", "eve\n");
+        put("routes.yaml",
+            i % 5 == 0 ? WITH_LISTS("gold: gold, late: late", "b") : WITH_LISTS("gold: gold", "c"));
+        list(NULL, 0);
+        if (i % 4 == 0)
+            assert_false(trp_failed(trp_loop_turn(fx.control, 0, NULL)));
+        if (i % 7 == 0)
+            answer_all();
+    }
+    put("routes.yaml", WITH_LISTS("gold: gold", "a"));
+    for (int i = 0; i < 10; i++) { /* whoever listed meanwhile asks for another look, and so on */
+        list(NULL, 0);
+        for (int k = 0; k < 3; k++)
+            assert_false(trp_failed(trp_loop_turn(fx.control, TRP_MS(1), NULL)));
+        answer_all();
+    }
+    is_taken_up("r");
+    const struct trp_route_plan *p = trp_route_plan_of(trp_route_of(item("r")->target));
+    assert_true(trp_str_is(p->goals[p->rules[1].choices[0].goal].model, "a"));
+}
+
 /* ---- who asks for it is told of what lies on disk ---- */
 
 static void told(struct trp_routing_order *order)
@@ -537,6 +669,7 @@ static void ten_thousand_names_that_ask_twenty_thousand_are_read_again_and_again
     }
 }
 
+#define AND_LISTS(test) cmocka_unit_test_setup_teardown(test, set_up_lists, tear_down)
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -550,6 +683,9 @@ int main(void)
         WITH_FIXTURE(the_load_that_it_asks_for_is_watched_as_long_as_it_serves),
         WITH_FIXTURE(its_canaries_are_looked_at_and_go_on_when_it_is_mended),
         WITH_FIXTURE(versions_that_it_could_not_follow_are_held_back),
+        AND_LISTS(what_has_lists_is_taken_up_when_they_are_there_and_what_serves_goes_on),
+        AND_LISTS(what_is_read_when_life_goes_is_not_taken_up),
+        AND_LISTS(a_storm_of_listings_ends_with_the_newest),
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_late),
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_early),
         WITH_FIXTURE(what_was_listed_meanwhile_is_read_without_being_asked_for),

@@ -201,6 +201,96 @@ static void the_thread_sees_a_change_by_itself(void **state)
     assert_true(was_seen);
 }
 
+/* ---- files that somebody waits for ---- */
+
+struct waiting {
+    struct trp_key_reading reading;
+    const char *paths[2];
+    struct trp_key_list *lists[2];
+    struct trp_error errors[2];
+    struct trp_flag is_done;
+};
+
+static void is_done(struct trp_key_reading *reading)
+{
+    trp_flag_raise(&TRP_CONTAINER_OF(reading, struct waiting, reading)->is_done);
+}
+
+static void read_files(struct fixture *f, struct waiting *w, const char *first, const char *second)
+{
+    *w = (struct waiting){ .paths = { first, second } };
+    w->reading = (struct trp_key_reading){
+        .paths = w->paths, .paths_n = 2, .lists = w->lists, .errors = w->errors, .done = is_done
+    };
+    trp_key_lists_read(f->lists, &w->reading);
+}
+
+static void wait_for(struct waiting *w)
+{
+    for (int i = 0; i < 30000 && !trp_flag_is_up(&w->is_done); i++)
+        usleep(1000);
+    assert_true(trp_flag_is_up(&w->is_done));
+}
+
+static void close_both(struct waiting *w)
+{
+    trp_key_list_close(w->lists[0]);
+    trp_key_list_close(w->lists[1]);
+}
+
+static void the_thread_opens_files_and_says_which_it_could_not(void **state)
+{
+    struct fixture *f = *state;
+    struct waiting w, again;
+    read_files(f, &w, f->path, "/nowhere/at/all"); /* without a thread: here */
+    assert_true(trp_flag_is_up(&w.is_done));
+    assert_int_equal(w.errors[1].status.code, TRP_NOT_FOUND);
+    close_both(&w);
+    assert_int_equal(trp_key_lists_start(f->lists, NULL).code,
+                     TRP_OK); /* it looks at no file by itself */
+    read_files(f, &w, f->path, "/nowhere/at/all");
+    wait_for(&w);
+    assert_non_null(w.lists[0]);
+    assert_null(w.lists[1]);
+    assert_int_equal(w.errors[0].status.code, TRP_OK);
+    assert_int_equal(w.errors[1].status.code, TRP_NOT_FOUND);
+    assert_true(has(w.lists[0], "alice"));
+    read_files(f, &again, f->path, f->path); /* what is open is there at once */
+    assert_true(trp_flag_is_up(&again.is_done));
+    assert_ptr_equal(again.lists[0], w.lists[0]);
+    assert_ptr_equal(again.lists[1], w.lists[0]);
+    trp_key_list_retain(w.lists[0]);
+    trp_key_list_close(w.lists[0]);
+    close_both(&again);
+    assert_true(has(w.lists[0], "bob"));
+    close_both(&w);
+    trp_key_lists_stop(f->lists);
+    assert_int_equal(trp_metrics_get(f->metrics, TRP_METRIC_LISTS), 0);
+}
+
+/* Readings, looks at the files, look-ups and the end, all at once. */
+static void readings_and_looks_do_not_disturb_each_other(void **state)
+{
+    struct fixture *f = *state;
+    struct waiting w[16];
+    assert_int_equal(trp_key_lists_start(f->lists, NULL).code, TRP_OK);
+    for (int round = 0; round < 20; round++) {
+        for (uint32_t i = 0; i < ARRAY_LEN(w); i++)
+            read_files(f, &w[i], f->path, i % 2 ? f->path : "/nowhere/at/all");
+        put(f, round % 2 ? "bob\n" : "bob\ncarol\n");
+        (void)trp_key_lists_refresh(f->lists);
+        for (uint32_t i = 0; round < 19 && i < ARRAY_LEN(w); i++) {
+            wait_for(&w[i]);
+            assert_true(has(w[i].lists[0], "bob"));
+            close_both(&w[i]);
+        }
+    }
+    trp_key_lists_stop(f->lists); /* those that have not begun are never told */
+    for (uint32_t i = 0; i < ARRAY_LEN(w); i++)
+        close_both(&w[i]);
+    assert_int_equal(trp_metrics_get(f->metrics, TRP_METRIC_LISTS), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +301,9 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(a_list_can_be_asked_while_it_is_read_again, begin, end),
         cmocka_unit_test_setup_teardown(the_thread_sees_a_change_by_itself, begin, end),
+        cmocka_unit_test_setup_teardown(the_thread_opens_files_and_says_which_it_could_not, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(readings_and_looks_do_not_disturb_each_other, begin, end),
     };
     return cmocka_run_group_tests_name("key_list", tests, NULL, NULL);
 }
