@@ -1,12 +1,9 @@
 /* catalog/declared.c - see declared.h. */
 #include "catalog/declared.h"
 
-#include "base/file.h"
 #include "conf/model_schema.h"
 #include "repo/digest.h"
 #include "route/route_source.h"
-
-#define BYTES_MAX ((size_t)4 << 20) /* of a file that is read for the sake of a message */
 
 static trp_status no_memory(struct trp_error *err)
 {
@@ -29,14 +26,11 @@ trp_status trp_declared_copy(struct trp_declared *d, struct trp_arena *arena,
         struct trp_declared_folder *f = &d->folders[d->folders_n++];
         *f = (struct trp_declared_folder){ .name = trp_arena_dup(arena, m->name),
                                            .tree = trp_node_dup(arena, m->definition),
+                                           .text = trp_arena_dup(arena, m->definition_text),
                                            .kind = strcmp(kind, "ensemble_scheduling") == 0
                                                        ? "ensemble"
                                                        : kind };
-        const struct trp_node *first = m->definition->first;
-        f->path = trp_arena_format(arena, "%s/%s", m->root ? m->root : ".",
-                                   first && first->file ? first->file : "")
-                      .ptr;
-        if (!f->name.ptr || !f->tree || !f->path)
+        if (!f->name.ptr || !f->tree || !f->text.ptr)
             return no_memory(err);
     }
     return trp_ok();
@@ -97,16 +91,29 @@ struct trp_declared_folder *trp_declared_find_out(const struct trp_declared *d, 
     return find(d, name, true);
 }
 
-trp_status trp_declared_leave_out(struct trp_declared *d, struct trp_declared_folder *folder,
-                                  const struct trp_error *why, struct trp_error *err)
+/* The words of an error, as long as this reading. */
+static trp_status keep_words(const struct trp_declared *d, const struct trp_error *why,
+                             struct trp_str *out, struct trp_error *err)
 {
     struct trp_str text = { NULL, 0 };
     if (why->status.code != TRP_OUT_OF_MEMORY)
         text = trp_arena_dup(d->arena, trp_str_of(why->text[0] ? why->text : "it is wrong"));
     if (!text.ptr)
         return no_memory(err);
-    folder->why = text;
+    *out = text;
     return trp_ok();
+}
+
+trp_status trp_declared_leave_out(struct trp_declared *d, struct trp_declared_folder *folder,
+                                  const struct trp_error *why, struct trp_error *err)
+{
+    return keep_words(d, why, &folder->why, err);
+}
+
+trp_status trp_declared_suspect(struct trp_declared *d, struct trp_declared_folder *folder,
+                                const struct trp_error *why, struct trp_error *err)
+{
+    return folder->suspicion.len ? trp_ok() : keep_words(d, why, &folder->suspicion, err);
 }
 
 bool trp_declared_is_partial(const struct trp_declared *d)
@@ -140,12 +147,8 @@ void trp_declared_point(const struct trp_declared *d, const char *path, struct t
     const struct trp_route_source file = { .file = path, .text = d->text };
     trp_route_source_point(&file, err);
     const struct trp_declared_folder *f = folder_told(d, err);
-    struct trp_error unread = { 0 };
-    char *text = NULL;
-    size_t len = 0;
-    if (!f || trp_failed(trp_file_read(d->arena->alloc, f->path, BYTES_MAX, &text, &len, &unread)))
+    if (!f)
         return;
-    const struct trp_route_source source = { f->tree->first->file, trp_str_make(text, len) };
+    const struct trp_route_source source = { f->tree->first->file, f->text };
     trp_route_source_point(&source, err);
-    trp_alloc_free(d->arena->alloc, text);
 }

@@ -9,9 +9,10 @@
 struct trp_declared_folder {
     struct trp_str name;
     const struct trp_node *tree;
-    const char *kind;   /* static: "route", "ensemble", "cascade", "pipeline" */
-    const char *path;   /* of the file that it is written in */
-    struct trp_str why; /* it is left out, because; empty: it is not */
+    struct trp_str text;      /* of the file that it is written in */
+    const char *kind;         /* static: "route", "ensemble", "cascade", "pipeline" */
+    struct trp_str why;       /* it is left out, because; empty: it is not */
+    struct trp_str suspicion; /* what the check that is at work has found; empty: nothing */
 };
 
 struct trp_declared {
@@ -49,10 +50,16 @@ struct trp_declared_folder *trp_declared_find_out(const struct trp_declared *d,
 trp_status trp_declared_leave_out(struct trp_declared *d, struct trp_declared_folder *folder,
                                   const struct trp_error *why, struct trp_error *err);
 
-/* Shows the place that an error tells by its line: in routes.yaml (`path`), or in the file of a folder, which is read for that.
+/* Keeps what a check has found, until all have been checked; the first that it finds counts.
+ *   Owns  : `why` is copied.
+ *   Thread: control.
+ *   Errors: OUT_OF_MEMORY, also when that is what it found. */
+trp_status trp_declared_suspect(struct trp_declared *d, struct trp_declared_folder *folder,
+                                const struct trp_error *why, struct trp_error *err);
+
+/* Shows the place that an error tells by its line: in routes.yaml (`path`), or in the file of a folder.
  *   Owns  : the error is the caller's.
  *   Thread: control.
- *   Blocks: disk, for a folder's file.
  *   Errors: none: it stays as it is where there is no such place. */
 void trp_declared_point(const struct trp_declared *d, const char *path, struct trp_error *err);
 

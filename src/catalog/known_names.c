@@ -2,6 +2,7 @@
 #include "catalog/known_names.h"
 
 #define NAMES_MAX 20000u
+#define HINTS_MAX 100u /* of one check: each looks at all names */
 
 /* Its versions are still on their way (models.load: startup): which they are, and what labels stand for them, is known when they
  * have arrived, and nobody lists the models again then.  Requests that come earlier are told by the model itself. */
@@ -111,8 +112,10 @@ static void compare_entry(void *user, const struct trp_entry *e)
 
 static void nearest(void *user, struct trp_str name, char hint[TRP_ROUTE_HINT_MAX])
 {
-    const struct trp_known_names *names = user;
+    struct trp_known_names *names = user;
     struct nearest n = { name, hint, name.len < 4 ? 1 : name.len < 8 ? 2 : 3 };
+    if (names->hints_n++ >= HINTS_MAX)
+        return;
     for (uint32_t i = 0; names->file && i < trp_route_file_count(names->file); i++)
         compare(&n, trp_route_plan_of(trp_route_file_at(names->file, i))->name);
     for (uint32_t i = 0; i < trp_cookbook_count(names->book); i++)

@@ -17,7 +17,8 @@ struct trp_known_names {
     const struct trp_declared *declared; /* what of it is left out; NULL: nothing */
     const struct trp_directory *serving; /* what goes on in its place; NULL: nothing */
     const struct trp_proposal
-        *proposal; /* in place of what the snapshot has of its model; NULL: none */
+        *proposal;    /* in place of what the snapshot has of its model; NULL: none */
+    uint32_t hints_n; /* that were looked for: after many, names are told without one */
 };
 
 /* The functions that a check asks, over these names.

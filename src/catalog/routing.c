@@ -27,6 +27,7 @@ struct trp_routing {
     uint64_t hidden;                       /* digest of the models that a route hides */
     bool is_refused, is_at_work, is_stale; /* stale: listed again meanwhile */
     bool is_stopped;
+    bool has_suspects;           /* folders, by the check at work */
     struct trp_error trouble;    /* of the last reading */
     struct trp_route_file *file; /* that serves */
     struct trp_cookbook *book;   /* the same */
@@ -443,6 +444,35 @@ static bool is_in_force(const struct trp_routing *r)
            trp_str_is_equal(told, trp_str_of(r->declared.file_why.text));
 }
 
+/* A check failed for a folder: the others are checked all the same.  Without memory nobody is to blame. */
+static bool spare(void *user, struct trp_str name, const struct trp_error *why)
+{
+    struct trp_routing *r = user;
+    struct trp_declared_folder *f = trp_declared_find(&r->declared, name);
+    struct trp_error pointed = *why;
+    trp_declared_point(&r->declared, r->opts.path, &pointed);
+    if (!f || trp_failed(trp_declared_suspect(&r->declared, f, &pointed, NULL)))
+        return false;
+    r->has_suspects = true;
+    return true;
+}
+
+/* One after the other, as long as nobody is suspected: what is found of others later may be for his sake. */
+static trp_status check_all(struct trp_routing *r, const struct trp_route_check *check,
+                            const struct trp_directory_item *items, uint32_t n,
+                            struct trp_str *guilty, struct trp_error *err)
+{
+    TRP_CHECK(trp_route_file_check(r->next, check, err));
+    if (!r->has_suspects)
+        TRP_CHECK(trp_circles_check(&r->arena, items, n, &r->declared, guilty, err));
+    if (!r->has_suspects)
+        TRP_CHECK(trp_cookbook_check(r->next_book, check, err));
+    if (!r->has_suspects) /* now it is known what compositions take */
+        TRP_CHECK(trp_route_file_check(r->next, check, err));
+    return check_models(r, items, n, err);
+}
+
+/* Taken up, unless it fails or folders are suspected. */
 static trp_status take_up(struct trp_routing *r, struct trp_str *guilty, struct trp_error *err)
 {
     struct trp_known_names names = names_of(r);
@@ -450,7 +480,8 @@ static trp_status take_up(struct trp_routing *r, struct trp_str *guilty, struct 
     struct trp_directory_item *items = NULL;
     struct trp_directory *d = NULL;
     uint32_t n = 0;
-    check.guilty = guilty;
+    check.spare = spare;
+    check.spare_user = r;
     TRP_CHECK(collect(r, &items, &n, err));
     trp_status st =
         trp_directory_build(r->alloc, items, n, trp_str_of(r->declared.file_why.text), &d, err);
@@ -460,16 +491,8 @@ static trp_status take_up(struct trp_routing *r, struct trp_str *guilty, struct 
             *guilty = twin; /* a folder gives way to the file, or to another folder */
         return st;
     }
-    st = trp_route_file_check(r->next, &check, err);
-    if (!trp_failed(st))
-        st = trp_circles_check(&r->arena, items, n, &r->declared, guilty, err);
-    if (!trp_failed(st))
-        st = trp_cookbook_check(r->next_book, &check, err);
-    if (!trp_failed(st)) /* now it is known what compositions take */
-        st = trp_route_file_check(r->next, &check, err);
-    if (!trp_failed(st))
-        st = check_models(r, items, n, err);
-    if (!trp_failed(st) && !is_in_force(r)) {
+    st = check_all(r, &check, items, n, guilty, err);
+    if (!trp_failed(st) && !r->has_suspects && !is_in_force(r)) {
         st = watch_rules(r, r->next, r->next_book, true,
                          err); /* those that were watched stay so after a failure */
         if (!trp_failed(st))
@@ -686,8 +709,8 @@ static trp_status read_all(struct trp_routing *r, struct trp_error *err)
     return st;
 }
 
-/* The check failed for somebody: true: it is read without him now. */
-static bool read_without(struct trp_routing *r, struct trp_str guilty, struct trp_error *err)
+/* The check failed for somebody: true: he is left out. */
+static bool leave_out(struct trp_routing *r, struct trp_str guilty, struct trp_error *err)
 {
     struct trp_declared_folder *f = guilty.len ? trp_declared_find(&r->declared, guilty) : NULL;
     trp_declared_point(&r->declared, r->opts.path, err);
@@ -696,15 +719,85 @@ static bool read_without(struct trp_routing *r, struct trp_str guilty, struct tr
           : !leave_file_out(r, err))
         return false;
     *err = (struct trp_error){ 0 };
-    return !trp_failed(read_all(r, err));
+    return true;
+}
+
+static struct trp_declared_folder *find_suspect(const struct trp_routing *r, struct trp_str name)
+{
+    struct trp_declared_folder *f = trp_declared_find(&r->declared, name);
+    f = f ? f : trp_declared_find_out(&r->declared, name); /* by now */
+    return f && f->suspicion.len > 0 ? f : NULL;
+}
+
+/* The first of those that it asks who is suspected, too: it may be wrong only because of him.  NULL: there is none. */
+static struct trp_declared_folder *asked_suspect(const struct trp_routing *r, struct trp_str name)
+{
+    const struct trp_router *route = trp_route_file_find(r->next, name);
+    const struct trp_route_plan *p = route ? trp_route_plan_of(route) : NULL;
+    const struct trp_composition *c = route ? NULL : trp_cookbook_find(r->next_book, name);
+    struct trp_declared_folder *suspect = NULL;
+    struct trp_str asked;
+    uint32_t cursor = 0;
+    for (uint32_t i = 0; p && !suspect && i < p->goals_n; i++)
+        suspect = find_suspect(r, p->goals[i].model);
+    while (c && !suspect && trp_composition_next_name(c, &cursor, &asked))
+        suspect = find_suspect(r, asked);
+    return suspect;
+}
+
+/* All that are suspected are left out at once, so that fifty that are wrong are read twice, not fifty times: but those that ask one of
+ * them, who are looked at again without him.  Where all of them do, some ask each other, and one of these gives way. */
+static void leave_suspects_out(struct trp_routing *r)
+{
+    struct trp_declared_folder *const all = r->declared.folders;
+    struct trp_declared_folder *last = NULL;
+    const uint32_t n = r->declared.folders_n;
+    bool is_anybody_out = false;
+    for (uint32_t i = 0; i < n; i++) {
+        if (all[i].suspicion.len == 0)
+            continue;
+        last = &all[i];
+        if (asked_suspect(r, all[i].name))
+            continue;
+        all[i].why = all[i].suspicion;
+        is_anybody_out = true;
+    }
+    if (is_anybody_out || !last)
+        return;
+    for (uint32_t i = 0; i < n; i++) /* from whoever leads there into the circle */
+        last = asked_suspect(r, last->name);
+    last->why = last->suspicion;
+}
+
+static void forget_suspects(struct trp_routing *r)
+{
+    for (uint32_t i = 0; i < r->declared.folders_n; i++)
+        r->declared.folders[i].suspicion = (struct trp_str){ NULL, 0 };
+    r->has_suspects = false;
+}
+
+/* True: it is taken up, or nobody can help it. */
+static bool conclude_once(struct trp_routing *r, struct trp_error *err)
+{
+    struct trp_str guilty = { NULL, 0 };
+    const bool has_failed = trp_failed(take_up(r, &guilty, err));
+    const bool has_suspects = r->has_suspects;
+    if (has_failed && !leave_out(r, guilty, err))
+        return true;
+    if (!has_failed && !has_suspects)
+        return true;
+    if (!has_failed)
+        leave_suspects_out(r);
+    forget_suspects(r);
+    return trp_failed(read_all(r, err));
 }
 
 static void conclude(struct trp_routing *r)
 {
     struct trp_error err = { 0 };
-    struct trp_str guilty = { NULL, 0 };
-    while (trp_failed(take_up(r, &guilty, &err)) && read_without(r, guilty, &err))
-        guilty = (struct trp_str){ NULL, 0 };
+    while (!conclude_once(r, &err))
+        ;
+    forget_suspects(r);
     finish(r, &err);
 }
 

@@ -21,6 +21,7 @@ struct entry {
     struct entry *asked_by;
     bool is_told;    /* what is wrong with it */
     bool is_adopted; /* it goes on; nobody is blamed for it */
+    bool is_spared;  /* it is wrong, and the others are checked without it */
 };
 
 struct trp_cookbook {
@@ -32,6 +33,7 @@ struct trp_cookbook {
     uint32_t n, capacity;
     uint32_t unknown_n; /* whose models are not known yet */
     bool serves;        /* somebody has looked again since it was taken up */
+    bool has_failed;    /* the check at work: for one that was not spared */
     const struct trp_route_check *check;
     struct entry *at_work;
     const struct trp_cookbook *base; /* of a trial: where all those are that it has no copy of */
@@ -215,11 +217,14 @@ struct trp_composition *trp_cookbook_find(const struct trp_cookbook *b, struct t
 
 static trp_status check_entry(struct trp_cookbook *b, struct entry *e, struct trp_error *err);
 
-/* The innermost that fails is told first; who asks it fails for its sake. */
-static void blame(const struct trp_cookbook *b, const struct entry *e)
+/* Whether the others go on without it.  The innermost that fails is told; who asks it fails for its sake. */
+static bool spare(struct trp_cookbook *b, struct entry *e, const struct trp_error *why)
 {
-    if (b->check->guilty && b->check->guilty->len == 0)
-        *b->check->guilty = name_of(e);
+    const struct trp_route_check *check = b->check;
+    e->is_spared =
+        !b->has_failed && check->spare && check->spare(check->spare_user, name_of(e), why);
+    b->has_failed |= !e->is_spared;
+    return e->is_spared;
 }
 
 /* "a, which asks b, which asks a" */
@@ -292,6 +297,8 @@ static trp_status check_entry(struct trp_cookbook *b, struct entry *e, struct tr
         return trp_ok();
     if (e->state == AT_WORK)
         return fail_detour(b, e, err);
+    if (e->is_spared)
+        return fail_unknown(name_of(e), err);
     if (e->is_adopted && !b->serves) /* this reading may still be refused, and it would stay */
         return fail_unknown(name_of(e), err);
     e->state = AT_WORK;
@@ -300,9 +307,9 @@ static trp_status check_entry(struct trp_cookbook *b, struct entry *e, struct tr
     const trp_status st = trp_composition_check(e->composition, &lookup, err);
     b->at_work = e->asked_by;
     e->state = !trp_failed(st) ? CHECKED : st.code == TRP_NOT_READY ? UNKNOWN : READ;
-    if (e->state == READ)
-        blame(b, e);
     b->unknown_n += e->state == UNKNOWN;
+    if (e->state == READ && spare(b, e, err))
+        return fail_unknown(name_of(e), err);
     return st;
 }
 
@@ -337,7 +344,7 @@ static trp_status check_names(struct trp_cookbook *b, struct entry *e, struct tr
 {
     struct trp_str name;
     uint32_t cursor = 0;
-    if (e->state == CHECKED || e->is_adopted)
+    if (e->state == CHECKED || e->is_adopted || e->is_spared)
         return trp_ok();
     if (e->state == AT_WORK)
         return fail_detour(b, e, err);
@@ -353,35 +360,39 @@ static trp_status check_names(struct trp_cookbook *b, struct entry *e, struct tr
     }
     b->at_work = e->asked_by;
     e->state = trp_failed(st) ? READ : CHECKED;
-    if (trp_failed(st))
-        blame(b, e);
-    return st;
+    return trp_failed(st) && spare(b, e, err) ? trp_ok() : st;
 }
 
-trp_status trp_cookbook_check(struct trp_cookbook *b, const struct trp_route_check *check,
-                              struct trp_error *err)
+static trp_status check_all(struct trp_cookbook *b, struct trp_error *err)
 {
-    b->check = check;
-    b->unknown_n = 0;
     for (uint32_t i = 0; i < b->n; i++)
         TRP_CHECK(check_names(b, b->entries[i], err));
     for (uint32_t i = 0; i < b->n; i++)
         if (!b->entries[i]->is_adopted)
             b->entries[i]->state = READ;
     for (uint32_t i = 0; i < b->n; i++) {
-        struct trp_error own = { 0 };
         if (b->entries[i]->is_adopted) {
             b->unknown_n += b->entries[i]->state == UNKNOWN;
             continue;
         }
-        const trp_status st = check_entry(b, b->entries[i], &own);
-        if (!trp_failed(st) || st.code == TRP_NOT_READY)
-            continue;
-        if (err)
-            *err = own;
-        return st;
+        const trp_status st = check_entry(b, b->entries[i], err);
+        if (trp_failed(st) && st.code != TRP_NOT_READY)
+            return st;
     }
     return trp_ok();
+}
+
+trp_status trp_cookbook_check(struct trp_cookbook *b, const struct trp_route_check *check,
+                              struct trp_error *err)
+{
+    struct trp_error own = { 0 };
+    b->check = check;
+    b->unknown_n = 0;
+    b->has_failed = false;
+    const trp_status st = check_all(b, &own);
+    if (trp_failed(st) && err)
+        *err = own;
+    return st;
 }
 
 /* It says itself what is wrong, and another version may be right. */

@@ -228,8 +228,12 @@ static trp_status read_config(struct scan *s, const char *name, struct trp_error
     st = place.ptr ? trp_model_file_parse(w->arena, trp_str_make(text, text_len), place.ptr, &tree,
                                           &definition, &warnings, err)
                    : no_memory(err);
+    if (!trp_failed(st) && definition)
+        m->definition_text = trp_arena_dup(w->arena, trp_str_make(text, text_len));
     trp_alloc_free(w->arena->alloc, text);
     TRP_CHECK(st);
+    if (definition && !m->definition_text.ptr)
+        return no_memory(err);
     m->config = tree;
     m->definition = definition;
     return add_warnings(s, warnings, err);

@@ -30,8 +30,9 @@ struct trp_repo_model {
     /* The file as it was written, when it declares something made of models (conf/model_schema.h: route, ensemble, ...): no model, and
      * without versions; `error` says so to whoever wants to load it as one.  NULL: a model. */
     const struct trp_node *definition;
-    struct trp_model_config peek; /* backend, default_file, versions, load */
-    struct trp_str warnings;      /* "file:line: ..." per line */
+    struct trp_str definition_text; /* all of that file: for whoever shows where a mistake is */
+    struct trp_model_config peek;   /* backend, default_file, versions, load */
+    struct trp_str warnings;        /* "file:line: ..." per line */
     struct trp_error
         error; /* status OK: usable; else why not (a broken model never hides the others) */
     struct trp_repo_version *versions; /* those that the version policy wants, ascending */

@@ -97,7 +97,10 @@ struct trp_route_check {
     const struct trp_route_goal *(*lead)(void *user, struct trp_str name);
     /* Appends "; did you mean 'x'?" if a known name is near; may be NULL. */
     void (*nearest)(void *user, struct trp_str name, char hint[TRP_ROUTE_HINT_MAX]);
-    struct trp_str *guilty; /* set to the name of what a check failed for; borrowed; may be NULL */
+    /* A check has failed for the one of this name: true: the others are checked all the same, as if nobody knew yet what it takes;
+     * false, or NULL: that is the answer. */
+    bool (*spare)(void *user, struct trp_str name, const struct trp_error *why);
+    void *spare_user;
 };
 
 /* What a model takes is to change: `next` is how it would be, `now` how it is. */

@@ -117,6 +117,25 @@ def test_a_mistake_in_a_folder_is_shown_where_it_is(serve, repository):
     assert "tri/config.pbtxt:" in reasons["tri"] and "'nobody'" in reasons["tri"] and reasons["tri"].endswith("^"), reasons
 
 
+def test_fifty_folders_that_are_wrong_are_told_at_once(serve, repository):
+    """Each with the word that is wrong in the text that was read; the others are served."""
+    for name in "ab":
+        repository.write(f"{name}/model.echo", ECHO)
+    for i in range(50):
+        repository.write(f"w{i:02}/model.yaml", f"route: [{{ use: gone{i:02} }}]\n" if i % 2 else f"ensemble:\n  members: [a, gone{i:02}]\n")
+        repository.write(f"r{i:02}/model.yaml", f"route: [{{ use: a, fallback: w{i:02} }}]\n")
+    server = serve(repository.path).wait_ready("a", "b")
+    server.wait(lambda: "w49" in names(server) and server.get("/v2/models/r49/ready")[0] == 200, "them all")
+    found = names(server)
+    for i in range(50):
+        line, place = (f"route: [{{ use: gone{i:02} }}]", "1:16") if i % 2 else (f"  members: [a, gone{i:02}]", "2:16")
+        reason = found[f"w{i:02}"]["reason"]
+        assert reason.startswith(f"w{i:02}/model.yaml:{place}: there is no model, route or composition 'gone{i:02}'"), reason
+        assert reason.endswith(f"\n  {line}\n  {' ' * (int(place[2:]) - 1)}^"), reason
+        assert "reason" not in found[f"r{i:02}"], "who asks one of them is not wrong"
+    assert json.loads(server.request("POST", "/v2/models/r07/infer", body(np.zeros((1, 3), np.float32)))[1])["model_name"] == "a"
+
+
 @pytest.mark.parametrize("text,place", [
     ("ensembles:\n  e: { members: [a, b], vote: maen }\n", "routes.yaml:2:31: 'maen' is no vote"),
     ("ensembles:\n  e: { members: [a, b], vote: brda }\n", "did you mean 'borda'?"),

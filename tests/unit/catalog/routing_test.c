@@ -128,7 +128,8 @@ static void list(const struct folder *folders, uint32_t n)
         *all[i] = (struct trp_repo_model){ .name = trp_str_of(folders[i].name),
                                            .folder = trp_str_of(folders[i].name),
                                            .root = "/nowhere",
-                                           .definition = tree };
+                                           .definition = tree,
+                                           .definition_text = trp_str_of(folders[i].yaml) };
     }
     const struct trp_repo_listing listing = { all, n };
     trp_routing_listed(fx.routing, &listing);
@@ -437,6 +438,83 @@ static void versions_that_it_could_not_follow_are_held_back(void **state)
         fail_msg("%s", err.text);
 }
 
+/* ---- all that is wrong is told at once ---- */
+
+static void the_word_that_is_wrong_is_shown_in_a_text_that_is_not_read_again(void **state)
+{
+    (void)state;
+    read_two("route:\n  - { use: a, tiemout: 3s }\n", "ensemble:\n  members: [a, zz]\n");
+    goes_on("x", NULL, "x/model.yaml:2");
+    goes_on("x", NULL, "\n    - { use: a, tiemout: 3s }\n                ^");
+    goes_on("y", NULL, "y/model.yaml:2:16: there is no model, route or composition 'zz'");
+    goes_on("y", NULL, "\n    members: [a, zz]\n                 ^");
+}
+
+static void who_asks_one_that_is_wrong_is_not_blamed_for_it(void **state)
+{
+    static const struct folder right[] = { { "p", "route: [ { use: q } ]\n" },
+                                           { "q", "route: [ { use: a } ]\n" },
+                                           { "r", "route: [ { use: p } ]\n" },
+                                           { "s", "ensemble: { members: [r, b] }\n" } };
+    static const struct folder round_[] = { { "p", "route: [ { use: q } ]\n" },
+                                            { "q", "route: [ { use: t } ]\n" },
+                                            { "r", "route: [ { use: p } ]\n" },
+                                            { "s", "ensemble: { members: [r, b] }\n" },
+                                            { "t", "route: [ { use: q } ]\n" } };
+    static const struct folder both[] = {
+        { "p", "route: [ { use: zz } ]\n" },
+        { "q", "route: [ { use: yy } ]\n" },
+        { "r", "route: [ { when: params.n == 1, use: p }, { use: xx } ]\n" },
+        { "s", "ensemble: { members: [r, b, ww] }\n" }
+    };
+    (void)state;
+    list(right, ARRAY_LEN(right));
+    end_reading();
+    for (uint32_t i = 0; i < ARRAY_LEN(right); i++)
+        is_taken_up(right[i].name);
+    const struct trp_target *p = item("p")->target, *q = item("q")->target;
+    list(round_, ARRAY_LEN(round_)); /* of those that lead to q, none can be followed to an end */
+    end_reading();
+    goes_on("q", q, "leads back to itself");
+    is_taken_up("p");
+    is_taken_up("r");
+    is_taken_up("s");
+    is_taken_up("t");
+    p = item("p")->target;
+    const struct trp_target *r = item("r")->target;
+    list(both, ARRAY_LEN(both)); /* p and q first, then r without p, then s without r */
+    end_reading();
+    goes_on("p", p, "'zz'");
+    goes_on("q", q, "'yy'");
+    goes_on("r", r, "'xx'");
+    goes_on("s", item("s")->target, "'ww'");
+    assert_non_null(item("s")->target);
+}
+
+static void thousands_that_are_wrong_are_told_in_one_reading(void **state)
+{
+    struct folder *folders = calloc(MANY, sizeof *folders);
+    char(*names)[16] = calloc(MANY, sizeof *names);
+    (void)state;
+    assert_true(folders && names);
+    for (uint32_t i = 0; i < MANY; i++) {
+        (void)snprintf(names[i], sizeof names[i], "x%06u", i);
+        folders[i] = (struct folder){ names[i], i % 5 == 0   ? "route: [ { use: a } ]\n"
+                                                : i % 2 == 0 ? "route: [ { use: zz } ]\n"
+                                                             : "ensemble: { members: [a, zz] }\n" };
+    }
+    list(folders, MANY);
+    end_reading();
+    for (uint32_t i = 0; i < MANY; i++) {
+        if (i % 5 == 0)
+            is_taken_up(names[i]);
+        else
+            goes_on(names[i], NULL, "there is no model, route or composition 'zz'");
+    }
+    free(folders);
+    free(names);
+}
+
 /* ---- lists are read by somebody else ---- */
 
 #define WITH_LISTS(lists, last)                                                           \
@@ -683,6 +761,9 @@ int main(void)
         WITH_FIXTURE(the_load_that_it_asks_for_is_watched_as_long_as_it_serves),
         WITH_FIXTURE(its_canaries_are_looked_at_and_go_on_when_it_is_mended),
         WITH_FIXTURE(versions_that_it_could_not_follow_are_held_back),
+        WITH_FIXTURE(the_word_that_is_wrong_is_shown_in_a_text_that_is_not_read_again),
+        WITH_FIXTURE(who_asks_one_that_is_wrong_is_not_blamed_for_it),
+        WITH_FIXTURE(thousands_that_are_wrong_are_told_in_one_reading),
         AND_LISTS(what_has_lists_is_taken_up_when_they_are_there_and_what_serves_goes_on),
         AND_LISTS(what_is_read_when_life_goes_is_not_taken_up),
         AND_LISTS(a_storm_of_listings_ends_with_the_newest),

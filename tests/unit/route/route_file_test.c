@@ -201,6 +201,40 @@ static trp_status leave_out(void *user, struct trp_str folder, const struct trp_
     return trp_ok();
 }
 
+/* Writes down for whom a check has failed, and spares those that are called so. */
+static bool write_down(void *user, struct trp_str name, const struct trp_error *why)
+{
+    assert_true(trp_failed(why->status));
+    *(struct trp_str *)user = name;
+    return trp_str_starts_with(name, TRP_STR_LIT("spared"));
+}
+
+static void all_routes_are_checked_when_those_that_fail_are_spared(void **state)
+{
+    struct routes *r = *state;
+    struct trp_str last = { NULL, 0 };
+    const struct trp_route_check how = {
+        .user = r, .known = known, .signature = signature, .spare = write_down, .spare_user = &last
+    };
+    struct trp_route_env env = { .clock = trp_clock_system() };
+    struct trp_route_file_opts opts = { .path = "routes.yaml",
+                                        .text = TRP_STR_LIT(
+                                            "routes: { spared1: [ { use: nobody } ], r: [ { use: a "
+                                            "} ], spared2: [ { use: nobody } ] }"),
+                                        .env = &env,
+                                        .folder = "." };
+    struct trp_route_file *file;
+    assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &file, NULL)));
+    assert_false(trp_failed(trp_route_file_check(file, &how, &r->err)));
+    assert_true(trp_str_is(last, "spared2"));
+    trp_route_file_unref(file);
+    opts.text = TRP_STR_LIT("routes: { r: [ { use: nobody } ], spared: [ { use: nobody } ] }");
+    assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &file, NULL)));
+    assert_int_equal(trp_route_file_check(file, &how, &r->err).code, TRP_INVALID_ARGUMENT);
+    assert_true(trp_str_is(last, "r"));
+    trp_route_file_unref(file);
+}
+
 static void a_folder_that_is_wrong_is_left_out_and_counts_are_carried(void **state)
 {
     struct routes *r = *state;
@@ -229,9 +263,12 @@ static void a_folder_that_is_wrong_is_left_out_and_counts_are_carried(void **sta
     assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &now, NULL)));
     assert_int_equal(refused_n, 2);
     assert_int_equal(trp_route_file_count(now), 2);
-    const struct trp_route_check how = {
-        .user = r, .known = known, .signature = signature, .nearest = nearest, .guilty = &guilty
-    };
+    const struct trp_route_check how = { .user = r,
+                                         .known = known,
+                                         .signature = signature,
+                                         .nearest = nearest,
+                                         .spare = write_down,
+                                         .spare_user = &guilty };
     assert_int_equal(trp_route_file_check(now, &how, &r->err).code, TRP_INVALID_ARGUMENT);
     assert_true(trp_str_is(guilty, "good"));
     struct trp_router *old = trp_route_file_at(before, 0), *fresh = trp_route_file_at(now, 0);
@@ -285,9 +322,12 @@ static void nobody_leads_back_through_what_goes_on(void **state)
 {
     struct routes *r = *state;
     struct trp_str guilty = { NULL, 0 };
-    const struct trp_route_check how = {
-        .user = r, .known = known, .signature = signature, .nearest = nearest, .guilty = &guilty
-    };
+    const struct trp_route_check how = { .user = r,
+                                         .known = known,
+                                         .signature = signature,
+                                         .nearest = nearest,
+                                         .spare = write_down,
+                                         .spare_user = &guilty };
     struct trp_route_env env = { .clock = trp_clock_system() };
     struct trp_route_file_opts opts = { .path = "routes.yaml",
                                         .text = TRP_STR_LIT(
@@ -440,6 +480,7 @@ int main(void)
         TEST(an_error_with_a_line_is_shown_where_it_is),
         TEST(what_cannot_be_followed_is_told_with_its_place),
         TEST(what_can_be_followed_is_taken),
+        TEST(all_routes_are_checked_when_those_that_fail_are_spared),
         TEST(a_folder_that_is_wrong_is_left_out_and_counts_are_carried),
         TEST(routes_that_go_on_outlive_their_file),
         TEST(nobody_leads_back_through_what_goes_on),
