@@ -159,6 +159,9 @@ static trp_status print_decision(struct trp_json root, struct trp_error *err)
     struct trp_json_iter it;
     if (!trp_json_find(root, "rules", &rules) || !trp_json_begin(rules, &it))
         return trp_fail(err, TRP_INVALID_ARGUMENT, "the server's answer is no decision");
+    const struct trp_str doubt = text_of(root, "doubt");
+    if (doubt.len > 0)
+        printf("it does not fit its targets: %.*s\n", TRP_STR(doubt));
     while (trp_json_next(&it, NULL, &rule))
         print_rule(rule);
     const struct trp_str open = text_of(root, "undecided");

@@ -54,6 +54,9 @@ const struct trp_directory_item *trp_admin_composed(const struct trp_admin *a,
 /* What it takes and gives (`out` NULL: only whether it could answer), or why it cannot; lives in the control's arena. */
 trp_status trp_composed_describe(const struct trp_directory_item *item, const struct trp_control *c,
                                  struct trp_signature *out, struct trp_error *err);
+/* Why it is not ready, or goes on though its file is wrong, or may not do what was meant; empty: nothing is to be said. */
+struct trp_str trp_composed_reason(const struct trp_directory_item *item, bool is_ready,
+                                   const struct trp_error *why);
 bool trp_composed_answer(struct trp_admin *a, struct trp_control *c);
 bool trp_composed_index(const struct trp_admin *a, struct trp_control *c, struct trp_node *list,
                         bool only_ready);

@@ -45,6 +45,18 @@ trp_status trp_composed_describe(const struct trp_directory_item *item, const st
     return !out || s ? trp_ok() : trp_fail(err, TRP_NOT_READY, "it is not known yet");
 }
 
+struct trp_str trp_composed_reason(const struct trp_directory_item *item, bool is_ready,
+                                   const struct trp_error *why)
+{
+    struct trp_target_state state = { 0 };
+    if (item->reason.len > 0)
+        return item->reason;
+    if (!is_ready)
+        return trp_str_of(why->text);
+    item->target->ops->state(item->target, &state); /* it serves, and says what is doubtful */
+    return state.reason;
+}
+
 static trp_status answer_ready(const struct trp_directory_item *item, struct trp_control *c)
 {
     struct trp_error why = { 0 };
@@ -200,8 +212,7 @@ static bool add_index_item(struct trp_control *c, struct trp_node *list,
     struct trp_error why = { 0 };
     struct trp_arena *arena = c->arena;
     const bool is_ready = !trp_failed(trp_composed_describe(item, c, NULL, &why));
-    const struct trp_str reason =
-        item->reason.len || is_ready ? item->reason : trp_str_of(why.text);
+    const struct trp_str reason = trp_composed_reason(item, is_ready, &why);
     if (only_ready && !is_ready)
         return true;
     struct trp_node *node = trp_node_add(arena, list, trp_str_make(NULL, 0), TRP_NODE_MAP);

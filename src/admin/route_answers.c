@@ -73,8 +73,7 @@ static void write_item(struct trp_buf *b, const struct trp_directory_item *item,
     trp_json_add_str(b, "kind", trp_str_of(item->kind));
     trp_json_add_str(b, "place", item->place);
     trp_json_add_bool(b, "ready", is_ready);
-    trp_json_add_str(b, "reason",
-                     is_ready || item->reason.len ? item->reason : trp_str_of(why.text));
+    trp_json_add_str(b, "reason", trp_composed_reason(item, is_ready, &why));
     if (!trp_failed(trp_composed_describe(item, c, &s, NULL))) {
         write_tensors(b, "inputs", s.inputs, s.inputs_n);
         write_tensors(b, "outputs", s.outputs, s.outputs_n);

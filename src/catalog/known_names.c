@@ -52,7 +52,10 @@ bool trp_known_names_is_made(const struct trp_known_names *names, struct trp_str
 
 static bool is_left_out(const struct trp_known_names *names, struct trp_str name)
 {
-    return names->declared && trp_declared_find_out(names->declared, name);
+    if (!names->serves)
+        return names->declared && trp_declared_find_out(names->declared, name);
+    const struct trp_directory_item *item = trp_directory_find(names->serving, name);
+    return item && !item->target;
 }
 
 static bool known(void *user, struct trp_str name, int64_t version)

@@ -16,6 +16,7 @@ struct trp_known_names {
     const struct trp_cookbook *book;     /* NULL: no compositions */
     const struct trp_declared *declared; /* what of it is left out; NULL: nothing */
     const struct trp_directory *serving; /* what goes on in its place; NULL: nothing */
+    bool serves; /* it is no reading: names without a target in `serving` are those left out */
     const struct trp_proposal
         *proposal;    /* in place of what the snapshot has of its model; NULL: none */
     uint32_t hints_n; /* that were looked for: after many, names are told without one */

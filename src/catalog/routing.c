@@ -107,6 +107,7 @@ void trp_routing_set_life(struct trp_routing *r, const struct trp_routing_life *
 /* ---- the end of a reading ---- */
 
 static void begin_rescan(struct trp_routing *r);
+static void look_again(struct trp_routing *r);
 
 /* `failure`: the files could not even be listed; NULL: they were. */
 static void answer_waiting(struct trp_routing *r, const struct trp_error *failure)
@@ -169,12 +170,18 @@ static void tell_trouble(struct trp_routing *r)
 }
 
 /* A line of the log for each of its lines, or the caret would point at nothing. */
-static void log_trouble(const struct trp_routing *r, const char *lead, const char *text)
+static void log_lines(const struct trp_routing *r, enum trp_log_level level, const char *lead,
+                      const char *text)
 {
     for (const char *end; *text; text = *end ? end + 1 : end, lead = "") {
         end = text + strcspn(text, "\n");
-        TRP_ERROR_LOG(r->opts.log, "route", "%s%.*s", lead, (int)(end - text), text);
+        trp_log_write(r->opts.log, level, "route", "%s%.*s", lead, (int)(end - text), text);
     }
+}
+
+static void log_trouble(const struct trp_routing *r, const char *lead, const char *text)
+{
+    log_lines(r, TRP_LOG_ERROR, lead, text);
 }
 
 static void finish(struct trp_routing *r, const struct trp_error *err)
@@ -186,6 +193,7 @@ static void finish(struct trp_routing *r, const struct trp_error *err)
     r->is_refused = is_refused || trp_declared_is_partial(&r->declared);
     r->is_at_work = false;
     drop_reading(r);
+    look_again(r); /* models may have become known while it was at work */
     if (trp_failed(trouble.status) && is_new)
         log_trouble(r, "routes stay as they were: ", trouble.text);
     if (is_refused && is_new)
@@ -207,7 +215,22 @@ static struct trp_known_names names_of(const struct trp_routing *r)
                                      .file = r->next ? r->next : r->file,
                                      .book = r->next ? r->next_book : r->book,
                                      .declared = &r->declared,
-                                     .serving = r->opts.directories->newest };
+                                     .serving = r->opts.directories->newest,
+                                     .serves = !r->next };
+}
+
+/* A route that serves does not fit a model that became known, or does by now. */
+static void tell_doubt(void *user, const struct trp_router *route)
+{
+    const struct trp_routing *r = user;
+    const struct trp_str name = trp_route_plan_of(route)->name, doubt = trp_route_doubt(route);
+    char lead[320];
+    (void)snprintf(lead, sizeof lead,
+                   "route '%.*s' goes on, and does not fit its targets: ", TRP_STR(name));
+    if (doubt.len > 0)
+        log_lines(r, TRP_LOG_WARNING, lead, doubt.ptr);
+    else
+        TRP_INFO(r->opts.log, "route", "route '%.*s' fits its targets now", TRP_STR(name));
 }
 
 /* What could not be checked before, because models were not known, may be now. */
@@ -216,8 +239,12 @@ static void look_again(struct trp_routing *r)
     struct trp_known_names names = names_of(r);
     const struct trp_route_check check = trp_known_names_check(&names);
     struct trp_error err = { 0 };
-    if (r->book && !r->next && trp_failed(trp_cookbook_look_again(r->book, &check, &err)))
+    if (r->next) /* names are those of a reading; when it ends */
+        return;
+    if (r->book && trp_failed(trp_cookbook_look_again(r->book, &check, &err)))
         TRP_ERROR_LOG(r->opts.log, "route", "%s", err.text);
+    if (r->file)
+        trp_route_file_look_again(r->file, &check, tell_doubt, r);
 }
 
 void trp_routing_published(struct trp_routing *r, const struct trp_snapshot *snapshot)

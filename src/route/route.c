@@ -6,6 +6,9 @@
 #include "route/route_hedge.h"
 #include "route/route_parts.h"
 
+#define WORDS_BYTES 1024u
+#define WORDS_MAX 65536u /* of one: a guard */
+
 static const struct trp_signature *signature(const struct trp_target *t)
 {
     (void)t;
@@ -25,8 +28,9 @@ static const struct trp_node *config(const struct trp_target *t)
 
 static void state(const struct trp_target *t, struct trp_target_state *out)
 {
-    (void)t;
-    *out = (struct trp_target_state){ .ready = true, .state = "READY" };
+    *out = (struct trp_target_state){ .ready = true,
+                                      .state = "READY",
+                                      .reason = trp_route_doubt(route_of(t)) };
 }
 
 static struct trp_stats *stats(struct trp_target *t)
@@ -157,6 +161,7 @@ trp_status trp_route_create(const struct trp_alloc *alloc, struct trp_route_plan
                               .owner = *owner };
     trp_refs_init(&r->refs);
     trp_route_samples_init(&r->samples);
+    trp_arena_init(&r->words, alloc, WORDS_BYTES, WORDS_MAX);
     *out_route = r;
     return trp_ok();
 }
@@ -175,6 +180,7 @@ void trp_route_release(struct trp_target *t)
     trp_alloc_free(r->alloc, r->stats);
     const struct trp_route_owner owner = r->owner;
     trp_route_samples_deinit(&r->samples);
+    trp_arena_deinit(&r->words);
     trp_alloc_free(r->alloc, r);
     if (owner.release)
         owner.release(owner.user);
@@ -193,6 +199,25 @@ struct trp_router *trp_route_of(struct trp_target *t)
 const struct trp_route_plan *trp_route_plan_of(const struct trp_router *r)
 {
     return r->plan;
+}
+
+struct trp_str trp_route_doubt(const struct trp_router *r)
+{
+    const char *text = trp_pointer_get(&r->doubt);
+    return text ? trp_str_of(text) : trp_str_make("", 0);
+}
+
+bool trp_route_set_doubt(struct trp_router *r, const char *text)
+{
+    const char *now = trp_pointer_get(&r->doubt);
+    if (now ? text && strcmp(now, text) == 0 : !text)
+        return false;
+    if (text && (!r->last_doubt || strcmp(r->last_doubt, text) != 0)) {
+        const char *copy = trp_arena_dup(&r->words, trp_str_of(text)).ptr;
+        r->last_doubt = copy ? copy : "its rules do not fit what its targets take";
+    }
+    trp_pointer_put(&r->doubt, text ? r->last_doubt : NULL);
+    return true;
 }
 
 uint64_t trp_route_unmatched(const struct trp_router *r)

@@ -80,6 +80,13 @@ struct trp_target *trp_route_target(struct trp_router *r);
 const struct trp_route_plan *trp_route_plan_of(const struct trp_router *r);
 struct trp_router *trp_route_of(struct trp_target *t);
 
+/* Why its rules do not fit what its targets take, where that became known only after it had been taken up; empty: they do, or nobody
+ * knows yet.
+ *   Owns  : borrowed from the route.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_str trp_route_doubt(const struct trp_router *r);
+
 /* Takes over what a route has counted and learned, rule by rule and target by target, where the same is written: its canaries not.
  *   Owns  : copied; nobody sees `now` yet.
  *   Thread: control.

@@ -4,6 +4,7 @@
 #include "route/route_file_parts.h"
 #include "route/route_fit.h"
 #include "route/route_hedge.h"
+#include "route/route_parts.h"
 #include "route/route_types.h"
 #include "tensor/dtype.h"
 
@@ -401,28 +402,60 @@ static trp_status check_types(const struct checking *c, const struct trp_route_p
     return trp_route_types_check(c->file, p, signatures, c->err);
 }
 
-static trp_status check_plan(const struct checking *c, const struct trp_route_plan *p)
+/* Whether all fits, as far as it is known what targets take. */
+static trp_status check_fits(const struct checking *c, const struct trp_route_plan *p)
 {
-    for (uint32_t i = 0; i < p->goals_n; i++)
-        TRP_CHECK(check_name(c, p, &p->goals[i]));
-    TRP_CHECK(walk(c, p, NULL, 0)); /* before anybody follows it */
     for (uint32_t i = 0; i < p->goals_n; i++) {
         const struct trp_signature *s;
         TRP_CHECK(find_signature(c, &p->goals[i], &s));
         if (s)
             TRP_CHECK(check_fit(c, p, &p->goals[i], s));
     }
+    for (uint32_t i = 0; i < p->rules_n; i++)
+        TRP_CHECK(check_rule(c, p, &p->rules[i]));
+    return check_types(c, p);
+}
+
+static trp_status check_plan(const struct checking *c, const struct trp_route_plan *p)
+{
+    for (uint32_t i = 0; i < p->goals_n; i++)
+        TRP_CHECK(check_name(c, p, &p->goals[i]));
+    TRP_CHECK(walk(c, p, NULL, 0)); /* before anybody follows it */
     for (uint32_t i = 0; i < p->rules_n; i++) {
         const struct trp_route_rule *rule = &p->rules[i];
         TRP_CHECK(check_loads(c, p, rule->when, rule->when_at));
         TRP_CHECK(check_loads(c, p, rule->sticky, rule->sticky_at));
-        TRP_CHECK(check_rule(c, p, rule));
     }
-    return check_types(c, p);
+    return check_fits(c, p);
+}
+
+/* Targets of which it is known what they take: of a route, that all of its own take the same. */
+static trp_status count_known(const struct checking *c, const struct trp_route_plan *p,
+                              uint32_t *out_n)
+{
+    const struct trp_signature *s;
+    *out_n = 0;
+    for (uint32_t i = 0; i < p->goals_n; i++) {
+        TRP_CHECK(find_signature(c, &p->goals[i], &s));
+        *out_n += s != NULL;
+    }
+    return trp_ok();
+}
+
+/* One of those that are checked; `keeps` for later what was known. */
+static trp_status check_route(const struct checking *c, struct trp_router *route, bool keeps)
+{
+    const struct trp_route_plan *p = trp_route_plan_of(route);
+    const trp_status st = check_plan(c, p);
+    if (!trp_failed(st))
+        return keeps ? count_known(c, p, &route->known_n) : st;
+    const struct trp_route_check *check = c->check;
+    return check->spare && check->spare(check->spare_user, p->name, c->err) ? trp_ok() : st;
 }
 
 static trp_status check_range(const struct trp_route_file *f, uint32_t first, uint32_t end,
-                              const struct trp_route_check *check, struct trp_error *err)
+                              bool keeps, const struct trp_route_check *check,
+                              struct trp_error *err)
 {
     struct trp_arena arena;
     trp_arena_init(&arena, f->alloc, 4096, 0);
@@ -433,12 +466,8 @@ static trp_status check_range(const struct trp_route_file *f, uint32_t first, ui
                                 .faces = trp_arena_zeroed(&arena, f->routes_n, sizeof *c.faces),
                                 .err = &own };
     trp_status st = c.faces ? trp_ok() : trp_fail(&own, TRP_OUT_OF_MEMORY, "the check of routes");
-    for (uint32_t i = first; !trp_failed(st) && i < end; i++) {
-        const struct trp_route_plan *p = trp_route_plan_of(f->routes[i]);
-        st = check_plan(&c, p);
-        if (trp_failed(st) && check->spare && check->spare(check->spare_user, p->name, &own))
-            st = trp_ok();
-    }
+    for (uint32_t i = first; !trp_failed(st) && i < end; i++)
+        st = check_route(&c, f->routes[i], keeps);
     trp_arena_deinit(&arena);
     if (trp_failed(st) && err)
         *err = own;
@@ -448,11 +477,55 @@ static trp_status check_range(const struct trp_route_file *f, uint32_t first, ui
 trp_status trp_route_file_check_one(const struct trp_route_file *f, uint32_t index,
                                     const struct trp_route_check *check, struct trp_error *err)
 {
-    return check_range(f, index, index + 1, check, err);
+    return check_range(f, index, index + 1, false, check, err);
 }
 
 trp_status trp_route_file_check(const struct trp_route_file *f, const struct trp_route_check *check,
                                 struct trp_error *err)
 {
-    return check_range(f, 0, f->own_n, check, err);
+    return check_range(f, 0, f->own_n, true, check, err);
+}
+
+/* ---- what becomes known later ---- */
+
+/* Where models may be missing they may also go, and come back as something else. */
+static bool is_open(const struct trp_router *r)
+{
+    return r->known_n < r->plan->goals_n || r->plan->may_miss || trp_pointer_get(&r->doubt);
+}
+
+/* True: there is news of it. */
+static bool look_again(const struct checking *c, struct trp_router *r)
+{
+    uint32_t known_n;
+    *c->err = (struct trp_error){ 0 };
+    if (trp_failed(count_known(c, r->plan, &known_n)))
+        return false;
+    if (known_n == r->known_n && !trp_pointer_get(&r->doubt))
+        return false;
+    const trp_status st = check_fits(c, r->plan);
+    if (st.code == TRP_OUT_OF_MEMORY)
+        return false;
+    r->known_n = known_n;
+    return trp_route_set_doubt(r, trp_failed(st) ? c->err->text : NULL);
+}
+
+void trp_route_file_look_again(const struct trp_route_file *f, const struct trp_route_check *check,
+                               void (*news)(void *user, const struct trp_router *route), void *user)
+{
+    struct trp_arena arena;
+    struct trp_error err = { 0 };
+    struct checking c = { .file = f, .check = check, .arena = &arena, .err = &err };
+    trp_arena_init(&arena, f->alloc, 4096, 0);
+    for (uint32_t i = 0; i < f->routes_n; i++) {
+        if (!is_open(f->routes[i]))
+            continue;
+        if (!c.faces)
+            c.faces = trp_arena_zeroed(&arena, f->routes_n, sizeof *c.faces);
+        if (!c.faces)
+            break;
+        if (look_again(&c, f->routes[i]))
+            news(user, f->routes[i]);
+    }
+    trp_arena_deinit(&arena);
 }

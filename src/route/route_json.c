@@ -156,9 +156,21 @@ static void write_samples(struct trp_buf *b, const struct trp_router *r)
     }
 }
 
+/* null: its rules fit what its targets take, or nobody knows yet. */
+static void write_doubt(struct trp_buf *b, const struct trp_router *r)
+{
+    const struct trp_str doubt = trp_route_doubt(r);
+    trp_buf_add_text(b, ",\"doubt\":");
+    if (doubt.len > 0)
+        trp_json_write_str(b, doubt);
+    else
+        trp_buf_add_text(b, "null");
+}
+
 void trp_route_write_json(const struct trp_router *r, int64_t now_ns, struct trp_buf *b)
 {
     const struct trp_route_plan *p = r->plan;
+    write_doubt(b, r);
     trp_buf_add_text(b, ",\"unmatched\":");
     trp_buf_add_u64(b, trp_counter_get(&r->unmatched));
     trp_buf_add_text(b, ",\"rules\":[");
@@ -361,6 +373,7 @@ void trp_route_explain(const struct trp_target *t, const struct trp_target_quest
     const uint32_t open = find_open(p, &made, &facts);
     trp_buf_add_char(b, '{');
     add_text(b, "route", p->name);
+    write_doubt(b, r);
     explain_outcome(b, r, &made, &facts, open, q);
     trp_buf_add_text(b, ",\"rules\":[");
     const uint32_t asked_n = open != UINT32_MAX ? open + 1

@@ -16,6 +16,11 @@ struct trp_router {
     const struct trp_route_env *env;
     struct trp_counter unmatched;
     struct trp_route_samples samples;
+    uint32_t
+        known_n; /* the control thread's: targets of which the last check knew what they take */
+    struct trp_arena words;   /* the same: doubts, which others may be reading */
+    const char *last_doubt;   /* the same: it may come back */
+    struct trp_pointer doubt; /* a text; NULL: none */
     struct trp_stats *stats;
     struct trp_route_owner owner;
 };
@@ -40,6 +45,12 @@ void trp_route_decide_by(const struct trp_router *r, struct trp_facts *facts,
  *   Errors: in the call. */
 void trp_route_start(struct trp_target *t, struct trp_call *call);
 void trp_route_cancel(struct trp_target *t, struct trp_call *call);
+
+/* Puts a doubt in the place of what was said before; NULL: there is none any more.  True: it is another one.
+ *   Owns  : copied, as long as the route; without memory there are plainer words.
+ *   Thread: control.
+ *   Errors: none. */
+bool trp_route_set_doubt(struct trp_router *r, const char *text);
 
 /* Says in words why no rule matched: what each of the first ones said.
  *   Owns  : copied to `err`.

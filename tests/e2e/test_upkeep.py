@@ -208,3 +208,24 @@ def test_a_choice_by_chance_says_so_and_shows_the_shares(served):
     said = subprocess.run([str(TROUPE), "explain", "r", "x=[1,2]", "--server", server.url], capture_output=True, text=True).stdout
     assert "; by chance: a 75 %, b 25 %)" in said and "there was no key" in said
     assert routes(server)["r"]["rules"][0]["matched"] == 0
+
+
+def test_a_model_that_comes_later_is_compared_with_the_rules_that_wait_for_it(served, repository):
+    """`missing: allow`: nobody knew what it takes when the rules were read.  The route goes on, and says what does not fit."""
+    server = served("routes:\n  r:\n    missing: allow\n    rules:\n      - { when: inputs.z.max > 1, use: late, fallback: a }\n      - { use: a }\n", "r")
+    assert index(server)["r/1"] == ("READY", "") and routes(server)["r"]["doubt"] is None and explain(server, "r")["doubt"] is None
+    put(PLAIN, repository.path / "late/1/model.echo")
+    assert load(server, "late")[0] == 200, "nothing else could answer for it, so nothing is held back"
+    server.wait(lambda: index(server)["r/1"][1], "the index to say that it does not fit")
+    state, reason = index(server)["r/1"]
+    assert state == "READY" and "no input 'z'" in reason and "routes.yaml:5:" in reason, reason
+    assert routes(server)["r"]["doubt"] == routes(server)["r"]["reason"] == explain(server, "r")["doubt"] == reason
+    server.wait(lambda: "route 'r' goes on, and does not fit its targets: " in server.log(), "the log to say so")
+    said = subprocess.run([str(TROUPE), "explain", "r", "x=[1,2]", "--server", server.url], capture_output=True, text=True).stdout
+    assert "it does not fit its targets: " in said and "-> rule 2" in said, said
+    assert who(server, "r") == "a" and ask(server, "r")[0] == 200
+    put("input x FP32 [-1]\ninput z FP32 [-1] optional\noutput y FP32 [-1]\n", repository.path / "late/2/model.echo")
+    assert load(server, "late")[0] == 200
+    server.wait(lambda: index(server)["r/1"] == ("READY", ""), "it to fit")
+    server.wait(lambda: "route 'r' fits its targets now" in server.log(), "the log to say so")
+    assert explain(server, "r")["doubt"] is None

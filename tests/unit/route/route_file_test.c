@@ -235,6 +235,82 @@ static void all_routes_are_checked_when_those_that_fail_are_spared(void **state)
     trp_route_file_unref(file);
 }
 
+/* What the target b takes, and whether anybody knows. */
+static const struct trp_signature *late;
+static const struct trp_io io_x = {
+    .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 1, .dims = { -1 }
+};
+static const struct trp_io io_z = {
+    .name = { "z", 1 }, .dtype = TROUPE_FP32, .rank = 1, .dims = { -1 }
+};
+static const struct trp_signature takes_x = { &io_x, &io_x, 1, 1, .batch_max = 0 };
+static const struct trp_signature takes_z = { &io_z, &io_x, 1, 1, .batch_max = 0 };
+
+static const struct trp_signature *signature_of_late(void *user, struct trp_str name,
+                                                     int64_t version)
+{
+    (void)user;
+    (void)version;
+    return trp_str_is(name, "b") ? late : &takes_x;
+}
+
+static void count_news(void *user, const struct trp_router *route)
+{
+    assert_non_null(route);
+    ++*(uint32_t *)user;
+}
+
+static void what_becomes_known_later_is_checked_then(void **state)
+{
+    struct routes *r = *state;
+    const struct trp_route_check how = { .user = r,
+                                         .known = known,
+                                         .signature = signature_of_late };
+    struct trp_route_env env = { .clock = trp_clock_system() };
+    const struct trp_route_file_opts opts = {
+        .path = "routes.yaml",
+        .text = TRP_STR_LIT("routes:\n"
+                            "  r: [ { when: inputs.z.max > 1, use: b }, { use: a } ]\n"
+                            "  f: [ { use: a, fallback: b } ]\n"
+                            "  s: [ { when: inputs.x.max > 1, use: a }, { use: a } ]\n"),
+        .env = &env,
+        .folder = "."
+    };
+    struct trp_route_file *file;
+    uint32_t news = 0;
+    late = NULL;
+    assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &file, NULL)));
+    assert_false(trp_failed(trp_route_file_check(file, &how, &r->err)));
+    const struct trp_router *rules = trp_route_file_at(file, 0),
+                            *fallback = trp_route_file_at(file, 1);
+    trp_route_file_look_again(file, &how, count_news, &news);
+    assert_int_equal(news, 0);
+    late = &takes_x; /* nobody takes z */
+    trp_route_file_look_again(file, &how, count_news, &news);
+    assert_int_equal(news, 1);
+    if (!strstr(trp_route_doubt(rules).ptr, "routes.yaml:2:23: no input 'z'"))
+        fail_msg("%s", trp_route_doubt(rules).ptr);
+    assert_int_equal(trp_route_doubt(fallback).len, 0);
+    const char *first = trp_route_doubt(rules).ptr;
+    struct trp_target_state now;
+    trp_route_target(trp_route_file_at(file, 0))
+        ->ops->state(trp_route_target(trp_route_file_at(file, 0)), &now);
+    assert_true(now.ready);
+    assert_ptr_equal(now.reason.ptr, first);
+    trp_route_file_look_again(file, &how, count_news, &news);
+    assert_int_equal(news, 1); /* it is told once */
+    late = &takes_z;           /* but not x, as a does */
+    trp_route_file_look_again(file, &how, count_news, &news);
+    assert_int_equal(trp_route_doubt(rules).len, 0);
+    assert_int_equal(
+        news,
+        2); /* who knows all its targets is not looked at again: that is what new versions are checked for */
+    late = &takes_x;
+    trp_route_file_look_again(file, &how, count_news, &news);
+    assert_int_equal(news, 2);
+    trp_route_file_unref(file);
+}
+
 static void a_folder_that_is_wrong_is_left_out_and_counts_are_carried(void **state)
 {
     struct routes *r = *state;
@@ -481,6 +557,7 @@ int main(void)
         TEST(what_cannot_be_followed_is_told_with_its_place),
         TEST(what_can_be_followed_is_taken),
         TEST(all_routes_are_checked_when_those_that_fail_are_spared),
+        TEST(what_becomes_known_later_is_checked_then),
         TEST(a_folder_that_is_wrong_is_left_out_and_counts_are_carried),
         TEST(routes_that_go_on_outlive_their_file),
         TEST(nobody_leads_back_through_what_goes_on),
