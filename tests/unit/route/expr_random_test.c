@@ -16,7 +16,11 @@ enum { CASES = 6000 };
 #else
 enum { CASES = 60000 };
 #endif
-enum { TREE_MAX = 64, STRINGS_MAX = 4 }; /* of one rule: what string() writes has little room */
+enum {
+    TREE_MAX = 64,
+    STRINGS_MAX = 4, /* of one rule: what string() writes has little room */
+    STRING_BYTES = 32
+};
 
 enum kind { UNKNOWN, BOOL, NUMBER_INT, NUMBER_DOUBLE, TEXT };
 
@@ -40,7 +44,7 @@ struct maker {
     struct trp_random random;
     struct tree trees[TREE_MAX];
     int trees_n;
-    char strings[STRINGS_MAX][32];
+    char strings[STRINGS_MAX][STRING_BYTES];
     int strings_n;
     struct value params[8];
     bool has_param[8];
@@ -200,12 +204,11 @@ static struct value slow_string(struct value a, char *out)
     if (a.kind == UNKNOWN || a.kind == TEXT)
         return a;
     if (a.kind == BOOL)
-        (void)strcpy(out, a.b ? "true" : "false");
+        (void)snprintf(out, STRING_BYTES, "%s", a.b ? "true" : "false");
     else if (a.kind == NUMBER_INT)
-        (void)snprintf(out, sizeof((struct maker *)NULL)->strings[0], "%lld", (long long)a.i);
-    else if (snprintf(out, sizeof((struct maker *)NULL)->strings[0], "%.15g", a.d) > 0 &&
-             strtod(out, NULL) != a.d)
-        (void)snprintf(out, sizeof((struct maker *)NULL)->strings[0], "%.17g", a.d);
+        (void)snprintf(out, STRING_BYTES, "%lld", (long long)a.i);
+    else if (snprintf(out, STRING_BYTES, "%.15g", a.d) > 0 && strtod(out, NULL) != a.d)
+        (void)snprintf(out, STRING_BYTES, "%.17g", a.d);
     return (struct value){ .kind = TEXT, .s = out };
 }
 
