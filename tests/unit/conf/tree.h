@@ -36,7 +36,9 @@ static inline const char *fixture_json(struct fixture *f, const struct trp_node 
     assert_non_null(n);
     trp_buf_reset(&f->out);
     trp_node_write_json(&f->out, n);
-    return trp_buf_text(&f->out);
+    const char *text = trp_buf_text(&f->out);
+    assert_non_null(text);
+    return text;
 }
 
 static inline void assert_fails(const struct fixture *f, trp_status st, enum trp_code code,
