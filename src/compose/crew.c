@@ -34,8 +34,8 @@ struct trp_crew {
     struct trp_crew_opts opts;
     struct trp_lock lock; /* of what follows, but for the threads */
     struct trp_signal wake;
-    struct way ways[TRP_SCHED_WAYS];
-    uint32_t owed_permille[TRP_SCHED_WAYS]; /* by the floors */
+    struct way ways[TRP_SCHED_CLASSES];
+    uint32_t owed_permille[TRP_SCHED_CLASSES]; /* by the floors */
     uint32_t jobs_n;
     int64_t arrivals;
     bool is_stopping;
@@ -166,7 +166,7 @@ static uint64_t load_of(const struct trp_crew_share *s, uint32_t jobs_n)
 static struct trp_crew_job *least_needed(struct trp_crew *c, uint32_t way_of_new,
                                          const struct trp_crew_share *share_of_new)
 {
-    uint32_t way = TRP_SCHED_WAYS - 1;
+    uint32_t way = TRP_SCHED_CLASSES - 1;
     while (way > 0 && !trp_sorted_first(&c->ways[way].turns))
         way--;
     if (way_of_new > way)
@@ -192,14 +192,14 @@ static uint32_t floor_of(const struct trp_crew *c, uint32_t way)
     return way == trp_sched_way_of(TRP_PRIORITY_NORMAL) ? c->opts.floor_normal_permille : 0;
 }
 
-/* The most urgent class, but one that is owed a turn goes before it; TRP_SCHED_WAYS: nothing waits. */
+/* The most urgent class, but one that is owed a turn goes before it; TRP_SCHED_CLASSES: nothing waits. */
 static uint32_t next_way(const struct trp_crew *c)
 {
-    uint32_t first = TRP_SCHED_WAYS;
-    for (uint32_t way = TRP_SCHED_WAYS; way-- > 0;)
+    uint32_t first = TRP_SCHED_CLASSES;
+    for (uint32_t way = TRP_SCHED_CLASSES; way-- > 0;)
         if (trp_sorted_first(&c->ways[way].turns))
             first = way;
-    for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++)
+    for (uint32_t way = 0; way < TRP_SCHED_CLASSES; way++)
         if (c->owed_permille[way] >= TURN && trp_sorted_first(&c->ways[way].turns))
             return way;
     return first;
@@ -208,7 +208,7 @@ static uint32_t next_way(const struct trp_crew *c)
 /* Each class that waits is owed its floor of this turn; the one that gets it was paid. */
 static void bill(struct trp_crew *c, uint32_t served)
 {
-    for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++)
+    for (uint32_t way = 0; way < TRP_SCHED_CLASSES; way++)
         if (trp_sorted_first(&c->ways[way].turns))
             c->owed_permille[way] += floor_of(c, way);
     uint32_t *const owed = &c->owed_permille[served];
@@ -219,7 +219,7 @@ static void bill(struct trp_crew *c, uint32_t served)
 static struct trp_crew_job *take_next(struct trp_crew *c)
 {
     const uint32_t way = next_way(c);
-    if (way == TRP_SCHED_WAYS)
+    if (way == TRP_SCHED_CLASSES)
         return NULL;
     struct way *const w = &c->ways[way];
     struct trp_crew_share *const share = share_in(trp_sorted_first(&w->turns));

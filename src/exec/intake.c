@@ -222,7 +222,7 @@ static bool has_place(const struct trp_version *v, const struct trp_sched_model 
                       const struct trp_call *call)
 {
     const uint32_t most = trp_queue_rules_level_max(v->config.queue, call->priority);
-    return most == 0 || m->ways[trp_sched_way_of(call->priority_class)] < most;
+    return most == 0 || m->ways[trp_sched_way_of_call(call)] < most;
 }
 
 /* Puts it in, in somebody's place if need be. */

@@ -54,6 +54,13 @@ uint32_t trp_runqueue_call_up(struct trp_runqueue *q, uint32_t wanted)
     return woken;
 }
 
+/* Somebody may come at any time whom a client waits for, and a run cannot be interrupted: what nobody waits for runs only while one
+ * more of us sleeps, if there is more than one.  sleepers: that would be left. */
+static void look_after_aside(struct trp_runqueue *q, uint32_t sleepers)
+{
+    q->sched.holds_aside = sleepers == 0 && q->intake.opts.executors_n > 1;
+}
+
 void trp_runqueue_signal(struct trp_runqueue *q, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -138,6 +145,8 @@ static void sleep_until_called(struct trp_runqueue *q, int64_t now_ns)
  * one run may not take them all.  How many of those who sleep on are to be called for it; the next one sees to the rest. */
 static uint32_t pass_on(struct trp_runqueue *q)
 {
+    const uint32_t sleepers = q->sleeping - q->told;
+    look_after_aside(q, sleepers > 0 ? sleepers - 1 : 0);
     const bool is_needed = trp_pickup_until_ns(&q->sched, &q->pickup) != 0 ||
                            (q->told == 0 && q->sleeping > 0 && trp_pickup_has_more(&q->sched));
     return is_needed ? trp_runqueue_call_up(q, 1) : 0;
@@ -166,6 +175,7 @@ bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
         const int64_t now_ns = trp_clock_now_ns(clock);
         take_expired(q, now_ns, expired);
         q->pickup.sleepers = q->sleeping;
+        look_after_aside(q, q->sleeping - q->told);
         trp_pickup_run(&q->sched, &q->pickup, now_ns, out_calls);
         for (struct trp_call *call = out_calls->first; call; call = call->queue_next) {
             left_queue(call);

@@ -80,11 +80,21 @@ static void end(struct trp_route_shadow *s)
     trp_route_release(&r->target);
 }
 
+/* The server had more to do than what nobody waits for; that says nothing about its model. */
+static bool found_no_time(const struct trp_call *child)
+{
+    const int32_t code = child->error.status.code;
+    const bool is_refused = code == TRP_QUEUE_FULL || code == TRP_DEADLINE_EXCEEDED;
+    return is_refused && child->stamps_ns[TRP_PHASE_RUN_START] == 0;
+}
+
 static void compare(struct trp_route_shadow *s)
 {
     const struct trp_call *call = s->call, *child = s->child;
     struct trp_route_rule *rule = s->rule;
-    if (trp_failed(child->error.status)) {
+    if (found_no_time(child)) {
+        trp_counter_add(&rule->shadows_dropped, 1);
+    } else if (trp_failed(child->error.status)) {
         trp_agreement_add_failure(&rule->agreement);
         trp_counter_add(&s->goal->failed, 1);
     } else if (!trp_failed(call->error.status) && call->outputs_n > 0) {

@@ -54,7 +54,7 @@ struct trp_forecast trp_forecast_call(const struct trp_sched *s, const struct tr
                                       const struct trp_call *call,
                                       const struct trp_forecast_view *view)
 {
-    const uint32_t way = trp_sched_way_of(call->priority_class);
+    const uint32_t way = trp_sched_way_of_call(call);
     const struct trp_sched_tenant *const tenant = ask->tenant ? ask->tenant : &s->anyone;
     const struct trp_sched_class *const class = &s->classes[way];
     const double in_class = work_in_class(class, &tenant->lanes[way], call, ask->cost_ns);

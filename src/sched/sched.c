@@ -29,6 +29,11 @@ uint32_t trp_sched_way_of(enum trp_priority_class class)
     return ways[class];
 }
 
+uint32_t trp_sched_way_of_call(const struct trp_call *call)
+{
+    return call->is_aside ? TRP_SCHED_ASIDE : trp_sched_way_of(call->priority_class);
+}
+
 enum trp_priority_class trp_sched_class_of(uint64_t number, uint64_t usual)
 {
     if (number == 0 || number == usual)
@@ -263,7 +268,7 @@ enum trp_sched_push trp_sched_push_as(struct trp_sched *s, const struct trp_sche
         return TRP_SCHED_FULL;
     call->seat.turn.key = call->deadline_ns != 0 ? call->deadline_ns : INT64_MAX;
     call->seat.turn.arrival = s->arrivals++;
-    call->seat.way = trp_sched_way_of(call->priority_class);
+    call->seat.way = trp_sched_way_of_call(call);
     call->seat.line = ask->line;
     call->seat.tenant = ask->tenant ? ask->tenant : &s->anyone;
     call->seat.cost_ns = ask->cost_ns > 0 ? ask->cost_ns : UNKNOWN_NS;
@@ -330,6 +335,8 @@ static uint32_t choose_way(const struct trp_sched *s)
     uint32_t found = 0;
     while (found < TRP_SCHED_WAYS && !trp_pairing_first(&s->classes[found].lanes))
         found++;
+    if (found == TRP_SCHED_ASIDE && s->holds_aside)
+        return TRP_SCHED_WAYS;
     int64_t most_ns = 0;
     for (uint32_t way = found + 1; way < TRP_SCHED_WAYS; way++) {
         const struct trp_sched_class *const class = &s->classes[way];
@@ -398,15 +405,20 @@ struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **ou
     return turn.call;
 }
 
-struct trp_call *trp_sched_mate(struct trp_sched *s, struct trp_sched_line *line)
+static struct trp_call *first_of_line(struct trp_sched_line *line, uint32_t ways)
 {
-    (void)s;
-    for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++) {
+    for (uint32_t way = 0; way < ways; way++) {
         const struct trp_queue_flow *const flow = trp_lane_best(line, way);
         if (flow)
             return trp_flow_first(flow);
     }
     return NULL;
+}
+
+struct trp_call *trp_sched_mate(struct trp_sched *s, struct trp_sched_line *line)
+{
+    (void)s;
+    return first_of_line(line, TRP_SCHED_CLASSES);
 }
 
 void trp_sched_take_mate(struct trp_sched *s, struct trp_call *call, int64_t cost_ns)
@@ -491,7 +503,7 @@ struct trp_call *trp_sched_drain(struct trp_sched *s)
 
 struct trp_call *trp_sched_drain_model(struct trp_sched *s, struct trp_sched_model *model)
 {
-    struct trp_call *const call = model->lines ? trp_sched_mate(s, model->lines) : NULL;
+    struct trp_call *const call = model->lines ? first_of_line(model->lines, TRP_SCHED_WAYS) : NULL;
     if (call)
         unqueue(s, call, 0);
     return call;

@@ -10,15 +10,18 @@
  *     other models'.
  *  4. A call whose deadline has passed is never handed out to be run: trp_sched_expire() takes it first.
  *  5. A model whose next call found no room for its run stands aside with all its calls, in their order, until it is unblocked.
- *  6. The number of waiting calls is bounded, in all and for each model; shedding.h says who makes room.
- *  7. Nothing is allocated: calls, models and tenants bring their own links. */
+ *  6. A call that nobody waits for (call->is_aside) goes after all others, alone, and only while its owner lets such calls go.
+ *  7. The number of waiting calls is bounded, in all and for each model; shedding.h says who makes room.
+ *  8. Nothing is allocated: calls, models and tenants bring their own links. */
 #ifndef TRP_SCHED_H
 #define TRP_SCHED_H
 
 #include "call/call.h"
 #include "sched/sorted.h"
 
-#define TRP_SCHED_WAYS 3 /* classes, the most urgent first: trp_sched_way_of() */
+#define TRP_SCHED_CLASSES 3               /* the most urgent first: trp_sched_way_of() */
+#define TRP_SCHED_ASIDE TRP_SCHED_CLASSES /* and behind them what nobody waits for */
+#define TRP_SCHED_WAYS (TRP_SCHED_ASIDE + 1)
 
 /* What a tenant has waiting in one class. */
 struct trp_sched_lane {
@@ -58,6 +61,7 @@ struct trp_sched {
     struct trp_sched_model *waiting; /* models with a waiting call, whether or not a slot is free */
     uint32_t queued, queue_max, model_queue_max;
     uint32_t blocked; /* models that stand aside */
+    bool holds_aside; /* what nobody waits for has to wait; its owner's to say before each look */
     uint32_t tenants;
     int64_t arrivals;
 };
@@ -114,6 +118,7 @@ void trp_sched_tenant_init(struct trp_sched *s, struct trp_sched_tenant *tenant,
  *   Errors: none. */
 enum trp_priority_class trp_sched_class_of(uint64_t number, uint64_t usual);
 uint32_t trp_sched_way_of(enum trp_priority_class class);
+uint32_t trp_sched_way_of_call(const struct trp_call *call);
 
 enum trp_sched_push {
     TRP_SCHED_QUEUED,

@@ -25,7 +25,7 @@ static struct trp_queue_flow *longest_of_model(const struct trp_sched_model *m, 
 struct trp_call *trp_shedding_take(struct trp_sched *s, const struct trp_sched_ask *ask,
                                    const struct trp_call *refused, enum trp_sched_push why)
 {
-    const uint32_t own = trp_sched_way_of(refused->priority_class);
+    const uint32_t own = trp_sched_way_of_call(refused);
     const struct trp_sched_tenant *const tenant = ask->tenant ? ask->tenant : &s->anyone;
     struct trp_queue_flow *flow = NULL;
     uint32_t way = TRP_SCHED_WAYS;

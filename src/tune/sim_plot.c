@@ -19,12 +19,12 @@ struct panel { /* a part of the picture */
 struct picture {
     struct trp_buf *b;
     int64_t from_ns, length_ns; /* of the time that is shown: from the first arrival to the last */
-    double p50[TRP_SCHED_WAYS][BUCKETS], p99[TRP_SCHED_WAYS][BUCKETS]; /* ns; NAN: nothing */
+    double p50[TRP_SCHED_CLASSES][BUCKETS], p99[TRP_SCHED_CLASSES][BUCKETS]; /* ns; NAN: nothing */
     double queued[BUCKETS], busy[BUCKETS];
 };
 
-static const char *const colours[TRP_SCHED_WAYS] = { "#1f77b4", "#2ca02c", "#d62728" };
-static const char *const names[TRP_SCHED_WAYS] = { "interactive", "normal", "batch" };
+static const char *const colours[TRP_SCHED_CLASSES] = { "#1f77b4", "#2ca02c", "#d62728" };
+static const char *const names[TRP_SCHED_CLASSES] = { "interactive", "normal", "batch" };
 
 /* ---- what is shown ---- */
 
@@ -70,7 +70,7 @@ static void add_latencies(struct picture *p, const struct trp_sim_question *q,
                           const struct trp_sim_result *results, int64_t *latencies)
 {
     const struct trp_arrival *arrivals = q->workload->arrivals;
-    uint32_t counts[TRP_SCHED_WAYS * BUCKETS] = { 0 }, ends[TRP_SCHED_WAYS * BUCKETS], at = 0;
+    uint32_t counts[TRP_SCHED_CLASSES * BUCKETS] = { 0 }, ends[TRP_SCHED_CLASSES * BUCKETS], at = 0;
     for (uint32_t i = 0; i < q->workload->arrivals_n; i++)
         counts[group_of(p, &arrivals[i])] += results[i].end == TRP_SIM_ANSWERED;
     for (uint32_t g = 0; g < ARRAY_LEN(counts); g++) {
@@ -182,7 +182,7 @@ static void draw_latencies(const struct picture *p)
     static const char *const units[] = { "ns", "us", "ms", "s" };
     struct panel panel = { .top = 60, .height = 260, .is_log = true };
     double low = 1e18, high = 1;
-    for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++) {
+    for (uint32_t way = 0; way < TRP_SCHED_CLASSES; way++) {
         widen(p->p50[way], &low, &high);
         widen(p->p99[way], &low, &high);
     }
@@ -196,7 +196,7 @@ static void draw_latencies(const struct picture *p)
         (void)snprintf(text, sizeof text, "%g %s", pow(10, decade - 3 * unit), units[unit]);
         draw_tick(p->b, &panel, pow(10, decade), text);
     }
-    for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++) {
+    for (uint32_t way = 0; way < TRP_SCHED_CLASSES; way++) {
         draw_values(p->b, &panel, p->p50[way], colours[way], false);
         draw_values(p->b, &panel, p->p99[way], colours[way], true);
         trp_buf_addf(p->b, "<rect x=\"%d\" y=\"%d\" width=\"12\" height=\"12\" fill=\"%s\"/>\n",

@@ -149,7 +149,7 @@ trp_status trp_sim_report_make(struct trp_sim_report *r, const struct trp_alloc 
     if (is_made) {
         name_classes(r);
         fill(&p, BY_NOTHING, &r->all, 1);
-        fill(&p, BY_CLASS, r->classes, TRP_SCHED_WAYS);
+        fill(&p, BY_CLASS, r->classes, TRP_SCHED_CLASSES);
         fill(&p, BY_MODEL, r->models, r->models_n);
         fill(&p, BY_TENANT, r->tenants, r->tenants_n);
         set_totals(r, question, totals);
@@ -205,7 +205,7 @@ void trp_sim_report_write(const struct trp_sim_report *r, struct trp_buf *b)
                  (double)r->length_ns / 1e9, r->executors_used, r->loops_used, r->queued_most);
     trp_buf_add_text(b, ",\n \"all\":");
     write_line(b, &r->all);
-    write_lines(b, "classes", r->classes, TRP_SCHED_WAYS);
+    write_lines(b, "classes", r->classes, TRP_SCHED_CLASSES);
     write_lines(b, "models", r->models, r->models_n);
     write_lines(b, "tenants", r->tenants, r->tenants_n);
     trp_buf_add_text(b, "}\n");

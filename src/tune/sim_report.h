@@ -18,8 +18,8 @@ struct trp_sim_line { /* of some of the arrivals */
 
 struct trp_sim_report {
     struct trp_arena arena; /* lines; names are borrowed from the workload */
-    struct trp_sim_line all, classes[TRP_SCHED_WAYS]; /* the most urgent first */
-    struct trp_sim_line *models, *tenants;            /* by their numbers */
+    struct trp_sim_line all, classes[TRP_SCHED_CLASSES]; /* the most urgent first */
+    struct trp_sim_line *models, *tenants;               /* by their numbers */
     uint32_t models_n, tenants_n;
     int64_t length_ns;                 /* from the first arrival to the last answer */
     double executors_used, loops_used; /* 0..1 of the time of all of them */

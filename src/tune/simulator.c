@@ -476,7 +476,7 @@ static trp_status check(const struct trp_sim_question *q, struct trp_error *err)
 {
     const struct trp_sim_opts *o = q->opts;
     uint32_t floors = 0;
-    for (size_t i = 0; i < TRP_SCHED_WAYS; i++)
+    for (size_t i = 0; i < TRP_SCHED_CLASSES; i++)
         floors += o->floors_permille[i] < 1000 ? o->floors_permille[i] : 1000;
     if (o->executors_n == 0 || o->executors_n > TRP_SIM_EXECUTORS_MAX || o->loops_n == 0 ||
         o->loops_n > TRP_SIM_LOOPS_MAX)
@@ -523,7 +523,7 @@ static trp_status begin(struct sim *s, const struct trp_price_list *prices, stru
     const struct trp_sim_opts *o = s->opts;
     const struct trp_workload *w = s->workload;
     trp_sched_init(&s->sched, o->queue_max, o->model_queue_max);
-    for (int i = 0; i < TRP_SCHED_WAYS; i++)
+    for (int i = 0; i < TRP_SCHED_CLASSES; i++)
         trp_sched_set_floor(&s->sched, (enum trp_priority_class)i, o->floors_permille[i]);
     for (uint32_t i = 0; i < w->tenants.n; i++)
         trp_sched_tenant_init(&s->sched, &s->tenants[i], o->weights ? o->weights[i] : 1);

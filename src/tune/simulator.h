@@ -29,17 +29,17 @@
 struct trp_sim_opts {
     uint32_t executors_n, loops_n;
     uint32_t queue_max, model_queue_max;
-    int64_t inline_run_ns, inline_turn_ns;    /* as the settings sched.* */
-    uint32_t floors_permille[TRP_SCHED_WAYS]; /* by enum trp_priority_class */
-    const uint32_t *weights;                  /* of tenants, by their number; NULL: all the same */
-    bool forecasts;                           /* refuses what cannot meet its deadline */
-    bool sheds;                               /* a full queue lets go of the least important */
-    int64_t request_ns;                       /* of a loop, to read a request */
-    int64_t answer_ns;                        /* of a loop, to send an answer */
-    int64_t wake_ns;                          /* until an executor that slept begins */
-    int64_t turn_ns;                          /* from a run's end to the next one's beginning */
-    double jitter;                            /* of runs: standard deviation by the mean; 0: none */
-    bool is_memoryless;                       /* of runs: exponential instead */
+    int64_t inline_run_ns, inline_turn_ns;       /* as the settings sched.* */
+    uint32_t floors_permille[TRP_SCHED_CLASSES]; /* by enum trp_priority_class */
+    const uint32_t *weights; /* of tenants, by their number; NULL: all the same */
+    bool forecasts;          /* refuses what cannot meet its deadline */
+    bool sheds;              /* a full queue lets go of the least important */
+    int64_t request_ns;      /* of a loop, to read a request */
+    int64_t answer_ns;       /* of a loop, to send an answer */
+    int64_t wake_ns;         /* until an executor that slept begins */
+    int64_t turn_ns;         /* from a run's end to the next one's beginning */
+    double jitter;           /* of runs: standard deviation by the mean; 0: none */
+    bool is_memoryless;      /* of runs: exponential instead */
     uint64_t seed;
 };
 

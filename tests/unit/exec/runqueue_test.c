@@ -81,6 +81,37 @@ static void a_slot_goes_to_the_next_call_in_one_stroke(void **state)
     keep(second);
 }
 
+static void what_nobody_waits_for_leaves_an_executor_free(void **state)
+{
+    (void)state;
+    static const struct row {
+        uint32_t executors_n, sleeping, told;
+        bool runs;
+    } rows[] = {
+        { 1, 0, 0, true },  { 2, 0, 0, false }, { 2, 1, 0, true },
+        { 2, 1, 1, false }, { 4, 2, 1, true },
+    };
+    struct trp_version *v = make_version(&w, X_ONLY, NULL);
+    struct trp_call *const before = make_call(&w, v);
+    push(before);
+    assert_ptr_equal(take(NULL), before); /* runs, so that it can end */
+    keep(before);
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct trp_call *const aside = make_call(&w, v);
+        aside->is_aside = true;
+        push(aside);
+        queue.intake.opts.executors_n = r->executors_n;
+        queue.sleeping = r->sleeping;
+        queue.told = r->told;
+        assert_ptr_equal(take(v), r->runs ? aside : NULL);
+        queue.sleeping = queue.told = 0;
+        queue.intake.opts.executors_n = 1;
+        if (!r->runs)
+            assert_ptr_equal(take(NULL), aside);
+        keep(aside);
+    }
+}
+
 static void expired_calls_come_with_the_take_or_alone(void **state)
 {
     (void)state;
@@ -388,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QUEUE_TEST(a_list_keeps_its_order),
         QUEUE_TEST(a_slot_goes_to_the_next_call_in_one_stroke),
+        QUEUE_TEST(what_nobody_waits_for_leaves_an_executor_free),
         QUEUE_TEST(expired_calls_come_with_the_take_or_alone),
         QUEUE_TEST(sleepers_are_woken_by_work_and_by_the_end),
         QUEUE_TEST(a_stopped_queue_takes_nothing_and_gives_back_what_it_has),

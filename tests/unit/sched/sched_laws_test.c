@@ -75,14 +75,14 @@ static void push_some_call(void)
         .rows = (uint32_t)dice(4),
     };
     call->priority_class = (enum trp_priority_class)dice(3);
+    call->is_aside = dice(6) == 0;
     call->deadline_ns = dice(2) ? w.now_ns + (int64_t)dice(200) + 1 : 0;
     enum trp_sched_push pushed = trp_sched_push_as(&w.s, &ask, call);
     if (pushed != TRP_SCHED_QUEUED) {
         struct trp_call *const shed = trp_shedding_take(&w.s, &ask, call, pushed);
         if (!shed)
             return;
-        assert_true(trp_sched_way_of(shed->priority_class) >=
-                    trp_sched_way_of(call->priority_class));
+        assert_true(trp_sched_way_of_call(shed) >= trp_sched_way_of_call(call));
         leaves(shed, OUTSIDE);
         /* room in the model is not yet room in the whole queue */
         pushed = trp_sched_push_as(&w.s, &ask, call);
@@ -100,7 +100,7 @@ static void is_first_of_its_flow(const struct trp_call *call)
         const struct trp_call *const other = &w.calls[i];
         if (w.places[i] == WAITING && other != call && other->seat.line == call->seat.line &&
             other->seat.tenant == call->seat.tenant &&
-            other->priority_class == call->priority_class)
+            trp_sched_way_of_call(other) == trp_sched_way_of_call(call))
             assert_true(trp_sorted_is_before(&call->seat.turn, &other->seat.turn));
     }
 }
@@ -108,8 +108,10 @@ static void is_first_of_its_flow(const struct trp_call *call)
 static void take_some_run(void)
 {
     struct trp_sched_turn turn;
+    w.s.holds_aside = dice(2) == 0;
     if (!trp_sched_next(&w.s, &turn))
         return;
+    assert_false(turn.call->is_aside && w.s.holds_aside);
     struct trp_sched_model *const m = turn.line->model;
     assert_false(m->is_blocked || turn.line->is_resting);
     is_first_of_its_flow(turn.call);
@@ -122,6 +124,7 @@ static void take_some_run(void)
         if (!more)
             return;
         assert_ptr_equal(more->seat.line, turn.line);
+        assert_false(more->is_aside);
         is_first_of_its_flow(more);
         trp_sched_take_mate(&w.s, more, TRP_MS(1));
         leaves(more, RUNNING);
@@ -178,7 +181,7 @@ static void counts_agree(void)
         if (w.places[i] != WAITING)
             continue;
         waiting++;
-        ways[trp_sched_way_of(w.calls[i].priority_class)]++;
+        ways[trp_sched_way_of_call(&w.calls[i])]++;
         rows += w.calls[i].seat.rows;
         work_ns += w.calls[i].seat.cost_ns;
     }

@@ -50,6 +50,34 @@ static void order_is_class_then_deadline_then_arrival(void **state)
     assert_int_equal(s.queued, 0);
 }
 
+static void what_nobody_waits_for_goes_last_alone_and_while_it_is_let_go(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model a = { 0 };
+    struct trp_sched_turn turn;
+    trp_sched_init(&s, 10, 10);
+    trp_sched_set_floor(&s, TRP_PRIORITY_BATCH, 100);
+    struct trp_call aside = make_call(TRP_PRIORITY_INTERACTIVE, TRP_MS(1)),
+                    another = make_call(TRP_PRIORITY_INTERACTIVE, 0),
+                    batch = make_call(TRP_PRIORITY_BATCH, 0);
+    aside.is_aside = another.is_aside = true;
+    push(&s, &a, &aside);
+    push(&s, &a, &another);
+    push(&s, &a, &batch);
+    assert_ptr_equal(take(&s), &batch);
+    s.holds_aside = true;
+    assert_false(trp_sched_next(&s, &turn));
+    s.holds_aside = false;
+    assert_true(trp_sched_next(&s, &turn));
+    assert_ptr_equal(turn.call, &aside);
+    trp_sched_take_turn(&s, &turn, 0);
+    assert_null(trp_sched_mate(&s, turn.line));
+    s.holds_aside = true;
+    assert_null(take(&s));
+    assert_ptr_equal(trp_sched_drain(&s), &another); /* held or not */
+}
+
 static void a_model_without_a_free_slot_does_not_hold_up_others(void **state)
 {
     (void)state;
@@ -318,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_came_along_goes_back_to_where_it_stood_or_to_another_line),
         cmocka_unit_test(order_is_class_then_deadline_then_arrival),
+        cmocka_unit_test(what_nobody_waits_for_goes_last_alone_and_while_it_is_let_go),
         cmocka_unit_test(a_model_without_a_free_slot_does_not_hold_up_others),
         cmocka_unit_test(a_run_beside_the_queue_takes_a_slot_and_does_not_overtake),
         cmocka_unit_test(both_limits_hold_and_room_comes_back),
