@@ -91,6 +91,25 @@ enum troupe_thread_mode {
     TROUPE_THREADS_SHARED /* a run may use the plugin's own pool (latency) */
 };
 
+enum troupe_device_kind { TROUPE_DEVICE_CPU, TROUPE_DEVICE_GPU };
+
+/* One device: its kind, and its number among those of that kind, by which `gpus` of a configuration
+ * names it. */
+struct troupe_device_id {
+    int32_t kind; /* enum troupe_device_kind */
+    uint32_t ordinal;
+};
+
+#define TROUPE_DEVICES_MAX 64u /* of a backend */
+
+/* What a backend can run on besides the CPU.  Owns: borrowed for the call that tells it. */
+struct troupe_device {
+    uint32_t struct_size;
+    struct troupe_device_id id;
+    const char *name;      /* "NVIDIA H100", for people; NULL: none */
+    uint64_t memory_bytes; /* 0: not known */
+};
+
 /* One model version to look at or to open.  Owns: borrowed until the call returns, except
  * `account`, `cancel` and `labels`, which outlive the model. */
 struct troupe_model_desc {
@@ -108,6 +127,10 @@ struct troupe_model_desc {
     const char *skeleton; /* a file */
     const char *blobs;    /* the folder that the blobs' names begin in */
     int32_t packed; /* non-zero: mapped weights may be copied, in the form that runs fastest */
+    /* open only: where its runs will be, out of what devices() told, and the CPU; none: all on the CPU.  A run says which by its
+     * place in this list.  Such a model has no skeleton and no blobs. */
+    const struct troupe_device_id *devices;
+    uint32_t devices_n;
 };
 
 /* One run.  Owns: borrowed until run() returns; `account` outlives the outputs. */
@@ -124,6 +147,7 @@ struct troupe_run {
     uint64_t memory_bytes_max;            /* held at once, activations and outputs; 0: no limit */
     uint64_t *
         out_peak_bytes; /* where run() may write what it held at most, or would have; may be NULL */
+    uint32_t device;    /* where: devices[device] of the model's open(); 0 where that has none */
 };
 
 #define TROUPE_BLOB_NAME_MAX 80 /* with its end */
@@ -197,6 +221,10 @@ struct troupe_backend {
     /* What a skeleton depends on besides the model, its options and the kind of processor: "onnxruntime
      * 1.32.0".  Owns: the plugin's, until stop(). */
     const char *(*fingerprint)(void *self); /* [name and version] */
+    /* Tells each device that models can be placed on by their configuration, at most TROUPE_DEVICES_MAX; the CPU is always there
+     * and not told.  Thread: any, after start(). */
+    void (*devices)(void *self, void (*tell)(void *user, const struct troupe_device *device),
+                    void *user); /* [none] */
 };
 
 /* The one export.

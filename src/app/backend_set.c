@@ -37,13 +37,16 @@ trp_status trp_backend_set_create(const struct trp_alloc *alloc,
     const struct trp_settings *settings = set_opts->settings;
     struct troupe_option options[OPTIONS_MAX];
     uint32_t n = 0;
-    char threads[24], folder[FOLDER_MAX];
+    char threads[24], devices[24], folder[FOLDER_MAX];
     const char *library = trp_settings_text(settings, TRP_SETTING_ID_ORT_LIBRARY);
     if (*library)
         options[n++] = (struct troupe_option){ "onnxruntime.library", library };
     (void)snprintf(threads, sizeof threads, "%llu",
                    (unsigned long long)trp_settings_u64(settings, TRP_SETTING_ID_ORT_THREADS));
     options[n++] = (struct troupe_option){ "onnxruntime.threads", threads };
+    (void)snprintf(devices, sizeof devices, "%llu",
+                   (unsigned long long)trp_settings_u64(settings, TRP_SETTING_ID_ECHO_DEVICES));
+    options[n++] = (struct troupe_option){ "echo.devices", devices };
     const struct trp_backends_opts opts = {
         .path = plugin_folder(settings, folder),
         .clock = trp_clock_system(),

@@ -82,6 +82,8 @@ struct trp_backend_model {
     struct trp_backend *backend;
     void *model;
     uint32_t capabilities;
+    struct trp_device_use *devices; /* NULL: the CPU alone */
+    uint32_t devices_n;
     const struct troupe_account *account; /* its own; NULL: it has none, or one that cannot count */
     uint64_t heap_bytes;  /* that opening it has left in the heap; the account has them */
     struct trp_lock lock; /* the rest serves plugins that are not re-entrant */
@@ -483,6 +485,17 @@ const char *trp_backend_version(const struct trp_backend *b)
     return b->api.version ? b->api.version : "";
 }
 
+trp_status trp_backend_devices(const struct trp_backend *b, struct trp_arena *arena,
+                               struct trp_device_list *out, struct trp_error *err)
+{
+    TRP_CHECK(trp_device_list_init(out, arena, err));
+    if (!b->api.devices)
+        return trp_ok();
+    b->api.devices(b->self, trp_device_list_tell, out);
+    TRP_TRY(trp_device_list_check(out, err), err, "backend '%s' broke its contract", b->name);
+    return trp_ok();
+}
+
 void trp_backend_trim(struct trp_backends *t)
 {
     trp_lock_enter(&t->lock);
@@ -564,6 +577,19 @@ static int32_t open_counted(struct trp_backend *b, const struct troupe_model_des
     return code;
 }
 
+/* False: no memory. */
+static bool count_devices(struct trp_backend_model *m, const struct troupe_model_desc *desc)
+{
+    const struct trp_alloc *alloc = m->backend->table->alloc;
+    if (desc->devices_n == 0)
+        return true;
+    m->devices = trp_alloc_zeroed(alloc, desc->devices_n, sizeof *m->devices);
+    for (uint32_t i = 0; m->devices && i < desc->devices_n; i++)
+        m->devices[i].id = desc->devices[i];
+    m->devices_n = m->devices ? desc->devices_n : 0;
+    return m->devices != NULL;
+}
+
 trp_status trp_backend_open(struct trp_backend *b, const struct troupe_model_desc *desc,
                             struct trp_arena *arena, struct trp_backend_model **out_model,
                             struct trp_signature *out_signature, struct trp_error *err)
@@ -584,6 +610,10 @@ trp_status trp_backend_open(struct trp_backend *b, const struct troupe_model_des
     trp_signal_init(&m->idle);
     trp_counter_add(&b->models, 1);
     m->account = can_count(desc->account) ? desc->account : NULL;
+    if (!count_devices(m, desc)) {
+        trp_backend_close(m);
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "handle of a model");
+    }
     const int32_t code = open_counted(b, &sized, &sink, m, &words);
     trp_status st;
     if (code != TROUPE_OK) {
@@ -638,8 +668,16 @@ void trp_backend_close(struct trp_backend_model *m)
         m->account->discharge(m->account->user, m->heap_bytes);
     trp_signal_deinit(&m->idle);
     trp_lock_deinit(&m->lock);
+    trp_alloc_free(b->table->alloc, m->devices);
     trp_alloc_free(b->table->alloc, m);
     trp_counter_sub(&b->models, 1);
+}
+
+uint32_t trp_backend_device_uses(const struct trp_backend_model *m,
+                                 const struct trp_device_use **out_uses)
+{
+    *out_uses = m->devices;
+    return m->devices_n;
 }
 
 uint32_t trp_backend_capabilities(const struct trp_backend_model *m)
@@ -809,6 +847,9 @@ trp_status trp_backend_run(struct trp_backend_model *m, struct troupe_run *run,
         t->release = NULL;
         t->release_user = NULL;
     }
+    TRP_DEBUG_ASSERT(run->device < (m->devices_n ? m->devices_n : 1));
+    if (m->devices_n > 0)
+        trp_counter_add(&m->devices[run->device].runs, 1);
     const bool is_alone = !(m->capabilities & TROUPE_CAN_CONCURRENT);
     if (is_alone)
         take_turn(m);

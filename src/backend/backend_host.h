@@ -7,7 +7,9 @@
 
 #include <sys/types.h>
 
+#include "backend/device_list.h"
 #include "base/alloc.h"
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "obs/log.h"
@@ -61,6 +63,14 @@ void trp_backends_forget_failures(struct trp_backends *b);
 const char *trp_backend_name(const struct trp_backend *b);
 const char *trp_backend_version(const struct trp_backend *b);
 
+/* What it can run models on besides the CPU; an empty list, usually.
+ *   Owns  : in `arena`.
+ *   Thread: any.
+ *   Blocks: device.
+ *   Errors: INTERNAL: it broke its contract; OUT_OF_MEMORY. */
+trp_status trp_backend_devices(const struct trp_backend *b, struct trp_arena *arena,
+                               struct trp_device_list *out, struct trp_error *err);
+
 /* The same backend with each model in a process of its own: whatever ends that process ends no other, and it is started again.
  * Probing and preparing are done here.
  *   Owns  : borrowed from the table.
@@ -108,6 +118,18 @@ bool trp_backend_can_prepare(const struct trp_backend *b);
  *   Errors: none; never NULL. */
 const char *trp_backend_fingerprint(const struct trp_backend *b);
 uint32_t trp_backend_capabilities(const struct trp_backend_model *m);
+
+/* The devices that a model was opened on, in desc's order, and how many runs were begun on each; returns how many there are, 0: it runs
+ * on the CPU.
+ *   Owns  : borrowed from the model.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_device_use {
+    struct troupe_device_id id;
+    struct trp_counter runs;
+};
+uint32_t trp_backend_device_uses(const struct trp_backend_model *m,
+                                 const struct trp_device_use **out_uses);
 void trp_backend_trim(struct trp_backends *b);
 bool trp_backend_memory(const struct trp_backend_model *m, struct troupe_memory *out);
 

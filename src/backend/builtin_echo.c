@@ -3,9 +3,18 @@
  * An output is a view of its input's memory (release == NULL): whoever runs a model keeps the
  * inputs until the outputs were released, so nothing is copied and nothing is allocated.  Only
  * memory given for an output, and `grow`, cost a copy.  Without `output` lines there are as many
- * outputs as inputs, named OUTPUT0, OUTPUT1, ... of the same types and sizes. */
+ * outputs as inputs, named OUTPUT0, OUTPUT1, ... of the same types and sizes.
+ *
+ * With the option `devices` it pretends to have so many GPUs; what a model's output `device` says of a run is the only difference. */
+#include <stdio.h>
+
 #include "backend/backend_host.h"
 #include "backend/script.h"
+
+struct echo {
+    const struct troupe_host *host; /* outlives it */
+    uint32_t devices_n;             /* pretended ones */
+};
 
 static trp_status derive_outputs(struct trp_script *s, struct trp_error *err)
 {
@@ -21,10 +30,21 @@ static trp_status derive_outputs(struct trp_script *s, struct trp_error *err)
     return trp_ok();
 }
 
-static trp_status complete(struct trp_script *s, struct trp_error *err)
+/* After all others, and no input stands behind it. */
+static trp_status add_device_output(struct trp_script *s, struct trp_error *err)
 {
-    if (s->outputs_n == 0)
-        return derive_outputs(s, err);
+    if (!s->device_output)
+        return trp_ok();
+    if (s->outputs_n == TRP_SCRIPT_IO_MAX)
+        return trp_fail(err, TRP_TOO_LARGE, "more than %d of a kind", TRP_SCRIPT_IO_MAX);
+    s->outputs[s->outputs_n++] = (struct troupe_io){
+        .name = s->device_output, .dtype = TROUPE_INT32, .rank = 2, .dims = { -1, 1 }
+    };
+    return trp_ok();
+}
+
+static trp_status check_outputs(const struct trp_script *s, struct trp_error *err)
+{
     if (s->outputs_n > s->inputs_n)
         return trp_fail(err, TRP_INVALID_ARGUMENT, "%u outputs cannot echo %u inputs", s->outputs_n,
                         s->inputs_n);
@@ -36,19 +56,47 @@ static trp_status complete(struct trp_script *s, struct trp_error *err)
     return trp_ok();
 }
 
+static trp_status complete(struct trp_script *s, struct trp_error *err)
+{
+    TRP_CHECK(s->outputs_n == 0 ? derive_outputs(s, err) : check_outputs(s, err));
+    return add_device_output(s, err);
+}
+
 static int32_t start(const struct troupe_host *host, const struct troupe_option *options,
                      uint32_t options_n, void **out_self, struct troupe_error *error)
 {
-    (void)options;
-    (void)options_n;
-    (void)error;
-    *out_self = (void *)(uintptr_t)host; /* all it needs; the host outlives it */
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < options_n; i++)
+        if (strcmp(options[i].key, "devices") == 0 &&
+            (!trp_str_parse_u64(trp_str_of(options[i].value), &n) || n > TROUPE_DEVICES_MAX))
+            return trp_script_fail(error, TROUPE_INVALID_ARGUMENT,
+                                   "devices is '%s'; it is a number from 0 to %u", options[i].value,
+                                   TROUPE_DEVICES_MAX);
+    struct echo *e = trp_alloc_zeroed(trp_heap(), 1, sizeof *e);
+    if (!e)
+        return trp_script_fail(error, TROUPE_OUT_OF_MEMORY, "echo");
+    *e = (struct echo){ .host = host, .devices_n = (uint32_t)n };
+    *out_self = e;
     return TROUPE_OK;
 }
 
 static void stop(void *self)
 {
-    (void)self;
+    trp_alloc_free(trp_heap(), self);
+}
+
+static void devices(void *self, void (*tell)(void *user, const struct troupe_device *device),
+                    void *user)
+{
+    const struct echo *e = self;
+    char name[24];
+    for (uint32_t i = 0; i < e->devices_n; i++) {
+        (void)snprintf(name, sizeof name, "pretended %u", i);
+        const struct troupe_device d = { .struct_size = sizeof d,
+                                         .id = { TROUPE_DEVICE_GPU, i },
+                                         .name = name };
+        tell(user, &d);
+    }
 }
 
 #define CAPABILITIES (TROUPE_CAN_CANCEL | TROUPE_CAN_GIVEN_OUT)
@@ -62,8 +110,9 @@ static int32_t probe(void *self, const struct troupe_model_desc *desc,
                      const struct troupe_sink *sink, uint32_t *out_capabilities,
                      struct troupe_error *error)
 {
+    const struct echo *e = self;
     struct trp_script *s;
-    const int32_t code = trp_script_open(self, desc, false, complete, &s, error);
+    const int32_t code = trp_script_open(e->host, desc, false, complete, &s, error);
     if (code != TROUPE_OK)
         return code;
     trp_script_tell(s, sink, "troupe_echo");
@@ -76,8 +125,13 @@ static int32_t open_model(void *self, const struct troupe_model_desc *desc,
                           const struct troupe_sink *sink, void **out_model,
                           uint32_t *out_capabilities, struct troupe_error *error)
 {
+    const struct echo *e = self;
     struct trp_script *s;
-    const int32_t code = trp_script_open(self, desc, true, complete, &s, error);
+    for (uint32_t i = 0; i < desc->devices_n; i++)
+        if (desc->devices[i].kind == TROUPE_DEVICE_GPU && desc->devices[i].ordinal >= e->devices_n)
+            return trp_script_fail(error, TROUPE_INVALID_ARGUMENT, "there is no GPU %u",
+                                   desc->devices[i].ordinal);
+    const int32_t code = trp_script_open(e->host, desc, true, complete, &s, error);
     if (code != TROUPE_OK)
         return code;
     trp_script_tell(s, sink, "troupe_echo");
@@ -123,6 +177,25 @@ static int32_t echo(const struct trp_script *s, const struct troupe_run *run, ui
     return TROUPE_OK;
 }
 
+/* As many rows as the first input has. */
+static int32_t tell_device(const struct trp_script *s, const struct troupe_run *run,
+                           const struct troupe_tensor *in, struct troupe_tensor *out)
+{
+    const int64_t rows = in->data && in->rank > 0 ? in->shape[0] : 1;
+    const uint64_t capacity = out->bytes;
+    const struct troupe_device_id *id = s->devices_n ? &s->devices[run->device] : NULL;
+    const int32_t value = id && id->kind == TROUPE_DEVICE_GPU ? (int32_t)id->ordinal : -1;
+    out->dtype = TROUPE_INT32;
+    out->rank = 2;
+    out->shape[0] = rows;
+    out->shape[1] = 1;
+    out->bytes = (uint64_t)rows * sizeof value;
+    const int32_t code = trp_script_place(run, out, capacity);
+    for (int64_t i = 0; code == TROUPE_OK && i < rows; i++)
+        memcpy((char *)out->data + (size_t)i * sizeof value, &value, sizeof value);
+    return code;
+}
+
 static int32_t run_model(void *model, const struct troupe_run *run,
                          const struct troupe_tensor *inputs, struct troupe_tensor *outputs)
 {
@@ -130,7 +203,9 @@ static int32_t run_model(void *model, const struct troupe_run *run,
     int32_t code = trp_script_begin(s, run, inputs);
     for (uint32_t i = 0; code == TROUPE_OK && i < run->outputs_n; i++) {
         const uint32_t index = run->output_index[i];
-        code = echo(s, run, index, &inputs[index], &outputs[i]);
+        code = s->device_output && index == s->outputs_n - 1
+                   ? tell_device(s, run, &inputs[0], &outputs[i])
+                   : echo(s, run, index, &inputs[index], &outputs[i]);
         if (code != TROUPE_OK)
             trp_script_drop(outputs, i);
     }
@@ -152,6 +227,7 @@ const struct troupe_backend *trp_builtin_echo(void)
         .close = trp_script_close,
         .hibernate = trp_script_hibernate,
         .wake = trp_script_wake,
+        .devices = devices,
     };
     return &echo_backend;
 }

@@ -50,6 +50,13 @@ static const char *fingerprint(void *self)
     return i->inner->fingerprint(i->inner_self);
 }
 
+static void devices(void *self, void (*tell)(void *user, const struct troupe_device *device),
+                    void *user)
+{
+    const struct trp_isolation *i = self;
+    i->inner->devices(i->inner_self, tell, user);
+}
+
 static void link_worker(struct trp_isolation *i, struct trp_worker *w)
 {
     trp_lock_enter(&i->lock);
@@ -193,5 +200,6 @@ struct troupe_backend trp_isolation_api(const struct troupe_backend *inner)
         .trim = trim,
         .memory = memory,
         .fingerprint = inner->fingerprint ? fingerprint : NULL,
+        .devices = inner->devices ? devices : NULL,
     };
 }

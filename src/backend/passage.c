@@ -142,6 +142,7 @@ static void fill(struct passage *p, const struct troupe_run *run)
     f->peak_bytes = f->kept_bytes = f->refused = 0;
     f->inputs_n = run->inputs_n;
     f->outputs_n = run->outputs_n;
+    f->device = run->device;
     if (!trp_cores_of_thread(&f->cores))
         f->cores = (struct trp_cores){ 0 };
     f->releases_n = trp_stint_take_releases(p->stint, f->releases);

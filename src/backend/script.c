@@ -262,6 +262,13 @@ static trp_status read_alone(struct trp_script *s, struct trp_str rest, struct t
     return s->is_alone ? trp_ok()
                        : trp_fail(err, TRP_INVALID_ARGUMENT, "nothing belongs behind alone");
 }
+static trp_status read_device(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    const struct trp_str name = next_word(&rest);
+    if (name.len == 0 || rest.len > 0)
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "behind device belongs the name of an output");
+    return keep_text(s, name, &s->device_output, err);
+}
 static trp_status read_threads(struct trp_script *s, struct trp_str rest, struct trp_error *err)
 {
     s->has_threads = true;
@@ -291,6 +298,7 @@ static const struct word {
     { "grow", read_grow },
     { "threads", read_threads },
     { "alone", read_alone },
+    { "device", read_device },
     { "hibernates", read_hibernates },
     { "wake_sleep", read_wake_sleep },
     { "wake_fail", read_wake_fail },
@@ -397,6 +405,20 @@ static trp_status take_weight(struct trp_script *s, const struct troupe_account 
     return trp_ok();
 }
 
+static trp_status keep_devices(struct trp_script *s, const struct troupe_model_desc *desc,
+                               struct trp_error *err)
+{
+    const size_t bytes = desc->devices_n * sizeof *s->devices;
+    if (bytes == 0)
+        return trp_ok();
+    s->devices = trp_arena_get(&s->arena, bytes);
+    if (!s->devices)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "script");
+    memcpy(s->devices, desc->devices, bytes);
+    s->devices_n = desc->devices_n;
+    return trp_ok();
+}
+
 int32_t trp_script_open(const struct troupe_host *host, const struct troupe_model_desc *desc,
                         bool is_open, trp_script_complete_fn complete,
                         struct trp_script **out_script, struct troupe_error *error)
@@ -414,6 +436,8 @@ int32_t trp_script_open(const struct troupe_host *host, const struct troupe_mode
         st = complete(s, &err);
     if (!trp_failed(st) && is_open && s->has_threads && s->threads != desc->thread_mode)
         st = trp_fail(&err, TRP_INVALID_ARGUMENT, "threads: it is opened the other way");
+    if (!trp_failed(st) && is_open)
+        st = keep_devices(s, desc, &err);
     if (!trp_failed(st) && is_open)
         st = pretend_to_load(s, desc->cancel, &err);
     if (!trp_failed(st) && is_open)

@@ -22,6 +22,7 @@
  *     grow N                the first output has N times as many rows
  *     threads one|shared    opening fails unless the server asks for that thread mode
  *     alone                 echo: it makes one run at a time
+ *     device NAME           echo: one more output, INT32 [-1,1]: where each row was run: a GPU's number, -1: the CPU
  *
  * Durations are a number and ns, us, ms or s. */
 #ifndef TRP_SCRIPT_H
@@ -59,6 +60,9 @@ struct trp_script {
     uint32_t grow;            /* >= 1 */
     bool has_threads;         /* thread_mode must be `threads` */
     bool is_alone;
+    const char *device_output;        /* NULL: none */
+    struct troupe_device_id *devices; /* as opened */
+    uint32_t devices_n;
     int32_t threads;
     struct trp_counter runs; /* counted only when some must fail */
 };

@@ -66,6 +66,17 @@ static const char *keep(struct trp_worker *w, const char *text, bool *is_short)
     return copy;
 }
 
+static const struct troupe_device_id *
+keep_devices(struct trp_worker *w, const struct troupe_model_desc *desc, bool *is_short)
+{
+    const size_t bytes = desc->devices_n * sizeof *desc->devices;
+    struct troupe_device_id *ids = bytes ? trp_arena_get(&w->arena, bytes) : NULL;
+    *is_short = *is_short || (bytes && !ids);
+    if (ids)
+        memcpy(ids, desc->devices, bytes);
+    return ids;
+}
+
 static bool keep_desc(struct trp_worker *w, const struct troupe_model_desc *desc)
 {
     bool is_short = false;
@@ -77,6 +88,7 @@ static bool keep_desc(struct trp_worker *w, const struct troupe_model_desc *desc
     w->desc.device = keep(w, desc->device, &is_short);
     w->desc.skeleton = keep(w, desc->skeleton, &is_short);
     w->desc.blobs = keep(w, desc->blobs, &is_short);
+    w->desc.devices = keep_devices(w, desc, &is_short);
     for (uint32_t i = 0; options && i < desc->options_n; i++) {
         options[i].key = keep(w, desc->options[i].key, &is_short);
         options[i].value = keep(w, desc->options[i].value, &is_short);

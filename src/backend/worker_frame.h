@@ -66,7 +66,8 @@ struct trp_worker_frame {
     int64_t deadline_ns;
     uint64_t peak_bytes, kept_bytes; /* the worker writes them: of this run; after it, of all */
     uint64_t refused;                /* and how often its yard had no room so far */
-    uint32_t inputs_n, outputs_n, releases_n, unused;
+    uint32_t inputs_n, outputs_n, releases_n;
+    uint32_t device;        /* of those that the model was opened on */
     struct trp_cores cores; /* where whoever asks for the run may be; none: nobody knows */
     uint64_t releases[TRP_WORKER_RELEASES_MAX]; /* of runs before */
     char text[TRP_WORKER_TEXT_MAX];             /* the worker writes it, when the run fails */

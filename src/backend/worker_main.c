@@ -268,6 +268,7 @@ static trp_status run_frame(struct lane *l, struct trp_worker_frame *f, struct t
         .output_index = trp_worker_frame_indices(f, n),
         .memory_bytes_max = f->memory_bytes_max,
         .out_peak_bytes = &f->peak_bytes,
+        .device = f->device,
     };
     for (uint32_t i = 0; i < f->inputs_n; i++)
         take_input(w, &shared[i], &inputs[i]);

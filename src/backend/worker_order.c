@@ -54,6 +54,11 @@ void trp_worker_order_encode(const struct trp_worker_order *o, struct trp_buf *b
     put_options(b, d->options, d->options_n);
     put_number(b, (uint64_t)d->thread_mode);
     put_number(b, (uint64_t)d->packed);
+    put_number(b, d->devices_n);
+    for (uint32_t i = 0; i < d->devices_n; i++) {
+        put_number(b, (uint64_t)d->devices[i].kind);
+        put_number(b, d->devices[i].ordinal);
+    }
 }
 
 static void put_io(struct trp_buf *b, const struct trp_io *io)
@@ -149,6 +154,19 @@ static const struct troupe_option *get_options(struct reader *r, uint32_t *out_n
     return options;
 }
 
+static const struct troupe_device_id *get_devices(struct reader *r, uint32_t *out_n)
+{
+    const uint32_t n = get_count(r, TROUPE_DEVICES_MAX + 1); /* and the CPU */
+    struct troupe_device_id *ids = n ? trp_arena_zeroed(r->arena, n, sizeof *ids) : NULL;
+    r->is_short_of_memory = r->is_short_of_memory || (n && !ids);
+    *out_n = ids ? n : 0;
+    for (uint32_t i = 0; i < *out_n; i++) {
+        ids[i].kind = (int32_t)get_number(r);
+        ids[i].ordinal = get_count(r, UINT32_MAX);
+    }
+    return ids;
+}
+
 trp_status trp_worker_order_decode(struct trp_str bytes, struct trp_arena *arena,
                                    struct trp_worker_order *out, struct trp_error *err)
 {
@@ -169,6 +187,7 @@ trp_status trp_worker_order_decode(struct trp_str bytes, struct trp_arena *arena
     d->options = get_options(&r, &d->options_n);
     d->thread_mode = (int32_t)get_number(&r);
     d->packed = (int32_t)get_number(&r);
+    d->devices = get_devices(&r, &d->devices_n);
     r.is_bad = r.is_bad || (!out->backend && !r.is_short_of_memory);
     return check(&r, err);
 }

@@ -652,6 +652,35 @@ static void opens_and_closes_again_and_again(void **state)
 /* Group fixtures get a state of their own, so the stage is found by name. */
 static struct stage stage;
 
+/* Each of them, and the CPU; one that has none is not asked for any. */
+static void runs_on_each_device_that_it_tells(void **state)
+{
+    struct stage *g = *state;
+    struct troupe_device_id on[TROUPE_DEVICES_MAX + 1] = { { 0 } };
+    struct trp_device_list there;
+    struct trp_arena arena;
+    struct subject *s;
+    uint32_t n = 0;
+    trp_arena_init(&arena, trp_heap(), 4096, 0);
+    const trp_status told = trp_backend_devices(g->h.backend, &arena, &there, &g->h.err);
+    for (uint32_t i = 0; !trp_failed(told) && i < there.n; i++)
+        on[n++] = there.all[i].id;
+    trp_arena_deinit(&arena);
+    assert_int_equal(told.code, TRP_OK);
+    assert_int_equal(n, g->who->is_echo ? 2 : 0); /* harness.c */
+    if (n == 0)
+        return;
+    on[n++].kind = TROUPE_DEVICE_CPU;
+    const struct troupe_model_desc desc = { .devices = on, .devices_n = n };
+    assert_int_equal(subject_try_open(&g->h, file_of(g, PLAIN), desc, &s).code, TRP_OK);
+    for (s->run.device = 0; s->run.device < n; s->run.device++) {
+        send_six(s);
+        assert_int_equal(subject_run(s).code, TRP_OK);
+        expect(g, &s->out[0], six, sizeof six);
+        subject_release(s);
+    }
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -713,6 +742,7 @@ int main(int argc, char **argv)
         TEST(runs_on_many_threads_at_once),
         TEST(outputs_may_be_released_later_and_elsewhere),
         TEST(opens_and_closes_again_and_again),
+        TEST(runs_on_each_device_that_it_tells),
     };
     return cmocka_run_group_tests_name(stage.who->name, tests, set_up, tear_down);
 }

@@ -17,6 +17,7 @@
  *   hot      stands for ONNX Runtime: what it has mapped runs slowly, unless its weights are packed; prepares a model no further
  *            while there is a file MODEL.hold, and packs no weights while there is MODEL.race; says that it holds as much as its
  *            file is long; weighs as much as a file MODEL.weighs says, when it is prepared
+ *   twice    tells a device twice
  *   serial   works, but is not re-entrant: it fails when two runs are inside at once */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -221,6 +222,15 @@ static int32_t memory(void *model, struct troupe_memory *out)
     return TROUPE_OK;
 }
 
+static void devices(void *self, void (*tell)(void *user, const struct troupe_device *device),
+                    void *user)
+{
+    const struct troupe_device d = { .struct_size = sizeof d, .id = { TROUPE_DEVICE_GPU, 4 } };
+    (void)self;
+    tell(user, &d);
+    tell(user, &d);
+}
+
 const struct troupe_backend *troupe_backend_query(uint32_t host_abi)
 {
     static struct troupe_backend table;
@@ -237,6 +247,7 @@ const struct troupe_backend *troupe_backend_query(uint32_t host_abi)
         .close = close_model,
         .memory = memory,
         .prepare = is_fault("outside") || is_fault("nowhere") || is_fault("hot") ? prepare : NULL,
+        .devices = is_fault("twice") ? devices : NULL,
     };
     return &table;
 }

@@ -67,6 +67,17 @@ static void a_plugin_that_does_not_fit_is_refused_with_its_name(void **state)
     }
 }
 
+static void a_device_that_is_told_twice_is_the_plugins_fault(void **state)
+{
+    struct stage *g = *state;
+    struct trp_device_list there;
+    struct trp_backend *b;
+    assert_int_equal(trp_backends_get(g->backends, TRP_STR_LIT("twice"), &b, &g->err).code, TRP_OK);
+    assert_int_equal(trp_backend_devices(b, &g->arena, &there, &g->err).code, TRP_INTERNAL);
+    assert_non_null(
+        strstr(g->err.text, "backend 'twice' broke its contract: it names a device twice"));
+}
+
 static void a_file_that_is_no_plugin_is_refused(void **state)
 {
     (void)state;
@@ -206,6 +217,7 @@ int main(void)
         TEST(strange_answers_become_codes_of_ours),
         TEST(a_plugin_that_is_not_reentrant_runs_one_at_a_time),
         TEST(a_plugin_is_started_once_however_many_ask),
+        TEST(a_device_that_is_told_twice_is_the_plugins_fault),
     };
     return cmocka_run_group_tests_name("faulty", tests, NULL, NULL);
 }

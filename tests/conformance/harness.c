@@ -27,11 +27,11 @@ static void find_onnxruntime(void)
 static void set_up(struct harness *h, const char *backend, const char *worker_program)
 {
     const char *api = getenv("TRP_TEST_ORT_API");
-    const struct troupe_option older = { "onnxruntime.api", api };
+    const struct troupe_option options[] = { { "echo.devices", "2" }, { "onnxruntime.api", api } };
     const struct trp_backends_opts opts = { .clock = trp_clock_system(),
                                             .path = TRP_PLUGINS,
-                                            .options = &older,
-                                            .options_n = api ? 1 : 0,
+                                            .options = options,
+                                            .options_n = api ? 2 : 1,
                                             .worker_program = worker_program };
     *h = (struct harness){ 0 };
     if (strcmp(backend, "onnxruntime") == 0)

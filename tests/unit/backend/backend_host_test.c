@@ -31,7 +31,10 @@ static int set_up(void **state)
     static const uint32_t all[4] = { 0, 1, 2, 3 };
     f = (struct fixture){ .run = { .inputs_n = 1, .outputs_n = 1, .output_index = all } };
     *state = &f;
-    const struct trp_backends_opts opts = { .clock = trp_clock_system() };
+    static const struct troupe_option two = { "echo.devices", "2" };
+    const struct trp_backends_opts opts = { .clock = trp_clock_system(),
+                                            .options = &two,
+                                            .options_n = 1 };
     trp_arena_init(&f.arena, trp_heap(), 4096, 0);
     trp_account_init(&f.account, TRP_ACCOUNT_ACTIVATIONS, NULL, 16384);
     f.run.account = &f.account.plugin;
@@ -52,7 +55,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void open_model(struct fixture *f, const char *backend, const char *text)
+static void open_on(struct fixture *f, const char *backend, const char *text,
+                    const struct troupe_device_id *devices, uint32_t devices_n)
 {
     struct trp_backend *b;
     const int fd = scratch_file(f->path, "host");
@@ -60,12 +64,19 @@ static void open_model(struct fixture *f, const char *backend, const char *text)
     close(fd);
     assert_int_equal(trp_backends_get(f->backends, trp_str_of(backend), &b, &f->err).code, TRP_OK);
     assert_string_equal(trp_backend_name(b), backend);
-    const struct troupe_model_desc desc = { .path = f->path, .name = "m/1" };
+    const struct troupe_model_desc desc = {
+        .path = f->path, .name = "m/1", .devices = devices, .devices_n = devices_n
+    };
     const trp_status st = trp_backend_open(b, &desc, &f->arena, &f->model, &f->signature, &f->err);
     if (trp_failed(st))
         print_message("%s\n", f->err.text);
     assert_int_equal(st.code, TRP_OK);
     unlink(f->path);
+}
+
+static void open_model(struct fixture *f, const char *backend, const char *text)
+{
+    open_on(f, backend, text, NULL, 0);
 }
 
 static struct troupe_tensor fp32(float *values, int64_t rows, int64_t columns)
@@ -261,6 +272,82 @@ static void outputs_must_fit_the_inputs_they_echo(void **state)
     unlink(path);
 }
 
+static void devices_are_told_and_only_by_who_has_some(void **state)
+{
+    struct fixture *f = *state;
+    struct trp_device_list there;
+    struct trp_backend *b;
+    assert_int_equal(trp_backends_get(f->backends, TRP_STR_LIT("echo"), &b, &f->err).code, TRP_OK);
+    assert_int_equal(trp_backend_devices(b, &f->arena, &there, &f->err).code, TRP_OK);
+    assert_int_equal(there.n, 2);
+    assert_int_equal(there.all[1].id.kind, TROUPE_DEVICE_GPU);
+    assert_int_equal(there.all[1].id.ordinal, 1);
+    assert_string_equal(there.all[1].name, "pretended 1");
+    assert_int_equal(trp_backends_get(f->backends, TRP_STR_LIT("null"), &b, &f->err).code, TRP_OK);
+    assert_int_equal(trp_backend_devices(b, &f->arena, &there, &f->err).code, TRP_OK);
+    assert_int_equal(there.n, 0);
+}
+
+static void a_run_is_made_where_it_is_for_and_counted_there(void **state)
+{
+    struct fixture *f = *state;
+    static const struct troupe_device_id on[] = { { TROUPE_DEVICE_GPU, 1 },
+                                                  { TROUPE_DEVICE_CPU, 0 } };
+    static const uint32_t where = 1; /* behind the echo */
+    float values[6] = { 0 };
+    const struct troupe_tensor in = fp32(values, 3, 2);
+    const struct trp_device_use *uses;
+    open_on(f, "echo", "device where\n", on, 2);
+    f->run.output_index = &where;
+    for (uint32_t i = 0; i < 3; i++) {
+        f->run.device = i > 0;
+        assert_int_equal(run_model(f, &in), TRP_OK);
+        assert_int_equal(f->out[0].shape[0], 3);
+        for (int row = 0; row < 3; row++)
+            assert_int_equal(((const int32_t *)f->out[0].data)[row], i > 0 ? -1 : 1);
+        f->out[0].release(f->out[0].release_user, f->out[0].data);
+        f->out[0] = (struct troupe_tensor){ 0 };
+    }
+    assert_int_equal(trp_backend_device_uses(f->model, &uses), 2);
+    assert_true(trp_device_is_same(uses[0].id, on[0]));
+    assert_int_equal(trp_counter_get(&uses[0].runs), 1);
+    assert_int_equal(trp_counter_get(&uses[1].runs), 2);
+}
+
+static void without_devices_a_model_is_on_the_cpu(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t where = 1;
+    float values[2] = { 0 };
+    const struct troupe_tensor in = fp32(values, 1, 2);
+    const struct trp_device_use *uses;
+    open_model(f, "echo", "device where\n");
+    f->run.output_index = &where;
+    assert_int_equal(run_model(f, &in), TRP_OK);
+    assert_int_equal(*(const int32_t *)f->out[0].data, -1);
+    assert_int_equal(trp_backend_device_uses(f->model, &uses), 0);
+}
+
+static void a_number_of_pretended_devices_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = { "65", "x", "-1" };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        const struct troupe_option option = { "echo.devices", wrong[i] };
+        const struct trp_backends_opts opts = { .clock = trp_clock_system(),
+                                                .options = &option,
+                                                .options_n = 1 };
+        struct trp_backends *backends;
+        struct trp_backend *b;
+        struct trp_error err = { 0 };
+        assert_int_equal(trp_backends_create(trp_heap(), &opts, &backends, &err).code, TRP_OK);
+        const trp_status st = trp_backends_get(backends, TRP_STR_LIT("echo"), &b, &err);
+        trp_backends_destroy(backends);
+        assert_int_equal(st.code, TRP_INVALID_ARGUMENT);
+        assert_non_null(strstr(err.text, "a number from 0 to 64"));
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -276,6 +363,10 @@ int main(void)
         TEST(a_model_that_cannot_be_opened_leaves_nothing_behind),
         TEST(probing_tells_the_signature_without_opening),
         TEST(outputs_must_fit_the_inputs_they_echo),
+        TEST(devices_are_told_and_only_by_who_has_some),
+        TEST(a_run_is_made_where_it_is_for_and_counted_there),
+        TEST(without_devices_a_model_is_on_the_cpu),
+        cmocka_unit_test(a_number_of_pretended_devices_that_cannot_be_is_refused),
     };
     return cmocka_run_group_tests_name("backend_host", tests, NULL, NULL);
 }

@@ -88,6 +88,7 @@ static void every_word_is_read(void **state)
                        "load_sleep 2s\n"
                        "load_fail never\n"
                        "grow 1000\n"
+                       "device where\n"
                        "threads shared";
     assert_int_equal(open_text(text, &host, false, &s, &error), TROUPE_OK);
     assert_int_equal(s->inputs_n, 2);
@@ -108,6 +109,7 @@ static void every_word_is_read(void **state)
     assert_int_equal(s->fail_every, 3);
     assert_string_equal(s->load_fail, "never");
     assert_int_equal(s->grow, 1000);
+    assert_string_equal(s->device_output, "where");
     assert_int_equal(s->threads, TROUPE_THREADS_SHARED);
     trp_script_close(s);
 }
@@ -135,6 +137,8 @@ static void what_cannot_be_read_is_refused_with_its_line(void **state)
         { "fail_every 0", "'0' is no number from 1" },
         { "grow many", "'many' is no number from 1" },
         { "threads two", "threads are one or shared" },
+        { "device", "behind device belongs the name of an output" },
+        { "device a b", "behind device belongs the name of an output" },
         { "threads shared", "opened the other way" },
     };
     struct jumpy clock = { 0 };

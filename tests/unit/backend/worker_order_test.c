@@ -35,6 +35,8 @@ static void an_order_arrives_as_it_was_given(void **state)
     struct fixture *f = *state;
     static const struct troupe_option all[] = { { "onnxruntime.threads", "2" }, { "x", "" } };
     static const struct troupe_option own[] = { { "intra_op_thread_count", "1" } };
+    static const struct troupe_device_id devices[] = { { TROUPE_DEVICE_GPU, 3 },
+                                                       { TROUPE_DEVICE_CPU, 0 } };
     const struct trp_worker_order order = { .backend = "onnxruntime",
                                             .options = all,
                                             .options_n = 2,
@@ -49,7 +51,9 @@ static void an_order_arrives_as_it_was_given(void **state)
                                                       .thread_mode = TROUPE_THREADS_SHARED,
                                                       .skeleton = "/store/s",
                                                       .blobs = "/store/b",
-                                                      .packed = 1 } };
+                                                      .packed = 1,
+                                                      .devices = devices,
+                                                      .devices_n = 2 } };
     struct trp_worker_order out;
     trp_worker_order_encode(&order, &f->b);
     const trp_status st = trp_worker_order_decode(trp_buf_str(&f->b), &f->arena, &out, &f->err);
@@ -70,6 +74,8 @@ static void an_order_arrives_as_it_was_given(void **state)
     assert_string_equal(out.desc.skeleton, "/store/s");
     assert_string_equal(out.desc.blobs, "/store/b");
     assert_int_equal(out.desc.packed, 1);
+    assert_int_equal(out.desc.devices_n, 2);
+    assert_memory_equal(out.desc.devices, devices, sizeof devices);
 }
 
 static struct trp_signature make_signature(void)
