@@ -206,15 +206,17 @@ TYPE(secondary_device, "ModelInstanceGroup.SecondaryDevice");
 
 FIELDS(instance_group) = {
     VALUE(STRING, ONE, "name", 1, ACTS, "Shown to clients; changes nothing."),
-    VALUE(INT32, ONE, "count", 2, ACTS,
-          "How many runs may go on at once, all groups added up; 0 or absent: no limit.  The "
-          "weights are there once, whatever the count."),
     VALUE(
-        INT32, MANY, "gpus", 3, LATER,
-        "Which GPUs to use: none, and one warning says so.  `count` stays what is written, not so "
-        "many for each."),
-    CHOICE(instance_kind, ONE, "kind", 4, LATER,
-           "Where to run: on the CPU, whatever is written; `KIND_GPU` gives a warning, once."),
+        INT32, ONE, "count", 2, ACTS,
+        "How many runs may go on at once, all groups added up, on each GPU of a group that has "
+        "some; 0 or absent: no limit, on GPUs 1.  The weights are there once, whatever the count, "
+        "or once on each device."),
+    VALUE(INT32, MANY, "gpus", 3, ACTS,
+          "Which of the backend's GPUs, `count` runs on each; none written: all of them."),
+    CHOICE(
+        instance_kind, ONE, "kind", 4, ACTS,
+        "Where to run: `KIND_GPU` on its `gpus`, `KIND_AUTO` there if they exist; otherwise on the "
+        "CPU, and so where a backend has no GPU."),
     VALUE(STRING, MANY, "profile", 5, NO, "TensorRT's profiles do not exist here."),
     MESSAGE(rate_limiter, ONE, "rate_limiter", 6, LATER, "What a run takes of shared resources."),
     VALUE(BOOL, ONE, "passive", 7, LATER, "Load, but take no requests."),
@@ -642,12 +644,6 @@ const uint32_t trp_model_config_enums_n = ARRAY_LEN(trp_model_config_enums);
 
 /* ---- reading ---- */
 
-/* What is found while a tree is read. */
-struct notes {
-    struct trp_buf warnings;
-    bool has_gpu; /* one says that there is no GPU */
-};
-
 static void add_place(struct trp_buf *warnings, const struct trp_node *n)
 {
     if (n->file && n->line > 0)
@@ -656,37 +652,13 @@ static void add_place(struct trp_buf *warnings, const struct trp_node *n)
         trp_buf_addf(warnings, "%s: ", n->file);
 }
 
-/* As a word, or by its number. */
-static bool names_gpu(const struct trp_node *kind)
-{
-    const struct trp_enum_value *gpu = trp_enum_named(&instance_kind, TRP_STR_LIT("KIND_GPU"));
-    return kind->kind == TRP_NODE_INT ? kind->v.i == gpu->number : trp_str_is(kind->v.s, gpu->name);
-}
-
-/* Repositories of GPU servers open as they are; each model says it once, however many of its groups and keys ask. */
-static bool note_gpu(struct notes *notes, const struct trp_field *f, const struct trp_node *n)
-{
-    const bool is_kind = f->enumeration == &instance_kind;
-    if (!is_kind && f != trp_message_field(&instance_group, TRP_STR_LIT("gpus")))
-        return false;
-    if (is_kind && !names_gpu(n))
-        return true; /* the backend's choice, or the CPU by name: what happens anyway */
-    if (notes->has_gpu)
-        return true;
-    notes->has_gpu = true;
-    add_place(&notes->warnings, n);
-    trp_buf_addf(&notes->warnings,
-                 "\"%s\" asks for a GPU, which no backend here has: it runs on the CPU\n", f->name);
-    return true;
-}
-
 static void note_if_later(void *user, const struct trp_field *f, const struct trp_node *n)
 {
-    struct notes *notes = user;
-    if (f->use != TRP_USE_LATER || note_gpu(notes, f, n))
+    struct trp_buf *warnings = user;
+    if (f->use != TRP_USE_LATER)
         return;
-    add_place(&notes->warnings, n);
-    trp_buf_addf(&notes->warnings, "\"%s\" is understood but not acted upon yet\n", f->name);
+    add_place(warnings, n);
+    trp_buf_addf(warnings, "\"%s\" is understood but not acted upon yet\n", f->name);
 }
 
 static trp_status read_json(struct trp_arena *a, struct trp_str text, const char *file,
@@ -735,26 +707,26 @@ trp_status trp_model_file_parse(struct trp_arena *a, struct trp_str text, const 
                                 struct trp_str *out_warnings, struct trp_error *err)
 {
     struct trp_node *written;
-    struct notes notes = { .has_gpu = false };
+    struct trp_buf warnings;
     *out_tree = *out_definition = NULL;
     TRP_CHECK(read_text(a, text, file, &written, err));
     if (trp_model_definition_kind(written)) {
         *out_definition = written;
         return trp_ok();
     }
-    trp_buf_init(&notes.warnings, a->alloc, 1 << 20);
+    trp_buf_init(&warnings, a->alloc, 1 << 20);
     trp_status st = trp_schema_normalise(a, &trp_model_config_message, written, note_if_later,
-                                         &notes, out_tree, err);
+                                         &warnings, out_tree, err);
     if (!trp_failed(st))
-        st = trp_buf_check(&notes.warnings, file, err);
+        st = trp_buf_check(&warnings, file, err);
     if (!trp_failed(st) && out_warnings) {
-        *out_warnings = trp_arena_dup(a, trp_buf_str(&notes.warnings));
+        *out_warnings = trp_arena_dup(a, trp_buf_str(&warnings));
         if (!out_warnings->ptr)
             st = trp_fail(err, TRP_OUT_OF_MEMORY, "%s: no memory", file);
     }
     if (trp_failed(st))
         *out_tree = NULL;
-    trp_buf_deinit(&notes.warnings);
+    trp_buf_deinit(&warnings);
     return st;
 }
 

@@ -177,6 +177,7 @@ static void begin_joint(struct trp_batch *b)
     j->target = first->target; /* which the members have pinned */
     j->model = first->model;
     j->deadline_ns = last_deadline(&b->members);
+    j->slot_group = first->slot_group; /* their run's; they give it back */
     j->stamps_ns[TRP_PHASE_QUEUED] = first->stamps_ns[TRP_PHASE_QUEUED];
 }
 

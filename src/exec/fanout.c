@@ -102,6 +102,7 @@ static bool init_part(struct trp_fanout *f, struct trp_fanout_part *part)
     c->target = whole->target; /* which the whole has pinned */
     c->model = whole->model;
     c->deadline_ns = whole->deadline_ns;
+    c->slot_group = whole->slot_group; /* until it has one of its own */
     c->inputs = trp_arena_get(&c->arena, whole->inputs_n * sizeof *c->inputs);
     c->wanted = trp_arena_zeroed(&c->arena, whole->wanted_n + 1, sizeof *c->wanted);
     if (!c->inputs || !c->wanted)
@@ -267,6 +268,14 @@ void trp_fanout_help(const struct trp_run_place *p, struct trp_call *part)
 
 /* ---- the one who has divided it ---- */
 
+/* What nobody took has a slot all the same, and so a place among its version's. */
+static void take_seat(struct trp_call *part)
+{
+    const struct trp_call_list alone = { part, part, 1 };
+    if (part_of(part)->has_slot)
+        trp_seating_take(&alone, TRP_SEATING_NOWHERE);
+}
+
 static struct trp_call *take_back(struct trp_fanout *f)
 {
     struct trp_call_list others = { 0 };
@@ -280,6 +289,8 @@ static struct trp_call *take_back(struct trp_fanout *f)
     while ((part = trp_call_list_pop(&f->queue->parts)) != NULL)
         trp_call_list_push(&others, part);
     f->queue->parts = others;
+    if (mine)
+        take_seat(mine);
     return mine;
 }
 
@@ -302,6 +313,7 @@ static bool run_short_ones(struct trp_fanout *f, const struct trp_run_place *p)
         if (!f->parts[k].is_short)
             continue;
         f->parts[k].ran_after = true;
+        f->parts[k].call.slot_group = f->whole->slot_group; /* its own went back */
         run_part(p, &f->parts[k]);
         if (f->parts[k].is_short)
             return false;

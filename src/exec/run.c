@@ -9,6 +9,7 @@
 #include "backend/backend_host.h"
 #include "exec/fanout.h"
 #include "exec/quota.h"
+#include "exec/seating.h"
 #include "model/version.h"
 #include "sched/placement.h"
 #include "tensor/reshape.h"
@@ -173,6 +174,7 @@ static trp_status run_backend(const struct trp_run_place *p, struct trp_call *ca
         .output_index = a->output_index,
         .memory_bytes_max = bytes_max,
         .out_peak_bytes = &call->run_peak_bytes,
+        .device = trp_seating_device(call),
     };
     if (!trp_fanout_is_part(call)) /* these are one */
         trp_counter_add(&v->stats->execution_count, 1);

@@ -36,6 +36,13 @@ uint32_t trp_seating_leave(struct trp_call *call)
     return place;
 }
 
+uint32_t trp_seating_device(const struct trp_call *call)
+{
+    if (call->slot_group == TRP_SEATING_NOWHERE)
+        return 0;
+    return version_of(call)->config.groups->groups[call->slot_group - 1].device;
+}
+
 const struct trp_cores *trp_seating_cores(const struct trp_call *call)
 {
     const struct trp_version *v = version_of(call);

@@ -1,5 +1,5 @@
 /* exec/seating.h - in which of its version's slots a run goes on.
- * Answers "on which cores is this run to be done?".  Where all slots of a version are alike nothing is kept, and its runs go where its
+ * Answers "on which cores, and on which device, is this run to be done?".  Where all slots of a version are alike nothing is kept, and its runs go where its
  * configuration says.  Where they are not (model/slot_groups.h), each run belongs to a group from the moment in which it has a slot
  * until that is given back, both under the run queue's lock; call->slot_group says which, counted from 1. */
 #ifndef TRP_SEATING_H
@@ -30,7 +30,13 @@ uint32_t trp_seating_leave(struct trp_call *call);
  *   Errors: none. */
 const struct trp_cores *trp_seating_cores(const struct trp_call *call);
 
-/* Whether runs of a version have to be done on certain cores, so that no loop may make them.
+/* Which of the devices that its model was opened on the run of a call (or part) is for.
+ *   Owns  : nothing.
+ *   Thread: any, the one that holds the call.
+ *   Errors: none; 0 where there is none. */
+uint32_t trp_seating_device(const struct trp_call *call);
+
+/* Whether runs of a version have to be done on certain cores, or on a device, so that no loop may make them.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */

@@ -353,6 +353,8 @@ static void commit(struct trp_change *c)
             trp_metrics_add(l->opts.metrics, TRP_METRIC_LOADS_MAPPED, 1);
         trp_change_log_loaded(l->opts.log, &d->loading,
                               trp_loop_now_ns(l->opts.control) - d->begun_ns, is_replacing);
+        trp_change_log_warnings(l->opts.log, d->loading.source, d->loading.loaded.device_warning,
+                                &m->warned_devices);
         if (d->loading.loaded.mapping.should_prepare)
             trp_preparer_begin(l, d->version, d->loading.loaded.backend);
         free_load(d);
@@ -732,7 +734,7 @@ static void give_up_plan(struct trp_change *c, const struct trp_error *err)
 
 static void begin_loads(struct trp_change *c, const struct trp_repo_model *found)
 {
-    trp_change_log_warnings(c->member->life->opts.log, found, &c->member->warned);
+    trp_change_log_warnings(c->member->life->opts.log, found, found->warnings, &c->member->warned);
     c->out_n = c->loads_n;
     for (uint32_t i = 0; i < c->loads_n; i++)
         trp_tenure_move(c->member->life, c->loads[i]->version, TRP_MODEL_LOADING);

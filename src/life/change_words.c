@@ -33,9 +33,9 @@ enum trp_code trp_change_code(int32_t code)
 }
 
 void trp_change_log_warnings(struct trp_log *log, const struct trp_repo_model *found,
-                             uint64_t *warned)
+                             struct trp_str warnings, uint64_t *warned)
 {
-    struct trp_str rest = found->warnings;
+    struct trp_str rest = warnings;
     const uint64_t digest = trp_digest_add_str(trp_catalog_digest(found), rest);
     if (digest == *warned)
         return; /* it was let go and is loaded again */

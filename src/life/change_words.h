@@ -18,13 +18,13 @@ void trp_change_add_failure(const struct trp_version *v, char *text, size_t size
  *   Errors: none. */
 enum trp_code trp_change_code(int32_t code);
 
-/* Logs what was found to be doubtful in a model's files, a line each; once for each state of them (*warned is which was told last,
+/* Logs what is doubtful in a model's files, each line of `warnings`; once for each state of them (*warned is which was told last,
  * 0: none), however often the model goes and is loaded again.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */
 void trp_change_log_warnings(struct trp_log *log, const struct trp_repo_model *found,
-                             uint64_t *warned);
+                             struct trp_str warnings, uint64_t *warned);
 
 /* Logs a version that has been loaded, and what an operator should know of it.
  *   Units : `took_ns` on any clock.

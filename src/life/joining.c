@@ -121,7 +121,8 @@ static void find_key(struct finding *f)
 {
     struct trp_making making = { .store = f->life->opts.store, .desc = &f->desc };
     struct trp_error ignored;
-    if (f->has_key || !making.store ||
+    if (f->has_key || !making.store || /* what was shown on one device is not noted for others */
+        f->version->config.devices_n > 0 ||
         trp_failed(trp_backends_get(f->life->opts.backends, f->version->config.backend,
                                     &making.backend, &ignored)) ||
         !trp_backend_can_prepare(making.backend))

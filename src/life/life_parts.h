@@ -61,6 +61,7 @@ struct trp_member {
     bool is_stale;           /* memory was short: the registry does not show it as it is */
     uint64_t taken;          /* digest of the files taken up last, for good or ill; 0: none */
     uint64_t warned;         /* of files and their warnings, when these were logged last */
+    uint64_t warned_devices; /* the same of what asked for devices in vain */
     uint64_t pending;        /* digest seen since, waiting until it settles; 0: none */
     int64_t pending_ns;      /* since when */
     uint32_t round;          /* of the last listing that had it */

@@ -20,6 +20,7 @@
 #include "life/initial_states.h"
 #include "life/labels.h"
 #include "life/warmup.h"
+#include "model/slot_devices.h"
 #include "onnx/onnx_reader.h"
 #include "repo/manifest.h"
 #include "store/known_signature.h"
@@ -216,6 +217,57 @@ static trp_status complete(struct trp_loading_steps *s, struct trp_arena *a,
     return trp_card_complete(a, &s->file_card, &out_config->card, err);
 }
 
+/* ---- devices ---- */
+
+/* Nobody's mistake: repositories of GPU servers open as they are. */
+static trp_status note_vain(struct trp_loading_steps *s, const struct trp_device_list *there,
+                            struct trp_error *err)
+{
+    struct trp_loaded *out = &s->l->loaded;
+    const struct trp_node *n = trp_slot_devices_in_vain(there, out->config.tree);
+    struct trp_error words = { 0 };
+    if (!n)
+        return trp_ok();
+    (void)trp_node_fail(n, &words, TRP_UNIMPLEMENTED,
+                        "\"%.*s\" asks for a GPU, and backend '%s' has none: it runs on the CPU",
+                        TRP_STR(n->key), trp_backend_name(s->backend));
+    out->device_warning = trp_arena_dup(&s->l->version->arena, trp_str_of(words.text));
+    return out->device_warning.ptr ? trp_ok() : no_memory(err);
+}
+
+/* Settles on which devices of the backend the model's runs are; what it is opened with says so, too. */
+static trp_status place(struct trp_loading_steps *s, struct trp_arena *a, struct trp_error *err)
+{
+    struct trp_model_config *c = &s->l->loaded.config;
+    struct trp_device_list there;
+    TRP_CHECK(trp_backend_devices(s->backend, &s->scratch, &there, err));
+    TRP_CHECK(trp_slot_devices_take(a, &there, c, err));
+    s->desc.devices = c->devices;
+    s->desc.devices_n = c->devices_n;
+    return note_vain(s, &there, err);
+}
+
+/* What is prepared is for the CPU. */
+static struct trp_store *store_for(const struct trp_loading_steps *s)
+{
+    return s->desc.devices_n > 0 ? NULL : s->l->env->store;
+}
+
+/* In the log and the index. */
+static void tell_devices(const struct trp_loading_steps *s)
+{
+    struct trp_mapping *m = &s->l->loaded.mapping;
+    struct trp_buf names;
+    if (s->desc.devices_n == 0)
+        return;
+    trp_buf_init(&names, trp_heap(), 4096);
+    trp_device_add_names(&names, s->desc.devices, s->desc.devices_n, ", ");
+    const char *text = trp_buf_text(&names);
+    (void)snprintf(m->note, sizeof m->note, "on %s: what is prepared is for the CPU alone",
+                   text ? text : "devices");
+    trp_buf_deinit(&names);
+}
+
 /* ---- the steps ---- */
 
 static void describe(struct trp_loading_steps *s)
@@ -292,7 +344,7 @@ static trp_status open_model(struct trp_loading_steps *s, struct trp_error *err)
     TRP_CHECK(find_backend(s, err));
     TRP_CHECK(give_up_if_told(l, err));
     take_options(s);
-    const struct trp_mapping_opts opening = { .store = l->env->store,
+    const struct trp_mapping_opts opening = { .store = store_for(s),
                                               .uses = l->env->uses,
                                               .backend = s->backend,
                                               .desc = &s->desc,
@@ -302,6 +354,7 @@ static trp_status open_model(struct trp_loading_steps *s, struct trp_error *err)
     TRP_CHECK(trp_mapping_open(&opening, &l->version->arena, &out->mapping, &out->model,
                                &out->file_signature, err));
     out->backend = s->backend;
+    tell_devices(s);
     tell_isolation(s);
     if (l->on_open)
         l->on_open(l);
@@ -347,6 +400,7 @@ static trp_status warm_up(struct trp_loading_steps *s, struct trp_error *err)
                                        .folder = l->source->folder,
                                        .account = &l->version->activations,
                                        .stop = &l->version->stop,
+                                       .devices_n = s->desc.devices_n,
                                        .input_bytes_max = l->env->input_bytes_max,
                                        .output_bytes_max = l->env->output_bytes_max,
                                        .run_bytes_max = l->env->run_bytes_max };
@@ -397,8 +451,9 @@ static trp_status estimate(struct trp_loading_steps *s, struct trp_error *err)
     struct trp_loading *l = s->l;
     if (!s->backend)
         TRP_CHECK(trp_backends_get(l->env->backends, l->source->peek.backend, &s->backend, err));
+    TRP_CHECK(place(s, &s->scratch, err));
     take_options(s);
-    const struct trp_sizing sizing = { .store = l->env->store,
+    const struct trp_sizing sizing = { .store = store_for(s),
                                        .backend = s->backend,
                                        .desc = &s->desc,
                                        .weights_bytes = s->weights_bytes,
@@ -436,6 +491,7 @@ static trp_status finish(struct trp_loading_steps *s, struct trp_error *err)
     TRP_CHECK(open_model(s, err));
     TRP_CHECK(complete(s, &s->l->version->arena, &out->file_signature, &out->config,
                        &out->signature, err));
+    TRP_CHECK(place(s, &s->l->version->arena, err));
     TRP_CHECK(attach_labels(s, &s->l->version->arena, err));
     TRP_CHECK(keep_sequences(s, err));
     TRP_CHECK(give_up_if_told(s->l, err));

@@ -123,7 +123,8 @@ static trp_status run_backend(const struct trp_warmup *w, const struct troupe_te
                               .error = &words,
                               .output_index = out->indices,
                               .memory_bytes_max = bytes_max,
-                              .out_peak_bytes = peak_bytes };
+                              .out_peak_bytes = peak_bytes,
+                              .device = w->device };
     *peak_bytes = 0;
     for (uint32_t i = 0; i < run.outputs_n; i++) {
         out->tensors[i] = (struct troupe_tensor){ 0 };
@@ -228,6 +229,19 @@ static trp_status run_twice(const struct trp_warmup *w, const struct troupe_tens
     return run_once(w, inputs, out, true, err);
 }
 
+static trp_status rehearse_everywhere(const struct trp_warmup *w,
+                                      const struct troupe_tensor *inputs, const struct outputs *out,
+                                      struct trp_error *err)
+{
+    struct trp_warmup here = *w;
+    trp_status st;
+    here.device = 0;
+    do
+        st = run_twice(&here, inputs, out, err);
+    while (!trp_failed(st) && ++here.device < w->devices_n);
+    return st;
+}
+
 trp_status trp_warmup_rehearse(const struct trp_warmup *w, struct trp_error *err)
 {
     static const struct trp_sample_size one = { .free = 1, .first = 1, .top = 1 };
@@ -245,28 +259,36 @@ trp_status trp_warmup_rehearse(const struct trp_warmup *w, struct trp_error *err
             st = trp_fail(err, TRP_OUT_OF_MEMORY, "no input for '%.*s'", TRP_STR(io->name));
     }
     if (!trp_failed(st))
-        st = run_twice(w, inputs, &out, err);
+        st = rehearse_everywhere(w, inputs, &out, err);
     for (uint32_t i = 0; i < w->signature->inputs_n; i++)
         trp_sample_drop(&inputs[i]);
     free_places(inputs, &out);
     return st;
 }
 
+static trp_status run_samples(const struct trp_warmup *w, struct troupe_tensor *tensors,
+                              const struct outputs *out, struct trp_error *err)
+{
+    for (const struct trp_node *s = samples_of(w)->first; s; s = s->next) {
+        const struct trp_str name = trp_node_str(s, "name", TRP_STR_LIT("unnamed"));
+        TRP_TRY(run_sample(w, s, tensors, out, err), err, "warm-up '%.*s'", TRP_STR(name));
+    }
+    return trp_ok();
+}
+
 trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err)
 {
-    const struct trp_node *samples = samples_of(w);
+    struct trp_warmup here = *w;
     struct troupe_tensor *tensors;
     struct outputs out;
-    if (!samples)
+    trp_status st;
+    if (!samples_of(w))
         return trp_ok();
     TRP_CHECK(make_places(w, &tensors, &out, err));
-    trp_status st = trp_ok();
-    for (const struct trp_node *s = samples->first; s && !trp_failed(st); s = s->next) {
-        const struct trp_str name = trp_node_str(s, "name", TRP_STR_LIT("unnamed"));
-        st = run_sample(w, s, tensors, &out, err);
-        if (trp_failed(st))
-            trp_error_within(err, "warm-up '%.*s'", TRP_STR(name));
-    }
+    here.device = 0;
+    do
+        st = run_samples(&here, tensors, &out, err);
+    while (!trp_failed(st) && ++here.device < w->devices_n);
     free_places(tensors, &out);
     return st;
 }

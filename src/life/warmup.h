@@ -23,12 +23,14 @@ struct trp_warmup {
     struct trp_str folder;       /* the model's; empty: it is a single file */
     struct trp_account *account; /* inputs and outputs */
     const struct trp_flag *stop; /* raised: give up */
-    uint64_t input_bytes_max;    /* of one input */
+    uint32_t device,
+        devices_n; /* of those that the model is open on: its runs' (set here); all, 0: none */
+    uint64_t input_bytes_max; /* of one input */
     uint64_t output_bytes_max, run_bytes_max;
 };
 
-/* Runs each sample of `model_warmup` as often as its `count` says (0: once), with the inputs of warmup_input.h.  Each run waits
- * for room in memory as requests do, and teaches what it held.
+/* Runs each sample of `model_warmup` as often as its `count` says (0: once), on each device of the model, with the inputs of
+ * warmup_input.h.  Each run waits for room in memory as requests do, and teaches what it held.
  *   Owns  : nothing is kept.
  *   Thread: loader.
  *   Blocks: disk, device.
@@ -36,7 +38,7 @@ struct trp_warmup {
  *           OUT_OF_MEMORY, OVER_BUDGET, as trp_warmup_input_make(), or the backend's; the sample's name in the words. */
 trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err);
 
-/* One run of a model whose owner names no samples, with inputs of store/sample.h, one row of them: whoever takes over from a version
+/* One run on each device of a model whose owner names no samples, with inputs of store/sample.h, one row of them: whoever takes over from a version
  * that serves has all that a first run makes or maps, and its first answer is no slower than the last one of the other.  Where there is
  * no room for it at once it is not made: nobody leaves for a run that no client has asked for.
  *   Owns  : nothing is kept.

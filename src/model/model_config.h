@@ -90,10 +90,12 @@ struct trp_model_config {
     uint32_t instances;                   /* run slots; 0: no limit */
     const struct trp_cores *cores;        /* its runs go there; NULL: wherever an executor is */
     const struct trp_slot_groups *groups; /* unlike slots, `cores` is NULL then; NULL: all alike */
-    const struct trp_queue_rules *queue;  /* NULL: none were written */
+    const struct troupe_device_id *devices; /* where its slots are (model/slot_devices.h) */
+    const struct trp_queue_rules *queue;    /* NULL: none were written */
     const struct troupe_option
         *options; /* for the backend: `parameters`; optimization.graph.level as `graph.level` */
     uint32_t options_n;
+    uint32_t devices_n; /* of `devices`; 0: all on the CPU, or not settled yet */
     struct trp_sequence_config
         *sequences; /* sequence_batching; NULL: none, or not held against the file yet */
 };

@@ -20,8 +20,8 @@ static trp_status parse(const struct trp_node *n, struct trp_cores *out, struct 
 /* ---- what was written ---- */
 
 /* A group's own, or the model's. */
-static trp_status take_group(const struct trp_node *g, const struct trp_node *own,
-                             struct trp_slot_group *out, struct trp_error *err)
+trp_status trp_slot_groups_read(const struct trp_node *g, const struct trp_node *own,
+                                struct trp_slot_group *out, struct trp_error *err)
 {
     const struct trp_node *written = trp_node_get(g, "cores");
     const struct trp_node *n = written ? written : own;
@@ -62,7 +62,7 @@ static trp_status take_unlike(struct trp_arena *a, const struct trp_node *list,
         return no_memory(err);
     for (const struct trp_node *g = list->first; g; g = g->next) {
         struct trp_slot_group *group = &all->groups[all->groups_n++];
-        TRP_CHECK(take_group(g, own, group, err));
+        TRP_CHECK(trp_slot_groups_read(g, own, group, err));
         all->count += group->count;
     }
     *out = all;
@@ -79,9 +79,9 @@ trp_status trp_slot_groups_take(struct trp_arena *a, const struct trp_node *tree
     struct trp_cores *kept;
     *out_cores = NULL;
     *out_groups = NULL;
-    TRP_CHECK(take_group(list ? list->first : NULL, own, &first, err));
+    TRP_CHECK(trp_slot_groups_read(list ? list->first : NULL, own, &first, err));
     for (const struct trp_node *g = list ? list->first : NULL; g; g = g->next) {
-        TRP_CHECK(take_group(g, own, &other, err));
+        TRP_CHECK(trp_slot_groups_read(g, own, &other, err));
         if (!is_like(&first, &other))
             return take_unlike(a, list, own, out_groups, err);
     }

@@ -1,6 +1,6 @@
 /* model/slot_groups.h - run slots that are not all alike.
  * Answers "which of a model's slots does a run take, and on which cores is that?".  `instance_group` may give each group cores of
- * its own; then it matters which group a run belongs to, otherwise only how many slots there are.  Pure: who runs where is kept by the
+ * its own, or a device (model/slot_devices.h); then it matters which group a run belongs to, otherwise only how many slots there are.  Pure: who runs where is kept by the
  * caller (exec/lines.h), as a number of runs for each group. */
 #ifndef TRP_SLOT_GROUPS_H
 #define TRP_SLOT_GROUPS_H
@@ -13,8 +13,9 @@
 
 struct trp_slot_group {
     struct trp_cores cores;
-    uint32_t count; /* slots, as it was written: 1 or more */
-    bool is_bound;  /* its runs go to `cores`; else wherever an executor is */
+    uint32_t count;  /* slots, as it was written: 1 or more */
+    bool is_bound;   /* its runs go to `cores`; else wherever an executor is */
+    uint32_t device; /* of the model's (model/slot_devices.h); 0 where it has none */
 };
 
 struct trp_slot_groups {
@@ -32,6 +33,13 @@ struct trp_slot_groups {
 trp_status trp_slot_groups_take(struct trp_arena *a, const struct trp_node *tree,
                                 const struct trp_cores **out_cores,
                                 const struct trp_slot_groups **out_groups, struct trp_error *err);
+
+/* Reads what one group says, whose cores are the model's (`own`, may be NULL) where it names none; device 0.
+ *   Owns  : nothing.
+ *   Thread: owner.
+ *   Errors: INVALID_ARGUMENT with file:line: no list of cores. */
+trp_status trp_slot_groups_read(const struct trp_node *group, const struct trp_node *own,
+                                struct trp_slot_group *out, struct trp_error *err);
 
 /* Whether all cores that a configuration names, whose `cores` could be read, are among the allowed ones.
  *   Owns  : nothing.

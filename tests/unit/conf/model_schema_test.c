@@ -131,21 +131,10 @@ static void what_waits_is_named_in_a_warning(void **state)
           "model.yaml:2: \"preserve_ordering\" is understood but not acted upon yet\n" },
         { "config.pbtxt", "\ndynamic_batching { }\nresponse_cache { enable: true }\n",
           "config.pbtxt:3: \"response_cache\" is understood but not acted upon yet\n" },
-        { "model.yaml", "instance_group:\n- kind: KIND_GPU\n  count: 1\n",
-          "model.yaml:2: \"kind\" asks for a GPU, which no backend here has: it runs on the "
-          "CPU\n" },
         { "config.pbtxt",
-          "instance_group [\n{ count: 1\n gpus: [0, 1] },\n{ kind: KIND_GPU gpus: 2 } ]\n"
-          "response_cache { enable: true }\n",
-          "config.pbtxt:3: \"gpus\" asks for a GPU, which no backend here has: it runs on the CPU\n"
-          "config.pbtxt:5: \"response_cache\" is understood but not acted upon yet\n" },
-        { "config.pbtxt", "instance_group {\n kind: 1 }",
-          "config.pbtxt:2: \"kind\" asks for a GPU, which no backend here has: it runs on the "
-          "CPU\n" },
-        { "config.pbtxt", "instance_group { kind: 2 }", "" },
-        { "config.pbtxt", "instance_group { kind: KIND_AUTO } instance_group { kind: KIND_MODEL }",
-          "" },
-        { "model.yaml", "instance_group:\n- kind: KIND_CPU\n", "" },
+          "instance_group [\n{ count: 1\n gpus: [0, 1] },\n{ kind: KIND_GPU host_policy: \"a\" } "
+          "]\n",
+          "config.pbtxt:4: \"host_policy\" is understood but not acted upon yet\n" },
         { "model.yaml",
           "optimization:\n  input_pinned_memory: {enable: true}\n  graph: {level: 1}\n",
           "model.yaml:2: \"input_pinned_memory\" is understood but not acted upon yet\n" },

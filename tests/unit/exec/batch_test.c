@@ -52,16 +52,21 @@ static int64_t metric(enum trp_metric id)
     return trp_metrics_get(w.metrics, id);
 }
 
-static struct trp_version *make_batched(const char *script)
+static struct trp_version *make_batched_on(const char *script, uint32_t devices_n)
 {
     static struct trp_company companies[VERSIONS_MAX];
     struct trp_company *c = &companies[w.versions_n];
-    struct trp_version *v = make_version(&w, script, x);
+    struct trp_version *v = make_version_on(&w, script, x, devices_n);
     *c = (struct trp_company){ .ask = NULL };
     trp_gauge_set(&c->rows_max, 8);
     v->company = c;
     v->config.batching = TRP_BATCHING_ON; /* whatever it costs */
     return v;
+}
+
+static struct trp_version *make_batched(const char *script)
+{
+    return make_batched_on(script, 0);
 }
 
 /* The executor is busy until open_gate(). */
@@ -160,6 +165,28 @@ static void calls_that_wait_run_together_and_each_gets_its_rows(void **state)
     assert_int_equal(trp_gauge_get(&s->queued), 0);
     assert_int_equal(metric(TRP_METRIC_BATCHES), 1);
     assert_int_equal(metric(TRP_METRIC_BATCHED_CALLS), 4);
+}
+
+static void a_batch_runs_on_the_device_of_its_slot(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_batched_on(ROWS "device where\n", 2);
+    struct trp_slot_groups *g = (struct trp_slot_groups *)(uintptr_t)v->config.groups;
+    struct trp_call *calls[3];
+    g->groups[0].device = 1; /* the first slot that is taken */
+    close_gate();
+    for (int i = 0; i < 3; i++)
+        calls[i] = start(make_rows(v, 2, 2, (float)i));
+    open_gate();
+    turn_until_finished(&w, 4);
+    assert_int_equal(trp_counter_get(&v->stats->execution_count), 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(calls[i]->error.status.code, TRP_OK);
+        const int32_t *where = calls[i]->outputs[1].tensor.data;
+        assert_int_equal(calls[i]->outputs[1].tensor.shape[0], 2);
+        assert_int_equal(where[0], 1);
+        assert_int_equal(where[1], 1);
+    }
 }
 
 static void a_batch_has_no_more_rows_than_it_may(void **state)
@@ -519,6 +546,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(calls_that_wait_run_together_and_each_gets_its_rows),
+        TEST(a_batch_runs_on_the_device_of_its_slot),
         TEST(a_batch_has_no_more_rows_than_it_may),
         TEST(unlike_shapes_and_sequences_never_meet),
         TEST(calls_whose_keys_happen_to_be_one_are_told_apart),

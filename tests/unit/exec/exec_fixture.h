@@ -52,7 +52,10 @@ static inline void make_world(struct world *w, const struct trp_clock *clock)
     *w = (struct world){ .time = { .now_ns = TRP_S(1) } };
     w->time.clock = (struct trp_clock){ fake_now_ns, fake_now_ns, &w->time };
     const struct trp_loop_opts loop_opts = { .clock = clock ? clock : &w->time.clock };
-    const struct trp_backends_opts backends_opts = { .clock = trp_clock_system() };
+    static const struct troupe_option two = { "echo.devices", "2" };
+    const struct trp_backends_opts backends_opts = { .clock = trp_clock_system(),
+                                                     .options = &two,
+                                                     .options_n = 1 };
     struct trp_error err = { 0 };
     assert_false(trp_failed(trp_loop_create(trp_heap(), &loop_opts, &w->loop, &err)));
     assert_false(trp_failed(
@@ -115,10 +118,28 @@ static inline void end_world(struct world *w, struct trp_exec *x)
     drop_world(w);
 }
 
-/* Opens a model of the echo backend from the text of its file. */
-static inline struct trp_version *make_version(struct world *w, const char *script,
-                                               struct trp_exec *runner)
+/* A slot on each device of the model. */
+static inline void place_slots(struct trp_version *v, const struct troupe_device_id *devices,
+                               uint32_t n)
 {
+    struct trp_slot_groups *g = trp_arena_zeroed(&v->arena, 1, sizeof *g + n * sizeof g->groups[0]);
+    assert_non_null(g);
+    g->groups_n = n;
+    g->count = n;
+    for (uint32_t i = 0; i < n; i++)
+        g->groups[i] = (struct trp_slot_group){ .count = 1, .device = i };
+    v->config.groups = g;
+    v->config.instances = n;
+    v->config.devices = devices;
+    v->config.devices_n = n;
+}
+
+/* Opens a model of the echo backend from the text of its file, on so many of its two GPUs (0: on the CPU). */
+static inline struct trp_version *make_version_on(struct world *w, const char *script,
+                                                  struct trp_exec *runner, uint32_t devices_n)
+{
+    static const struct troupe_device_id gpus[] = { { TROUPE_DEVICE_GPU, 0 },
+                                                    { TROUPE_DEVICE_GPU, 1 } };
     char path[SCRATCH_PATH_MAX];
     struct trp_error err = { 0 };
     struct trp_backend *echo;
@@ -135,6 +156,8 @@ static inline struct trp_version *make_version(struct world *w, const char *scri
                                             .name = v->id,
                                             .path = path,
                                             .device = "cpu",
+                                            .devices = devices_n > 0 ? gpus : NULL,
+                                            .devices_n = devices_n,
                                             .account = &v->weights.plugin };
     assert_false(trp_failed(trp_backends_get(w->backends, TRP_STR_LIT("echo"), &echo, &err)));
     const trp_status st =
@@ -144,7 +167,15 @@ static inline struct trp_version *make_version(struct world *w, const char *scri
         fail_msg("%s", err.text);
     v->signature = v->file_signature;
     w->versions[w->versions_n++] = v;
+    if (devices_n > 0)
+        place_slots(v, gpus, devices_n);
     return v;
+}
+
+static inline struct trp_version *make_version(struct world *w, const char *script,
+                                               struct trp_exec *runner)
+{
+    return make_version_on(w, script, runner, 0);
 }
 
 static inline void keep_finished(struct trp_call *call, void *user)

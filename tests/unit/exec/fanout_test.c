@@ -50,15 +50,20 @@ static int64_t metric(enum trp_metric id)
     return trp_metrics_get(w.metrics, id);
 }
 
-static struct trp_version *make_apart(const char *script)
+static struct trp_version *make_apart_on(const char *script, uint32_t devices_n)
 {
     static struct trp_company companies[VERSIONS_MAX];
     struct trp_company *c = &companies[w.versions_n];
-    struct trp_version *v = make_version(&w, script, x);
+    struct trp_version *v = make_version_on(&w, script, x, devices_n);
     *c = (struct trp_company){ .ask = NULL };
     trp_gauge_set(&c->rows_max, 64);
     v->company = c;
     return v;
+}
+
+static struct trp_version *make_apart(const char *script)
+{
+    return make_apart_on(script, 0);
 }
 
 /* Some 60 s without it is a failure. */
@@ -228,6 +233,25 @@ static void parts_have_slots_of_their_version(void **state)
     for (int i = 0; i < 2; i++)
         check_echo(answer(make_rows(one, ROWS), EXECUTORS));
     assert_int_equal(metric(TRP_METRIC_FANOUTS), 1);
+}
+
+static void parts_are_made_on_all_devices(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_apart_on(SLOW_ROWS "device where\n", 2);
+    struct trp_call *call = answer(make_rows(v, ROWS), EXECUTORS);
+    assert_int_equal(call->error.status.code, TRP_OK);
+    call = answer(make_rows(v, ROWS), EXECUTORS);
+    assert_int_equal(call->error.status.code, TRP_OK);
+    assert_int_equal(metric(TRP_METRIC_FANOUT_PARTS), 2); /* as many as there are slots */
+    assert_int_equal(call->outputs_n, 2);
+    const int32_t *where = call->outputs[1].tensor.data;
+    assert_int_equal(call->outputs[1].tensor.shape[0], ROWS);
+    for (int row = 0; row < ROWS; row++)
+        assert_int_equal(where[row], row < ROWS / 2 ? where[0] : where[ROWS - 1]);
+    assert_int_equal(where[0] + where[ROWS - 1], 1); /* GPU 0, and GPU 1 */
+    const struct trp_lines *l = v->exec_slot;
+    assert_int_equal(l->busy[0] + l->busy[1], 0);
 }
 
 static void single_rows_are_left_whole(void **state)
@@ -524,6 +548,7 @@ int main(void)
         FANOUT_TEST(strings_are_shared_as_well),
         FANOUT_TEST(only_executors_that_are_idle_share_it),
         FANOUT_TEST(parts_have_slots_of_their_version),
+        FANOUT_TEST(parts_are_made_on_all_devices),
         FANOUT_TEST(single_rows_are_left_whole),
         cmocka_unit_test_setup_teardown(short_runs_are_left_whole, set_up_whole, tear_down),
         FANOUT_TEST(rows_that_may_depend_on_each_other_are_not_divided_but_asked_about),

@@ -388,6 +388,37 @@ static void each_run_has_a_slot_of_a_group_until_it_is_given_back(void **state)
         keep(calls[i]);
 }
 
+static void slots_know_their_device_and_runs_are_spread_over_them(void **state)
+{
+    (void)state;
+    struct trp_version *v = make_version_on(&w, X_ONLY, NULL, 2);
+    struct trp_call *calls[5];
+    trp_runqueue_deinit(&queue);
+    trp_runqueue_init(&queue, 8, 8);
+    assert_true(trp_seating_matters(v)); /* no loop makes them */
+    for (int i = 0; i < 5; i++) {
+        calls[i] = make_call(&w, v);
+        push(calls[i]);
+        assert_int_equal(trp_seating_device(calls[i]), 0); /* it has no slot yet */
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_ptr_equal(take_after(NULL), calls[i]);
+        assert_int_equal(trp_seating_device(calls[i]), i);
+    }
+    trp_runqueue_resize(&queue, v, 4); /* in turn */
+    for (uint32_t i = 2; i < 4; i++) {
+        assert_ptr_equal(take_after(NULL), calls[i]);
+        assert_int_equal(trp_seating_device(calls[i]), i - 2);
+    }
+    assert_ptr_equal(take_after(calls[3]), calls[4]); /* whichever slot is free */
+    assert_int_equal(trp_seating_device(calls[4]), 1);
+    for (int i = 0; i < 5; i++) {
+        if (i != 3)
+            assert_null(take_after(calls[i]));
+        keep(calls[i]);
+    }
+}
+
 static void groups_share_what_an_operator_says(void **state)
 {
     (void)state;
@@ -430,6 +461,7 @@ int main(void)
         QUEUE_TEST(more_slots_let_more_run_and_fewer_let_what_runs_end),
         QUEUE_TEST(each_run_has_a_slot_of_a_group_until_it_is_given_back),
         QUEUE_TEST(groups_share_what_an_operator_says),
+        QUEUE_TEST(slots_know_their_device_and_runs_are_spread_over_them),
     };
     return cmocka_run_group_tests_name("runqueue", tests, NULL, NULL);
 }

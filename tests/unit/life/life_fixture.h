@@ -81,7 +81,10 @@ static inline trp_status make_parts(struct fixture *f, struct trp_error *err)
     /* Loaders write, too: the log's clock is the system's. */
     TRP_CHECK(trp_log_create(heap, trp_clock_system(), f->log_fd, &f->log, err));
     TRP_CHECK(trp_metrics_create(heap, 4, &f->metrics, err));
-    const struct trp_backends_opts backends = { .clock = trp_clock_system(), .log = f->log };
+    static const struct troupe_option two = { "echo.devices", "2" };
+    const struct trp_backends_opts backends = {
+        .clock = trp_clock_system(), .log = f->log, .options = &two, .options_n = 1
+    };
     TRP_CHECK(trp_backends_create(heap, &backends, &f->backends, err));
     /* Executors look at the time on threads of their own. */
     const struct trp_exec_opts exec = { .executors_n = 1,
