@@ -92,7 +92,7 @@ int cli_usage(const struct cli *cli, const char *format, ...) TRP_PRINTF(2, 3);
  *   Owns  : texts are copied into the command's arena.
  *   Thread: owner.
  *   Errors: without memory the table is printed incompletely and says so. */
-#define CLI_COLUMNS_MAX 12
+#define CLI_COLUMNS_MAX 16
 struct cli_table {
     struct trp_arena *arena;
     const char *titles[CLI_COLUMNS_MAX];

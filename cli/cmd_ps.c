@@ -44,20 +44,27 @@ static struct trp_str time_of(struct cli *cli, struct trp_json object, const cha
     return trp_arena_format(a, "%" PRId64 " h %" PRId64 " min", s / 3600, s % 3600 / 60);
 }
 
-static struct trp_str list_of(struct cli *cli, struct trp_json object)
+static struct trp_str list_of(struct cli *cli, struct trp_json object, const char *key)
 {
-    struct trp_json list, item, more;
+    struct trp_json list, item;
     struct trp_json_iter it;
     struct trp_str out = TRP_STR_LIT(""), text;
-    if (!trp_json_find(object, "shared_with", &list) || !trp_json_begin(list, &it))
+    if (!trp_json_find(object, key, &list) || !trp_json_begin(list, &it))
         return out;
     while (trp_json_next(&it, NULL, &item))
         if (trp_json_as_str(item, &text))
             out = trp_arena_format(&cli->arena, "%.*s%s%.*s", TRP_STR(out), out.len ? ", " : "",
                                    TRP_STR(text));
-    if (trp_json_find(object, "shared_with_more", &more))
-        out = trp_arena_format(&cli->arena, "%.*s, and more", TRP_STR(out));
     return out;
+}
+
+static struct trp_str sharers_of(struct cli *cli, struct trp_json m)
+{
+    struct trp_json more;
+    const struct trp_str names = list_of(cli, m, "shared_with");
+    if (!trp_json_find(m, "shared_with_more", &more))
+        return names;
+    return trp_arena_format(&cli->arena, "%.*s, and more", TRP_STR(names));
 }
 
 /* Its place among those who would go, or why it is not among them. */
@@ -89,9 +96,10 @@ static void add_model(struct cli *cli, struct cli_table *table, struct trp_json 
                                      bytes_of(cli, m, "shared_bytes"),
                                      bytes_of(cli, m, "activation_bytes"),
                                      time_of(cli, m, "idle_seconds"),
-                                     list_of(cli, m),
+                                     sharers_of(cli, m),
                                      next_of(cli, m),
                                      instances_of(cli, m),
+                                     list_of(cli, m, "devices"),
                                      kept };
     cli_table_row(table, cells);
 }
@@ -164,7 +172,8 @@ static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
 {
     static const char *const titles[] = { "MODEL",       ">VERSION", "IN MEMORY",  ">FOR",
                                           ">PRIVATE",    ">SHARED",  ">RUNS",      ">IDLE",
-                                          "SHARED WITH", ">NEXT",    ">INSTANCES", "STAYS" };
+                                          "SHARED WITH", ">NEXT",    ">INSTANCES", "DEVICES",
+                                          "STAYS" };
     struct cli_table table;
     struct trp_json models, m, asked;
     struct trp_json_iter it;

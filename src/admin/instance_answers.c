@@ -1,11 +1,13 @@
 /* admin/instance_answers.c - how many runs of a model may go on at once, and who said so. */
 #include "admin/admin_internal.h"
+#include "backend/device_list.h"
 #include "base/json_members.h"
 
 /* Of a version whose slots are not all alike: how many there are of each kind. */
-static void add_groups(struct trp_buf *b, const struct trp_slot_groups *g, uint32_t slots)
+static void add_groups(struct trp_buf *b, const struct trp_model_config *c, uint32_t slots)
 {
-    char text[TRP_CORES_TEXT_MAX];
+    const struct trp_slot_groups *const g = c->groups;
+    char text[TRP_CORES_TEXT_MAX], device[TRP_DEVICE_TEXT_MAX];
     trp_json_add_key(b, "groups");
     trp_buf_add_char(b, '[');
     for (uint32_t i = 0; i < g->groups_n; i++) {
@@ -14,6 +16,10 @@ static void add_groups(struct trp_buf *b, const struct trp_slot_groups *g, uint3
         if (g->groups[i].is_bound) {
             trp_cores_format(&g->groups[i].cores, text, sizeof text);
             trp_json_add_str(b, "cores", trp_str_of(text));
+        }
+        if (c->devices_n > 0) {
+            trp_device_format(c->devices[g->groups[i].device], device);
+            trp_json_add_str(b, "device", trp_str_of(device));
         }
         trp_buf_add_char(b, '}');
     }
@@ -41,7 +47,7 @@ static void add_version(struct trp_buf *b, const struct trp_version *v)
     trp_json_add_u64(b, "in_flight", trp_stats_calls(trp_version_counts(v)));
     trp_json_add_str(b, "why", trp_str_of(why));
     if (is_open && v->config.groups)
-        add_groups(b, v->config.groups, now);
+        add_groups(b, &v->config, now);
     trp_buf_add_char(b, '}');
 }
 

@@ -21,8 +21,9 @@ struct subject {
     const struct trp_stats *stats;
     const struct trp_counter *weights, *activations; /* bytes */
     struct trp_str name;
-    int64_t version;    /* 0: the sum */
-    uint64_t instances; /* of one that serves */
+    int64_t version;                       /* 0: the sum */
+    uint64_t instances;                    /* of one that serves */
+    const struct trp_backend_model *model; /* the same; NULL: none */
     bool is_serving;
 };
 
@@ -114,6 +115,7 @@ static struct subject subject_of(const struct trp_version *v)
                              .name = v->target.name,
                              .version = v->target.version,
                              .instances = is_serving ? trp_exec_instances(v) : 0,
+                             .model = is_serving ? v->model : NULL,
                              .is_serving = is_serving };
 }
 
@@ -159,6 +161,21 @@ static void write_errors(struct trp_buf *b, const struct subject *of)
         trp_buf_add_text(b, "troupe_request_errors_total{");
         write_labels(b, of);
         trp_buf_addf(b, ",reason=\"%s\"} %llu\n", trp_code_name(code), (unsigned long long)n);
+    }
+}
+
+/* Of models that are on devices; warm-up runs count. */
+static void write_device_runs(struct trp_buf *b, const struct subject *of)
+{
+    char text[TRP_DEVICE_TEXT_MAX];
+    const struct trp_device_use *uses = NULL;
+    const uint32_t n = of->model ? trp_backend_device_uses(of->model, &uses) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        trp_device_format(uses[i].id, text);
+        trp_buf_add_text(b, "troupe_device_runs_total{");
+        write_labels(b, of);
+        trp_buf_addf(b, ",device=\"%s\"} %llu\n", text,
+                     (unsigned long long)trp_counter_get(&uses[i].runs));
     }
 }
 
@@ -385,6 +402,7 @@ struct scrape {
 
 enum {
     ERRORS_ROW = ARRAY_LEN(families),
+    DEVICES_ROW,
     FIRST_DURATION,
     RUN_ROWS_ROW = FIRST_DURATION + ARRAY_LEN(durations),
     ROWS
@@ -452,6 +470,9 @@ static void write_head(struct scrape *s)
     else if (s->row == ERRORS_ROW)
         trp_metrics_write_head(&s->text, "troupe_request_errors_total", "counter",
                                "Requests that failed, by reason.");
+    else if (s->row == DEVICES_ROW)
+        trp_metrics_write_head(&s->text, "troupe_device_runs_total", "counter",
+                               "Backend runs of models that are on devices, by device.");
     else if (s->row == RUN_ROWS_ROW)
         trp_metrics_write_head(&s->text, "troupe_run_rows", "histogram", "Rows of backend runs.");
     else
@@ -465,6 +486,8 @@ static void write_row(struct scrape *s, const struct subject *of)
         write_family(&s->text, of, s->row);
     else if (s->row == ERRORS_ROW)
         write_errors(&s->text, of);
+    else if (s->row == DEVICES_ROW)
+        write_device_runs(&s->text, of);
     else if (s->row == RUN_ROWS_ROW)
         write_run_rows(&s->text, of);
     else

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "admin/admin_internal.h"
+#include "backend/device_list.h"
 #include "base/json_members.h"
 #include "life/presence.h"
 #include "life/whereabouts.h"
@@ -178,6 +179,17 @@ static void add_prospect(struct trp_buf *b, const struct trp_prospect *p)
     }
 }
 
+/* Where its runs are made. */
+static void add_devices(struct trp_buf *b, const struct trp_model_config *c)
+{
+    static const struct troupe_device_id cpu = { .kind = TROUPE_DEVICE_CPU };
+    trp_json_add_key(b, "devices");
+    trp_buf_add_text(b, "[\"");
+    trp_device_add_names(b, c->devices_n > 0 ? c->devices : &cpu,
+                         c->devices_n > 0 ? c->devices_n : 1, "\",\"");
+    trp_buf_add_text(b, "\"]");
+}
+
 static void add_resident(struct residency *r, const struct resident *m)
 {
     struct trp_buf *b = &r->out;
@@ -197,6 +209,7 @@ static void add_resident(struct residency *r, const struct resident *m)
         trp_json_add_str(b, "opened", trp_version_opening(v));
         trp_json_add_str(b, "batching", trp_version_batching(v));
         trp_json_add_u64(b, "instances", trp_exec_instances(v));
+        add_devices(b, &v->config);
         add_use(b, v, r->now_ns);
         if (trp_gauge_get(&v->load_ns))
             add_seconds(b, "load_seconds", trp_gauge_get(&v->load_ns));
