@@ -443,9 +443,9 @@ static void versions_that_it_could_not_follow_are_held_back(void **state)
 static void the_word_that_is_wrong_is_shown_in_a_text_that_is_not_read_again(void **state)
 {
     (void)state;
-    read_two("route:\n  - { use: a, tiemout: 3s }\n", "ensemble:\n  members: [a, zz]\n");
+    read_two("route:\n  - { use: a, tmo: 3s }\n", "ensemble:\n  members: [a, zz]\n");
     goes_on("x", NULL, "x/model.yaml:2");
-    goes_on("x", NULL, "\n    - { use: a, tiemout: 3s }\n                ^");
+    goes_on("x", NULL, "\n    - { use: a, tmo: 3s }\n                ^");
     goes_on("y", NULL, "y/model.yaml:2:16: there is no model, route or composition 'zz'");
     goes_on("y", NULL, "\n    members: [a, zz]\n                 ^");
 }
