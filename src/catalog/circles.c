@@ -26,7 +26,7 @@ struct node {
 
 struct walk {
     const struct trp_declared *declared;
-    struct trp_str *guilty;
+    const struct trp_route_check *check; /* NULL: nobody is left out */
     struct trp_table *table;
 };
 
@@ -57,35 +57,47 @@ static size_t tell_way(const struct node *first, const struct node *last, char *
     return n > 0 ? len + (size_t)n : len;
 }
 
-/* A folder gives way to a file: the file's routes may serve many others. */
-static void blame(const struct walk *w, const struct node *first, const struct node *last)
+/* Whether the others are walked on without one of those from `last` back to `first`.  A folder gives way to a file, whose routes may serve
+ * many others. */
+static trp_status blame(const struct walk *w, const struct node *first, const struct node *last,
+                        const struct trp_error *why, struct trp_error *err)
 {
+    const struct trp_route_check *check = w->check;
+    struct trp_str guilty = { NULL, 0 };
     for (const struct node *at = last; at; at = at == first ? NULL : at->asked_by)
         if (w->declared && trp_declared_find(w->declared, at->item->name))
-            *w->guilty = at->item->name;
+            guilty = at->item->name;
+    if (guilty.len > 0 && check && check->spare && check->spare(check->spare_user, guilty, why))
+        return trp_ok();
+    if (err)
+        *err = *why;
+    return why->status;
 }
 
 static trp_status fail_circle(const struct walk *w, const struct node *met, const struct node *last,
                               struct trp_error *err)
 {
     char way[WAY_MAX] = "";
+    struct trp_error why = { 0 };
     const struct trp_directory_item *item = met->item;
-    blame(w, met, last);
     (void)tell_way(met, last, way, sizeof way);
-    return trp_fail(err, TRP_INVALID_ARGUMENT, "%.*s: %s '%.*s' leads back to itself: %s%s '%.*s'",
-                    TRP_STR(item->place), item->kind, TRP_STR(item->name), way,
-                    met == last ? " asks" : ", which asks", TRP_STR(item->name));
+    (void)trp_fail(&why, TRP_INVALID_ARGUMENT, "%.*s: %s '%.*s' leads back to itself: %s%s '%.*s'",
+                   TRP_STR(item->place), item->kind, TRP_STR(item->name), way,
+                   met == last ? " asks" : ", which asks", TRP_STR(item->name));
+    return blame(w, met, last, &why, err);
 }
 
 static trp_status fail_height(const struct walk *w, const struct node *node, struct trp_error *err)
 {
+    struct trp_error why = { 0 };
     const struct trp_directory_item *item = node->item;
-    blame(w, node, node);
-    return trp_fail(err, TRP_INVALID_ARGUMENT,
-                    "%.*s: more than %u compositions stand behind each other, from %s '%.*s' on",
-                    TRP_STR(item->place), TRP_CHILD_DEPTH_MAX, item->kind, TRP_STR(item->name));
+    (void)trp_fail(&why, TRP_INVALID_ARGUMENT,
+                   "%.*s: more than %u compositions stand behind each other, from %s '%.*s' on",
+                   TRP_STR(item->place), TRP_CHILD_DEPTH_MAX, item->kind, TRP_STR(item->name));
+    return blame(w, node, node, &why, err);
 }
 
+/* A step that leads back, or too far, is not taken, if somebody is left out for it. */
 static trp_status visit(const struct walk *w, struct node *node, uint32_t above,
                         struct trp_error *err)
 {
@@ -98,10 +110,14 @@ static trp_status visit(const struct walk *w, struct node *node, uint32_t above,
         struct node *asked = trp_table_get(w->table, name);
         if (!asked)
             continue; /* a model */
-        if (asked->state == ON_THE_WAY)
-            return fail_circle(w, asked, node, err);
-        if (above + own >= TRP_CHILD_DEPTH_MAX && !asked->route)
-            return fail_height(w, node, err);
+        if (asked->state == ON_THE_WAY) {
+            TRP_CHECK(fail_circle(w, asked, node, err));
+            continue;
+        }
+        if (above + own >= TRP_CHILD_DEPTH_MAX && !asked->route) {
+            TRP_CHECK(fail_height(w, node, err));
+            continue;
+        }
         if (asked->state == NEW) {
             asked->asked_by = node;
             TRP_CHECK(visit(w, asked, above + own, err));
@@ -133,9 +149,9 @@ static trp_status walk_all(struct walk *w, struct node *nodes,
 
 trp_status trp_circles_check(struct trp_arena *arena, const struct trp_directory_item *items,
                              uint32_t n, const struct trp_declared *declared,
-                             struct trp_str *guilty, struct trp_error *err)
+                             const struct trp_route_check *check, struct trp_error *err)
 {
-    struct walk w = { .declared = declared, .guilty = guilty };
+    struct walk w = { .declared = declared, .check = check };
     struct node *nodes = trp_arena_zeroed(arena, (size_t)n + 1, sizeof *nodes);
     if (!nodes)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "%u routes and compositions", n);

@@ -487,11 +487,11 @@ static bool spare(void *user, struct trp_str name, const struct trp_error *why)
 /* One after the other, as long as nobody is suspected: what is found of others later may be for his sake. */
 static trp_status check_all(struct trp_routing *r, const struct trp_route_check *check,
                             const struct trp_directory_item *items, uint32_t n,
-                            struct trp_str *guilty, struct trp_error *err)
+                            struct trp_error *err)
 {
     TRP_CHECK(trp_route_file_check(r->next, check, err));
     if (!r->has_suspects)
-        TRP_CHECK(trp_circles_check(&r->arena, items, n, &r->declared, guilty, err));
+        TRP_CHECK(trp_circles_check(&r->arena, items, n, &r->declared, check, err));
     if (!r->has_suspects)
         TRP_CHECK(trp_cookbook_check(r->next_book, check, err));
     if (!r->has_suspects) /* now it is known what compositions take */
@@ -518,7 +518,7 @@ static trp_status take_up(struct trp_routing *r, struct trp_str *guilty, struct 
             *guilty = twin; /* a folder gives way to the file, or to another folder */
         return st;
     }
-    st = check_all(r, &check, items, n, guilty, err);
+    st = check_all(r, &check, items, n, err);
     if (!trp_failed(st) && !r->has_suspects && !is_in_force(r)) {
         st = watch_rules(r, r->next, r->next_book, true,
                          err); /* those that were watched stay so after a failure */

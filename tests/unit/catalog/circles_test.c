@@ -66,9 +66,7 @@ static trp_status check(const char *yaml)
         st = trp_route_file_read(heap, &opts, &fx.file, &fx.err);
     if (!trp_failed(st)) {
         const uint32_t n = collect(items);
-        struct trp_str guilty = { NULL, 0 };
-        st = trp_circles_check(&fx.arena, items, n, NULL, &guilty, &fx.err);
-        assert_int_equal(guilty.len, 0); /* nothing of it is declared by a folder */
+        st = trp_circles_check(&fx.arena, items, n, NULL, NULL, &fx.err);
     }
     trp_route_file_unref(fx.file);
     trp_cookbook_destroy(fx.book);
