@@ -494,7 +494,7 @@ trp_status trp_loop_run(struct trp_loop *loop, struct trp_error *err)
     become_mine(loop);
     if (loop->name[0])
         (void)pthread_setname_np(pthread_self(), loop->name); /* a name is a courtesy */
-    trp_thread_take_short_turns(TURN_NS);
+    trp_thread_take_turns(TURN_NS);
     trp_status st;
     do
         st = trp_loop_turn(loop, FOREVER, err);

@@ -201,7 +201,7 @@ struct scheduling {
     uint32_t util_min, util_max;
 };
 
-void trp_thread_take_short_turns(uint64_t turn_ns)
+void trp_thread_take_turns(uint64_t turn_ns)
 {
     struct scheduling attr = { .size = sizeof attr };
     if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) != 0)

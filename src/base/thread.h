@@ -74,14 +74,15 @@ void trp_thread_join(struct trp_thread *t); /* not started: nothing happens */
  *   Errors: none; it is a courtesy. */
 void trp_thread_yield_to_others(int nice);
 
-/* Asks for short turns on the processor, for a thread that is soon done and waited for: where the scheduler knows of turns' lengths (Linux
- * 6.12), such a thread goes before one in the middle of a long turn.  Its share stays what it was.
- *   Units : ns; the kernel takes 0.1 ms to 100 ms.
+/* Says how long the calling thread's turns on the processor are to be: where the scheduler knows of that (Linux 6.12), one that wakes goes
+ * before one in the middle of a longer turn.  Short ones are for who is soon done and waited for, long ones for who can wait.  Its
+ * share stays what it was.
+ *   Units : ns, 0.1 ms to 100 ms; 0: as long as everybody's.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none; it is a courtesy.
  *   Source: sched_setattr(2), sched_runtime; kernel/sched/fair.c, PREEMPT_SHORT. */
-void trp_thread_take_short_turns(uint64_t turn_ns);
+void trp_thread_take_turns(uint64_t turn_ns);
 
 /* How long the calling thread has been ready to run without a processor, all its life; 0 when the system does not say.
  *   Units : ns.

@@ -8,6 +8,8 @@
 #include "exec/split.h"
 #include "exec/waiting.h"
 
+#define ASIDE_TURN_NS 20000000 /* on the processor */
+
 static void answer_late_calls(struct trp_call_list *expired)
 {
     struct trp_call *call;
@@ -263,6 +265,14 @@ static bool run_together(struct trp_executor *e, struct trp_call_list *done)
     return true;
 }
 
+/* A run that nobody waits for lets everybody else go first on its processor. */
+static void take_turns(struct trp_executor *e, bool is_aside)
+{
+    if (is_aside != e->is_aside)
+        trp_thread_take_turns(is_aside ? ASIDE_TURN_NS : 0);
+    e->is_aside = is_aside;
+}
+
 /* As run(), of all that was taken. */
 static bool run_taken(struct trp_executor *e, struct trp_call_list *calls,
                       struct trp_call_list *done)
@@ -271,6 +281,7 @@ static bool run_taken(struct trp_executor *e, struct trp_call_list *calls,
     struct trp_version *const v = trp_version_of(call->target);
     e->before = trp_thread_look();
     trp_station_go(&e->station, trp_seating_cores(call), e->place.metrics);
+    take_turns(e, call->is_aside);
     if (call->queue_next) {
         e->batch.members = *calls;
         return run_together(e, done);
@@ -317,6 +328,7 @@ static void run_until_stopped(void *user)
     trp_station_begin(&e->station);
     for (;;) {
         calls = next;
+        take_turns(e, calls.first && calls.first->is_aside);
         if (!calls.first) /* it may sleep now, and wakes where there is most room */
             trp_station_go(&e->station, NULL, e->place.metrics);
         if (!calls.first && !trp_runqueue_take(e->queue, e->place.clock, NULL, &calls, &expired))

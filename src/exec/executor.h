@@ -18,6 +18,7 @@ struct trp_executor {
     int64_t long_run_ns;          /* what runs longer is long: a loop would not take it on */
     struct trp_thread_use before; /* the run under way */
     int64_t waited_ns;            /* for a processor, when that was looked up last */
+    bool is_aside; /* its turns on the processor are those of what nobody waits for */
 };
 
 /* Starts the thread; it ends after trp_runqueue_stop(), when what it runs has ended.  join: not started, nothing happens.

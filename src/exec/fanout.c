@@ -70,7 +70,8 @@ static uint32_t helpers_for(const struct trp_runqueue *q, const struct trp_sched
 static uint32_t choose(struct trp_fanout *f, const struct trp_call *call, uint64_t rows)
 {
     struct trp_runqueue *q = f->queue;
-    if (f->part_min_ns == 0 || trp_gauge_get(&q->idle) <= 0 || rows > UINT32_MAX ||
+    if (call->is_aside || /* which leaves an executor free */
+        f->part_min_ns == 0 || trp_gauge_get(&q->idle) <= 0 || rows > UINT32_MAX ||
         version_of(call)->config.hint == TRP_HINT_LATENCY || /* it has threads of the backend */
         trp_run_cost_ns(call) < 2 * f->part_min_ns)          /* or it is not known */
         return 1;

@@ -44,7 +44,7 @@ static void be_courteous(void *user)
     c->after = getpriority(PRIO_PROCESS, 0);
     trp_thread_yield_to_others(19);
     c->highest = getpriority(PRIO_PROCESS, 0);
-    trp_thread_take_short_turns(200000);
+    trp_thread_take_turns(200000);
     uint64_t attr[7] = { 0 }; /* struct sched_attr; its fourth word is sched_runtime */
     assert_int_equal(syscall(SYS_sched_getattr, 0, attr, sizeof attr, 0), 0);
     c->turn_ns = attr[3];
