@@ -556,7 +556,7 @@ static const struct cli_option explain_options[] = {
 
 const struct cli_command cmd_explain = {
     .name = "explain",
-    .operands = "ROUTE NAME=VALUE...",
+    .operands = "NAME INPUT=VALUE...",
     .help = "show which rule of a route, or which steps of a composition, a request would take",
     .details = "The request is written as for troupe infer.  The server decides as it would for "
                "the request\n"

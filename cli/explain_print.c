@@ -310,6 +310,9 @@ static trp_status print_any(struct trp_json root, struct trp_error *err);
 static trp_status print_inner(struct trp_json of, struct trp_error *err)
 {
     struct trp_json inner;
+    const struct trp_str trouble = text_of(of, "trouble");
+    if (trouble.len > 0 && text_of(of, "rule").len > 0) /* steps have told theirs */
+        printf("  (%.*s)\n", TRP_STR(trouble));
     if (!is_object(of, "then", &inner))
         return trp_ok();
     putchar('\n');

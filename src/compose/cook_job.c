@@ -124,6 +124,7 @@ static trp_status send(struct trp_cook_job *j, struct trp_error *err)
                                        .back = come_back,
                                        .loop = j->maker->loop,
                                        .priority_class = j->maker->priority_class,
+                                       .is_aside = j->maker->is_aside,
                                        .tenant = j->maker->tenant,
                                        .deadline_ns = j->maker->deadline_ns };
     s->parts = &s->one;

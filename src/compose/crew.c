@@ -34,8 +34,8 @@ struct trp_crew {
     struct trp_crew_opts opts;
     struct trp_lock lock; /* of what follows, but for the threads */
     struct trp_signal wake;
-    struct way ways[TRP_SCHED_CLASSES];
-    uint32_t owed_permille[TRP_SCHED_CLASSES]; /* by the floors */
+    struct way ways[TRP_SCHED_WAYS];
+    uint32_t owed_permille[TRP_SCHED_WAYS]; /* by the floors */
     uint32_t jobs_n;
     int64_t arrivals;
     bool is_stopping;
@@ -77,6 +77,11 @@ void trp_crew_destroy(struct trp_crew *c)
 
 /* ---- shares of tenants: the lock is held, from here on to "there and back" ---- */
 
+static uint32_t way_of(const struct trp_crew_job *job)
+{
+    return job->is_aside ? TRP_SCHED_ASIDE : trp_sched_way_of(job->priority_class);
+}
+
 static struct trp_crew_share *share_in(struct trp_queue_spot *turn)
 {
     return turn ? TRP_CONTAINER_OF(turn, struct trp_crew_share, turn) : NULL;
@@ -103,7 +108,7 @@ static struct trp_crew_share *place_of(struct way *w, uint64_t tenant)
 
 static struct trp_crew_share *share_of(struct trp_crew *c, const struct trp_crew_job *job)
 {
-    struct way *const w = &c->ways[trp_sched_way_of(job->priority_class)];
+    struct way *const w = &c->ways[way_of(job)];
     const uint64_t tenant =
         XXH3_64bits_withSeed(job->tenant.len ? job->tenant.ptr : "", job->tenant.len, c->opts.seed);
     struct trp_crew_share *const s = place_of(w, tenant);
@@ -123,7 +128,7 @@ static void take_a_turn(struct trp_crew *c, struct way *w, struct trp_crew_share
 
 static void put_in(struct trp_crew *c, struct trp_crew_job *job, struct trp_crew_share *s)
 {
-    struct way *const w = &c->ways[trp_sched_way_of(job->priority_class)];
+    struct way *const w = &c->ways[way_of(job)];
     trp_sorted_push(&s->jobs, &job->spot);
     job->share = s;
     job->is_waiting = true;
@@ -141,7 +146,7 @@ static void take_out(struct trp_crew *c, struct trp_crew_job *job)
     job->is_waiting = false;
     c->jobs_n--;
     if (--s->jobs_n == 0)
-        trp_sorted_remove(&c->ways[trp_sched_way_of(job->priority_class)].turns, &s->turn);
+        trp_sorted_remove(&c->ways[way_of(job)].turns, &s->turn);
 }
 
 /* The share's turn is over. */
@@ -166,7 +171,7 @@ static uint64_t load_of(const struct trp_crew_share *s, uint32_t jobs_n)
 static struct trp_crew_job *least_needed(struct trp_crew *c, uint32_t way_of_new,
                                          const struct trp_crew_share *share_of_new)
 {
-    uint32_t way = TRP_SCHED_CLASSES - 1;
+    uint32_t way = TRP_SCHED_WAYS - 1;
     while (way > 0 && !trp_sorted_first(&c->ways[way].turns))
         way--;
     if (way_of_new > way)
@@ -192,14 +197,14 @@ static uint32_t floor_of(const struct trp_crew *c, uint32_t way)
     return way == trp_sched_way_of(TRP_PRIORITY_NORMAL) ? c->opts.floor_normal_permille : 0;
 }
 
-/* The most urgent class, but one that is owed a turn goes before it; TRP_SCHED_CLASSES: nothing waits. */
+/* The most urgent class, but one that is owed a turn goes before it; TRP_SCHED_WAYS: nothing waits. */
 static uint32_t next_way(const struct trp_crew *c)
 {
-    uint32_t first = TRP_SCHED_CLASSES;
-    for (uint32_t way = TRP_SCHED_CLASSES; way-- > 0;)
+    uint32_t first = TRP_SCHED_WAYS;
+    for (uint32_t way = TRP_SCHED_WAYS; way-- > 0;)
         if (trp_sorted_first(&c->ways[way].turns))
             first = way;
-    for (uint32_t way = 0; way < TRP_SCHED_CLASSES; way++)
+    for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++)
         if (c->owed_permille[way] >= TURN && trp_sorted_first(&c->ways[way].turns))
             return way;
     return first;
@@ -208,7 +213,7 @@ static uint32_t next_way(const struct trp_crew *c)
 /* Each class that waits is owed its floor of this turn; the one that gets it was paid. */
 static void bill(struct trp_crew *c, uint32_t served)
 {
-    for (uint32_t way = 0; way < TRP_SCHED_CLASSES; way++)
+    for (uint32_t way = 0; way < TRP_SCHED_WAYS; way++)
         if (trp_sorted_first(&c->ways[way].turns))
             c->owed_permille[way] += floor_of(c, way);
     uint32_t *const owed = &c->owed_permille[served];
@@ -219,7 +224,7 @@ static void bill(struct trp_crew *c, uint32_t served)
 static struct trp_crew_job *take_next(struct trp_crew *c)
 {
     const uint32_t way = next_way(c);
-    if (way == TRP_SCHED_CLASSES)
+    if (way == TRP_SCHED_WAYS)
         return NULL;
     struct way *const w = &c->ways[way];
     struct trp_crew_share *const share = share_in(trp_sorted_first(&w->turns));
@@ -269,7 +274,7 @@ trp_status trp_crew_push(struct trp_crew *c, struct trp_crew_job *job, struct tr
     trp_lock_enter(&c->lock);
     struct trp_crew_share *const share = share_of(c, job);
     if (c->jobs_n >= c->opts.jobs_max)
-        shed = least_needed(c, trp_sched_way_of(job->priority_class), share);
+        shed = least_needed(c, way_of(job), share);
     if (shed)
         take_out(c, shed);
     const bool has_room = c->jobs_n < c->opts.jobs_max;

@@ -40,6 +40,7 @@ struct trp_crew_job {
     void (*back)(struct trp_crew_job *job); /* on the loop, in a later turn */
     struct trp_loop *loop;
     enum trp_priority_class priority_class;
+    bool is_aside;         /* nobody waits for it: behind all classes, without a floor */
     int64_t deadline_ns;   /* 0: none */
     struct trp_str tenant; /* empty: nobody in particular; borrowed while it is pushed */
     bool is_withdrawn;     /* it comes back as it went: `work` was not called */

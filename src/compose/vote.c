@@ -357,8 +357,7 @@ static void join_elements(struct voters *v, struct troupe_tensor *out, uint64_t 
     double *values = scratch, *joint = scratch + v->n * BLOCK;
     for (uint64_t at = 0; at < elements; at += BLOCK) {
         const size_t n = elements - at < BLOCK ? (size_t)(elements - at) : BLOCK;
-        const bool is_average = v->opts->kind == TRP_VOTE_AVERAGE || v->opts->kind == TRP_VOTE_MEAN;
-        if (!is_average || !average_all(v, at, n, joint)) {
+        if (!is_average(v->opts->kind) || !average_all(v, at, n, joint)) {
             read_block(v, at, n, values);
             join_block(v, values, n, joint);
         }

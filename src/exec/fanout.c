@@ -63,7 +63,8 @@ static uint32_t helpers_for(const struct trp_runqueue *q, const struct trp_sched
     const uint32_t idle = q->sleeping - q->told;
     if (m->slots == 0)
         return idle;
-    const uint32_t slots = m->queued == 0 && m->slots > m->running ? m->slots - m->running : 0;
+    const uint32_t slots =
+        trp_sched_wanted(m) == 0 && m->slots > m->running ? m->slots - m->running : 0;
     return idle < slots ? idle : slots;
 }
 

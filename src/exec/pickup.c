@@ -45,7 +45,7 @@ static bool take_turn(struct trp_sched *s, const struct trp_pickup *p,
 {
     const struct trp_version *v = trp_version_of(turn->call->target);
     const uint64_t most = trp_batch_limit(v);
-    if (most == 0 || !trp_lines_is_shared(turn->line)) {
+    if (most == 0 || turn->call->is_aside || !trp_lines_is_shared(turn->line)) {
         trp_sched_take_turn(s, turn, 0);
         trp_call_list_push(out, turn->call);
         return true;

@@ -61,6 +61,12 @@ static void look_after_aside(struct trp_runqueue *q, uint32_t sleepers)
     q->sched.holds_aside = sleepers == 0 && q->intake.opts.executors_n > 1;
 }
 
+/* Whoever would be woken for it finds nobody else asleep: who ends a run looks after it. */
+static bool is_aside_held(const struct trp_runqueue *q, int64_t sleepers)
+{
+    return sleepers < 2 && q->intake.opts.executors_n > 1;
+}
+
 void trp_runqueue_signal(struct trp_runqueue *q, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -105,7 +111,8 @@ void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
     uint32_t pushed = 0;
     trp_lock_enter(&q->lock);
     while ((call = trp_call_list_pop(calls)) != NULL)
-        pushed += !trp_failed(push_one(q, call, now_ns, refused)) && trp_pickup_is_work(call);
+        pushed += !trp_failed(push_one(q, call, now_ns, refused)) && trp_pickup_is_work(call) &&
+                  !(call->is_aside && is_aside_held(q, q->sleeping - q->told - pushed));
     const uint32_t woken = trp_runqueue_call_up(q, pushed);
     show_numbers(q);
     trp_lock_leave(&q->lock);

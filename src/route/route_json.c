@@ -296,6 +296,10 @@ static void explain_inner(struct trp_buf *b, const struct trp_router *r,
         trp_buf_add_text(b, "null");
     else /* who cannot be found has nothing behind it; the order says who is asked instead */
         (void)trp_finder_explain(&r->env->finder, &sought, q, b, &err);
+    if (err.status.code != TRP_TOO_LARGE)
+        return;
+    trp_buf_add_char(b, ',');
+    add_text(b, "trouble", trp_str_of(err.text));
 }
 
 static void explain_choice(struct trp_buf *b, const struct trp_router *r,

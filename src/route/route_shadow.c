@@ -84,8 +84,7 @@ static void end(struct trp_route_shadow *s)
 static bool found_no_time(const struct trp_call *child)
 {
     const int32_t code = child->error.status.code;
-    const bool is_refused = code == TRP_QUEUE_FULL || code == TRP_DEADLINE_EXCEEDED;
-    return is_refused && child->stamps_ns[TRP_PHASE_RUN_START] == 0;
+    return code == TRP_QUEUE_FULL || code == TRP_DEADLINE_EXCEEDED;
 }
 
 static void compare(struct trp_route_shadow *s)

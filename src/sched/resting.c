@@ -26,7 +26,7 @@ void trp_resting_joined(struct trp_sched *s, struct trp_sched_line *line,
                         const struct trp_call *call)
 {
     const struct trp_queue_seat *const seat = &call->seat;
-    if (line->is_resting &&
+    if (line->is_resting && !call->is_aside &&
         (line->rows >= line->rest_rows ||
          (call->deadline_ns != 0 && call->deadline_ns - seat->cost_ns < line->rest.key)))
         trp_resting_end(s, line);

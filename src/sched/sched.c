@@ -65,6 +65,7 @@ void trp_sched_tenant_init(struct trp_sched *s, struct trp_sched_tenant *tenant,
 void trp_sched_init(struct trp_sched *s, uint32_t queue_max, uint32_t model_queue_max)
 {
     *s = (struct trp_sched){ .expiry.before = expiry_before,
+                             .aside_expiry.before = expiry_before,
                              .queue_max = queue_max,
                              .model_queue_max = model_queue_max };
     trp_sched_tenant_init(s, &s->anyone, 1);
@@ -172,7 +173,7 @@ static void count_in(struct trp_sched *s, struct trp_sched_line *line, struct tr
         link_model(s, line->model);
     if (line->queued++ == 0)
         link_line(line);
-    line->rows += seat->rows;
+    line->rows += seat->way == TRP_SCHED_ASIDE ? 0 : seat->rows;
     s->queued++;
     class->queued++;
     class->work_ns += seat->cost_ns;
@@ -184,7 +185,7 @@ static void count_out(struct trp_sched *s, struct trp_sched_line *line, struct t
 {
     const struct trp_queue_seat *const seat = &call->seat;
     struct trp_sched_class *const class = &s->classes[call->seat.way];
-    line->rows -= seat->rows;
+    line->rows -= seat->way == TRP_SCHED_ASIDE ? 0 : seat->rows;
     if (--line->queued == 0) {
         trp_resting_end(s, line);
         line->has_rested = false; /* whoever comes next has not waited */
@@ -203,6 +204,11 @@ static void count_out(struct trp_sched *s, struct trp_sched_line *line, struct t
     trp_lane_count(class, &seat->tenant->lanes[seat->way], -1);
 }
 
+static struct trp_pairing *expiry_of(struct trp_sched *s, uint32_t way)
+{
+    return way == TRP_SCHED_ASIDE ? &s->aside_expiry : &s->expiry;
+}
+
 /* Notes which call of a flow comes first, and puts the flow where that one's deadline says.  The flow is not shown. */
 static void set_first(struct trp_sched *s, struct trp_queue_flow *flow)
 {
@@ -212,10 +218,10 @@ static void set_first(struct trp_sched *s, struct trp_queue_flow *flow)
     if (due_ns == flow->due_ns)
         return;
     if (flow->due_ns != INT64_MAX)
-        trp_pairing_remove(&s->expiry, &flow->of_expiry);
+        trp_pairing_remove(expiry_of(s, flow->way), &flow->of_expiry);
     flow->due_ns = due_ns;
     if (due_ns != INT64_MAX)
-        trp_pairing_push(&s->expiry, &flow->of_expiry);
+        trp_pairing_push(expiry_of(s, flow->way), &flow->of_expiry);
 }
 
 static bool is_first(const struct trp_queue_flow *flow, const struct trp_call *call)
@@ -302,7 +308,7 @@ static void unqueue(struct trp_sched *s, struct trp_call *call, int64_t charge_n
         set_first(s, flow);
     if (flow->count == 0)
         trp_pairing_remove(&line->ways[way].flows, &flow->of_line);
-    flow = trp_flow_tidy(flow, call, &s->expiry);
+    flow = trp_flow_tidy(flow, call, expiry_of(s, way));
     if (moves && flow)
         trp_lane_show(flow);
     if (charge_ns != 0)
@@ -460,7 +466,7 @@ void trp_sched_unblock(struct trp_sched *s)
 
 bool trp_sched_try_begin(struct trp_sched_model *model)
 {
-    if (!has_slot(model) || (model->slots != 0 && model->queued > 0))
+    if (!has_slot(model) || (model->slots != 0 && trp_sched_wanted(model) > 0))
         return false;
     model->running++;
     return true;
@@ -480,9 +486,16 @@ void trp_sched_resize(struct trp_sched *s, struct trp_sched_model *model, uint32
     reshow_model(s, model);
 }
 
+static const struct trp_queue_node *first_to_expire(const struct trp_sched *s)
+{
+    const struct trp_queue_node *const first = trp_pairing_first(&s->expiry),
+                                       *const aside = trp_pairing_first(&s->aside_expiry);
+    return !first || (aside && expiry_before(aside, first)) ? aside : first;
+}
+
 struct trp_call *trp_sched_expire(struct trp_sched *s, int64_t now_ns)
 {
-    const struct trp_queue_node *const first = trp_pairing_first(&s->expiry);
+    const struct trp_queue_node *const first = first_to_expire(s);
     if (!first || flow_of_expiry(first)->due_ns > now_ns)
         return NULL;
     struct trp_call *const call = trp_flow_first(flow_of_expiry(first));
@@ -492,7 +505,7 @@ struct trp_call *trp_sched_expire(struct trp_sched *s, int64_t now_ns)
 
 int64_t trp_sched_next_expiry_ns(const struct trp_sched *s)
 {
-    const struct trp_queue_node *const first = trp_pairing_first(&s->expiry);
+    const struct trp_queue_node *const first = first_to_expire(s);
     return first ? flow_of_expiry(first)->due_ns : 0;
 }
 

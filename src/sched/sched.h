@@ -55,9 +55,11 @@ struct trp_sched_class {
 
 struct trp_sched {
     struct trp_sched_class classes[TRP_SCHED_WAYS];
-    struct trp_sched_tenant anyone;  /* of calls without a tenant */
-    struct trp_pairing expiry;       /* flows whose first call has a deadline, by it */
-    struct trp_queue_rows resting;   /* lines that wait for company, by when that ends */
+    struct trp_sched_tenant anyone; /* of calls without a tenant */
+    struct trp_pairing expiry;      /* flows whose first call has a deadline, by it; */
+    struct trp_pairing
+        aside_expiry;              /* those that nobody waits for apart: they are in nobody's way */
+    struct trp_queue_rows resting; /* lines that wait for company, by when that ends */
     struct trp_sched_model *waiting; /* models with a waiting call, whether or not a slot is free */
     uint32_t queued, queue_max, model_queue_max;
     uint32_t blocked; /* models that stand aside */
@@ -75,7 +77,7 @@ struct trp_sched_line {
         struct trp_queue_flow *tree, *shown;
     } ways[TRP_SCHED_WAYS];
     struct trp_queue_spot rest; /* in `resting` */
-    uint64_t rows; /* of all that wait in it: a client names any number of them for one call */
+    uint64_t rows; /* of all that may share a run: a client names any number of them for one call */
     uint32_t queued, rest_rows;
     bool is_resting, has_rested; /* has_rested: since its last run; it does so once */
 };
@@ -91,6 +93,15 @@ struct trp_sched_model {
     uint32_t slots;     /* runs at once; 0: no limit */
     uint32_t queue_max; /* calls that wait; 0: as many as of any model */
 };
+
+/* Calls of a model that somebody waits for.
+ *   Owns  : nothing.
+ *   Thread: owner.
+ *   Errors: none. */
+static inline uint32_t trp_sched_wanted(const struct trp_sched_model *m)
+{
+    return m->queued - m->ways[TRP_SCHED_ASIDE];
+}
 
 /* Sets up an empty scheduler, without floors.
  *   Units : limits in calls; all models together, and one model.
