@@ -1,8 +1,8 @@
 /* tensor/yard.c - see yard.h.
  *
- * Sizes are rounded up to one of four steps between two powers of two, and a plot keeps its size for ever: no plot is cut or
- * joined.  That wastes addresses, of which there are plenty, and hardly any memory: pages that nobody writes to are not taken, and
- * those of plots that lie idle are given back. */
+ * Sizes are rounded up to one of four steps between two powers of two; plots are not cut or joined.  That wastes addresses, of which
+ * there mostly are plenty, and hardly any memory: pages that nobody writes to are not taken, and those of plots that lie idle are given
+ * back.  Where addresses run out a new plot is laid in place of free ones that nothing in use lies behind; else a larger one serves. */
 #include "tensor/yard.h"
 
 #include "base/alloc.h"
@@ -35,31 +35,93 @@ void trp_yard_init(struct trp_yard *y, const struct trp_shm *shm)
     trp_lock_init(&y->lock, TRP_LOCK_YARD);
 }
 
+static uint64_t end_of(const struct trp_plot *p)
+{
+    return p ? p->at + p->bytes : 0;
+}
+
+/* Ends all plots behind `last`; NULL: all. */
+static void cut_back(struct trp_yard *y, struct trp_plot *last)
+{
+    for (struct trp_plot *p; (p = y->last) != last;) {
+        y->last = p->below;
+        trp_alloc_free(trp_heap(), p);
+    }
+}
+
 void trp_yard_deinit(struct trp_yard *y)
 {
-    for (uint32_t i = 0; i < TRP_YARD_BINS; i++) {
-        for (struct trp_plot *p = y->free[i], *next; p; p = next) {
-            next = p->next;
-            trp_alloc_free(trp_heap(), p);
-        }
-        y->free[i] = NULL;
-    }
+    cut_back(y, NULL);
     trp_lock_deinit(&y->lock);
     trp_shm_close(&y->shm);
 }
 
-/* Lays a new plot behind all others.  The lock is held. */
-static bool lay_out(struct trp_yard *y, struct trp_plot *p, uint64_t size)
+/* Whether `size` bytes fit behind `end`, and where. */
+static bool fits(const struct trp_yard *y, uint64_t end, uint64_t size, struct trp_plot *out)
 {
     const uint64_t align = size >= PAGE ? PAGE : SMALLEST;
-    const uint64_t at = align_up(y->top, align), bytes = align_up(size, align);
-    if (at > y->shm.bytes || bytes > y->shm.bytes - at)
-        return false;
-    p->at = at;
-    p->bytes = bytes;
-    p->ptr = y->shm.ptr + at;
-    y->top = at + bytes;
+    out->at = align_up(end, align);
+    out->bytes = align_up(size, align);
+    return trp_yard_has(&y->shm, out->at, out->bytes);
+}
+
+/* Free plots that begin at `at` or behind it are not handed out again. */
+static void forget_free(struct trp_yard *y, uint64_t at)
+{
+    for (uint32_t i = 0; i < TRP_YARD_BINS; i++) {
+        struct trp_plot **link = &y->free[i];
+        while (*link) {
+            if ((*link)->at >= at)
+                *link = (*link)->next;
+            else
+                link = &(*link)->next;
+        }
+    }
+}
+
+/* Lays a new plot behind all others; where there is no room, in place of as few free ones at the end as will do.  The lock is held. */
+static bool lay_out(struct trp_yard *y, struct trp_plot *p, uint64_t size)
+{
+    struct trp_plot *below = y->last;
+    const uint64_t top = end_of(below);
+    while (!fits(y, end_of(below), size, p)) {
+        if (!below || !below->is_free)
+            return false;
+        below = below->below;
+    }
+    if (below != y->last) {
+        forget_free(y, end_of(below));
+        cut_back(y, below);
+    }
+    if (end_of(p) < top) /* no trim sees these pages any more */
+        trp_shm_forget(&y->shm, end_of(p), top - end_of(p));
+    p->ptr = y->shm.ptr + p->at;
+    p->below = below;
+    y->last = p;
     return true;
+}
+
+/* The lock is held. */
+static struct trp_plot *take_free(struct trp_yard *y, uint32_t bin)
+{
+    struct trp_plot *p = y->free[bin];
+    if (p) {
+        y->free[bin] = p->next;
+        p->is_free = false;
+    }
+    return p;
+}
+
+/* NULL: there is no room.  The lock is held. */
+static struct trp_plot *take_new_or_larger(struct trp_yard *y, struct trp_plot *fresh,
+                                           uint64_t size)
+{
+    if (lay_out(y, fresh, size))
+        return fresh;
+    struct trp_plot *p = NULL;
+    for (uint32_t i = fresh->bin + 1; !p && i < TRP_YARD_BINS; i++)
+        p = take_free(y, i);
+    return p;
 }
 
 struct trp_plot *trp_yard_take(struct trp_yard *y, uint64_t bytes)
@@ -69,28 +131,26 @@ struct trp_plot *trp_yard_take(struct trp_yard *y, uint64_t bytes)
         return NULL;
     const uint32_t bin = bin_of(bytes, &size);
     trp_lock_enter(&y->lock);
-    struct trp_plot *p = y->free[bin];
-    if (p)
-        y->free[bin] = p->next;
+    struct trp_plot *p = take_free(y, bin);
     trp_lock_leave(&y->lock);
     if (p) {
         trp_counter_add(&y->taken, p->bytes);
         return p;
     }
-    p = trp_alloc_zeroed(trp_heap(), 1, sizeof *p);
-    if (!p)
+    struct trp_plot *fresh = trp_alloc_zeroed(trp_heap(), 1, sizeof *fresh);
+    if (!fresh)
         return NULL;
-    p->bin = bin;
+    fresh->bin = bin;
     trp_lock_enter(&y->lock);
-    const bool has_room = lay_out(y, p, size);
+    p = take_new_or_larger(y, fresh, size);
     trp_lock_leave(&y->lock);
-    if (has_room) {
+    if (p != fresh)
+        trp_alloc_free(trp_heap(), fresh);
+    if (p)
         trp_counter_add(&y->taken, p->bytes);
-        return p;
-    }
-    trp_counter_add(&y->refused, 1);
-    trp_alloc_free(trp_heap(), p);
-    return NULL;
+    else
+        trp_counter_add(&y->refused, 1);
+    return p;
 }
 
 void trp_yard_give(struct trp_yard *y, struct trp_plot *plot)
@@ -101,6 +161,7 @@ void trp_yard_give(struct trp_yard *y, struct trp_plot *plot)
     plot->is_stale = false;
     plot->is_forgotten = false;
     trp_lock_enter(&y->lock);
+    plot->is_free = true;
     plot->next = y->free[plot->bin];
     y->free[plot->bin] = plot;
     trp_lock_leave(&y->lock);

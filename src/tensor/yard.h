@@ -11,9 +11,11 @@
 
 struct trp_plot {
     char *ptr;
-    uint64_t at, bytes; /* in the yard; as many as were asked for, or some more */
-    struct trp_plot *next;
+    uint64_t at, bytes;     /* in the yard; as many as were asked for, or some more */
+    struct trp_plot *next;  /* of those of its size that are free */
+    struct trp_plot *below; /* the one that lies in front of it */
     uint32_t bin;
+    bool is_free;
     bool is_stale;     /* free since the trim before */
     bool is_forgotten; /* its pages were given back */
 };
@@ -24,7 +26,7 @@ struct trp_yard {
     struct trp_counter refused; /* how often there was no room */
     struct trp_lock lock;
     struct trp_plot *free[TRP_YARD_BINS];
-    uint64_t top; /* nothing was ever handed out behind it */
+    struct trp_plot *last; /* all others lie in front of it */
 };
 
 /* Sets up over shared memory; deinit closes that.
@@ -38,7 +40,8 @@ void trp_yard_deinit(struct trp_yard *y);
  *   Units : bytes.
  *   Owns  : the caller gives it back.
  *   Thread: any.
- *   Cost  : the plot of that size that was given back last, when there is one: its pages are warm.
+ *   Cost  : the plot of that size that was given back last, when there is one: its pages are warm.  Where addresses run out, a walk
+ *           through those that are free.
  *   Errors: NULL: the yard is full, or there is no memory. */
 struct trp_plot *trp_yard_take(struct trp_yard *y, uint64_t bytes);
 void trp_yard_give(struct trp_yard *y, struct trp_plot *plot); /* accepts NULL */

@@ -110,6 +110,62 @@ static void a_full_yard_says_so(void **state)
     trp_yard_give(&yard, p);
 }
 
+#define MB(n) (UINT64_C(n) * 1000000)
+
+/* Each of these has a size of its own, and together they are more than there is. */
+static void runs_of_all_sizes_have_room_one_after_the_other(void **state)
+{
+    static const uint64_t sizes[] = { MB(300), MB(400), MB(500), 64, MB(600), MB(800), 5000 };
+    (void)state;
+    struct trp_plot *order = trp_yard_take(&yard, 200); /* for ever */
+    assert_non_null(order);
+    for (size_t i = 0; i < 3 * ARRAY_LEN(sizes); i++) {
+        struct trp_plot *p = trp_yard_take(&yard, sizes[i % ARRAY_LEN(sizes)]);
+        assert_non_null(p);
+        assert_true(p->at >= order->at + order->bytes && p->at + p->bytes <= YARD_BYTES);
+        trp_yard_give(&yard, p);
+    }
+    assert_int_equal(trp_counter_get(&yard.refused), 0);
+    assert_int_equal(trp_counter_get(&yard.taken), order->bytes);
+}
+
+static void what_lies_behind_a_free_plot_is_left_alone(void **state)
+{
+    (void)state;
+    struct trp_plot *low = trp_yard_take(&yard, MB(400)), *high = trp_yard_take(&yard, MB(500));
+    assert_non_null(low);
+    assert_non_null(high);
+    trp_yard_give(&yard, low);
+    struct trp_plot *p = trp_yard_take(&yard, MB(300)); /* a larger one serves */
+    assert_ptr_equal(p, low);
+    assert_null(trp_yard_take(&yard, MB(300)));
+    trp_yard_give(&yard, p);
+    assert_null(trp_yard_take(&yard, MB(500))); /* a smaller one does not */
+    assert_int_equal(trp_counter_get(&yard.refused), 2);
+    trp_yard_give(&yard, high);
+    p = trp_yard_take(&yard, MB(800));
+    assert_non_null(p);
+    trp_yard_give(&yard, p);
+}
+
+static void pages_of_plots_that_are_no_more_go_back(void **state)
+{
+    (void)state;
+    struct trp_plot *low = trp_yard_take(&yard, MB(100)), *high = trp_yard_take(&yard, MB(800));
+    assert_non_null(low);
+    assert_non_null(high);
+    char *const far = high->ptr + MB(700) / 4096 * 4096;
+    unsigned char pages[1];
+    *far = 1;
+    trp_yard_give(&yard, high);
+    trp_yard_give(&yard, low);
+    low = trp_yard_take(&yard, MB(600)); /* where `high` was */
+    assert_non_null(low);
+    assert_int_equal(mincore(far, 4096, pages), 0);
+    assert_int_equal(pages[0] & 1, 0);
+    trp_yard_give(&yard, low);
+}
+
 /* Whoever reads pages that another process has cut off is ended by SIGBUS. */
 static void nobody_who_has_it_can_cut_it_off(void **state)
 {
@@ -150,6 +206,9 @@ int main(void)
         IN_A_YARD(nobody_who_has_it_can_cut_it_off),
         IN_A_YARD(pages_go_back_when_nobody_wanted_them_for_a_while),
         IN_A_YARD(a_full_yard_says_so),
+        IN_A_YARD(runs_of_all_sizes_have_room_one_after_the_other),
+        IN_A_YARD(what_lies_behind_a_free_plot_is_left_alone),
+        IN_A_YARD(pages_of_plots_that_are_no_more_go_back),
         IN_A_YARD(addresses_are_found_only_where_they_are),
     };
     return cmocka_run_group_tests_name("yard", tests, NULL, NULL);
