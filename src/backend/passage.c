@@ -345,6 +345,21 @@ static int32_t pass(struct passage *p, const char *model, const struct troupe_ru
                             "its worker process has ended, or has no room for another run");
 }
 
+static int32_t fail_lacking(const struct trp_stint *s, const struct troupe_run *run, uint64_t bytes,
+                            enum trp_yard_lack lack)
+{
+    if (lack == TRP_YARD_LACKS_HEAP)
+        return trp_passage_fail(run->error, TROUPE_OUT_OF_MEMORY,
+                                "no memory for a run in a worker process");
+    const bool is_never = lack == TRP_YARD_IS_TOO_SMALL;
+    return trp_passage_fail(
+        run->error, is_never ? TROUPE_TOO_LARGE : TROUPE_OUT_OF_MEMORY,
+        "%s for %llu bytes that a worker process must see; it shares %llu with the server "
+        "(limits.worker_bytes)",
+        is_never ? "never room" : "no room now", (unsigned long long)bytes,
+        (unsigned long long)s->yard.shm.bytes);
+}
+
 int32_t trp_passage_run(struct trp_stint *stint, const char *model, const struct troupe_run *run,
                         const struct troupe_tensor *inputs, struct troupe_tensor *outputs,
                         struct trp_passage_seen *out)
@@ -353,15 +368,12 @@ int32_t trp_passage_run(struct trp_stint *stint, const char *model, const struct
     struct passage *p =
         trp_alloc_zeroed(trp_heap(), 1, sizeof *p + run->outputs_n * sizeof *p->outputs);
     const uint64_t bytes = bytes_of(stint, run, inputs);
-    struct trp_plot *plot = p ? trp_yard_take(&stint->yard, bytes) : NULL;
+    enum trp_yard_lack lack = TRP_YARD_LACKS_HEAP;
+    struct trp_plot *plot = p ? trp_yard_try(&stint->yard, bytes, &lack) : NULL;
     if (!plot) {
-        out->refused = p != NULL;
+        out->refused = lack != TRP_YARD_LACKS_HEAP;
         trp_alloc_free(trp_heap(), p);
-        return trp_passage_fail(
-            run->error, bytes > stint->yard.shm.bytes ? TROUPE_TOO_LARGE : TROUPE_OUT_OF_MEMORY,
-            "no room for %llu bytes that a worker process must see; it shares %llu with the server "
-            "(limits.worker_bytes)",
-            (unsigned long long)bytes, (unsigned long long)stint->yard.shm.bytes);
+        return fail_lacking(stint, run, bytes, lack);
     }
     trp_refs_init(&p->refs);
     p->stint = stint;

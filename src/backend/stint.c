@@ -148,7 +148,7 @@ trp_status trp_stint_order(struct trp_stint *s, struct trp_str order, struct trp
                                           .commons = commons_bytes };
     const int fds[] = { s->yard.shm.fd, s->theirs.fd, commons_fd };
     const bool is_sent = trp_talk_send(s->control, &m, sizeof m, fds, commons_bytes > 0 ? 3 : 2);
-    /* The plot is never given back: the worker reads it when it comes to it. */
+    trp_yard_keep(&s->yard, p); /* the worker reads it when it comes to it */
     return is_sent ? trp_ok() : trp_fail(err, TRP_UNAVAILABLE, "the worker process has gone");
 }
 

@@ -124,33 +124,64 @@ static struct trp_plot *take_new_or_larger(struct trp_yard *y, struct trp_plot *
     return p;
 }
 
-struct trp_plot *trp_yard_take(struct trp_yard *y, uint64_t bytes)
+/* The lock is held. */
+static enum trp_yard_lack lack_of(const struct trp_yard *y, uint64_t size)
+{
+    struct trp_plot where;
+    return fits(y, y->floor, size, &where) ? TRP_YARD_LACKS_ROOM : TRP_YARD_IS_TOO_SMALL;
+}
+
+static struct trp_plot *take_otherwise(struct trp_yard *y, uint32_t bin, uint64_t size,
+                                       enum trp_yard_lack *out_lack)
+{
+    struct trp_plot *fresh = trp_alloc_zeroed(trp_heap(), 1, sizeof *fresh);
+    if (!fresh) {
+        *out_lack = TRP_YARD_LACKS_HEAP;
+        return NULL;
+    }
+    fresh->bin = bin;
+    trp_lock_enter(&y->lock);
+    struct trp_plot *p = take_new_or_larger(y, fresh, size);
+    if (!p)
+        *out_lack = lack_of(y, size);
+    trp_lock_leave(&y->lock);
+    if (p != fresh)
+        trp_alloc_free(trp_heap(), fresh);
+    if (!p)
+        trp_counter_add(&y->refused, 1);
+    return p;
+}
+
+struct trp_plot *trp_yard_try(struct trp_yard *y, uint64_t bytes, enum trp_yard_lack *out_lack)
 {
     uint64_t size;
-    if (bytes > BYTES_MAX)
+    if (bytes > BYTES_MAX) {
+        *out_lack = TRP_YARD_IS_TOO_SMALL;
         return NULL;
+    }
     const uint32_t bin = bin_of(bytes, &size);
     trp_lock_enter(&y->lock);
     struct trp_plot *p = take_free(y, bin);
     trp_lock_leave(&y->lock);
-    if (p) {
-        trp_counter_add(&y->taken, p->bytes);
-        return p;
-    }
-    struct trp_plot *fresh = trp_alloc_zeroed(trp_heap(), 1, sizeof *fresh);
-    if (!fresh)
-        return NULL;
-    fresh->bin = bin;
-    trp_lock_enter(&y->lock);
-    p = take_new_or_larger(y, fresh, size);
-    trp_lock_leave(&y->lock);
-    if (p != fresh)
-        trp_alloc_free(trp_heap(), fresh);
+    if (!p)
+        p = take_otherwise(y, bin, size, out_lack);
     if (p)
         trp_counter_add(&y->taken, p->bytes);
-    else
-        trp_counter_add(&y->refused, 1);
     return p;
+}
+
+struct trp_plot *trp_yard_take(struct trp_yard *y, uint64_t bytes)
+{
+    enum trp_yard_lack lack;
+    return trp_yard_try(y, bytes, &lack);
+}
+
+void trp_yard_keep(struct trp_yard *y, const struct trp_plot *plot)
+{
+    trp_lock_enter(&y->lock);
+    if (end_of(plot->below) <= y->floor)
+        y->floor = end_of(plot);
+    trp_lock_leave(&y->lock);
 }
 
 void trp_yard_give(struct trp_yard *y, struct trp_plot *plot)

@@ -20,12 +20,20 @@ struct trp_plot {
     bool is_forgotten; /* its pages were given back */
 };
 
+/* Why there is no plot. */
+enum trp_yard_lack {
+    TRP_YARD_LACKS_HEAP,  /* for what is known of it */
+    TRP_YARD_LACKS_ROOM,  /* until others are given back */
+    TRP_YARD_IS_TOO_SMALL /* for ever */
+};
+
 struct trp_yard {
     struct trp_shm shm;
     struct trp_counter taken;   /* bytes of plots that are in somebody's hands */
     struct trp_counter refused; /* how often there was no room */
     struct trp_lock lock;
     struct trp_plot *free[TRP_YARD_BINS];
+    uint64_t floor;        /* nobody gives back what lies in front of it */
     struct trp_plot *last; /* all others lie in front of it */
 };
 
@@ -42,9 +50,16 @@ void trp_yard_deinit(struct trp_yard *y);
  *   Thread: any.
  *   Cost  : the plot of that size that was given back last, when there is one: its pages are warm.  Where addresses run out, a walk
  *           through those that are free.
- *   Errors: NULL: the yard is full, or there is no memory. */
+ *   Errors: NULL: the yard is full, or there is no memory; try: *out_lack says which, and is else as it was. */
 struct trp_plot *trp_yard_take(struct trp_yard *y, uint64_t bytes);
+struct trp_plot *trp_yard_try(struct trp_yard *y, uint64_t bytes, enum trp_yard_lack *out_lack);
 void trp_yard_give(struct trp_yard *y, struct trp_plot *plot); /* accepts NULL */
+
+/* Says that a plot stays taken as long as the yard lives.
+ *   Owns  : moves to the yard.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_yard_keep(struct trp_yard *y, const struct trp_plot *plot);
 
 /* Gives the pages of plots back to the system that were free since the last time.
  *   Owns  : nothing.

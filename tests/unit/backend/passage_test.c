@@ -156,6 +156,49 @@ static void a_process_that_sees_no_commons_is_sent_a_copy(void **state)
     out.release(out.release_user, out.data);
 }
 
+/* A second yard, in which as little as an order lies for ever. */
+static void inputs_that_never_have_room_are_told_from_those_that_have_none_now(void **state)
+{
+    struct fixture *f = *state;
+    static char input[1 << 20];
+    static const struct row {
+        uint64_t bytes;
+        const char *words;
+        int32_t code;
+    } rows[] = {
+        { 950000, "never room", TROUPE_TOO_LARGE }, /* it is rounded up to 1 MiB */
+        { sizeof input, "never room", TROUPE_TOO_LARGE },
+        { 700000, "no room now", TROUPE_OUT_OF_MEMORY },
+    };
+    trp_stint_end(f->stint, TRP_S(60));
+    trp_stint_unref(f->stint);
+    static const char *const argv[] = { "passage_test", "worker", NULL };
+    f->stint = NULL;
+    assert_int_equal(trp_stint_begin(argv, "/proc/self/exe", NULL, 1 << 20, &f->stint, NULL).code,
+                     TRP_OK);
+    assert_int_equal(trp_stint_order(f->stint, TRP_STR_LIT("lie"), NULL).code, TRP_OK);
+    struct trp_plot *others = trp_yard_take(&f->stint->yard, 400000);
+    assert_non_null(others);
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct trp_passage_seen seen;
+        struct troupe_error error = { 0 };
+        struct troupe_tensor out = { .data = NULL };
+        const struct troupe_tensor in = { .dtype = TROUPE_UINT8,
+                                          .rank = 1,
+                                          .shape = { (int64_t)r->bytes },
+                                          .data = input,
+                                          .bytes = r->bytes };
+        const struct troupe_run run = {
+            .struct_size = sizeof run, .inputs_n = 1, .outputs_n = 1, .error = &error
+        };
+        assert_int_equal(trp_passage_run(f->stint, "m", &run, &in, &out, &seen), r->code);
+        assert_non_null(strstr(error.text, r->words));
+        assert_non_null(strstr(error.text, "limits.worker_bytes"));
+        assert_int_equal(seen.refused, 1);
+    }
+    trp_yard_give(&f->stint->yard, others);
+}
+
 #define PASSAGE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(int argc, char **argv)
@@ -166,6 +209,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         PASSAGE(what_other_requests_sent_is_nobodys_output),
         PASSAGE(a_process_that_sees_no_commons_is_sent_a_copy),
+        PASSAGE(inputs_that_never_have_room_are_told_from_those_that_have_none_now),
     };
     return cmocka_run_group_tests_name("passage", tests, NULL, NULL);
 }

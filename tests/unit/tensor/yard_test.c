@@ -129,6 +129,28 @@ static void runs_of_all_sizes_have_room_one_after_the_other(void **state)
     assert_int_equal(trp_counter_get(&yard.taken), order->bytes);
 }
 
+static void never_and_not_now_are_told_apart(void **state)
+{
+    enum trp_yard_lack lack = TRP_YARD_LACKS_HEAP;
+    (void)state;
+    assert_null(trp_yard_try(&yard, UINT64_MAX, &lack));
+    assert_int_equal(lack, TRP_YARD_IS_TOO_SMALL);
+    struct trp_plot *p = trp_yard_try(&yard, YARD_BYTES, &lack);
+    assert_non_null(p);
+    assert_null(trp_yard_try(&yard, YARD_BYTES, &lack));
+    assert_int_equal(lack, TRP_YARD_LACKS_ROOM);
+    trp_yard_give(&yard, p);
+    struct trp_plot *order = trp_yard_take(&yard, 200);
+    assert_non_null(order);
+    assert_null(trp_yard_try(&yard, YARD_BYTES, &lack));
+    assert_int_equal(lack, TRP_YARD_LACKS_ROOM);
+    trp_yard_keep(&yard, order);
+    assert_null(trp_yard_try(&yard, YARD_BYTES, &lack));
+    assert_int_equal(lack, TRP_YARD_IS_TOO_SMALL);
+    assert_null(trp_yard_try(&yard, MB(940), &lack)); /* rounded up it is all there is */
+    assert_int_equal(lack, TRP_YARD_IS_TOO_SMALL);
+}
+
 static void what_lies_behind_a_free_plot_is_left_alone(void **state)
 {
     (void)state;
@@ -207,6 +229,7 @@ int main(void)
         IN_A_YARD(pages_go_back_when_nobody_wanted_them_for_a_while),
         IN_A_YARD(a_full_yard_says_so),
         IN_A_YARD(runs_of_all_sizes_have_room_one_after_the_other),
+        IN_A_YARD(never_and_not_now_are_told_apart),
         IN_A_YARD(what_lies_behind_a_free_plot_is_left_alone),
         IN_A_YARD(pages_of_plots_that_are_no_more_go_back),
         IN_A_YARD(addresses_are_found_only_where_they_are),
