@@ -492,8 +492,10 @@ trp_status trp_backend_devices(const struct trp_backend *b, struct trp_arena *ar
     if (!b->api.devices)
         return trp_ok();
     b->api.devices(b->self, trp_device_list_tell, out);
-    TRP_TRY(trp_device_list_check(out, err), err, "backend '%s' broke its contract", b->name);
-    return trp_ok();
+    const trp_status st = trp_device_list_check(out, err);
+    if (st.code == TRP_INTERNAL) /* its fault, and not this process's */
+        trp_error_within(err, "backend '%s' broke its contract", b->name);
+    return st;
 }
 
 void trp_backend_trim(struct trp_backends *t)

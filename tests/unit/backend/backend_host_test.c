@@ -288,6 +288,28 @@ static void devices_are_told_and_only_by_who_has_some(void **state)
     assert_int_equal(there.n, 0);
 }
 
+static void names_of_devices_that_find_no_memory_are_not_the_backends_fault(void **state)
+{
+    struct fixture *f = *state;
+    struct trp_backend *b;
+    uint32_t failed_after_list = 0;
+    trp_status st = { TRP_OUT_OF_MEMORY };
+    assert_int_equal(trp_backends_get(f->backends, TRP_STR_LIT("echo"), &b, &f->err).code, TRP_OK);
+    for (size_t max = 16; max < 8192 && trp_failed(st); max += 16) {
+        struct trp_arena small;
+        struct trp_device_list there = { .n = 0 };
+        struct trp_error err = { 0 };
+        trp_arena_init(&small, trp_heap(), 16, max);
+        st = trp_backend_devices(b, &small, &there, &err);
+        failed_after_list += trp_failed(st) && there.n > 0;
+        trp_arena_deinit(&small);
+        assert_true(st.code == TRP_OK || st.code == TRP_OUT_OF_MEMORY);
+        assert_null(strstr(err.text, "contract"));
+    }
+    assert_int_equal(st.code, TRP_OK);
+    assert_true(failed_after_list > 0);
+}
+
 static void a_run_is_made_where_it_is_for_and_counted_there(void **state)
 {
     struct fixture *f = *state;
@@ -364,6 +386,7 @@ int main(void)
         TEST(probing_tells_the_signature_without_opening),
         TEST(outputs_must_fit_the_inputs_they_echo),
         TEST(devices_are_told_and_only_by_who_has_some),
+        TEST(names_of_devices_that_find_no_memory_are_not_the_backends_fault),
         TEST(a_run_is_made_where_it_is_for_and_counted_there),
         TEST(without_devices_a_model_is_on_the_cpu),
         cmocka_unit_test(a_number_of_pretended_devices_that_cannot_be_is_refused),
