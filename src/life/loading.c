@@ -229,8 +229,9 @@ static trp_status note_vain(struct trp_loading_steps *s, const struct trp_device
     if (!n)
         return trp_ok();
     (void)trp_node_fail(n, &words, TRP_UNIMPLEMENTED,
-                        "\"%.*s\" asks for a GPU, and backend '%s' has none: it runs on the CPU",
-                        TRP_STR(n->key), trp_backend_name(s->backend));
+                        "\"%.*s\" asks for a GPU, and backend '%s' has %s: it runs on the CPU",
+                        TRP_STR(n->key), trp_backend_name(s->backend),
+                        there->n > 0 ? "others" : "none");
     out->device_warning = trp_arena_dup(&s->l->version->arena, trp_str_of(words.text));
     return out->device_warning.ptr ? trp_ok() : no_memory(err);
 }

@@ -164,17 +164,25 @@ trp_status trp_slot_devices_take(struct trp_arena *a, const struct trp_device_li
     return trp_ok();
 }
 
+/* What of a group asks for a GPU that is not there, and is not refused for it. */
+static const struct trp_node *vain_of(const struct trp_device_list *there,
+                                      const struct trp_node *group)
+{
+    const struct trp_str kind = kind_of(group);
+    const struct trp_node *gpus = gpus_of(group);
+    if (there->n > 0)
+        return (kind.len == 0 || trp_str_is(kind, "KIND_AUTO")) && missing(there, group) ? gpus
+                                                                                         : NULL;
+    if (trp_str_is(kind, "KIND_GPU"))
+        return gpus ? gpus : trp_node_get(group, "kind");
+    return kind.len == 0 ? gpus : NULL;
+}
+
 const struct trp_node *trp_slot_devices_in_vain(const struct trp_device_list *there,
                                                 const struct trp_node *tree)
 {
-    const struct trp_node *list = trp_node_get(tree, "instance_group");
-    for (const struct trp_node *g = there->n == 0 && list ? list->first : NULL; g; g = g->next) {
-        const struct trp_str kind = kind_of(g);
-        if (trp_str_is(kind, "KIND_GPU") || kind.len == 0) {
-            const struct trp_node *gpus = gpus_of(g);
-            if (gpus || kind.len > 0)
-                return gpus ? gpus : trp_node_get(g, "kind");
-        }
-    }
-    return NULL;
+    const struct trp_node *list = trp_node_get(tree, "instance_group"), *vain = NULL;
+    for (const struct trp_node *g = list ? list->first : NULL; g && !vain; g = g->next)
+        vain = vain_of(there, g);
+    return vain;
 }

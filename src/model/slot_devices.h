@@ -14,7 +14,7 @@
  *   KIND_AUTO  the same where there is a GPU, and `gpus` are; else on the CPU.  So is a group that names `gpus` and no kind
  *   others     on the CPU, and beside groups on GPUs one slot where no count is written
  *
- * A backend without any GPU runs all on the CPU (trp_slot_devices_in_vain()).  Where a group is on a GPU, c->devices are those that
+ * A backend without any GPU runs all on the CPU; trp_slot_devices_in_vain() says who wanted another place.  Where a group is on a GPU, c->devices are those that
  * are used, c->groups say which slots are where, and c->instances is their number; else nothing changes.
  *   Owns  : in `a`.
  *   Thread: owner.
@@ -23,7 +23,7 @@
 trp_status trp_slot_devices_take(struct trp_arena *a, const struct trp_device_list *there,
                                  struct trp_model_config *c, struct trp_error *err);
 
-/* What asks for a GPU in a configuration, for a backend that has none; NULL: nothing does.
+/* What asks for a GPU in a configuration and is on the CPU, as the backend has none, or not those; NULL: nothing does.
  *   Owns  : borrowed from the tree.
  *   Thread: any.
  *   Errors: none. */

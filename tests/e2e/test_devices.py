@@ -168,6 +168,14 @@ def test_a_backend_without_devices_runs_gpu_models_on_the_cpu_and_says_so_once(s
     assert b"troupe_device_runs_total{" not in server.get("/metrics")[1]
 
 
+def test_a_group_that_may_be_elsewhere_says_that_its_gpu_is_not_there(serve, repository):
+    model(repository, "m", "instance_group:\n- {gpus: [7]}\n")
+    server = serve(repository.path, settings=TWO).wait_ready("m")
+    assert places(server, "m") == [CPU]
+    told = [line for line in server.log().splitlines() if "GPU" in line]
+    assert len(told) == 1 and "m/model.yaml:2: \"gpus\" asks for a GPU, and backend 'echo' has others: it runs on the CPU" in told[0], told
+
+
 @pytest.mark.parametrize("where", ["", "isolation: process\n"], ids=["here", "in_a_worker_process"])
 def test_first_runs_are_made_on_each_device(serve, repository, where):
     sample = "model_warmup: [{name: s, batch_size: 1, count: 2, inputs: {x: {data_type: TYPE_FP32, dims: [2], zero_data: true}}}]\nmax_batch_size: 4\n"

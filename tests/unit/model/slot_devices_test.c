@@ -213,14 +213,30 @@ static void without_a_gpu_all_is_on_the_cpu_and_the_first_who_asks_is_known(void
     }
 }
 
-static void with_a_gpu_nobody_asks_in_vain(void **state)
+static void with_a_gpu_only_who_names_another_asks_in_vain(void **state)
 {
     (void)state;
-    struct fixture f;
-    set_up(&f, 1);
-    read_config(&f, "instance_group: [{kind: KIND_GPU}]");
-    assert_null(trp_slot_devices_in_vain(&f.there, f.config.tree));
-    trp_arena_deinit(&f.arena);
+    static const struct row {
+        const char *yaml;
+        uint32_t line; /* of "gpus"; 0: nobody asks in vain */
+    } rows[] = {
+        { "backend: echo", 0 },
+        { "instance_group: [{kind: KIND_GPU}]", 0 },
+        { "instance_group: [{kind: KIND_AUTO}, {count: 2}, {gpus: [0, 1]}]", 0 },
+        { "instance_group: [{kind: KIND_CPU, gpus: [7]}]", 0 },
+        { "instance_group:\n- gpus: [0]\n- gpus: [7]", 3 },
+        { "instance_group:\n- kind: KIND_AUTO\n  gpus: [0, 7]", 3 },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        set_up(&f, 2);
+        print_message("%s\n", r->yaml);
+        read_config(&f, r->yaml);
+        const struct trp_node *n = trp_slot_devices_in_vain(&f.there, f.config.tree);
+        assert_int_equal(n ? n->line : 0, r->line);
+        assert_true(!n || trp_str_is(n->key, "gpus"));
+        trp_arena_deinit(&f.arena);
+    }
 }
 
 static void every_failed_allocation_is_told(void **state)
@@ -248,7 +264,7 @@ int main(void)
         cmocka_unit_test(what_is_not_there_is_told_with_its_line_and_what_is),
         cmocka_unit_test(more_groups_than_can_be_are_refused),
         cmocka_unit_test(without_a_gpu_all_is_on_the_cpu_and_the_first_who_asks_is_known),
-        cmocka_unit_test(with_a_gpu_nobody_asks_in_vain),
+        cmocka_unit_test(with_a_gpu_only_who_names_another_asks_in_vain),
         cmocka_unit_test(every_failed_allocation_is_told),
     };
     return cmocka_run_group_tests_name("slot_devices", tests, NULL, NULL);
