@@ -469,7 +469,7 @@ static void print_tables(struct cli *cli, const struct simulation *s)
            "second\n",
            s->workload.arrivals_n, (double)r->length_ns / 1e9, s->opts.executors_n, s->opts.loops_n,
            spent, s->workload.arrivals_n / spent);
-    print_lines(cli, r, "CLASS", r->classes, TRP_SCHED_WAYS);
+    print_lines(cli, r, "CLASS", r->classes, TRP_SCHED_CLASSES);
     print_lines(cli, r, "MODEL", r->models, r->models_n);
     if (r->tenants_n > 1)
         print_lines(cli, r, "TENANT", r->tenants, r->tenants_n);
