@@ -159,7 +159,8 @@ static void tell_trouble(struct trp_routing *r)
     struct trp_directory *d = NULL;
     for (uint32_t i = 0; items && i < n; i++) {
         items[i] = *trp_directory_at(old, i);
-        if (items[i].reason.len == 0)
+        if (items[i].reason.len == 0 ||
+            trp_str_is_equal(items[i].reason, trp_directory_trouble(old)))
             items[i].reason = trp_str_of(r->trouble.text);
     }
     if (items &&

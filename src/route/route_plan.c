@@ -332,6 +332,10 @@ static trp_status take_name(struct reading *r, struct trp_route_rule *rule, uint
     rule->name = name ? name->v.s : trp_arena_format(r->reader->arena, "%u", number);
     rule->why = trp_arena_format(r->reader->arena, "route %.*s, rule %.*s", TRP_STR(r->plan->name),
                                  TRP_STR(rule->name));
+    for (uint32_t i = 0; i + 1 < number; i++) /* metrics and answers tell rules by their names */
+        if (trp_str_is_equal(r->plan->rules[i].name, rule->name))
+            return FAIL(r, name ? name : rule->at, none, err,
+                        "a rule before this one has the name '%.*s'", TRP_STR(rule->name));
     return rule->name.ptr && rule->why.ptr ? trp_ok() : no_memory(err);
 }
 

@@ -356,6 +356,26 @@ static void two_of_one_name_in_the_file_are_nobodys_but_the_files_fault(void **s
                            "'r' is there already: the route of"));
 }
 
+/* The second mistake was told with the words of the first. */
+static void what_is_wrong_now_is_told_and_not_what_was(void **state)
+{
+    (void)state;
+    write_file("routes: { r: [ { use: a } ] }\n");
+    list(NULL, 0);
+    end_reading();
+    is_taken_up("r");
+    const struct trp_target *const serves = item("r")->target;
+    static const char *const wrong[] = { "nobody_1", "nobody_2" };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        char yaml[80];
+        (void)snprintf(yaml, sizeof yaml, "routes: { r: [ { use: %s } ] }\n", wrong[i]);
+        write_file(yaml);
+        list(NULL, 0);
+        end_reading();
+        goes_on("r", serves, wrong[i]);
+    }
+}
+
 /* ---- what goes on is looked after ---- */
 
 static void the_load_that_it_asks_for_is_watched_as_long_as_it_serves(void **state)
@@ -788,6 +808,7 @@ int main(void)
         WITH_FIXTURE(nor_may_a_route_and_a_composition_ask_each_other),
         WITH_FIXTURE(a_folder_gives_way_to_the_file_that_has_its_name),
         WITH_FIXTURE(two_of_one_name_in_the_file_are_nobodys_but_the_files_fault),
+        WITH_FIXTURE(what_is_wrong_now_is_told_and_not_what_was),
         WITH_FIXTURE(the_load_that_it_asks_for_is_watched_as_long_as_it_serves),
         WITH_FIXTURE(its_canaries_are_looked_at_and_go_on_when_it_is_mended),
         WITH_FIXTURE(versions_that_it_could_not_follow_are_held_back),

@@ -170,9 +170,12 @@ static void outputs_are_matched_by_name_and_more_count_for_nothing(void **state)
     trp_agreement_compare(ours, 2, theirs, 3, NULL, &r);
     assert_int_equal(r.kind, TRP_AGREEMENT_SAME);
     assert_int_equal(r.rows_agreeing, 4);
-    trp_agreement_compare(ours, 2, theirs, 2, NULL, &r);
+    trp_agreement_compare(ours, 2, theirs, 2, NULL, &r); /* "a" is one's alone */
+    assert_int_equal(r.kind, TRP_AGREEMENT_SAME);
+    assert_int_equal(r.rows_agreeing, 2);
+    trp_agreement_compare(ours, 2, theirs, 1, NULL, &r);
     assert_int_equal(r.kind, TRP_AGREEMENT_UNLIKE);
-    assert_true(trp_str_is(r.output, "a"));
+    assert_true(trp_str_is(r.output, "b"));
     trp_agreement_compare(NULL, 0, theirs, 2, NULL, &r);
     assert_int_equal(r.kind, TRP_AGREEMENT_SAME);
     assert_int_equal(r.rows, 0);
