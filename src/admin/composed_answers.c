@@ -161,9 +161,10 @@ static trp_status refuse(const struct trp_directory_item *item, struct trp_contr
 {
     const bool is_unload = c->op == TRP_CONTROL_MODEL_UNLOAD;
     return trp_fail(&c->error, TRP_INVALID_ARGUMENT,
-                    is_unload ? "'%.*s' is a %s and leaves with the file that declares it: %.*s"
-                              : "'%.*s' is a %s (%.*s), and this is for models only",
-                    TRP_STR(item->name), item->kind, TRP_STR(item->place));
+                    is_unload ? "'%.*s' is %s %s and leaves with the file that declares it: %.*s"
+                              : "'%.*s' is %s %s (%.*s), and this is for models only",
+                    TRP_STR(item->name), trp_directory_article(item), item->kind,
+                    TRP_STR(item->place));
 }
 
 bool trp_composed_answer(struct trp_admin *a, struct trp_control *c)

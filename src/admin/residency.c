@@ -348,9 +348,10 @@ static trp_status refuse_composed(const struct trp_admin *a, struct trp_control 
     const struct trp_directory_item *item =
         name.len ? trp_directory_find(trp_admin_directory(a, c->loop_index), name) : NULL;
     return item ? trp_fail(&c->error, TRP_INVALID_ARGUMENT,
-                           "'%.*s' is a %s (%.*s): not itself in memory, but the models that it "
+                           "'%.*s' is %s %s (%.*s): not itself in memory, but the models that it "
                            "asks may be",
-                           TRP_STR(name), item->kind, TRP_STR(item->place))
+                           TRP_STR(name), trp_directory_article(item), item->kind,
+                           TRP_STR(item->place))
                 : trp_ok();
 }
 

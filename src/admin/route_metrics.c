@@ -161,7 +161,7 @@ static const struct row rows[] = {
     { "troupe_route_shadows_failed_total", "counter", "Shadows of a rule that had no answer.",
       false, 0, read_shadows_failed },
     { "troupe_route_shadows_dropped_total", "counter",
-      "Shadows of a rule that were not asked, because 64 were under way.", false, 0,
+      "Shadows of a rule that were given up, for lack of a place or of time.", false, 0,
       read_shadows_dropped },
     { "troupe_route_shadow_rows_total", "counter",
       "Rows of the outputs that were compared with a shadow's.", false, 0, read_shadow_rows },

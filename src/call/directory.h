@@ -26,6 +26,12 @@ struct trp_directory_item {
     void (*release)(struct trp_target *target);
 };
 
+/* The word before its kind: an ensemble, a route. */
+static inline const char *trp_directory_article(const struct trp_directory_item *item)
+{
+    return item->kind[0] == 'e' ? "an" : "a";
+}
+
 /* Makes a picture of `n` items; `trouble` says why the newest files are not in it (empty: they are).
  *   Owns  : counted, with one reference for the caller; texts are copied, each target is retained.
  *   Thread: control.
