@@ -666,7 +666,7 @@ void trp_backend_close(struct trp_backend_model *m)
     struct trp_backend *b = m->backend;
     if (m->model)
         b->api.close(m->model);
-    if (m->heap_bytes > 0)
+    if (m->account && m->heap_bytes > 0)
         m->account->discharge(m->account->user, m->heap_bytes);
     trp_signal_deinit(&m->idle);
     trp_lock_deinit(&m->lock);
