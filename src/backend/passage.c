@@ -155,11 +155,6 @@ static void fill(struct passage *p, const struct troupe_run *run)
 
 /* ---- and back ---- */
 
-static bool is_raised(const volatile int32_t *flag)
-{
-    return flag && __atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0;
-}
-
 /* False: the other one is gone. */
 static bool wait_for_answer(const struct passage *p, const struct troupe_run *run, int lane,
                             struct trp_worker_answer *out)
@@ -167,7 +162,7 @@ static bool wait_for_answer(const struct passage *p, const struct troupe_run *ru
     int fds[TRP_TALK_FDS_MAX];
     enum trp_talk got = trp_talk_receive(lane, out, sizeof *out, fds);
     while (got == TRP_TALK_NOT_YET) {
-        if (is_raised(run->cancel))
+        if (trp_flag_word_is_up(run->cancel))
             trp_stint_cancel(p->stint, run->id); /* again: the first may have come before the run */
         got = trp_talk_receive(lane, out, sizeof *out, fds);
     }

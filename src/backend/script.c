@@ -346,23 +346,18 @@ int32_t trp_script_fail(struct troupe_error *error, int32_t code, const char *fo
     return code;
 }
 
-static bool is_raised(const volatile int32_t *flag)
-{
-    return flag && __atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0;
-}
-
 /* Sleeps until `end_ns`, in slices; false when the flag was raised. */
 static bool sleep_until(const struct troupe_host *host, int64_t end_ns,
                         const volatile int32_t *flag)
 {
     for (int64_t now = host->now_ns(host->user); now < end_ns; now = host->now_ns(host->user)) {
-        if (is_raised(flag))
+        if (trp_flag_word_is_up(flag))
             return false;
         const int64_t rest = end_ns - now < SLICE_NS ? end_ns - now : SLICE_NS;
         const struct timespec slice = { 0, (long)rest };
         nanosleep(&slice, NULL);
     }
-    return !is_raised(flag);
+    return !trp_flag_word_is_up(flag);
 }
 
 static trp_status load(struct trp_script *s, const char *path, struct trp_error *err)
@@ -509,7 +504,7 @@ static bool compute_for(const struct troupe_host *host, int64_t ns, const volati
 {
     const int64_t end_ns = host->now_ns(host->user) + ns;
     while (host->now_ns(host->user) < end_ns) {
-        if (is_raised(flag))
+        if (trp_flag_word_is_up(flag))
             return false;
     }
     return true;
@@ -528,7 +523,7 @@ static void end_process(void)
 static int32_t wait_and_compute(struct trp_script *s, const struct troupe_run *run, uint64_t rows)
 {
     const int64_t sleep_ns = s->sleep_ns + (int64_t)rows * s->sleep_row_ns;
-    bool goes_on = !is_raised(run->cancel);
+    bool goes_on = !trp_flag_word_is_up(run->cancel);
     if (goes_on && sleep_ns)
         goes_on = sleep_until(s->host, s->host->now_ns(s->host->user) + sleep_ns, run->cancel);
     if (goes_on && s->busy_ns)

@@ -133,11 +133,6 @@ static trp_status send_order(struct trp_worker *w, struct trp_stint *s, struct t
 
 /* ---- a process begins ---- */
 
-static bool is_raised(const volatile int32_t *flag)
-{
-    return flag && __atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0;
-}
-
 static int64_t now_ns(const struct trp_worker *w)
 {
     return trp_clock_now_ns(w->env->clock);
@@ -153,7 +148,7 @@ static trp_status wait_until_open(struct trp_worker *w, struct trp_stint *s,
     trp_talk_set_patience(s->control, LOOKS_NS);
     while (got == TRP_TALK_NOT_YET) {
         got = trp_talk_receive(s->control, out, sizeof *out, fds);
-        if (trp_flag_is_up(&w->is_closing) || (is_first && is_raised(w->desc.cancel)))
+        if (trp_flag_is_up(&w->is_closing) || (is_first && trp_flag_word_is_up(w->desc.cancel)))
             return trp_fail(err, TRP_CANCELLED, "the load was given up");
         if (!is_first && now_ns(w) > until_ns)
             return trp_fail(err, TRP_UNAVAILABLE, "its worker process did not open it in time");
@@ -514,7 +509,7 @@ static struct trp_stint *wait_for_stint(struct trp_worker *w, const struct troup
     if (!w->is_waited_for) {
         w->is_waited_for = true;
         for (int64_t left_ns = until_ns - now_ns(w);
-             !w->stint && w->state != OVER && left_ns > 0 && !is_raised(run->cancel);
+             !w->stint && w->state != OVER && left_ns > 0 && !trp_flag_word_is_up(run->cancel);
              left_ns = until_ns - now_ns(w))
             trp_signal_wait_for(&w->changed, &w->lock, left_ns < LOOKS_NS ? left_ns : LOOKS_NS);
         w->is_waited_for = false;
@@ -531,7 +526,7 @@ static int32_t fail_without(struct trp_worker *w, const struct troupe_run *run)
     trp_lock_enter(&w->lock);
     const struct trp_error why = w->why;
     trp_lock_leave(&w->lock);
-    if (is_raised(run->cancel))
+    if (trp_flag_word_is_up(run->cancel))
         return trp_passage_fail(run->error, TROUPE_CANCELLED, "the run was cancelled");
     return trp_passage_fail(run->error, TROUPE_UNAVAILABLE,
                             "its worker process %s; another is being started",

@@ -125,17 +125,12 @@ static trp_status try_one(struct bench *b, const struct trial *trial, bool *out_
     return st;
 }
 
-static bool is_raised(const volatile int32_t *flag)
-{
-    return flag && __atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0;
-}
-
 static trp_status try_all(struct bench *b, void *user, struct trp_error *err)
 {
     (void)user;
     bool counts = false;
     for (size_t i = 0; i < ARRAY_LEN(trials) && !(counts && i >= TRIALS_ENOUGH); i++) {
-        if (is_raised(b->proof->cancel))
+        if (trp_flag_word_is_up(b->proof->cancel))
             return trp_fail(err, TRP_CANCELLED, "given up");
         TRP_CHECK(try_one(b, &trials[i], &counts, err));
     }

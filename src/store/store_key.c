@@ -169,7 +169,7 @@ static bool goes_on(void *user, size_t bytes)
 {
     const struct reading *r = user;
     (void)bytes;
-    return !r->cancel || __atomic_load_n(r->cancel, __ATOMIC_ACQUIRE) == 0;
+    return !trp_flag_word_is_up(r->cancel);
 }
 
 static trp_status read_one(struct reading *r, const char *name, const char *path,

@@ -259,7 +259,7 @@ struct check {
 
 static bool is_cancelled(const struct check *k)
 {
-    return k->opts->cancel && __atomic_load_n(k->opts->cancel, __ATOMIC_ACQUIRE) != 0;
+    return trp_flag_word_is_up(k->opts->cancel);
 }
 
 static void nap(const struct check *k, int64_t ns)
