@@ -56,15 +56,9 @@ uint32_t trp_runqueue_call_up(struct trp_runqueue *q, uint32_t wanted)
 
 /* Somebody may come at any time whom a client waits for, and a run cannot be interrupted: what nobody waits for runs only while one
  * more of us sleeps, if there is more than one.  sleepers: that would be left. */
-static void look_after_aside(struct trp_runqueue *q, uint32_t sleepers)
+static bool is_aside_held(const struct trp_runqueue *q, uint32_t sleepers)
 {
-    q->sched.holds_aside = sleepers == 0 && q->intake.opts.executors_n > 1;
-}
-
-/* Whoever would be woken for it finds nobody else asleep: who ends a run looks after it. */
-static bool is_aside_held(const struct trp_runqueue *q, int64_t sleepers)
-{
-    return sleepers < 2 && q->intake.opts.executors_n > 1;
+    return sleepers == 0 && q->intake.opts.executors_n > 1;
 }
 
 void trp_runqueue_signal(struct trp_runqueue *q, uint32_t n)
@@ -110,9 +104,11 @@ void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
     struct trp_call *call;
     uint32_t pushed = 0;
     trp_lock_enter(&q->lock);
+    const uint32_t asleep = q->sleeping - q->told;
     while ((call = trp_call_list_pop(calls)) != NULL)
-        pushed += !trp_failed(push_one(q, call, now_ns, refused)) && trp_pickup_is_work(call) &&
-                  !(call->is_aside && is_aside_held(q, q->sleeping - q->told - pushed));
+        pushed +=
+            !trp_failed(push_one(q, call, now_ns, refused)) && trp_pickup_is_work(call) &&
+            !(call->is_aside && is_aside_held(q, asleep > pushed + 1 ? asleep - pushed - 1 : 0));
     const uint32_t woken = trp_runqueue_call_up(q, pushed);
     show_numbers(q);
     trp_lock_leave(&q->lock);
@@ -153,7 +149,7 @@ static void sleep_until_called(struct trp_runqueue *q, int64_t now_ns)
 static uint32_t pass_on(struct trp_runqueue *q)
 {
     const uint32_t sleepers = q->sleeping - q->told;
-    look_after_aside(q, sleepers > 0 ? sleepers - 1 : 0);
+    q->sched.holds_aside = is_aside_held(q, sleepers > 0 ? sleepers - 1 : 0);
     const bool is_needed = trp_pickup_until_ns(&q->sched, &q->pickup) != 0 ||
                            (q->told == 0 && q->sleeping > 0 && trp_pickup_has_more(&q->sched));
     return is_needed ? trp_runqueue_call_up(q, 1) : 0;
@@ -182,7 +178,7 @@ bool trp_runqueue_take(struct trp_runqueue *q, const struct trp_clock *clock,
         const int64_t now_ns = trp_clock_now_ns(clock);
         take_expired(q, now_ns, expired);
         q->pickup.sleepers = q->sleeping;
-        look_after_aside(q, q->sleeping - q->told);
+        q->sched.holds_aside = is_aside_held(q, q->sleeping - q->told);
         trp_pickup_run(&q->sched, &q->pickup, now_ns, out_calls);
         for (struct trp_call *call = out_calls->first; call; call = call->queue_next) {
             left_queue(call);
