@@ -93,7 +93,6 @@ static inline bool trp_flag_is_up(const struct trp_flag *f)
 {
     return atomic_load_explicit(&f->value, memory_order_acquire) != 0;
 }
-
 /* The same look at a flag that a backend's ABI tells as a word (troupe/backend.h); NULL: nobody raises it. */
 static inline bool trp_flag_word_is_up(const volatile int32_t *word)
 {
