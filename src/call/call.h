@@ -201,6 +201,7 @@ struct trp_call {
     struct trp_fanout
         *fanout;         /* exec's, under its lock: who runs it side by side, or whose part it is */
     uint32_t slot_group; /* exec's: which of its version's slots its run has; 0: any of them */
+    int64_t place;       /* sched's: where the next that it asks will stand; 0: at the end */
     uint64_t run_id;     /* exec's: what a backend knows its run by; 0: its address */
     int64_t short_since_ns; /* exec's: since when there is no room for its run; 0: nobody said so */
     void *sequence;         /* exec's: the one that it belongs to (exec/sequencer.h); NULL: none */

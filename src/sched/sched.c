@@ -18,6 +18,7 @@
 #define UNKNOWN_NS 1000000     /* charged for a run whose cost nobody knows */
 #define FLOOR_MAX_NS 500000000 /* a class whose next call costs more need not be owed all of it */
 #define RESHOWS_MAX 8
+#define FAMILY_MAX 65536 /* calls of one root that stand at its place; later ones come last */
 
 uint32_t trp_sched_way_of(enum trp_priority_class class)
 {
@@ -264,6 +265,22 @@ static uint32_t places_of(const struct trp_sched *s, const struct trp_sched_mode
                                                                   : s->model_queue_max;
 }
 
+/* What a call asks others stands where the first of it stood, each with a number of its own: what was begun is ended before more is
+ * begun, and while its tensors still lie in a cache. */
+static int64_t arrival_of(struct trp_sched *s, struct trp_call *call)
+{
+    struct trp_call *root = call;
+    while (root->parent)
+        root = root->parent;
+    if (root != call && root->place % FAMILY_MAX != 0)
+        return root->place++;
+    const int64_t arrival = s->arrivals * FAMILY_MAX;
+    s->arrivals++;
+    if (root != call)
+        root->place = arrival + 1;
+    return arrival;
+}
+
 enum trp_sched_push trp_sched_push_as(struct trp_sched *s, const struct trp_sched_ask *ask,
                                       struct trp_call *call)
 {
@@ -273,7 +290,7 @@ enum trp_sched_push trp_sched_push_as(struct trp_sched *s, const struct trp_sche
     if (s->queued >= s->queue_max)
         return TRP_SCHED_FULL;
     call->seat.turn.key = call->deadline_ns != 0 ? call->deadline_ns : INT64_MAX;
-    call->seat.turn.arrival = s->arrivals++;
+    call->seat.turn.arrival = arrival_of(s, call);
     call->seat.way = trp_sched_way_of_call(call);
     call->seat.line = ask->line;
     call->seat.tenant = ask->tenant ? ask->tenant : &s->anyone;

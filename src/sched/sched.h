@@ -5,7 +5,7 @@
  *  1. Between classes: interactive before normal before batch; but a class that waits is owed its floor of all work done
  *     meanwhile, and goes first once it is owed its next call.
  *  2. In a class: the tenant that had least work for its weight.  A tenant's calls: earliest deadline, then arrival, across
- *     models as within one.
+ *     models as within one.  What a call asks others (steps, members, targets) stands where the first of it stood.
  *  3. A model (version) runs at most `slots` calls at once; while it does, its calls wait without standing in the way of
  *     other models'.
  *  4. A call whose deadline has passed is never handed out to be run: trp_sched_expire() takes it first.

@@ -50,6 +50,46 @@ static void order_is_class_then_deadline_then_arrival(void **state)
     assert_int_equal(s.queued, 0);
 }
 
+static void what_a_call_asks_stands_where_the_first_of_it_stood(void **state)
+{
+    (void)state;
+    struct trp_sched s;
+    struct trp_sched_model a = { 0 }, b = { 0 };
+    trp_sched_init(&s, 10, 10);
+    struct trp_call root = { 0 }, route = { .parent = &root }, first_step = { .parent = &root },
+                    second_step = { .parent = &root }, deeper = { .parent = &route }, alone = { 0 },
+                    other = { 0 }, other_step = { .parent = &other },
+                    late = { .parent = &other, .deadline_ns = TRP_S(1) };
+    push(&s, &a, &first_step);
+    push(&s, &a, &alone);
+    push(&s, &b, &other_step);
+    assert_ptr_equal(take(&s), &first_step);
+    push(&s, &b, &second_step); /* begun before `alone` came */
+    push(&s, &a, &deeper);
+    push(&s, &b, &late); /* deadlines go before */
+    struct trp_call *const want[] = { &late, &second_step, &deeper, &alone, &other_step };
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        assert_ptr_equal(take(&s), want[i]);
+    assert_null(take(&s));
+}
+
+static void of_very_many_that_a_call_asks_the_rest_come_last(void **state)
+{
+    (void)state;
+    enum { ASKED = 70000 };
+    struct trp_sched s;
+    struct trp_sched_model a = { 0 };
+    trp_sched_init(&s, 3, 3);
+    struct trp_call root = { 0 }, step = { .parent = &root }, alone = { 0 };
+    push(&s, &a, &step);
+    push(&s, &a, &alone);
+    uint32_t before = 0;
+    for (; before < ASKED && take(&s) == &step; before++)
+        push(&s, &a, &step);
+    assert_int_equal(before, 65536);
+    assert_ptr_equal(take(&s), &step); /* `alone` was taken */
+}
+
 static void what_nobody_waits_for_goes_last_alone_and_while_it_is_let_go(void **state)
 {
     (void)state;
@@ -346,6 +386,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_came_along_goes_back_to_where_it_stood_or_to_another_line),
         cmocka_unit_test(order_is_class_then_deadline_then_arrival),
+        cmocka_unit_test(what_a_call_asks_stands_where_the_first_of_it_stood),
+        cmocka_unit_test(of_very_many_that_a_call_asks_the_rest_come_last),
         cmocka_unit_test(what_nobody_waits_for_goes_last_alone_and_while_it_is_let_go),
         cmocka_unit_test(a_model_without_a_free_slot_does_not_hold_up_others),
         cmocka_unit_test(a_run_beside_the_queue_takes_a_slot_and_does_not_overtake),
