@@ -83,6 +83,25 @@ bool trp_cores_is_within(const struct trp_cores *part, const struct trp_cores *w
     return true;
 }
 
+uint32_t trp_cores_count(const struct trp_cores *c)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < TRP_CORES_MAX / 64; i++)
+        count += (uint32_t)__builtin_popcountll(c->words[i]);
+    return count;
+}
+
+struct trp_cores trp_cores_at(const struct trp_cores *c, uint32_t index)
+{
+    struct trp_cores one = { { 0 } };
+    for (uint32_t core = 0; core < TRP_CORES_MAX; core++)
+        if (has(c, core) && index-- == 0) {
+            one.words[core / 64] = UINT64_C(1) << core % 64;
+            break;
+        }
+    return one;
+}
+
 static bool cores_of(pid_t pid, struct trp_cores *out)
 {
     cpu_set_t set;

@@ -30,6 +30,13 @@ void trp_cores_format(const struct trp_cores *c, char *out, size_t size);
 bool trp_cores_is_equal(const struct trp_cores *a, const struct trp_cores *b);
 bool trp_cores_is_within(const struct trp_cores *part, const struct trp_cores *whole);
 
+/* How many there are; the one of them that stands at `index`, counted from 0, alone (none: there are fewer).
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+uint32_t trp_cores_count(const struct trp_cores *c);
+struct trp_cores trp_cores_at(const struct trp_cores *c, uint32_t index);
+
 /* Tells on which cores the process may run (its first thread); the calling thread; has the calling thread run on those only.
  *   Owns  : nothing.
  *   Thread: any.

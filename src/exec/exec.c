@@ -77,6 +77,7 @@ trp_status trp_exec_create(const struct trp_alloc *alloc, const struct trp_exec_
     for (uint32_t i = 0; i < opts->executors_n; i++) {
         x->executors[i].queue = &x->queue;
         x->executors[i].index = i;
+        x->executors[i].of = opts->executors_n;
         trp_batch_init(&x->executors[i].batch, alloc);
         trp_fanout_init(&x->executors[i].fanout);
         x->executors[i].fanout.queue = &x->queue;

@@ -177,9 +177,12 @@ static void learn(struct trp_executor *e, const struct trp_call *ran, uint64_t r
     struct trp_version *v = trp_version_of(ran->target);
     if (e->fanout.parts_n > 1) /* its parts have told */
         return;
-    if (!trp_failed(ran->error.status) && at[TRP_PHASE_RUN_END] != 0)
-        trp_runqueue_learn(e->queue, v, rows,
-                           own_time(e, at[TRP_PHASE_RUN_END] - at[TRP_PHASE_RUN_START]));
+    if (trp_failed(ran->error.status) || at[TRP_PHASE_RUN_END] == 0)
+        return;
+    const int64_t took_ns = at[TRP_PHASE_RUN_END] - at[TRP_PHASE_RUN_START];
+    const int64_t own_ns = own_time(e, took_ns);
+    trp_runqueue_learn(e->queue, v, rows, own_ns);
+    trp_station_hear(&e->station, at[TRP_PHASE_RUN_END], took_ns, took_ns - own_ns);
 }
 
 /* Half of them wait on, where they stood: who can, takes them. */
@@ -325,7 +328,7 @@ static void run_until_stopped(void *user)
     struct trp_call_list expired = { 0 }, done = { 0 };
     struct trp_call_list calls, next = { 0 };
     trp_thread_yield_to_others(e->nice);
-    trp_station_begin(&e->station);
+    trp_station_begin(&e->station, e->index, e->of);
     for (;;) {
         calls = next;
         take_turns(e, calls.first && calls.first->is_aside);

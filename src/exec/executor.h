@@ -9,7 +9,7 @@
 struct trp_executor {
     struct trp_thread thread;
     struct trp_runqueue *queue;
-    uint32_t index;
+    uint32_t index, of; /* of: how many there are */
     struct trp_run_place place;
     struct trp_batch batch;   /* what it runs, when that is several calls together */
     struct trp_fanout fanout; /* how it runs, when that is side by side with others */

@@ -1,11 +1,36 @@
 /* exec/station.c - see station.h. */
 #include "exec/station.h"
 
-void trp_station_begin(struct trp_station *s)
+#include "base/clock.h"
+
+#define CROWDED_NS TRP_S(1)
+#define CROWDED_LEAST_NS TRP_US(500) /* less is a loop's turn, or a tick */
+#define CROWDED_PART 4
+
+static void set_home(struct trp_station *s, const struct trp_cores *home)
 {
-    s->is_known = trp_cores_of_thread(&s->home);
-    s->now = s->home;
-    s->is_away = false;
+    s->home = *home;
+    s->is_away = !trp_cores_is_equal(&s->now, home);
+}
+
+void trp_station_begin(struct trp_station *s, uint32_t index, uint32_t executors_n)
+{
+    s->is_known = trp_cores_of_thread(&s->all);
+    s->now = s->own = s->all;
+    if (s->is_known && index < executors_n && executors_n <= trp_cores_count(&s->all))
+        s->own = trp_cores_at(&s->all, index);
+    set_home(s, &s->own);
+}
+
+void trp_station_hear(struct trp_station *s, int64_t now_ns, int64_t took_ns, int64_t waited_ns)
+{
+    if (waited_ns > CROWDED_LEAST_NS && waited_ns > took_ns / CROWDED_PART) {
+        s->crowded_till_ns = now_ns + CROWDED_NS;
+        set_home(s, &s->all);
+    } else if (s->crowded_till_ns != 0 && now_ns >= s->crowded_till_ns) {
+        s->crowded_till_ns = 0;
+        set_home(s, &s->own);
+    }
 }
 
 void trp_station_go(struct trp_station *s, const struct trp_cores *cores,
@@ -18,6 +43,10 @@ void trp_station_go(struct trp_station *s, const struct trp_cores *cores,
         return;
     if (!trp_cores_keep_thread(to)) {
         trp_metric_add(metrics, TRP_METRIC_CORES_REFUSED, 1);
+        if (!cores) { /* it stays here, and does not ask again and again */
+            s->own = s->all = s->now;
+            set_home(s, &s->now);
+        }
         return;
     }
     trp_metric_add(metrics, TRP_METRIC_CORES_MOVED, 1);

@@ -1,6 +1,10 @@
 /* exec/station.h - the cores that an executor runs on.
- * Answers "where does this thread have to be for the next run?".  A model may name its cores; for a run of it the executor goes
- * there, and home again before it sleeps or runs another one. */
+ * Answers "where does this thread have to be for the next run?".
+ *
+ *  1. Where every executor can have a core of its own it stays on that one.  Those that are woken together run side by side at once: the
+ *     kernel may put two of them on one core beside an idle one, and leaves them there for milliseconds.
+ *  2. When others want that core, so that a run had to wait for much of its time, it goes wherever there is room, for a second.
+ *  3. A model may name its cores; for a run of it the executor goes there, and home again before it sleeps or runs another one. */
 #ifndef TRP_STATION_H
 #define TRP_STATION_H
 
@@ -9,15 +13,25 @@
 
 /* Zero it, and begin on the thread that it is for. */
 struct trp_station {
+    struct trp_cores all, own; /* where it may be; its own core, or all again */
     struct trp_cores home, now;
-    bool is_known, is_away; /* is_known: the system said where home is */
+    bool is_known, is_away;  /* is_known: the system said where it is */
+    int64_t crowded_till_ns; /* home is everywhere until then; 0: it is not */
 };
 
-/* Notes where the calling thread is: that is home.
+/* Notes where the calling thread may be; the first trp_station_go() takes it to its core.
+ *   Shape : the executor at `index` of so many; one of its own where there are as many cores.
  *   Owns  : nothing.
  *   Thread: owner.
  *   Errors: none: where the system does not say, it stays wherever it is. */
-void trp_station_begin(struct trp_station *s);
+void trp_station_begin(struct trp_station *s, uint32_t index, uint32_t executors_n);
+
+/* Hears how long a run took, and how much of that it had no processor.
+ *   Units : ns; now: monotonic.
+ *   Owns  : nothing.
+ *   Thread: owner.
+ *   Errors: none. */
+void trp_station_hear(struct trp_station *s, int64_t now_ns, int64_t took_ns, int64_t waited_ns);
 
 /* Goes to these cores (NULL: home), unless the thread is there.
  *   Owns  : nothing.

@@ -99,6 +99,23 @@ static void a_thread_stays_where_it_is_told_to(void **state)
     assert_true(trp_cores_keep_thread(&home));
 }
 
+static void one_stands_at_each_place(void **state)
+{
+    (void)state;
+    struct trp_cores some, one, want, none = { { 0 } };
+    assert_true(trp_cores_parse(trp_str_of("1-2,64,1023"), &some));
+    assert_int_equal(trp_cores_count(&some), 4);
+    assert_int_equal(trp_cores_count(&none), 0);
+    const char *const texts[] = { "1", "2", "64", "1023" };
+    for (uint32_t i = 0; i < ARRAY_LEN(texts); i++) {
+        one = trp_cores_at(&some, i);
+        assert_true(trp_cores_parse(trp_str_of(texts[i]), &want));
+        assert_true(trp_cores_is_equal(&one, &want));
+    }
+    one = trp_cores_at(&some, 4);
+    assert_true(trp_cores_is_equal(&one, &none));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +123,7 @@ int main(void)
         cmocka_unit_test(a_long_list_is_cut),
         cmocka_unit_test(sets_are_compared),
         cmocka_unit_test(a_thread_stays_where_it_is_told_to),
+        cmocka_unit_test(one_stands_at_each_place),
     };
     return cmocka_run_group_tests_name("cores", tests, NULL, NULL);
 }

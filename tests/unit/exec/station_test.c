@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "exec/station.h"
 
 static struct trp_metrics *metrics;
@@ -45,7 +46,7 @@ static void it_moves_only_when_it_has_to(void **state)
     struct trp_station s = { 0 };
     struct trp_cores now;
     struct trp_metrics_shard *shard = trp_metrics_shard(metrics, 0);
-    trp_station_begin(&s);
+    trp_station_begin(&s, 0, TRP_CORES_MAX + 1); /* more than there are cores */
     const struct trp_cores one = first_of(&s.home), same = one;
     const uint64_t needs =
         trp_cores_is_equal(&one, &s.home) ? 0 : 1; /* on a machine with one core */
@@ -69,11 +70,54 @@ static void cores_that_are_refused_are_counted_and_the_run_goes_on_here(void **s
     struct trp_station s = { 0 };
     struct trp_cores now;
     const struct trp_cores none = { { 0 } };
-    trp_station_begin(&s);
+    trp_station_begin(&s, 0, TRP_CORES_MAX + 1); /* more than there are cores */
     trp_station_go(&s, &none, trp_metrics_shard(metrics, 0));
     assert_int_equal(moves(TRP_METRIC_CORES_REFUSED), 1);
     assert_true(trp_cores_of_thread(&now));
     assert_true(trp_cores_is_equal(&now, &s.home));
+}
+
+static void each_has_a_core_of_its_own_until_others_want_it(void **state)
+{
+    (void)state;
+    struct trp_station s = { 0 };
+    struct trp_cores all, now;
+    struct trp_metrics_shard *shard = trp_metrics_shard(metrics, 0);
+    assert_true(trp_cores_of_thread(&all));
+    const uint32_t cores = trp_cores_count(&all);
+    const struct trp_cores last = trp_cores_at(&all, cores - 1);
+    trp_station_begin(&s, cores - 1, cores);
+    trp_station_go(&s, NULL, shard);
+    assert_true(trp_cores_of_thread(&now) && trp_cores_is_equal(&now, &last));
+    trp_station_hear(&s, TRP_S(10), TRP_MS(10), TRP_MS(2)); /* a loop's turns */
+    trp_station_go(&s, NULL, shard);
+    assert_true(trp_cores_of_thread(&now) && trp_cores_is_equal(&now, &last));
+    trp_station_hear(&s, TRP_S(11), TRP_MS(10), TRP_MS(3));
+    trp_station_go(&s, NULL, shard);
+    assert_true(trp_cores_of_thread(&now) && trp_cores_is_equal(&now, &all));
+    trp_station_hear(&s, TRP_S(12) - 1, TRP_MS(10), 0);
+    trp_station_go(&s, NULL, shard);
+    assert_true(trp_cores_of_thread(&now) && trp_cores_is_equal(&now, &all));
+    trp_station_hear(&s, TRP_S(12), TRP_MS(10), 0);
+    trp_station_go(&s, NULL, shard);
+    assert_true(trp_cores_of_thread(&now) && trp_cores_is_equal(&now, &last));
+    assert_true(trp_cores_keep_thread(&all));
+}
+
+static void a_home_that_is_refused_is_asked_for_once(void **state)
+{
+    (void)state;
+    struct trp_station s = { 0 };
+    const struct trp_cores none = { { 0 } };
+    trp_station_begin(&s, 0, 1);
+    s.home = s.own = none; /* taken away meanwhile */
+    s.is_away = true;
+    trp_station_go(&s, NULL, trp_metrics_shard(metrics, 0));
+    trp_station_go(&s, NULL, trp_metrics_shard(metrics, 0));
+    assert_int_equal(moves(TRP_METRIC_CORES_REFUSED), 1);
+    trp_station_hear(&s, TRP_S(1), TRP_MS(10), TRP_MS(9));
+    trp_station_go(&s, NULL, trp_metrics_shard(metrics, 0));
+    assert_int_equal(moves(TRP_METRIC_CORES_REFUSED) + moves(TRP_METRIC_CORES_MOVED), 1);
 }
 
 int main(void)
@@ -81,6 +125,8 @@ int main(void)
 #define STATION_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         STATION_TEST(it_moves_only_when_it_has_to),
+        STATION_TEST(each_has_a_core_of_its_own_until_others_want_it),
+        STATION_TEST(a_home_that_is_refused_is_asked_for_once),
         STATION_TEST(cores_that_are_refused_are_counted_and_the_run_goes_on_here),
     };
     return cmocka_run_group_tests_name("station", tests, NULL, NULL);
