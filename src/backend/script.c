@@ -11,7 +11,8 @@
 #include "tensor/dtype.h"
 
 #define FILE_BYTES_MAX (1u << 20)
-#define SLICE_NS TRP_MS(1) /* how long a cancelled run may go on sleeping */
+#define SLICE_NS TRP_MS(1)      /* how long a cancelled run may go on sleeping */
+#define FILE_SLICE_NS TRP_MS(5) /* and one that waits for a file */
 #define BLOCK_ALIGN 64u
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -235,6 +236,20 @@ static trp_status read_fatal(struct trp_script *s, struct trp_str rest, struct t
     return s->is_fatal ? trp_ok()
                        : trp_fail(err, TRP_INVALID_ARGUMENT, "nothing belongs behind fatal");
 }
+static trp_status read_file(struct trp_script *s, struct trp_str path, const char **out,
+                            struct trp_error *err)
+{
+    return path.len ? keep_text(s, path, out, err)
+                    : trp_fail(err, TRP_INVALID_ARGUMENT, "behind until belongs a file's name");
+}
+static trp_status read_until(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    return read_file(s, rest, &s->until_file, err);
+}
+static trp_status read_load_until(struct trp_script *s, struct trp_str rest, struct trp_error *err)
+{
+    return read_file(s, rest, &s->load_until_file, err);
+}
 static trp_status read_wake_sleep(struct trp_script *s, struct trp_str rest, struct trp_error *err)
 {
     return read_duration(rest, &s->wake_sleep_ns, err);
@@ -286,11 +301,13 @@ static const struct word {
     { "output", read_output },
     { "sleep", read_sleep },
     { "sleep_row", read_sleep_row },
+    { "until", read_until },
     { "busy", read_busy },
     { "fail", read_fail },
     { "fail_every", read_fail_every },
     { "fatal", read_fatal },
     { "load_sleep", read_load_sleep },
+    { "load_until", read_load_until },
     { "load_fail", read_load_fail },
     { "weighs", read_weighs },
     { "holds", read_holds },
@@ -346,6 +363,12 @@ int32_t trp_script_fail(struct troupe_error *error, int32_t code, const char *fo
     return code;
 }
 
+static void sleep_for(int64_t ns)
+{
+    const struct timespec slice = { 0, (long)ns };
+    nanosleep(&slice, NULL);
+}
+
 /* Sleeps until `end_ns`, in slices; false when the flag was raised. */
 static bool sleep_until(const struct troupe_host *host, int64_t end_ns,
                         const volatile int32_t *flag)
@@ -353,9 +376,19 @@ static bool sleep_until(const struct troupe_host *host, int64_t end_ns,
     for (int64_t now = host->now_ns(host->user); now < end_ns; now = host->now_ns(host->user)) {
         if (trp_flag_word_is_up(flag))
             return false;
-        const int64_t rest = end_ns - now < SLICE_NS ? end_ns - now : SLICE_NS;
-        const struct timespec slice = { 0, (long)rest };
-        nanosleep(&slice, NULL);
+        sleep_for(end_ns - now < SLICE_NS ? end_ns - now : SLICE_NS);
+    }
+    return !trp_flag_word_is_up(flag);
+}
+
+/* Sleeps until there is a file `path`, NULL: not at all; false when the flag was raised. */
+static bool sleep_until_there_is(const char *path, const volatile int32_t *flag)
+{
+    struct trp_file_stat found;
+    while (path && trp_failed(trp_file_stat(path, &found, NULL))) {
+        if (trp_flag_word_is_up(flag))
+            return false;
+        sleep_for(FILE_SLICE_NS);
     }
     return !trp_flag_word_is_up(flag);
 }
@@ -380,7 +413,7 @@ static trp_status pretend_to_load(const struct trp_script *s, const volatile int
 {
     const struct troupe_host *host = s->host;
     const int64_t end_ns = s->load_sleep_ns ? host->now_ns(host->user) + s->load_sleep_ns : 0;
-    if (!sleep_until(host, end_ns, cancel))
+    if (!sleep_until(host, end_ns, cancel) || !sleep_until_there_is(s->load_until_file, cancel))
         return trp_fail(err, TRP_CANCELLED, "loading was given up");
     return s->load_fail ? trp_fail(err, TRP_INVALID_ARGUMENT, "%s", s->load_fail) : trp_ok();
 }
@@ -526,6 +559,8 @@ static int32_t wait_and_compute(struct trp_script *s, const struct troupe_run *r
     bool goes_on = !trp_flag_word_is_up(run->cancel);
     if (goes_on && sleep_ns)
         goes_on = sleep_until(s->host, s->host->now_ns(s->host->user) + sleep_ns, run->cancel);
+    if (goes_on && s->until_file)
+        goes_on = sleep_until_there_is(s->until_file, run->cancel);
     if (goes_on && s->busy_ns)
         goes_on = compute_for(s->host, s->busy_ns, run->cancel);
     if (!goes_on)

@@ -6,11 +6,13 @@
  *     rank output NAME DTYPE [d,d,...] [labels=a,b,c]
  *     sleep 50ms            each run waits so long
  *     sleep_row 1ms         and so long more for each row of its first input
+ *     until /tmp/open       each run waits until there is a file of this name: tests hold it as long as they need
  *     busy 50ms             each run computes so long
  *     fail CODE text        runs fail, for instance `fail BACKEND_FAILED the fan stopped`
  *     fail_every N          only every N-th run fails
  *     fatal                 what fails ends the process, as an integer division may
  *     load_sleep 1s         opening waits so long
+ *     load_until /tmp/open  opening waits until there is a file of this name
  *     load_fail text        opening fails (INVALID_ARGUMENT)
  *     weighs N              an open model holds N bytes of memory of its account
  *     hibernates            what it weighs is given back while it is hibernated; a run that comes then fails
@@ -42,9 +44,10 @@ struct trp_script {
     struct troupe_io *inputs, *outputs; /* TRP_SCRIPT_IO_MAX each */
     uint32_t inputs_n, outputs_n;
     int64_t sleep_ns, busy_ns, load_sleep_ns;
-    int64_t sleep_row_ns;  /* and besides for each row */
-    int32_t fail_code;     /* TROUPE_OK: runs do not fail */
-    const char *fail_text; /* as the two below, NULL when not written */
+    int64_t sleep_row_ns;                     /* and besides for each row */
+    const char *until_file, *load_until_file; /* NULL: waits for none */
+    int32_t fail_code;                        /* TROUPE_OK: runs do not fail */
+    const char *fail_text;                    /* as the two below, NULL when not written */
     const char *load_fail;
     uint64_t weighs_bytes;
     void *weight; /* so many bytes of `account`, while it is open */
@@ -76,7 +79,7 @@ typedef trp_status (*trp_script_complete_fn)(struct trp_script *script, struct t
 /* Reads and completes a model file; with `is_open`, also sleeps and fails as it says.
  *   Owns  : the caller closes with trp_script_close(); `host` outlives it.
  *   Thread: loader.
- *   Blocks: disk; load_sleep.
+ *   Blocks: disk; load_sleep, load_until.
  *   Errors: enum troupe_code, words in `error`: INVALID_ARGUMENT with the line, NOT_FOUND,
  *   CANCELLED,
  *           OUT_OF_MEMORY. */

@@ -4,6 +4,8 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -82,10 +84,12 @@ static void every_word_is_read(void **state)
                        "  output y FP16 [-1,3]   labels=cat,dog,,cow\n"
                        "\n"
                        "sleep 50ms\n"
+                       "until /tmp/run\n"
                        "busy 7us\n"
                        "fail UNAVAILABLE the fan stopped\n"
                        "fail_every 3\n"
                        "load_sleep 2s\n"
+                       "load_until /tmp/a load\n"
                        "load_fail never\n"
                        "grow 1000\n"
                        "device where\n"
@@ -104,6 +108,8 @@ static void every_word_is_read(void **state)
     assert_int_equal(s->sleep_ns, TRP_MS(50));
     assert_int_equal(s->busy_ns, TRP_US(7));
     assert_int_equal(s->load_sleep_ns, TRP_S(2));
+    assert_string_equal(s->until_file, "/tmp/run");
+    assert_string_equal(s->load_until_file, "/tmp/a load");
     assert_int_equal(s->fail_code, TROUPE_UNAVAILABLE);
     assert_string_equal(s->fail_text, "the fan stopped");
     assert_int_equal(s->fail_every, 3);
@@ -130,6 +136,8 @@ static void what_cannot_be_read_is_refused_with_its_line(void **state)
         { "input x FP32 [1] labels=a", "'labels=a' is not understood here" },
         { "output x FP32 [1] optional", "'optional' is not understood here" },
         { "sleep 5", "'5' is no duration" },
+        { "until", "belongs a file's name" },
+        { "load_until ", "belongs a file's name" },
         { "sleep 99999999999999999999s", "is no duration" },
         { "busy 18446744073s", "is no duration" },
         { "fail OK fine", "'OK' is no code" },
@@ -191,6 +199,8 @@ static void loading_waits_fails_and_can_be_given_up(void **state)
     assert_string_equal(error.text, "no luck");
     assert_true(clock.reads >= 5);
 
+    assert_int_equal(open_text("load_until /nowhere", &host, false, &s, &error), TROUPE_OK);
+    trp_script_close(s); /* who only looks into it does not wait */
     const int32_t raised = 1;
     const struct troupe_model_desc desc = { .struct_size = sizeof desc,
                                             .path = "/dev/null",
@@ -251,7 +261,7 @@ static void what_hibernates_fails_runs_until_it_is_woken(void **state)
 static void a_run_stops_when_its_flag_is_up(void **state)
 {
     (void)state;
-    static const char *const texts[] = { "", "sleep 1000s", "busy 1000s" };
+    static const char *const texts[] = { "", "sleep 1000s", "busy 1000s", "until /nowhere" };
     const int32_t raised = 1;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct jumpy clock = { 0 };
@@ -265,6 +275,54 @@ static void a_run_stops_when_its_flag_is_up(void **state)
         assert_int_equal(trp_script_begin(s, &run, NULL), TROUPE_CANCELLED);
         trp_script_close(s);
     }
+}
+
+/* Makes a file beside the test; tells that it did so before it does. */
+struct opener {
+    const char *path;
+    struct trp_flag is_open;
+};
+static void *open_gate(void *user)
+{
+    struct opener *opener = user;
+    usleep(
+        20000); /* the test waits by now; if it does not, it proves less, and fails no more for it */
+    trp_flag_raise(&opener->is_open);
+    const int fd = open(opener->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    return NULL;
+}
+
+static void both_wait_until_there_is_a_file(void **state)
+{
+    (void)state;
+    struct jumpy clock = { 0 };
+    const struct troupe_host host = host_of(&clock);
+    struct troupe_error error = { 0 };
+    char folder[SCRATCH_PATH_MAX], gate[SCRATCH_PATH_MAX + 8], text[SCRATCH_PATH_MAX + 32];
+    scratch_folder(folder, "gate");
+    snprintf(gate, sizeof gate, "%s/gate", folder);
+    for (int is_load = 0; is_load < 2; is_load++) {
+        struct opener opener = { .path = gate };
+        struct trp_script *s;
+        pthread_t thread;
+        snprintf(text, sizeof text, "%s %s", is_load ? "load_until" : "until", gate);
+        assert_int_equal(pthread_create(&thread, NULL, open_gate, &opener), 0);
+        const int32_t opened = open_text(text, &host, true, &s, &error);
+        const bool was_open_then = trp_flag_is_up(&opener.is_open);
+        const struct troupe_run run = { .struct_size = sizeof run, .error = &error };
+        const int32_t ran = opened == TROUPE_OK ? trp_script_begin(s, &run, NULL) : opened;
+        const bool was_open_at_last = trp_flag_is_up(&opener.is_open);
+        pthread_join(thread, NULL);
+        trp_script_close(s);
+        unlink(gate);
+        assert_int_equal(opened, TROUPE_OK);
+        assert_int_equal(ran, TROUPE_OK);
+        assert_true(was_open_at_last);
+        assert_true(was_open_then || !is_load);
+    }
+    rmdir(folder);
 }
 
 /* Counts what it lends; refuses above a limit. */
@@ -332,6 +390,7 @@ int main(void)
         cmocka_unit_test(loading_waits_fails_and_can_be_given_up),
         cmocka_unit_test(runs_wait_and_every_nth_fails),
         cmocka_unit_test(what_hibernates_fails_runs_until_it_is_woken),
+        cmocka_unit_test(both_wait_until_there_is_a_file),
         cmocka_unit_test(a_run_stops_when_its_flag_is_up),
         cmocka_unit_test(an_output_lies_in_memory_given_or_in_the_account),
     };
