@@ -11,6 +11,7 @@ from bad_input import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY,
                        WINDOW_UPDATE, H2Peer, Peer, call_fields, fields, frame, get_fields, message, row)  # noqa: F401
 from conftest import SLOW, Server
 
+PATIENCE = "1s" if SLOW == 1 else "3s"  # who is not slow on purpose is not that slow
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0, 1, 2, 3
 STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, CONNECT_ERROR, ENHANCE_YOUR_CALM = 5, 6, 7, 8, 9, 10, 11
@@ -20,8 +21,8 @@ STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, CONN
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository")
     (folder / "echo.echo").write_text("input x FP32 [-1]\noutput y FP32 [-1]\n")
-    (folder / "slow.echo").write_text("input x FP32 [-1]\noutput y FP32 [-1]\nsleep 2s\n")
-    settings = {"limits.body_bytes": 65536, "limits.header_bytes": 8192, "limits.headers": 40, "limits.streams": 10, "timeouts.body": "1s", "timeouts.header": "1s"}
+    (folder / "slow.echo").write_text("input x FP32 [-1]\noutput y FP32 [-1]\nsleep 600s\n")
+    settings = {"limits.body_bytes": 65536, "limits.header_bytes": 8192, "limits.headers": 40, "limits.streams": 10, "timeouts.body": PATIENCE, "timeouts.header": PATIENCE}
     server = Server(folder, settings=settings).wait_ready("echo", "slow")
     yield server
     server.stop()
@@ -345,7 +346,7 @@ def test_deadline_that_passes(server, row):
     made.inputs.add(name="x", datatype="FP32", shape=[1])
     begin = time.monotonic()
     call(server, row, INFER, message(made.SerializeToString()), more=[("grpc-timeout", "100m")])
-    assert time.monotonic() - begin < 1.5 * SLOW
+    assert time.monotonic() - begin < 60, "nobody waits for the end of the run"
 
 
 def test_wrong_http_method(server, row):

@@ -6,12 +6,13 @@ import zlib
 import pytest
 
 from bad_input import Peer, post, row, say, slowly  # noqa: F401 (row is a fixture)
-from conftest import Server
+from conftest import SLOW, Server
 
 INFER = "/v2/models/echo/infer"
 GOOD = '{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
 GET = "GET /v2/health/live HTTP/1.1\r\n"
-SETTINGS = {"timeouts.header": "500ms", "timeouts.body": "500ms", "timeouts.idle": "1500ms", "limits.body_bytes": 65536,
+PATIENCE_MS = 500 if SLOW == 1 else 2000  # who is not slow on purpose is not that slow
+SETTINGS = {"timeouts.header": f"{PATIENCE_MS}ms", "timeouts.body": f"{PATIENCE_MS}ms", "timeouts.idle": f"{3 * PATIENCE_MS}ms", "limits.body_bytes": 65536,
             "limits.header_bytes": 8192, "limits.headers": 40}
 
 
@@ -265,7 +266,7 @@ def test_slow_header(server, row):
 
 def test_header_that_drips(server, row):
     with Peer(server) as peer:
-        slowly(peer.send(f"{GET}X: "), b"a" * 50, 0.03)
+        slowly(peer.send(f"{GET}X: "), b"a" * 50, PATIENCE_MS / 16000)  # three times as long as it may take
         row.check(*peer.answer()[:2])
         assert peer.is_closed()
 

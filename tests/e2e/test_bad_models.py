@@ -10,7 +10,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from bad_input import row  # noqa: F401
-from conftest import ROOT, SLOW, TROUPE, Server
+from conftest import ROOT, SLOW, TROUPE, Gate, Server
 
 MODELS = ROOT / "tests/models"
 BODY = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
@@ -53,7 +53,8 @@ def server(tmp_path_factory):
     (folder / "breaks.echo").write_text(IO + "fail INTERNAL the fan stopped\n")
     (folder / "away.echo").write_text(IO + "fail UNAVAILABLE the fan stopped\n")
     (folder / "mute.echo").write_text("input x FP32 [-1]\noutput y FP32 [-1]\nwhatever 3\n")
-    for name, text in {"asleep": "load_sleep 2s\n", "busy": "sleep 1s\n", "later": ""}.items():
+    gates = {name: Gate(base / f"{name}.gate") for name in ("asleep", "busy")}
+    for name, text in {"asleep": gates["asleep"].load_until, "busy": gates["busy"].until, "later": ""}.items():
         (folder / name).mkdir()
         (folder / name / "model.echo").write_text(IO + text)
         (folder / name / "model.yaml").write_text("load: explicit\n")
@@ -75,7 +76,10 @@ def server(tmp_path_factory):
     (folder / "hollow").mkdir()
     (folder / "out.onnx").symlink_to("/etc/passwd")
     server = Server(folder, settings={"threads.executors": 4}).wait_ready("good", "identity_fp32", "external_data")
+    server.gates = gates
     yield server
+    for gate in gates.values():
+        gate.open()
     server.stop()
 
 
@@ -178,6 +182,7 @@ def test_model_that_loads(server, row, stub):
     order.start()
     server.wait(lambda: any(e.get("state") == "LOADING" for e in entries(server, "asleep")), "the load to begin")
     asked(row, server, stub, "asleep", "asleep")
+    server.gates["asleep"].open()
     order.join()
     assert server.request("POST", "/v2/models/asleep/infer", BODY)[0] == 200
 
@@ -190,6 +195,7 @@ def test_model_that_leaves(server, row, stub):
     server.wait(lambda: server.metric("troupe_model_in_flight", model="busy") == 1, "the run to begin")
     assert load(server, "busy", "unload")[0] == 200
     asked(row, server, stub, "busy", "busy")
+    server.gates["busy"].open()
     running.join()
     assert answers == [200], "who was inside is answered"
 

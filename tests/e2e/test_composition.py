@@ -151,12 +151,15 @@ def test_config_reads_what_is_composed(tmp_path, text, place):
     assert (place or "") in run.stderr
 
 
+DEADLINE = "500ms" if SLOW == 1 else "3s"  # whoever does not sleep answers in it
+
+
 def test_what_is_missing_is_told(serve, repository):
-    for name, more in (("a", ""), ("b", "fail UNAVAILABLE it is out\n"), ("c", "sleep 20s\n")):
+    for name, more in (("a", ""), ("b", "fail UNAVAILABLE it is out\n"), ("c", "sleep 600s\n")):
         repository.write(f"{name}/model.echo", ECHO + more)
     repository.write("routes.yaml", "ensembles:\n"
                      "  two: { members: [a, b], vote: mean, quorum: 1 }\n"
-                     "  late: { members: [a, c], vote: mean, quorum: 1, deadline: 50ms }\n"
+                     "  late: { members: [a, c], vote: mean, quorum: 1, deadline: " + DEADLINE + " }\n"
                      "  none: { members: [a, b], vote: mean }\n")
     server = serve(repository.path).wait_ready("a", "b", "c")
     wait_for(server, "two", "late", "none")

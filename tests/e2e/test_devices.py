@@ -19,6 +19,7 @@ from test_residency import one
 TWO = {"backends.echo.devices": 2, "threads.executors": 4, "sched.inline_run": "0s"}
 ROWS = "input x FP32 [-1,2]\noutput y FP32 [-1,2]\ndevice where\n"
 ON_GPUS = "instance_group: [{kind: KIND_GPU}]\n"
+TWO_EACH = "instance_group: [{count: 2, kind: KIND_GPU}]\n"
 CPU = -1
 
 
@@ -43,12 +44,16 @@ def places(server, name, rows=1):
     return where[:, 0].tolist()
 
 
-def places_of_many(server, name, n):
-    """Of so many requests of one row that are under way together."""
+def places_of_many(server, name, n, gate, run):
+    """Of so many requests of one row that are under way together, of which `run` have a slot at once."""
+    gate.shut()
     with triton_http.InferenceServerClient(server.url, concurrency=n, network_timeout=60 * SLOW) as client:
         x = triton_http.InferInput("x", [1, 2], "FP32")
         x.set_data_from_numpy(np.zeros((1, 2), np.float32))
         asked = [client.async_infer(name, [x]) for _ in range(n)]
+        server.wait(lambda: server.metric("troupe_model_in_flight", model=name) == n and
+                    server.metric("nv_inference_pending_request_count", model=name) == n - run, f"{run} of {n} to run")
+        gate.open()
         return sorted(int(a.get_result().as_numpy("where")[0, 0]) for a in asked)
 
 
@@ -99,10 +104,10 @@ def test_config_pbtxt_of_a_triton_server_is_placed_the_same(serve, repository):
     assert "GPU" not in server.log().replace("gpu", ""), "nothing is asked for in vain"
 
 
-def test_requests_side_by_side_are_spread_over_the_devices(serve, repository):
-    model(repository, "m", ON_GPUS + "batching: off\n", "sleep 1s\n")
+def test_requests_side_by_side_are_spread_over_the_devices(serve, repository, gate):
+    model(repository, "m", TWO_EACH + "batching: off\n", gate.until)
     server = serve(repository.path, settings=TWO).wait_ready("m")
-    assert places_of_many(server, "m", 4) == [0, 0, 1, 1]
+    assert places_of_many(server, "m", 4, gate, run=4) == [0, 0, 1, 1]
     assert runs(server, "m", "gpu0") == runs(server, "m", "gpu1") == 2
 
 
@@ -120,28 +125,27 @@ def test_a_large_request_is_divided_among_the_devices(serve, repository):
     assert server.metric("troupe_runs_shared_total") == 1
 
 
-def test_requests_that_waited_together_run_where_a_slot_is_free(serve, repository):
-    model(repository, "m", "instance_group: [{kind: KIND_GPU}]\nbatching: on\nmax_batch_size: 4\n", "sleep 1s\n")
-    repository.write("m/model.echo", "input x FP32 [-1,2]\noutput y FP32 [-1,2]\ndevice where\nsleep 1s\n")
+def test_requests_that_waited_together_run_where_a_slot_is_free(serve, repository, gate):
+    model(repository, "m", "instance_group: [{kind: KIND_GPU}]\nbatching: on\nmax_batch_size: 4\n", gate.until)
     server = serve(repository.path, settings={**TWO, "sched.split": "false"}).wait_ready("m")
-    assert set(places_of_many(server, "m", 10)) == {0, 1}
+    assert set(places_of_many(server, "m", 10, gate, run=2)) == {0, 1}
     assert server.metric("troupe_batches_total") >= 1
     total = runs(server, "m", "gpu0") + runs(server, "m", "gpu1")
     assert total < 10 and total == server.metric("nv_inference_exec_count", model="m")
 
 
-def test_scale_deals_slots_to_the_devices_in_turn(serve, repository):
-    model(repository, "m", ON_GPUS + "batching: off\n", "sleep 1s\n")
+def test_scale_deals_slots_to_the_devices_in_turn(serve, repository, gate):
+    model(repository, "m", ON_GPUS + "batching: off\n", gate.until)
     server = serve(repository.path, settings=TWO).wait_ready("m")
     assert groups(server, "m") == [(1, "gpu0"), (1, "gpu1")]
     scale(server, "m=3")
     assert groups(server, "m") == [(2, "gpu0"), (1, "gpu1")]
     status, reply = post(server, "/api/models/m/instances", {"count": 4})
     assert status == 200 and reply["versions"][0]["groups"] == [{"instances": 2, "device": "gpu0"}, {"instances": 2, "device": "gpu1"}]
-    assert places_of_many(server, "m", 4) == [0, 0, 1, 1]
+    assert places_of_many(server, "m", 4, gate, run=4) == [0, 0, 1, 1]
     scale(server, "m=1")
     assert groups(server, "m") == [(1, "gpu0"), (0, "gpu1")]
-    assert places_of_many(server, "m", 2) == [0, 0]
+    assert places_of_many(server, "m", 2, gate, run=1) == [0, 0]
     scale(server, "m=")
     assert groups(server, "m") == [(1, "gpu0"), (1, "gpu1")]
 
@@ -185,11 +189,11 @@ def test_first_runs_are_made_on_each_device(serve, repository, where):
     server.stop()
 
 
-def test_a_worker_process_runs_on_the_devices_of_its_model(serve, repository):
-    model(repository, "m", "isolation: process\nbatching: off\ninstance_group: [{kind: KIND_GPU}]\n", "sleep 1s\n")
+def test_a_worker_process_runs_on_the_devices_of_its_model(serve, repository, gate):
+    model(repository, "m", "isolation: process\nbatching: off\n" + TWO_EACH, gate.until)
     server = serve(repository.path, settings=TWO).wait_ready("m")
     assert len(workers_of(server)) == 1, "one process for all of them"
-    assert places_of_many(server, "m", 4) == [0, 0, 1, 1]
+    assert places_of_many(server, "m", 4, gate, run=4) == [0, 0, 1, 1]
     assert one(server, "m")["devices"] == ["gpu0", "gpu1"]
     assert "in a worker process: isolation: process; on gpu0, gpu1" in one(server, "m")["opened"]
     assert runs(server, "m", "gpu0") == runs(server, "m", "gpu1") == 2

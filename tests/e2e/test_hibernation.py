@@ -19,6 +19,9 @@ from onnx_maker import chain  # noqa: E402
 LAYERS = 8
 
 
+KEEP_ALIVE = "keep_alive: 2s\n" if SLOW == 1 else "keep_alive: 5s\n"  # longer than a few questions take
+
+
 class Chain:
     """A model of some 32 MiB whose weights no other one has."""
 
@@ -72,7 +75,7 @@ def troupe_prepare(repository, folder):
 
 
 def test_an_idle_model_sleeps_and_wakes_with_the_same_answers(serve, repository, prepare):
-    m = Chain(repository, "m", 1024, "keep_alive: 1s\n")
+    m = Chain(repository, "m", 1024, KEEP_ALIVE)
     server = serve(repository.path, settings=prepare()).wait_ready()
     assert m.ask(server) == 200
     assert server.metric("troupe_model_loads_mapped_total") == 1
@@ -97,7 +100,7 @@ def test_an_idle_model_sleeps_and_wakes_with_the_same_answers(serve, repository,
 
 
 def test_it_is_woken_once_for_all_who_ask_at_once(serve, repository, prepare):
-    m = Chain(repository, "m", 1024, "keep_alive: 2s\n")
+    m = Chain(repository, "m", 1024, KEEP_ALIVE)
     server = serve(repository.path, settings=prepare()).wait_ready()
     assert m.ask(server) == 200
     m.falls_asleep(server)
@@ -142,7 +145,7 @@ def test_without_hibernation_it_goes(serve, repository, prepare):
 
 
 def test_files_swaps_and_orders_meet_one_that_sleeps(serve, repository, prepare):
-    m = Chain(repository, "m", 1024, "keep_alive: 5s\n")
+    m = Chain(repository, "m", 1024, KEEP_ALIVE)
     server = serve(repository.path, settings=prepare()).wait_ready()
     assert m.ask(server) == 200
     m.falls_asleep(server)

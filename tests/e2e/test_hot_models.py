@@ -2,11 +2,11 @@
 import json
 import threading
 
-from conftest import BUILD
+from conftest import BUILD, SLOW
 from test_prepared import field, prepared, store  # noqa: F401
 
 
-PACK = "300ms"  # six looks without a run make a model cold: who asks must not be away for so long
+PACK = "300ms" if SLOW == 1 else "1s"  # six looks without a run make a model cold: who asks must not be away for so long
 
 
 def write_model(repository):

@@ -5,7 +5,6 @@ import re
 import socket
 import subprocess
 import tempfile
-import time
 import zlib
 from pathlib import Path
 
@@ -28,11 +27,12 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("http")
     repository = make_repository(folder / "models", GOOD / "identity_fp32.onnx", GOOD / "identity_bytes.onnx", EXAMPLES / "digits_cnn")
     (repository / "echo.echo").write_text("input x FP32 [-1,-1]\noutput y FP32 [-1,-1]\n")
+    (repository / "long.echo").write_text("sleep 600s\ninput x FP32 [-1,-1]\noutput y FP32 [-1,-1]\n")
     (repository / "slow.echo").write_text("sleep 300ms\ninput x FP32 [-1,-1]\noutput y FP32 [-1,-1]\n")
     # As in test_tritonclient_http.py: late is to be late, whatever still runs; and what is divided is copied once more.
     started = Server(repository, "--listen", f"unix:{folder}/socket", "--listen", "127.0.0.1:0", *ipv6(),
                      settings={"sched.forecast": "false", "sched.split": "false"})
-    started.wait_ready("identity_fp32", "digits_cnn", "echo", "slow")
+    started.wait_ready("identity_fp32", "digits_cnn", "echo", "slow", "long")
     started.socket = folder / "socket"
     yield started
     started.stop()
@@ -99,13 +99,26 @@ def check_binary_answer(reply, array):
     assert reply.body[cut:] == array.tobytes()
 
 
+def wait_until_read(server, client):
+    """Until the server has taken from the kernel all that this connection of ours has sent."""
+    ends = [f"0100007F:{port:04X}" for port in (server.port, client.getsockname()[1])]
+
+    def is_read():
+        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if words[1:3] == ends:
+                return words[4].endswith(":00000000")  # nothing in its queue
+        return False
+    server.wait(is_read, "the first part to be read")
+
+
 def exchange(server, data, pause=None):
     """Sends bytes on a connection of their own, in two parts when `pause` says where, and returns all that comes until the end."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30 * SLOW) as s:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if pause:
             s.sendall(data[:pause])
-            time.sleep(0.2)
+            wait_until_read(server, s)
         s.sendall(data[pause or 0:])
         received = b""
         while chunk := s.recv(1 << 20):
@@ -240,7 +253,7 @@ def test_answers_are_compressed_when_the_client_takes_it(server, version, coding
 @EVERY_VERSION
 def test_a_header_can_say_how_long_the_answer_may_take(server, version):
     ask = ("-H", "troupe-timeout-ms: 50", version)
-    late = curl(f"http://{server.url}/v2/models/slow/infer", *ask, data=JSON_REQUEST)
+    late = curl(f"http://{server.url}/v2/models/long/infer", *ask, data=JSON_REQUEST)
     assert late.status == 504 and "DEADLINE" in late.json()["error"].upper()
     check_answer(curl(f"http://{server.url}{INFER}", "-H", "troupe-timeout-ms: 30000", version, data=JSON_REQUEST))
 

@@ -50,17 +50,19 @@ def runs(server, model):
     return server.metric("troupe_model_in_flight", model=model) - server.metric("nv_inference_pending_request_count", model=model)
 
 
-def test_more_instances_are_used_at_once_and_fewer_let_what_runs_end(serve, repository):
-    repository.write("m/model.echo", ROW + "sleep 2s\n")
+def test_more_instances_are_used_at_once_and_fewer_let_what_runs_end(serve, repository, gate):
+    repository.write("m/model.echo", ROW + gate.until)
     repository.write("m/model.yaml", "instance_group: [{count: 1}]\n")
     server = serve(repository.path, settings=FOUR).wait_ready("m")
     asking = Asking(server, "m", 8)
     server.wait(lambda: server.metric("nv_inference_pending_request_count", model="m") == 7, "one to run and seven to wait")
     status, reply = post(server, "/api/models/m/instances", {"count": 4})
     assert status == 200 and reply["versions"][0]["instances"] == 4 and reply["versions"][0]["configured"] == 1, reply
-    server.wait(lambda: server.metric("nv_inference_pending_request_count", model="m") <= 4, "four to run")
+    server.wait(lambda: server.metric("nv_inference_pending_request_count", model="m") == 4, "four to run")
     assert one(server, "m")["instances"] == 4 and server.metric("troupe_model_instances", model="m") == 4
     assert post(server, "/api/models/m/instances", {"count": 1})[0] == 200
+    assert asking.replies == []
+    gate.open()
     assert asking.end() == [200] * 8
     assert server.metric("troupe_instance_changes_total") == 2
     check_calm(server)
@@ -149,18 +151,20 @@ def cores_of_executors(server):
     return cores_of_threads(server.process.pid, "exec-")
 
 
-def test_runs_go_to_the_cores_that_their_model_names_and_home_again(serve, repository):
+def test_runs_go_to_the_cores_that_their_model_names_and_home_again(serve, repository, gate):
     allowed = sorted(os.sched_getaffinity(0))
     core = str(allowed[-1])
-    repository.write("m/model.echo", ROW + "sleep 3s\n")
+    repository.write("m/model.echo", ROW + gate.until)
     repository.write("m/model.yaml", f"cores: {core}\n")
-    repository.write("free/model.echo", ROW + "sleep 3s\n")
+    repository.write("free/model.echo", ROW + gate.until)
     server = serve(repository.path, settings=FOUR).wait_ready("m", "free")
     home = cores_of_executors(server)
     assert len(home) == 4 and len(set(home)) == 1
     asking = Asking(server, "m", 2)
     server.wait(lambda: cores_of_executors(server).count(core) >= 2, "two to be where the model wants them")
     others = Asking(server, "free", 2)
+    server.wait(lambda: server.metric("troupe_model_in_flight", model="free") == 2, "the others to be there")
+    gate.open()
     assert asking.end() == others.end() == [200] * 2
     server.wait(lambda: cores_of_executors(server) == home, "all to be home")
     if len(allowed) > 1:
@@ -180,16 +184,17 @@ def test_a_worker_process_runs_on_the_cores_that_its_model_names(serve, reposito
     assert b"cores" not in server.get("/v2/models/m/config")[1], "clients of Triton know no such key"
 
 
-def test_groups_with_cores_of_their_own_share_the_runs(serve, repository):
+def test_groups_with_cores_of_their_own_share_the_runs(serve, repository, gate):
     allowed = sorted(os.sched_getaffinity(0))
     first, last = str(allowed[0]), str(allowed[-1])
-    repository.write("m/model.echo", ROW + "sleep 3s\n")
+    repository.write("m/model.echo", ROW + gate.until)
     repository.write("m/model.yaml", f"instance_group:\n- {{count: 1, cores: {first}}}\n- {{count: 1, cores: {last}}}\n- {{count: 1}}\n")
     server = serve(repository.path, settings=FOUR).wait_ready("m")
     home = cores_of_executors(server)
     asking = Asking(server, "m", 6)
     there = sorted([first, last, home[0], home[0]])
     server.wait(lambda: sorted(cores_of_executors(server)) == there, "each where its group wants it, one with nothing to do")
+    gate.open()
     assert asking.end() == [200] * 6
     server.wait(lambda: cores_of_executors(server) == home, "all to be home")
     if len(allowed) > 1:

@@ -4,9 +4,9 @@ import os
 import signal
 import struct
 import subprocess
-import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from bad_input import Peer, post, row, row_of, sample  # noqa: F401
-from conftest import SLOW, TROUPE, Server
+from conftest import SLOW, TROUPE, Gate, Server
 
 IO = "input x FP32 [-1]\noutput y FP32 [-1]\n"
 BODY = '{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
@@ -33,13 +33,16 @@ sequence_batching {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository")
-    for name, text in {"echo": "", "grows": "grow 100000\n", "slow": "sleep 500ms\n", "other": "sleep 500ms\n"}.items():
+    gate = Gate(folder.parent / f"{folder.name}.gate")
+    for name, text in {"echo": "", "grows": "grow 100000\n", "slow": gate.until, "other": gate.until}.items():
         (folder / f"{name}.echo").write_text(IO + text)
     (folder / "talks/1").mkdir(parents=True)
     (folder / "talks/1/model.echo").write_text("input x FP32 [-1,1]\ninput start FP32 [-1,1]\noutput y FP32 [-1,1]\noutput s FP32 [-1,1]\n")
     (folder / "talks/config.pbtxt").write_text(TALKS)
     server = Server(folder, settings=SETTINGS).wait_ready("echo", "grows", "slow", "other", "talks")
+    server.gate = gate
     yield server
+    gate.open()
     server.stop()
 
 
@@ -57,6 +60,26 @@ def asking(model="echo", **more):
     made = pb.ModelInferRequest(model_name=model, raw_input_contents=[bytes(4)], **more)
     made.inputs.add(name="x", datatype="FP32", shape=[1])
     return made
+
+
+def statuses_beside_a_run(server, gate, enough, *models):
+    """What is answered to requests over HTTP that come, one for each of `models`, while the gate is shut; it is opened when so many
+    were refused as had to be."""
+    gate.shut()
+    with ThreadPoolExecutor(len(models)) as pool:
+        asked = [pool.submit(lambda m=m: infer(server, model=m)[0]) for m in models]
+        server.wait(lambda: sum(one.done() for one in asked) >= enough, "some to be refused")
+        gate.open()
+        return [one.result() for one in asked]
+
+
+def codes_beside_a_run(server, stub, gate, enough, n):
+    """The same of n requests to slow over gRPC: the names of their codes."""
+    gate.shut()
+    calls = [stub.ModelInfer.future(asking("slow"), timeout=60 * SLOW) for _ in range(n)]
+    server.wait(lambda: sum(call.done() for call in calls) >= enough, "some to be refused")
+    gate.open()
+    return [call.code().name for call in calls]
 
 
 def refused(row, stub, request):
@@ -104,25 +127,14 @@ def test_request_memory(server, row, stub):
 
 
 def test_queue_of_a_model(server, row, stub):
-    answers = []
-    threads = [threading.Thread(target=lambda: answers.append(infer(server, model="slow")[0])) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(answers) == {200, row.http} and answers.count(200) >= 2, answers
-    calls = [stub.ModelInfer.future(asking("slow"), timeout=30 * SLOW) for _ in range(8)]
-    assert {call.code().name for call in calls} == {"OK", row.grpc}
+    answers = statuses_beside_a_run(server, server.gate, 5, *["slow"] * 8)
+    assert sorted(answers) == [200] * 3 + [row.http] * 5, "one runs, and two may wait"
+    assert sorted(codes_beside_a_run(server, stub, server.gate, 5, 8)) == sorted(["OK"] * 3 + [row.grpc] * 5)
 
 
 def test_queue(server, row, stub):
-    answers = []
-    threads = [threading.Thread(target=lambda m=m: answers.append(infer(server, model=m)[0])) for m in ["slow", "other"] * 4]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(answers) == {200, row.http} and answers.count(200) <= 5, answers
+    answers = statuses_beside_a_run(server, server.gate, 4, *["slow", "other"] * 4)
+    assert sorted(answers) == [200] * 4 + [row.http] * 4, "one runs, and three may wait"
 
 
 def test_sequences(server, row, stub):
@@ -140,8 +152,12 @@ def test_sequences(server, row, stub):
 
 
 def test_requests_of_a_stream(server, row, stub):
-    asked = [asking("slow", id=str(i)) for i in range(5)]  # quick ones are answered before the next arrives
-    replies = list(stub.ModelStreamInfer(iter(asked), timeout=60 * SLOW))
+    server.gate.shut()  # else they may be answered before the next arrives
+    before = server.metric("troupe_limit_hits_total", limit="stream_requests")
+    answers = stub.ModelStreamInfer(iter([asking("slow", id=str(i)) for i in range(5)]), timeout=60 * SLOW)
+    server.wait(lambda: server.metric("troupe_limit_hits_total", limit="stream_requests") > before, "one to have to wait")
+    server.gate.open()
+    replies = list(answers)
     assert {r.infer_response.id for r in replies} == {str(i) for i in range(5)} and not any(r.error_message for r in replies)
 
 
@@ -243,22 +259,15 @@ def test_connections(serve, repository, request):
     counted(server, mine, act)
 
 
-def test_calls(serve, repository, request):
-    repository.write("slow.echo", IO + "sleep 500ms\n")
+def test_calls(serve, repository, request, gate):
+    repository.write("slow.echo", IO + gate.until)
     server, mine = serve(repository.path, settings={"limits.calls": 2, "threads.loops": 1}).wait_ready("slow"), row_of(request)
 
     def act():
-        answers = []
-        threads = [threading.Thread(target=lambda: answers.append(infer(server, model="slow")[0])) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert set(answers) == {200, mine.http}, answers
+        assert sorted(statuses_beside_a_run(server, gate, 4, *["slow"] * 6)) == [200] * 2 + [mine.http] * 4
         with grpc.insecure_channel(server.url) as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-            calls = [stub.ModelInfer.future(asking("slow"), timeout=30 * SLOW) for _ in range(6)]
-            assert {call.code().name for call in calls} == {"OK", mine.grpc}
+            assert sorted(codes_beside_a_run(server, stub, gate, 4, 6)) == sorted(["OK"] * 2 + [mine.grpc] * 4)
     counted(server, mine, act)
 
 

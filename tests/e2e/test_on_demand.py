@@ -3,8 +3,11 @@ fails, and how they are let go again."""
 import json
 import queue
 import re
+import signal
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,7 +21,6 @@ from test_repository import IDENTITY, NEGATED, X, ask, config_of, index, load, p
 
 ON_DEMAND = {"models.load": "on_demand"}
 ECHO = "input x FP32 [-1,-1]\noutput y FP32 [-1,-1]\n"
-LONG = "load_sleep 5s\n" if SLOW == 1 else "load_sleep 15s\n"  # longer than it takes to ask a few things meanwhile
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}).encode()
 
 
@@ -166,34 +168,38 @@ def test_what_is_wrong_with_a_request_is_told_when_the_model_is_known(serve, rep
     assert np.array_equal(ask(server, "m")[0], X)
 
 
-def test_a_deadline_holds_while_the_model_loads_and_the_load_goes_on(serve, repository):
-    repository.write("m.echo", ECHO + LONG)
+def test_a_deadline_holds_while_the_model_loads_and_the_load_goes_on(serve, repository, gate):
+    repository.write("m.echo", ECHO + gate.load_until)
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
-    began = time.monotonic()
     status, reply = infer(server, "m", {"troupe-timeout-ms": "100"})
-    assert status == 504 and time.monotonic() - began < (5 if SLOW == 1 else 15), reply
+    assert status == 504, reply
     with triton_grpc.InferenceServerClient(server.url) as client:
         tensor = triton_grpc.InferInput("x", list(X.shape), "FP32")
         tensor.set_data_from_numpy(X)
         with pytest.raises(InferenceServerException, match="[Dd]eadline"):
             client.infer("m", [tensor], client_timeout=0.1)
+        assert loads(server) == 0
+        gate.open()
         assert np.array_equal(client.infer("m", [tensor]).as_numpy("y"), X)
     server.wait(lambda: server.metric("troupe_cold_calls_waiting") == 0, "nobody to wait any more")
     assert loads(server) == 1
 
 
-def test_only_so_many_wait(serve, repository):
-    repository.write("m.echo", ECHO + LONG)
+def test_only_so_many_wait(serve, repository, gate):
+    repository.write("m.echo", ECHO + gate.load_until)
     server = serve(repository.path, settings={**ON_DEMAND, "sched.model_queue_max": 5}).wait_ready("m")
-    answers = crowd(12, lambda i: infer(server, "m"))
-    assert sorted({status for status, _ in answers}) == [200, 429]
-    assert sum(status == 200 for status, _ in answers) >= 5
+    with ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(infer, server, "m") for _ in range(12)]
+        server.wait(lambda: sum(one.done() for one in asked) == 7, "those to be refused for whom there is no room")
+        gate.open()
+        answers = [one.result() for one in asked]
+    assert sorted(status for status, _ in answers) == [200] * 5 + [429] * 7
     assert all("Exceeds maximum queue size" in reply["error"] for status, reply in answers if status == 429)
     assert server.metric("troupe_limit_hits_total", limit="queue") == sum(status == 429 for status, _ in answers)
 
 
-def test_the_least_urgent_makes_room_for_others_who_wait(serve, repository):
-    repository.write("m.echo", ECHO + LONG)
+def test_the_least_urgent_makes_room_for_others_who_wait(serve, repository, gate):
+    repository.write("m.echo", ECHO + gate.load_until)
     server = serve(repository.path, settings={**ON_DEMAND, "sched.model_queue_max": 3}).wait_ready("m")
     answers = {}
 
@@ -208,6 +214,7 @@ def test_the_least_urgent_makes_room_for_others_who_wait(serve, repository):
     threads.append(start("urgent", "interactive"))
     server.wait(lambda: server.metric("troupe_requests_refused_total", reason="shed") == 1, "somebody to make room")
     assert infer(server, "m", {"troupe-priority": "batch"})[0] == 429, "the newest of the least urgent class"
+    gate.open()
     for thread in threads:
         thread.join()
     assert {name: status for name, (status, _) in answers.items()} == {0: 200, 1: 200, 2: 429, "urgent": 200}
@@ -215,15 +222,27 @@ def test_the_least_urgent_makes_room_for_others_who_wait(serve, repository):
     assert loads(server) == 1
 
 
-def test_a_server_that_ends_answers_those_who_wait(serve, repository):
-    repository.write("m.echo", ECHO + LONG)
+def is_refused(server):
+    try:
+        socket.create_connection(("127.0.0.1", server.port), 30 * SLOW).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_server_that_ends_answers_those_who_wait(serve, repository, gate):
+    repository.write("m.echo", ECHO + gate.load_until)
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
     answers = []
     thread = threading.Thread(target=lambda: answers.append(infer(server, "m")))
     thread.start()
     server.wait(lambda: server.metric("troupe_cold_calls_waiting") == 1, "the call to wait")
-    server.stop()
+    server.process.send_signal(signal.SIGTERM)
+    server.wait(lambda: is_refused(server), "the server to begin to end")
+    assert not answers
+    gate.open()
     thread.join()
+    server.process.wait(40 * SLOW)
     assert answers[0][0] == 200, answers  # what was begun is answered
 
 
@@ -253,13 +272,14 @@ def test_a_load_that_fails_is_told_at_once_and_tried_again_later(serve, reposito
     becomes(server, "m/1", "READY")
 
 
-def test_a_load_that_hangs_is_given_up_and_others_go_on(serve, repository):
-    repository.write("hangs.echo", ECHO + ("load_sleep 20s\n" if SLOW == 1 else "load_sleep 30s\n"))
+def test_a_load_that_hangs_is_given_up_and_others_go_on(serve, repository, gate):
+    repository.write("hangs.echo", ECHO + gate.load_until)
     repository.write("m.echo", ECHO)
-    server = serve(repository.path, settings={**ON_DEMAND, "timeouts.load": "5s" if SLOW == 1 else "15s"}).wait_ready("m")
+    server = serve(repository.path, settings={**ON_DEMAND, "timeouts.load": "3s" if SLOW == 1 else "10s"}).wait_ready("m")
     answers = []
     thread = threading.Thread(target=lambda: answers.append(infer(server, "hangs")))
     thread.start()
+    server.wait(lambda: server.metric("troupe_cold_calls_waiting") == 1, "the call to wait")
     assert infer(server, "m")[0] == 200 and not answers
     thread.join()
     status, reply = answers[0]
@@ -350,16 +370,21 @@ def test_what_was_unloaded_waits_for_a_load(serve, repository):
         assert index(server)["m/1"] == ("READY", "")
 
 
-def test_an_unload_sends_those_away_who_wait(serve, repository):
-    repository.write("m.echo", ECHO + LONG)
+def test_an_unload_sends_those_away_who_wait(serve, repository, gate):
+    repository.write("m.echo", ECHO + gate.load_until)
     server = serve(repository.path, settings=ON_DEMAND).wait_ready("m")
     answers = []
     thread = threading.Thread(target=lambda: answers.append(infer(server, "m")))
     thread.start()
     server.wait(lambda: server.metric("troupe_cold_calls_waiting") == 1, "the call to wait")
-    assert post(server, "/v2/repository/models/m/unload")[0] == 200
-    thread.join()
-    assert answers[0][0] == 200, "its load came first"
+    unloaded = []
+    unload = threading.Thread(target=lambda: unloaded.append(post(server, "/v2/repository/models/m/unload")[0]))
+    unload.start()
+    server.wait(lambda: server.metric("troupe_requests_in_flight") == 3, "the call, the unload and this question to be there")
+    gate.open()
+    for one in (thread, unload):
+        one.join()
+    assert unloaded == [200] and answers[0][0] == 200, "its load came first"
     assert infer(server, "m")[0] == 404
 
 

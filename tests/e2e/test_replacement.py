@@ -13,7 +13,7 @@ import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 
-from conftest import SLOW, Server
+from conftest import SLOW, Gate, Server
 from test_repository import IDENTITY, NEGATED, X, ask, index, load, post, versions_of
 from triton_support import BAD
 
@@ -101,8 +101,8 @@ def test_a_file_is_replaced_in_its_place_under_load(serve, repository):
     assert index(server)["m/1"] == ("READY", "")
 
 
-def test_requests_finish_on_the_version_they_began_on(serve, repository):
-    repository.write("m/1/model.echo", "sleep 1s\n")
+def test_requests_finish_on_the_version_they_began_on(serve, repository, gate):
+    repository.write("m/1/model.echo", gate.until)
     repository.write("m/config.pbtxt", 'backend: "echo"')
     server = serve(repository.path, settings={"threads.executors": 8})
     server.wait_ready("m")
@@ -114,6 +114,7 @@ def test_requests_finish_on_the_version_they_began_on(serve, repository):
     repository.write("m/2/model.echo", "")
     assert load(server, "m")[0] == 200
     assert ask(server, "m", name="INPUT0")[1] == "2" and answers == [], "the new version serves while the old one still answers"
+    gate.open()
     for thread in slow:
         thread.join()
     assert [version for _, version in answers] == ["1"] * 3
@@ -121,8 +122,8 @@ def test_requests_finish_on_the_version_they_began_on(serve, repository):
     server.wait(lambda: server.metric("troupe_model_unloads_total") == 1, "the old version to go")
 
 
-def test_a_request_that_runs_outlives_the_unload_of_its_model(serve, repository):
-    repository.write("m.echo", "sleep 1s\n")
+def test_a_request_that_runs_outlives_the_unload_of_its_model(serve, repository, gate):
+    repository.write("m.echo", gate.until)
     server = serve(repository.path)
     server.wait_ready("m")
     answers = []
@@ -132,6 +133,7 @@ def test_a_request_that_runs_outlives_the_unload_of_its_model(serve, repository)
     assert post(server, "/v2/repository/models/m/unload")[0] == 200
     status, reply = post(server, "/v2/models/m/infer", {"inputs": []})
     assert status in (404, 503) and answers == [], "nobody new is let in"
+    gate.open()
     slow.join()
     assert np.array_equal(answers[0][0], X)
     assert index(server)["m/1"] == ("UNAVAILABLE", "unloaded")
@@ -212,7 +214,7 @@ def test_a_watched_repository_is_followed(serve, repository, how):
 @pytest.mark.parametrize("how", ["poll", "notify"])
 def test_what_is_still_being_copied_is_not_taken_up(serve, repository, how):
     repository.add(IDENTITY, "m.onnx")
-    server = serve(repository.path, settings=dict(WATCHED[how], **{"repository.settle": "600ms"}))
+    server = serve(repository.path, settings=dict(WATCHED[how], **{"repository.settle": "600ms" if SLOW == 1 else "3s"}))
     server.wait_ready("m")
     with open(repository.path / "m.onnx", "wb") as copy, open(repository.path / "new.onnx", "wb") as other:
         for byte in NEGATED.read_bytes():
@@ -296,7 +298,8 @@ def attempt(server):
 
 
 def test_a_server_that_is_told_to_end_answers_what_is_in_flight(tmp_path):
-    with ending(tmp_path, "sleep 1s\n") as server:
+    gate = Gate(tmp_path / "gate")
+    with ending(tmp_path, gate.until) as server:
         replies = []
         thread = in_flight(server, replies)
         with socket.create_connection(("127.0.0.1", server.port)) as idle:
@@ -308,6 +311,7 @@ def test_a_server_that_is_told_to_end_answers_what_is_in_flight(tmp_path):
                 socket.create_connection(("127.0.0.1", server.port)).close()
                 time.sleep(0.01)
         assert replies == []
+        gate.open()
         thread.join()
         status, reply = replies[0]
         assert status == 200 and reply["outputs"][0]["data"] == [5]
@@ -315,7 +319,8 @@ def test_a_server_that_is_told_to_end_answers_what_is_in_flight(tmp_path):
 
 
 def test_a_stream_in_flight_is_answered_too(tmp_path):
-    with ending(tmp_path, "sleep 1s\n") as server:
+    gate = Gate(tmp_path / "gate")
+    with ending(tmp_path, gate.until) as server:
         answers = []
         with triton_grpc.InferenceServerClient(server.url) as client:
             client.start_stream(lambda result, error: answers.append(error or result.as_numpy("OUTPUT0").tolist()))
@@ -323,6 +328,9 @@ def test_a_stream_in_flight_is_answered_too(tmp_path):
             client.async_stream_infer("m", [tensor])
             server.wait(lambda: server.metric("troupe_model_in_flight", model="m") == 1, "the request to begin")
             server.process.send_signal(signal.SIGTERM)
+            server.wait(lambda: "draining" in server.log(), "the end to begin")
+            assert answers == []
+            gate.open()
             client.stop_stream()
             assert answers == [[[5.0]]]
         ended(server, 0)
@@ -353,12 +361,15 @@ def test_a_second_signal_ends_the_server_at_once(tmp_path):
 
 
 def test_readiness_ends_before_the_server_does(tmp_path):
-    with ending(tmp_path, "sleep 1s\n") as server:
+    gate = Gate(tmp_path / "gate")
+    with ending(tmp_path, gate.until) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as kept:
             body = json.dumps({"inputs": [{"name": "INPUT0", "datatype": "FP32", "shape": [1, 1], "data": [5]}]}).encode()
             kept.sendall(b"POST /v2/models/m/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             server.wait(lambda: server.metric("troupe_model_in_flight", model="m") == 1, "the request to begin")
             server.process.send_signal(signal.SIGTERM)
+            server.wait(lambda: "draining" in server.log(), "the end to begin")
+            gate.open()
             kept.settimeout(10 * SLOW)
             reply = b""
             while chunk := kept.recv(4096):

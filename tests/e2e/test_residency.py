@@ -151,7 +151,7 @@ def test_those_who_share_are_named(serve, repository, tmp_path):
 
 
 def heavy(repository, name, more=""):
-    repository.write(f"{name}/1/model.echo", SCRIPT + f"weighs {40 << 20}\n")
+    repository.write(f"{name}/1/model.echo", SCRIPT + f"weighs {40 << 20}\nload_sleep 200ms\n")  # what they cost to load is alike
     repository.write(f"{name}/model.yaml", f"max_bytes: {41 << 20}\n" + more)
 
 

@@ -159,7 +159,7 @@ def test_conditions_of_steps_see_what_rules_see(serve, repository):
         server.wait(lambda: place in server.log(), word)
 
 
-def test_rules_see_how_busy_a_model_is_and_what_it_has_been_like(serve, repository):
+def test_rules_see_how_busy_a_model_is_and_what_it_has_been_like(serve, repository, gate):
     """The model's own requests go past the route, so that it does not change what it asks for."""
     routes = """\
 routes:
@@ -170,7 +170,7 @@ routes:
   late: [ { when: models.tardy.p50 > 60ms, use: spare }, { use: main } ]
   bytes: [ { when: models.heavy.bytes >= 1000000, use: spare }, { use: main } ]
 """
-    models = {"spare": "", "main": "", "slow": f"sleep {3 if SLOW == 1 else 8}s\nalone\n", "flaky": "fail BACKEND_FAILED the fan stopped\n",
+    models = {"spare": "", "main": "", "slow": gate.until + "alone\n", "flaky": "fail BACKEND_FAILED the fan stopped\n",
               "tardy": "sleep 100ms\n", "heavy": "weighs 1000000\n"}
     server = start(serve, repository, models, routes)
     server.wait(lambda: who(server, "bytes") == "spare", "what is loaded to be seen")  # what rules see is a moment old
@@ -185,6 +185,7 @@ routes:
         assert ask(server, "flaky")[0] == 500 and ask(server, "tardy")[0] == 200
         return who(server, "errors") == "spare" and who(server, "late") == "spare"
     server.wait(has_seen, "errors and times to be seen")
+    gate.open()
     for thread in asking:
         thread.join()
     for route in ("queue", "busy", "flight"):

@@ -287,19 +287,19 @@ def test_many_clients_at_once_each_have_their_own_state(serve, tmp_path):
     assert server.metric("troupe_model_in_flight", model="echo") == 0
 
 
-def test_rows_of_sequences_share_runs_of_a_real_backend(serve, tmp_path):
+def test_rows_of_sequences_share_runs_of_a_real_backend(serve, tmp_path, gate):
     """Streams that send all at once: what waits of different sequences is one run, and each sum is its sequence's own."""
     repository = tmp_path / "models"
     (repository / "sum/1").mkdir(parents=True)
     shutil.copy(ROOT / "tests/models/good/running_sum.onnx", repository / "sum/1/model.onnx")
     (repository / "sum/config.pbtxt").write_text(SUM_CONFIG)
-    (repository / "gate.echo").write_text("input x FP32 [1]\noutput y FP32 [1]\nsleep 1s\n")
+    (repository / "gate.echo").write_text("input x FP32 [1]\noutput y FP32 [1]\n" + gate.until)
     server = serve(repository, settings={"threads.executors": 1, "sched.inline_run": "0s"})
     server.wait_ready("sum", "gate")
     sequences, length, replies = 20, 15, queue.Queue()
     body = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}).encode()
-    gate = threading.Thread(target=server.request, args=("POST", "/v2/models/gate/infer", body))
-    gate.start()  # the executor is busy while the first requests come
+    held = threading.Thread(target=server.request, args=("POST", "/v2/models/gate/infer", body))
+    held.start()  # the executor is busy while the first requests come
     server.wait(lambda: server.metric("troupe_model_in_flight", model="gate") == 1, "the gate to be shut")
     with triton_grpc.InferenceServerClient(server.url) as client:
         client.start_stream(lambda result, error: replies.put((result, error)))
@@ -307,6 +307,8 @@ def test_rows_of_sequences_share_runs_of_a_real_backend(serve, tmp_path):
             for i in range(1, sequences + 1):
                 x = triton_grpc.InferInput("x", [1, 2], "FP32").set_data_from_numpy(np.array([[i, 1]], np.float32))
                 client.async_stream_infer("sum", [x], request_id=f"{i} {n}", sequence_id=i, sequence_start=n == 0, sequence_end=n == length - 1)
+        server.wait(lambda: server.metric("troupe_sequences_open") == sequences, "all sequences to have begun")
+        gate.open()
         for _ in range(sequences * length):
             result, error = replies.get(timeout=60 * SLOW)
             assert error is None, error
@@ -314,7 +316,7 @@ def test_rows_of_sequences_share_runs_of_a_real_backend(serve, tmp_path):
             np.testing.assert_array_equal(result.as_numpy("sum"), [[i * (n + 1), n + 1]])
             assert result.as_numpy("after") is None
         client.stop_stream()
-    gate.join(60 * SLOW)
+    held.join(60 * SLOW)
     stats, = json.loads(server.get("/v2/models/sum/stats")[1])["model_stats"]
     assert stats["inference_count"] == sequences * length
     assert stats["execution_count"] < stats["inference_count"]
