@@ -6,6 +6,7 @@ import random
 import re
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -124,22 +125,21 @@ def test_what_never_fits_is_refused_with_the_numbers_and_nobody_leaves(serve_few
     assert infer(server, "small")[0] == 200
 
 
-def test_who_is_pinned_or_busy_stays(serve_few, repository, gate):
+def test_who_is_pinned_or_busy_stays(serve_few, repository):
     add(repository, "pinned", config="pin: true\n")
-    add(repository, "busy", more=gate.until)
+    add(repository, "busy", more=f"sleep {3 * SLOW}s\n")
     for i in range(2):
         add(repository, f"m{i}")
-    server = serve_few(3, **{"memory.stay": "2s"})  # until the run has begun
+    server = serve_few(3, **{"memory.stay": "2s"})  # long enough for the run to have begun
     assert infer(server, "pinned")[0] == 200
     with ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
         run = pool.submit(infer, server, "busy")
         server.wait(lambda: "busy" in in_memory(server), "the busy one to be loaded")
-        server.wait(lambda: server.metric("nv_inference_exec_count", model="busy") == 1, "its run to begin")
         for i in range(2):
             assert infer(server, f"m{i}")[0] == 200
             there = in_memory(server)  # what is loaded anew may come into the index a little later, but nothing leaves it so
-            assert {"pinned", "busy"} <= there, server.log()
-        gate.open()
+            assert "pinned" in there and ("busy" in there or time.monotonic() - began > 3 * SLOW), server.log()
         assert run.result()[0] == 200
     add(repository, "four", 3 * SIZE)
     assert server.request("POST", "/v2/repository/index")[0] == 200

@@ -62,12 +62,19 @@ def asking(model="echo", **more):
     return made
 
 
+def wait_for_run(server, model):
+    server.wait(lambda: server.metric("troupe_model_in_flight", model=model) - server.metric("nv_inference_pending_request_count", model=model) == 1,
+                f"{model} to run")
+
+
 def statuses_beside_a_run(server, gate, enough, *models):
-    """What is answered to requests over HTTP that come, one for each of `models`, while the gate is shut; it is opened when so many
-    were refused as had to be."""
+    """What is answered to requests over HTTP, one for each of `models`: the first runs while the gate is shut and the others come; it is
+    opened when so many were refused as had to be."""
     gate.shut()
     with ThreadPoolExecutor(len(models)) as pool:
-        asked = [pool.submit(lambda m=m: infer(server, model=m)[0]) for m in models]
+        asked = [pool.submit(lambda: infer(server, model=models[0])[0])]
+        wait_for_run(server, models[0])
+        asked += [pool.submit(lambda m=m: infer(server, model=m)[0]) for m in models[1:]]
         server.wait(lambda: sum(one.done() for one in asked) >= enough, "some to be refused")
         gate.open()
         return [one.result() for one in asked]
@@ -76,7 +83,9 @@ def statuses_beside_a_run(server, gate, enough, *models):
 def codes_beside_a_run(server, stub, gate, enough, n):
     """The same of n requests to slow over gRPC: the names of their codes."""
     gate.shut()
-    calls = [stub.ModelInfer.future(asking("slow"), timeout=60 * SLOW) for _ in range(n)]
+    calls = [stub.ModelInfer.future(asking("slow"), timeout=60 * SLOW)]
+    wait_for_run(server, "slow")
+    calls += [stub.ModelInfer.future(asking("slow"), timeout=60 * SLOW) for _ in range(n - 1)]
     server.wait(lambda: sum(call.done() for call in calls) >= enough, "some to be refused")
     gate.open()
     return [call.code().name for call in calls]

@@ -256,15 +256,16 @@ class Steps:
 
     def look(self):
         """The index, and the counters: as many versions live as were loaded and not closed."""
-        states = index(self.server)
-        for model in self.models:
-            ready = [name for name, (state, _) in states.items() if name.split("/")[0] == model.name and state == "READY"]
-            assert ready == ([f"{model.name}/{model.loaded}"] if model.loaded else []), states
+        wanted = {f"{model.name}/{model.loaded}" for model in self.models if model.loaded}
+
+        def is_shown():  # what a client was told is there a snapshot later
+            return {name for name, (state, _) in index(self.server).items() if state == "READY"} == wanted
+        self.server.wait(is_shown, f"the index to say that {wanted} are ready")
         ready = sum(bool(m.loaded) and not m.is_cold for m in self.models)
         metric = self.server.metric
         assert metric("troupe_model_loads_total", result="ok") == self.loads
         assert metric("troupe_model_loads_total", result="failed") == self.failures
-        assert metric("troupe_requests_in_flight") == 1, "this one"
+        self.server.wait(lambda: metric("troupe_requests_in_flight") == 1, "no request but this one to be there")
         self.server.wait(lambda: metric("troupe_model_unloads_total") == self.loads - ready, "what was replaced to be closed")
         return f"{ready} ready"
 

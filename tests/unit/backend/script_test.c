@@ -285,8 +285,7 @@ struct opener {
 static void *open_gate(void *user)
 {
     struct opener *opener = user;
-    usleep(
-        20000); /* the test waits by now; if it does not, it proves less, and fails no more for it */
+    usleep(20000); /* the test waits by now; if it does not, it proves less, and fails not */
     trp_flag_raise(&opener->is_open);
     const int fd = open(opener->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd >= 0)
