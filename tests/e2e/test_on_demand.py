@@ -343,14 +343,14 @@ def test_a_name_given_to_the_server_is_loaded_before_it_is_ready(serve, reposito
 
 
 def test_readiness_does_not_wait_for_the_background_and_requests_do_not_stand_behind_it(serve, repository):
-    for i in range(20):
-        repository.write(f"m{i:02}.echo", ECHO + "load_sleep 1s\n")
+    for i in range(10):
+        repository.write(f"m{i}.echo", ECHO + "load_sleep 1s\n")
     server = serve(repository.path, settings={"models.load": "background"})
     server.wait_ready()
-    assert loads(server) < 20
-    assert infer(server, "m19")[0] == 200
-    assert loads(server) < 19, "whoever asks does not wait for those that nobody asked for"
-    server.wait(lambda: loads(server) == 20, "all to be loaded")
+    assert loads(server) < 10
+    assert infer(server, "m9")[0] == 200
+    assert loads(server) < 9, "whoever asks does not wait for those that nobody asked for"
+    server.wait(lambda: loads(server) == 10, "all to be loaded")
 
 
 # ---- unloading and loading by name ----
