@@ -118,8 +118,7 @@ static trp_status find_target(struct trp_call *child, const struct trp_finder *f
     const struct trp_sought sought = { child->model, child->version, child };
     struct trp_target *target = NULL;
     void (*release)(struct trp_target *) = NULL;
-    TRP_CHECK(
-        finder->find(finder->user, trp_call_loop_index(child), &sought, &target, &release, err));
+    TRP_CHECK(trp_finder_find(finder, trp_call_loop_index(child), &sought, &target, &release, err));
     trp_call_pin(child, target, release);
     return trp_ok();
 }

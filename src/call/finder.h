@@ -20,11 +20,20 @@ struct trp_finder {
     void (*finished)(void *user, uint32_t loop_index, struct trp_call *call);
 };
 
+/* Finds whoever answers to a name that is not the client's own but a route's or composition's: that nobody does is no mistake of the
+ * client's, who asked for a name that is there, and may pass.
+ *   Owns  : as trp_finder.find.
+ *   Thread: loop.
+ *   Errors: those of `find`, but NOT_READY in place of NOT_FOUND; without words about an unknown model. */
+trp_status trp_finder_find(const struct trp_finder *f, uint32_t loop_index,
+                           const struct trp_sought *sought, struct trp_target **out_target,
+                           void (**out_release)(struct trp_target *), struct trp_error *err);
+
 /* Writes what whoever answers to a name would do with the call of a question, as a JSON object; or null: it is a model, or nobody, or
  * enough names were looked behind.
  *   Owns  : all is borrowed.
  *   Thread: loop.
- *   Errors: those of `find`; TOO_LARGE: `left` is used up.  See out->failed, too. */
+ *   Errors: those of trp_finder_find(); TOO_LARGE: `left` is used up.  See out->failed, too. */
 trp_status trp_finder_explain(const struct trp_finder *f, const struct trp_sought *sought,
                               const struct trp_target_question *q, struct trp_buf *out,
                               struct trp_error *err);

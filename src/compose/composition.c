@@ -75,7 +75,7 @@ static trp_status find_member(const struct trp_composition *c, const struct trp_
     const struct trp_sought sought = { step->model, step->version, NULL };
     struct trp_target *member = NULL;
     void (*release)(struct trp_target *) = NULL;
-    trp_status st = f->find(f->user, loop_index, &sought, &member, &release, err);
+    trp_status st = trp_finder_find(f, loop_index, &sought, &member, &release, err);
     if (!trp_failed(st) && member->ops->describe) /* made of others in turn */
         st = member->ops->describe(member, loop_index, NULL, NULL, err);
     if (release)

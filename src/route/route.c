@@ -78,7 +78,7 @@ static trp_status describe_goal(const struct trp_router *r, const struct trp_rou
     const struct trp_sought sought = { goal->model, goal->version, NULL };
     struct trp_target *target;
     void (*release)(struct trp_target *) = NULL;
-    TRP_CHECK(f->find(f->user, loop_index, &sought, &target, &release, err));
+    TRP_CHECK(trp_finder_find(f, loop_index, &sought, &target, &release, err));
     trp_status st = describe_target(target, loop_index, arena, out, err);
     if (!trp_failed(st) && out && goal->fit)
         st = trp_route_fit_describe(goal->fit, arena, out, err);
@@ -109,16 +109,32 @@ static trp_status describe_rule(const struct trp_router *r, const struct trp_rou
     return st;
 }
 
-/* Clients see what the last rule sends them to, which takes what the others leave; and a route is ready when each of its rules can
- * be followed. */
+/* Clients see what the last rule sends them to, which takes what the others leave; while nobody of that one is there, what the one
+ * before it does. */
+static trp_status describe_last(const struct trp_router *r, uint32_t loop_index,
+                                struct trp_arena *arena, struct trp_signature *out,
+                                struct trp_error *err)
+{
+    const struct trp_route_plan *p = r->plan;
+    struct trp_error other = { 0 };
+    trp_status st = describe_rule(r, &p->rules[p->rules_n - 1], loop_index, arena, out, err);
+    for (uint32_t i = p->rules_n - 1; i-- > 0 && trp_failed(st) && st.code != TRP_OUT_OF_MEMORY;) {
+        const trp_status one = describe_rule(r, &p->rules[i], loop_index, arena, out, &other);
+        if (!trp_failed(one))
+            return one; /* the words about the last one are nobody's */
+    }
+    return st;
+}
+
+/* A route is ready when each of its rules can be followed. */
 static trp_status describe(const struct trp_target *t, uint32_t loop_index, struct trp_arena *arena,
                            struct trp_signature *out, struct trp_error *err)
 {
     const struct trp_router *r = route_of(t);
     const struct trp_route_plan *p = r->plan;
     if (out)
-        TRP_TRY(describe_rule(r, &p->rules[p->rules_n - 1], loop_index, arena, out, err), err,
-                "route '%.*s'", TRP_STR(p->name));
+        TRP_TRY(describe_last(r, loop_index, arena, out, err), err, "route '%.*s'",
+                TRP_STR(p->name));
     for (uint32_t i = 0; !out && i < p->rules_n; i++)
         TRP_TRY(describe_rule(r, &p->rules[i], loop_index, arena, NULL, err), err,
                 "route '%.*s': rule %.*s", TRP_STR(p->name), TRP_STR(p->rules[i].name));

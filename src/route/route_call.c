@@ -41,7 +41,7 @@ static trp_status find(struct trp_route_visit *v, struct trp_error *err)
     struct trp_target *target = NULL;
     void (*release)(struct trp_target *) = NULL;
     const struct trp_finder *finder = trp_route_visit_finder(v);
-    TRP_CHECK(finder->find(finder->user, v->loop_index, &sought, &target, &release, err));
+    TRP_CHECK(trp_finder_find(finder, v->loop_index, &sought, &target, &release, err));
     trp_call_pin(v->call, target, release);
     v->is_pinned = true;
     return trp_ok();
@@ -205,6 +205,14 @@ static void rest(struct trp_route_visit *v)
     err->retry_after_ms = (uint32_t)(v->step.retry_after_ns / 1000000) + 1;
 }
 
+/* Clients asked for the route, and are told whose name it is that they never wrote. */
+static void tell_whose(const struct trp_route_visit *v, trp_status st)
+{
+    if (st.code == TRP_NOT_READY)
+        trp_error_within(&v->call->error, "route '%.*s', rule %.*s", TRP_STR(v->route->plan->name),
+                         TRP_STR(v->rule->name));
+}
+
 /* Asks whom the step names; those that cannot even be asked are passed over. */
 void trp_route_call_act(struct trp_route_visit *v)
 {
@@ -221,6 +229,7 @@ void trp_route_call_act(struct trp_route_visit *v)
         const trp_status st = ask(v);
         if (!trp_failed(st))
             return;
+        tell_whose(v, st);
         trp_counter_add(&v->goal->failed, 1);
         trp_route_visit_compare(v, st.code);
         if (trp_route_visit_next(v, st.code) && !take_back(v))
@@ -307,6 +316,7 @@ static bool send_plain(struct trp_route_visit *v)
     if (!trp_failed(st))
         st = send(v, plain_done);
     if (trp_failed(st)) {
+        tell_whose(v, st);
         trp_route_visit_compare(v, st.code);
         trp_route_visit_conclude(v);
     }

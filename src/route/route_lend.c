@@ -9,7 +9,7 @@ static int32_t batch_max_of(const struct trp_finder *f, uint32_t loop_index,
     const struct trp_sought sought = { goal->model, goal->version, NULL };
     struct trp_target *target = NULL;
     void (*release)(struct trp_target *) = NULL;
-    if (trp_failed(f->find(f->user, loop_index, &sought, &target, &release, NULL)))
+    if (trp_failed(trp_finder_find(f, loop_index, &sought, &target, &release, NULL)))
         return 0; /* it is told when it is asked */
     const struct trp_signature *s = trp_target_signature(target);
     const int32_t batch_max = s ? s->batch_max : 0;

@@ -332,7 +332,7 @@ static void its_metadata_are_composed_of_the_members(void **state)
     assert_int_equal(trp_node_get(input, "dims")->children_n, 1); /* without the batch */
     assert_false(trp_failed(both->ops->describe(both, 0, NULL, NULL, &fx.err)));
     fake("two")->target.name = TRP_STR_LIT("gone");
-    assert_int_equal(both->ops->describe(both, 0, NULL, NULL, &fx.err).code, TRP_NOT_FOUND);
+    assert_int_equal(both->ops->describe(both, 0, NULL, NULL, &fx.err).code, TRP_NOT_READY);
     fake_named(TRP_STR_LIT("gone"))->target.name = TRP_STR_LIT("two");
     fixture_ask("both", x, 2);
     struct trp_stats *stats = both->ops->stats(both);

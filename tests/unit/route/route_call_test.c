@@ -39,6 +39,21 @@ static void what_no_rule_takes_is_refused_with_what_each_found(void **state)
     assert_int_equal(trp_route_unmatched(trp_route_file_at(r->file, 0)), 1);
 }
 
+/* Not a name that the client wrote: it is there, and may be able to answer later. */
+static void a_target_that_is_not_there_is_no_unknown_model(void **state)
+{
+    static const char *const texts[] = { "routes: { r: [ { use: a } ] }",
+                                         "routes: { r: [ { use: b, fallback: a } ] }",
+                                         "routes: { r: [ { use: a, timeout: 1s } ] }" };
+    struct routes *r = *state;
+    routes_model(r, "a")->is_missing = routes_model(r, "b")->is_missing = true;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        routes_read_ok(r, texts[i]);
+        assert_int_equal(routes_ask(r, "r"), TRP_NOT_READY);
+        assert_string_equal(r->err.text, "route 'r', rule 1: 'a' is not found");
+    }
+}
+
 static void a_target_that_fails_is_followed_by_the_next(void **state)
 {
     struct routes *r = *state;
@@ -373,7 +388,7 @@ static void each_attempt_is_counted_with_its_own_target_and_time(void **state)
 
     b->is_missing = true; /* nobody else is counted for what could not be asked */
     r->finished = 0;
-    assert_int_equal(ask_a_late_one(r), TRP_NOT_FOUND);
+    assert_int_equal(ask_a_late_one(r), TRP_NOT_READY);
     assert_int_equal(a->counted, 2);
     assert_int_equal(b->counted, 1);
     assert_int_equal(r->finished, 2); /* the second one: the route, by front */
@@ -561,6 +576,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_first_rule_that_holds_decides),
         TEST(what_no_rule_takes_is_refused_with_what_each_found),
+        TEST(a_target_that_is_not_there_is_no_unknown_model),
         TEST(a_target_that_fails_is_followed_by_the_next),
         TEST(a_target_that_fails_again_and_again_is_left_alone),
         TEST(retries_ask_the_same_one_again_within_their_budget),

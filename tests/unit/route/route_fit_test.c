@@ -64,7 +64,30 @@ static void clients_are_shown_their_own_names(void **state)
     assert_true(trp_str_is(s.outputs[0].name, "y"));
     assert_false(trp_failed(t->ops->describe(t, 0, &arena, NULL, NULL)));
     routes_model(r, "theirs")->is_missing = true;
-    assert_int_equal(t->ops->describe(t, 0, &arena, NULL, &r->err).code, TRP_NOT_FOUND);
+    assert_int_equal(t->ops->describe(t, 0, &arena, NULL, &r->err).code, TRP_NOT_READY);
+    trp_arena_deinit(&arena);
+}
+
+/* Its rules stand in no order of importance when the last one cannot be followed. */
+static void while_nobody_of_the_last_rule_is_there_clients_are_shown_another(void **state)
+{
+    struct routes *r = *state;
+    struct trp_arena arena;
+    struct trp_signature s;
+    trp_arena_init(&arena, trp_heap(), 4096, 0);
+    assert_false(trp_failed(routes_read(
+        r, "routes:\n  r:\n    targets: { t: { model: theirs, inputs: { x: pixels } } }\n"
+           "    rules: [ { when: params.n == 1, use: t }, { use: ours } ]\n")));
+    const struct trp_target *t = trp_route_target(trp_route_file_at(r->file, 0));
+    assert_false(trp_failed(t->ops->describe(t, 0, &arena, &s, NULL)));
+    assert_true(trp_str_is(s.outputs[0].name, "y"));
+    routes_model(r, "ours")->is_missing = true;
+    assert_false(trp_failed(t->ops->describe(t, 0, &arena, &s, &r->err)));
+    assert_true(trp_str_is(s.outputs[0].name, "top"));
+    assert_int_equal(t->ops->describe(t, 0, &arena, NULL, &r->err).code, TRP_NOT_READY);
+    routes_model(r, "theirs")->is_missing = true;
+    assert_int_equal(t->ops->describe(t, 0, &arena, &s, &r->err).code, TRP_NOT_READY);
+    assert_string_equal(r->err.text, "route 'r': 'ours' is not found"); /* the last rule's */
     trp_arena_deinit(&arena);
 }
 
@@ -300,6 +323,7 @@ int main(void)
         TEST(names_and_types_are_the_targets_there_and_the_clients_back),
         TEST(a_fallback_gets_the_request_as_it_came),
         TEST(clients_are_shown_their_own_names),
+        TEST(while_nobody_of_the_last_rule_is_there_clients_are_shown_another),
         TEST(a_cast_takes_what_it_can_hold_and_nothing_else),
         TEST(constants_are_given_once_a_row),
         TEST(what_was_cast_stays_while_a_step_reads_it),

@@ -1,0 +1,86 @@
+"""Routes and compositions whose models are not there: the name is, so clients are told what it lacks and may ask again; what can still be
+said and answered is."""
+import json
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+
+from test_repository import index, post
+from test_routes import ask, command, routes, who
+
+PLAIN = "input x FP32 [-1]\noutput y FP32 [-1]\n"
+NAMES = ("r", "back", "pair", "chain")
+ROUTES = """\
+routes:
+  r:
+    - { name: first, when: params.n == 1, use: a, shadow: c }
+    - { use: b }
+  back: [ { use: b, fallback: a } ]
+  timed: [ { use: b, timeout: 5s } ]
+ensembles:
+  pair: { members: [a, b], vote: mean }
+cascades:
+  sure: { steps: [a, c], threshold: 0.5 }
+pipelines:
+  chain:
+    steps:
+      - { model: a, inputs: { x: x }, outputs: { y: h } }
+      - { model: b, inputs: { x: h }, outputs: { y: z } }
+    outputs: [z]
+"""
+
+
+@pytest.fixture
+def server(serve, repository):
+    for name in ("a", "b", "c"):
+        repository.write(f"{name}/model.echo", PLAIN)
+    repository.write("routes.yaml", ROUTES)
+    running = serve(repository.path).wait_ready("a", "b", "c")
+    running.wait(lambda: "r" in routes(running), "the routes")
+    running.wait(lambda: all(running.get(f"/v2/models/{name}/ready")[0] == 200 for name in NAMES), "what is made of them")
+    return running
+
+
+def lose(server, name):
+    assert post(server, f"/v2/repository/models/{name}/unload")[0] == 200
+    server.wait(lambda: server.get(f"/v2/models/{name}/ready")[0] != 200, f"{name} to be gone")
+
+
+def test_what_another_rule_takes_is_shown_while_the_last_ones_target_is_gone(server):
+    lose(server, "b")
+    status, reply, _ = server.get("/v2/models/r")
+    assert status == 200 and [i["name"] for i in json.loads(reply)["inputs"]] == ["x"]
+    assert "a answered" in command(server, "infer", "r", "x=[1,2]", "--param", "n=1")
+    assert "a answers" in command(server, "explain", "r", "x=[1,2]", "--param", "n=1")
+    assert server.get("/v2/models/r/ready")[0] == 400  # one of its rules cannot be followed
+    assert index(server)["r/1"][0] == "UNAVAILABLE" and "'b'" in index(server)["r/1"][1]
+    lose(server, "a")
+    status, reply, _ = server.get("/v2/models/r")
+    assert status == 503 and json.loads(reply)["error"].startswith("route 'r': 'b' has no available versions")
+
+
+def test_a_name_that_is_there_and_lacks_its_models_is_no_unknown_one(server):
+    lose(server, "b")
+    words = {"r": "route 'r', rule 2: 'b' has no", "timed": "route 'timed', rule 1: 'b' has no", "pair": "step 'b': 'b' has no",
+             "chain": "step 'b': 'b' has no"}
+    for name, lead in words.items():
+        status, reply = ask(server, name)
+        assert status == 503 and reply["error"].startswith(lead) and "unknown" not in reply["error"], reply
+    assert who(server, "back") == "a" and who(server, "r", {"n": 1}) == "a"
+    assert ask(server, "b")[0] == 404 and ask(server, "nobody")[0] == 404  # names that clients named themselves
+    with grpc.insecure_channel(server.url) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        tensor = pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[2])
+        tensor.contents.fp32_contents.extend([1, 2])
+        for name, lead in words.items():
+            with pytest.raises(grpc.RpcError) as error:
+                stub.ModelInfer(pb.ModelInferRequest(model_name=name, inputs=[tensor]))
+            assert error.value.code() == grpc.StatusCode.UNAVAILABLE and error.value.details().startswith(lead)
+        with pytest.raises(grpc.RpcError) as error:
+            stub.ModelInfer(pb.ModelInferRequest(model_name="b", inputs=[tensor]))
+        assert error.value.code() == grpc.StatusCode.NOT_FOUND
+    assert post(server, "/v2/repository/models/b/load")[0] == 200
+    for name in NAMES:
+        server.wait(lambda name=name: ask(server, name)[0] == 200, f"{name} to answer again")
