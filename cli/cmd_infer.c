@@ -434,13 +434,41 @@ static void print_curl(struct question *q, struct trp_str body, int64_t json_byt
         fputs("troupe infer: no curl line, because a large picture was resized\n", stderr);
 }
 
+/* "digits_mlp takes: image FP32 [-1,64]" */
+static const char *inputs_text(struct question *q)
+{
+    struct trp_buf b;
+    char shape[256];
+    trp_buf_init(&b, trp_heap(), 65536);
+    trp_buf_addf(&b, "%s takes:", q->cli->operands[0]);
+    for (uint32_t i = 0; i < q->inputs_n; i++) {
+        const struct input *in = &q->inputs[i];
+        trp_buf_addf(&b, "%s %.*s %s%s", i ? "," : "", TRP_STR(in->name),
+                     trp_dtype_name(in->wanted.dtype),
+                     trp_shape_format(in->wanted.dims, in->wanted.rank, shape, sizeof shape));
+    }
+    trp_buf_addf(&b, "; give each as NAME=VALUE, see troupe infer --help");
+    const struct trp_str text = trp_arena_dup(&q->cli->arena, trp_buf_str(&b));
+    trp_buf_deinit(&b);
+    return text.ptr;
+}
+
+/* What nobody can ask for now, because its models are not there, can be explained all the same: as far as no input is given, whose
+ * type nobody knows. */
+static bool can_do_without_metadata(const struct question *q, trp_status st)
+{
+    return st.code == TRP_NOT_READY && q->cli->command == &cmd_explain && q->cli->operands_n == 1;
+}
+
 static trp_status ask(struct question *q, struct trp_error *err)
 {
     struct trp_buf body;
     struct cli_reply reply;
     struct cli_request request = { .method = "POST" };
     const bool is_explained = q->cli->command == &cmd_explain;
-    TRP_CHECK(read_metadata(q, err));
+    const trp_status known = read_metadata(q, err);
+    if (trp_failed(known) && !can_do_without_metadata(q, known))
+        return known;
     TRP_CHECK(write_fields(q, &request.fields, err));
     q->is_local = true;
     for (uint32_t i = 1; i < q->cli->operands_n; i++)
@@ -461,27 +489,9 @@ static trp_status ask(struct question *q, struct trp_error *err)
     TRP_CHECK(st);
     if (cli_flag(q->cli, "json"))
         return printf("%.*s\n", TRP_STR(reply.body)), trp_ok();
-    return is_explained ? cli_print_explained(q->parser, reply.body, err)
+    return is_explained ? cli_print_explained(q->parser, reply.body,
+                                              q->inputs_n > 0 ? inputs_text(q) : NULL, err)
                         : cli_print_answer(q->cli, q->parser, reply.body, err);
-}
-
-/* "digits_mlp takes: image FP32 [-1,64]" */
-static const char *inputs_text(struct question *q)
-{
-    struct trp_buf b;
-    char shape[256];
-    trp_buf_init(&b, trp_heap(), 65536);
-    trp_buf_addf(&b, "%s takes:", q->cli->operands[0]);
-    for (uint32_t i = 0; i < q->inputs_n; i++) {
-        const struct input *in = &q->inputs[i];
-        trp_buf_addf(&b, "%s %.*s %s%s", i ? "," : "", TRP_STR(in->name),
-                     trp_dtype_name(in->wanted.dtype),
-                     trp_shape_format(in->wanted.dims, in->wanted.rank, shape, sizeof shape));
-    }
-    trp_buf_addf(&b, "; give each as NAME=VALUE, see troupe infer --help");
-    const struct trp_str text = trp_arena_dup(&q->cli->arena, trp_buf_str(&b));
-    trp_buf_deinit(&b);
-    return text.ptr;
 }
 
 /* The server names the input that it did not like: too few numbers, a shape that does not fit. */

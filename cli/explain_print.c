@@ -91,22 +91,46 @@ static void print_shares(struct trp_json chosen)
     }
 }
 
-/* "a is passed by: its breaker is open", then whom that leaves. */
+/* "a is passed by: its breaker is open", "b cannot answer: ...", then whom that leaves. */
 static void print_order(struct trp_json chosen)
 {
+    const struct trp_str answers = text_of(chosen, "answers");
     struct trp_json order, one;
     struct trp_json_iter it;
-    uint32_t n = 0;
+    bool is_met = false;
     bool more = trp_json_find(chosen, "order", &order) && trp_json_begin(order, &it);
     while (more && trp_json_next(&it, NULL, &one)) {
-        const struct trp_str name = text_of(one, "target"), breaker = text_of(one, "breaker");
+        const struct trp_str name = text_of(one, "target"), breaker = text_of(one, "breaker"),
+                             trouble = text_of(one, "trouble");
         if (is_true(one, "passed_by"))
             printf("%.*s is passed by: its breaker is %.*s\n", TRP_STR(name), TRP_STR(breaker));
-        else if (n++ > 0)
+        else if (trouble.len > 0)
+            printf("%.*s cannot answer now: %.*s\n", TRP_STR(name), TRP_STR(trouble));
+        else if (is_met)
             printf("if that fails: %.*s\n", TRP_STR(name));
-        else if (!trp_str_is_equal(name, text_of(chosen, "target")))
+        else if (trp_str_is_equal(name, answers) &&
+                 !trp_str_is_equal(name, text_of(chosen, "target")))
             printf("so %.*s is asked\n", TRP_STR(name));
+        is_met = is_met || trp_str_is_equal(name, answers);
     }
+    if (answers.len == 0)
+        puts("so such a request fails");
+}
+
+/* "c is asked as well, about 10 % of such requests, and nobody gets its answer" */
+static void print_shadow(struct trp_json chosen)
+{
+    struct trp_json shadow, v;
+    double share = 1;
+    if (!trp_json_find(chosen, "shadow", &shadow) || trp_json_type(shadow) != TRP_JSON_OBJECT)
+        return;
+    const struct trp_str name = text_of(shadow, "target"), trouble = text_of(shadow, "trouble");
+    printf("%.*s is asked as well", TRP_STR(name));
+    if (trp_json_find(shadow, "share", &v) && trp_json_as_f64(v, &share) && share < 1)
+        printf(", for %.4g %% of such requests", share * 100);
+    puts(", and its answer is compared only (a shadow)");
+    if (trouble.len > 0)
+        printf("%.*s cannot answer now: %.*s\n", TRP_STR(name), TRP_STR(trouble));
 }
 
 static void print_limits(struct trp_json chosen)
@@ -139,7 +163,9 @@ static void print_chosen(struct trp_json chosen)
 {
     const struct trp_str target = text_of(chosen, "target"), reason = text_of(chosen, "reason"),
                          by = text_of(chosen, "by");
-    printf("%.*s answers (%.*s", TRP_STR(target), TRP_STR(reason));
+    printf("%.*s %s (%.*s", TRP_STR(target),
+           trp_str_is_equal(target, text_of(chosen, "answers")) ? "answers" : "is chosen",
+           TRP_STR(reason));
     if (!trp_str_is(by, "rule")) {
         printf("; by %.*s", TRP_STR(by));
         print_shares(chosen);
@@ -149,6 +175,7 @@ static void print_chosen(struct trp_json chosen)
         puts("the next such request may get another one: there was no key");
     print_key(chosen);
     print_order(chosen);
+    print_shadow(chosen);
     print_limits(chosen);
 }
 
@@ -203,16 +230,19 @@ static void print_join(struct trp_json root)
         printf("its weights were learned from %.10g outcomes\n", outcomes);
 }
 
-static void print_missing(struct trp_json root)
+/* `takes`: what to give; NULL: nobody would know. */
+static void print_missing(struct trp_json root, const char *takes)
 {
     struct trp_json missing, name;
     struct trp_json_iter it;
-    bool more = trp_json_find(root, "missing", &missing) && trp_json_begin(missing, &it);
-    while (more && trp_json_next(&it, NULL, &name)) {
+    const bool has_any = trp_json_find(root, "missing", &missing) && trp_json_begin(missing, &it);
+    while (has_any && trp_json_next(&it, NULL, &name)) {
         struct trp_str text = { NULL, 0 };
         if (trp_json_as_str(name, &text))
             printf("such a request is refused: there is no input '%.*s'\n", TRP_STR(text));
     }
+    if (has_any && takes)
+        printf("  %s\n", takes);
 }
 
 static void print_doubt(struct trp_json step)
@@ -226,7 +256,30 @@ static void print_doubt(struct trp_json step)
            threshold, TRP_STR(kind), TRP_STR(text_of(doubt, "per")));
 }
 
-static void print_step(struct trp_json step)
+static void print_names(struct trp_json of, const char *key)
+{
+    struct trp_json names, name;
+    struct trp_json_iter it;
+    const char *between = "";
+    bool more = trp_json_find(of, key, &names) && trp_json_begin(names, &it);
+    while (more && trp_json_next(&it, NULL, &name)) {
+        struct trp_str text = { NULL, 0 };
+        (void)trp_json_as_str(name, &text);
+        printf("%s%.*s", between, TRP_STR(text));
+        between = ", ";
+    }
+}
+
+/* Of a pipeline: "  x, h -> z" */
+static void print_flow(struct trp_json step)
+{
+    fputs("  ", stdout);
+    print_names(step, "takes");
+    fputs(" -> ", stdout);
+    print_names(step, "gives");
+}
+
+static void print_step(struct trp_json step, bool is_flow_told)
 {
     struct trp_json when, doubt;
     double weight, now;
@@ -242,6 +295,8 @@ static void print_step(struct trp_json step)
         printf("  asks %.*s", TRP_STR(asks));
     if (does.len > 0 && !trp_str_is_equal(does, name))
         printf("  (%.*s)", TRP_STR(does));
+    if (is_flow_told)
+        print_flow(step);
     if (number_of(step, "weight", &weight) && number_of(step, "weight_now", &now)) {
         printf("  weight %.4g", weight);
         if (weight < now || now < weight)
@@ -281,7 +336,7 @@ static void print_output(struct trp_json output)
     putchar('\n');
 }
 
-static void print_composition(struct trp_json root)
+static void print_composition(struct trp_json root, const char *takes)
 {
     struct trp_json list, one;
     struct trp_json_iter it;
@@ -292,11 +347,11 @@ static void print_composition(struct trp_json root)
         printf("it is not ready: %.*s\n", TRP_STR(reason));
         return;
     }
-    print_missing(root);
+    print_missing(root, takes);
     print_join(root);
     bool more = trp_json_find(root, "steps", &list) && trp_json_begin(list, &it);
     while (more && trp_json_next(&it, NULL, &one))
-        print_step(one);
+        print_step(one, trp_str_is(kind, "pipeline"));
     more = trp_json_find(root, "outputs", &list) && trp_json_begin(list, &it);
     while (more && trp_json_next(&it, NULL, &one))
         print_output(one);
@@ -304,7 +359,7 @@ static void print_composition(struct trp_json root)
 
 /* ---- one behind the other ---- */
 
-static trp_status print_any(struct trp_json root, struct trp_error *err);
+static trp_status print_any(struct trp_json root, const char *takes, struct trp_error *err);
 
 /* What stands behind a target, or a step. */
 static trp_status print_inner(struct trp_json of, struct trp_error *err)
@@ -319,11 +374,11 @@ static trp_status print_inner(struct trp_json of, struct trp_error *err)
     const struct trp_str route = text_of(inner, "route");
     if (route.len > 0)
         printf("route %.*s\n", TRP_STR(route));
-    return print_any(inner, err);
+    return print_any(inner, NULL, err);
 }
 
 /* As deep as the parser lets a text be. */
-static trp_status print_any(struct trp_json root, struct trp_error *err)
+static trp_status print_any(struct trp_json root, const char *takes, struct trp_error *err)
 {
     struct trp_json inner, one;
     struct trp_json_iter it;
@@ -331,7 +386,7 @@ static trp_status print_any(struct trp_json root, struct trp_error *err)
         TRP_CHECK(print_decision(root, err));
         return is_object(root, "chosen", &inner) ? print_inner(inner, err) : trp_ok();
     }
-    print_composition(root);
+    print_composition(root, takes);
     bool more = trp_json_find(root, "steps", &inner) && trp_json_begin(inner, &it);
     while (more && trp_json_next(&it, NULL, &one))
         TRP_CHECK(print_inner(one, err));
@@ -339,9 +394,9 @@ static trp_status print_any(struct trp_json root, struct trp_error *err)
 }
 
 trp_status cli_print_explained(struct trp_json_parser *parser, struct trp_str body,
-                               struct trp_error *err)
+                               const char *takes, struct trp_error *err)
 {
     struct trp_json root;
     TRP_CHECK(trp_json_parse(parser, body, false, &root, err));
-    return print_any(root, err);
+    return print_any(root, takes, err);
 }

@@ -7,11 +7,12 @@
 #include "cli/cli.h"
 
 /* Prints what POST /api/routes/R/explain has answered: of a route each rule with its value and the values of its parts, then what was
- * chosen; of a composition its steps, and which of them are done; then the same of what stands behind.
+ * chosen; of a composition its steps, and which of them are done; then the same of what stands behind.  `takes` says which inputs it
+ * has, where the request lacks one; NULL: it is not known.
  *   Owns  : borrowed.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT: it is no such answer. */
 trp_status cli_print_explained(struct trp_json_parser *parser, struct trp_str body,
-                               struct trp_error *err);
+                               const char *takes, struct trp_error *err);
 
 #endif

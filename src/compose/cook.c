@@ -238,13 +238,21 @@ static bool holds(struct trp_cook *k, const struct trp_recipe_step *step)
     return truth == TRP_TRUTH_TRUE;
 }
 
-static void say_sure(struct trp_cook *k, const struct trp_recipe_step *step, double least)
+/* "small is sure: max 0.95, threshold 0.9"; or that it is not, of how many rows where others are, and who is asked for that. */
+static void say_sure(struct trp_cook *k, const struct trp_recipe_step *step,
+                     const struct trp_cook_step *state, double least)
 {
     const struct trp_recipe_tensor *t = &k->recipe->tensors[step->doubt.tensor];
-    k->call->answered_why =
-        trp_arena_format(&k->call->arena, "%.*s is sure: %s %.4g, threshold %g",
-                         TRP_STR(k->recipe->steps[t->maker].name),
-                         trp_confidence_name(step->doubt.kind), least, step->doubt.threshold);
+    const bool is_sure = state->rows_n == 0;
+    char rows[64] = "";
+    if (step->doubt.by_row && state->rows_n > 0 && state->rows_n < state->rows_all)
+        (void)snprintf(rows, sizeof rows, " of %llu of %llu rows",
+                       (unsigned long long)state->rows_n, (unsigned long long)state->rows_all);
+    k->call->answered_why = trp_arena_format(
+        &k->call->arena, "%.*s is %ssure%s: %s %.4g, threshold %g%s%.*s",
+        TRP_STR(k->recipe->steps[t->maker].name), is_sure ? "" : "not ", rows,
+        trp_confidence_name(step->doubt.kind), least, step->doubt.threshold,
+        is_sure ? "" : "; asked: ", is_sure ? 0 : (int)step->name.len, step->name.ptr);
 }
 
 /* Of a step whose tensors are there, and whose doubt, if there is any, was measured. */
@@ -259,12 +267,11 @@ static void begin_if_wanted(struct trp_cook *k, uint32_t i)
 
 void trp_cook_weighed(struct trp_cook *k, uint32_t step, double least)
 {
-    if (k->steps[step].rows_n > 0) {
+    say_sure(k, &k->recipe->steps[step], &k->steps[step], least);
+    if (k->steps[step].rows_n > 0)
         begin_if_wanted(k, step);
-        return;
-    }
-    say_sure(k, &k->recipe->steps[step], least);
-    leave_out(k, step, false);
+    else
+        leave_out(k, step, false);
 }
 
 static void weigh(struct trp_cook *k, uint32_t i)

@@ -378,6 +378,19 @@ static void write_inner(struct view *v, const struct trp_recipe_step *step)
     add_text_or_null(v->out, "trouble", trp_str_of(err.text));
 }
 
+/* Under the recipe's names, not those that the model has for them. */
+static void write_tensors(const struct view *v, const char *key, const struct trp_recipe_use *uses,
+                          uint32_t n)
+{
+    trp_json_add_key(v->out, key);
+    trp_buf_add_char(v->out, '[');
+    for (uint32_t u = 0; u < n; u++) {
+        trp_buf_add_text(v->out, u ? "," : "");
+        trp_json_write_str(v->out, v->cook.recipe->tensors[uses[u].tensor].name);
+    }
+    trp_buf_add_char(v->out, ']');
+}
+
 static void write_step(struct view *v, uint32_t i)
 {
     const struct trp_recipe_step *step = &v->cook.recipe->steps[i];
@@ -390,6 +403,8 @@ static void write_step(struct view *v, uint32_t i)
     add_text_or_null(b, "why", v->whys[i]);
     write_condition(v, step);
     write_doubt(v, step);
+    write_tensors(v, "takes", step->uses, step->uses_n);
+    write_tensors(v, "gives", step->gives, step->gives_n);
     write_weight(v, i);
     trp_json_add_bool(b, "may_fail", step->may_fail);
     trp_json_add_bool(b, "each_row", step->each_row);

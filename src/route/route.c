@@ -86,6 +86,19 @@ static trp_status describe_goal(const struct trp_router *r, const struct trp_rou
     return st;
 }
 
+trp_status trp_route_look_for(const struct trp_router *r, const struct trp_route_goal *goal,
+                              uint32_t loop_index, struct trp_error *err)
+{
+    const struct trp_sought sought = { goal->model, goal->version, NULL };
+    struct trp_target *target;
+    void (*release)(struct trp_target *) = NULL;
+    TRP_CHECK(trp_finder_find(&r->env->finder, loop_index, &sought, &target, &release, err));
+    const trp_status st =
+        trp_route_of(target) ? trp_ok() : describe_target(target, loop_index, NULL, NULL, err);
+    release(target);
+    return st;
+}
+
 /* The first that there is: what the rule chooses mostly, then its fallbacks. */
 static trp_status describe_rule(const struct trp_router *r, const struct trp_route_rule *rule,
                                 uint32_t loop_index, struct trp_arena *arena,

@@ -236,12 +236,42 @@ static void write_shares(struct trp_buf *b, const struct trp_route_plan *p,
     trp_buf_add_char(b, ']');
 }
 
-/* Who is asked one after the other, and who of them is passed by, because it is left alone.  Whoever has nobody behind it is asked in
- * any case. */
-static void explain_order(struct trp_buf *b, const struct trp_route_plan *p,
-                          const struct trp_route_choice_made *made, int64_t now_ns)
+static void add_text_or_null(struct trp_buf *b, const char *key, const char *text)
 {
+    trp_buf_addf(b, ",\"%s\":", key);
+    if (text && *text)
+        trp_json_write_str(b, trp_str_of(text));
+    else
+        trp_buf_add_text(b, "null");
+}
+
+/* Why nobody could be asked for it, or null. */
+static trp_status add_trouble(struct trp_buf *b, const struct trp_router *r,
+                              const struct trp_route_goal *goal, uint32_t loop_index)
+{
+    struct trp_error err = { 0 };
+    const trp_status st = trp_route_look_for(r, goal, loop_index, &err);
+    add_text_or_null(b, "trouble", err.text);
+    return st;
+}
+
+/* Whether the next one is asked when this one ends so. */
+static bool falls_back(const struct trp_route_rule *rule, trp_status st)
+{
+    const uint32_t faults = rule->attempts.falls_back;
+    return ((faults ? faults : TRP_FAULTS_CURABLE) & TRP_FAULT_BIT(trp_fault_of(st.code))) != 0;
+}
+
+/* Who is asked one after the other; who of them is passed by, because it is left alone, and who is not there.  Whoever has nobody
+ * behind it is asked in any case.  Then who of them answers, as things are now. */
+static void explain_order(struct trp_buf *b, const struct trp_router *r,
+                          const struct trp_route_choice_made *made, uint32_t loop_index)
+{
+    const struct trp_route_plan *p = r->plan;
     const struct trp_route_rule *rule = &p->rules[made->rule];
+    const int64_t now_ns = trp_clock_now_ns(r->env->clock);
+    const struct trp_route_goal *answers = NULL;
+    bool is_over = false;
     trp_buf_add_text(b, ",\"order\":[");
     for (uint32_t i = 0; i <= rule->fallback_n; i++) {
         const struct trp_route_goal *g = &p->goals[i ? rule->fallback[i - 1] : made->goal];
@@ -250,12 +280,38 @@ static void explain_order(struct trp_buf *b, const struct trp_route_plan *p,
             i < rule->fallback_n && breaker && trp_breaker_is_refusing(breaker, now_ns);
         trp_buf_add_text(b, i ? ",{" : "{");
         add_text(b, "target", g->text);
-        trp_buf_addf(b, ",\"breaker\":\"%s\",\"passed_by\":%s}",
+        trp_buf_addf(b, ",\"breaker\":\"%s\",\"passed_by\":%s",
                      breaker ? trp_breaker_phase_name(trp_breaker_get(breaker, now_ns).phase)
                              : "off",
                      is_passed_by ? "true" : "false");
+        const trp_status st = add_trouble(b, r, g, loop_index);
+        trp_buf_add_char(b, '}');
+        if (!is_over && !is_passed_by && !trp_failed(st))
+            answers = g;
+        is_over = is_over || (!is_passed_by && (!trp_failed(st) || !falls_back(rule, st)));
     }
-    trp_buf_add_char(b, ']');
+    trp_buf_add_text(b, "],\"answers\":");
+    if (answers)
+        trp_json_write_str(b, answers->text);
+    else
+        trp_buf_add_text(b, "null");
+}
+
+/* Who is asked as well, for nobody. */
+static void explain_shadow(struct trp_buf *b, const struct trp_router *r,
+                           const struct trp_route_rule *rule, uint32_t loop_index)
+{
+    trp_buf_add_text(b, ",\"shadow\":");
+    if (rule->shadow == 0) {
+        trp_buf_add_text(b, "null");
+        return;
+    }
+    const struct trp_route_goal *goal = &r->plan->goals[rule->shadow - 1];
+    trp_buf_add_char(b, '{');
+    add_text(b, "target", goal->text);
+    trp_buf_addf(b, ",\"share\":%.10g", rule->shadow_permille / 1000.0);
+    (void)add_trouble(b, r, goal, loop_index);
+    trp_buf_add_char(b, '}');
 }
 
 /* How long each attempt may take, how often it is made again, and who is asked as well when it is late. */
@@ -322,7 +378,8 @@ static void explain_choice(struct trp_buf *b, const struct trp_router *r,
     add_text(b, "reason", made->is_canary && rule->canary ? rule->canary->why : rule->why);
     write_targets(b, p, rule);
     write_shares(b, p, rule);
-    explain_order(b, p, made, trp_clock_now_ns(r->env->clock));
+    explain_order(b, r, made, q->loop_index);
+    explain_shadow(b, r, rule, q->loop_index);
     explain_limits(b, p, rule);
     explain_key(b, rule, facts);
     explain_inner(b, r, goal, q);

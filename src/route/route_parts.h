@@ -52,6 +52,13 @@ void trp_route_cancel(struct trp_target *t, struct trp_call *call);
  *   Errors: none. */
 bool trp_route_set_doubt(struct trp_router *r, const char *text);
 
+/* Whether somebody is there to be asked for a target now.  Of a route behind this one, which decides for itself, that there is one.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: why nobody is. */
+trp_status trp_route_look_for(const struct trp_router *r, const struct trp_route_goal *goal,
+                              uint32_t loop_index, struct trp_error *err);
+
 /* Says in words why no rule matched: what each of the first ones said.
  *   Owns  : copied to `err`.
  *   Thread: loop.

@@ -84,3 +84,32 @@ def test_a_name_that_is_there_and_lacks_its_models_is_no_unknown_one(server):
     assert post(server, "/v2/repository/models/b/load")[0] == 200
     for name in NAMES:
         server.wait(lambda name=name: ask(server, name)[0] == 200, f"{name} to answer again")
+
+
+def test_an_explanation_says_who_is_missing_and_who_is_asked_besides(server):
+    said = command(server, "explain", "r", "x=[1,2]", "--param", "n=1")
+    assert "a answers (route r, rule first)" in said and "c is asked as well, and its answer is compared only (a shadow)" in said
+    lose(server, "c")
+    assert "c cannot answer now: 'c' has no available versions" in command(server, "explain", "r", "x=[1,2]", "--param", "n=1")
+    lose(server, "b")
+    said = command(server, "explain", "back", "x=[1,2]")
+    assert "b is chosen (route back, rule 1)\nb cannot answer now: 'b' has no" in said and said.endswith("so a is asked\n")
+    said = command(server, "explain", "r", "x=[1,2]")
+    assert "b cannot answer now: 'b' has no" in said and "so such a request fails" in said
+    lose(server, "a")
+    assert "so such a request fails" in command(server, "explain", "back")  # nobody knows what it takes, and it takes nothing here
+    assert "'b' has no available versions" in command(server, "explain", "r", "x=[1,2]", code=1)
+
+
+def test_what_a_composition_lacks_and_hands_on_is_explained_too(server):
+    said = command(server, "explain", "chain")
+    assert "there is no input 'x'\n  chain takes: x FP32[-1]; give each as NAME=VALUE" in said
+    assert "-> step a  x -> h\n-> step b  h -> z\n" in said
+    assert "chain takes" not in command(server, "explain", "chain", "x=[1,2]")
+    lose(server, "b")
+    assert "        'b' has no available versions" in command(server, "explain", "chain", "x=[1,2]")
+
+
+def test_a_cascade_says_who_was_asked_and_why(server):
+    assert "sure answered (a is sure: max 0.6, threshold 0.5)" in command(server, "infer", "sure", "x=[0.6,0.4]")
+    assert "sure answered (a is not sure: max 0.4, threshold 0.5; asked: c)" in command(server, "infer", "sure", "x=[0.4,0.3]")

@@ -523,11 +523,11 @@ def test_explain_tells_what_would_happen(serve, models):
     assert inner["route"] == "inner" and inner["chosen"]["target"] == "broken" and inner["chosen"]["then"] is None
     assert inner["chosen"]["key"]["value"] == "ann" and inner["chosen"]["timeout_ms"] == 20000
     assert inner["chosen"]["hedge"]["wait_ms"] == 15000 and inner["chosen"]["retries"] == 0
-    assert inner["chosen"]["order"] == [{"target": "broken", "breaker": "closed", "passed_by": False},
-                                        {"target": "warm", "breaker": "closed", "passed_by": False}]
+    assert inner["chosen"]["order"] == [{"target": "broken", "breaker": "closed", "passed_by": False, "trouble": None},
+                                        {"target": "warm", "breaker": "closed", "passed_by": False, "trouble": None}]
     assert who(server, "outer", {"n": 1, "user": "ann"}) == "warm"  # and that opened the breaker
     inner = explain(server, "outer", {"n": 1})["chosen"]["then"]["chosen"]
-    assert inner["order"][0] == {"target": "broken", "breaker": "open", "passed_by": True}
+    assert inner["order"][0] == {"target": "broken", "breaker": "open", "passed_by": True, "trouble": None}
     assert inner["key"]["value"] is None and "missing" in inner["key"]["why"] and inner["by"] == "chance"
     text = subprocess.run([str(TROUPE), "explain", "outer", "x=[1,2]", "--param", "n=1", "--server", server.url],
                           capture_output=True, text=True, timeout=60 * SLOW).stdout

@@ -133,6 +133,7 @@ static void conditions_are_told_where_nothing_has_to_run_for_it(void **state)
                 "\"done\":\"depends\",\"why\":\"its condition depends on what other steps make\"");
     expect_step(text, "later",
                 "\"value\":null,\"why\":\"inputs.a.max is not known before other steps are done\"");
+    expect_step(text, "later", "\"takes\":[\"a\"],\"gives\":[\"b\"]");
     expect_step(text, "either", "\"done\":\"yes\"");
     expect_step(text, "there", "\"done\":\"depends\"");
     expect_step(text, "unless", "\"done\":\"depends\"");

@@ -277,6 +277,49 @@ static void what_is_explained_is_what_is_served(void **state)
     trp_buf_deinit(&b);
 }
 
+/* What rules choose is not always there; who is asked for a shadow neither. */
+static void an_explanation_tells_who_is_not_there_and_who_answers_then(void **state)
+{
+    struct routes *r = *state;
+    static const struct {
+        const char *rules, *gone, *say;
+    } rows[] = {
+        { "{ use: a, fallback: b }", "", "\"trouble\":null}],\"answers\":\"a\",\"shadow\":null" },
+        { "{ use: a, fallback: b }", "a", "\"trouble\":\"'a' is not found\"},{\"target\":\"b\"" },
+        { "{ use: a, fallback: b }", "a", "\"answers\":\"b\"" },
+        { "{ use: a, fallback: b, fallback_on: error }", "a", "\"answers\":null" },
+        { "{ use: a, fallback: b }", "ab", "\"answers\":null" },
+        { "{ use: a, shadow: { use: b, share: 10% } }", "b",
+          "\"answers\":\"a\",\"shadow\":{\"target\":\"b\",\"share\":0.1,"
+          "\"trouble\":\"'b' is not found\"}" },
+        { "{ use: a, shadow: b }", "",
+          "\"shadow\":{\"target\":\"b\",\"share\":1,\"trouble\":null}" },
+        { "{ use: inner }", "b", "\"answers\":\"inner\"" }, /* it may decide for another one */
+    };
+    struct trp_buf b;
+    trp_buf_init(&b, trp_heap(), 1 << 20);
+    for (uint32_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char yaml[256];
+        (void)snprintf(yaml, sizeof yaml, "routes: { r: [ %s ], inner: [ { use: b } ] }",
+                       rows[i].rules);
+        routes_read_ok(r, yaml);
+        routes_model(r, "a")->is_missing = strchr(rows[i].gone, 'a') != NULL;
+        routes_model(r, "b")->is_missing = strchr(rows[i].gone, 'b') != NULL;
+        struct trp_call *call = trp_call_take(r->pool);
+        uint32_t left = 8;
+        const struct trp_target_question q = { .call = call, .left = &left };
+        trp_buf_reset(&b);
+        trp_route_explain(trp_route_target(trp_route_file_at(r->file, 0)), &q, &b);
+        trp_call_give_back(call);
+        const char *text = trp_buf_text(&b);
+        assert_non_null(text);
+        if (!strstr(text, rows[i].say))
+            fail_msg("%s without '%s': no %s in %s", rows[i].rules, rows[i].gone, rows[i].say,
+                     text);
+    }
+    trp_buf_deinit(&b);
+}
+
 /* A step of a composition asks the route, and what it will be asked about is not made yet. */
 static void what_depends_on_steps_that_did_not_run_is_left_undecided(void **state)
 {
@@ -589,6 +632,7 @@ int main(void)
         TEST(routes_stand_behind_routes),
         TEST(a_circle_ends),
         TEST(what_is_explained_is_what_is_served),
+        TEST(an_explanation_tells_who_is_not_there_and_who_answers_then),
         TEST(what_depends_on_steps_that_did_not_run_is_left_undecided),
         TEST(old_rules_end_what_they_began),
         TEST(each_attempt_is_counted_with_its_own_target_and_time),
