@@ -52,17 +52,20 @@ static trp_status check_name(const struct checking *c, const struct trp_route_pl
                              const struct trp_route_goal *g)
 {
     char hint[TRP_ROUTE_HINT_MAX];
+    const struct trp_node *const model = trp_node_get(g->target, "model");
+    const struct trp_node *const at = model ? model : g->at; /* where the name is written */
+    const struct trp_str focus = model ? model->v.s : g->text;
     const struct trp_route_plan *other = plan_named(c->file, g->model);
     if (other && g->version != 0 && g->version != 1)
-        return trp_route_source_fail(p->source, g->at, g->text, c->err,
-                                     "route '%.*s' has no versions", TRP_STR(g->model));
+        return trp_route_source_fail(p->source, at, focus, c->err, "route '%.*s' has no versions",
+                                     TRP_STR(g->model));
     if (other || p->may_miss || c->check->known(c->check->user, g->model, g->version))
         return trp_ok();
     if (g->version != 0 && c->check->known(c->check->user, g->model, 0))
-        return trp_route_source_fail(p->source, g->at, g->text, c->err,
+        return trp_route_source_fail(p->source, at, focus, c->err,
                                      "'%.*s' has no such version or label", TRP_STR(g->model));
     hint_at(c, g->model, hint);
-    return trp_route_source_fail(p->source, g->at, g->text, c->err,
+    return trp_route_source_fail(p->source, at, focus, c->err,
                                  "there is no model, route or composition '%.*s'%s (`missing: "
                                  "allow` of the route lets it be named all the same)",
                                  TRP_STR(g->model), hint);
@@ -128,8 +131,22 @@ struct side {
     uint32_t n;
 };
 
+/* Where `targets` say something of a name, in one of their sections. */
+static const struct trp_node *line_of(const struct trp_route_goal *g, const char *section,
+                                      struct trp_str name)
+{
+    const struct trp_node *map = trp_node_get(g->target, section);
+    for (const struct trp_node *n = map ? map->first : NULL; n; n = n->next) {
+        const bool is_text = n->kind == TRP_NODE_WORD || n->kind == TRP_NODE_STR;
+        if (trp_str_is_equal(n->key, name) || (is_text && trp_str_is_equal(n->v.s, name)))
+            return n;
+    }
+    return g->target ? g->target : g->at;
+}
+
 static trp_status lacks(const struct checking *c, const struct trp_route_plan *p,
-                        const struct trp_route_goal *g, struct trp_str name, const struct side *in)
+                        const struct trp_route_goal *g, const char *section, struct trp_str name,
+                        const struct side *in)
 {
     struct trp_str known[64];
     char hint[TRP_ROUTE_HINT_MAX];
@@ -137,7 +154,7 @@ static trp_status lacks(const struct checking *c, const struct trp_route_plan *p
     for (; i < in->n && i < ARRAY_LEN(known); i++)
         known[i] = in->ios[i].name;
     trp_route_hint(hint, name, known, i);
-    return trp_route_source_fail(p->source, g->at, g->text, c->err,
+    return trp_route_source_fail(p->source, line_of(g, section, name), name, c->err,
                                  "'%.*s' has no %s '%.*s', which the route names%s",
                                  TRP_STR(g->model), in->what, TRP_STR(name), hint);
 }
@@ -150,16 +167,16 @@ static trp_status check_fit(const struct checking *c, const struct trp_route_pla
     const struct side outputs = { "output", s->outputs, s->outputs_n };
     for (uint32_t i = 0; fit && i < fit->inputs_n; i++)
         if (!trp_signature_input(s, fit->inputs[i].theirs))
-            return lacks(c, p, g, fit->inputs[i].theirs, &inputs);
+            return lacks(c, p, g, "inputs", fit->inputs[i].theirs, &inputs);
     for (uint32_t i = 0; fit && i < fit->outputs_n; i++)
         if (!trp_signature_output(s, fit->outputs[i].theirs))
-            return lacks(c, p, g, fit->outputs[i].theirs, &outputs);
+            return lacks(c, p, g, "outputs", fit->outputs[i].theirs, &outputs);
     for (uint32_t i = 0; fit && i < fit->casts_n; i++) {
         const struct trp_io *io = trp_signature_input(s, fit->casts[i].name);
         if (!io)
-            return lacks(c, p, g, fit->casts[i].name, &inputs);
+            return lacks(c, p, g, "cast", fit->casts[i].name, &inputs);
         if (io->dtype != fit->casts[i].dtype)
-            return trp_route_source_fail(p->source, g->at, g->text, c->err,
+            return trp_route_source_fail(p->source, line_of(g, "cast", io->name), io->name, c->err,
                                          "'%.*s' takes %s for input '%.*s', not %s",
                                          TRP_STR(g->model), trp_dtype_name(io->dtype),
                                          TRP_STR(io->name), trp_dtype_name(fit->casts[i].dtype));
@@ -167,13 +184,13 @@ static trp_status check_fit(const struct checking *c, const struct trp_route_pla
     for (uint32_t i = 0; fit && i < fit->constants_n; i++) {
         const struct trp_io *io = trp_signature_input(s, fit->constants[i].name);
         if (!io)
-            return lacks(c, p, g, fit->constants[i].name, &inputs);
+            return lacks(c, p, g, "constants", fit->constants[i].name, &inputs);
         if (io->dtype != fit->constants[i].tensor.dtype)
-            return trp_route_source_fail(p->source, g->at, g->text, c->err,
-                                         "'%.*s' takes %s for input '%.*s', the constant is of %s",
-                                         TRP_STR(g->model), trp_dtype_name(io->dtype),
-                                         TRP_STR(io->name),
-                                         trp_dtype_name(fit->constants[i].tensor.dtype));
+            return trp_route_source_fail(
+                p->source, line_of(g, "constants", io->name), io->name, c->err,
+                "'%.*s' takes %s for input '%.*s', the constant is of %s", TRP_STR(g->model),
+                trp_dtype_name(io->dtype), TRP_STR(io->name),
+                trp_dtype_name(fit->constants[i].tensor.dtype));
     }
     return trp_ok();
 }
@@ -212,15 +229,16 @@ static const struct trp_io *input_called(const struct trp_route_goal *g,
     return NULL;
 }
 
-struct party { /* a target and what it takes */
+struct party { /* a target of a rule, and what it takes */
     const struct trp_route_goal *goal;
     const struct trp_signature *signature;
+    const struct trp_node *at; /* where the rule names it */
 };
 
 /* Each input that one needs the other must take, and of the same type: one request goes to either. */
 static trp_status check_needs(const struct checking *c, const struct trp_route_plan *p,
                               const struct party *needing, const struct party *taking,
-                              const struct trp_route_goal *at)
+                              const struct party *blamed)
 {
     const struct trp_route_goal *from = needing->goal, *to = taking->goal;
     const struct trp_signature *needs = needing->signature, *takes = taking->signature;
@@ -231,12 +249,12 @@ static trp_status check_needs(const struct checking *c, const struct trp_route_p
             continue;
         const struct trp_io *other = input_called(to, takes, name);
         if (!other)
-            return trp_route_source_fail(p->source, at->at, at->text, c->err,
+            return trp_route_source_fail(p->source, blamed->at, blamed->goal->text, c->err,
                                          "'%.*s' needs the input '%.*s', and '%.*s' does not take "
                                          "it: one cannot stand in for the other",
                                          TRP_STR(from->text), TRP_STR(name), TRP_STR(to->text));
         if (other->dtype != io->dtype && !is_cast(from, io->name) && !is_cast(to, other->name))
-            return trp_route_source_fail(p->source, at->at, at->text, c->err,
+            return trp_route_source_fail(p->source, blamed->at, blamed->goal->text, c->err,
                                          "'%.*s' takes %s for '%.*s', and '%.*s' takes %s: one "
                                          "cannot stand in for the other",
                                          TRP_STR(from->text), trp_dtype_name(io->dtype),
@@ -266,12 +284,12 @@ static trp_status check_gives(const struct checking *c, const struct trp_route_p
             if (trp_str_is_equal(client_output(to, other->signature->outputs[k].name), name))
                 theirs = &other->signature->outputs[k];
         if (!theirs)
-            return trp_route_source_fail(p->source, to->at, to->text, c->err,
+            return trp_route_source_fail(p->source, other->at, to->text, c->err,
                                          "'%.*s' has the output '%.*s', and '%.*s' does not: one "
                                          "cannot stand in for the other",
                                          TRP_STR(from->text), TRP_STR(name), TRP_STR(to->text));
         if (theirs->dtype != io->dtype)
-            return trp_route_source_fail(p->source, to->at, to->text, c->err,
+            return trp_route_source_fail(p->source, other->at, to->text, c->err,
                                          "'%.*s' gives %s for '%.*s', and '%.*s' gives %s: one "
                                          "cannot stand in for the other",
                                          TRP_STR(from->text), trp_dtype_name(io->dtype),
@@ -353,37 +371,73 @@ static trp_status find_signature(const struct checking *c, const struct trp_rout
     return trp_ok();
 }
 
-/* The targets of a rule, one after the other: choices, fallbacks, the canary, the hedge, the shadow. */
-static uint32_t goal_of(const struct trp_route_rule *rule, uint32_t i)
+static const struct trp_node *nth(const struct trp_node *at, uint32_t i)
 {
-    if (i < rule->choices_n)
+    const bool has_many = at && (at->kind == TRP_NODE_LIST || at->kind == TRP_NODE_MAP);
+    const struct trp_node *n = has_many ? at->first : at;
+    for (; has_many && n && i > 0; i--)
+        n = n->next;
+    return n;
+}
+
+/* "b", or { use: b, ... } */
+static const struct trp_node *used(const struct trp_node *at)
+{
+    return at && at->kind == TRP_NODE_MAP ? trp_node_get(at, "use") : at;
+}
+
+/* The targets of a rule, one after the other: choices, fallbacks, the canary, the hedge, the shadow; and where it names them. */
+static uint32_t goal_of(const struct trp_route_rule *rule, uint32_t i,
+                        const struct trp_node **out_at)
+{
+    const struct trp_node *use = trp_node_get(rule->at, "use");
+    if (i < rule->choices_n) {
+        *out_at = use ? use : nth(trp_node_get(rule->at, "split"), i);
         return rule->choices[i].goal;
+    }
     i -= rule->choices_n;
-    if (i < rule->fallback_n)
+    if (i < rule->fallback_n) {
+        *out_at = nth(trp_node_get(rule->at, "fallback"), i);
         return rule->fallback[i];
-    if (rule->canary && i == rule->fallback_n)
+    }
+    i -= rule->fallback_n;
+    if (rule->canary && i-- == 0) {
+        *out_at = used(trp_node_get(rule->at, "canary"));
         return rule->canary->goal;
-    i -= rule->fallback_n + (rule->canary ? 1 : 0);
-    return i == 0 && rule->hedge && rule->hedge->goal ? rule->hedge->goal - 1 : rule->shadow - 1;
+    }
+    const bool is_hedge = i == 0 && rule->hedge && rule->hedge->goal;
+    *out_at = used(trp_node_get(rule->at, is_hedge ? "hedge" : "shadow"));
+    return is_hedge ? rule->hedge->goal - 1 : rule->shadow - 1;
+}
+
+static uint32_t count_goals(const struct trp_route_rule *rule)
+{
+    return rule->choices_n + rule->fallback_n + (rule->canary ? 1 : 0) +
+           (rule->hedge && rule->hedge->goal ? 1 : 0) + (rule->shadow ? 1 : 0);
+}
+
+/* One of them; its signature is NULL where nobody knows (yet) what it takes. */
+static trp_status find_party(const struct checking *c, const struct trp_route_plan *p,
+                             const struct trp_route_rule *rule, uint32_t i, struct party *out)
+{
+    out->goal = &p->goals[goal_of(rule, i, &out->at)];
+    out->at = out->at ? out->at : out->goal->at;
+    return find_signature(c, out->goal, &out->signature);
 }
 
 /* The targets of one rule get the same requests. */
 static trp_status check_rule(const struct checking *c, const struct trp_route_plan *p,
                              const struct trp_route_rule *rule)
 {
-    const struct trp_route_goal *first = &p->goals[rule->choices[0].goal];
-    const struct trp_signature *s, *other;
-    TRP_CHECK(find_signature(c, first, &s));
-    const uint32_t n = rule->choices_n + rule->fallback_n + (rule->canary ? 1 : 0) +
-                       (rule->hedge && rule->hedge->goal ? 1 : 0) + (rule->shadow ? 1 : 0);
-    for (uint32_t i = 1; s && i < n; i++) {
-        const struct trp_route_goal *g = &p->goals[goal_of(rule, i)];
-        TRP_CHECK(find_signature(c, g, &other));
-        if (!other)
+    const uint32_t n = count_goals(rule);
+    struct party one, two;
+    TRP_CHECK(find_party(c, p, rule, 0, &one));
+    for (uint32_t i = 1; one.signature && i < n; i++) {
+        TRP_CHECK(find_party(c, p, rule, i, &two));
+        if (!two.signature)
             continue;
-        const struct party one = { first, s }, two = { g, other };
-        TRP_CHECK(check_needs(c, p, &one, &two, g));
-        TRP_CHECK(check_needs(c, p, &two, &one, g));
+        TRP_CHECK(check_needs(c, p, &one, &two, &two));
+        TRP_CHECK(check_needs(c, p, &two, &one, &two));
         if (i + 1 < n || !rule->shadow) /* nobody gets a shadow's answer */
             TRP_CHECK(check_gives(c, p, &one, &two));
     }

@@ -114,6 +114,7 @@ static trp_status take_goal(struct reading *r, const struct trp_node *at, struct
     g->guarded.breaker = r->has_breakers ? &g->breaker : NULL;
     g->guarded.identity = g->bare.identity = g;
     const struct trp_node *target = trp_node_get_str(r->targets, text);
+    g->target = target;
     if (target) {
         struct trp_route_fit *fit;
         const struct trp_route_fit_reader reader = { r->reader->arena, r->reader->source };

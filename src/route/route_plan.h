@@ -45,7 +45,8 @@ struct trp_route_goal {
     struct trp_str model;            /* "two_tower" */
     int64_t version;                 /* 0: the default one; below: a label's key */
     const struct trp_route_fit *fit; /* NULL: as it comes */
-    const struct trp_node *at;
+    const struct trp_node *at;       /* where it is named first */
+    const struct trp_node *target;   /* what `targets` say of it; NULL: nothing */
     struct trp_breaker breaker;
     struct trp_attempts_target guarded,
         bare; /* with the breaker; without, where nobody stands behind it */

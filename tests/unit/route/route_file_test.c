@@ -194,6 +194,42 @@ static void what_cannot_be_followed_is_told_with_its_place(void **state)
     }
 }
 
+/* Not where the same name stands for the first time, which may be right there. */
+static void a_mistake_is_told_where_it_was_made(void **state)
+{
+    struct routes *r = *state;
+    routes_model(r, "b")->input.dtype = TROUPE_INT64;
+#define FIRST "routes:\n  r:\n    - { when: params.n == 1, use: b }\n"
+#define TARGET "routes:\n  r:\n    targets:\n      t:\n        model: a\n"
+    static const struct mistake mistakes[] = {
+        { FIRST "    - use: a\n      fallback: b\n", "routes.yaml:5:17: 'a' takes FP32" },
+        { FIRST "    - use: a\n      fallback:\n        - a\n        - b\n",
+          "routes.yaml:7:11: 'a' takes FP32" },
+        { FIRST "    - split:\n        a: 1\n        b: 1\n", "routes.yaml:6:9: 'a' takes FP32" },
+        { FIRST "    - use: a\n      canary:\n        use: b\n", "routes.yaml:6:14: 'a' takes" },
+        { FIRST "    - use: a\n      hedge:\n        use: b\n        after: 5ms\n",
+          "routes.yaml:6:14: 'a' takes FP32" },
+        { FIRST "    - use: a\n      hedge: 5ms\n      shadow: b\n",
+          "routes.yaml:6:15: 'a' takes FP32" },
+        { "routes:\n  r:\n    targets:\n      t: { model: nobody }\n    rules: [ { use: t } ]\n",
+          "routes.yaml:4:19: there is no model, route or composition 'nobody'" },
+        { TARGET "        inputs: { q: xx }\n    rules: [ { use: t } ]\n",
+          "routes.yaml:6:22: 'a' has no input 'xx'" },
+        { TARGET "        outputs:\n          q: yy\n    rules: [ { use: t } ]\n",
+          "routes.yaml:7:14: 'a' has no output 'yy'" },
+        { TARGET "        cast: { x: INT8 }\n    rules: [ { use: t } ]\n",
+          "routes.yaml:6:17: 'a' takes FP32 for input 'x', not INT8" },
+        { TARGET "        constants: { zz: 1 }\n    rules: [ { use: t } ]\n",
+          "routes.yaml:6:22: 'a' has no input 'zz'" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
+        routes_read_ok(r, mistakes[i].text);
+        assert_true(trp_failed(check(r)));
+        if (!trp_str_starts_with(trp_str_of(r->err.text), trp_str_of(mistakes[i].words)))
+            fail_msg("'%s' gave '%s', not '%s'", mistakes[i].text, r->err.text, mistakes[i].words);
+    }
+}
+
 /* A folder that is wrong is left out where its reader says so; the check says who is to blame. */
 static trp_status leave_out(void *user, struct trp_str folder, const struct trp_error *why,
                             struct trp_error *err)
@@ -559,6 +595,7 @@ int main(void)
         TEST(each_mistake_is_told_with_its_place),
         TEST(an_error_with_a_line_is_shown_where_it_is),
         TEST(what_cannot_be_followed_is_told_with_its_place),
+        TEST(a_mistake_is_told_where_it_was_made),
         TEST(what_can_be_followed_is_taken),
         TEST(all_routes_are_checked_when_those_that_fail_are_spared),
         TEST(what_becomes_known_later_is_checked_then),
