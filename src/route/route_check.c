@@ -7,6 +7,7 @@
 #include "route/route_parts.h"
 #include "route/route_types.h"
 #include "tensor/dtype.h"
+#include "tensor/shape.h"
 
 struct face { /* what all targets of a route take and give */
     bool was_looked_for;
@@ -444,6 +445,74 @@ static trp_status check_rule(const struct checking *c, const struct trp_route_pl
     return trp_ok();
 }
 
+/* ---- shapes ---- */
+
+/* Whether some tensor has both shapes. */
+static bool can_be_both(const struct trp_io *a, const struct trp_io *b)
+{
+    const bool is_any = a->any_rank || b->any_rank || a->shape_unchecked || b->shape_unchecked;
+    bool can = is_any || a->rank == b->rank;
+    for (uint32_t i = 0; can && !is_any && i < a->rank; i++)
+        can = a->dims[i] == b->dims[i] || a->dims[i] < 0 || b->dims[i] < 0;
+    return can;
+}
+
+static trp_status tell_shapes(const struct checking *c, const struct trp_route_plan *p,
+                              const struct party *one, const struct trp_io *a,
+                              const struct party *two, const struct trp_io *b)
+{
+    const bool is_taken = trp_signature_input(one->signature, a->name) == a;
+    char first[160], second[160];
+    return trp_route_source_fail(
+        p->source, two->at, two->goal->text, c->err, "'%.*s' %s %s for '%.*s', and '%.*s' %s: %s",
+        TRP_STR(one->goal->text), is_taken ? "takes" : "gives",
+        trp_shape_format(a->dims, a->rank, first, sizeof first), TRP_STR(a->name),
+        TRP_STR(two->goal->text), trp_shape_format(b->dims, b->rank, second, sizeof second),
+        is_taken ? "no request fits both" : "one does not give what the other does");
+}
+
+/* Of what both take, and of what both give, under the names that clients of the route have for it. */
+static trp_status compare_shapes(const struct checking *c, const struct trp_route_plan *p,
+                                 const struct party *one, const struct party *two)
+{
+    const struct trp_signature *a = one->signature, *b = two->signature;
+    for (uint32_t i = 0; i < a->inputs_n; i++) {
+        struct trp_str name;
+        const struct trp_io *io = client_name(one->goal, a->inputs[i].name, &name)
+                                      ? input_called(two->goal, b, name)
+                                      : NULL;
+        if (io && !can_be_both(&a->inputs[i], io))
+            return tell_shapes(c, p, one, &a->inputs[i], two, io);
+    }
+    for (uint32_t i = 0; i < a->outputs_n; i++) {
+        const struct trp_str name = client_output(one->goal, a->outputs[i].name);
+        for (uint32_t k = 0; k < b->outputs_n; k++)
+            if (trp_str_is_equal(client_output(two->goal, b->outputs[k].name), name) &&
+                !can_be_both(&a->outputs[i], &b->outputs[k]))
+                return tell_shapes(c, p, one, &a->outputs[i], two, &b->outputs[k]);
+    }
+    return trp_ok();
+}
+
+/* Shapes that cannot be the same are no mistake, as types are: what a file says of them may be looser or stricter than what is asked.
+ * They are doubted. */
+static trp_status check_shapes(const struct checking *c, const struct trp_route_plan *p)
+{
+    struct party one, two;
+    for (uint32_t r = 0; r < p->rules_n; r++) {
+        const uint32_t n = count_goals(&p->rules[r]);
+        TRP_CHECK(find_party(c, p, &p->rules[r], 0, &one));
+        for (uint32_t i = 1; one.signature && i < n; i++) {
+            TRP_CHECK(find_party(c, p, &p->rules[r], i, &two));
+            if (two.signature)
+                TRP_CHECK(compare_shapes(c, p, &one, &two));
+        }
+    }
+    return trp_ok();
+}
+
+/* ---- all of it ---- */
+
 /* What rules say of inputs, against what the targets take; nothing can be said while one of them is not known. */
 static trp_status check_types(const struct checking *c, const struct trp_route_plan *p)
 {
@@ -496,13 +565,27 @@ static trp_status count_known(const struct checking *c, const struct trp_route_p
     return trp_ok();
 }
 
+/* Keeps for later how many were known; none, when there is something to doubt, which is told by the next look. */
+static trp_status keep_known(const struct checking *c, struct trp_router *route)
+{
+    const struct trp_route_plan *p = trp_route_plan_of(route);
+    struct trp_error doubt = { 0 };
+    struct checking mild = *c;
+    mild.err = &doubt;
+    if (trp_failed(check_shapes(&mild, p))) {
+        route->known_n = 0;
+        return trp_ok();
+    }
+    return count_known(c, p, &route->known_n);
+}
+
 /* One of those that are checked; `keeps` for later what was known. */
 static trp_status check_route(const struct checking *c, struct trp_router *route, bool keeps)
 {
     const struct trp_route_plan *p = trp_route_plan_of(route);
     const trp_status st = check_plan(c, p);
     if (!trp_failed(st))
-        return keeps ? count_known(c, p, &route->known_n) : st;
+        return keeps ? keep_known(c, route) : st;
     const struct trp_route_check *check = c->check;
     return check->spare && check->spare(check->spare_user, p->name, c->err) ? trp_ok() : st;
 }
@@ -557,7 +640,9 @@ static bool look_again(const struct checking *c, struct trp_router *r)
         return false;
     if (known_n == r->known_n && !trp_pointer_get(&r->doubt))
         return false;
-    const trp_status st = check_fits(c, r->plan);
+    trp_status st = check_fits(c, r->plan);
+    if (!trp_failed(st))
+        st = check_shapes(c, r->plan);
     if (st.code == TRP_OUT_OF_MEMORY)
         return false;
     r->known_n = known_n;

@@ -113,3 +113,15 @@ def test_what_a_composition_lacks_and_hands_on_is_explained_too(server):
 def test_a_cascade_says_who_was_asked_and_why(server):
     assert "sure answered (a is sure: max 0.6, threshold 0.5)" in command(server, "infer", "sure", "x=[0.6,0.4]")
     assert "sure answered (a is not sure: max 0.4, threshold 0.5; asked: c)" in command(server, "infer", "sure", "x=[0.4,0.3]")
+
+
+def test_a_stand_in_of_another_shape_is_doubted_and_asked_all_the_same(serve, repository):
+    repository.write("four/model.echo", "input x FP32 [-1,4]\noutput y FP32 [-1,4]\n")
+    repository.write("five/model.echo", "input x FP32 [-1,5]\noutput y FP32 [-1,5]\n")
+    repository.write("routes.yaml", "routes:\n  r:\n    - use: four\n      fallback: five\n")
+    running = serve(repository.path).wait_ready("four", "five")
+    words = "routes.yaml:4:17: 'four' takes [-1,4] for 'x', and 'five' [-1,5]: no request fits both"
+    running.wait(lambda: "r" in routes(running) and words in (routes(running)["r"]["doubt"] or ""), "the doubt")
+    assert index(running)["r/1"][0] == "READY" and words in index(running)["r/1"][1]
+    assert "it does not fit its targets: " in command(running, "explain", "r", "x=[[1,2,3,4]]") and words in running.log()
+    assert "four answered" in command(running, "infer", "r", "x=[[1,2,3,4]]")

@@ -351,6 +351,63 @@ static void what_becomes_known_later_is_checked_then(void **state)
     trp_route_file_unref(file);
 }
 
+/* Types that differ are refused; shapes are doubted, of whoever stands in and of a shadow. */
+static void shapes_that_cannot_be_the_same_are_doubted(void **state)
+{
+    struct routes *r = *state;
+    static const struct {
+        const char *text, *says; /* NULL: nothing */
+        int64_t in[2], out[2];   /* of b; a takes [-1,4] and gives [-1,2] */
+    } rows[] = {
+        { "routes: { r: [ { use: a, fallback: b } ] }", NULL, { -1, 4 }, { -1, 2 } },
+        { "routes: { r: [ { use: a, fallback: b } ] }", NULL, { 1, -1 }, { 3, 2 } },
+        { "routes: { r: [ { use: a, fallback: b } ] }",
+          "routes.yaml:1:36: 'a' takes [-1,4] for 'x', and 'b' [-1,5]: no request fits both",
+          { -1, 5 },
+          { -1, 2 } },
+        { "routes: { r: [ { use: a, shadow: b } ] }",
+          "routes.yaml:1:34: 'a' gives [-1,2] for 'y', and 'b' [-1,3]: one does not give what the "
+          "other does",
+          { -1, 4 },
+          { -1, 3 } },
+        { "routes: { r: [ { split: { a: 1, b: 1 } } ] }", "'b' [-1,5]", { -1, 5 }, { -1, 2 } },
+        { "routes: { r: [ { when: params.n == 1, use: a }, { use: b } ] }",
+          NULL,
+          { -1, 5 },
+          { 0 } },
+    };
+    struct model *a = routes_model(r, "a"), *b = routes_model(r, "b");
+    const struct trp_route_check how = { .user = r, .known = known, .signature = signature };
+    a->input.rank = a->output.rank = b->input.rank = b->output.rank = 2;
+    a->input.dims[1] = 4;
+    a->output.dims[1] = 2;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint32_t news = 0;
+        memcpy(b->input.dims, rows[i].in, sizeof rows[i].in);
+        memcpy(b->output.dims, rows[i].out, sizeof rows[i].out);
+        routes_read_ok(r, rows[i].text);
+        assert_false(trp_failed(check(r)));
+        trp_route_file_look_again(r->file, &how, count_news, &news);
+        const struct trp_str doubt = trp_route_doubt(trp_route_file_at(r->file, 0));
+        assert_int_equal(news, rows[i].says != NULL);
+        if (rows[i].says ? doubt.len == 0 || !strstr(doubt.ptr, rows[i].says) : doubt.len > 0)
+            fail_msg("'%s' gave '%.*s'", rows[i].text, TRP_STR(doubt));
+        b->input.dims[1] = b->output.dims[1] = -1; /* another version */
+        trp_route_file_look_again(r->file, &how, count_news, &news);
+        assert_int_equal(trp_route_doubt(trp_route_file_at(r->file, 0)).len, 0);
+        assert_int_equal(news, rows[i].says ? 2 : 0);
+    }
+    b->input.rank = 1;
+    routes_read_ok(r, "routes: { r: [ { use: a, fallback: b } ] }");
+    assert_false(trp_failed(check(r)));
+    uint32_t news = 0;
+    trp_route_file_look_again(r->file, &how, count_news, &news);
+    assert_int_equal(news, 1); /* more dimensions */
+    b->input.any_rank = true;
+    trp_route_file_look_again(r->file, &how, count_news, &news);
+    assert_int_equal(news, 2);
+}
+
 static void a_folder_that_is_wrong_is_left_out_and_counts_are_carried(void **state)
 {
     struct routes *r = *state;
@@ -599,6 +656,7 @@ int main(void)
         TEST(what_can_be_followed_is_taken),
         TEST(all_routes_are_checked_when_those_that_fail_are_spared),
         TEST(what_becomes_known_later_is_checked_then),
+        TEST(shapes_that_cannot_be_the_same_are_doubted),
         TEST(a_folder_that_is_wrong_is_left_out_and_counts_are_carried),
         TEST(routes_that_go_on_outlive_their_file),
         TEST(nobody_leads_back_through_what_goes_on),
