@@ -109,6 +109,13 @@ void cli_table_init(struct cli_table *t, struct trp_arena *arena, const char *co
 void cli_table_row(struct cli_table *t, const struct trp_str *cells);
 void cli_table_print(const struct cli_table *t, FILE *out);
 
+/* The first of a text's lines, which is all that a table shows of a reason; a row of two cells for each line of a text.
+ *   Owns  : borrowed; copied.
+ *   Thread: owner.
+ *   Errors: as cli_table_row(). */
+struct trp_str cli_first_line(struct trp_str text);
+void cli_table_lines(struct cli_table *t, struct trp_str title, struct trp_str text);
+
 /* The same as a section of a report: its title over rows without titles of their own, which may be empty or ">".
  *   Owns  : borrowed.
  *   Thread: owner.

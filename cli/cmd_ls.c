@@ -1,6 +1,7 @@
 /* cli/cmd_ls.c - troupe ls: the models of a running server, their states, and why.
  *
- * What is wrong with several models at once (no runtime, most of all) is said once, below the table. */
+ * What is wrong with several models at once (no runtime, most of all) is said once, below the table; there stands all of a reason of
+ * several lines, too. */
 #include <string.h>
 
 #include "cli/client.h"
@@ -33,6 +34,7 @@ struct listing {
     } notes[NOTES_MAX];
     uint32_t notes_n, marks_n, models_n;
     bool has_tasks, has_kinds;
+    struct trp_str trouble;  /* of the routes' file, which is printed whole in any case */
     struct trp_str unloaded; /* the first such model's name */
 };
 
@@ -74,26 +76,46 @@ static struct note *find_note(struct listing *l, struct trp_str reason)
     return NULL;
 }
 
-static void look_through(void *user, struct trp_json model)
+static bool has_lines(struct trp_str reason)
 {
-    struct listing *l = user;
-    const struct trp_str reason = cli_field_text(model, "reason");
-    l->has_tasks |= cli_field_text(model, "task").len > 0;
+    return cli_first_line(reason).len < reason.len;
+}
+
+static void note_reason(struct listing *l, struct trp_str reason)
+{
     struct note *n = find_note(l, reason);
     if (n)
         n->models_n++;
-    else if (reason.len >= NOTE_BYTES_MIN && l->notes_n < NOTES_MAX)
+    else if ((reason.len >= NOTE_BYTES_MIN || has_lines(reason)) && l->notes_n < NOTES_MAX)
         l->notes[l->notes_n++] = (struct note){ .reason = reason, .models_n = 1 };
+}
+
+static void look_through(void *user, struct trp_json model)
+{
+    struct listing *l = user;
+    l->has_tasks |= cli_field_text(model, "task").len > 0;
+    note_reason(l, cli_field_text(model, "reason"));
 }
 
 static struct trp_str reason_cell(struct listing *l, struct trp_str reason)
 {
+    const struct trp_str first = cli_first_line(reason);
     struct note *n = find_note(l, reason);
-    if (!n || n->models_n < 2)
-        return reason;
+    if (reason.len > 0 && trp_str_is_equal(reason, l->trouble))
+        return TRP_STR_LIT("older files serve, see below");
+    if (!n || (n->models_n < 2 && !has_lines(reason)))
+        return first;
     if (n->mark == 0)
         n->mark = ++l->marks_n;
-    return trp_arena_format(&l->cli->arena, "see [%u]", n->mark);
+    return n->models_n > 1 ? trp_arena_format(&l->cli->arena, "see [%u]", n->mark)
+                           : trp_arena_format(&l->cli->arena, "%.*s [%u]", TRP_STR(first), n->mark);
+}
+
+/* That it is unloaded is said already; what is wrong with its files besides is not. */
+static struct trp_str reason_of(const struct trp_json model, bool is_unloaded)
+{
+    const struct trp_str reason = cli_field_text(model, "reason");
+    return is_unloaded && trp_str_is(reason, "unloaded") ? TRP_STR_LIT("") : reason;
 }
 
 static void add_model(void *user, struct trp_json model)
@@ -113,7 +135,7 @@ static void add_model(void *user, struct trp_json model)
     cells[n++] = cli_field_number(l->cli, model, "inferences");
     cells[n++] = tensors_of(l->cli, model, "inputs");
     cells[n++] = tensors_of(l->cli, model, "outputs");
-    cells[n++] = is_unloaded ? TRP_STR_LIT("") : reason_cell(l, cli_field_text(model, "reason"));
+    cells[n++] = reason_cell(l, reason_of(model, is_unloaded));
     cli_table_row(&l->table, cells);
     l->models_n++;
     if (is_unloaded && !l->unloaded.ptr)
@@ -138,7 +160,7 @@ static void add_composed(struct listing *l, struct trp_json item)
     cells[n++] = TRP_STR_LIT("-");
     cells[n++] = tensors_of(l->cli, item, "inputs");
     cells[n++] = tensors_of(l->cli, item, "outputs");
-    cells[n++] = cli_field_text(item, "reason");
+    cells[n++] = reason_cell(l, cli_field_text(item, "reason"));
     cli_table_row(&l->table, cells);
     l->models_n++;
 }
@@ -172,8 +194,12 @@ static void print_models(struct listing *l, const struct cli_model_list *list,
     struct trp_json item;
     const char *shown[ARRAY_LEN(titles)];
     uint32_t n = 0;
+    struct trp_json_iter it = composed->it;
     l->has_kinds = composed->has_any;
+    l->trouble = composed->trouble;
     cli_model_list_each(list, look_through, l);
+    while (composed->has_any && trp_json_next(&it, NULL, &item))
+        note_reason(l, cli_field_text(item, "reason"));
     for (size_t i = 0; i < ARRAY_LEN(titles); i++)
         if (is_shown(l, titles[i]))
             shown[n++] = titles[i];

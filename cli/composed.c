@@ -84,7 +84,7 @@ static void print_facts(struct cli *cli, struct trp_json item)
                                             is_true(item, "ready") ? TRP_STR_LIT("READY")
                                                                    : TRP_STR_LIT("UNAVAILABLE") });
     if (reason.len)
-        cli_table_row(&t, (const struct trp_str[]){ TRP_STR_LIT("reason"), reason });
+        cli_table_lines(&t, TRP_STR_LIT("reason"), reason);
     if (asks.len)
         cli_table_row(&t, (const struct trp_str[]){ TRP_STR_LIT("asks"), asks });
     cli_table_print_section(&t, title.ptr ? title.ptr : "", stdout);

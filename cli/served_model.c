@@ -89,6 +89,9 @@ static void add_version(struct report *r, struct trp_json version)
         trp_json_as_i64(v, &weights);
     const bool is_unloaded = trp_str_is(state, "UNLOADED");
     const bool is_serving = trp_str_is(state, "READY");
+    struct trp_str reason = cli_field_text(version, "reason");
+    if (is_unloaded && trp_str_is(reason, "unloaded"))
+        reason = TRP_STR_LIT("");
     const struct trp_str cells[] = {
         cli_field_number(r->cli, version, "version"),
         state,
@@ -96,9 +99,11 @@ static void add_version(struct report *r, struct trp_json version)
         is_serving ? trp_arena_format(&r->cli->arena, "%.*s answered",
                                       TRP_STR(cli_field_number(r->cli, version, "inferences")))
                    : TRP_STR_LIT(""),
-        is_unloaded ? TRP_STR_LIT("") : cli_field_text(version, "reason"),
+        cli_first_line(reason),
     };
     cli_table_row(&r->versions, cells);
+    if (cells[4].len < reason.len) /* all of it stands above */
+        cli_table_lines(&r->facts, TRP_STR_LIT("reason"), reason);
     add_version_json(r, version);
     r->versions_n++;
     r->is_serving |= is_serving;

@@ -26,6 +26,12 @@ void cli_table_init(struct cli_table *t, struct trp_arena *arena, const char *co
     }
 }
 
+struct trp_str cli_first_line(struct trp_str text)
+{
+    const char *end = text.len ? memchr(text.ptr, '\n', text.len) : NULL;
+    return end ? trp_str_make(text.ptr, (size_t)(end - text.ptr)) : text;
+}
+
 /* A cell is one line: control characters in what a server sent must not move the cursor. */
 static const char *clean(struct cli_table *t, struct trp_str cell)
 {
@@ -38,6 +44,17 @@ static const char *clean(struct cli_table *t, struct trp_str cell)
     }
     copy[cell.len] = '\0';
     return copy;
+}
+
+void cli_table_lines(struct cli_table *t, struct trp_str title, struct trp_str text)
+{
+    do {
+        const struct trp_str line = cli_first_line(text);
+        cli_table_row(t, (const struct trp_str[]){ title, line });
+        title = TRP_STR_LIT("");
+        text = line.len < text.len ? trp_str_make(text.ptr + line.len + 1, text.len - line.len - 1)
+                                   : TRP_STR_LIT("");
+    } while (text.len > 0);
 }
 
 void cli_table_row(struct cli_table *t, const struct trp_str *cells)

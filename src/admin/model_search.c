@@ -134,7 +134,9 @@ static const char *api_state(const struct trp_entry *e, const struct trp_version
         return trp_model_state_name(state);
     if (v && trp_version_counts_as_ready(v))
         return "COLD";
-    if (reason.len > 0 && !trp_str_is(reason, "unloaded"))
+    const bool is_unloaded =
+        trp_str_is(reason, "unloaded") || trp_str_starts_with(reason, TRP_STR_LIT("unloaded; "));
+    if (reason.len > 0 && !is_unloaded)
         return "FAILED";
     return e->wanted ? "WAITING" : "UNLOADED";
 }

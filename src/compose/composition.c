@@ -124,6 +124,8 @@ static trp_status describe(const struct trp_target *t, uint32_t loop_index, stru
     const struct trp_composition *c = of(t);
     struct trp_error own = { 0 };
     struct trp_error *words = err ? err : &own;
+    if (!trp_flag_is_up(&c->is_checked) && !out) /* the reason of the index: no words for clients */
+        return trp_fail(words, TRP_NOT_READY, "%.*s", TRP_STR(reason_of(c)));
     if (!trp_flag_is_up(&c->is_checked))
         return fail_unchecked(c, words);
     if (out)

@@ -36,6 +36,9 @@ void trp_survey_forget(struct trp_member *m);
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY. */
 const char *trp_cold_reason(const struct trp_member *m);
+
+/* Before what is wrong with the files of a model that an operator has unloaded. */
+#define TRP_COLD_UNLOADED_WRONG "unloaded; its files are wrong: "
 trp_status trp_cold_open(struct trp_member *m, struct trp_error *err);
 
 /* Nobody waits for it any more, now or later.

@@ -152,10 +152,18 @@ static void let_go(struct trp_member *m)
     trp_set_drop(m->life->alloc, &m->shown);
 }
 
+/* What an operator unloaded is unloaded, whatever a look at its files finds; a load that was asked for is not. */
+static bool stays_unloaded(const struct trp_member *m)
+{
+    return m->held_back && !m->op->order && !m->op->is_first;
+}
+
 static void keep_reason(struct trp_member *m, const struct trp_error *why)
 {
-    const char *what_serves = m->serving.n ? "the last load failed, older files are served: " : "";
-    trp_member_say(m, what_serves, why->text);
+    const char *what_is = m->serving.n        ? "the last load failed, older files are served: "
+                          : stays_unloaded(m) ? TRP_COLD_UNLOADED_WRONG
+                                              : "";
+    trp_member_say(m, what_is, why->text);
     m->is_last_copy = m->serving.n > 0; /* its own configuration, as it was, is gone as well */
     if (m->serving.n == 0) {            /* nothing of what was shown is true any more */
         trp_survey_forget(m);
@@ -248,7 +256,7 @@ static void begin_load(struct trp_member *m)
     const struct trp_catalog_request request = {
         .opts = &l->opts.repo, .name = m->name, .order = m->op->order, .done = looked, .user = m
     };
-    if (m->held_back && !m->op->order && !m->op->is_first) { /* unloaded since this was queued */
+    if (stays_unloaded(m)) { /* unloaded since this was queued */
         fail_op(m, TRP_NOT_FOUND, "it was unloaded");
         return;
     }

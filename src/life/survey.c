@@ -8,6 +8,8 @@
  *   begin ──► shown ──► queue ──► looks, as jobs ──► shown with signature ──► askers answered
  *                         ▲
  *   await ── in front ────┘ */
+#include <stdio.h>
+
 #include "life/demand.h"
 #include "life/life_parts.h"
 #include "life/proposal.h"
@@ -132,8 +134,10 @@ static void fill_in(struct look *k)
     struct trp_version *v = k->version;
     const struct trp_loaded *r = &k->loading.loaded;
     const bool has_failed = trp_failed(r->error.status);
-    const char *reason = has_failed ? r->error.text : trp_cold_reason(k->member);
-    trp_version_say(v, trp_str_of(reason));
+    char wrong[sizeof TRP_COLD_UNLOADED_WRONG + sizeof r->error.text];
+    (void)snprintf(wrong, sizeof wrong, "%s%s", k->member->held_back ? TRP_COLD_UNLOADED_WRONG : "",
+                   r->error.text);
+    trp_version_say(v, trp_str_of(has_failed ? wrong : trp_cold_reason(k->member)));
     v->failure = r->error.status.code;
     if (has_failed)
         return;

@@ -174,6 +174,28 @@ static void an_unloaded_model_stays_in_the_index_with_its_signature(void **state
     assert_true(is(f, "m", "READY"));
 }
 
+/* What the next looks find is told, and does not hide that an operator unloaded it; a load that is asked for is another matter. */
+static void what_was_unloaded_stays_so_when_its_files_turn_out_wrong(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "m/1/model.echo", ECHO);
+    start(f);
+    pump(f, is(f, "m", "READY"));
+    unload(f, "m");
+    put(f, "m/model.yaml", "max_batchsize: 3\n");
+    rescan(f);
+    pump(f, entry(f, "m")->versions_n == 0);
+    const char *const lead = "unloaded; its files are wrong: ";
+    assert_non_null(entry(f, "m")->reason);
+    assert_int_equal(strncmp(entry(f, "m")->reason, lead, strlen(lead)), 0);
+    assert_non_null(strstr(entry(f, "m")->reason, "max_batchsize"));
+    load(f, "m", TRP_INVALID_ARGUMENT, "max_batchsize");
+    assert_int_not_equal(strncmp(entry(f, "m")->reason, lead, strlen(lead)), 0);
+    take_away(f, "m/model.yaml");
+    load(f, "m", TRP_OK, "");
+    assert_true(is(f, "m", "READY"));
+}
+
 static void an_unload_forgets_a_failure(void **state)
 {
     struct fixture *f = *state;
@@ -531,6 +553,7 @@ int main(void)
         WITH_LIFE(the_versions_of_a_model_become_ready_together_or_not_at_all),
         WITH_LIFE(an_unloaded_model_stays_in_the_index_with_its_signature),
         WITH_LIFE(an_unload_forgets_a_failure),
+        WITH_LIFE(what_was_unloaded_stays_so_when_its_files_turn_out_wrong),
         WITH_LIFE(what_is_not_there_is_unloaded_and_cannot_be_loaded),
         WITH_LIFE(orders_for_one_model_are_done_in_the_order_of_arrival),
         WITH_LIFE(a_slow_model_keeps_nobody_waiting),
