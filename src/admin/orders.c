@@ -120,11 +120,13 @@ static void reloaded(struct trp_routing_order *request)
     struct order *o = TRP_CONTAINER_OF(request, struct order, reload);
     struct trp_error *err = &o->control->error;
     const struct trp_error own = *err;
+    const enum trp_code code = (enum trp_code)own.status.code;
     if (request->is_there)
         *err = request->error;
-    else if (trp_failed(request->error.status) && own.status.code == TRP_NOT_FOUND)
-        (void)trp_fail(err, TRP_NOT_FOUND, "%s; routes are not as they are written, because: %s",
-                       own.text, request->error.text);
+    else if (trp_failed(request->error.status) &&
+             (code == TRP_NOT_FOUND || code == TRP_FAILED_PRECONDITION)) /* a folder's route */
+        (void)trp_fail(err, code, "%s; routes are not as they are written, because: %s", own.text,
+                       request->error.text);
     trp_control_finish_from(o->control);
 }
 

@@ -243,7 +243,7 @@ static void look_again(struct trp_routing *r)
     if (r->next) /* names are those of a reading; when it ends */
         return;
     if (r->book && trp_failed(trp_cookbook_look_again(r->book, &check, &err)))
-        TRP_ERROR_LOG(r->opts.log, "route", "%s", err.text);
+        log_lines(r, TRP_LOG_ERROR, "", err.text);
     if (r->file)
         trp_route_file_look_again(r->file, &check, tell_doubt, r);
 }

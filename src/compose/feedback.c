@@ -4,6 +4,8 @@
  * one list, and those to one id behind each other. */
 #include "compose/feedback.h"
 
+#include <stdio.h>
+
 #include "base/json.h"
 #include "base/table.h"
 
@@ -322,18 +324,45 @@ static bool is_meant(const struct trp_feedback *f, const struct kept *k,
     return o->model.len == 0 || trp_str_is_equal(trp_learner_name(k->learner), o->model);
 }
 
+/* Nobody of that name, but others: whoever told the outcome may have named the route in front of them. */
+static trp_status fail_other_model(const struct trp_feedback *f,
+                                   const struct trp_feedback_outcome *o, struct trp_error *err)
+{
+    char names[200] = "";
+    size_t used = 0;
+    for (const struct kept *k = trp_table_get(f->ids, o->id); k; k = k->twin) {
+        if (is_too_old(f, k, o->now_ns))
+            continue;
+        const struct trp_str name = trp_learner_name(k->learner);
+        const int more = snprintf(names + used, sizeof names - used, "%s'%.*s'", used ? ", " : "",
+                                  TRP_STR(name));
+        if (more < 0 || (size_t)more >= sizeof names - used)
+            break;
+        used += (size_t)more;
+    }
+    names[used] = '\0';
+    return trp_fail(err, TRP_NOT_FOUND,
+                    "'%.*s' has not answered request '%.*s', or does not learn: what is kept of it "
+                    "is the answer of %s, which `model` may name",
+                    (int)(o->model.len < 64 ? o->model.len : 64), o->model.ptr,
+                    (int)(o->id.len < 64 ? o->id.len : 64), o->id.ptr, names);
+}
+
 /* All that are meant, or none.  Labels are checked before anything is taken out, so that a mistake can be repeated rightly. */
 static trp_status take_meant(struct trp_feedback *f, const struct trp_feedback_outcome *o,
                              struct kept **out, struct trp_error *err)
 {
-    bool is_there = false;
+    bool is_there = false, has_others = false;
     for (struct kept *k = trp_table_get(f->ids, o->id); k; k = k->twin) {
+        has_others = has_others || !is_too_old(f, k, o->now_ns);
         if (!is_meant(f, k, o))
             continue;
         is_there = true;
         TRP_TRY(trp_testimony_check(k->said, o->label, err), err, "'%.*s'",
                 TRP_STR(trp_learner_name(k->learner)));
     }
+    if (!is_there && has_others)
+        return fail_other_model(f, o, err);
     if (!is_there)
         return trp_fail(err, TRP_NOT_FOUND,
                         "nothing is kept of request '%.*s': no ensemble that learns has answered "

@@ -354,6 +354,7 @@ static trp_status check_when(const struct trp_recipe *r, const struct trp_recipe
     const struct trp_expr_env env = { .purpose = TRP_EXPR_CONDITION,
                                       .signatures = signatures,
                                       .signatures_n = 1,
+                                      .input_words = "tensor that the step uses is called",
                                       .lists = r->lists,
                                       .lists_n = r->lists_n };
     const struct trp_expr_place place = { at->file, at->line, at->column };

@@ -45,6 +45,8 @@ static trp_status refuse(const struct yaml_reader *r, uint32_t line, const char 
     return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%u: %s", r->file, line, what);
 }
 
+#define TEXT_SHOWN 160u /* bytes of a line that a message repeats */
+
 /* A rule that YAML takes for something of its own: its reader knows no rules, and would leave people with its own words. */
 #define QUOTE_THE_RULE \
     "; a rule that begins with !, ' or \" stands in quotes: when: \"!has(params.user)\""
@@ -207,6 +209,66 @@ static bool is_tab_at(const struct yaml_reader *r, const yaml_parser_t *p)
     return at < r->text.len && r->text.ptr[at] == '\t';
 }
 
+/* The line that the reader complains about. */
+static struct trp_str problem_line(const struct yaml_reader *r, const yaml_parser_t *p)
+{
+    const char *at = r->text.ptr, *const end = at + r->text.len;
+    for (size_t line = 0; line < p->problem_mark.line && at < end; line++) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        at = newline ? newline + 1 : end;
+    }
+    const char *stop = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
+    return trp_str_make(at, (size_t)((stop ? stop : end) - at));
+}
+
+/* The end of a text that has [ ] or { } in it, if it were quoted: where the list or map around it goes on. */
+static size_t end_of_text(struct trp_str line, size_t at)
+{
+    int depth = 0;
+    for (; at < line.len; at++) {
+        const char c = line.ptr[at];
+        depth += c == '[' || c == '{';
+        if (depth == 0 && (c == ',' || c == ']' || c == '}' || c == '#'))
+            break;
+        depth -= c == ']' || c == '}';
+    }
+    while (at > 0 && (line.ptr[at - 1] == ' ' || line.ptr[at - 1] == '\r'))
+        at--;
+    return at;
+}
+
+static bool ends_text(struct trp_str line, size_t at)
+{
+    const char c = line.ptr[at];
+    return c == ',' || c == ']' || c == '}' ||
+           (c == ':' && at + 1 < line.len && line.ptr[at + 1] == ' ');
+}
+
+/* A text without quotes in which a [ or { follows: "{ when: params.n in [1, 2], ... }".  Within { } and [ ] YAML takes these for its
+ * own, and its reader's words help nobody. */
+static struct trp_str unquoted_text(struct trp_str line)
+{
+    size_t start = 0; /* of the text that goes on */
+    bool is_inside = false, is_text = false;
+    char quote = '\0';
+    for (size_t i = 0; i < line.len; i++) {
+        const char c = line.ptr[i];
+        const bool opens = c == '[' || c == '{';
+        if (quote || (!is_text && (c == '\'' || c == '"'))) {
+            quote = quote == c ? '\0' : quote ? quote : c;
+        } else if (opens && is_text && is_inside) {
+            return trp_str_make(line.ptr + start, end_of_text(line, i) - start);
+        } else if (opens || ends_text(line, i)) {
+            is_inside = is_inside || opens;
+            is_text = false;
+        } else if (!is_text && c != ' ' && c != '-') {
+            is_text = true;
+            start = i;
+        }
+    }
+    return trp_str_make(NULL, 0);
+}
+
 static trp_status fail_syntax(const struct yaml_reader *r, const yaml_parser_t *p)
 {
     if (p->error == YAML_MEMORY_ERROR)
@@ -216,6 +278,12 @@ static trp_status fail_syntax(const struct yaml_reader *r, const yaml_parser_t *
     if (!marked)
         return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s: %s at byte %zu", r->file,
                         p->problem ? p->problem : "not YAML", p->problem_offset);
+    const struct trp_str text = unquoted_text(problem_line(r, p));
+    if (text.len > 0 && text.len < TEXT_SHOWN)
+        return trp_fail(r->err, TRP_INVALID_ARGUMENT,
+                        "%s:%zu: `%.*s` needs quotes around it: inside { } and [ ], [ and { begin "
+                        "a list or a map",
+                        r->file, p->problem_mark.line + 1, TRP_STR(text));
     return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%zu: %s%s%s%s%s", r->file,
                     p->problem_mark.line + 1, p->problem, p->context ? ", " : "",
                     p->context ? p->context : "", is_tab ? "; it is a tab: YAML wants spaces" : "",

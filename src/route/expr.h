@@ -44,6 +44,7 @@ struct trp_expr_env {
     const struct trp_signature *const
         *signatures; /* of all that may be asked: an input is one of theirs, and of the type */
     uint32_t signatures_n;       /* that they agree on; 0: any input, of any type */
+    const char *input_words;     /* what a message calls one; NULL: "input" */
     const struct trp_str *lists; /* names; a list's place is that in trp_facts.lists */
     uint32_t lists_n;
     const struct trp_str *models; /* NULL: any model */

@@ -117,11 +117,14 @@ struct nearest {
     bool found;
 };
 
-/* A third of the letters may be wrong, and one at least. */
+/* A third of the letters may be wrong, and one at least; of a single letter none, which would be another name. */
 static struct nearest nearest_to(struct trp_str name)
 {
     const uint32_t letters = name.len < 64 ? (uint32_t)name.len : 64u;
-    return (struct nearest){ .wanted = name, .limit = letters < 6 ? 1 : letters / 3 };
+    return (struct nearest){ .wanted = name,
+                             .limit = letters < 2   ? 0
+                                      : letters < 6 ? 1
+                                                    : letters / 3 };
 }
 
 static void consider(struct nearest *n, struct trp_str known)
@@ -226,9 +229,31 @@ static bool declared_dtype(const struct trp_expr_env *env, struct trp_str name, 
     return found;
 }
 
+/* Whether one of the signatures before has the same input. */
+static bool is_listed(const struct trp_expr_env *env, uint32_t before, struct trp_str name)
+{
+    for (uint32_t i = 0; i < before; i++)
+        if (trp_signature_input(env->signatures[i], name))
+            return true;
+    return false;
+}
+
+/* "there are a, b": those that have room. */
+static size_t list_name(char *all, size_t size, size_t used, struct trp_str name)
+{
+    const int more = snprintf(all + used, size - used, "%s%.*s", used ? ", " : "there are ",
+                              TRP_STR(shown(name)));
+    if (more > 0 && (size_t)more < size - used)
+        return used + (size_t)more;
+    all[used] = '\0';
+    return used;
+}
+
 static bool take_input(struct trp_expr_work *w, struct trp_expr_node *n, struct trp_str name)
 {
     const struct trp_expr_env *env = w->env;
+    char all[160] = "there is none";
+    size_t used = 0;
     int32_t dtype;
     n->ref = (struct trp_fact_ref){ .what = TRP_FACT_INPUT, .name = name };
     if (env->signatures_n == 0 || declared_dtype(env, name, &dtype))
@@ -236,10 +261,13 @@ static bool take_input(struct trp_expr_work *w, struct trp_expr_node *n, struct 
     struct nearest near = nearest_to(name);
     for (uint32_t i = 0; i < env->signatures_n; i++) {
         const struct trp_signature *s = env->signatures[i];
-        for (uint32_t k = 0; k < s->inputs_n; k++)
-            consider(&near, s->inputs[k].name);
+        for (uint32_t k = 0; k < s->inputs_n; k++) {
+            const struct trp_str known = s->inputs[k].name;
+            consider(&near, known);
+            used = is_listed(env, i, known) ? used : list_name(all, sizeof all, used, known);
+        }
     }
-    return refuse_name(w, name_at(n), "input", &near, NULL);
+    return refuse_name(w, name_at(n), env->input_words ? env->input_words : "input", &near, all);
 }
 
 static bool take_model(struct trp_expr_work *w, struct trp_expr_node *n, struct trp_str name)

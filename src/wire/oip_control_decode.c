@@ -357,12 +357,18 @@ static trp_status add_label(struct reading *r, struct trp_node *parent, const ch
     return made(r, trp_node_add_i64(r->arena, parent, key, number));
 }
 
-/* {"id": "17", "label": 3}: what was right about a request; a list has one for each of its rows. */
+/* {"id": "17", "label": 3}: what was right about a request; a list has one for each of its rows.  Whoever misspells `model` would
+ * teach all. */
 static trp_status read_feedback(struct reading *r, struct trp_json body)
 {
     struct trp_json v, item;
     struct trp_json_iter it;
     struct trp_str text;
+    for (bool ok = trp_json_begin(body, &it); ok && trp_json_next(&it, &text, &v);)
+        if (!trp_str_is(text, "id") && !trp_str_is(text, "model") && !trp_str_is(text, "label"))
+            return trp_fail(r->err, TRP_INVALID_ARGUMENT,
+                            "unknown key '%.*s'; expected 'id', 'label' and perhaps 'model'",
+                            (int)(text.len < 100 ? text.len : 100), text.ptr);
     if (!trp_json_find(body, "id", &v))
         return trp_fail(r->err, TRP_INVALID_ARGUMENT, "the request lacks 'id', a request's own");
     if (!trp_json_as_str(v, &text) || text.len == 0)

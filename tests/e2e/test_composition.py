@@ -422,7 +422,7 @@ def test_a_route_to_a_composition_with_names_of_its_own_is_a_step(serve, reposit
      "routes.yaml:1:45: cannot compare a double with a text"),
     ("pipelines:\n  p:\n    steps:\n      - { model: words, inputs: { x: x }, outputs: { y: m } }\n"
      "      - { model: a, inputs: { x: z }, outputs: { y: y },\n          when: \"inputs.m.kind == 'text'\" }\n    outputs: [y]\n",
-     "routes.yaml:6:25: no input 'm'; did you mean 'z'?"),
+     "routes.yaml:6:25: no tensor that the step uses is called 'm'; there are z"),
 ])
 def test_mistakes_are_found_when_the_file_is_read(serve, repository, text, error):
     for name in "ab":

@@ -113,7 +113,10 @@ def test_an_ensemble_behind_a_route_and_lists_of_items(serve, repository):
     body = {"id": "visit 7", "inputs": [{"name": n, "datatype": "INT64", "shape": [1, 3], "data": d} for n, d in (("a", [7, 5, 3]), ("b", [3, 2, 7]))]}
     assert server.request("POST", "/v2/models/shop/infer", json.dumps(body).encode())[0] == 200
     assert tell(server, {"id": "visit 7", "label": "7"}, 400)["error"].startswith("'blend': label: expected a whole number")
-    assert "nothing is kept" in tell(server, {"id": "visit 7", "label": 7, "model": "shop"}, 404)["error"]
+    said = tell(server, {"id": "visit 7", "label": 7, "model": "shop"}, 404)["error"]
+    assert said.startswith("'shop' has not answered request 'visit 7'") and "the answer of 'blend', which `model` may name" in said
+    assert "unknown key 'modl'" in tell(server, {"id": "visit 7", "label": 7, "modl": "blend"}, 400)["error"]
+    assert "nothing is kept" in tell(server, {"id": "visit 8", "label": 7, "model": "blend"}, 404)["error"]
     said = tell(server, {"id": "visit 7", "label": 7, "model": "blend"})["learned"][0]["learned"]
     assert said["losses"]["left"] == 0 and said["losses"]["right"] == pytest.approx(2 / 3)
     assert said["weights"]["left"] > 1 > said["weights"]["right"]

@@ -43,3 +43,17 @@ def test_a_reason_of_several_lines_stands_below_the_table(serve, repository):
     text = command(server, "ls")
     assert all(line_of(text, name).endswith("older files serve, see below") for name in "rs")
     assert text.count("did you mean 'four'?") == 1 and text.rstrip().endswith("^")
+
+
+def test_a_folder_that_declares_a_route_waits_for_a_file_that_is_wrong_and_says_so(serve, repository):
+    repository.write("four/model.echo", PLAIN % (4, 4))
+    repository.write("routes.yaml", "routes:\n  r:\n    - { use: four }\n")
+    server = serve(repository.path).wait_ready("four")
+    server.wait(lambda: "r" in routes(server), "the route")
+    repository.write("routes.yaml", "routes:\n  r:\n    - { use: fuor }\n")
+    repository.write("late/model.yaml", "route:\n  - use: four\n")
+    said = command(server, "load", "late", code=1)
+    assert "its configuration declares 'route'; routes are not as they are written, because: " in said and "did you mean 'four'?" in said
+    repository.write("routes.yaml", "routes:\n  r:\n    - { use: four }\n")
+    assert "late is loaded" in command(server, "load", "late")
+    assert "late" in routes(server)

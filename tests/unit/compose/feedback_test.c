@@ -192,7 +192,9 @@ static void the_same_id_again_is_the_newer_one(void **state)
     assert_int_equal(fixture_metric(TRP_METRIC_FEEDBACK_WAITING), 2);
     keep(other, "1", TRP_S(1)); /* behind the first */
     assert_int_equal(fixture_metric(TRP_METRIC_FEEDBACK_WAITING), 2);
-    assert_true(is_unknown(tell_of("1", "g", 0, TRP_S(1))));
+    assert_string_equal(tell_of("1", "g", 0, TRP_S(1)),
+                        "'g' has not answered request '1', or does not learn: what is kept of it "
+                        "is the answer of 'f', 'e', which `model` may name");
     assert_non_null(strstr(tell_of("1", "e", 0, TRP_S(1)), "\"e\""));
     assert_non_null(strstr(tell("1", 0), "\"f\""));
     trp_learner_unref(other);

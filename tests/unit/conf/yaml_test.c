@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define NODES_MAX 1000u
+#define IN_FLOW " needs quotes around it: inside { } and [ ], [ and { begin a list or a map"
 
 static trp_status read(struct fixture *f, const char *text, struct trp_node **out)
 {
@@ -116,6 +117,12 @@ static void traps_and_mistakes_are_refused_with_their_line(void **state)
         { "? [a]\n: b\n", "m.yaml:1: a key must be a text" },
         { "a: [1, 2\nb: 3\n",
           "m.yaml:2: did not find expected ',' or ']', while parsing a flow sequence" },
+        { "- { when: params.n in [1, 2], use: a }\n", "m.yaml:1: `params.n in [1, 2]`" IN_FLOW },
+        { "a: [ { when: x[0] > 3 && y, use: a } ]\n", "m.yaml:1: `x[0] > 3 && y`" IN_FLOW },
+        { "a:\n  - { use: a, when: b == {x} }\n", "m.yaml:2: `b == {x}`" IN_FLOW },
+        { "a: { b: 'c[1]', d: e[1] }\n", "m.yaml:1: `e[1]`" IN_FLOW },
+        { "a: { b: 'c' d: 2 }\n",
+          "m.yaml:1: did not find expected ',' or '}', while parsing a flow mapping" },
         { "a: b: c\n", "m.yaml:1: mapping values are not allowed in this context" },
         { "a:\n\t- 1\n",
           "m.yaml:2: found character that cannot start any token, while scanning for the next "
