@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "catalog/circles.h"
 #include "compose/cookbook.h"
 #include "route/key_list.h"
 #include "route/route_file.h"
@@ -16,14 +17,44 @@ static trp_status take_section(void *book, const struct trp_node *at, struct trp
     return trp_cookbook_read_section(book, at, file, err);
 }
 
-static trp_status read_file(struct trp_route_file_opts *opts, struct trp_error *err)
+/* What can be told of the names without their models: that none leads back to itself. */
+static trp_status check_names(struct trp_arena *arena, const struct trp_route_file *file,
+                              const struct trp_cookbook *book, struct trp_error *err)
+{
+    const uint32_t routes_n = trp_route_file_count(file), made_n = trp_cookbook_count(book);
+    struct trp_directory_item *items =
+        trp_arena_zeroed(arena, (size_t)routes_n + made_n + 1, sizeof *items);
+    if (!items)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "%u routes and compositions", routes_n + made_n);
+    for (uint32_t i = 0; i < routes_n; i++) {
+        struct trp_router *route = trp_route_file_at(file, i);
+        const struct trp_route_plan *p = trp_route_plan_of(route);
+        items[i] = (struct trp_directory_item){
+            .name = p->name, .kind = "route", .place = p->place, .target = trp_route_target(route)
+        };
+    }
+    for (uint32_t i = 0; i < made_n; i++) {
+        struct trp_composition *c = trp_cookbook_at(book, i);
+        struct trp_target *t = trp_composition_target(c);
+        items[routes_n + i] = (struct trp_directory_item){ .name = t->name,
+                                                           .kind = trp_composition_kind(c),
+                                                           .place = trp_composition_place(c),
+                                                           .target = t };
+    }
+    return trp_circles_check(arena, items, routes_n + made_n, NULL, NULL, err);
+}
+
+static trp_status read_file(struct trp_route_file_opts *opts, struct trp_arena *arena,
+                            struct trp_error *err)
 {
     const struct trp_cookbook_opts cookbook = { .alloc = trp_heap() };
     struct trp_route_file *file = NULL;
     struct trp_cookbook *book;
     TRP_CHECK(trp_cookbook_create(&cookbook, &book, err));
     opts->section_user = book;
-    const trp_status st = trp_route_file_read(trp_heap(), opts, &file, err);
+    trp_status st = trp_route_file_read(trp_heap(), opts, &file, err);
+    if (!trp_failed(st))
+        st = check_names(arena, file, book, err);
     trp_route_file_unref(file);
     trp_cookbook_destroy(book);
     return st;
@@ -54,7 +85,7 @@ static trp_status read_with_lists(struct trp_route_file_opts *opts, struct trp_k
     reading.paths_n = n;
     trp_key_lists_read(lists, &reading);
     opts->lists = &reading;
-    const trp_status st = read_file(opts, err);
+    const trp_status st = read_file(opts, arena, err);
     opts->lists = NULL;
     close_lists(&reading);
     return st;

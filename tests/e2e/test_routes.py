@@ -595,6 +595,12 @@ def test_the_configuration_tells_a_mistake_in_routes(models):
     models.write("routes.yaml", ROUTES.replace("use: warm", "usee: warm"))
     answer = config()
     assert answer.returncode == 1 and "did you mean 'use'?" in answer.stderr and "^" in answer.stderr
+    models.write("routes.yaml", "ensembles: { e: { members: [warm, r], vote: mean } }\nroutes: { r: [ { use: e } ] }\n")
+    answer = config()
+    assert answer.returncode == 1 and "leads back to itself: 'r' asks 'e', which asks 'r'" in answer.stderr, answer.stderr
+    models.write("routes.yaml", "cascades: { warm: { steps: [warm, cold], threshold: 0.5 } }\n")
+    answer = config()
+    assert answer.returncode == 1 and "cascade 'warm' leads back to itself: 'warm' asks 'warm'" in answer.stderr, answer.stderr
 
 
 BAD_ENSEMBLE = "ensemble: { members: [warm, cold], vote: meen }\n"
