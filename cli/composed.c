@@ -90,9 +90,58 @@ static void print_facts(struct cli *cli, struct trp_json item)
     cli_table_print_section(&t, title.ptr ? title.ptr : "", stdout);
 }
 
+/* "shadow c, canary d (5 %, watching), hedge": what a rule does besides. */
+static struct trp_str besides(struct cli *cli, struct trp_json rule)
+{
+    struct trp_json shadow, canary, hedge, v;
+    struct trp_str out = TRP_STR_LIT("");
+    double share = 0;
+    if (trp_json_find(rule, "shadow", &shadow) && trp_json_type(shadow) == TRP_JSON_OBJECT)
+        out =
+            trp_arena_format(&cli->arena, "shadow %.*s", TRP_STR(cli_field_text(shadow, "target")));
+    if (trp_json_find(rule, "canary", &canary) && trp_json_type(canary) == TRP_JSON_OBJECT) {
+        if (trp_json_find(canary, "share", &v))
+            (void)trp_json_as_f64(v, &share);
+        out = trp_arena_format(&cli->arena, "%.*s%scanary %.*s (%.4g %%, %.*s)", TRP_STR(out),
+                               out.len ? ", " : "", TRP_STR(cli_field_text(canary, "target")),
+                               share * 100, TRP_STR(cli_field_text(canary, "state")));
+    }
+    if (trp_json_find(rule, "hedge", &hedge) && trp_json_type(hedge) == TRP_JSON_OBJECT)
+        out = trp_arena_format(&cli->arena, "%.*s%shedge", TRP_STR(out), out.len ? ", " : "");
+    return out;
+}
+
+/* Of a route whom it may ask, how often it did, and whether it is left alone; of a cascade how often each step was needed. */
+static void print_counts(struct cli *cli, struct trp_json item, const char *key, const char *count)
+{
+    static const char *const titles[] = { "", ">", ">", "" };
+    struct trp_json list, one, breaker;
+    struct trp_json_iter it;
+    struct cli_table t;
+    cli_table_init(&t, &cli->arena, titles, ARRAY_LEN(titles));
+    bool more = trp_json_find(item, key, &list) && trp_json_begin(list, &it);
+    while (more && trp_json_next(&it, NULL, &one)) {
+        const struct trp_str target = cli_field_text(one, "target");
+        const bool has_breaker = trp_json_find(one, "breaker", &breaker);
+        const struct trp_str cells[] = {
+            target.len ? target : cli_field_text(one, "name"),
+            trp_arena_format(&cli->arena, "%.*s asked",
+                             TRP_STR(cli_field_number(cli, one, "asked"))),
+            trp_arena_format(&cli->arena, "%.*s %s", TRP_STR(cli_field_number(cli, one, count)),
+                             count),
+            has_breaker ? trp_arena_format(&cli->arena, "breaker %.*s",
+                                           TRP_STR(cli_field_text(breaker, "state")))
+                        : TRP_STR_LIT("")
+        };
+        cli_table_row(&t, cells);
+    }
+    if (t.first)
+        cli_table_print_section(&t, key, stdout);
+}
+
 static void print_rules(struct cli *cli, struct trp_json item)
 {
-    static const char *const titles[] = { "", "", "", "" };
+    static const char *const titles[] = { "", "", "", "", "", ">" };
     struct trp_json rules, rule;
     struct trp_json_iter it;
     struct cli_table t;
@@ -102,9 +151,13 @@ static void print_rules(struct cli *cli, struct trp_json item)
         const struct trp_str when = cli_field_text(rule, "when");
         const struct trp_str then = joined(cli, rule, "fallback", NULL);
         const struct trp_str cells[] = {
-            cli_field_text(rule, "name"), when.len ? when : TRP_STR_LIT("always"),
+            cli_field_text(rule, "name"),
+            when.len ? when : TRP_STR_LIT("always"),
             joined(cli, rule, "targets", "target"),
-            then.len ? trp_arena_format(&cli->arena, "else %.*s", TRP_STR(then)) : then
+            then.len ? trp_arena_format(&cli->arena, "else %.*s", TRP_STR(then)) : then,
+            besides(cli, rule),
+            trp_arena_format(&cli->arena, "%.*s matched",
+                             TRP_STR(cli_field_number(cli, rule, "matched")))
         };
         cli_table_row(&t, cells);
     }
@@ -155,6 +208,8 @@ bool cli_print_composed(struct cli *cli, const char *name, int *out_code)
         printf("%s at %s\n", name, cli_server(cli));
         print_facts(cli, item);
         print_rules(cli, item);
+        print_counts(cli, item, "targets", "failed");
+        print_counts(cli, item, "steps", "answered");
         print_tensors(cli, item, "inputs");
         print_tensors(cli, item, "outputs");
     }

@@ -1,6 +1,7 @@
 """Routes and compositions whose models are not there: the name is, so clients are told what it lacks and may ask again; what can still be
 said and answered is."""
 import json
+import re
 
 import grpc
 import pytest
@@ -125,3 +126,14 @@ def test_a_stand_in_of_another_shape_is_doubted_and_asked_all_the_same(serve, re
     assert index(running)["r/1"][0] == "READY" and words in index(running)["r/1"][1]
     assert "it does not fit its targets: " in command(running, "explain", "r", "x=[[1,2,3,4]]") and words in running.log()
     assert "four answered" in command(running, "infer", "r", "x=[[1,2,3,4]]")
+
+
+def test_inspect_shows_whom_a_name_asks_and_how_often(server):
+    command(server, "infer", "r", "x=[1,2]", "--param", "n=1")
+    command(server, "infer", "sure", "x=[0.4,0.3]")
+    shown = command(server, "inspect", "r")
+    assert re.search(r"^  first +params.n == 1 +a +shadow c +1 matched$", shown, re.M), shown
+    assert re.search(r"^  2 +always +b +0 matched$", shown, re.M), shown
+    assert re.search(r"^  b +0 asked +0 failed +breaker closed$", shown, re.M), shown
+    shown = command(server, "inspect", "sure")
+    assert re.search(r"^  a +1 asked +0 answered$", shown, re.M) and re.search(r"^  c +1 asked +1 answered$", shown, re.M), shown
