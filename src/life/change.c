@@ -321,7 +321,7 @@ static void take_results(struct load *d)
     const uint64_t uncounted = r->bytes > counted ? r->bytes - counted : 0;
     if (trp_account_try_charge(&v->weights, uncounted))
         v->reported_bytes = uncounted;
-    trp_version_say(v, trp_str_of(r->warning));
+    trp_version_say(v, r->warning[0] ? trp_str_of(r->warning) : r->device_warning);
 }
 
 /* What served and is not wanted any more drains; what is kept has a reference of the new set. */

@@ -62,8 +62,8 @@ void trp_change_log_loaded(struct trp_log *log, const struct trp_loading *loadin
              is_replacing ? "replaced" : "loaded", v->id, (long long)(took_ns / 1000000),
              (unsigned long long)loading->loaded.bytes, mapped, loading->source->peek.backend.ptr,
              mapping->note[0] ? "; " : "", mapping->note);
-    if (v->reason[0])
-        TRP_WARN(log, "life", "'%s': %s", v->id, v->reason);
+    if (loading->loaded.warning[0]) /* another device that it wanted is told once */
+        TRP_WARN(log, "life", "'%s': %s", v->id, loading->loaded.warning);
 }
 
 /* Errors of memory name what there was none for; the index shows no codes. */

@@ -226,6 +226,8 @@ def test_models_of_gpu_servers_run_on_the_cpu_and_say_so_once(serve, repository)
     for _ in range(2):  # the second time it comes back unchanged
         for model in ("m", "auto"):
             assert load(server, model)[0] == 200
+        assert index(server)["m/1"][0] == "READY" and "it runs on the CPU" in index(server)["m/1"][1] and not index(server)["auto/1"][1]
+        for model in ("m", "auto"):
             assert post(server, f"/v2/repository/models/{model}/unload")[0] == 200
     told = [line for line in server.log().splitlines() if "GPU" in line or "understood" in line]
     assert len(told) == 1, told
