@@ -48,6 +48,7 @@ static const char *clean(struct cli_table *t, struct trp_str cell)
 
 void cli_table_lines(struct cli_table *t, struct trp_str title, struct trp_str text)
 {
+    TRP_ASSERT(t->columns_n == 2);
     do {
         const struct trp_str line = cli_first_line(text);
         cli_table_row(t, (const struct trp_str[]){ title, line });
