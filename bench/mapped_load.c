@@ -74,7 +74,6 @@ static void open_model(struct place *p, const char *path, struct opened *o)
     o->desc = (struct troupe_model_desc){ .struct_size = sizeof o->desc,
                                           .name = path,
                                           .path = path,
-                                          .device = "cpu",
                                           .thread_mode = TROUPE_THREADS_ONE,
                                           .account = &p->account.plugin };
     const struct trp_mapping_opts opts = { .store = p->store,

@@ -130,17 +130,14 @@ static void prepare(struct works *w, struct piece *piece)
     const struct trp_model_config *config = &piece->model->peek;
     struct trp_account account;
     trp_account_init(&account, TRP_ACCOUNT_WEIGHTS, &w->account, 0);
-    const struct troupe_model_desc desc = {
-        .struct_size = sizeof desc,
-        .name = piece->out->id.ptr,
-        .path = piece->path,
-        .options = config->options,
-        .options_n = config->options_n,
-        .device = "cpu",
-        .thread_mode = TROUPE_THREADS_ONE,
-        .account = &account.plugin,
-        .cancel = (const volatile int32_t *)(const void *)&w->give_up.value
-    };
+    const struct troupe_model_desc desc = { .struct_size = sizeof desc,
+                                            .name = piece->out->id.ptr,
+                                            .path = piece->path,
+                                            .options = config->options,
+                                            .options_n = config->options_n,
+                                            .thread_mode = TROUPE_THREADS_ONE,
+                                            .account = &account.plugin,
+                                            .cancel = trp_flag_word(&w->give_up) };
     const struct trp_making making = {
         .store = w->store,
         .backend = w->backend,

@@ -262,7 +262,7 @@ static trp_status run_frame(struct lane *l, struct trp_worker_frame *f, struct t
         .outputs_n = f->outputs_n,
         .id = f->id,
         .deadline_ns = f->deadline_ns,
-        .cancel = (const volatile int32_t *)(const void *)&l->cancel.value,
+        .cancel = trp_flag_word(&l->cancel),
         .account = &w->runs,
         .output_bytes_max = f->output_bytes_max,
         .output_index = trp_worker_frame_indices(f, n),

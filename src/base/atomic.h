@@ -76,8 +76,7 @@ static inline int64_t trp_gauge_get(const struct trp_gauge *g)
     return atomic_load_explicit(&g->value, memory_order_relaxed);
 }
 
-/* Says "stop" or "changed".  Release on raise, acquire on look: what was written before is seen
- * after. */
+/* Says "stop" or "changed".  Release on raise, acquire on look: what was written before is seen after. */
 struct trp_flag {
     _Atomic int32_t value;
 };
@@ -93,14 +92,17 @@ static inline bool trp_flag_is_up(const struct trp_flag *f)
 {
     return atomic_load_explicit(&f->value, memory_order_acquire) != 0;
 }
-/* The same look at a flag that a backend's ABI tells as a word (troupe/backend.h); NULL: nobody raises it. */
+/* The flag as the word that a backend's ABI tells (troupe/backend.h); and the same look at such a word, NULL: nobody raises it. */
+static inline const volatile int32_t *trp_flag_word(const struct trp_flag *f)
+{
+    return (const volatile int32_t *)(const void *)&f->value; /* of the same representation */
+}
 static inline bool trp_flag_word_is_up(const volatile int32_t *word)
 {
     return word && __atomic_load_n(word, __ATOMIC_ACQUIRE) != 0;
 }
 
-/* Says how far somebody has come.  Release on raise, acquire on look: what was done before is seen by
- * who sees the number.  It never falls. */
+/* Says how far somebody has come; it never falls.  Release on raise, acquire on look: what was done is seen by who sees the number. */
 struct trp_mark {
     _Atomic uint64_t value;
 };
@@ -190,8 +192,7 @@ static inline bool trp_door_is_shut(const struct trp_door *d)
     return atomic_load_explicit(&d->is_shut, memory_order_relaxed) != 0;
 }
 
-/* Counts owners.  Relaxed up; release down, acquire by the last, so that it sees every other's
- * writes. */
+/* Counts owners.  Relaxed up; release down, acquire by the last, so that it sees every other's writes. */
 struct trp_refs {
     _Atomic uint32_t count;
 };
@@ -219,11 +220,10 @@ static inline uint32_t trp_refs_get(const struct trp_refs *r)
     return atomic_load_explicit(&r->count, memory_order_relaxed);
 }
 
-/* The head of an intrusive list that any thread adds to and one thread takes whole, newest first.
- * Release on push, acquire on take: what was written to a node before it was pushed is seen by
- * whoever takes it.  To push: void *top = trp_pile_top(p); do node->next = top; while
- * (!trp_pile_try_push(p, &top, node)). Afterwards `top` is what lay there before; NULL: it was
- * empty.  Nobody pops single nodes, so no ABA. */
+/* The head of an intrusive list that any thread adds to and one thread takes whole, newest first.  Release on push, acquire on take:
+ * what was written to a node before it was pushed is seen by whoever takes it.  To push: void *top = trp_pile_top(p);
+ * do node->next = top; while (!trp_pile_try_push(p, &top, node)).  Afterwards `top` is what lay there before; NULL: it was empty.
+ * Nobody pops single nodes, so no ABA. */
 struct trp_pile {
     _Atomic uintptr_t top; /* a number, because { 0 } must initialise it under every compiler */
 };

@@ -168,7 +168,7 @@ static trp_status run_backend(const struct trp_run_place *p, struct trp_call *ca
         .outputs_n = call->wanted_n,
         .id = name_of(call),
         .deadline_ns = call->deadline_ns,
-        .cancel = (const volatile int32_t *)&call->cancel.raised.value, /* same representation */
+        .cancel = trp_flag_word(&call->cancel.raised),
         .account = &v->activations.plugin,
         .output_bytes_max = p->output_bytes_max,
         .output_index = a->output_index,

@@ -209,7 +209,7 @@ static void try(struct trp_life *l, struct trp_version *v, struct trp_heat *h)
     t->job.work = work;
     t->job.done = done;
     h->is_trying = true;
-    t->desc.cancel = (const volatile int32_t *)(const void *)&t->give_up.value;
+    t->desc.cancel = trp_flag_word(&t->give_up);
     t->next = l->heatings;
     l->heatings = t;
     arm_yielding(l);

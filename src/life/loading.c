@@ -274,15 +274,12 @@ static void tell_devices(const struct trp_loading_steps *s)
 static void describe(struct trp_loading_steps *s)
 {
     struct trp_version *v = s->l->version;
-    s->desc =
-        (struct troupe_model_desc){ .struct_size = sizeof s->desc,
-                                    .name = v->id,
-                                    .path = v->path.ptr,
-                                    .device = "cpu",
-                                    .thread_mode = TROUPE_THREADS_ONE,
-                                    .account = &v->weights.plugin,
-                                    .cancel =
-                                        (const volatile int32_t *)(const void *)&v->stop.value };
+    s->desc = (struct troupe_model_desc){ .struct_size = sizeof s->desc,
+                                          .name = v->id,
+                                          .path = v->path.ptr,
+                                          .thread_mode = TROUPE_THREADS_ONE,
+                                          .account = &v->weights.plugin,
+                                          .cancel = trp_flag_word(&v->stop) };
 }
 
 static void take_options(struct trp_loading_steps *s)

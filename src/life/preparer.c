@@ -375,10 +375,9 @@ bool trp_preparer_describe(struct trp_life *l, const struct trp_version *v, stru
         .path = dup(a, v->path.ptr),
         .options = options,
         .options_n = config->options_n,
-        .device = "cpu",
         .thread_mode = TROUPE_THREADS_ONE,
         .account = &l->opts.weights->plugin,
-        .cancel = (const volatile int32_t *)(const void *)&l->stop_preparing.value,
+        .cancel = trp_flag_word(&l->stop_preparing),
     };
     return options && out->name && out->path;
 }
@@ -392,7 +391,7 @@ static bool describe(struct preparing *p, const struct trp_version *v)
     p->model = trp_arena_dup(&p->arena, v->target.name);
     if (!p->model.ptr || !trp_preparer_describe(p->life, v, &p->arena, &p->desc))
         return false;
-    p->desc.cancel = (const volatile int32_t *)(const void *)&p->give_up.value;
+    p->desc.cancel = trp_flag_word(&p->give_up);
     return true;
 }
 

@@ -71,13 +71,11 @@ static void note_damage(void *user, const struct trp_stored *what, const char *w
 static trp_status read_all(struct trp_verifier *v, struct trp_error *err)
 {
     const struct trp_life_opts *o = &v->life->opts;
-    const struct trp_verify_opts verify = {
-        .bytes_per_second = o->store_verify_rate,
-        .clock = o->clock,
-        .cancel = (const volatile int32_t *)(const void *)&v->stop.value,
-        .on_damage = note_damage,
-        .user = v
-    };
+    const struct trp_verify_opts verify = { .bytes_per_second = o->store_verify_rate,
+                                            .clock = o->clock,
+                                            .cancel = trp_flag_word(&v->stop),
+                                            .on_damage = note_damage,
+                                            .user = v };
     const struct trp_gc_opts gc = { .bytes_max = o->store_bytes_max };
     TRP_CHECK(trp_sweeper_verify(o->store, &verify, &v->seen, err));
     v->has_read = true;

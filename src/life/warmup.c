@@ -117,7 +117,7 @@ static trp_status run_backend(const struct trp_warmup *w, const struct troupe_te
                               .inputs_n = w->signature->inputs_n,
                               .outputs_n = w->signature->outputs_n,
                               .id = UINT64_MAX, /* nobody will cancel it by number */
-                              .cancel = (const volatile int32_t *)(const void *)&w->stop->value,
+                              .cancel = trp_flag_word(w->stop),
                               .account = &w->account->plugin,
                               .output_bytes_max = w->output_bytes_max,
                               .error = &words,

@@ -177,7 +177,7 @@ static trp_status race_one(struct bench *b, struct trp_race *out, bool *out_coun
     for (int i = 0; i < RACE_ROUNDS; i++) {
         if (i >= RACE_ROUNDS_LEAST && cpu_ns() - begun_ns > RACE_NS_MAX)
             break;
-        if (p->cancel && __atomic_load_n(p->cancel, __ATOMIC_ACQUIRE))
+        if (trp_flag_word_is_up(p->cancel))
             return trp_fail(err, TRP_CANCELLED, "given up");
         TRP_CHECK(time_run(b, p->plain, b->again, &out->plain_ns, err));
         TRP_CHECK(time_run(b, p->prepared, b->prepared, &out->prepared_ns, err));

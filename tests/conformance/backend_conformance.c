@@ -549,7 +549,7 @@ static void cancelling_stops_a_run_and_only_that(void **state)
         struct trp_thread thread;
         send_six(endless);
         endless->run.id = (uint64_t)i + 100;
-        endless->run.cancel = (const volatile int32_t *)&c.flag.value;
+        endless->run.cancel = trp_flag_word(&c.flag);
         assert_int_equal(trp_thread_start(&thread, "canceller", cancel_soon, &c, NULL).code,
                          TRP_OK);
         const int64_t before_ns = trp_clock_now_ns(trp_clock_system());

@@ -508,7 +508,7 @@ static void a_load_under_way_can_be_given_up(void **state)
     onnx_input(&g, "x", ONNX_FLOAT, 1, DIMS(-1));
     onnx_output(&g, "y", ONNX_FLOAT, 1, DIMS(-1));
     save(&g, "long.onnx");
-    const struct troupe_model_desc desc = { .cancel = (const volatile int32_t *)&late.flag.value };
+    const struct troupe_model_desc desc = { .cancel = trp_flag_word(&late.flag) };
     assert_int_equal(trp_thread_start(&thread, "late", raise_late, &late, NULL).code, TRP_OK);
     const trp_status st = subject_try_open(&h, "long.onnx", desc, &s);
     trp_thread_join(&thread);

@@ -92,11 +92,9 @@ static trp_status try_open(struct fixture *f, const char *backend, const char *t
     assert_int_equal(trp_backends_get(f->backends, trp_str_of(backend), &b, &f->err).code, TRP_OK);
     assert_int_equal(trp_backends_isolate(f->backends, b, &f->backend, &f->err).code, TRP_OK);
     assert_string_equal(trp_backend_name(f->backend), backend);
-    const struct troupe_model_desc desc = {
-        .path = f->path,
-        .name = "m/1",
-        .cancel = (const volatile int32_t *)(const void *)&f->cancel.value
-    };
+    const struct troupe_model_desc desc = { .path = f->path,
+                                            .name = "m/1",
+                                            .cancel = trp_flag_word(&f->cancel) };
     return trp_backend_open(f->backend, &desc, &f->arena, &f->model, &f->signature, &f->err);
 }
 
@@ -505,8 +503,7 @@ static void a_run_is_cancelled_there(void **state)
     struct trp_thread thread;
     float values[2] = { 7, 8 };
     const struct troupe_tensor in = fp32(values, 1, 2);
-    struct troupe_run run = { .id = 77,
-                              .cancel = (const volatile int32_t *)(const void *)&c.raised.value };
+    struct troupe_run run = { .id = 77, .cancel = trp_flag_word(&c.raised) };
     open_model(f, "echo", "input X FP32 [-1,2]\nsleep 300s\n");
     assert_int_equal(trp_thread_start(&thread, "cancel", cancel_it, &c, &f->err).code, TRP_OK);
     const int32_t code = run_as(f, &run, &in, f->out, &f->err);
