@@ -118,7 +118,6 @@ struct troupe_model_desc {
     const char *path; /* the model file; external data lies beside it */
     const struct troupe_option *options;
     uint32_t options_n;
-    const char *device; /* "cpu" */
     int32_t thread_mode;
     const struct troupe_account *account; /* private weights and arenas */
     const volatile int32_t

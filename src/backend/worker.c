@@ -85,7 +85,6 @@ static bool keep_desc(struct trp_worker *w, const struct troupe_model_desc *desc
     w->desc = *desc;
     w->desc.name = keep(w, desc->name, &is_short);
     w->desc.path = keep(w, desc->path, &is_short);
-    w->desc.device = keep(w, desc->device, &is_short);
     w->desc.skeleton = keep(w, desc->skeleton, &is_short);
     w->desc.blobs = keep(w, desc->blobs, &is_short);
     w->desc.devices = keep_devices(w, desc, &is_short);

@@ -48,7 +48,6 @@ void trp_worker_order_encode(const struct trp_worker_order *o, struct trp_buf *b
     put_number(b, o->log_levels);
     put_text(b, d->name);
     put_text(b, d->path);
-    put_text(b, d->device);
     put_text(b, d->skeleton);
     put_text(b, d->blobs);
     put_options(b, d->options, d->options_n);
@@ -181,7 +180,6 @@ trp_status trp_worker_order_decode(struct trp_str bytes, struct trp_arena *arena
     out->log_levels = (uint32_t)get_number(&r);
     d->name = get_text(&r);
     d->path = get_text(&r);
-    d->device = get_text(&r);
     d->skeleton = get_text(&r);
     d->blobs = get_text(&r);
     d->options = get_options(&r, &d->options_n);

@@ -105,7 +105,6 @@ trp_status subject_try_open(struct harness *h, const char *name, struct troupe_m
     trp_arena_init(&s->arena, trp_heap(), 4096, 0);
     desc.name = name;
     desc.path = harness_path(h, name);
-    desc.device = desc.device ? desc.device : "cpu";
     desc.account = &h->account.plugin;
     const trp_status st =
         trp_backend_open(h->backend, &desc, &s->arena, &s->model, &s->signature, &h->err);

@@ -70,9 +70,9 @@ static int prepare(void *user)
     struct trp_sha256 key;
     struct trp_artefact a;
     harness_set_up(&h, "onnxruntime");
-    const struct troupe_model_desc desc = {
-        .name = "m", .path = f->model, .device = "cpu", .account = &h.account.plugin
-    };
+    const struct troupe_model_desc desc = { .name = "m",
+                                            .path = f->model,
+                                            .account = &h.account.plugin };
     struct trp_making making = { .backend = h.backend, .desc = &desc };
     const bool is_made = !trp_failed(trp_store_open(trp_heap(), &opts, &store, &h.err)) &&
                          (making.store = store) &&

@@ -99,11 +99,9 @@ static trp_status prepare(const char *name, struct shelf *shelf)
 {
     char path[512];
     (void)snprintf(path, sizeof path, "%s", harness_path(&h, name));
-    const struct troupe_model_desc desc = { .name = name,
-                                            .path = path,
-                                            .device = "cpu",
-                                            .account = &h.account.plugin,
-                                            .cancel = &shelf->cancel };
+    const struct troupe_model_desc desc = {
+        .name = name, .path = path, .account = &h.account.plugin, .cancel = &shelf->cancel
+    };
     const struct troupe_blob_sink sink = { .user = shelf,
                                            .blob = shelf->keeps_inside ? NULL : take_blob,
                                            .skeleton = take_skeleton };

@@ -434,13 +434,13 @@ static void options_are_taken_and_wrong_ones_named(void **state)
 static void other_devices_are_refused(void **state)
 {
     (void)state;
+    static const struct troupe_device_id places[] = { { TROUPE_DEVICE_CPU, 0 },
+                                                      { TROUPE_DEVICE_GPU, 3 } };
+    const struct troupe_model_desc desc = { .devices = places, .devices_n = ARRAY_LEN(places) };
     struct subject *s;
     write_neg("device.onnx");
-    assert_int_equal(
-        subject_try_open(&h, "device.onnx", (struct troupe_model_desc){ .device = "cuda:0" }, &s)
-            .code,
-        TRP_UNIMPLEMENTED);
-    assert_non_null(strstr(h.err.text, "cuda:0"));
+    assert_int_equal(subject_try_open(&h, "device.onnx", desc, &s).code, TRP_UNIMPLEMENTED);
+    assert_non_null(strstr(h.err.text, "gpu3"));
 }
 
 static void a_library_that_is_not_there_or_none_is_named(void **state)

@@ -60,9 +60,8 @@ struct making {
 static void begin(struct making *m, const char *name)
 {
     (void)snprintf(m->path, sizeof m->path, "%s", harness_path(&h, name));
-    m->desc = (struct troupe_model_desc){
-        .name = name, .path = m->path, .device = "cpu", .account = &h.account.plugin
-    };
+    m->desc =
+        (struct troupe_model_desc){ .name = name, .path = m->path, .account = &h.account.plugin };
     m->making = (struct trp_making){ .store = store, .backend = h.backend, .desc = &m->desc };
     assert_int_equal(trp_making_key(&m->making, &m->key, &h.err).code, TRP_OK);
 }
@@ -371,9 +370,9 @@ static void a_read_only_store_fails_with_its_path(void **state)
 static trp_status prepare_with(const char *backend, struct trp_artefact *out)
 {
     const struct trp_backends_opts opts = { .clock = trp_clock_system(), .path = TRP_FAULTY };
-    const struct troupe_model_desc desc = {
-        .name = backend, .path = TRP_SOURCE "/tests/models/good/identity_fp32.onnx", .device = "cpu"
-    };
+    const struct troupe_model_desc desc = { .name = backend,
+                                            .path = TRP_SOURCE
+                                            "/tests/models/good/identity_fp32.onnx" };
     struct trp_making making = { .store = store, .desc = &desc };
     struct trp_backends *backends;
     struct trp_sha256 key;

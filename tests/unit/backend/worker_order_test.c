@@ -45,7 +45,6 @@ static void an_order_arrives_as_it_was_given(void **state)
                                             .log_levels = 7,
                                             .desc = { .name = "m/1",
                                                       .path = "/models/m.onnx",
-                                                      .device = "cpu",
                                                       .options = own,
                                                       .options_n = 1,
                                                       .thread_mode = TROUPE_THREADS_SHARED,
@@ -68,7 +67,6 @@ static void an_order_arrives_as_it_was_given(void **state)
     assert_int_equal(out.log_levels, 7);
     assert_string_equal(out.desc.name, "m/1");
     assert_string_equal(out.desc.path, "/models/m.onnx");
-    assert_string_equal(out.desc.device, "cpu");
     assert_string_equal(out.desc.options[0].key, "intra_op_thread_count");
     assert_int_equal(out.desc.thread_mode, TROUPE_THREADS_SHARED);
     assert_string_equal(out.desc.skeleton, "/store/s");

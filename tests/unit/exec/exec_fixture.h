@@ -155,7 +155,6 @@ static inline struct trp_version *make_version_on(struct world *w, const char *s
     const struct troupe_model_desc desc = { .struct_size = sizeof desc,
                                             .name = v->id,
                                             .path = path,
-                                            .device = "cpu",
                                             .devices = devices_n > 0 ? gpus : NULL,
                                             .devices_n = devices_n,
                                             .account = &v->weights.plugin };

@@ -64,11 +64,9 @@ static void open_model(struct fixture *f, const char *script)
     assert_false(trp_failed(trp_file_replace(path, script, strlen(script), &f->err)));
     assert_false(trp_failed(trp_backends_create(trp_heap(), &opts, &f->backends, &f->err)));
     assert_false(trp_failed(trp_backends_get(f->backends, TRP_STR_LIT("echo"), &echo, &f->err)));
-    const struct troupe_model_desc desc = { .struct_size = sizeof desc,
-                                            .name = "m/1",
-                                            .path = path,
-                                            .device = "cpu",
-                                            .account = &f->account.plugin };
+    const struct troupe_model_desc desc = {
+        .struct_size = sizeof desc, .name = "m/1", .path = path, .account = &f->account.plugin
+    };
     const trp_status st =
         trp_backend_open(echo, &desc, &f->arena, &f->model, &f->signature, &f->err);
     unlink(path);
