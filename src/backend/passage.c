@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "base/talk.h"
+#include "base/thread.h"
 
 #define INPUT_ALIGN 64u
 
@@ -145,6 +146,7 @@ static void fill(struct passage *p, const struct troupe_run *run)
     f->device = run->device;
     if (!trp_cores_of_thread(&f->cores))
         f->cores = (struct trp_cores){ 0 };
+    f->turn_ns = trp_thread_turn_ns();
     f->releases_n = trp_stint_take_releases(p->stint, f->releases);
     f->text[0] = '\0';
     put_inputs(p, trp_worker_frame_tensors(f));

@@ -17,6 +17,7 @@
 #include "backend/worker_order.h"
 #include "base/child.h"
 #include "base/talk.h"
+#include "base/thread.h"
 #include "tensor/yard.h"
 
 #define HELD_MAX 65536u
@@ -54,6 +55,7 @@ struct lane {
     int fd;
     struct trp_thread thread;
     struct trp_cores cores;        /* where it has to be; none: nobody has said */
+    uint64_t turn_ns;              /* on the processor; 0: as long as everybody's */
     struct troupe_tensor *tensors; /* of a run; as many as were ever needed */
     uint32_t tensors_n;
     uint64_t id;            /* worker->lock; of the run; 0: none */
@@ -313,6 +315,15 @@ static void go_to_cores(struct lane *l, const struct trp_worker_frame *f)
         l->cores = f->cores;
 }
 
+/* A run that nobody waits for is none here either: who asks has long turns for it. */
+static void take_turns(struct lane *l, const struct trp_worker_frame *f)
+{
+    if (f->turn_ns == l->turn_ns)
+        return;
+    trp_thread_take_turns(f->turn_ns);
+    l->turn_ns = f->turn_ns;
+}
+
 static void run_lane(void *user)
 {
     struct lane *l = user;
@@ -327,6 +338,7 @@ static void run_lane(void *user)
         for (uint32_t i = 0; i < f->releases_n && i < TRP_WORKER_RELEASES_MAX; i++)
             release(w, f->releases[i]);
         go_to_cores(l, f);
+        take_turns(l, f);
         const trp_status st = run_frame(l, f, &err);
         f->kept_bytes = kept_bytes(w);
         f->refused = trp_counter_get(&w->yard.refused);

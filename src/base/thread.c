@@ -210,6 +210,12 @@ void trp_thread_take_turns(uint64_t turn_ns)
     (void)syscall(SYS_sched_setattr, 0, &attr, 0);
 }
 
+uint64_t trp_thread_turn_ns(void)
+{
+    struct scheduling attr = { .size = sizeof attr };
+    return syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) == 0 ? attr.runtime_ns : 0;
+}
+
 struct trp_thread_use trp_thread_look(void)
 {
     struct timespec cpu = { 0 };

@@ -84,6 +84,14 @@ void trp_thread_yield_to_others(int nice);
  *   Source: sched_setattr(2), sched_runtime; kernel/sched/fair.c, PREEMPT_SHORT. */
 void trp_thread_take_turns(uint64_t turn_ns);
 
+/* How long the calling thread's turns are to be.
+ *   Units : ns; 0: the scheduler does not know of that.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Cost  : a system call.
+ *   Errors: none. */
+uint64_t trp_thread_turn_ns(void);
+
 /* How long the calling thread has been ready to run without a processor, all its life; 0 when the system does not say.
  *   Units : ns.
  *   Owns  : nothing.

@@ -4,10 +4,12 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -627,6 +629,45 @@ static void a_signal_for_the_server_does_not_end_it(void **state)
     forget_file(f);
 }
 
+/* How many threads of a process have turns of so many ns. */
+static int count_turns(pid_t pid, uint64_t turn_ns)
+{
+    char path[64];
+    int n = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *const tasks = opendir(path);
+    assert_non_null(tasks);
+    for (const struct dirent *d; (d = readdir(tasks)) != NULL;) {
+        uint64_t attr[7] = { 0 }; /* struct sched_attr; its fourth word is sched_runtime */
+        const long task = strtol(d->d_name, NULL, 10);
+        n += task > 0 && syscall(SYS_sched_getattr, task, attr, sizeof attr, 0) == 0 &&
+             attr[3] == turn_ns;
+    }
+    closedir(tasks);
+    return n;
+}
+
+/* So that nobody wakes behind a run that nobody waits for, in that process either. */
+static void a_run_there_has_the_turns_of_who_asks_for_it(void **state)
+{
+    struct fixture *f = *state;
+    float values[2] = { 7, 8 };
+    const struct troupe_tensor in = fp32(values, 1, 2);
+    const uint64_t usual_ns = trp_thread_turn_ns(), long_ns = TRP_MS(17);
+    open_model(f, "echo", "input X FP32 [-1,2]\n");
+    trp_thread_take_turns(long_ns);
+    if (trp_thread_turn_ns() == long_ns) { /* Linux 6.12 or later */
+        assert_int_equal(count_turns(pid_of(f), long_ns), 0);
+        assert_int_equal(run_model(f, &in), TRP_OK);
+        assert_int_equal(count_turns(pid_of(f), long_ns), 1);
+    }
+    trp_thread_take_turns(0);
+    assert_int_equal(trp_thread_turn_ns(), usual_ns);
+    assert_int_equal(run_model(f, &in), TRP_OK);
+    assert_int_equal(count_turns(pid_of(f), long_ns), 0);
+    forget_file(f);
+}
+
 /* Its file is gone: no other process opens it, and closing does not wait for one. */
 static void a_model_is_closed_while_its_process_cannot_come_back(void **state)
 {
@@ -820,6 +861,7 @@ int main(int argc, char **argv)
         ISOLATED(while_there_is_no_process_it_is_said_when_to_come_back),
         ISOLATED(a_process_that_somebody_kills_comes_back),
         ISOLATED(a_signal_for_the_server_does_not_end_it),
+        ISOLATED(a_run_there_has_the_turns_of_who_asks_for_it),
         ISOLATED(a_model_is_closed_while_its_process_cannot_come_back),
         ISOLATED(runs_go_on_side_by_side),
         ISOLATED(what_ends_one_harms_no_other_answer),

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,9 +44,7 @@ static void be_courteous(void *user)
     trp_thread_yield_to_others(19);
     c->highest = getpriority(PRIO_PROCESS, 0);
     trp_thread_take_turns(200000);
-    uint64_t attr[7] = { 0 }; /* struct sched_attr; its fourth word is sched_runtime */
-    assert_int_equal(syscall(SYS_sched_getattr, 0, attr, sizeof attr, 0), 0);
-    c->turn_ns = attr[3];
+    c->turn_ns = trp_thread_turn_ns();
     assert_int_equal(getpriority(PRIO_PROCESS, 0), c->highest);
     c->waited_ns = trp_thread_waited_ns();
     const struct trp_thread_use first = trp_thread_look();
