@@ -194,7 +194,8 @@ static void finish(struct trp_routing *r, const struct trp_error *err)
     r->is_refused = is_refused || trp_declared_is_partial(&r->declared);
     r->is_at_work = false;
     drop_reading(r);
-    look_again(r); /* models may have become known while it was at work */
+    look_again(
+        r); /* models may have become known while it was at work; and what goes on may be asked by others now */
     if (trp_failed(trouble.status) && is_new)
         log_trouble(r, "routes stay as they were: ", trouble.text);
     if (is_refused && is_new)
@@ -221,17 +222,23 @@ static struct trp_known_names names_of(const struct trp_routing *r)
 }
 
 /* A route that serves does not fit a model that became known, or does by now. */
-static void tell_doubt(void *user, const struct trp_router *route)
+static void tell_doubt(void *user, const struct trp_router *route, const char *doubt)
 {
     const struct trp_routing *r = user;
-    const struct trp_str name = trp_route_plan_of(route)->name, doubt = trp_route_doubt(route);
+    const struct trp_str name = trp_route_plan_of(route)->name;
     char lead[320];
     (void)snprintf(lead, sizeof lead,
                    "route '%.*s' goes on, and does not fit its targets: ", TRP_STR(name));
-    if (doubt.len > 0)
-        log_lines(r, TRP_LOG_WARNING, lead, doubt.ptr);
+    if (doubt)
+        log_lines(r, TRP_LOG_WARNING, lead, doubt);
     else
         TRP_INFO(r->opts.log, "route", "route '%.*s' fits its targets now", TRP_STR(name));
+}
+
+/* The same of a composition, which does not go on. */
+static void tell_unfit(void *user, const struct trp_error *why)
+{
+    log_lines(user, TRP_LOG_ERROR, "", why->text);
 }
 
 /* What could not be checked before, because models were not known, may be now. */
@@ -239,11 +246,10 @@ static void look_again(struct trp_routing *r)
 {
     struct trp_known_names names = names_of(r);
     const struct trp_route_check check = trp_known_names_check(&names);
-    struct trp_error err = { 0 };
     if (r->next) /* names are those of a reading; when it ends */
         return;
-    if (r->book && trp_failed(trp_cookbook_look_again(r->book, &check, &err)))
-        log_lines(r, TRP_LOG_ERROR, "", err.text);
+    if (r->book)
+        trp_cookbook_look_again(r->book, &check, tell_unfit, r);
     if (r->file)
         trp_route_file_look_again(r->file, &check, tell_doubt, r);
 }
@@ -457,7 +463,6 @@ static void publish(struct trp_routing *r, struct trp_directory *d,
     r->next_book = NULL;
     r->has_file = r->declared.text.len > 0 && !trp_failed(r->declared.file_why.status);
     r->verdict = trp_declared_verdict(&r->declared, r->taken);
-    look_again(r); /* what goes on is asked by others now */
     trp_metrics_add(r->opts.metrics, TRP_METRIC_ROUTES_READ, 1);
     tell_left_out(r);
     TRP_INFO(r->opts.log, "route", "%u routes and compositions are taken up", n);

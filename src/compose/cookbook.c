@@ -396,33 +396,34 @@ trp_status trp_cookbook_check(struct trp_cookbook *b, const struct trp_route_che
 }
 
 /* It says itself what is wrong, and another version may be right. */
-static void look_again(struct trp_cookbook *b, struct entry *e, struct trp_error *err)
+static bool is_news(struct trp_cookbook *b, struct entry *e, struct trp_error *why)
 {
-    struct trp_error own = { 0 };
     if (e->state != UNKNOWN)
-        return;
-    const trp_status st = check_entry(b, e, &own);
+        return false;
+    const trp_status st = check_entry(b, e, why);
     if (!trp_failed(st))
-        return;
+        return false;
     e->state = UNKNOWN;
     b->unknown_n++;
-    if (st.code != TRP_NOT_READY && !e->is_told) {
-        e->is_told = true;
-        *err = own;
-    }
+    if (st.code == TRP_NOT_READY || st.code == TRP_OUT_OF_MEMORY || e->is_told)
+        return false;
+    e->is_told = true;
+    return true;
 }
 
-trp_status trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
-                                   struct trp_error *err)
+void trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
+                             void (*news)(void *user, const struct trp_error *why), void *user)
 {
     b->serves = true;
     if (b->unknown_n == 0)
-        return trp_ok();
+        return;
     b->check = check;
     b->unknown_n = 0;
-    for (uint32_t i = 0; i < b->n; i++)
-        look_again(b, b->entries[i], err);
-    return err->status;
+    for (uint32_t i = 0; i < b->n; i++) {
+        struct trp_error why = { 0 };
+        if (is_news(b, b->entries[i], &why))
+            news(user, &why);
+    }
 }
 
 /* ---- a trial ---- */

@@ -53,14 +53,14 @@ struct trp_composition *trp_cookbook_at(const struct trp_cookbook *b, uint32_t i
 struct trp_composition *trp_cookbook_find(const struct trp_cookbook *b, struct trp_str name);
 
 /* Checks all: each after those that it asks.  One whose models are not known yet is not ready, and no error; look_again tries it once
- * more, when more is known: what is wrong then is the reason why it is not ready, and told once.
- *   Owns  : nothing.
+ * more, when more is known: what is wrong then is the reason why it is not ready, and `news` is told of each once.
+ *   Owns  : nothing; borrowed for the call of `news`.
  *   Thread: control.
  *   Errors: INVALID_ARGUMENT with file:line: one asks itself, types that do not agree, ...; NOT_FOUND: a name that nobody has. */
 trp_status trp_cookbook_check(struct trp_cookbook *b, const struct trp_route_check *check,
                               struct trp_error *err);
-trp_status trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
-                                   struct trp_error *err);
+void trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
+                             void (*news)(void *user, const struct trp_error *why), void *user);
 
 /* Looks for the first one that works now and would not any more, when a model takes something else: copies of those that ask it, by
  * whatever detour, are checked.

@@ -2,12 +2,13 @@
 #include "route/route.h"
 
 #include "call/target.h"
+#include "repo/digest.h"
 #include "route/route_fit.h"
 #include "route/route_hedge.h"
 #include "route/route_parts.h"
 
 #define WORDS_BYTES 1024u
-#define WORDS_MAX 65536u /* of one: a guard */
+#define WORDS_MAX 65536u /* of one, of all doubts that there ever were: a guard */
 
 static const struct trp_signature *signature(const struct trp_target *t)
 {
@@ -238,12 +239,15 @@ struct trp_str trp_route_doubt(const struct trp_router *r)
 
 bool trp_route_set_doubt(struct trp_router *r, const char *text)
 {
-    const char *now = trp_pointer_get(&r->doubt);
-    if (now ? text && strcmp(now, text) == 0 : !text)
+    const uint64_t digest = text ? trp_digest_add_str(1, trp_str_of(text)) : 0;
+    if (digest == r->doubt_digest)
         return false;
+    r->doubt_digest = digest;
     if (text && (!r->last_doubt || strcmp(r->last_doubt, text) != 0)) {
         const char *copy = trp_arena_dup(&r->words, trp_str_of(text)).ptr;
-        r->last_doubt = copy ? copy : "its rules do not fit what its targets take";
+        r->last_doubt =
+            copy ? copy : "its rules do not fit what its targets take: the log says why";
+        trp_counter_add(&r->doubts_cut, !copy);
     }
     trp_pointer_put(&r->doubt, text ? r->last_doubt : NULL);
     return true;

@@ -631,8 +631,8 @@ static bool is_open(const struct trp_router *r)
     return r->known_n < r->plan->goals_n || r->plan->may_miss || trp_pointer_get(&r->doubt);
 }
 
-/* True: there is news of it. */
-static bool look_again(const struct checking *c, struct trp_router *r)
+/* True: there is news of it; *out_doubt is NULL where it fits. */
+static bool look_again(const struct checking *c, struct trp_router *r, const char **out_doubt)
 {
     uint32_t known_n;
     *c->err = (struct trp_error){ 0 };
@@ -646,15 +646,17 @@ static bool look_again(const struct checking *c, struct trp_router *r)
     if (st.code == TRP_OUT_OF_MEMORY)
         return false;
     r->known_n = known_n;
-    return trp_route_set_doubt(r, trp_failed(st) ? c->err->text : NULL);
+    *out_doubt = trp_failed(st) ? c->err->text : NULL;
+    return trp_route_set_doubt(r, *out_doubt);
 }
 
 void trp_route_file_look_again(const struct trp_route_file *f, const struct trp_route_check *check,
-                               void (*news)(void *user, const struct trp_router *route), void *user)
+                               trp_route_news_fn news, void *user)
 {
     struct trp_arena arena;
     struct trp_error err = { 0 };
     struct checking c = { .file = f, .check = check, .arena = &arena, .err = &err };
+    const char *doubt;
     trp_arena_init(&arena, f->alloc, 4096, 0);
     for (uint32_t i = 0; i < f->routes_n; i++) {
         if (!is_open(f->routes[i]))
@@ -663,8 +665,8 @@ void trp_route_file_look_again(const struct trp_route_file *f, const struct trp_
             c.faces = trp_arena_zeroed(&arena, f->routes_n, sizeof *c.faces);
         if (!c.faces)
             break;
-        if (look_again(&c, f->routes[i]))
-            news(user, f->routes[i]);
+        if (look_again(&c, f->routes[i], &doubt))
+            news(user, f->routes[i], doubt);
     }
     trp_arena_deinit(&arena);
 }

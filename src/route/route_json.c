@@ -167,10 +167,18 @@ static void write_doubt(struct trp_buf *b, const struct trp_router *r)
         trp_buf_add_text(b, "null");
 }
 
+/* What was told in the log only. */
+static void write_doubts_cut(struct trp_buf *b, const struct trp_router *r)
+{
+    trp_buf_add_text(b, ",\"doubts_cut\":");
+    trp_buf_add_u64(b, trp_counter_get(&r->doubts_cut));
+}
+
 void trp_route_write_json(const struct trp_router *r, int64_t now_ns, struct trp_buf *b)
 {
     const struct trp_route_plan *p = r->plan;
     write_doubt(b, r);
+    write_doubts_cut(b, r);
     trp_buf_add_text(b, ",\"unmatched\":");
     trp_buf_add_u64(b, trp_counter_get(&r->unmatched));
     trp_buf_add_text(b, ",\"rules\":[");

@@ -18,9 +18,12 @@ struct trp_router {
     struct trp_route_samples samples;
     uint32_t
         known_n; /* the control thread's: targets of which the last check knew what they take */
-    struct trp_arena words;   /* the same: doubts, which others may be reading */
-    const char *last_doubt;   /* the same: it may come back */
-    struct trp_pointer doubt; /* a text; NULL: none */
+    struct trp_arena words; /* the same: doubts, which others may be reading */
+    const char *last_doubt; /* the same: it may come back */
+    uint64_t
+        doubt_digest; /* the same: of what was said last, though there was no room; 0: nothing */
+    struct trp_pointer doubt;      /* a text; NULL: none */
+    struct trp_counter doubts_cut; /* for whose words there was no room */
     struct trp_stats *stats;
     struct trp_route_owner owner;
 };
@@ -47,7 +50,7 @@ void trp_route_start(struct trp_target *t, struct trp_call *call);
 void trp_route_cancel(struct trp_target *t, struct trp_call *call);
 
 /* Puts a doubt in the place of what was said before; NULL: there is none any more.  True: it is another one.
- *   Owns  : copied, as long as the route; without memory there are plainer words.
+ *   Owns  : copied, as long as the route; where there is no room there are plainer words, and it is counted.
  *   Thread: control.
  *   Errors: none. */
 bool trp_route_set_doubt(struct trp_router *r, const char *text);

@@ -292,6 +292,12 @@ static void one_that_goes_on_is_asked_and_judged_but_not_checked(void **state)
     assert_string_equal(judge(&takes_doubles), "e");
 }
 
+static void no_news(void *user, const struct trp_error *why)
+{
+    (void)user;
+    fail_msg("%s", why->text);
+}
+
 static void one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serves(void **state)
 {
     (void)state;
@@ -306,9 +312,33 @@ static void one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serve
     assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
     assert_null(signature_of("e")); /* it might still be refused */
     assert_null(signature_of("f"));
-    assert_false(trp_failed(trp_cookbook_look_again(fx.book, &now, &fx.err)));
+    trp_cookbook_look_again(fx.book, &now, no_news, NULL);
     assert_non_null(signature_of("e"));
     assert_non_null(signature_of("f"));
+}
+
+static void count_news(void *user, const struct trp_error *why)
+{
+    assert_non_null(strstr(why->text, "routes.yaml:"));
+    ++*(uint32_t *)user;
+}
+
+static void each_that_turns_out_wrong_is_told_once(void **state)
+{
+    uint32_t n = 0;
+    (void)state;
+    add_fake("a", 1);
+    add_fake("b", 2);
+    read_next_with("", "ensembles:\n  e: { members: { a: 1, b: 1 }, vote: mean }\n"
+                       "  f: { members: { b: 1, a: 1 }, vote: mean }\n");
+    assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
+    trp_cookbook_look_again(fx.book, &now, count_news, &n);
+    assert_int_equal(n, 0);
+    now_of_a = &takes_doubles;
+    trp_cookbook_look_again(fx.book, &now, count_news, &n);
+    assert_int_equal(n, 2);
+    trp_cookbook_look_again(fx.book, &now, count_news, &n);
+    assert_int_equal(n, 2);
 }
 
 static int set_up(void **state)
@@ -330,6 +360,7 @@ int main(void)
         TEST(a_cascade_and_conditions_are_read_again),
         TEST(all_that_are_wrong_are_told_and_who_asks_them_is_not),
         TEST(one_that_goes_on_is_asked_and_judged_but_not_checked),
+        TEST(each_that_turns_out_wrong_is_told_once),
         TEST(one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serves),
     };
     return cmocka_run_group_tests_name("cookbook", tests, NULL, NULL);

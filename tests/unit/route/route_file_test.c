@@ -1,6 +1,8 @@
 /* What may be written in a file of routes, and what each mistake is told; and whether routes can be followed. */
 #include "routes.h"
 
+#include "route/route_parts.h"
+
 static int set_up(void **state)
 {
     static struct routes r; /* one test at a time */
@@ -294,9 +296,9 @@ static const struct trp_signature *signature_of_late(void *user, struct trp_str 
     return trp_str_is(name, "b") ? late : &takes_x;
 }
 
-static void count_news(void *user, const struct trp_router *route)
+static void count_news(void *user, const struct trp_router *route, const char *doubt)
 {
-    assert_non_null(route);
+    assert_string_equal(doubt ? doubt : "", trp_route_doubt(route).ptr);
     ++*(uint32_t *)user;
 }
 
@@ -406,6 +408,35 @@ static void shapes_that_cannot_be_the_same_are_doubted(void **state)
     b->input.any_rank = true;
     trp_route_file_look_again(r->file, &how, count_news, &news);
     assert_int_equal(news, 2);
+}
+
+/* Models come and go for a year: each time it is something else that does not fit. */
+static void doubts_that_have_no_room_are_counted_and_still_told_apart(void **state)
+{
+    struct routes *r = *state;
+    char words[1000];
+    struct trp_buf json;
+    routes_read_ok(r, "routes: { r: [ { use: a } ] }");
+    struct trp_router *route = trp_route_file_at(r->file, 0);
+    memset(words, '-', sizeof words);
+    words[sizeof words - 1] = '\0';
+    for (int i = 0; i < 100; i++) {
+        words[0] = (char)('0' + i % 10);
+        words[1] = (char)('0' + i / 10);
+        assert_true(trp_route_set_doubt(route, words));
+        assert_false(trp_route_set_doubt(route, words)); /* it is told once */
+        if (trp_counter_get(&route->doubts_cut) == 0)
+            assert_string_equal(trp_route_doubt(route).ptr, words);
+    }
+    assert_in_range(trp_counter_get(&route->doubts_cut), 30, 50);
+    assert_non_null(strstr(trp_route_doubt(route).ptr, "the log says why"));
+    trp_buf_init(&json, trp_heap(), 1 << 20);
+    trp_route_write_json(route, 0, &json);
+    assert_non_null(strstr(trp_buf_text(&json), "\"doubts_cut\":3"));
+    trp_buf_deinit(&json);
+    assert_true(trp_route_set_doubt(route, NULL));
+    assert_false(trp_route_set_doubt(route, NULL));
+    assert_int_equal(trp_route_doubt(route).len, 0);
 }
 
 static void a_folder_that_is_wrong_is_left_out_and_counts_are_carried(void **state)
@@ -657,6 +688,7 @@ int main(void)
         TEST(all_routes_are_checked_when_those_that_fail_are_spared),
         TEST(what_becomes_known_later_is_checked_then),
         TEST(shapes_that_cannot_be_the_same_are_doubted),
+        TEST(doubts_that_have_no_room_are_counted_and_still_told_apart),
         TEST(a_folder_that_is_wrong_is_left_out_and_counts_are_carried),
         TEST(routes_that_go_on_outlive_their_file),
         TEST(nobody_leads_back_through_what_goes_on),
