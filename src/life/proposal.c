@@ -20,20 +20,31 @@ bool trp_proposal_look(const struct trp_proposal *p, int64_t version,
     return false;
 }
 
-/* Nobody may hold it back: what it breaks is told all the same. */
-static trp_status let_pass(const struct trp_member *m, const struct trp_proposal_ask *ask,
-                           const struct trp_error *why)
-{
-    TRP_WARN(m->life->opts.log, "life", "'%.*s' is taken up%s, and breaks what is made of it: %s",
-             TRP_STR(m->name), ask->is_forced ? " because it is forced" : "", why->text);
-    return trp_ok();
-}
-
 const struct trp_signature *trp_proposal_face(void *user, const struct trp_version *v)
 {
     const struct trp_version *face = trp_version_face(v);
     (void)user;
     return face && face->has_signature ? &face->signature : NULL;
+}
+
+static bool is_known(const struct trp_member *m)
+{
+    for (uint32_t i = 0; i < m->shown.n; i++)
+        if (trp_proposal_face(NULL, m->shown.items[i]))
+            return true;
+    return false;
+}
+
+/* Nobody may hold it back: what it breaks is told all the same.  Of a model that nobody knew before it is told by whoever asks it, who
+ * waits for what it takes. */
+static trp_status let_pass(const struct trp_member *m, const struct trp_proposal_ask *ask,
+                           const struct trp_error *why)
+{
+    if (ask->is_forced || is_known(m))
+        TRP_WARN(m->life->opts.log, "life",
+                 "'%.*s' is taken up%s, and breaks what is made of it: %s", TRP_STR(m->name),
+                 ask->is_forced ? " because it is forced" : "", why->text);
+    return trp_ok();
 }
 
 static void propose(const struct trp_set *set, const struct trp_proposal_ask *ask, bool is_next,
@@ -112,11 +123,11 @@ static bool is_replaced(const struct trp_set *set, const struct trp_repo_model *
 
 void trp_proposal_remember(struct trp_member *m, const struct trp_repo_model *found)
 {
-    bool is_known = m->shown.n > 0 && m->life->opts.fits;
-    for (uint32_t i = 0; is_known && i < m->shown.n; i++)
-        is_known = trp_proposal_face(NULL, m->shown.items[i]) != NULL &&
-                   trp_lifecycle_get(&m->shown.items[i]->life) == TRP_MODEL_NEW;
-    if (m->before.n == 0 && is_known)
+    bool are_known = m->shown.n > 0 && m->life->opts.fits;
+    for (uint32_t i = 0; are_known && i < m->shown.n; i++)
+        are_known = trp_proposal_face(NULL, m->shown.items[i]) != NULL &&
+                    trp_lifecycle_get(&m->shown.items[i]->life) == TRP_MODEL_NEW;
+    if (m->before.n == 0 && are_known)
         (void)trp_set_dup(m->life->alloc, &m->before, &m->shown);
     if (is_replaced(&m->before, found))
         trp_set_drop(m->life->alloc, &m->before);
