@@ -32,6 +32,13 @@ static trp_status no_memory(struct trp_error *err)
     return trp_fail(err, TRP_OUT_OF_MEMORY, "the names of routes and compositions");
 }
 
+trp_status trp_directory_fail_twin(const struct trp_directory_item *item,
+                                   const struct trp_directory_item *first, struct trp_error *err)
+{
+    return trp_fail(err, TRP_ALREADY_EXISTS, "%.*s: '%.*s' is there already: the %s of %.*s",
+                    TRP_STR(item->place), TRP_STR(item->name), first->kind, TRP_STR(first->place));
+}
+
 /* `d->n` counts those whose targets are retained. */
 static trp_status add(struct trp_directory *d, const struct trp_directory_item *from,
                       struct trp_error *err)
@@ -45,12 +52,8 @@ static trp_status add(struct trp_directory *d, const struct trp_directory_item *
     if (!item->name.ptr || !item->place.ptr || !item->reason.ptr)
         return no_memory(err);
     TRP_CHECK(trp_table_put(d->names, item->name, item, &old, err));
-    if (old) {
-        const struct trp_directory_item *first = old;
-        return trp_fail(err, TRP_ALREADY_EXISTS, "%.*s: '%.*s' is there already: the %s of %.*s",
-                        TRP_STR(item->place), TRP_STR(item->name), first->kind,
-                        TRP_STR(first->place));
-    }
+    if (old)
+        return trp_directory_fail_twin(item, old, err);
     if (item->target)
         item->retain(item->target);
     d->n++;

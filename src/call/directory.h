@@ -32,10 +32,17 @@ static inline const char *trp_directory_article(const struct trp_directory_item 
     return item->kind[0] == 'e' ? "an" : "a";
 }
 
+/* Says that a name is another one's already, with both places.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: returns ALREADY_EXISTS. */
+trp_status trp_directory_fail_twin(const struct trp_directory_item *item,
+                                   const struct trp_directory_item *first, struct trp_error *err);
+
 /* Makes a picture of `n` items; `trouble` says why the newest files are not in it (empty: they are).
  *   Owns  : counted, with one reference for the caller; texts are copied, each target is retained.
  *   Thread: control.
- *   Errors: ALREADY_EXISTS: two have one name (both places); TOO_LARGE; OUT_OF_MEMORY. */
+ *   Errors: ALREADY_EXISTS: two have one name, as trp_directory_fail_twin() says it; TOO_LARGE; OUT_OF_MEMORY. */
 trp_status trp_directory_build(const struct trp_alloc *alloc,
                                const struct trp_directory_item *items, uint32_t n,
                                struct trp_str trouble, struct trp_directory **out_directory,

@@ -284,23 +284,6 @@ static struct trp_target *kept_target(const struct trp_routing *r,
     return old && !is_of_file(r, old->place) ? old->target : NULL;
 }
 
-/* Two have one name: the first such name, in the order in which collect() has them. */
-static struct trp_str find_twin(const struct trp_routing *r)
-{
-    for (uint32_t i = 0; i < trp_route_file_count(r->next); i++) {
-        const struct trp_router *route = trp_route_file_at(r->next, i);
-        const struct trp_str name = trp_route_plan_of(route)->name;
-        if (trp_route_file_find(r->next, name) != route)
-            return name;
-    }
-    for (uint32_t i = 0; i < trp_cookbook_count(r->next_book); i++) {
-        const struct trp_str name = trp_composition_target(trp_cookbook_at(r->next_book, i))->name;
-        if (trp_route_file_find(r->next, name))
-            return name;
-    }
-    return (struct trp_str){ NULL, 0 };
-}
-
 static struct trp_directory_item route_item(struct trp_router *route)
 {
     const struct trp_route_plan *p = trp_route_plan_of(route);
@@ -477,6 +460,39 @@ static bool is_in_force(const struct trp_routing *r)
            trp_str_is_equal(told, trp_str_of(r->declared.file_why.text));
 }
 
+/* A folder gives way to the file, or to another folder; it is told who has its name. */
+static trp_status leave_twin_out(struct trp_routing *r, const struct trp_directory_item *a,
+                                 const struct trp_directory_item *b, bool *out_is_anybody_out,
+                                 struct trp_error *err)
+{
+    struct trp_declared_folder *f = trp_declared_find(&r->declared, a->name);
+    const bool is_of_a = is_of_file(r, b->place);
+    struct trp_error why = { 0 };
+    if (!f) /* both stand in the file, or a third one has left it out */
+        return trp_ok();
+    (void)trp_directory_fail_twin(is_of_a ? a : b, is_of_a ? b : a, &why);
+    trp_declared_point(&r->declared, r->opts.path, &why);
+    TRP_CHECK(trp_declared_leave_out(&r->declared, f, &why, err));
+    *out_is_anybody_out = true;
+    return trp_ok();
+}
+
+/* All whose name somebody else has, too, at once: what is left is read again. */
+static trp_status leave_twins_out(struct trp_routing *r, struct trp_directory_item *items,
+                                  uint32_t n, bool *out_is_anybody_out, struct trp_error *err)
+{
+    struct trp_table *seen;
+    TRP_CHECK(trp_table_create(r->alloc, n + 1, &seen, err));
+    trp_status st = trp_ok();
+    for (uint32_t i = 0; !trp_failed(st) && i < n; i++) {
+        const struct trp_directory_item *first = trp_table_get(seen, items[i].name);
+        st = first ? leave_twin_out(r, first, &items[i], out_is_anybody_out, err)
+                   : trp_table_put(seen, items[i].name, &items[i], NULL, err);
+    }
+    trp_table_destroy(seen);
+    return st;
+}
+
 /* A check failed for a folder: the others are checked all the same.  Without memory nobody is to blame. */
 static bool spare(void *user, struct trp_str name, const struct trp_error *why)
 {
@@ -505,8 +521,8 @@ static trp_status check_all(struct trp_routing *r, const struct trp_route_check 
     return check_models(r, items, n, err);
 }
 
-/* Taken up, unless it fails or folders are suspected. */
-static trp_status take_up(struct trp_routing *r, struct trp_str *guilty, struct trp_error *err)
+/* Taken up, unless it fails or folders are suspected.  ALREADY_EXISTS: *out_is_anybody_out says whether some folders gave way. */
+static trp_status take_up(struct trp_routing *r, bool *out_is_anybody_out, struct trp_error *err)
 {
     struct trp_known_names names = names_of(r);
     struct trp_route_check check = trp_known_names_check(&names);
@@ -518,12 +534,10 @@ static trp_status take_up(struct trp_routing *r, struct trp_str *guilty, struct 
     TRP_CHECK(collect(r, &items, &n, err));
     trp_status st =
         trp_directory_build(r->alloc, items, n, trp_str_of(r->declared.file_why.text), &d, err);
-    if (trp_failed(st)) {
-        const struct trp_str twin = find_twin(r);
-        if (st.code == TRP_ALREADY_EXISTS && trp_declared_find(&r->declared, twin))
-            *guilty = twin; /* a folder gives way to the file, or to another folder */
+    if (st.code == TRP_ALREADY_EXISTS)
+        TRP_CHECK(leave_twins_out(r, items, n, out_is_anybody_out, err));
+    if (trp_failed(st))
         return st;
-    }
     st = check_all(r, &check, items, n, err);
     if (!trp_failed(st) && !r->has_suspects && !is_in_force(r)) {
         st = watch_rules(r, r->next, r->next_book, true,
@@ -742,19 +756,6 @@ static trp_status read_all(struct trp_routing *r, struct trp_error *err)
     return st;
 }
 
-/* The check failed for somebody: true: he is left out. */
-static bool leave_out(struct trp_routing *r, struct trp_str guilty, struct trp_error *err)
-{
-    struct trp_declared_folder *f = guilty.len ? trp_declared_find(&r->declared, guilty) : NULL;
-    trp_declared_point(&r->declared, r->opts.path, err);
-    const struct trp_error why = *err;
-    if (f ? trp_failed(trp_declared_leave_out(&r->declared, f, &why, err))
-          : !leave_file_out(r, err))
-        return false;
-    *err = (struct trp_error){ 0 };
-    return true;
-}
-
 static struct trp_declared_folder *find_suspect(const struct trp_routing *r, struct trp_str name)
 {
     struct trp_declared_folder *f = trp_declared_find(&r->declared, name);
@@ -812,16 +813,18 @@ static void forget_suspects(struct trp_routing *r)
 /* True: it is taken up, or nobody can help it. */
 static bool conclude_once(struct trp_routing *r, struct trp_error *err)
 {
-    struct trp_str guilty = { NULL, 0 };
-    const bool has_failed = trp_failed(take_up(r, &guilty, err));
-    const bool has_suspects = r->has_suspects;
-    if (has_failed && !leave_out(r, guilty, err))
+    bool is_anybody_out = false;
+    const trp_status st = take_up(r, &is_anybody_out, err);
+    trp_declared_point(&r->declared, r->opts.path, err);
+    const bool goes_on = st.code == TRP_ALREADY_EXISTS && is_anybody_out;
+    if (trp_failed(st) && !goes_on && !leave_file_out(r, err))
         return true;
-    if (!has_failed && !has_suspects)
+    if (!trp_failed(st) && !r->has_suspects)
         return true;
-    if (!has_failed)
+    if (!trp_failed(st))
         leave_suspects_out(r);
     forget_suspects(r);
+    *err = (struct trp_error){ 0 };
     return trp_failed(read_all(r, err));
 }
 

@@ -565,6 +565,33 @@ static void thousands_that_are_wrong_are_told_in_a_few_readings(void **state)
     free(own);
 }
 
+/* Read again once, not once for each: else this would take hours. */
+static void all_that_have_a_name_of_the_file_give_way_at_once(void **state)
+{
+    enum { TWINS = MANY / 4 };
+    static char names[TWINS][16];
+    static struct folder folders[TWINS];
+    struct trp_buf file;
+    (void)state;
+    trp_buf_init(&file, trp_heap(), 1 << 20);
+    trp_buf_add_text(&file, "routes:\n");
+    for (uint32_t i = 0; i < TWINS; i++) {
+        (void)snprintf(names[i], sizeof names[i], "x%06u", i);
+        folders[i] = (struct folder){ names[i], i % 2 ? "route: [ { use: b } ]\n"
+                                                      : "ensemble: { members: [b, c] }\n" };
+        trp_buf_addf(&file, "  %s: [ { use: a } ]\n", names[i]);
+    }
+    write_file(trp_buf_text(&file));
+    trp_buf_deinit(&file);
+    list(folders, TWINS);
+    end_reading();
+    for (uint32_t i = 0; i < TWINS; i++)
+        is_of_file(names[i], "route");
+    assert_int_equal(trp_directory_count(fx.directories.newest), TWINS);
+    assert_int_equal(trp_metrics_get(fx.metrics, TRP_METRIC_ROUTES_READ), 1);
+    assert_int_equal(trp_metrics_get(fx.metrics, TRP_METRIC_ROUTES_REFUSED), 1); /* they are told */
+}
+
 /* ---- lists are read by somebody else ---- */
 
 #define WITH_LISTS(lists, last)                                                           \
@@ -816,6 +843,7 @@ int main(void)
         WITH_FIXTURE(who_asks_one_that_is_wrong_is_not_blamed_for_it),
         WITH_FIXTURE(each_circle_is_told_with_its_way),
         WITH_FIXTURE(thousands_that_are_wrong_are_told_in_a_few_readings),
+        WITH_FIXTURE(all_that_have_a_name_of_the_file_give_way_at_once),
         AND_LISTS(what_has_lists_is_taken_up_when_they_are_there_and_what_serves_goes_on),
         AND_LISTS(what_is_read_when_life_goes_is_not_taken_up),
         AND_LISTS(a_storm_of_listings_ends_with_the_newest),
