@@ -4,7 +4,8 @@
  *
  *     registry_cost [--few 10] [--many 10000] [--most 100000] [--lookups 1000000] [--rounds 11]
  *
- * Names are asked for in random order, each as a text of the request's own.  Rounds take turns; the ratio is the median of the rounds' ratios. */
+ * Names are asked for in random order, each as a text of the request's own.  Rounds take turns; the ratio is the median of the
+ * rounds' ratios. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

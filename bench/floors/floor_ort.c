@@ -2,7 +2,8 @@
  *
  *   floor_ort --model FILE.onnx --threads N --seconds S [--free-size 1] [--then FILE.onnx] [--last FILE.onnx]
  *
- * With models behind the first one (`then`, `last`) a run is one of all of them, each with what the one before has given.  Prints {"runs":N,"seconds":S,"cpu_seconds":C}. */
+ * With models behind the first one (`then`, `last`) a run is one of all of them, each with what the one before has given.  Prints
+ * {"runs":N,"seconds":S,"cpu_seconds":C}. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
 /* admin/metrics_page.c - everything that is counted, in the Prometheus text format.
  *
  * A thousand models that are asked make a page of 10 MB, which takes a tenth of a second to write: nobody else on the loop may wait
- * for that.  So only those that were used lately have rows of their own (other_models.h), and the page is written in steps of about TURN_NS, one a turn; the versions that it tells of are held meanwhile, and
- * the numbers are those of the moment in which their line is written.  The text is not copied on its way out.
+ * for that.  So only those that were used lately have rows of their own (other_models.h), and the page is written in steps of about
+ * TURN_NS, one a turn; the versions that it tells of are held meanwhile, and the numbers are those of the moment in which their line
+ * is written.  The text is not copied on its way out.
  *
  * Three sources: the process-wide table (obs/metrics.def), the counters in each version's slot, and the kernel's view of
  * this process.  The per-model families are rows of one table here, so that the page, its order and docs/metrics.md agree. */

@@ -17,7 +17,8 @@ struct trp_passage_seen {
  *   Units : bytes.
  *   Thread: executor; any number at once.
  *   Blocks: until the run has ended, or the process has.
- *   Errors: enum troupe_code with words in run->error: the worker's; OUT_OF_MEMORY; TOO_LARGE: inputs that never have room; INTERNAL: the process ended while it ran;
+ *   Errors: enum troupe_code with words in run->error: the worker's; OUT_OF_MEMORY; TOO_LARGE: inputs that never have room; INTERNAL:
+ *           the process ended while it ran;
  *           UNAVAILABLE: it had ended before. */
 int32_t trp_passage_run(struct trp_stint *stint, const char *model, const struct troupe_run *run,
                         const struct troupe_tensor *inputs, struct troupe_tensor *outputs,

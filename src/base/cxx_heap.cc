@@ -1,6 +1,7 @@
 /* base/cxx_heap.cc - see cxx_heap.h.
  *
- * The others (for arrays, without exceptions) call one of these in the standard library that we use.  A block counts with the bytes that it has, and the word that the heap keeps before it. */
+ * The others (for arrays, without exceptions) call one of these in the standard library that we use.  A block counts with the bytes
+ * that it has, and the word that the heap keeps before it. */
 #include <malloc.h>
 #include <new>
 #include <stdlib.h>

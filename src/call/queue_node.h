@@ -1,5 +1,6 @@
 /* call/queue_node.h - the links that a call brings to the queues it waits in.
- * Answers "how does a call wait without an allocation?".  A chain is here; sched/ has the others: pairing.h, sorted.h and flow.h say how. */
+ * Answers "how does a call wait without an allocation?".  A chain is here; sched/ has the others: pairing.h, sorted.h and flow.h say
+ * how. */
 #ifndef TRP_QUEUE_NODE_H
 #define TRP_QUEUE_NODE_H
 

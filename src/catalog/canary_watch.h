@@ -1,6 +1,6 @@
 /* catalog/canary_watch.h - looks at the canaries of routes, once a second.
- * Answers "does this one get more by now, or nothing any more?".  What was decided is logged and counted; a canary goes on where it was when
- * its route is read again. */
+ * Answers "does this one get more by now, or nothing any more?".  What was decided is logged and counted; a canary goes on where it
+ * was when its route is read again. */
 #ifndef TRP_CANARY_WATCH_H
 #define TRP_CANARY_WATCH_H
 

@@ -2,8 +2,9 @@
  * Answers "what did they say about request 17, and who learns from it?".
  *
  * One table for the server, by the client's own request id: an outcome names nothing else.  Bounded in answers, bytes and age; what
- * does not fit makes the oldest go, and so does memory that is short.  What is too old is not found any more, and goes some at a time, as others come.  An outcome is
- * learned from once.  A request that several ensembles have answered (one in a pipeline, one behind a route) teaches all of them.
+ * does not fit makes the oldest go, and so does memory that is short.  What is too old is not found any more, and goes some at a
+ * time, as others come.  An outcome is learned from once.  A request that several ensembles have answered (one in a pipeline, one
+ * behind a route) teaches all of them.
  *
  *   vote ──keep──> [ oldest ... newest ] ──tell, by id──> testimony ──losses──> learner ──weights──> next vote
  *

@@ -4,7 +4,8 @@
  * so: everything that the library owns hangs on the reader, which its caller destroys, whatever happened.
  *
  * What makes a hostile file dear: its size, which is compared before memory is taken; coefficients of a progressive file, bounded by
- * max_memory_to_use and held in the request's account meanwhile; and scans, each of which goes over the whole picture, bounded by SCANS_MAX.
+ * max_memory_to_use and held in the request's account meanwhile; and scans, each of which goes over the whole picture, bounded by
+ * SCANS_MAX.
  * Warnings of the library are of two kinds.  Pixels are missing (the file ends, or a code in it has no meaning): refused, because
  * a model would see grey where a picture was.  Anything else is let pass, as every viewer does. */
 #include <setjmp.h>

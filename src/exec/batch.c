@@ -1,8 +1,8 @@
 /* exec/batch.c - see batch.h.
  *
  * Two pieces of memory, both in the version's name: the gathered inputs, which go as soon as the run has ended unless an output is
- * a view of them, and what the members share: who lent the joint outputs, and a count of the views.  Everything is allocated before the run, so
- * that a run that went well cannot fail afterwards for want of a few bytes. */
+ * a view of them, and what the members share: who lent the joint outputs, and a count of the views.  Everything is allocated before
+ * the run, so that a run that went well cannot fail afterwards for want of a few bytes. */
 #include "exec/batch.h"
 
 #include "backend/backend_host.h"

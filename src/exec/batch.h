@@ -4,8 +4,8 @@
  *   members ──lay out──► joint (sizes) ──gather──► joint (rows behind one another) ──run──► outputs ──scatter──► members: views
  *
  *  1. To the rest of exec a batch is a call: `joint` is admitted, run and counted as one, and nobody waits for it.
- *  2. Only calls of one version meet that have been bound, that belong to no sequence or to one whose state is kept here, that want the same outputs, and whose
- *     inputs have the same types and the same sizes but for the first axis: unlike shapes never meet.
+ *  2. Only calls of one version meet that have been bound, that belong to no sequence or to one whose state is kept here, that want
+ *     the same outputs, and whose inputs have the same types and the same sizes but for the first axis: unlike shapes never meet.
  *  3. A member's answer is a view of the joint outputs; these go when the last of the members has let go.
  *  4. What the backend gives must have a row for each row that it was given.  A version whose outputs have not is not batched
  *     again, and the calls are run alone.

@@ -67,7 +67,8 @@ void trp_exec_destroy(struct trp_exec *x);
  *   Owns  : start moves the call until its `done`.
  *   Thread: loop.
  *   Blocks: never.
- *   Errors: in call->error: QUEUE_FULL (also by a rate limit), INVALID_ARGUMENT (bound here), what kept its model from being loaded, BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE (stopping, or no answer is possible in time). */
+ *   Errors: in call->error: QUEUE_FULL (also by a rate limit), INVALID_ARGUMENT (bound here), what kept its model from being loaded,
+ *           BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE (stopping, or no answer is possible in time). */
 void trp_exec_start_call(struct trp_target *target, struct trp_call *call);
 void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call);
 

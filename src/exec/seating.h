@@ -1,7 +1,7 @@
 /* exec/seating.h - in which of its version's slots a run goes on.
- * Answers "on which cores, and on which device, is this run to be done?".  Where all slots of a version are alike nothing is kept, and its runs go where its
- * configuration says.  Where they are not (model/slot_groups.h), each run belongs to a group from the moment in which it has a slot
- * until that is given back, both under the run queue's lock; call->slot_group says which, counted from 1. */
+ * Answers "on which cores, and on which device, is this run to be done?".  Where all slots of a version are alike nothing is kept,
+ * and its runs go where its configuration says.  Where they are not (model/slot_groups.h), each run belongs to a group from the
+ * moment in which it has a slot until that is given back, both under the run queue's lock; call->slot_group says which, from 1 on. */
 #ifndef TRP_SEATING_H
 #define TRP_SEATING_H
 

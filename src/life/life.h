@@ -92,7 +92,9 @@ void trp_life_seen(struct trp_life *l, uint32_t index, uint64_t epoch);
 /* A wish of an operator; answered by `done` on the control thread.  A load ends when the model is READY or FAILED; an unload
  * when its versions have left the registry (in-flight calls may still hold them), a rescan when what was found is in the index;
  * loads that it began go on; a pin when the model is loaded and stays; an unpin when it may go by itself again; an eviction when its
- * versions have left, as with an unload, but the next request has it loaded again; a scale when its number holds; a survey when the index has all that can be known of the model without loading it.  In each case every reader has seen the snapshot that holds the result before `done` is called.
+ * versions have left, as with an unload, but the next request has it loaded again; a scale when its number holds; a survey when the
+ * index has all that can be known of the model without loading it.  In each case every reader has seen the snapshot that holds the
+ * result before `done` is called.
  *   Owns  : the order is the caller's until `done`.
  *   Thread: control.
  *   Errors: in order->error, with Triton's words. */

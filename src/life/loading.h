@@ -67,8 +67,9 @@ struct trp_loading {
     struct trp_size size; /* what it will take; its texts live until the second half has ended */
 };
 
-/* The first half of a load: compares the files with their manifest, reads the file's head (hazards, external data that must lie beside it), completes and checks the
- * configuration, and says how much it will take.  A survey is that alone, and has no second half.
+/* The first half of a load: compares the files with their manifest, reads the file's head (hazards, external data that must lie
+ * beside it), completes and checks the configuration, and says how much it will take.  A survey is that alone, and has no second
+ * half.
  *   Owns  : what the halves share, until trp_loading_finish() or trp_loading_drop().
  *   Thread: loader.
  *   Blocks: disk.

@@ -2,8 +2,8 @@
  *
  * One listing runs at a time; a wish that comes meanwhile makes one more, since the running one may have passed the change
  * already.  Its models are taken up in slices of about SLICE_NS, a slice a turn: ten thousand of them would keep an order waiting
- * for a tenth of a second otherwise.  A model is taken up when the digest of its files is another than the one taken up last.  When a watcher asked, the
- * new digest must first have stayed the same for `settle_ns`: somebody may still be copying. */
+ * for a tenth of a second otherwise.  A model is taken up when the digest of its files is another than the one taken up last.  When a
+ * watcher asked, the new digest must first have stayed the same for `settle_ns`: somebody may still be copying. */
 #include "life/rescan.h"
 #include "life/life_parts.h"
 #include "life/watcher.h"

@@ -38,9 +38,9 @@ struct trp_warmup {
  *           OUT_OF_MEMORY, OVER_BUDGET, as trp_warmup_input_make(), or the backend's; the sample's name in the words. */
 trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err);
 
-/* One run on each device of a model whose owner names no samples, with inputs of store/sample.h, one row of them: whoever takes over from a version
- * that serves has all that a first run makes or maps, and its first answer is no slower than the last one of the other.  Where there is
- * no room for it at once it is not made: nobody leaves for a run that no client has asked for.
+/* One run on each device of a model whose owner names no samples, with inputs of store/sample.h, one row of them: whoever takes over
+ * from a version that serves has all that a first run makes or maps, and its first answer is no slower than the last one of the
+ * other.  Where there is no room for it at once it is not made: nobody leaves for a run that no client has asked for.
  *   Owns  : nothing is kept.
  *   Thread: loader.
  *   Blocks: device; whoever wants it ended after a while has `stop` raised (rehearsal.h).

@@ -85,8 +85,9 @@ void trp_snapshot_each(const struct trp_snapshot *s,
 void trp_snapshot_walk(const struct trp_snapshot *s, struct trp_str from,
                        bool (*each)(void *user, const struct trp_entry *e), void *user);
 
-/* Picks the version that a call is sent to: the asked one, or that of a label (below 0: version_label.h), or (0) the highest that takes calls: it serves, or it is cold and the
- * call has its model loaded.  look: the one that is asked about: it serves, or is cold and never loaded; what failed says why.
+/* Picks the version that a call is sent to: the asked one, or that of a label (below 0: version_label.h), or (0) the highest that
+ * takes calls: it serves, or it is cold and the call has its model loaded.  look: the one that is asked about: it serves, or is cold
+ * and never loaded; what failed says why.
  *   Owns  : moves one reference to the caller.
  *   Thread: any that may hold the snapshot.
  *   Errors: NOT_FOUND, NOT_READY with the words that Triton's clients match ("Request for unknown model: ..."), and the code of

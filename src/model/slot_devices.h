@@ -14,8 +14,9 @@
  *   KIND_AUTO  the same where there is a GPU, and `gpus` are; else on the CPU.  So is a group that names `gpus` and no kind
  *   others     on the CPU, and beside groups on GPUs one slot where no count is written
  *
- * A backend without any GPU runs all on the CPU; trp_slot_devices_in_vain() says who wanted another place.  Where a group is on a GPU, c->devices are those that
- * are used, c->groups say which slots are where, and c->instances is their number; else nothing changes.
+ * A backend without any GPU runs all on the CPU; trp_slot_devices_in_vain() says who wanted another place.  Where a group is on a
+ * GPU, c->devices are those that are used, c->groups say which slots are where, and c->instances is their number; else nothing
+ * changes.
  *   Owns  : in `a`.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT with file:line: a device that is not there, and which are; more than TRP_SLOT_GROUPS_MAX groups;

@@ -1,7 +1,7 @@
 /* model/slot_groups.h - run slots that are not all alike.
  * Answers "which of a model's slots does a run take, and on which cores is that?".  `instance_group` may give each group cores of
- * its own, or a device (model/slot_devices.h); then it matters which group a run belongs to, otherwise only how many slots there are.  Pure: who runs where is kept by the
- * caller (exec/lines.h), as a number of runs for each group. */
+ * its own, or a device (model/slot_devices.h); then it matters which group a run belongs to, otherwise only how many slots there are.
+ * Pure: who runs where is kept by the caller (exec/lines.h), as a number of runs for each group. */
 #ifndef TRP_SLOT_GROUPS_H
 #define TRP_SLOT_GROUPS_H
 

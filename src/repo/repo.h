@@ -58,7 +58,8 @@ struct trp_repo_opts {
  *   Owns  : everything lives in `arena`.
  *   Thread: loader.
  *   Blocks: disk.
- *   Errors: as trp_fail_errno() for a repository's folder itself (of one, and nothing is listed); TOO_LARGE; one broken model is its own `error`. */
+ *   Errors: as trp_fail_errno() for a repository's folder itself (of one, and nothing is listed); TOO_LARGE; one broken model is its
+ *           own `error`. */
 struct trp_repo_listing {
     struct trp_repo_model **models;
     uint32_t models_n;

@@ -26,8 +26,8 @@ trp_status trp_making_known(const struct trp_making *m, struct trp_sha256 *out,
                             struct trp_error *err);
 
 /* Prepares a model: the backend makes a skeleton and blobs, or, where that does not open or answers otherwise, a skeleton that has
- * the weights inside; it is opened and compared with the model itself on generated inputs, and what passes is published, unless the files are others by then.  What does not is remembered with its reason, and not
- * tried again for this key.
+ * the weights inside; it is opened and compared with the model itself on generated inputs, and what passes is published, unless the
+ * files are others by then.  What does not is remembered with its reason, and not tried again for this key.
  *   Owns  : borrowed.
  *   Thread: loader, in the background.
  *   Blocks: disk, device; some times as long as a load.
