@@ -284,6 +284,11 @@ int cli_fail_asking(const struct cli *cli, const struct trp_error *err)
     return cli_fail(cli, err, hint);
 }
 
+trp_status cli_fail_foreign(const struct cli *cli, struct trp_error *err)
+{
+    return trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server", cli_server(cli));
+}
+
 const char *cli_path(struct cli *cli, const char *format, const char *name)
 {
     static const char hex[] = "0123456789ABCDEF";

@@ -47,6 +47,12 @@ trp_status cli_ask(struct cli *cli, const struct cli_request *request, struct cl
  *   Errors: returns the exit code. */
 int cli_fail_asking(const struct cli *cli, const struct trp_error *err);
 
+/* Says that who answers is no troupe server: its answer has another form.
+ *   Owns  : borrowed.
+ *   Thread: owner.
+ *   Errors: returns INTERNAL. */
+trp_status cli_fail_foreign(const struct cli *cli, struct trp_error *err);
+
 /* Percent-encodes a name for a path.
  *   Owns  : in cli->arena.
  *   Thread: owner.

@@ -104,6 +104,21 @@ static void add_model(struct cli *cli, struct cli_table *table, struct trp_json 
     cli_table_row(table, cells);
 }
 
+/* A row for each model of an answer. */
+static trp_status add_models(struct cli *cli, struct cli_table *table, struct trp_json root,
+                             void (*add)(struct cli *cli, struct cli_table *table,
+                                         struct trp_json m),
+                             struct trp_error *err)
+{
+    struct trp_json models, m;
+    struct trp_json_iter it;
+    if (!trp_json_find(root, "models", &models) || trp_json_type(models) != TRP_JSON_ARRAY)
+        return cli_fail_foreign(cli, err);
+    for (bool more = trp_json_begin(models, &it); more && trp_json_next(&it, NULL, &m);)
+        add(cli, table, m);
+    return trp_ok();
+}
+
 /* How much of the memory that worker processes look at is in use; and that it was full once, which makes their models slower. */
 static void print_commons(struct cli *cli, struct trp_json root)
 {
@@ -175,18 +190,11 @@ static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
                                           "SHARED WITH", ">NEXT",    ">INSTANCES", "DEVICES",
                                           "STAYS" };
     struct cli_table table;
-    struct trp_json models, m, asked;
-    struct trp_json_iter it;
+    struct trp_json asked;
     const bool is_one = trp_json_find(root, "asked", &asked);
-    if (!trp_json_find(root, "models", &models) || trp_json_type(models) != TRP_JSON_ARRAY) {
-        (void)trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server",
-                       cli_server(cli));
-        return cli_fail_asking(cli, err);
-    }
     cli_table_init(&table, &cli->arena, titles, ARRAY_LEN(titles));
-    bool more = trp_json_begin(models, &it);
-    while (more && trp_json_next(&it, NULL, &m))
-        add_model(cli, &table, m);
+    if (trp_failed(add_models(cli, &table, root, add_model, err)))
+        return cli_fail_asking(cli, err);
     const int code = is_one ? print_asked(cli, asked) : CLI_OK;
     if (code != CLI_OK)
         return code;
@@ -252,17 +260,9 @@ static int print_cost(struct cli *cli, struct trp_json root, struct trp_error *e
     static const char *const titles[] = { "MODEL", ">VERSION", ">INSTANCES",  "JOINS",
                                           ">ROWS", ">DELAY",   "ROWS: A RUN", "WHY" };
     struct cli_table table;
-    struct trp_json models, m;
-    struct trp_json_iter it;
-    if (!trp_json_find(root, "models", &models) || trp_json_type(models) != TRP_JSON_ARRAY) {
-        (void)trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server",
-                       cli_server(cli));
-        return cli_fail_asking(cli, err);
-    }
     cli_table_init(&table, &cli->arena, titles, ARRAY_LEN(titles));
-    bool more = trp_json_begin(models, &it);
-    while (more && trp_json_next(&it, NULL, &m))
-        add_cost(cli, &table, m);
+    if (trp_failed(add_models(cli, &table, root, add_cost, err)))
+        return cli_fail_asking(cli, err);
     if (table.first)
         cli_table_print(&table, stdout);
     else

@@ -68,8 +68,7 @@ static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
     struct trp_json_iter it;
     const struct trp_str name = cli_field_text(root, "name"), zero = TRP_STR_LIT("0");
     if (!trp_json_find(root, "versions", &versions) || !trp_json_begin(versions, &it)) {
-        (void)trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server",
-                       cli_server(cli));
+        (void)cli_fail_foreign(cli, err);
         return cli_fail_asking(cli, err);
     }
     cli_table_init(&table, &cli->arena, titles, ARRAY_LEN(titles));

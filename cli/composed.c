@@ -26,8 +26,7 @@ trp_status cli_composed_ask(struct cli *cli, const char *name, struct cli_compos
     TRP_CHECK(trp_json_parser_create(LIST_BYTES_MAX, 64, &out->parser, err));
     TRP_CHECK(trp_json_parse(out->parser, reply.body, false, &root, err));
     if (!trp_json_find(root, "routes", &routes) || trp_json_type(routes) != TRP_JSON_ARRAY)
-        return trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server",
-                        cli_server(cli));
+        return cli_fail_foreign(cli, err);
     out->body = reply.body;
     out->has_any = trp_json_begin(routes, &out->it);
     out->trouble = cli_field_text(root, "trouble");

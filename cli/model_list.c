@@ -7,11 +7,6 @@
 #define LIST_BYTES_MAX ((size_t)1 << 31)
 #define PAGES_MAX 100000u
 
-static trp_status no_server(const struct cli *cli, struct trp_error *err)
-{
-    return trp_fail(err, TRP_INTERNAL, "what answers at %s is no troupe server", cli_server(cli));
-}
-
 /* The models as they were sent: `{"models":[ ... ],"next_page_token": ...` without what is around them.  Nothing inside a text
  * looks like the end, because its quotes are escaped. */
 static bool cut_models(struct trp_str body, struct trp_str *out)
@@ -52,7 +47,7 @@ static trp_status add_page(struct cli *cli, struct cli_model_list *list, struct 
     TRP_CHECK(trp_json_parse(page->parser, body, false, &root, err));
     if (!trp_json_find(root, "models", &models) || trp_json_type(models) != TRP_JSON_ARRAY ||
         !cut_models(body, &page->text))
-        return no_server(cli, err);
+        return cli_fail_foreign(cli, err);
     (void)trp_json_begin(models, &page->models); /* false for a page of no models */
     *out_token = cli_field_text(root, "next_page_token");
     return trp_ok();
