@@ -12,173 +12,97 @@
 
 #define NOTHING UINT64_MAX /* this one has no such thing */
 
-struct row {
-    const char *name, *type, *help;
-    bool is_of_target;
-    size_t counter; /* where it stands in its rule or target; unless there is a function */
-    uint64_t (*read)(const struct trp_route_rule *rule, const struct trp_route_goal *goal,
-                     int64_t now_ns);
+enum owner { /* of a number: what a rule or target has, or has not */
+             RULE,
+             SHADOW, /* numbers in the rule, where it has one */
+             CANARY,
+             HEDGE,
+             GOAL
 };
 
-static uint64_t read_open(const struct trp_route_rule *rule, const struct trp_route_goal *goal,
-                          int64_t now_ns)
+struct row {
+    const char *name, *type, *help;
+    enum owner of;
+    size_t counter; /* where it stands in its owner; unless there is a function */
+    uint64_t (*read)(const void *place, int64_t now_ns); /* of a rule or target */
+};
+
+static uint64_t read_open(const void *place, int64_t now_ns)
 {
-    (void)rule;
+    const struct trp_route_goal *goal = place;
     return trp_breaker_is_refusing(&goal->breaker, now_ns);
 }
 
-static uint64_t read_canary_step(const struct trp_route_rule *rule,
-                                 const struct trp_route_goal *goal, int64_t now_ns)
+static uint64_t read_canary_step(const void *place, int64_t now_ns)
 {
+    const struct trp_route_rule *rule = place;
     struct trp_route_canary_view view;
-    (void)goal;
     (void)now_ns;
-    if (!rule->canary)
-        return NOTHING;
     trp_route_canary_get(rule->canary, &view);
     return view.phase == TRP_CANARY_ROLLED_BACK ? 0 : view.step;
 }
 
-static uint64_t read_canary_back(const struct trp_route_rule *rule,
-                                 const struct trp_route_goal *goal, int64_t now_ns)
+static uint64_t read_canary_back(const void *place, int64_t now_ns)
 {
+    const struct trp_route_rule *rule = place;
     struct trp_route_canary_view view;
-    (void)goal;
     (void)now_ns;
-    if (!rule->canary)
-        return NOTHING;
     trp_route_canary_get(rule->canary, &view);
     return view.phase == TRP_CANARY_ROLLED_BACK;
 }
 
-static uint64_t read_hedges(const struct trp_route_rule *rule, const struct trp_route_goal *goal,
-                            int64_t now_ns)
-{
-    (void)goal;
-    (void)now_ns;
-    return rule->hedge ? trp_counter_get(&rule->hedge->hedge.sent) : NOTHING;
-}
-
-static uint64_t read_hedges_won(const struct trp_route_rule *rule,
-                                const struct trp_route_goal *goal, int64_t now_ns)
-{
-    (void)goal;
-    (void)now_ns;
-    return rule->hedge ? trp_counter_get(&rule->hedge->hedge.won) : NOTHING;
-}
-
-static uint64_t read_canary_calls(const struct trp_route_rule *rule,
-                                  const struct trp_route_goal *goal, int64_t now_ns)
-{
-    (void)goal;
-    (void)now_ns;
-    return rule->canary ? trp_counter_get(&rule->canary->new_one.calls) : NOTHING;
-}
-
-static uint64_t read_canary_failures(const struct trp_route_rule *rule,
-                                     const struct trp_route_goal *goal, int64_t now_ns)
-{
-    (void)goal;
-    (void)now_ns;
-    return rule->canary ? trp_counter_get(&rule->canary->new_one.failures) : NOTHING;
-}
-
-static uint64_t read_shadow(const struct trp_route_rule *rule, const struct trp_counter *counter)
-{
-    return rule->shadow ? trp_counter_get(counter) : NOTHING;
-}
-
-static uint64_t read_compared(const struct trp_route_rule *rule, const struct trp_route_goal *goal,
-                              int64_t now_ns)
-{
-    (void)goal;
-    (void)now_ns;
-    return read_shadow(rule, &rule->agreement.calls);
-}
-
-static uint64_t read_shadows_failed(const struct trp_route_rule *rule,
-                                    const struct trp_route_goal *goal, int64_t now_ns)
-{
-    (void)goal;
-    (void)now_ns;
-    return read_shadow(rule, &rule->agreement.failed);
-}
-
-static uint64_t read_shadows_dropped(const struct trp_route_rule *rule,
-                                     const struct trp_route_goal *goal, int64_t now_ns)
-{
-    (void)goal;
-    (void)now_ns;
-    return read_shadow(rule, &rule->shadows_dropped);
-}
-
-static uint64_t read_shadow_rows(const struct trp_route_rule *rule,
-                                 const struct trp_route_goal *goal, int64_t now_ns)
-{
-    (void)goal;
-    (void)now_ns;
-    return read_shadow(rule, &rule->agreement.rows);
-}
-
-static uint64_t read_shadow_agreeing(const struct trp_route_rule *rule,
-                                     const struct trp_route_goal *goal, int64_t now_ns)
-{
-    (void)goal;
-    (void)now_ns;
-    return read_shadow(rule, &rule->agreement.rows_agreeing);
-}
-
 static const struct row rows[] = {
-    { "troupe_route_matched_total", "counter", "Requests that a rule of a route decided.", false,
+    { "troupe_route_matched_total", "counter", "Requests that a rule of a route decided.", RULE,
       offsetof(struct trp_route_rule, matched), NULL },
     { "troupe_route_unknown_total", "counter",
-      "Requests for which nobody could tell whether a rule holds.", false,
+      "Requests for which nobody could tell whether a rule holds.", RULE,
       offsetof(struct trp_route_rule, unknown), NULL },
     { "troupe_route_fallbacks_total", "counter",
-      "Attempts at a target that stands in for another, by rule.", false,
+      "Attempts at a target that stands in for another, by rule.", RULE,
       offsetof(struct trp_route_rule, fell_back), NULL },
     { "troupe_route_timeouts_total", "counter",
-      "Attempts that took longer than their rule gives them.", false,
+      "Attempts that took longer than their rule gives them.", RULE,
       offsetof(struct trp_route_rule, timed_out), NULL },
     { "troupe_route_canary_step", "gauge",
-      "The step that the canary of a rule is at, from 1; 0: it gets nothing.", false, 0,
+      "The step that the canary of a rule is at, from 1; 0: it gets nothing.", CANARY, 0,
       read_canary_step },
     { "troupe_route_canary_rolled_back", "gauge",
-      "1: the canary of a rule did worse, and was taken back.", false, 0, read_canary_back },
+      "1: the canary of a rule did worse, and was taken back.", CANARY, 0, read_canary_back },
     { "troupe_route_hedges_total", "counter",
-      "Requests that were sent a second time, because the answer was late.", false, 0,
-      read_hedges },
-    { "troupe_route_hedges_won_total", "counter", "Of these, those that answered first.", false, 0,
-      read_hedges_won },
+      "Requests that were sent a second time, because the answer was late.", HEDGE,
+      offsetof(struct trp_route_hedge, hedge.sent), NULL },
+    { "troupe_route_hedges_won_total", "counter", "Of these, those that answered first.", HEDGE,
+      offsetof(struct trp_route_hedge, hedge.won), NULL },
     { "troupe_route_canary_calls_total", "counter",
-      "Answers and failures of the canary of a rule, as its first choice.", false, 0,
-      read_canary_calls },
-    { "troupe_route_canary_failures_total", "counter", "Of these, failures.", false, 0,
-      read_canary_failures },
+      "Answers and failures of the canary of a rule, as its first choice.", CANARY,
+      offsetof(struct trp_route_canary, new_one.calls), NULL },
+    { "troupe_route_canary_failures_total", "counter", "Of these, failures.", CANARY,
+      offsetof(struct trp_route_canary, new_one.failures), NULL },
     { "troupe_route_shadows_compared_total", "counter",
-      "Answers of the shadow of a rule that were compared with the one that the client got.", false,
-      0, read_compared },
+      "Answers of the shadow of a rule that were compared with the one that the client got.",
+      SHADOW, offsetof(struct trp_route_rule, agreement.calls), NULL },
     { "troupe_route_shadows_failed_total", "counter", "Shadows of a rule that had no answer.",
-      false, 0, read_shadows_failed },
+      SHADOW, offsetof(struct trp_route_rule, agreement.failed), NULL },
     { "troupe_route_shadows_dropped_total", "counter",
-      "Shadows of a rule that were given up, for lack of a place or of time.", false, 0,
-      read_shadows_dropped },
+      "Shadows of a rule that were given up, for lack of a place or of time.", SHADOW,
+      offsetof(struct trp_route_rule, shadows_dropped), NULL },
     { "troupe_route_shadow_rows_total", "counter",
-      "Rows of the outputs that were compared with a shadow's.", false, 0, read_shadow_rows },
-    { "troupe_route_shadow_rows_agreeing_total", "counter", "Of these, rows that agree.", false, 0,
-      read_shadow_agreeing },
-    { "troupe_route_asked_total", "counter", "Attempts at a target of a route.", true,
+      "Rows of the outputs that were compared with a shadow's.", SHADOW,
+      offsetof(struct trp_route_rule, agreement.rows), NULL },
+    { "troupe_route_shadow_rows_agreeing_total", "counter", "Of these, rows that agree.", SHADOW,
+      offsetof(struct trp_route_rule, agreement.rows_agreeing), NULL },
+    { "troupe_route_asked_total", "counter", "Attempts at a target of a route.", GOAL,
       offsetof(struct trp_route_goal, asked), NULL },
     { "troupe_route_failed_total", "counter",
-      "Of these, attempts that failed or took longer than their rule lets them.", true,
+      "Of these, attempts that failed or took longer than their rule lets them.", GOAL,
       offsetof(struct trp_route_goal, failed), NULL },
     { "troupe_route_breaker_open", "gauge", "1: a target of a route is left alone for the moment.",
-      true, 0, read_open },
+      GOAL, 0, read_open },
     { "troupe_route_breaker_opened_total", "counter",
-      "Times that a target of a route began to be left alone.", true,
+      "Times that a target of a route began to be left alone.", GOAL,
       offsetof(struct trp_route_goal, breaker.opened), NULL },
     { "troupe_route_breaker_refused_total", "counter",
-      "Attempts that passed by a target of a route, because it is left alone.", true,
+      "Attempts that passed by a target of a route, because it is left alone.", GOAL,
       offsetof(struct trp_route_goal, breaker.refused), NULL },
 };
 
@@ -191,28 +115,45 @@ static void write_sample(struct trp_buf *b, const struct row *row, struct trp_st
     trp_buf_add_char(b, '{');
     trp_metrics_write_label(b, "route", route);
     trp_buf_add_char(b, ',');
-    trp_metrics_write_label(b, row->is_of_target ? "target" : "rule", of);
+    trp_metrics_write_label(b, row->of == GOAL ? "target" : "rule", of);
     trp_buf_add_text(b, "} ");
     trp_buf_add_u64(b, value);
     trp_buf_add_char(b, '\n');
 }
 
-static uint64_t read_row(const struct row *row, const struct trp_route_rule *rule,
-                         const struct trp_route_goal *goal, int64_t now_ns)
+/* NULL: a rule has no such thing. */
+static const void *owner_in(const void *place, enum owner of)
 {
+    const struct trp_route_rule *rule = place;
+    switch (of) {
+    case SHADOW:
+        return rule->shadow ? rule : NULL;
+    case CANARY:
+        return rule->canary;
+    case HEDGE:
+        return rule->hedge;
+    default:
+        return place;
+    }
+}
+
+static uint64_t read_row(const struct row *row, const void *place, int64_t now_ns)
+{
+    const char *const owner = owner_in(place, row->of);
+    if (!owner)
+        return NOTHING;
     if (row->read)
-        return row->read(rule, goal, now_ns);
-    const char *const owner = row->is_of_target ? (const char *)goal : (const char *)rule;
+        return row->read(place, now_ns);
     return trp_counter_get((const struct trp_counter *)(const void *)(owner + row->counter));
 }
 
 static void write_plan(struct trp_buf *b, const struct row *row, const struct trp_route_plan *p,
                        int64_t now_ns)
 {
-    for (uint32_t i = 0; !row->is_of_target && i < p->rules_n; i++)
-        write_sample(b, row, p->name, p->rules[i].name, read_row(row, &p->rules[i], NULL, now_ns));
-    for (uint32_t i = 0; row->is_of_target && i < p->goals_n; i++)
-        write_sample(b, row, p->name, p->goals[i].text, read_row(row, NULL, &p->goals[i], now_ns));
+    for (uint32_t i = 0; row->of != GOAL && i < p->rules_n; i++)
+        write_sample(b, row, p->name, p->rules[i].name, read_row(row, &p->rules[i], now_ns));
+    for (uint32_t i = 0; row->of == GOAL && i < p->goals_n; i++)
+        write_sample(b, row, p->name, p->goals[i].text, read_row(row, &p->goals[i], now_ns));
 }
 
 /* The next route of the directory that has a place in the scrape; NULL: there is none. */
@@ -235,7 +176,7 @@ static const struct trp_route_plan *next_plan(const struct trp_directory *d, uin
 
 static const struct row of_all[] = {
     { "troupe_route_metrics_left_out", "gauge",
-      "Routes without series of their own here: there are too many rules and targets.", false, 0,
+      "Routes without series of their own here: there are too many rules and targets.", RULE, 0,
       NULL },
 };
 
