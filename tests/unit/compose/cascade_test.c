@@ -119,13 +119,10 @@ static void by_row_all_or_none_copy_nothing(void **state)
 /* Of many rows each third is in doubt. */
 static struct trp_call *start_many(void)
 {
-    static const struct trp_signature any = {
-        .inputs = &fake_x, .outputs = &fake_y, .inputs_n = 1, .outputs_n = 1
-    };
     static float many[MANY * 3];
     for (int i = 0; i < MANY; i++)
         memcpy(many + (size_t)i * 3, i % 3 == 0 ? x + 3 : x, 12);
-    fake("small")->signature = fake("large")->signature = &any;
+    fake("small")->signature = fake("large")->signature = &fake_unbounded;
     fixture_serve("cascades: { c: { steps: [small, large], threshold: 0.9, per: row } }");
     struct trp_call *call = fixture_start("c", many, MANY);
     fixture_turns(3);

@@ -55,15 +55,19 @@ struct fixture {
 
 static struct fixture fx; /* one test at a time */
 
-static const struct trp_io fake_x = {
-    .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 3 }
-};
-static const struct trp_io fake_y = {
-    .name = { "y", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 3 }
-};
-static const struct trp_signature fake_signature = {
-    .inputs = &fake_x, .outputs = &fake_y, .inputs_n = 1, .outputs_n = 1, .batch_max = 8
-};
+/* Any number of rows. */
+#define FAKE_ROWS(word, type, columns)                                               \
+    {                                                                                \
+        .name = { "" word, sizeof(word) - 1 }, .dtype = (type), .rank = 2, .dims = { \
+            -1,                                                                      \
+            (columns)                                                                \
+        }                                                                            \
+    }
+
+static const struct trp_io fake_x = FAKE_ROWS("x", TROUPE_FP32, 3);
+static const struct trp_io fake_y = FAKE_ROWS("y", TROUPE_FP32, 3);
+static const struct trp_signature fake_signature = { &fake_x, &fake_y, 1, 1, .batch_max = 8 };
+static const struct trp_signature fake_unbounded = { &fake_x, &fake_y, 1, 1, .batch_max = 0 };
 
 /* The same, but its classes have names. */
 static const struct trp_str fake_colours[] = { { "red", 3 }, { "green", 5 }, { "blue", 4 } };
@@ -73,9 +77,8 @@ static const struct trp_io fake_coloured_y = { .name = { "y", 1 },
                                                .dims = { -1, 3 },
                                                .labels = fake_colours,
                                                .labels_n = 3 };
-static const struct trp_signature fake_coloured = {
-    .inputs = &fake_x, .outputs = &fake_coloured_y, .inputs_n = 1, .outputs_n = 1, .batch_max = 8
-};
+static const struct trp_signature fake_coloured = { &fake_x, &fake_coloured_y, 1, 1,
+                                                    .batch_max = 8 };
 
 static struct fake_model *fake_of(const struct trp_target *t)
 {

@@ -1,15 +1,9 @@
 /* What is made of models, when one of these takes or gives something else: what goes on, and what would not. */
 #include "compose_fixture.h"
 
-static const struct trp_io other_x = {
-    .name = { "x", 1 }, .dtype = TROUPE_FP64, .rank = 2, .dims = { -1, 3 }
-};
-static const struct trp_io wide_x = {
-    .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 4 }
-};
-static const struct trp_io free_x = {
-    .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, -1 }
-};
+static const struct trp_io other_x = FAKE_ROWS("x", TROUPE_FP64, 3);
+static const struct trp_io wide_x = FAKE_ROWS("x", TROUPE_FP32, 4);
+static const struct trp_io free_x = FAKE_ROWS("x", TROUPE_FP32, -1);
 static const struct trp_io with_k[] = {
     { .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 3 } },
     { .name = { "k", 1 }, .dtype = TROUPE_INT64, .rank = 1, .dims = { 1 } }
@@ -18,12 +12,8 @@ static const struct trp_io with_spare_k[] = {
     { .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 3 } },
     { .name = { "k", 1 }, .dtype = TROUPE_INT64, .rank = 1, .dims = { 1 }, .optional = true }
 };
-static const struct trp_io other_y = {
-    .name = { "y", 1 }, .dtype = TROUPE_INT32, .rank = 2, .dims = { -1, 3 }
-};
-static const struct trp_io called_z = {
-    .name = { "z", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 3 }
-};
+static const struct trp_io other_y = FAKE_ROWS("y", TROUPE_INT32, 3);
+static const struct trp_io called_z = FAKE_ROWS("z", TROUPE_FP32, 3);
 
 static const struct trp_signature takes_doubles = { &other_x, &fake_y, 1, 1, .batch_max = 8 };
 static const struct trp_signature takes_four = { &wide_x, &fake_y, 1, 1, .batch_max = 8 };

@@ -36,12 +36,9 @@ static void weights_count(void **state)
 
 static struct trp_call *start_a_long_vote(void)
 {
-    static const struct trp_signature any = {
-        .inputs = &fake_x, .outputs = &fake_y, .inputs_n = 1, .outputs_n = 1
-    };
     static float many[MANY * 3];
     many[MANY * 3 - 1] = 4;
-    fake("one")->signature = fake("two")->signature = &any;
+    fake("one")->signature = fake("two")->signature = &fake_unbounded;
     fixture_serve("ensembles: { both: { members: [one, two], vote: mean } }");
     struct trp_call *call = fixture_start("both", many, MANY);
     fixture_turns(5);
@@ -87,15 +84,9 @@ static void ranks_are_fused(void **state)
 static void lists_of_items_are_fused_with_their_scores(void **state)
 {
     (void)state;
-    static const struct trp_io in = {
-        .name = { "x", 1 }, .dtype = TROUPE_INT64, .rank = 2, .dims = { -1, 3 }
-    };
-    static const struct trp_io out = {
-        .name = { "items", 5 }, .dtype = TROUPE_INT64, .rank = 2, .dims = { -1, 3 }
-    };
-    static const struct trp_signature s = {
-        .inputs = &in, .outputs = &out, .inputs_n = 1, .outputs_n = 1
-    };
+    static const struct trp_io in = FAKE_ROWS("x", TROUPE_INT64, 3);
+    static const struct trp_io out = FAKE_ROWS("items", TROUPE_INT64, 3);
+    static const struct trp_signature s = { &in, &out, 1, 1, .batch_max = 0 };
     static int64_t lists[] = { 7, 5, -1, 3, 2, 1 };
     add_fake("left", 1)->signature = &s;
     add_fake("right", 1)->signature = &s;
@@ -292,15 +283,9 @@ static void a_member_that_is_not_there_counts_as_one_that_failed(void **state)
 static void a_stacked_model_sees_all_answers_side_by_side(void **state)
 {
     (void)state;
-    static const struct trp_io in = {
-        .name = { "z", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 6 }
-    };
-    static const struct trp_io out = {
-        .name = { "w", 1 }, .dtype = TROUPE_FP32, .rank = 2, .dims = { -1, 6 }
-    };
-    static const struct trp_signature s = {
-        .inputs = &in, .outputs = &out, .inputs_n = 1, .outputs_n = 1, .batch_max = 4
-    };
+    static const struct trp_io in = FAKE_ROWS("z", TROUPE_FP32, 6);
+    static const struct trp_io out = FAKE_ROWS("w", TROUPE_FP32, 6);
+    static const struct trp_signature s = { &in, &out, 1, 1, .batch_max = 4 };
     add_fake("meta", 10)->signature = &s;
     fixture_serve("ensembles: { stacked: { members: [one, two], stack: meta } }");
     struct trp_call *call = fixture_ask("stacked", x, 1);

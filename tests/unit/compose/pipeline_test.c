@@ -270,11 +270,8 @@ static const char *const long_step = "pipelines:\n  p:\n    steps:\n"
 
 static struct trp_call *start_long_step(void)
 {
-    static const struct trp_signature any = {
-        .inputs = &fake_x, .outputs = &fake_y, .inputs_n = 1, .outputs_n = 1
-    };
     static float many[MANY * 3];
-    add_fake("wide", 1)->signature = &any;
+    add_fake("wide", 1)->signature = &fake_unbounded;
     fixture_serve(long_step);
     struct trp_call *call = fixture_start("p", many, MANY);
     fixture_turns(5);
