@@ -92,6 +92,16 @@ const struct trp_snapshot *trp_admin_snapshot(const struct trp_admin *a,
     return a->opts.snapshot(a->opts.snapshot_user, c->loop_index);
 }
 
+trp_status trp_admin_entry(const struct trp_admin *a, const struct trp_control *c,
+                           struct trp_str model, const struct trp_entry **out_entry,
+                           struct trp_error *err)
+{
+    *out_entry = trp_snapshot_find(trp_admin_snapshot(a, c), model);
+    return *out_entry ? trp_ok()
+                      : trp_fail(err, TRP_NOT_FOUND,
+                                 "Request for unknown model: '%.*s' is not found", TRP_STR(model));
+}
+
 static void finish_task(struct trp_task *task)
 {
     struct trp_control *c = TRP_CONTAINER_OF(task, struct trp_control, task);

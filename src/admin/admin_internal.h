@@ -149,8 +149,11 @@ void trp_control_finish_from(struct trp_control *c);
 trp_status trp_admin_pick(struct trp_admin *a, uint32_t loop_index, const struct trp_sought *sought,
                           struct trp_version **out_version, struct trp_error *err);
 
-/* The snapshot that the request's loop holds. */
+/* The snapshot that the request's loop holds; what that has of a model's name: NOT_FOUND, nothing. */
 const struct trp_snapshot *trp_admin_snapshot(const struct trp_admin *a,
                                               const struct trp_control *c);
+trp_status trp_admin_entry(const struct trp_admin *a, const struct trp_control *c,
+                           struct trp_str model, const struct trp_entry **out_entry,
+                           struct trp_error *err);
 
 #endif

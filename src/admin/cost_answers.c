@@ -102,11 +102,10 @@ static void add_entry(void *user, const struct trp_entry *e)
 trp_status trp_answer_cost(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
 {
     const struct trp_snapshot *s = trp_admin_snapshot(a, c);
-    const struct trp_entry *e = c->model.len ? trp_snapshot_find(s, c->model) : NULL;
+    const struct trp_entry *e = NULL;
     struct cost_page page = { .models_n = 0 };
-    if (c->model.len && !e)
-        return trp_fail(err, TRP_NOT_FOUND, "Request for unknown model: '%.*s' is not found",
-                        TRP_STR(c->model));
+    if (c->model.len)
+        TRP_CHECK(trp_admin_entry(a, c, c->model, &e, err));
     trp_buf_init(&page.text, c->arena->alloc, BYTES_MAX);
     trp_buf_add_text(&page.text, "{\"models\":[");
     if (e)

@@ -3,11 +3,9 @@
 
 trp_status trp_answer_labels(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
 {
-    const struct trp_entry *e = trp_snapshot_find(trp_admin_snapshot(a, c), c->model);
+    const struct trp_entry *e;
     struct trp_buf text;
-    if (!e)
-        return trp_fail(err, TRP_NOT_FOUND, "Request for unknown model: '%.*s' is not found",
-                        TRP_STR(c->model));
+    TRP_CHECK(trp_admin_entry(a, c, c->model, &e, err));
     trp_buf_init(&text, c->arena->alloc, SIZE_MAX / 2);
     trp_buf_add_text(&text, "{\"labels\":{");
     for (uint32_t i = 0; i < e->labels_n; i++) {

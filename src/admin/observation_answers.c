@@ -59,11 +59,9 @@ static trp_status reply_trace(struct trp_admin *a, struct trp_control *c, struct
 static trp_status trace_model(struct trp_admin *a, struct trp_control *c, struct trp_str *out,
                               struct trp_error *err)
 {
+    const struct trp_entry *e;
     *out = c->model.len ? c->model : trp_node_str(c->request, "model_name", nothing);
-    if (out->len && !trp_snapshot_find(trp_admin_snapshot(a, c), *out))
-        return trp_fail(err, TRP_NOT_FOUND, "Request for unknown model: '%.*s' is not found",
-                        TRP_STR(*out));
-    return trp_ok();
+    return out->len ? trp_admin_entry(a, c, *out, &e, err) : trp_ok();
 }
 
 trp_status trp_answer_trace_get(struct trp_admin *a, struct trp_control *c, struct trp_error *err)

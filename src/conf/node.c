@@ -134,11 +134,8 @@ bool trp_node_bool(const struct trp_node *map, const char *key, bool otherwise)
     return n && n->kind == TRP_NODE_BOOL ? n->v.b : otherwise;
 }
 
-double trp_node_f64(const struct trp_node *map, const char *key, double otherwise)
+double trp_node_as_f64(const struct trp_node *n, double otherwise)
 {
-    const struct trp_node *n = trp_node_get(map, key);
-    if (!n)
-        return otherwise;
     switch (n->kind) {
     case TRP_NODE_FLOAT:
         return n->v.d;
@@ -149,6 +146,12 @@ double trp_node_f64(const struct trp_node *map, const char *key, double otherwis
     default:
         return otherwise;
     }
+}
+
+double trp_node_f64(const struct trp_node *map, const char *key, double otherwise)
+{
+    const struct trp_node *n = trp_node_get(map, key);
+    return n ? trp_node_as_f64(n, otherwise) : otherwise;
 }
 
 /* Orders by key, and equal keys by where they stand. */

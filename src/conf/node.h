@@ -76,6 +76,7 @@ int64_t trp_node_i64(const struct trp_node *map, const char *key, int64_t otherw
 uint64_t trp_node_u64(const struct trp_node *map, const char *key, uint64_t otherwise);
 bool trp_node_bool(const struct trp_node *map, const char *key, bool otherwise);
 double trp_node_f64(const struct trp_node *map, const char *key, double otherwise);
+double trp_node_as_f64(const struct trp_node *n, double otherwise);
 
 /* Finds a key that stands twice in a map, or takes all but the last of each out.
  *   Owns  : the arena gets scratch space of one pointer per child.

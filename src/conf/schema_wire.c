@@ -28,20 +28,6 @@ static uint64_t integer_bits(const struct trp_field *f, const struct trp_node *n
     }
 }
 
-static double fraction(const struct trp_node *n)
-{
-    switch (n->kind) {
-    case TRP_NODE_FLOAT:
-        return n->v.d;
-    case TRP_NODE_INT:
-        return (double)n->v.i;
-    case TRP_NODE_UINT:
-        return (double)n->v.u;
-    default:
-        return 0;
-    }
-}
-
 static void encode_value(struct trp_buf *b, const struct trp_field *f, uint32_t number,
                          const struct trp_node *n)
 {
@@ -58,10 +44,10 @@ static void encode_value(struct trp_buf *b, const struct trp_field *f, uint32_t 
         trp_pb_write_str(b, number, is_text ? n->v.s : (struct trp_str){ 0 });
         return;
     case TRP_FIELD_FLOAT:
-        trp_pb_write_float(b, number, (float)fraction(n));
+        trp_pb_write_float(b, number, (float)trp_node_as_f64(n, 0));
         return;
     case TRP_FIELD_DOUBLE:
-        trp_pb_write_double(b, number, fraction(n));
+        trp_pb_write_double(b, number, trp_node_as_f64(n, 0));
         return;
     default:
         trp_pb_write_u64(b, number, integer_bits(f, n));
@@ -80,12 +66,12 @@ static void encode_packed(struct trp_buf *b, const struct trp_field *f, const st
     for (const struct trp_node *c = list->first; c; c = c->next) {
         if (f->type == TRP_FIELD_DOUBLE) {
             uint64_t bits;
-            const double d = fraction(c);
+            const double d = trp_node_as_f64(c, 0);
             memcpy(&bits, &d, sizeof bits);
             trp_pb_write_fixed64(b, bits);
         } else if (f->type == TRP_FIELD_FLOAT) {
             uint32_t bits;
-            const float v = (float)fraction(c);
+            const float v = (float)trp_node_as_f64(c, 0);
             memcpy(&bits, &v, sizeof bits);
             trp_pb_write_fixed32(b, bits);
         } else {
