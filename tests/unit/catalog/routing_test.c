@@ -492,7 +492,7 @@ static void who_asks_one_that_is_wrong_is_not_blamed_for_it(void **state)
     end_reading();
     for (uint32_t i = 0; i < ARRAY_LEN(right); i++)
         is_taken_up(right[i].name);
-    const struct trp_target *p = item("p")->target, *q = item("q")->target;
+    const struct trp_target *const q = item("q")->target;
     list(round_, ARRAY_LEN(round_)); /* of those that lead to q, none can be followed to an end */
     end_reading();
     goes_on("q", q, "leads back to itself");
@@ -500,8 +500,7 @@ static void who_asks_one_that_is_wrong_is_not_blamed_for_it(void **state)
     is_taken_up("r");
     is_taken_up("s");
     is_taken_up("t");
-    p = item("p")->target;
-    const struct trp_target *r = item("r")->target;
+    const struct trp_target *const p = item("p")->target, *const r = item("r")->target;
     list(both, ARRAY_LEN(both)); /* p and q first, then r without p, then s without r */
     end_reading();
     goes_on("p", p, "'zz'");
