@@ -150,7 +150,7 @@ static void look_at_name(struct candidates *c, const struct trp_snapshot *s, str
         return;
     }
     struct trp_target_cost cost;
-    v->ops.cost(&v->target, &cost);
+    trp_version_get_cost(&v->target, &cost);
     c->versions[c->n] = v;
     c->of[c->n++] = (struct trp_candidate){ .name = v->target.name,
                                             .version = v->target.version,

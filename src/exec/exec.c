@@ -260,6 +260,13 @@ void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call)
     }
 }
 
+const struct trp_target_ops *trp_exec_version_ops(void)
+{
+    static const struct trp_target_ops ops =
+        TRP_VERSION_OPS(trp_exec_start_call, trp_exec_cancel_call);
+    return &ops;
+}
+
 /* Sequences under way at once; without `oldest` as many as there are rows in all run slots together. */
 static uint32_t slots_of(const struct trp_model_config *c, uint32_t instances)
 {

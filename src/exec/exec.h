@@ -63,14 +63,15 @@ trp_status trp_exec_start(struct trp_exec *x, struct trp_error *err);
 void trp_exec_stop(struct trp_exec *x);
 void trp_exec_destroy(struct trp_exec *x);
 
-/* A version's start and cancel (struct trp_version_opts): the runner is the exec.
- *   Owns  : start moves the call until its `done`.
+/* A version's start and cancel, and the table with them (struct trp_version_opts): the runner is the exec.
+ *   Owns  : start moves the call until its `done`; the table is static.
  *   Thread: loop.
  *   Blocks: never.
  *   Errors: in call->error: QUEUE_FULL (also by a rate limit), INVALID_ARGUMENT (bound here), what kept its model from being loaded,
  *           BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE (stopping, or no answer is possible in time). */
 void trp_exec_start_call(struct trp_target *target, struct trp_call *call);
 void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call);
+const struct trp_target_ops *trp_exec_version_ops(void);
 
 /* Makes a sequencer for a version that will have this configuration, with `sequences`.
  *   Owns  : one reference, for v->sequencer; see exec/sequencer.h.

@@ -191,8 +191,7 @@ trp_status trp_tenure_begin(struct trp_member *m, const struct trp_repo_version 
     }
     const struct trp_version_opts opts = { .model = m->name,
                                            .number = files->number,
-                                           .start = trp_exec_start_call,
-                                           .cancel = trp_exec_cancel_call,
+                                           .ops = trp_exec_version_ops(),
                                            .runner = l->opts.exec,
                                            .weights_parent = l->opts.weights,
                                            .activations_parent = l->opts.activations,

@@ -20,30 +20,30 @@
 /* A survey reads what the file declares; only the open model says what follows from it, and calls are bound to that. */
 static const char nothing[] = "", no_memory[] = "there is no memory for the reason";
 
-static const struct trp_signature *get_signature(const struct trp_target *t)
+const struct trp_signature *trp_version_get_signature(const struct trp_target *t)
 {
     const struct trp_version *v = (const struct trp_version *)t;
     return trp_lifecycle_is_serving(&v->life) ? &v->signature : NULL;
 }
 
-static const struct trp_signature *get_face(const struct trp_target *t)
+const struct trp_signature *trp_version_get_face(const struct trp_target *t)
 {
     const struct trp_version *face = trp_version_face((const struct trp_version *)t);
     return face && face->has_signature ? &face->signature : NULL;
 }
 
-static const struct trp_node *get_config(const struct trp_target *t)
+const struct trp_node *trp_version_get_config(const struct trp_target *t)
 {
     return ((const struct trp_version *)t)->config.tree;
 }
 
-static int64_t get_patience_ns(const struct trp_target *t, const struct trp_call *call)
+int64_t trp_version_get_patience_ns(const struct trp_target *t, const struct trp_call *call)
 {
     const struct trp_version *face = trp_version_face((const struct trp_version *)t);
     return face ? trp_queue_rules_timeout_ns(face->config.queue, call->priority) : 0;
 }
 
-static void get_state(const struct trp_target *t, struct trp_target_state *out)
+void trp_version_get_state(const struct trp_target *t, struct trp_target_state *out)
 {
     const struct trp_version *v = (const struct trp_version *)t;
     const enum trp_model_state state = trp_lifecycle_get(&v->life);
@@ -52,12 +52,12 @@ static void get_state(const struct trp_target *t, struct trp_target_state *out)
     out->reason = trp_version_reason(v);
 }
 
-static struct trp_stats *get_stats(struct trp_target *t)
+struct trp_stats *trp_version_get_stats(struct trp_target *t)
 {
     return trp_version_of(t)->stats;
 }
 
-static void get_cost(const struct trp_target *t, struct trp_target_cost *out)
+void trp_version_get_cost(const struct trp_target *t, struct trp_target_cost *out)
 {
     const struct trp_version *v = (const struct trp_version *)t;
     const int64_t queued = trp_gauge_get(&trp_version_counts(v)->queued);
@@ -94,16 +94,8 @@ const struct trp_stats *trp_version_counts(const struct trp_version *v)
 
 static void set_up(struct trp_version *v, const struct trp_version_opts *opts)
 {
-    v->ops = (struct trp_target_ops){ .signature = get_signature,
-                                      .config = get_config,
-                                      .patience_ns = get_patience_ns,
-                                      .start = opts->start,
-                                      .cancel = opts->cancel,
-                                      .state = get_state,
-                                      .stats = get_stats,
-                                      .cost = get_cost,
-                                      .face = get_face };
-    v->target.ops = &v->ops;
+    static const struct trp_target_ops nobodys = TRP_VERSION_OPS(NULL, NULL);
+    v->target.ops = opts->ops ? opts->ops : &nobodys;
     v->target.version = opts->number;
     v->runner = opts->runner;
     v->on_unused = opts->on_unused;

@@ -1,7 +1,7 @@
 /* model/version.h - one version of one model, from NEW to GONE.
  * Answers "what do we know of this version?".  Immutable but for its state, statistics and slots; counted, because
  * registry snapshots and calls in flight keep it.  It is a `trp_target`: metadata, state, configuration and statistics are
- * answered here, start and cancel by exec, whose functions life hands in. */
+ * answered here, start and cancel by exec, whose table life hands in. */
 #ifndef TRP_VERSION_H
 #define TRP_VERSION_H
 
@@ -40,8 +40,6 @@ struct trp_version {
     struct trp_door
         door; /* shut: hibernated, or about to be; calls wait in `room` (stats->in_flight are inside) */
     struct trp_lifecycle life;
-    struct trp_target_ops
-        ops; /* the target's; start and cancel are exec's own, with nothing between */
     void (*on_unused)(struct trp_version *v,
                       void *user); /* the last reference went; on the thread that dropped it */
     void *on_unused_user;
@@ -101,8 +99,7 @@ struct trp_version {
 struct trp_version_opts {
     struct trp_str model;
     int64_t number;
-    void (*start)(struct trp_target *t, struct trp_call *call);
-    void (*cancel)(struct trp_target *t, struct trp_call *call);
+    const struct trp_target_ops *ops; /* TRP_VERSION_OPS(); NULL: nobody runs it */
     void *runner;
     struct trp_account *weights_parent, *activations_parent;
     struct trp_stats
@@ -111,9 +108,27 @@ struct trp_version_opts {
     void *on_unused_user;
 };
 
-/* Makes a NEW version with one reference.  `start` and `cancel` are exec's; without `on_unused` the last reference
- * destroys it.
- *   Owns  : counted; `alloc`, accounts' parents and `runner` are borrowed.
+/* What a version answers as a target, for the one table of whoever runs all of them: start and cancel are his own, with nothing between.
+ *   Owns  : borrowed from the version.
+ *   Thread: any.
+ *   Errors: as struct trp_target_ops says. */
+const struct trp_signature *trp_version_get_signature(const struct trp_target *t);
+const struct trp_signature *trp_version_get_face(const struct trp_target *t);
+const struct trp_node *trp_version_get_config(const struct trp_target *t);
+int64_t trp_version_get_patience_ns(const struct trp_target *t, const struct trp_call *call);
+void trp_version_get_state(const struct trp_target *t, struct trp_target_state *out);
+struct trp_stats *trp_version_get_stats(struct trp_target *t);
+void trp_version_get_cost(const struct trp_target *t, struct trp_target_cost *out);
+#define TRP_VERSION_OPS(start_call, cancel_call)                                                 \
+    {                                                                                            \
+        .signature = trp_version_get_signature, .config = trp_version_get_config,                \
+        .patience_ns = trp_version_get_patience_ns, .start = (start_call),                       \
+        .cancel = (cancel_call), .state = trp_version_get_state, .stats = trp_version_get_stats, \
+        .cost = trp_version_get_cost, .face = trp_version_get_face                               \
+    }
+
+/* Makes a NEW version with one reference.  Without `on_unused` the last reference destroys it.
+ *   Owns  : counted; `alloc`, `ops`, accounts' parents and `runner` are borrowed.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_version_create(const struct trp_alloc *alloc, const struct trp_version_opts *opts,

@@ -184,11 +184,9 @@ static void who_waits_for_memory_waits_on_when_its_model_goes_for_another(void *
     const struct trp_waiting_opts opts = {
         .calls_max = 1, .control = w.loop, .metrics = w.metrics, .wanted = count_wanted
     };
-    const struct trp_version_opts cold_opts = { .model = TRP_STR_LIT("m"),
-                                                .number = 1,
-                                                .start = trp_exec_start_call,
-                                                .cancel = trp_exec_cancel_call,
-                                                .runner = x };
+    const struct trp_version_opts cold_opts = {
+        .model = TRP_STR_LIT("m"), .number = 1, .ops = trp_exec_version_ops(), .runner = x
+    };
     struct trp_waiting *room;
     struct trp_call_list calls = { 0 };
     struct trp_call *call;

@@ -146,11 +146,9 @@ static inline struct trp_version *make_version_on(struct world *w, const char *s
     struct trp_version *v;
     close(scratch_file(path, "exec"));
     assert_false(trp_failed(trp_file_replace(path, script, strlen(script), &err)));
-    const struct trp_version_opts opts = { .model = TRP_STR_LIT("m"),
-                                           .number = 1,
-                                           .start = trp_exec_start_call,
-                                           .cancel = trp_exec_cancel_call,
-                                           .runner = runner };
+    const struct trp_version_opts opts = {
+        .model = TRP_STR_LIT("m"), .number = 1, .ops = trp_exec_version_ops(), .runner = runner
+    };
     assert_false(trp_failed(trp_version_create(trp_heap(), &opts, &v, &err)));
     const struct troupe_model_desc desc = { .struct_size = sizeof desc,
                                             .name = v->id,

@@ -21,11 +21,9 @@ static void count_wanted(void *user)
 
 static struct trp_version *make_cold(void)
 {
-    const struct trp_version_opts opts = { .model = TRP_STR_LIT("m"),
-                                           .number = 1,
-                                           .start = trp_exec_start_call,
-                                           .cancel = trp_exec_cancel_call,
-                                           .runner = x };
+    const struct trp_version_opts opts = {
+        .model = TRP_STR_LIT("m"), .number = 1, .ops = trp_exec_version_ops(), .runner = x
+    };
     struct trp_version *v;
     assert_false(trp_failed(trp_version_create(trp_heap(), &opts, &v, NULL)));
     v->is_cold = true;
