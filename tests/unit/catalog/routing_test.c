@@ -580,6 +580,7 @@ static void all_that_have_a_name_of_the_file_give_way_at_once(void **state)
                                                       : "ensemble: { members: [b, c] }\n" };
         trp_buf_addf(&file, "  %s: [ { use: a } ]\n", names[i]);
     }
+    assert_non_null(trp_buf_text(&file));
     write_file(trp_buf_text(&file));
     trp_buf_deinit(&file);
     list(folders, TWINS);

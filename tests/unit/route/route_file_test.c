@@ -432,6 +432,7 @@ static void doubts_that_have_no_room_are_counted_and_still_told_apart(void **sta
     assert_non_null(strstr(trp_route_doubt(route).ptr, "the log says why"));
     trp_buf_init(&json, trp_heap(), 1 << 20);
     trp_route_write_json(route, 0, &json);
+    assert_non_null(trp_buf_text(&json));
     assert_non_null(strstr(trp_buf_text(&json), "\"doubts_cut\":3"));
     trp_buf_deinit(&json);
     assert_true(trp_route_set_doubt(route, NULL));
