@@ -125,6 +125,14 @@ static int64_t sooner(int64_t a_ns, int64_t b_ns)
     return a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns;
 }
 
+/* How many executors could begin another run of the model beside this one: a sleeper is of no use to what has no slot. */
+static uint32_t helpers_of(const struct trp_sched_model *m, uint32_t idle)
+{
+    const uint32_t taken = m->running + 1;
+    const uint32_t left = m->slots > taken ? m->slots - taken : 0;
+    return m->slots == 0 || idle < left ? idle : left;
+}
+
 static void take_company(struct trp_sched *s, struct trp_sched_line *line,
                          const struct trp_cost_curve *curve, const struct trp_batching_plan *plan,
                          int64_t now_ns, struct trp_call_list *calls)
@@ -156,7 +164,7 @@ bool trp_batching_take(struct trp_sched *s, const struct trp_sched_turn *turn,
         .now_ns = now->now_ns,
         .rows_first = turn->call->seat.rows,
         .rows_waiting = least(UINT32_MAX, turn->line->rows),
-        .idle = now->idle,
+        .idle = helpers_of(turn->line->model, now->idle),
         .since_ns = turn->line->has_rested ? 0 : turn->call->stamps_ns[TRP_PHASE_QUEUED],
         .deadline_ns = turn->call->deadline_ns,
         .others_ns = left_by_others(s, turn, now->now_ns),

@@ -3,7 +3,8 @@
  * the same line, which have the same shape but for their rows.
  *
  *  1. Without a delay nobody waits for company: a batch is what has gathered while all executors were busy.  While others are idle
- *     too, what waits is divided among them; with a delay it is not, because company is what the owner wants.
+ *     too, what waits is divided among as many as have a slot of the model; with a delay it is not, because company is what the owner
+ *     wants.
  *  2. As many rows as pay by the cost curve (cost_curve.h), or as the rules say; a preferred number where one is reached, and nobody
  *     waits for more than that.
  *  3. No longer than the earliest deadline in the batch allows, or the model's longest run; and while more urgent work of others
@@ -31,7 +32,7 @@ struct trp_batching_rules { /* a model's */
 struct trp_batching_view {
     int64_t now_ns;
     uint32_t rows_first, rows_waiting; /* of the call whose turn it is; of its line with it */
-    uint32_t idle;                     /* executors that sleep, besides the one that asks */
+    uint32_t idle;                     /* executors that could begin another run of the model now */
     int64_t since_ns;                  /* when the first call was queued; 0: enough was waited */
     int64_t deadline_ns;               /* the first call's; 0: none */
     int64_t
@@ -62,7 +63,7 @@ struct trp_batching_plan trp_batching_choose(const struct trp_batching_rules *ru
  *   Errors: none. */
 struct trp_batching_now {
     int64_t now_ns;
-    uint32_t idle;
+    uint32_t idle; /* executors that sleep, besides the one that asks */
 };
 bool trp_batching_take(struct trp_sched *s, const struct trp_sched_turn *turn,
                        const struct trp_batching_rules *rules, struct trp_cost_curve *curve,

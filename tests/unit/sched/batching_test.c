@@ -164,13 +164,18 @@ static void push(struct floor *f, size_t call, struct trp_sched_line *line, int 
     assert_int_equal(trp_sched_push_as(&f->s, &ask, &f->calls[call]), TRP_SCHED_QUEUED);
 }
 
-static bool take(struct floor *f, int64_t now_ns, struct trp_call_list *calls)
+static bool take_beside(struct floor *f, int64_t now_ns, uint32_t idle, struct trp_call_list *calls)
 {
     struct trp_sched_turn turn;
-    const struct trp_batching_now now = { now_ns, 0 };
+    const struct trp_batching_now now = { now_ns, idle };
     *calls = (struct trp_call_list){ 0 };
     return trp_sched_next(&f->s, &turn) &&
            trp_batching_take(&f->s, &turn, &f->rules, &f->curve, &now, calls);
+}
+
+static bool take(struct floor *f, int64_t now_ns, struct trp_call_list *calls)
+{
+    return take_beside(f, now_ns, 0, calls);
 }
 
 static uint32_t rows_of(const struct trp_call_list *calls)
@@ -350,6 +355,34 @@ static void a_delay_ends_by_time_by_rows_or_by_a_deadline(void **state)
     assert_ptr_equal(trp_sched_drain(&f.s), &f.calls[8]);
 }
 
+/* Of 15 that sleep those can help that would have a slot. */
+static void what_waits_is_divided_among_no_more_than_may_run(void **state)
+{
+    (void)state;
+    static const struct row {
+        uint32_t slots, calls[4]; /* of one run after the other, none of which ends */
+    } rows[] = { { 0, { 1, 1, 1, 1 } },
+                 { 1, { 8 } },
+                 { 2, { 8, 8 } },
+                 { 3, { 6, 5, 5 } },
+                 { 16, { 1, 1, 1, 1 } } };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        static struct floor f;
+        struct trp_call_list calls;
+        make_floor(&f);
+        f.model.slots = r->slots;
+        f.rules.is_forced = true;
+        for (size_t i = 0; i < 16; i++)
+            push(&f, i, &f.lines[0], 0, 1);
+        for (size_t i = 0; i < ARRAY_LEN(r->calls); i++) {
+            assert_int_equal(take_beside(&f, 1, 15 - (uint32_t)i, &calls), r->calls[i] > 0);
+            assert_int_equal(calls.count, r->calls[i]);
+        }
+        while (trp_sched_drain(&f.s))
+            ;
+    }
+}
+
 /* One executor, clients that ask again as soon as they are answered: batches form by themselves. */
 static void batches_form_while_the_executor_is_busy(void **state)
 {
@@ -394,6 +427,7 @@ int main(void)
         cmocka_unit_test(the_earliest_deadline_in_the_batch_is_kept),
         cmocka_unit_test(a_batch_shrinks_while_more_urgent_work_waits),
         cmocka_unit_test(a_delay_ends_by_time_by_rows_or_by_a_deadline),
+        cmocka_unit_test(what_waits_is_divided_among_no_more_than_may_run),
         cmocka_unit_test(batches_form_while_the_executor_is_busy),
     };
     return cmocka_run_group_tests_name("batching", tests, NULL, NULL);
