@@ -224,6 +224,9 @@ struct troupe_backend {
      * and not told.  Thread: any, after start(). */
     void (*devices)(void *self, void (*tell)(void *user, const struct troupe_device *device),
                     void *user); /* [none] */
+    /* Why devices() tells none, for whoever asks for one: "there is no NVIDIA driver: ..."; NULL: it does, or there is nothing to
+     * say.  Owns: the plugin's, until stop().  Thread: any, after start(). */
+    const char *(*why_no_device)(void *self); /* [nothing to say] */
 };
 
 /* The one export.

@@ -498,6 +498,12 @@ trp_status trp_backend_devices(const struct trp_backend *b, struct trp_arena *ar
     return st;
 }
 
+const char *trp_backend_why_no_device(const struct trp_backend *b)
+{
+    const char *why = b->api.why_no_device ? b->api.why_no_device(b->self) : NULL;
+    return why ? why : "";
+}
+
 void trp_backend_trim(struct trp_backends *t)
 {
     trp_lock_enter(&t->lock);

@@ -71,6 +71,13 @@ const char *trp_backend_version(const struct trp_backend *b);
 trp_status trp_backend_devices(const struct trp_backend *b, struct trp_arena *arena,
                                struct trp_device_list *out, struct trp_error *err);
 
+/* Why that list is empty, in the backend's words; empty: it has none to say.
+ *   Owns  : borrowed from the backend.
+ *   Thread: any.
+ *   Blocks: device.
+ *   Errors: none. */
+const char *trp_backend_why_no_device(const struct trp_backend *b);
+
 /* The same backend with each model in a process of its own: whatever ends that process ends no other, and it is started again.
  * Probing and preparing are done here.
  *   Owns  : borrowed from the table.

@@ -57,6 +57,12 @@ static void devices(void *self, void (*tell)(void *user, const struct troupe_dev
     i->inner->devices(i->inner_self, tell, user);
 }
 
+static const char *why_no_device(void *self)
+{
+    const struct trp_isolation *i = self;
+    return i->inner->why_no_device(i->inner_self);
+}
+
 static void link_worker(struct trp_isolation *i, struct trp_worker *w)
 {
     trp_lock_enter(&i->lock);
@@ -201,5 +207,6 @@ struct troupe_backend trp_isolation_api(const struct troupe_backend *inner)
         .memory = memory,
         .fingerprint = inner->fingerprint ? fingerprint : NULL,
         .devices = inner->devices ? devices : NULL,
+        .why_no_device = inner->why_no_device ? why_no_device : NULL,
     };
 }

@@ -228,10 +228,12 @@ static trp_status note_vain(struct trp_loading_steps *s, const struct trp_device
     struct trp_error words = { 0 };
     if (!n)
         return trp_ok();
-    (void)trp_node_fail(n, &words, TRP_UNIMPLEMENTED,
-                        "\"%.*s\" asks for a GPU, and backend '%s' has %s: it runs on the CPU",
-                        TRP_STR(n->key), trp_backend_name(s->backend),
-                        there->n > 0 ? "others" : "none");
+    const char *why = there->n > 0 ? "" : trp_backend_why_no_device(s->backend);
+    (void)trp_node_fail(
+        n, &words, TRP_UNIMPLEMENTED,
+        "\"%.*s\" asks for a GPU, and backend '%s' has %s: it runs on the CPU%s%s%s",
+        TRP_STR(n->key), trp_backend_name(s->backend), there->n > 0 ? "others" : "none",
+        *why ? " (" : "", why, *why ? ")" : "");
     out->device_warning = trp_arena_dup(&s->l->version->arena, trp_str_of(words.text));
     return out->device_warning.ptr ? trp_ok() : no_memory(err);
 }
@@ -241,6 +243,8 @@ static trp_status place(struct trp_loading_steps *s, struct trp_arena *a, struct
 {
     struct trp_model_config *c = &s->l->loaded.config;
     struct trp_device_list there;
+    if (!trp_slot_devices_are_asked_for(c->tree))
+        return trp_ok(); /* looking can take seconds, and memory */
     TRP_CHECK(trp_backend_devices(s->backend, &s->scratch, &there, err));
     TRP_CHECK(trp_slot_devices_take(a, &there, c, err));
     s->desc.devices = c->devices;

@@ -50,6 +50,18 @@ static const struct trp_node *missing(const struct trp_device_list *there,
     return NULL;
 }
 
+bool trp_slot_devices_are_asked_for(const struct trp_node *tree)
+{
+    const struct trp_node *list = trp_node_get(tree, "instance_group");
+    for (const struct trp_node *g = list ? list->first : NULL; g; g = g->next) {
+        const struct trp_str kind = kind_of(g);
+        if (trp_str_is(kind, "KIND_GPU") || trp_str_is(kind, "KIND_AUTO") ||
+            (kind.len == 0 && gpus_of(g)))
+            return true;
+    }
+    return false;
+}
+
 static bool is_on_gpus(const struct trp_device_list *there, const struct trp_node *group)
 {
     const struct trp_str kind = kind_of(group);

@@ -8,6 +8,12 @@
 #include "backend/device_list.h"
 #include "model/model_config.h"
 
+/* Whether any group asks for a device, or takes one where there is one: else there is no need to look for any.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_slot_devices_are_asked_for(const struct trp_node *tree);
+
 /* Places the slots of a completed configuration on what its backend has besides the CPU:
  *
  *   KIND_GPU   on each of `gpus`, or on all there are: `count` slots each, one where none is written; all have to be there

@@ -101,6 +101,31 @@ static void kind_and_gpus_say_where(void **state)
     }
 }
 
+static void devices_are_looked_for_where_a_group_may_be_on_one(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *yaml;
+        bool want;
+    } rows[] = {
+        { "backend: echo", false },
+        { "instance_group: []", false },
+        { "instance_group: [{count: 2}, {kind: KIND_CPU, gpus: [0]}]", false },
+        { "instance_group: [{kind: KIND_MODEL}]", false },
+        { "instance_group: [{count: 2}, {kind: KIND_GPU}]", true },
+        { "instance_group: [{kind: KIND_AUTO}]", true },
+        { "instance_group: [{count: 1, gpus: [0]}]", true },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        struct fixture f;
+        set_up(&f, 0);
+        print_message("%s\n", r->yaml);
+        read_config(&f, r->yaml);
+        assert_int_equal(trp_slot_devices_are_asked_for(f.config.tree), r->want);
+        trp_arena_deinit(&f.arena);
+    }
+}
+
 static void each_device_is_named_once(void **state)
 {
     (void)state;
@@ -258,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kind_and_gpus_say_where),
+        cmocka_unit_test(devices_are_looked_for_where_a_group_may_be_on_one),
         cmocka_unit_test(each_device_is_named_once),
         cmocka_unit_test(cores_go_with_a_group_to_each_of_its_devices),
         cmocka_unit_test(slots_are_dealt_to_devices_in_turn),
