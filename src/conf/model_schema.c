@@ -263,13 +263,14 @@ FIELDS(cuda) = {
 TYPE(cuda, "ModelOptimizationPolicy.Cuda");
 
 FIELDS(accelerator) = {
-    VALUE(STRING, ONE, "name", 1, LATER, "The execution provider."),
-    VALUE(STRING, MAP_STRING, "parameters", 2, LATER, "Its options."),
+    VALUE(STRING, ONE, "name", 1, ACTS,
+          "The execution provider: `cuda`; with another one a GPU's runs are CUDA's, too."),
+    VALUE(STRING, MAP_STRING, "parameters", 2, ACTS, "Options of `cuda`: see gpus.md."),
 };
 TYPE(accelerator, "ModelOptimizationPolicy.ExecutionAccelerators.Accelerator");
 
 FIELDS(accelerators) = {
-    MESSAGE(accelerator, MANY, "gpu_execution_accelerator", 1, LATER, "Providers on a GPU."),
+    MESSAGE(accelerator, MANY, "gpu_execution_accelerator", 1, ACTS, "Providers on a GPU."),
     MESSAGE(accelerator, MANY, "cpu_execution_accelerator", 2, LATER, "Providers on the CPU."),
 };
 TYPE(accelerators, "ModelOptimizationPolicy.ExecutionAccelerators");
@@ -283,7 +284,7 @@ FIELDS(optimization) = {
     MESSAGE(graph, ONE, "graph", 1, ACTS, "How far the graph is optimised at load."),
     CHOICE(model_priority, ONE, "priority", 2, LATER, "Priority on the device."),
     MESSAGE(cuda, ONE, "cuda", 3, LATER, "CUDA settings."),
-    MESSAGE(accelerators, ONE, "execution_accelerators", 4, LATER, "Execution providers."),
+    MESSAGE(accelerators, ONE, "execution_accelerators", 4, ACTS, "Execution providers."),
     MESSAGE(pinned_memory, ONE, "input_pinned_memory", 5, LATER, "Pinned memory for inputs."),
     MESSAGE(pinned_memory, ONE, "output_pinned_memory", 6, LATER, "Pinned memory for outputs."),
     VALUE(UINT32, ONE, "gather_kernel_buffer_threshold", 7, LATER, "When a kernel gathers."),

@@ -12,6 +12,7 @@
 #define BACKEND_ONNX "onnxruntime"
 #define OPTION_GRAPH_LEVEL \
     "graph.level" /* what the plugin reads; the key is optimization.graph.level */
+#define OPTION_ACCELERATOR "gpu_execution_accelerator" /* likewise, below execution_accelerators */
 
 static const struct trp_str nothing = { NULL, 0 };
 
@@ -336,12 +337,53 @@ static trp_status add_option(struct trp_arena *a, struct troupe_option *options,
     return trp_ok();
 }
 
+/* The accelerators of a GPU that its owner names. */
+static const struct trp_node *accelerators_of(const struct trp_node *tree)
+{
+    const struct trp_node *optimization = trp_node_get(tree, "optimization");
+    return trp_node_get(trp_node_get(optimization, "execution_accelerators"),
+                        "gpu_execution_accelerator");
+}
+
+static size_t count_accelerated(const struct trp_node *list)
+{
+    size_t n = 0;
+    for (const struct trp_node *one = list ? list->first : NULL; one; one = one->next) {
+        const struct trp_node *parameters = trp_node_get(one, "parameters");
+        n += 1 + (parameters ? parameters->children_n : 0);
+    }
+    return n;
+}
+
+/* "cuda.use_tf32", and the name of each. */
+static trp_status take_accelerators(struct trp_arena *a, const struct trp_node *list,
+                                    struct troupe_option *options, uint32_t *n,
+                                    struct trp_error *err)
+{
+    for (const struct trp_node *one = list ? list->first : NULL; one; one = one->next) {
+        const struct trp_str name = trp_node_str(one, "name", nothing);
+        const struct trp_node *parameters = trp_node_get(one, "parameters");
+        TRP_CHECK(add_option(a, options, n, TRP_STR_LIT(OPTION_ACCELERATOR), name, err));
+        for (const struct trp_node *p = parameters ? parameters->first : NULL; p; p = p->next) {
+            const struct trp_str key =
+                trp_arena_format(a, "%.*s.%.*s", TRP_STR(name), TRP_STR(p->key));
+            if (!key.ptr)
+                return no_memory(err);
+            TRP_CHECK(
+                add_option(a, options, n, key, p->kind == TRP_NODE_STR ? p->v.s : nothing, err));
+        }
+    }
+    return trp_ok();
+}
+
 static trp_status take_options(struct trp_arena *a, const struct trp_node *tree,
                                struct trp_model_config *c, struct trp_error *err)
 {
     const struct trp_node *parameters = trp_node_get(tree, "parameters");
     const struct trp_node *graph = trp_node_get(trp_node_get(tree, "optimization"), "graph");
-    const size_t capacity = (parameters ? parameters->children_n : 0) + (size_t)1;
+    const struct trp_node *accelerators = accelerators_of(tree);
+    const size_t capacity =
+        (parameters ? parameters->children_n : 0) + count_accelerated(accelerators) + 1;
     struct troupe_option *options = trp_arena_get(a, capacity * sizeof *options);
     if (!options)
         return no_memory(err);
@@ -349,6 +391,7 @@ static trp_status take_options(struct trp_arena *a, const struct trp_node *tree,
     for (const struct trp_node *p = parameters ? parameters->first : NULL; p; p = p->next)
         TRP_CHECK(add_option(a, options, &c->options_n, p->key,
                              trp_node_str(p, "string_value", nothing), err));
+    TRP_CHECK(take_accelerators(a, accelerators, options, &c->options_n, err));
     if (!graph)
         return trp_ok();
     const struct trp_str level =

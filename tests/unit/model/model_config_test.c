@@ -513,6 +513,42 @@ static void peeking_takes_out_what_finds_the_file(void **state)
     tear_down(&f);
 }
 
+static void accelerators_of_gpus_reach_the_backend_by_name(void **state)
+{
+    (void)state;
+    static const char *const wanted[][2] = {
+        { "gpu_mem_limit", "100" },
+        { "gpu_execution_accelerator", "tensorrt" },
+        { "tensorrt.precision", "FP16" },
+        { "gpu_execution_accelerator", "cuda" },
+        { "cuda.use_tf32", "0" },
+        { "cuda.prefer_nhwc", "1" },
+        { "gpu_execution_accelerator", "" },
+        { "graph.level", "1" },
+    };
+    struct fixture f;
+    set_up(&f);
+    assert_int_equal(peek(&f,
+                          "parameters: {gpu_mem_limit: {string_value: 100}}\n"
+                          "optimization:\n"
+                          "  graph: {level: 1}\n"
+                          "  execution_accelerators:\n"
+                          "    gpu_execution_accelerator:\n"
+                          "    - {name: tensorrt, parameters: {precision: FP16}}\n"
+                          "    - {name: cuda, parameters: {use_tf32: \"0\", prefer_nhwc: \"1\"}}\n"
+                          "    - {}\n"
+                          "    cpu_execution_accelerator: [{name: openvino, parameters: {a: b}}]\n")
+                         .code,
+                     TRP_OK);
+    const struct trp_model_config *c = &f.config;
+    assert_int_equal(c->options_n, ARRAY_LEN(wanted));
+    for (uint32_t i = 0; i < c->options_n; i++) {
+        assert_string_equal(c->options[i].key, wanted[i][0]);
+        assert_string_equal(c->options[i].value, wanted[i][1]);
+    }
+    tear_down(&f);
+}
+
 static void peeking_at_nothing_gives_the_defaults(void **state)
 {
     (void)state;
@@ -751,6 +787,7 @@ int main(void)
         cmocka_unit_test(batches_need_a_free_first_dimension_everywhere),
         cmocka_unit_test(too_little_memory_is_said_wherever_it_ends),
         cmocka_unit_test(peeking_takes_out_what_finds_the_file),
+        cmocka_unit_test(accelerators_of_gpus_reach_the_backend_by_name),
         cmocka_unit_test(peeking_at_nothing_gives_the_defaults),
         cmocka_unit_test(what_was_not_written_about_keeping_is_the_servers),
         cmocka_unit_test(cores_and_the_hint_are_taken),
