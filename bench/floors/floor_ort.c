@@ -1,6 +1,6 @@
 /* bench/floors/floor_ort.c - a loop of OrtRun on some threads: what the machine and ONNX Runtime allow.
  *
- *   floor_ort --model FILE.onnx --threads N --seconds S [--free-size 1] [--then FILE.onnx] [--last FILE.onnx]
+ *   floor_ort --model FILE.onnx --threads N --seconds S [--free-size 1] [--rows 1] [--gpu 0] [--then FILE.onnx] [--last FILE.onnx]
  *
  * With models behind the first one (`then`, `last`) a run is one of all of them, each with what the one before has given.  Prints
  * {"runs":N,"seconds":S,"cpu_seconds":C}. */
@@ -37,9 +37,12 @@ int main(int argc, char **argv)
     pthread_t ids[THREADS_MAX];
     if (threads < 1 || threads > THREADS_MAX)
         bench_die("--threads: 1 to %d", THREADS_MAX);
+    const struct floor_session_opts opts = { .rows = (int64_t)bench_number(argc, argv, "rows", "1"),
+                                             .free_size = (int64_t)bench_number(argc, argv,
+                                                                                "free-size", "1"),
+                                             .gpu = bench_text(argc, argv, "gpu", "") };
     struct loop l = { .session =
-                          floor_session_open(bench_text(argc, argv, "model", NULL),
-                                             (int64_t)bench_number(argc, argv, "free-size", "1")) };
+                          floor_session_open_as(bench_text(argc, argv, "model", NULL), &opts) };
     const char *const behind[] = { bench_text(argc, argv, "then", ""),
                                    bench_text(argc, argv, "last", "") };
     for (size_t i = 0; i < sizeof behind / sizeof *behind; i++)

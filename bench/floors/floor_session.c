@@ -19,7 +19,8 @@ struct floor_session {
     struct OrtEnv *env; /* lives as long as the process */
     struct OrtSession *session;
     struct floor_session *next; /* takes what this one gives */
-    int64_t free_size;
+    int64_t rows, free_size;
+    const char *gpu;
     size_t inputs_n, outputs_n;
     char *input_names[IO_MAX], *output_names[IO_MAX];
     struct OrtValue *inputs[IO_MAX];
@@ -95,7 +96,7 @@ static struct OrtValue *make_input(struct floor_session *s, struct OrtMemoryInfo
     check(api, api->GetDimensions(info, shape, rank), "input shape");
     for (size_t d = 0; d < rank; d++) {
         if (shape[d] < 0)
-            shape[d] = d == 0 ? 1 : s->free_size;
+            shape[d] = d == 0 ? s->rows : s->free_size;
         elements *= (size_t)shape[d];
     }
     api->ReleaseTypeInfo(type);
@@ -121,6 +122,19 @@ static void open_env(struct floor_session *s)
           "environment");
 }
 
+/* As the plugin does it by itself; see plugins/onnxruntime/ort_cuda.c. */
+static void use_gpu(const struct OrtApi *api, const char *gpu, struct OrtSessionOptions *options)
+{
+    static const char *const keys[] = { "device_id", "arena_extend_strategy",
+                                        "cudnn_conv_algo_search" };
+    const char *const values[] = { gpu, "kSameAsRequested", "HEURISTIC" };
+    struct OrtCUDAProviderOptionsV2 *cuda;
+    check(api, api->CreateCUDAProviderOptions(&cuda), "CUDA");
+    check(api, api->UpdateCUDAProviderOptions(cuda, keys, values, 3), "CUDA");
+    check(api, api->SessionOptionsAppendExecutionProvider_CUDA_V2(options, cuda), "CUDA");
+    api->ReleaseCUDAProviderOptions(cuda);
+}
+
 static void open_session(struct floor_session *s, const char *model)
 {
     const struct OrtApi *api = s->api;
@@ -129,6 +143,8 @@ static void open_session(struct floor_session *s, const char *model)
     check(api, api->SetIntraOpNumThreads(options, 1), "options");
     check(api, api->DisablePerSessionThreads(options), "options");
     check(api, api->SetSessionGraphOptimizationLevel(options, ORT_LEVEL_ALL), "options");
+    if (s->gpu && *s->gpu)
+        use_gpu(api, s->gpu, options);
     check(api, api->CreateSession(s->env, model, options, &s->session), model);
 }
 
@@ -150,10 +166,19 @@ static void read_names(struct floor_session *s, const char *model)
 
 struct floor_session *floor_session_open(const char *model, int64_t free_size)
 {
+    const struct floor_session_opts opts = { .free_size = free_size };
+    return floor_session_open_as(model, &opts);
+}
+
+struct floor_session *floor_session_open_as(const char *model,
+                                            const struct floor_session_opts *opts)
+{
     struct floor_session *s = bench_alloc(sizeof *s);
     const struct OrtApi *api = s->api = open_library();
     struct OrtMemoryInfo *memory;
-    s->free_size = free_size;
+    s->rows = opts->rows ? opts->rows : 1;
+    s->free_size = opts->free_size ? opts->free_size : 1;
+    s->gpu = opts->gpu;
     open_env(s);
     open_session(s, model);
     read_names(s, model);
@@ -170,6 +195,7 @@ void floor_session_append(struct floor_session *s, const char *model)
         last = last->next;
     next->api = s->api;
     next->env = s->env;
+    next->gpu = s->gpu;
     open_session(next, model);
     read_names(next, model);
     if (next->inputs_n != last->outputs_n)
