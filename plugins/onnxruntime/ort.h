@@ -108,6 +108,7 @@ struct OrtSyncStream;
 struct OrtExternalInitializerInfo;
 struct OrtModelCompilationOptions;
 struct OrtCompileApi;
+struct OrtCUDAProviderOptionsV2;
 
 /* OrtAllocator, which a program may implement.  `Reserve` is for what stays: weights. */
 struct OrtAllocator {
@@ -274,7 +275,17 @@ struct OrtApi {
     struct OrtStatus *(*RegisterAllocator)(struct OrtEnv *env, struct OrtAllocator *allocator);
     struct OrtStatus *(*UnregisterAllocator)(struct OrtEnv *env,
                                              const struct OrtMemoryInfo *mem_info);
-    ort_unused_fn unused_178[74];
+    ort_unused_fn unused_178[26];
+    struct OrtStatus *(*SessionOptionsAppendExecutionProvider_CUDA_V2)(
+        struct OrtSessionOptions *options, const struct OrtCUDAProviderOptionsV2 *cuda_options);
+    struct OrtStatus *(*CreateCUDAProviderOptions)(struct OrtCUDAProviderOptionsV2 **out);
+    struct OrtStatus *(*UpdateCUDAProviderOptions)(struct OrtCUDAProviderOptionsV2 *cuda_options,
+                                                   const char *const *provider_options_keys,
+                                                   const char *const *provider_options_values,
+                                                   size_t num_keys);
+    ort_unused_fn unused_207[1];
+    void (*ReleaseCUDAProviderOptions)(struct OrtCUDAProviderOptionsV2 *input);
+    ort_unused_fn unused_209[43];
     struct OrtStatus *(*GetResizedStringTensorElementBuffer)(struct OrtValue *value, size_t index,
                                                              size_t length_in_bytes, char **buffer);
     ort_unused_fn unused_253[40];
@@ -370,6 +381,10 @@ ORT_SLOT(CreateEnvWithCustomLoggerAndGlobalThreadPools, 151);
 ORT_SLOT(AddRunConfigEntry, 165);
 ORT_SLOT(RegisterAllocator, 176);
 ORT_SLOT(UnregisterAllocator, 177);
+ORT_SLOT(SessionOptionsAppendExecutionProvider_CUDA_V2, 204);
+ORT_SLOT(CreateCUDAProviderOptions, 205);
+ORT_SLOT(UpdateCUDAProviderOptions, 206);
+ORT_SLOT(ReleaseCUDAProviderOptions, 208);
 ORT_SLOT(GetResizedStringTensorElementBuffer, 252);
 ORT_SLOT(SessionOptionsSetLoadCancellationFlag, 293);
 ORT_SLOT(GetCompileApi, 294);

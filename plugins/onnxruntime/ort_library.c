@@ -44,12 +44,12 @@ static int32_t open_named(const char *path, const char *by, struct ort_library *
     return open_path(path, out, out_handle, error);
 }
 
-/* The folder of this plugin, with its last slash; empty when it cannot be told. */
-static void own_folder(char *out, size_t out_size)
+/* The folder of the library that something is in, with its last slash; empty when it cannot be told. */
+static void folder_of(const void *inside, char *out, size_t out_size)
 {
     Dl_info info;
     out[0] = '\0';
-    if (!dladdr((const void *)file_names, &info) || !info.dli_fname)
+    if (!dladdr(inside, &info) || !info.dli_fname)
         return;
     const char *slash = strrchr(info.dli_fname, '/');
     const size_t n = slash ? (size_t)(slash - info.dli_fname) + 1 : 0;
@@ -62,7 +62,7 @@ static void own_folder(char *out, size_t out_size)
 static int32_t open_anywhere(struct ort_library *out, void **out_handle, struct troupe_error *error)
 {
     char folder[384], path[512];
-    own_folder(folder, sizeof folder);
+    folder_of((const void *)file_names, folder, sizeof folder);
     for (size_t i = 0; folder[0] && i < FILE_NAMES; i++) {
         snprintf(path, sizeof path, "%s%s", folder, file_names[i]);
         if (access(path, R_OK) == 0)
@@ -99,6 +99,7 @@ static int32_t adopt(void *handle, uint32_t api_max, struct ort_library *out,
     if (!base)
         return ort_words_fail(error, TROUPE_UNIMPLEMENTED, "%s is not ONNX Runtime", out->path);
     snprintf(out->version, sizeof out->version, "%s", base->GetVersionString());
+    folder_of((const void *)base, out->folder, sizeof out->folder);
     out->api_version = api_of(out->version);
     if (out->api_version > api_max)
         out->api_version = api_max;

@@ -2,6 +2,7 @@
  *
  * A load can take seconds, and the server may lose interest meanwhile: ort_watcher.h. */
 #include "ort_plugin.h"
+#include "ort_threads.h"
 #include "ort_watcher.h"
 
 #include <stdio.h>
@@ -37,17 +38,21 @@ static int32_t create_session(struct ort_model *m, const struct troupe_model_des
                               struct troupe_error *error)
 {
     const struct OrtApi *api = m->plugin->api;
+    struct OrtSession **session = &m->sessions[m->sessions_n];
+    sigset_t before;
     struct ort_watcher w = { .api = api, .options = options, .flag = desc->cancel };
     struct ort_payer payer = { .account = desc->account };
     if (ort_is_raised(desc->cancel))
         return ort_words_fail(error, TROUPE_CANCELLED, "cancelled");
     ort_watcher_start(&w);
+    ort_threads_begin(&before);
     ort_memory_enter(&payer);
     struct OrtStatus *status =
         skeleton ? api->CreateSessionFromArray(m->plugin->env, skeleton->data, skeleton->bytes,
-                                               options, &m->session)
-                 : api->CreateSession(m->plugin->env, desc->path, options, &m->session);
+                                               options, session)
+                 : api->CreateSession(m->plugin->env, desc->path, options, session);
     ort_memory_leave();
+    ort_threads_end(&before);
     ort_watcher_stop(&w);
     if (status && payer.refused_bytes) {
         api->ReleaseStatus(status);
@@ -57,16 +62,18 @@ static int32_t create_session(struct ort_model *m, const struct troupe_model_des
     }
     if (status)
         return ort_words_of_status(api, status, ORT_PHASE_LOAD, error);
+    m->sessions_n++;
     if (ort_is_raised(desc->cancel))
         return ort_words_fail(error, TROUPE_CANCELLED, "cancelled");
     return TROUPE_OK;
 }
 
 static int32_t make_session(struct ort_model *m, const struct troupe_model_desc *desc,
-                            const struct skeleton *skeleton, struct troupe_error *error)
+                            const struct skeleton *skeleton, struct troupe_device_id device,
+                            struct troupe_error *error)
 {
     struct OrtSessionOptions *options;
-    int32_t code = ort_options_make(m, desc, &options, error);
+    int32_t code = ort_options_make(m, desc, device, &options, error);
     if (code != TROUPE_OK)
         return code;
     if (skeleton && desc->blobs)
@@ -74,6 +81,39 @@ static int32_t make_session(struct ort_model *m, const struct troupe_model_desc 
     if (code == TROUPE_OK)
         code = create_session(m, desc, skeleton, options, error);
     m->plugin->api->ReleaseSessionOptions(options);
+    if (code == TROUPE_OK && device.kind == TROUPE_DEVICE_CPU)
+        m->cpu_sessions_n++;
+    return code;
+}
+
+/* A server tells devices that it was told of; another one is somebody's mistake. */
+static int32_t check_device(struct ort_plugin *p, struct troupe_device_id id,
+                            struct troupe_error *error)
+{
+    if (id.kind == TROUPE_DEVICE_CPU)
+        return TROUPE_OK;
+    if (id.kind != TROUPE_DEVICE_GPU)
+        return ort_words_fail(error, TROUPE_UNIMPLEMENTED, "devices of kind %d are not served",
+                              id.kind);
+    ort_gpus_find(&p->gpus, &p->library, p->host);
+    if (id.ordinal < p->gpus.n)
+        return TROUPE_OK;
+    return ort_words_fail(error, TROUPE_FAILED_PRECONDITION, "there is no GPU %u%s%s", id.ordinal,
+                          p->gpus.n ? "" : ": ", p->gpus.n ? "" : p->gpus.why_none);
+}
+
+/* From the model file: what is prepared is for the CPU. */
+static int32_t open_plain(struct ort_model *m, const struct troupe_model_desc *desc,
+                          struct troupe_error *error)
+{
+    int32_t code = TROUPE_OK;
+    if (desc->devices_n == 0)
+        return make_session(m, desc, NULL, ORT_CPU, error);
+    for (uint32_t i = 0; code == TROUPE_OK && i < desc->devices_n; i++) {
+        code = check_device(m->plugin, desc->devices[i], error);
+        if (code == TROUPE_OK)
+            code = make_session(m, desc, NULL, desc->devices[i], error);
+    }
     return code;
 }
 
@@ -85,7 +125,7 @@ static int32_t open_skeleton(struct ort_model *m, const struct troupe_model_desc
     struct skeleton skeleton = { .bytes = m->file_bytes };
     int32_t code = read_skeleton(desc->skeleton, &skeleton, error);
     if (code == TROUPE_OK)
-        code = make_session(m, desc, &skeleton, error);
+        code = make_session(m, desc, &skeleton, ORT_CPU, error);
     free(skeleton.data);
     return code;
 }
@@ -98,8 +138,11 @@ static int32_t fill_model(struct ort_model *m, const struct troupe_model_desc *d
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return ort_words_fail(error, TROUPE_NOT_FOUND, "no file %s", path);
     m->file_bytes = (uint64_t)st.st_size;
+    m->sessions = calloc(desc->devices_n ? desc->devices_n : 1, sizeof(struct OrtSession *));
+    if (!m->sessions)
+        return ort_words_fail(error, TROUPE_OUT_OF_MEMORY, "model");
     const int32_t code =
-        desc->skeleton ? open_skeleton(m, desc, error) : make_session(m, desc, NULL, error);
+        desc->skeleton ? open_skeleton(m, desc, error) : open_plain(m, desc, error);
     return code == TROUPE_OK ? ort_signature_read(m, path, error) : code;
 }
 
@@ -183,8 +226,9 @@ void ort_model_close(void *model)
     delist(m);
     ort_run_free_tickets(m);
     ort_home_close(m->home);
-    if (m->session)
-        m->plugin->api->ReleaseSession(m->session);
+    for (uint32_t i = 0; i < m->sessions_n; i++)
+        m->plugin->api->ReleaseSession(m->sessions[i]);
+    free(m->sessions);
     ort_weights_free(m);
     ort_signature_free(m);
     const bool is_large = m->file_bytes >= ORT_LARGE_BYTES;
@@ -235,7 +279,8 @@ int32_t ort_model_memory(void *model, struct troupe_memory *out)
     const struct ort_model *m = model;
     if (out->struct_size < sizeof *out)
         return TROUPE_UNIMPLEMENTED;
-    out->weights_bytes = m->file_bytes; /* what stays of a plain load, within a few percent */
+    /* What stays of a plain load, within a few percent.  On a GPU they are in its own memory, which nobody counts. */
+    out->weights_bytes = m->file_bytes * m->cpu_sessions_n;
     out->shared_bytes = m->weights.bytes;
     out->arena_bytes = 0;
     return TROUPE_OK;

@@ -134,7 +134,8 @@ static int32_t set_quiet(const struct OrtApi *api, struct OrtSessionOptions *so,
 }
 
 int32_t ort_options_make(struct ort_model *m, const struct troupe_model_desc *desc,
-                         struct OrtSessionOptions **out, struct troupe_error *error)
+                         struct troupe_device_id device, struct OrtSessionOptions **out,
+                         struct troupe_error *error)
 {
     const struct ort_plugin *p = m->plugin;
     struct wishes w;
@@ -151,6 +152,8 @@ int32_t ort_options_make(struct ort_model *m, const struct troupe_model_desc *de
         code = set_level(p->api, w.level, desc, so, error);
     if (code == TROUPE_OK)
         code = set_quiet(p->api, so, error);
+    if (code == TROUPE_OK && device.kind == TROUPE_DEVICE_GPU)
+        code = ort_cuda_append(p, desc, device.ordinal, so, error);
     if (code != TROUPE_OK) {
         p->api->ReleaseSessionOptions(so);
         return code;

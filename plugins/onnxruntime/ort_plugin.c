@@ -7,9 +7,9 @@
  *     their latency.  Only sessions that ask for shared threads use it.
  *  3. Nothing is sent anywhere, and nothing is written to the standard streams. */
 #include "ort_plugin.h"
+#include "ort_threads.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,16 +81,14 @@ static int32_t set_threads(const struct ort_plugin *p, struct OrtThreadingOption
 static int32_t create_env(struct ort_plugin *p, int threads_n, struct troupe_error *error)
 {
     struct OrtThreadingOptions *threads = NULL;
-    sigset_t all, before;
+    sigset_t before;
     ORT_TRY(p->api, p->api->CreateThreadingOptions(&threads), error);
     int32_t code = set_threads(p, threads, threads_n, error);
     if (code == TROUPE_OK) {
-        sigfillset(&all);
-        sigdelset(&all, SIGBUS); /* a mapped file that was cut short: the host may mend that */
-        pthread_sigmask(SIG_SETMASK, &all, &before); /* its threads leave signals to the server */
+        ort_threads_begin(&before);
         struct OrtStatus *status = p->api->CreateEnvWithCustomLoggerAndGlobalThreadPools(
             take_line, p, ORT_SEVERITY_WARNING, "troupe", threads, &p->env);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        ort_threads_end(&before);
         if (status)
             code = ort_words_of_status(p->api, status, ORT_PHASE_LOAD, error);
     }
@@ -129,6 +127,7 @@ static void stop(void *self)
         p->api->ReleaseEnv(p->env);
     if (p->cpu)
         p->api->ReleaseMemoryInfo(p->cpu);
+    ort_gpus_deinit(&p->gpus);
     pthread_mutex_destroy(&p->blobs.lock);
     pthread_cond_destroy(&p->trimmed);
     pthread_mutex_destroy(&p->lock);
@@ -170,6 +169,7 @@ static int32_t start(const struct troupe_host *host, const struct troupe_option 
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->trimmed, NULL);
     pthread_mutex_init(&p->blobs.lock, NULL);
+    ort_gpus_init(&p->gpus);
     const int32_t code = start_env(p, options, options_n, error);
     if (code != TROUPE_OK) {
         stop(p);
@@ -185,6 +185,27 @@ static const char *fingerprint(void *self)
 {
     const struct ort_plugin *p = self;
     return p->library.version;
+}
+
+static void devices(void *self, void (*tell)(void *user, const struct troupe_device *device),
+                    void *user)
+{
+    struct ort_plugin *p = self;
+    ort_gpus_find(&p->gpus, &p->library, p->host);
+    for (uint32_t i = 0; i < p->gpus.n; i++) {
+        const struct troupe_device d = { .struct_size = sizeof d,
+                                         .id = { .kind = TROUPE_DEVICE_GPU, .ordinal = i },
+                                         .name = p->gpus.all[i].name,
+                                         .memory_bytes = p->gpus.all[i].memory_bytes };
+        tell(user, &d);
+    }
+}
+
+static const char *why_no_device(void *self)
+{
+    struct ort_plugin *p = self;
+    ort_gpus_find(&p->gpus, &p->library, p->host);
+    return p->gpus.n == 0 ? p->gpus.why_none : NULL;
 }
 
 static void trim(void *self)
@@ -216,6 +237,8 @@ troupe_backend_query(uint32_t host_abi)
         .trim = trim,
         .memory = ort_model_memory,
         .fingerprint = fingerprint,
+        .devices = devices,
+        .why_no_device = why_no_device,
     };
     return host_abi == TROUPE_BACKEND_ABI ? &onnxruntime : NULL;
 }

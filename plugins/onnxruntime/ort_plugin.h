@@ -11,6 +11,7 @@
 #include "ort.h"
 #include "ort_blobs.h"
 #include "ort_file.h"
+#include "ort_gpus.h"
 #include "ort_library.h"
 #include "ort_memory.h"
 #include "ort_words.h"
@@ -35,6 +36,7 @@ struct ort_plugin {
     bool has_closed;          /* a model, since the last trim */
     pthread_cond_t trimmed;   /* is_trimming was lowered */
     struct ort_blobs blobs;   /* that are mapped */
+    struct ort_gpus gpus;
 };
 
 /* One input or output.  Constant after the model was opened, but for `is_misdeclared`. */
@@ -81,7 +83,9 @@ struct ort_weights {
 
 struct ort_model {
     struct ort_plugin *plugin;
-    struct OrtSession *session;
+    struct OrtSession **
+        sessions; /* one for each device, in the order of the server's list; one where that is empty */
+    uint32_t sessions_n, cpu_sessions_n; /* all; those of the CPU */
     struct ort_io *inputs, *outputs;
     uint32_t inputs_n, outputs_n;
     uint64_t file_bytes;
@@ -94,6 +98,7 @@ struct ort_model {
     struct ort_model *next; /* of the plugin's */
 };
 
+#define ORT_CPU ((struct troupe_device_id){ .kind = TROUPE_DEVICE_CPU })
 #define ORT_LARGE_BYTES (1u << 20) /* a model file worth ort_trim_heap() */
 
 /* Gives the system back what malloc() keeps: loading takes up to 2.6 times what stays.  Under a sanitizer malloc() is another,
@@ -141,10 +146,19 @@ bool ort_model_trim(struct ort_plugin *p); /* whether there was anything to give
  *   Thread: loader.
  *   Errors: INVALID_ARGUMENT with the key and what is allowed, OUT_OF_MEMORY. */
 int32_t ort_options_make(struct ort_model *m, const struct troupe_model_desc *desc,
-                         struct OrtSessionOptions **out, struct troupe_error *error);
+                         struct troupe_device_id device, struct OrtSessionOptions **out,
+                         struct troupe_error *error);
 
 /* ONNX Runtime's level for Triton's number: -1 basic, 0 everything, 1 extended, 2 nothing. */
 int32_t ort_options_level(long level);
+
+/* ort_cuda.c: what makes a session one of a GPU's.
+ *   Owns  : nothing.
+ *   Thread: loader.
+ *   Blocks: disk, device.
+ *   Errors: INVALID_ARGUMENT with the key; ONNX Runtime's. */
+int32_t ort_cuda_append(const struct ort_plugin *p, const struct troupe_model_desc *desc,
+                        uint32_t ordinal, struct OrtSessionOptions *so, struct troupe_error *error);
 
 /* ort_prepare.c: see troupe/backend.h. */
 int32_t ort_prepare_model(void *self, const struct troupe_model_desc *desc,

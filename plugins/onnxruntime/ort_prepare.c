@@ -168,7 +168,7 @@ int32_t ort_prepare_model(void *self, const struct troupe_model_desc *desc,
         return ort_words_fail(error, TROUPE_UNIMPLEMENTED, "the server's description is too short");
     if (access(desc->path, R_OK) != 0)
         return ort_words_fail(error, TROUPE_NOT_FOUND, "no file %s", desc->path);
-    int32_t code = ort_options_make(&model, desc, &session, error);
+    int32_t code = ort_options_make(&model, desc, ORT_CPU, &session, error);
     if (code != TROUPE_OK)
         return code;
     code = compile_model(&model, &m, desc, session);

@@ -300,9 +300,16 @@ static int32_t take_outputs(struct call *c, bool was_repeated)
 
 /* --- the run ---------------------------------------------------------------------------------- */
 
+/* The one of the device that the run is for. */
+static struct OrtSession *session_of(const struct call *c)
+{
+    const uint32_t at = HAS_FIELD(c->run, device) ? c->run->device : 0;
+    return c->m->sessions[at < c->m->sessions_n ? at : 0];
+}
+
 static struct OrtStatus *call_session(struct call *c, const struct ort_ticket *ticket)
 {
-    return c->m->plugin->api->Run(c->m->session, ticket->options, c->in_names,
+    return c->m->plugin->api->Run(session_of(c), ticket->options, c->in_names,
                                   (const struct OrtValue *const *)c->in_values, c->sent_n,
                                   c->out_names, c->run->outputs_n, c->out_values);
 }

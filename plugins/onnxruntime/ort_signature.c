@@ -262,7 +262,7 @@ static int32_t read_type(struct reader *r, enum kind kind, const struct OrtTypeI
 
 static int32_t read_name(struct reader *r, enum kind kind, size_t index, struct ort_io *io)
 {
-    const struct OrtSession *session = r->model->session;
+    const struct OrtSession *session = r->model->sessions[0];
     struct OrtAllocator *allocator = r->model->plugin->allocator;
     char *name = NULL;
     struct OrtStatus *status =
@@ -278,7 +278,7 @@ static int32_t read_name(struct reader *r, enum kind kind, size_t index, struct 
 
 static int32_t read_one(struct reader *r, enum kind kind, size_t index, struct ort_io *io)
 {
-    const struct OrtSession *session = r->model->session;
+    const struct OrtSession *session = r->model->sessions[0];
     struct OrtTypeInfo *type = NULL;
     int32_t code = read_name(r, kind, index, io);
     if (code != TROUPE_OK)
@@ -299,10 +299,10 @@ static int32_t read_all(struct reader *r)
     struct ort_model *m = r->model;
     size_t inputs = 0, initializers = 0, outputs = 0;
     int32_t code = TROUPE_OK;
-    ORT_TRY(r->api, r->api->SessionGetInputCount(m->session, &inputs), r->error);
-    ORT_TRY(r->api, r->api->SessionGetOverridableInitializerCount(m->session, &initializers),
+    ORT_TRY(r->api, r->api->SessionGetInputCount(m->sessions[0], &inputs), r->error);
+    ORT_TRY(r->api, r->api->SessionGetOverridableInitializerCount(m->sessions[0], &initializers),
             r->error);
-    ORT_TRY(r->api, r->api->SessionGetOutputCount(m->session, &outputs), r->error);
+    ORT_TRY(r->api, r->api->SessionGetOutputCount(m->sessions[0], &outputs), r->error);
     m->inputs = calloc(inputs + initializers + 1, sizeof *m->inputs); /* + 1: never empty */
     m->outputs = calloc(outputs + 1, sizeof *m->outputs);
     if (!m->inputs || !m->outputs)

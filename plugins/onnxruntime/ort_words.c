@@ -176,6 +176,8 @@ static const struct phrase {
     { "bad allocation", TROUPE_OUT_OF_MEMORY, NULL },
     { "Failed to allocate memory", TROUPE_OUT_OF_MEMORY, NULL },
     { "Available memory of", TROUPE_OUT_OF_MEMORY, NULL },
+    { "CUDA failure 2:", TROUPE_OUT_OF_MEMORY, NULL },
+    { "CUBLAS_STATUS_ALLOC_FAILED", TROUPE_OUT_OF_MEMORY, NULL },
     { "Failed to construct locale", TROUPE_FAILED_PRECONDITION,
       "; StringNormalizer needs that locale on this machine (Debian: package locales-all)" },
 };

@@ -667,7 +667,8 @@ static void runs_on_each_device_that_it_tells(void **state)
         on[n++] = there.all[i].id;
     trp_arena_deinit(&arena);
     assert_int_equal(told.code, TRP_OK);
-    assert_int_equal(n, g->who->is_echo ? 2 : 0); /* harness.c */
+    if (g->who->is_echo)
+        assert_int_equal(n, 2); /* harness.c */
     if (n == 0)
         return;
     on[n++].kind = TROUPE_DEVICE_CPU;
