@@ -6,6 +6,7 @@
 #define CROWDED_NS TRP_S(1)
 #define CROWDED_LEAST_NS TRP_US(500) /* less is a loop's turn, or a tick */
 #define CROWDED_PART 4
+#define CROWDED_RUNS 3 /* one after the other: what happens once is no neighbour */
 
 static void set_home(struct trp_station *s, const struct trp_cores *home)
 {
@@ -24,13 +25,20 @@ void trp_station_begin(struct trp_station *s, uint32_t index, uint32_t executors
 
 void trp_station_hear(struct trp_station *s, int64_t now_ns, int64_t took_ns, int64_t waited_ns)
 {
-    if (waited_ns > CROWDED_LEAST_NS && waited_ns > took_ns / CROWDED_PART) {
-        s->crowded_till_ns = now_ns + CROWDED_NS;
-        set_home(s, &s->all);
-    } else if (s->crowded_till_ns != 0 && now_ns >= s->crowded_till_ns) {
+    if (s->crowded_till_ns != 0) {
+        if (now_ns < s->crowded_till_ns) /* whatever it waits now, the cause may be that it roams */
+            return;
         s->crowded_till_ns = 0;
         set_home(s, &s->own);
+        return;
     }
+    const bool waits = waited_ns > CROWDED_LEAST_NS && waited_ns > took_ns / CROWDED_PART;
+    s->waits = waits ? s->waits + 1 : 0;
+    if (s->waits < CROWDED_RUNS)
+        return;
+    s->waits = 0;
+    s->crowded_till_ns = now_ns + CROWDED_NS;
+    set_home(s, &s->all);
 }
 
 void trp_station_go(struct trp_station *s, const struct trp_cores *cores,

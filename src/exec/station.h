@@ -3,7 +3,7 @@
  *
  *  1. Where every executor can have a core of its own it stays on that one.  Those that are woken together run side by side at once: the
  *     kernel may put two of them on one core beside an idle one, and leaves them there for milliseconds.
- *  2. When others want that core, so that a run had to wait for much of its time, it goes wherever there is room, for a second.
+ *  2. When others want that core, so that several runs had to wait for much of their time, it goes wherever there is room, for a second.
  *  3. A model may name its cores; for a run of it the executor goes there, and home again before it sleeps or runs another one. */
 #ifndef TRP_STATION_H
 #define TRP_STATION_H
@@ -16,6 +16,7 @@ struct trp_station {
     struct trp_cores all, own; /* where it may be; its own core, or all again */
     struct trp_cores home, now;
     bool is_known, is_away;  /* is_known: the system said where it is */
+    uint32_t waits;          /* runs in a row that had to wait for much of their time */
     int64_t crowded_till_ns; /* home is everywhere until then; 0: it is not */
 };
 

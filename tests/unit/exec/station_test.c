@@ -89,18 +89,24 @@ static void each_has_a_core_of_its_own_until_others_want_it(void **state)
     trp_station_begin(&s, cores - 1, cores);
     trp_station_go(&s, NULL, shard);
     assert_true(trp_cores_of_thread(&now) && trp_cores_is_equal(&now, &last));
-    trp_station_hear(&s, TRP_S(10), TRP_MS(10), TRP_MS(2)); /* a loop's turns */
-    trp_station_go(&s, NULL, shard);
-    assert_true(trp_cores_of_thread(&now) && trp_cores_is_equal(&now, &last));
-    trp_station_hear(&s, TRP_S(11), TRP_MS(10), TRP_MS(3));
-    trp_station_go(&s, NULL, shard);
-    assert_true(trp_cores_of_thread(&now) && trp_cores_is_equal(&now, &all));
-    trp_station_hear(&s, TRP_S(12) - 1, TRP_MS(10), 0);
-    trp_station_go(&s, NULL, shard);
-    assert_true(trp_cores_of_thread(&now) && trp_cores_is_equal(&now, &all));
-    trp_station_hear(&s, TRP_S(12), TRP_MS(10), 0);
-    trp_station_go(&s, NULL, shard);
-    assert_true(trp_cores_of_thread(&now) && trp_cores_is_equal(&now, &last));
+    static const struct {
+        int64_t at_ns, waited_ns;
+        bool is_free; /* then */
+    } runs[] = {
+        { TRP_S(10), TRP_MS(2), false }, /* a loop's turns */
+        { TRP_S(10), TRP_MS(3), false }, { TRP_S(10), TRP_MS(3), false },
+        { TRP_S(10), 0, false }, /* once more from the beginning */
+        { TRP_S(10), TRP_MS(3), false }, { TRP_S(10), TRP_MS(3), false },
+        { TRP_S(11), TRP_MS(3), true },  { TRP_S(12) - 1, TRP_MS(9), true },
+        { TRP_S(12), TRP_MS(9), false }, /* it tries again, whatever there was while it roamed */
+        { TRP_S(12), TRP_MS(3), false },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+        trp_station_hear(&s, runs[i].at_ns, TRP_MS(10), runs[i].waited_ns);
+        trp_station_go(&s, NULL, shard);
+        assert_true(trp_cores_of_thread(&now));
+        assert_true(trp_cores_is_equal(&now, runs[i].is_free ? &all : &last));
+    }
     assert_true(trp_cores_keep_thread(&all));
 }
 
@@ -115,7 +121,8 @@ static void a_home_that_is_refused_is_asked_for_once(void **state)
     trp_station_go(&s, NULL, trp_metrics_shard(metrics, 0));
     trp_station_go(&s, NULL, trp_metrics_shard(metrics, 0));
     assert_int_equal(moves(TRP_METRIC_CORES_REFUSED), 1);
-    trp_station_hear(&s, TRP_S(1), TRP_MS(10), TRP_MS(9));
+    for (int i = 0; i < 5; i++)
+        trp_station_hear(&s, TRP_S(1), TRP_MS(10), TRP_MS(9));
     trp_station_go(&s, NULL, trp_metrics_shard(metrics, 0));
     assert_int_equal(moves(TRP_METRIC_CORES_REFUSED) + moves(TRP_METRIC_CORES_MOVED), 1);
 }
