@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -185,10 +184,6 @@ int32_t ort_model_open(void *self, const struct troupe_model_desc *desc,
     *out_model = NULL;
     if (desc->struct_size < sizeof *desc)
         return ort_words_fail(error, TROUPE_UNIMPLEMENTED, "the server's description is too short");
-    for (uint32_t i = 0; i < desc->devices_n; i++)
-        if (desc->devices[i].kind != TROUPE_DEVICE_CPU)
-            return ort_words_fail(error, TROUPE_UNIMPLEMENTED,
-                                  "gpu%u is not served: only the CPU is", desc->devices[i].ordinal);
     struct ort_model *m = calloc(1, sizeof *m);
     if (!m)
         return ort_words_fail(error, TROUPE_OUT_OF_MEMORY, "model");

@@ -431,16 +431,16 @@ static void options_are_taken_and_wrong_ones_named(void **state)
     }
 }
 
-static void other_devices_are_refused(void **state)
+static void devices_that_are_not_there_are_refused(void **state)
 {
     (void)state;
     static const struct troupe_device_id places[] = { { TROUPE_DEVICE_CPU, 0 },
-                                                      { TROUPE_DEVICE_GPU, 3 } };
+                                                      { TROUPE_DEVICE_GPU, 63 } };
     const struct troupe_model_desc desc = { .devices = places, .devices_n = ARRAY_LEN(places) };
     struct subject *s;
     write_neg("device.onnx");
-    assert_int_equal(subject_try_open(&h, "device.onnx", desc, &s).code, TRP_UNIMPLEMENTED);
-    assert_non_null(strstr(h.err.text, "gpu3"));
+    assert_int_equal(subject_try_open(&h, "device.onnx", desc, &s).code, TRP_FAILED_PRECONDITION);
+    assert_non_null(strstr(h.err.text, "there is no GPU 63"));
 }
 
 static void a_library_that_is_not_there_or_none_is_named(void **state)
@@ -555,7 +555,7 @@ int main(void)
         TEST(many_strings_of_many_lengths_come_back_whole),
         TEST(a_locale_that_is_missing_is_named_with_the_way_out),
         TEST(options_are_taken_and_wrong_ones_named),
-        TEST(other_devices_are_refused),
+        TEST(devices_that_are_not_there_are_refused),
         TEST(a_library_that_is_not_there_or_none_is_named),
         TEST(nothing_is_reported_to_anybody),
         TEST(a_load_under_way_can_be_given_up),
