@@ -144,7 +144,7 @@ static void fill(struct passage *p, const struct troupe_run *run)
     f->inputs_n = run->inputs_n;
     f->outputs_n = run->outputs_n;
     f->device = run->device;
-    if (!trp_cores_of_thread(&f->cores))
+    if (!trp_cores_of_work(&f->cores))
         f->cores = (struct trp_cores){ 0 };
     f->turn_ns = trp_thread_turn_ns();
     f->releases_n = trp_stint_take_releases(p->stint, f->releases);

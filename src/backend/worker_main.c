@@ -54,7 +54,7 @@ struct lane {
     struct worker *worker;
     int fd;
     struct trp_thread thread;
-    struct trp_cores cores;        /* where it has to be; none: nobody has said */
+    struct trp_cores home, cores;  /* where it may be; where it is kept */
     uint64_t turn_ns;              /* on the processor; 0: as long as everybody's */
     struct troupe_tensor *tensors; /* of a run; as many as were ever needed */
     uint32_t tensors_n;
@@ -306,13 +306,14 @@ static void end_run(struct lane *l)
     trp_lock_leave(&l->worker->lock);
 }
 
-/* A run goes to the cores of the thread that waits for it; refused, it goes on here. */
+/* A run goes where its model wants it, or home; refused, it goes on here. */
 static void go_to_cores(struct lane *l, const struct trp_worker_frame *f)
 {
-    static const struct trp_cores nowhere = { 0 };
-    if (!trp_cores_is_equal(&f->cores, &l->cores) && !trp_cores_is_equal(&f->cores, &nowhere) &&
-        trp_cores_keep_thread(&f->cores))
-        l->cores = f->cores;
+    static const struct trp_cores anywhere = { 0 };
+    const struct trp_cores *const to =
+        trp_cores_is_equal(&f->cores, &anywhere) ? &l->home : &f->cores;
+    if (!trp_cores_is_equal(to, &l->cores) && trp_cores_keep_thread(to))
+        l->cores = *to;
 }
 
 /* A run that nobody waits for is none here either: who asks has long turns for it. */
@@ -331,6 +332,8 @@ static void run_lane(void *user)
     struct trp_worker_call call;
     int fds[TRP_TALK_FDS_MAX];
     trp_thread_yield_to_others(w->nice);
+    (void)trp_cores_of_thread(&l->home);
+    l->cores = l->home;
     while (trp_talk_receive(l->fd, &call, sizeof call, fds) == TRP_TALK_MESSAGE) {
         struct trp_worker_frame *f = (struct trp_worker_frame *)(void *)(w->servers.ptr + call.at);
         struct trp_error err = { 0 };

@@ -133,3 +133,20 @@ bool trp_cores_keep_thread(const struct trp_cores *c)
             CPU_SET(core, &set);
     return sched_setaffinity(0, sizeof set, &set) == 0;
 }
+
+static _Thread_local struct trp_cores work;
+static _Thread_local bool is_work_bound;
+
+void trp_cores_bind_work(const struct trp_cores *c)
+{
+    is_work_bound = c != NULL;
+    if (c)
+        work = *c;
+}
+
+bool trp_cores_of_work(struct trp_cores *out)
+{
+    if (is_work_bound)
+        *out = work;
+    return is_work_bound;
+}

@@ -46,4 +46,12 @@ bool trp_cores_of_process(struct trp_cores *out);
 bool trp_cores_of_thread(struct trp_cores *out);
 bool trp_cores_keep_thread(const struct trp_cores *c);
 
+/* Notes on which cores the calling thread's work has to be done (NULL: on any), wherever the thread itself is kept; tells it to whoever
+ * has that work done by another thread, in another process.
+ *   Owns  : copied.
+ *   Thread: any; each has its own.
+ *   Errors: of_work: false: on any. */
+void trp_cores_bind_work(const struct trp_cores *c);
+bool trp_cores_of_work(struct trp_cores *out);
+
 #endif

@@ -18,7 +18,7 @@ void trp_station_begin(struct trp_station *s, uint32_t index, uint32_t executors
 {
     s->is_known = trp_cores_of_thread(&s->all);
     s->now = s->own = s->all;
-    if (s->is_known && index < executors_n && executors_n <= trp_cores_count(&s->all))
+    if (s->is_known && index < executors_n && executors_n == trp_cores_count(&s->all))
         s->own = trp_cores_at(&s->all, index);
     set_home(s, &s->own);
 }
@@ -44,6 +44,9 @@ void trp_station_hear(struct trp_station *s, int64_t now_ns, int64_t took_ns, in
 void trp_station_go(struct trp_station *s, const struct trp_cores *cores,
                     struct trp_metrics_shard *metrics)
 {
+    if (cores || s->is_bound)
+        trp_cores_bind_work(cores);
+    s->is_bound = cores != NULL;
     if (!cores && !s->is_away)
         return;
     const struct trp_cores *const to = cores ? cores : &s->home;

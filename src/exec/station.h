@@ -1,7 +1,7 @@
 /* exec/station.h - the cores that an executor runs on.
  * Answers "where does this thread have to be for the next run?".
  *
- *  1. Where every executor can have a core of its own it stays on that one.  Those that are woken together run side by side at once: the
+ *  1. Where there are as many executors as cores, as there are by default, each stays on one of them.  Those that are woken together run side by side at once: the
  *     kernel may put two of them on one core beside an idle one, and leaves them there for milliseconds.
  *  2. When others want that core, so that several runs had to wait for much of their time, it goes wherever there is room, for a second.
  *  3. A model may name its cores; for a run of it the executor goes there, and home again before it sleeps or runs another one. */
@@ -16,12 +16,13 @@ struct trp_station {
     struct trp_cores all, own; /* where it may be; its own core, or all again */
     struct trp_cores home, now;
     bool is_known, is_away;  /* is_known: the system said where it is */
+    bool is_bound;           /* by the model that it runs */
     uint32_t waits;          /* runs in a row that had to wait for much of their time */
     int64_t crowded_till_ns; /* home is everywhere until then; 0: it is not */
 };
 
 /* Notes where the calling thread may be; the first trp_station_go() takes it to its core.
- *   Shape : the executor at `index` of so many; one of its own where there are as many cores.
+ *   Shape : the executor at `index` of so many; a core of its own when there are exactly as many.
  *   Owns  : nothing.
  *   Thread: owner.
  *   Errors: none: where the system does not say, it stays wherever it is. */

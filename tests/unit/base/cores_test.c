@@ -116,6 +116,18 @@ static void one_stands_at_each_place(void **state)
     assert_true(trp_cores_is_equal(&one, &none));
 }
 
+static void work_may_be_bound_where_its_thread_is_not(void **state)
+{
+    (void)state;
+    struct trp_cores some, got;
+    assert_true(trp_cores_parse(trp_str_of("3,5"), &some));
+    assert_false(trp_cores_of_work(&got));
+    trp_cores_bind_work(&some);
+    assert_true(trp_cores_of_work(&got) && trp_cores_is_equal(&got, &some));
+    trp_cores_bind_work(NULL);
+    assert_false(trp_cores_of_work(&got));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +135,7 @@ int main(void)
         cmocka_unit_test(a_long_list_is_cut),
         cmocka_unit_test(sets_are_compared),
         cmocka_unit_test(a_thread_stays_where_it_is_told_to),
+        cmocka_unit_test(work_may_be_bound_where_its_thread_is_not),
         cmocka_unit_test(one_stands_at_each_place),
     };
     return cmocka_run_group_tests_name("cores", tests, NULL, NULL);

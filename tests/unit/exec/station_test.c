@@ -57,9 +57,11 @@ static void it_moves_only_when_it_has_to(void **state)
     assert_int_equal(moves(TRP_METRIC_CORES_MOVED), needs);
     assert_true(trp_cores_of_thread(&now));
     assert_true(trp_cores_is_equal(&now, &one));
+    assert_true(trp_cores_of_work(&now) && trp_cores_is_equal(&now, &one));
     trp_station_go(&s, NULL, shard);
     trp_station_go(&s, NULL, shard);
     assert_int_equal(moves(TRP_METRIC_CORES_MOVED), 2 * needs);
+    assert_false(trp_cores_of_work(&now));
     assert_true(trp_cores_of_thread(&now));
     assert_true(trp_cores_is_equal(&now, &s.home));
 }
@@ -115,7 +117,7 @@ static void a_home_that_is_refused_is_asked_for_once(void **state)
     (void)state;
     struct trp_station s = { 0 };
     const struct trp_cores none = { { 0 } };
-    trp_station_begin(&s, 0, 1);
+    trp_station_begin(&s, 0, TRP_CORES_MAX + 1);
     s.home = s.own = none; /* taken away meanwhile */
     s.is_away = true;
     trp_station_go(&s, NULL, trp_metrics_shard(metrics, 0));
