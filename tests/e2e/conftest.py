@@ -71,14 +71,17 @@ class Server:
         return self
 
     def wait(self, condition, what, seconds=30):
-        """Time in which the whole machine stands still is not the server's: a round counts for a second at most."""
-        waited, before = 0.0, time.monotonic()
+        """Time in which the whole machine stands still is not the server's: a pause counts for a second at most.  What `condition` takes
+        counts in full: it may be a request that the server does not answer."""
+        waited, asked = 0.0, time.monotonic()
         while not condition():
+            slept = time.monotonic()
+            waited += slept - asked
             assert self.process.poll() is None, "the server ended:\n" + self.log()
             assert waited < seconds * SLOW, f"waited too long for {what}:\n" + self.log()
             time.sleep(0.02)
-            now = time.monotonic()
-            waited, before = waited + min(now - before, 1.0), now
+            asked = time.monotonic()
+            waited += min(asked - slept, 1.0)
 
     def request(self, method, path, body=None, headers=None, timeout=60):
         """One request with the standard library: (status, body bytes, headers)."""
