@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("TROUPE_BUILD", ROOT / "build"))
 TROUPE = BUILD / "troupe"
 SLOW = 10 if os.environ.get("TROUPE_SANITIZER") else 1  # sanitizers are slow; nothing here measures time
-# What a server says that is never right; tools/again looks for the same in what a failed test wrote, and must not find it in its source.
+# What a server says that is never right.  tools/again looks for the same in what a failed test wrote, and for the words below of a server
+# that ended, or did not; it must not find them in the source.
 COMPLAINT = re.compile("Sanitizer|runtime error:|troupe: bug:")
 COUNTS_MEMORY = os.environ.get("TROUPE_SANITIZER") != "thread"  # else the sanitizer's memory counts as the server's
 counts_memory = pytest.mark.skipif(not COUNTS_MEMORY, reason="the sanitizer's memory counts as the server's")

@@ -40,10 +40,22 @@ def test_there_is_no_third(again):
 
 
 @pytest.mark.parametrize("report", ["WARNING: ThreadSanitizer: data race", "ERROR: AddressSanitizer: heap-use-after-free", "ERROR: LeakSanitizer: leaks",
-                                    "a.c:1:2: runtime error: overflow", "troupe: bug: a.c:1"])
+                                    "a.c:1:2: runtime error: overflow", "troupe: bug: a.c:1", "E   terminate called without an active exception",
+                                    "E           AssertionError: the server ended:", "E               AssertionError: exit code -6:",
+                                    "E               AssertionError: the server did not end after SIGTERM:"])
 def test_who_shows_a_report_has_none(again, report):
     code, said, runs = again({"e2e/bad": (2, report), "e2e/late": (2, "")})
     assert code != 0 and "e2e/bad failed with a report" in said and runs == {"e2e/bad": 1, "e2e/late": 1}
+
+
+@pytest.mark.parametrize("line", [
+    '>           assert self.process.poll() is None, "the server ended:" + self.log()',
+    '                raise AssertionError("the server did not end after SIGTERM:" + self.log())',
+    '>       assert self.process.returncode == expect, f"exit code {self.process.returncode}:{log}"',
+    "E   AssertionError: waited too long for rain:", "E   AssertionError: exit code 1:"])
+def test_the_lines_of_a_test_that_could_tell_of_a_crash_are_no_report(again, line):
+    code, said, runs = again({"e2e/late": (2, line.replace('"', "_"))})
+    assert code == 0 and "again: e2e/late failed, without a report" in said and runs == {"e2e/late": 2}
 
 
 def test_neither_have_others_than_end_to_end_tests(again):
