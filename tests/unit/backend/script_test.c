@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,15 +16,18 @@
 #include "base/file.h"
 #include "scratch.h"
 
-/* A clock that jumps a millisecond each time it is read, so that nothing here really waits. */
+/* A clock that jumps a millisecond each time it is read, so that nothing here really waits; it tells somebody that it was read. */
 struct jumpy {
     int64_t now_ns;
     int reads;
+    sem_t *tell; /* NULL: nobody */
 };
 static int64_t jump(void *user)
 {
     struct jumpy *c = user;
     c->reads++;
+    if (c->tell)
+        (void)sem_post(c->tell);
     return c->now_ns += TRP_MS(1);
 }
 
@@ -277,15 +281,17 @@ static void a_run_stops_when_its_flag_is_up(void **state)
     }
 }
 
-/* Makes a file beside the test; tells that it did so before it does. */
+/* Makes a file beside the test once the script has begun to wait; tells that it did so before it does. */
 struct opener {
     const char *path;
+    sem_t waits;
     struct trp_flag is_open;
 };
 static void *open_gate(void *user)
 {
     struct opener *opener = user;
-    usleep(20000); /* the test waits by now; if it does not, it proves less, and fails not */
+    while (sem_wait(&opener->waits) != 0) /* a signal is no post */
+        continue;
     trp_flag_raise(&opener->is_open);
     const int fd = open(opener->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd >= 0)
@@ -293,34 +299,47 @@ static void *open_gate(void *user)
     return NULL;
 }
 
-static void both_wait_until_there_is_a_file(void **state)
+/* The script reads the clock for a pause before it looks for the file. */
+static void wait_for_gate(const char *gate, bool is_load)
 {
-    (void)state;
     struct jumpy clock = { 0 };
     const struct troupe_host host = host_of(&clock);
     struct troupe_error error = { 0 };
-    char folder[SCRATCH_PATH_MAX], gate[SCRATCH_PATH_MAX + 8], text[SCRATCH_PATH_MAX + 32];
+    struct opener opener = { .path = gate };
+    struct trp_script *s;
+    pthread_t thread;
+    char text[SCRATCH_PATH_MAX + 64];
+    snprintf(text, sizeof text, is_load ? "load_sleep 1ms\nload_until %s" : "sleep 1ms\nuntil %s",
+             gate);
+    assert_int_equal(sem_init(&opener.waits, 0, 0), 0);
+    assert_int_equal(pthread_create(&thread, NULL, open_gate, &opener), 0);
+    if (is_load)
+        clock.tell = &opener.waits;
+    const int32_t opened = open_text(text, &host, true, &s, &error);
+    const bool was_open_then = trp_flag_is_up(&opener.is_open);
+    clock.tell = &opener.waits;
+    const struct troupe_run run = { .struct_size = sizeof run, .error = &error };
+    const int32_t ran = opened == TROUPE_OK ? trp_script_begin(s, &run, NULL) : opened;
+    const bool was_open_at_last = trp_flag_is_up(&opener.is_open);
+    (void)sem_post(&opener.waits); /* where the script failed before it waited */
+    pthread_join(thread, NULL);
+    sem_destroy(&opener.waits);
+    trp_script_close(s);
+    unlink(gate);
+    assert_int_equal(opened, TROUPE_OK);
+    assert_int_equal(ran, TROUPE_OK);
+    assert_true(was_open_at_last);
+    assert_int_equal(was_open_then, is_load);
+}
+
+static void both_wait_until_there_is_a_file(void **state)
+{
+    (void)state;
+    char folder[SCRATCH_PATH_MAX], gate[SCRATCH_PATH_MAX + 8];
     scratch_folder(folder, "gate");
     snprintf(gate, sizeof gate, "%s/gate", folder);
-    for (int is_load = 0; is_load < 2; is_load++) {
-        struct opener opener = { .path = gate };
-        struct trp_script *s;
-        pthread_t thread;
-        snprintf(text, sizeof text, "%s %s", is_load ? "load_until" : "until", gate);
-        assert_int_equal(pthread_create(&thread, NULL, open_gate, &opener), 0);
-        const int32_t opened = open_text(text, &host, true, &s, &error);
-        const bool was_open_then = trp_flag_is_up(&opener.is_open);
-        const struct troupe_run run = { .struct_size = sizeof run, .error = &error };
-        const int32_t ran = opened == TROUPE_OK ? trp_script_begin(s, &run, NULL) : opened;
-        const bool was_open_at_last = trp_flag_is_up(&opener.is_open);
-        pthread_join(thread, NULL);
-        trp_script_close(s);
-        unlink(gate);
-        assert_int_equal(opened, TROUPE_OK);
-        assert_int_equal(ran, TROUPE_OK);
-        assert_true(was_open_at_last);
-        assert_true(was_open_then || !is_load);
-    }
+    wait_for_gate(gate, true);
+    wait_for_gate(gate, false);
     rmdir(folder);
 }
 
