@@ -18,6 +18,9 @@ from test_storms import check_calm
 ROW = "input x FP32 [-1]\noutput y FP32 [-1]\n"
 REQUEST = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
 FOUR = {"threads.executors": 4}
+ALLOWED = sorted(os.sched_getaffinity(0))
+SHARING_N = max(4, len(ALLOWED) + 2)  # more executors than cores: none has one of its own, and all have the same home
+SHARING = {"threads.executors": SHARING_N}
 
 
 def scale(server, *words, expect=0):
@@ -152,14 +155,13 @@ def cores_of_executors(server):
 
 
 def test_runs_go_to_the_cores_that_their_model_names_and_home_again(serve, repository, gate):
-    allowed = sorted(os.sched_getaffinity(0))
-    core = str(allowed[-1])
+    core = str(ALLOWED[-1])
     repository.write("m/model.echo", ROW + gate.until)
     repository.write("m/model.yaml", f"cores: {core}\n")
     repository.write("free/model.echo", ROW + gate.until)
-    server = serve(repository.path, settings=FOUR).wait_ready("m", "free")
+    server = serve(repository.path, settings=SHARING).wait_ready("m", "free")
     home = cores_of_executors(server)
-    assert len(home) == 4 and len(set(home)) == 1
+    assert len(home) == SHARING_N and len(set(home)) == 1
     asking = Asking(server, "m", 2)
     server.wait(lambda: cores_of_executors(server).count(core) >= 2, "two to be where the model wants them")
     others = Asking(server, "free", 2)
@@ -167,8 +169,28 @@ def test_runs_go_to_the_cores_that_their_model_names_and_home_again(serve, repos
     gate.open()
     assert asking.end() == others.end() == [200] * 2
     server.wait(lambda: cores_of_executors(server) == home, "all to be home")
-    if len(allowed) > 1:
+    if len(ALLOWED) > 1:
         assert server.metric("troupe_executor_moves_total", result="moved") >= 4
+    assert server.metric("troupe_executor_moves_total", result="refused") == 0
+
+
+@pytest.mark.skipif(len(ALLOWED) < 2, reason="one core: there is none for each of two executors")
+def test_executors_have_homes_of_their_own_where_there_are_cores_for_all(serve, repository, gate):
+    core = str(ALLOWED[-1])
+    repository.write("m/model.echo", ROW + gate.until)
+    repository.write("m/model.yaml", f"cores: {core}\n")
+    server = serve(repository.path, settings={"threads.executors": 2}).wait_ready("m")
+    own = [[str(ALLOWED[0])], [str(ALLOWED[1])]]
+
+    def homes():
+        return [cores_of_threads(server.process.pid, name) for name in ("exec-0", "exec-1")]
+
+    server.wait(lambda: homes() == own, "each to have a core of its own")
+    asking = Asking(server, "m", 2)
+    server.wait(lambda: homes() == [[core], [core]], "both to be where the model wants them")
+    gate.open()
+    assert asking.end() == [200] * 2
+    server.wait(lambda: homes() == own, "each to be home")
     assert server.metric("troupe_executor_moves_total", result="refused") == 0
 
 
@@ -185,19 +207,18 @@ def test_a_worker_process_runs_on_the_cores_that_its_model_names(serve, reposito
 
 
 def test_groups_with_cores_of_their_own_share_the_runs(serve, repository, gate):
-    allowed = sorted(os.sched_getaffinity(0))
-    first, last = str(allowed[0]), str(allowed[-1])
+    first, last = str(ALLOWED[0]), str(ALLOWED[-1])
     repository.write("m/model.echo", ROW + gate.until)
     repository.write("m/model.yaml", f"instance_group:\n- {{count: 1, cores: {first}}}\n- {{count: 1, cores: {last}}}\n- {{count: 1}}\n")
-    server = serve(repository.path, settings=FOUR).wait_ready("m")
+    server = serve(repository.path, settings=SHARING).wait_ready("m")
     home = cores_of_executors(server)
     asking = Asking(server, "m", 6)
-    there = sorted([first, last, home[0], home[0]])
-    server.wait(lambda: sorted(cores_of_executors(server)) == there, "each where its group wants it, one with nothing to do")
+    there = sorted([first, last] + [home[0]] * (SHARING_N - 2))
+    server.wait(lambda: sorted(cores_of_executors(server)) == there, "each where its group wants it, the others at home")
     gate.open()
     assert asking.end() == [200] * 6
     server.wait(lambda: cores_of_executors(server) == home, "all to be home")
-    if len(allowed) > 1:
+    if len(ALLOWED) > 1:
         assert server.metric("troupe_executor_moves_total", result="moved") >= 4
     assert server.metric("troupe_executor_moves_total", result="refused") == 0
 
