@@ -67,9 +67,9 @@ struct trp_worker_frame {
     uint64_t peak_bytes, kept_bytes; /* the worker writes them: of this run; after it, of all */
     uint64_t refused;                /* and how often its yard had no room so far */
     uint32_t inputs_n, outputs_n, releases_n;
-    uint32_t device;        /* of those that the model was opened on */
-    struct trp_cores cores; /* where the run has to be done; none: anywhere */
-    uint64_t turn_ns;       /* of who asks, on the processor; 0: nobody knows */
+    uint32_t device;                            /* of those that the model was opened on */
+    struct trp_cores cores;                     /* where the run has to be done; none: anywhere */
+    uint64_t turn_ns;                           /* of who asks, on the processor; 0: nobody knows */
     uint64_t releases[TRP_WORKER_RELEASES_MAX]; /* of runs before */
     char text[TRP_WORKER_TEXT_MAX];             /* the worker writes it, when the run fails */
 };

@@ -1,8 +1,9 @@
 /* exec/station.h - the cores that an executor runs on.
  * Answers "where does this thread have to be for the next run?".
  *
- *  1. Where there are as many executors as cores, as there are by default, each stays on one of them.  Those that are woken together run side by side at once: the
- *     kernel may put two of them on one core beside an idle one, and leaves them there for milliseconds.
+ *  1. Where there are as many executors as cores, as there are by default, each stays on one of them.  Those that are woken
+ *     together run side by side at once: the kernel may put two of them on one core beside an idle one, and leaves them there
+ *     for milliseconds.
  *  2. When others want that core, so that several runs had to wait for much of their time, it goes wherever there is room, for a second.
  *  3. A model may name its cores; for a run of it the executor goes there, and home again before it sleeps or runs another one. */
 #ifndef TRP_STATION_H
