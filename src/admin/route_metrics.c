@@ -12,12 +12,13 @@
 
 #define NOTHING UINT64_MAX /* this one has no such thing */
 
-enum owner { /* of a number: what a rule or target has, or has not */
-             RULE,
-             SHADOW, /* numbers in the rule, where it has one */
-             CANARY,
-             HEDGE,
-             GOAL
+/* Of a number: what a rule or target has, or has not. */
+enum owner {
+    RULE,
+    SHADOW, /* numbers in the rule, where it has one */
+    CANARY,
+    HEDGE,
+    GOAL
 };
 
 struct row {

@@ -194,8 +194,8 @@ static void finish(struct trp_routing *r, const struct trp_error *err)
     r->is_refused = is_refused || trp_declared_is_partial(&r->declared);
     r->is_at_work = false;
     drop_reading(r);
-    look_again(
-        r); /* models may have become known while it was at work; and what goes on may be asked by others now */
+    /* Models may have become known while it was at work; and what goes on may be asked by others now. */
+    look_again(r);
     if (trp_failed(trouble.status) && is_new)
         log_trouble(r, "routes stay as they were: ", trouble.text);
     if (is_refused && is_new)

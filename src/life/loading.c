@@ -243,7 +243,7 @@ static trp_status place(struct trp_loading_steps *s, struct trp_arena *a, struct
 {
     struct trp_model_config *c = &s->l->loaded.config;
     struct trp_device_list there;
-    if (!trp_slot_devices_are_asked_for(c->tree))
+    if (!trp_slot_devices_is_asked_for(c->tree))
         return trp_ok(); /* looking can take seconds, and memory */
     TRP_CHECK(trp_backend_devices(s->backend, &s->scratch, &there, err));
     TRP_CHECK(trp_slot_devices_take(a, &there, c, err));

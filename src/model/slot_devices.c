@@ -50,27 +50,29 @@ static const struct trp_node *missing(const struct trp_device_list *there,
     return NULL;
 }
 
-bool trp_slot_devices_are_asked_for(const struct trp_node *tree)
-{
-    const struct trp_node *list = trp_node_get(tree, "instance_group");
-    for (const struct trp_node *g = list ? list->first : NULL; g; g = g->next) {
-        const struct trp_str kind = kind_of(g);
-        if (trp_str_is(kind, "KIND_GPU") || trp_str_is(kind, "KIND_AUTO") ||
-            (kind.len == 0 && gpus_of(g)))
-            return true;
-    }
-    return false;
-}
-
-static bool is_on_gpus(const struct trp_device_list *there, const struct trp_node *group)
+/* Where there is one. */
+static bool may_be_on_gpus(const struct trp_node *group)
 {
     const struct trp_str kind = kind_of(group);
-    if (there->n == 0)
+    return trp_str_is(kind, "KIND_GPU") || trp_str_is(kind, "KIND_AUTO") ||
+           (kind.len == 0 && gpus_of(group));
+}
+
+bool trp_slot_devices_is_asked_for(const struct trp_node *tree)
+{
+    const struct trp_node *list = trp_node_get(tree, "instance_group");
+    const struct trp_node *group = list ? list->first : NULL;
+    while (group && !may_be_on_gpus(group))
+        group = group->next;
+    return group != NULL;
+}
+
+/* One that names its kind wants all that it names, and is refused without. */
+static bool is_on_gpus(const struct trp_device_list *there, const struct trp_node *group)
+{
+    if (there->n == 0 || !may_be_on_gpus(group))
         return false;
-    if (trp_str_is(kind, "KIND_GPU"))
-        return true;
-    const bool may_be = trp_str_is(kind, "KIND_AUTO") || (kind.len == 0 && gpus_of(group));
-    return may_be && !missing(there, group);
+    return trp_str_is(kind_of(group), "KIND_GPU") || !missing(there, group);
 }
 
 /* How many devices a group is on. */

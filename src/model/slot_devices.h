@@ -12,7 +12,7 @@
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */
-bool trp_slot_devices_are_asked_for(const struct trp_node *tree);
+bool trp_slot_devices_is_asked_for(const struct trp_node *tree);
 
 /* Places the slots of a completed configuration on what its backend has besides the CPU:
  *

@@ -121,7 +121,7 @@ static void devices_are_looked_for_where_a_group_may_be_on_one(void **state)
         set_up(&f, 0);
         print_message("%s\n", r->yaml);
         read_config(&f, r->yaml);
-        assert_int_equal(trp_slot_devices_are_asked_for(f.config.tree), r->want);
+        assert_int_equal(trp_slot_devices_is_asked_for(f.config.tree), r->want);
         trp_arena_deinit(&f.arena);
     }
 }
