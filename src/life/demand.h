@@ -31,14 +31,14 @@ void trp_survey_forget(struct trp_member *m);
 
 /* ---- cold.c ---- */
 
+/* Before what is wrong with the files of a model that an operator has unloaded. */
+#define TRP_COLD_UNLOADED_WRONG "unloaded; its files are wrong: "
+
 /* What the index says of a version that is not loaded; makes the room for calls that wait for a model.
  *   Owns  : static; the member's.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY. */
 const char *trp_cold_reason(const struct trp_member *m);
-
-/* Before what is wrong with the files of a model that an operator has unloaded. */
-#define TRP_COLD_UNLOADED_WRONG "unloaded; its files are wrong: "
 trp_status trp_cold_open(struct trp_member *m, struct trp_error *err);
 
 /* Nobody waits for it any more, now or later.
