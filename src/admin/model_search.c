@@ -126,17 +126,15 @@ static trp_status read_search(struct trp_control *c, struct model_search *s, str
 
 /* NEW is a word of the code's.  Whoever reads the list wants to know whether it is for somebody to act: to load what nobody
  * asked for yet, or to mend what is wrong with its files. */
-static const char *api_state(const struct trp_entry *e, const struct trp_version *v,
-                             struct trp_str reason)
+static const char *api_state(const struct trp_entry *e, const struct trp_version *v)
 {
     const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;
     if (state != TRP_MODEL_NEW)
         return trp_model_state_name(state);
     if (v && trp_version_counts_as_ready(v))
         return "COLD";
-    const bool is_unloaded =
-        trp_str_is(reason, "unloaded") || trp_str_starts_with(reason, TRP_STR_LIT("unloaded; "));
-    if (reason.len > 0 && !is_unloaded)
+    const bool is_wrong = trp_str_of(e->reason).len > 0 || (v && v->failure != 0);
+    if (is_wrong && !e->is_unloaded)
         return "FAILED";
     return e->wanted ? "WAITING" : "UNLOADED";
 }
@@ -234,7 +232,7 @@ static bool look(struct model_search *s, const struct trp_entry *e, const struct
     static const struct trp_signature no_signature = { 0 };
     const struct trp_version *face = v ? trp_version_face(v) : NULL;
     const struct trp_str reason = trp_admin_reason(e, v);
-    const char *state = api_state(e, v, reason);
+    const char *state = api_state(e, v);
     if (s->looked_n++ == LOOKS_MAX) {
         s->next_name = e->name;
         s->next_version = v ? v->target.version : 0;

@@ -126,7 +126,8 @@ void trp_life_show(struct trp_member *m, bool lazy)
                                      .versions_n = set->n,
                                      .versions = set->items,
                                      .reason = m->reason,
-                                     .wanted = m->wanted };
+                                     .wanted = m->wanted,
+                                     .is_unloaded = m->held_back && !m->is_refused };
     if (!trp_failed(trp_registry_put(l->registry, &entry, &err))) {
         changed(l, lazy);
         return;

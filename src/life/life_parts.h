@@ -55,6 +55,7 @@ struct trp_member {
     const char *reason;      /* why nothing serves, or why newer files do not; NULL: neither */
     bool wanted;             /* should be READY */
     bool held_back;          /* an operator unloaded it: only an operator loads it again */
+    bool is_refused;         /* `reason` is of a load that was asked for */
     bool is_present;         /* the repository has it */
     bool is_unsettled;       /* wanted, and not READY */
     bool is_unfit;           /* its newest files were held back for what is made of it */
@@ -164,8 +165,7 @@ struct trp_life {
 
     /* the start and the end */
     bool has_listed;
-    uint32_t first_n; /* first loads that have not ended */
-    uint32_t unsettled_n;
+    uint32_t first_n, unsettled_n; /* first loads that have not ended; models that is_unsettled */
     struct trp_flag started, settled;
     bool is_stopping;
     struct trp_task stopped_task;

@@ -115,6 +115,7 @@ void trp_member_say(struct trp_member *m, const char *a, const char *b)
     if (m->reason != no_memory)
         trp_alloc_free(alloc, (char *)(uintptr_t)m->reason);
     m->reason = text ? text : a || b ? no_memory : NULL;
+    m->is_refused = false;
 }
 
 void trp_member_show(struct trp_member *m)
@@ -164,6 +165,7 @@ static void keep_reason(struct trp_member *m, const struct trp_error *why)
                           : stays_unloaded(m) ? TRP_COLD_UNLOADED_WRONG
                                               : "";
     trp_member_say(m, what_is, why->text);
+    m->is_refused = !stays_unloaded(m);
     m->is_last_copy = m->serving.n > 0; /* its own configuration, as it was, is gone as well */
     if (m->serving.n == 0) {            /* nothing of what was shown is true any more */
         trp_survey_forget(m);

@@ -23,6 +23,7 @@ struct trp_entry {
         *reason; /* why there is no version at all, or why the newest files were not taken up while
                          * older ones go on serving; NULL: neither */
     bool wanted; /* it was asked to be loaded */
+    bool is_unloaded; /* by an operator, and no load was asked for since; whatever its files are */
     const struct trp_version_label *labels; /* each of a version in the table */
     uint32_t labels_n;
 };

@@ -151,6 +151,49 @@ static void a_wish_narrows_it(void **state)
     }
 }
 
+/* By what is the case, whatever its words are. */
+static void the_state_of_what_is_not_loaded_is_told_for_whoever_has_to_act(void **state)
+{
+    struct fixture *f = *state;
+    static const struct row {
+        const char *reason; /* of the model; NULL: none */
+        bool has_version, is_unloaded, wanted;
+        int32_t failure; /* of its version */
+        const char *want;
+    } rows[] = {
+        { "its files are wrong", false, false, false, 0, "FAILED" },
+        { "its files are wrong", false, true, false, 0, "UNLOADED" },
+        { "unloaded", false, false, false, 0, "FAILED" },
+        { NULL, true, false, false, TRP_INVALID_ARGUMENT, "FAILED" },
+        { NULL, true, true, false, TRP_INVALID_ARGUMENT, "UNLOADED" },
+        { NULL, true, true, false, 0, "UNLOADED" },
+        { NULL, true, false, false, 0, "UNLOADED" },
+        { NULL, true, false, true, 0, "WAITING" },
+        { NULL, false, false, true, 0, "WAITING" },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        const struct trp_version_opts opts = { .model = TRP_STR_LIT("m"), .number = 1 };
+        struct trp_version *v;
+        assert_false(trp_failed(trp_version_create(trp_heap(), &opts, &v, NULL)));
+        v->failure = r->failure;
+        trp_version_say(v, TRP_STR_LIT("unloaded"));
+        const struct trp_entry e = { .name = TRP_STR_LIT("m"),
+                                     .versions = &v,
+                                     .versions_n = r->has_version,
+                                     .reason = r->reason,
+                                     .wanted = r->wanted,
+                                     .is_unloaded = r->is_unloaded };
+        assert_false(trp_failed(trp_registry_put(f->registry, &e, NULL)));
+        trp_version_unref(v);
+        (void)trp_registry_publish(f->registry);
+        begin(f);
+        const char *want = trp_arena_format(&f->arena, "\"state\":\"%s\"", r->want).ptr;
+        const char *text = answer(f);
+        if (!strstr(text, want))
+            fail_msg("row %d: no %s in %s", (int)(r - rows), want, text);
+    }
+}
+
 /* Also when what a page began with has gone meanwhile. */
 static void pages_follow_each_other_without_gap_or_double(void **state)
 {
@@ -210,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_there_is_is_told_in_order),
         TEST(a_wish_narrows_it),
+        TEST(the_state_of_what_is_not_loaded_is_told_for_whoever_has_to_act),
         TEST(pages_follow_each_other_without_gap_or_double),
         TEST(what_is_no_question_is_refused),
         TEST(a_page_without_memory_is_told),

@@ -189,10 +189,15 @@ static void what_was_unloaded_stays_so_when_its_files_turn_out_wrong(void **stat
     assert_non_null(entry(f, "m")->reason);
     assert_int_equal(strncmp(entry(f, "m")->reason, lead, strlen(lead)), 0);
     assert_non_null(strstr(entry(f, "m")->reason, "max_batchsize"));
+    assert_true(entry(f, "m")->is_unloaded);
     load(f, "m", TRP_INVALID_ARGUMENT, "max_batchsize");
     assert_int_not_equal(strncmp(entry(f, "m")->reason, lead, strlen(lead)), 0);
+    assert_false(entry(f, "m")->is_unloaded);
+    unload(f, "m");
+    assert_true(entry(f, "m")->is_unloaded);
     take_away(f, "m/model.yaml");
     load(f, "m", TRP_OK, "");
+    assert_false(entry(f, "m")->is_unloaded);
     assert_true(is(f, "m", "READY"));
 }
 
