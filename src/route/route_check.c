@@ -1,5 +1,6 @@
 /* route/route_check.c - whether all routes of a file can be followed, as far as that can be known before a request comes. */
 #include "base/arena.h"
+#include "repo/digest.h"
 #include "route/route_canary.h"
 #include "route/route_file_parts.h"
 #include "route/route_fit.h"
@@ -552,20 +553,39 @@ static trp_status check_plan(const struct checking *c, const struct trp_route_pl
     return check_fits(c, p);
 }
 
-/* Targets of which it is known what they take: of a route, that all of its own take the same. */
-static trp_status count_known(const struct checking *c, const struct trp_route_plan *p,
-                              uint32_t *out_n)
+static uint64_t mix_ios(uint64_t digest, const struct trp_io *ios, uint32_t n)
+{
+    digest = trp_digest_add(digest, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct trp_io *io = &ios[i];
+        const uint64_t bits = (uint64_t)io->optional | (uint64_t)io->any_rank << 1 |
+                              (uint64_t)io->shape_unchecked << 2 | (uint64_t)io->rank << 8;
+        digest = trp_digest_add_str(digest, io->name);
+        digest = trp_digest_add(digest, (uint64_t)(uint32_t)io->dtype << 32 | bits);
+        for (uint32_t k = 0; k < io->rank; k++)
+            digest = trp_digest_add(digest, (uint64_t)io->dims[k]);
+    }
+    return digest;
+}
+
+/* What is known of what all targets take and give, in one number that is not 0: all that check_fits() and check_shapes() go by.  Of a
+ * route, what all of its own have in common. */
+static trp_status digest_known(const struct checking *c, const struct trp_route_plan *p,
+                               uint64_t *out_digest)
 {
     const struct trp_signature *s;
-    *out_n = 0;
+    uint64_t digest = 1;
     for (uint32_t i = 0; i < p->goals_n; i++) {
         TRP_CHECK(find_signature(c, &p->goals[i], &s));
-        *out_n += s != NULL;
+        digest = trp_digest_add(digest, s != NULL);
+        digest = s ? mix_ios(digest, s->inputs, s->inputs_n) : digest;
+        digest = s ? mix_ios(digest, s->outputs, s->outputs_n) : digest;
     }
+    *out_digest = digest ? digest : 1;
     return trp_ok();
 }
 
-/* Keeps for later how many were known; none, when there is something to doubt, which is told by the next look. */
+/* Keeps for later what was known; nothing, when there is something to doubt, which is told by the next look. */
 static trp_status keep_known(const struct checking *c, struct trp_router *route)
 {
     const struct trp_route_plan *p = trp_route_plan_of(route);
@@ -573,10 +593,10 @@ static trp_status keep_known(const struct checking *c, struct trp_router *route)
     struct checking mild = *c;
     mild.err = &doubt;
     if (trp_failed(check_shapes(&mild, p))) {
-        route->known_n = 0;
+        route->known = 0;
         return trp_ok();
     }
-    return count_known(c, p, &route->known_n);
+    return digest_known(c, p, &route->known);
 }
 
 /* One of those that are checked; `keeps` for later what was known. */
@@ -625,27 +645,19 @@ trp_status trp_route_file_check(const struct trp_route_file *f, const struct trp
 
 /* ---- what becomes known later ---- */
 
-/* Where models may be missing they may also go, and come back as something else. */
-static bool is_open(const struct trp_router *r)
-{
-    return r->known_n < r->plan->goals_n || r->plan->may_miss || trp_pointer_get(&r->doubt);
-}
-
 /* True: there is news of it; *out_doubt is NULL where it fits. */
 static bool look_again(const struct checking *c, struct trp_router *r, const char **out_doubt)
 {
-    uint32_t known_n;
+    uint64_t known;
     *c->err = (struct trp_error){ 0 };
-    if (trp_failed(count_known(c, r->plan, &known_n)))
-        return false;
-    if (known_n == r->known_n && !trp_pointer_get(&r->doubt))
+    if (trp_failed(digest_known(c, r->plan, &known)) || known == r->known)
         return false;
     trp_status st = check_fits(c, r->plan);
     if (!trp_failed(st))
         st = check_shapes(c, r->plan);
     if (st.code == TRP_OUT_OF_MEMORY)
         return false;
-    r->known_n = known_n;
+    r->known = known;
     *out_doubt = trp_failed(st) ? c->err->text : NULL;
     return trp_route_set_doubt(r, *out_doubt);
 }
@@ -655,18 +667,15 @@ void trp_route_file_look_again(const struct trp_route_file *f, const struct trp_
 {
     struct trp_arena arena;
     struct trp_error err = { 0 };
-    struct checking c = { .file = f, .check = check, .arena = &arena, .err = &err };
-    const char *doubt;
     trp_arena_init(&arena, f->alloc, 4096, 0);
-    for (uint32_t i = 0; i < f->routes_n; i++) {
-        if (!is_open(f->routes[i]))
-            continue;
-        if (!c.faces)
-            c.faces = trp_arena_zeroed(&arena, f->routes_n, sizeof *c.faces);
-        if (!c.faces)
-            break;
+    const struct checking c = { .file = f,
+                                .check = check,
+                                .arena = &arena,
+                                .faces = trp_arena_zeroed(&arena, f->routes_n, sizeof *c.faces),
+                                .err = &err };
+    const char *doubt;
+    for (uint32_t i = 0; c.faces && i < f->routes_n; i++)
         if (look_again(&c, f->routes[i], &doubt))
             news(user, f->routes[i], doubt);
-    }
     trp_arena_deinit(&arena);
 }

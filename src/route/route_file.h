@@ -121,12 +121,12 @@ trp_status trp_route_file_check(const struct trp_route_file *f, const struct trp
 trp_status trp_route_file_check_one(const struct trp_route_file *f, uint32_t index,
                                     const struct trp_route_check *check, struct trp_error *err);
 
-/* Of a file that serves: what nobody knew of targets when it was checked may be known by now.  Routes that ask such targets are checked
- * once more, for whether they fit; `news` is told of each of which the check says something else than before: trp_route_doubt(), in
- * all its words; NULL: it fits.
+/* Of a file that serves: what nobody knew of targets when it was checked may be known by now, and models may have been replaced by
+ * others.  Routes whose targets take something else than at the last look are checked once more, for whether they fit; `news` is told of
+ * each of which the check says something else than before: trp_route_doubt(), in all its words; NULL: it fits.
  *   Owns  : nothing; `doubt` is borrowed for the call.
  *   Thread: control.
- *   Cost  : of a route whose targets are known, nothing; otherwise a look-up of each, and a check when more are known than before.
+ *   Cost  : a look-up of each target, and a check where one takes something else than before.
  *   Errors: none: without memory it is looked at the next time. */
 typedef void (*trp_route_news_fn)(void *user, const struct trp_router *route, const char *doubt);
 void trp_route_file_look_again(const struct trp_route_file *f, const struct trp_route_check *check,

@@ -16,8 +16,8 @@ struct trp_router {
     const struct trp_route_env *env;
     struct trp_counter unmatched;
     struct trp_route_samples samples;
-    uint32_t
-        known_n; /* the control thread's: targets of which the last check knew what they take */
+    /* The control thread's: digest of what the last check knew of its targets; 0: nothing. */
+    uint64_t known;
     struct trp_arena words; /* the same: doubts, which others may be reading */
     const char *last_doubt; /* the same: it may come back */
     uint64_t

@@ -230,3 +230,14 @@ def test_a_model_that_comes_later_is_compared_with_the_rules_that_wait_for_it(se
     server.wait(lambda: index(server)["r/1"] == ("READY", ""), "it to fit")
     server.wait(lambda: "route 'r' fits its targets now" in server.log(), "the log to say so")
     assert explain(server, "r")["doubt"] is None
+
+
+def test_a_version_of_other_shapes_is_taken_up_and_doubted_until_another_one_fits(served, repository):
+    """Of a route without `missing: allow`, whose targets were all known when it was read."""
+    server = served(ROUTE, "r")
+    assert routes(server)["r"]["doubt"] is None
+    for version, shape, doubt in (2, "[2,2]", "no request fits both"), (3, "[-1]", None), (4, "[2,3]", "[2,3]"):
+        put(f"input x FP32 {shape}\noutput y FP32 {shape}\n", repository.path / f"b/{version}/model.echo")
+        assert load(server, "b")[0] == 200
+        server.wait(lambda: doubt in routes(server)["r"]["doubt"] if doubt else routes(server)["r"]["doubt"] is None, "the doubt")
+    assert index(server)["r/1"][0] == "READY" and who(server, "r") == "a"
