@@ -28,6 +28,44 @@ trp_status trp_finder_find(const struct trp_finder *f, uint32_t loop_index,
     return trp_failed(st) ? reword(st, err) : st;
 }
 
+static trp_status describe(struct trp_target *t, uint32_t loop_index,
+                           const struct trp_finder_wish *wish, struct trp_error *err)
+{
+    struct trp_target_state now;
+    if (wish->is_enough && wish->is_enough(t))
+        return trp_ok();
+    if (t->ops->describe)
+        return t->ops->describe(t, loop_index, wish->arena, wish->out, err);
+    if (!wish->out) {
+        t->ops->state(t, &now);
+        return now.ready ? trp_ok()
+                         : trp_fail(err, TRP_NOT_READY, "'%.*s' is not ready: %.*s",
+                                    TRP_STR(t->name), TRP_STR(now.reason));
+    }
+    const struct trp_signature *s = trp_target_signature(t);
+    if (!s && t->ops->face)
+        s = t->ops->face(t);
+    if (!s)
+        return trp_fail(err, TRP_NOT_READY,
+                        "what '%.*s' takes is not known before it is loaded; its first request "
+                        "loads it, or: troupe load %.*s",
+                        TRP_STR(t->name), TRP_STR(t->name));
+    return trp_signature_dup(s, wish->arena, wish->out, err);
+}
+
+trp_status trp_finder_describe(const struct trp_finder *f, uint32_t loop_index,
+                               const struct trp_sought *sought, const struct trp_finder_wish *wish,
+                               struct trp_error *err)
+{
+    struct trp_target *target = NULL;
+    void (*release)(struct trp_target *) = NULL;
+    TRP_CHECK(trp_finder_find(f, loop_index, sought, &target, &release, err));
+    const trp_status st = describe(target, loop_index, wish, err);
+    if (release)
+        release(target);
+    return st;
+}
+
 trp_status trp_finder_explain(const struct trp_finder *f, const struct trp_sought *sought,
                               const struct trp_target_question *q, struct trp_buf *out,
                               struct trp_error *err)

@@ -29,6 +29,23 @@ trp_status trp_finder_find(const struct trp_finder *f, uint32_t loop_index,
                            const struct trp_sought *sought, struct trp_target **out_target,
                            void (**out_release)(struct trp_target *), struct trp_error *err);
 
+/* What is to be known of whoever answers to a name. */
+struct trp_finder_wish {
+    /* What it takes and gives, as clients are told; NULL: only whether it could answer now. */
+    struct trp_signature *out;
+    struct trp_arena *arena;                 /* of *out */
+    bool (*is_enough)(struct trp_target *t); /* true: that it is there is all; NULL: of nobody */
+};
+
+/* Finds whoever answers to a name, as trp_finder_find(), describes it, and lets go of it.
+ *   Owns  : *wish->out lives in wish->arena.
+ *   Thread: loop.
+ *   Errors: those of trp_finder_find(); NOT_READY: it could not answer now, or what it takes is not known before it is loaded;
+ *           OUT_OF_MEMORY. */
+trp_status trp_finder_describe(const struct trp_finder *f, uint32_t loop_index,
+                               const struct trp_sought *sought, const struct trp_finder_wish *wish,
+                               struct trp_error *err);
+
 /* Writes what whoever answers to a name would do with the call of a question, as a JSON object; or null: it is a model, or nobody, or
  * enough names were looked behind.
  *   Owns  : all is borrowed.
