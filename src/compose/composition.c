@@ -71,23 +71,17 @@ static const struct trp_node *get_config(const struct trp_target *t)
 static trp_status find_member(const struct trp_composition *c, const struct trp_recipe_step *step,
                               uint32_t loop_index, struct trp_error *err)
 {
-    const struct trp_finder *f = &c->env->finder;
     const struct trp_sought sought = { step->model, step->version, NULL };
-    struct trp_target *member = NULL;
-    void (*release)(struct trp_target *) = NULL;
-    trp_status st = trp_finder_find(f, loop_index, &sought, &member, &release, err);
-    if (!trp_failed(st) && member->ops->describe) /* made of others in turn */
-        st = member->ops->describe(member, loop_index, NULL, NULL, err);
-    if (release)
-        release(member);
-    return st;
+    const struct trp_finder_wish wish = { .out = NULL };
+    return trp_finder_describe(&c->env->finder, loop_index, &sought, &wish, err);
 }
 
-/* Who answers must be there; who may fail need not, if enough of the others are. */
+/* Who answers must be there; who may fail need not, if enough of the others are: then nothing is said of it. */
 static trp_status find_members(const struct trp_composition *c, uint32_t loop_index,
                                struct trp_error *err)
 {
     uint32_t found = 0, optional = 0, quorum = 0;
+    struct trp_error last = { 0 };
     for (uint32_t i = 0; i < c->recipe.steps_n; i++) {
         const struct trp_recipe_step *step = &c->recipe.steps[i];
         struct trp_error own = { 0 };
@@ -98,11 +92,16 @@ static trp_status find_members(const struct trp_composition *c, uint32_t loop_in
         optional += step->may_fail;
         found += !trp_failed(st) && step->may_fail;
         if (trp_failed(st))
+            last = own;
+        if (trp_failed(st) && !step->may_fail) {
             *err = own;
-        if (trp_failed(st) && !step->may_fail)
             return st;
+        }
     }
-    return optional > 0 && found < quorum ? err->status : trp_ok();
+    if (optional == 0 || found >= quorum)
+        return trp_ok();
+    *err = last;
+    return last.status;
 }
 
 static struct trp_str reason_of(const struct trp_composition *c)

@@ -47,80 +47,55 @@ static void cost(const struct trp_target *t, struct trp_target_cost *out)
 
 /* ---- what clients are told ---- */
 
-static trp_status describe_target(struct trp_target *t, uint32_t loop_index,
-                                  struct trp_arena *arena, struct trp_signature *out,
-                                  struct trp_error *err)
-{
-    struct trp_target_state now;
-    if (t->ops->describe)
-        return t->ops->describe(t, loop_index, arena, out, err);
-    t->ops->state(t, &now);
-    if (!now.ready && !out)
-        return trp_fail(err, TRP_NOT_READY, "'%.*s' is not ready: %.*s", TRP_STR(t->name),
-                        TRP_STR(now.reason));
-    if (!out)
-        return trp_ok();
-    const struct trp_signature *s = trp_target_signature(t);
-    if (!s && t->ops->face)
-        s = t->ops->face(t);
-    if (!s)
-        return trp_fail(err, TRP_NOT_READY,
-                        "what '%.*s' takes is not known before it is loaded; its first request "
-                        "loads it, or: troupe load %.*s",
-                        TRP_STR(t->name), TRP_STR(t->name));
-    return trp_signature_dup(s, arena, out, err);
-}
-
 static trp_status describe_goal(const struct trp_router *r, const struct trp_route_goal *goal,
                                 uint32_t loop_index, struct trp_arena *arena,
                                 struct trp_signature *out, struct trp_error *err)
 {
-    const struct trp_finder *f = &r->env->finder;
     const struct trp_sought sought = { goal->model, goal->version, NULL };
-    struct trp_target *target;
-    void (*release)(struct trp_target *) = NULL;
-    TRP_CHECK(trp_finder_find(f, loop_index, &sought, &target, &release, err));
-    trp_status st = describe_target(target, loop_index, arena, out, err);
-    if (!trp_failed(st) && out && goal->fit)
-        st = trp_route_fit_describe(goal->fit, arena, out, err);
-    release(target);
-    return st;
+    const struct trp_finder_wish wish = { .arena = arena, .out = out };
+    TRP_CHECK(trp_finder_describe(&r->env->finder, loop_index, &sought, &wish, err));
+    return out && goal->fit ? trp_route_fit_describe(goal->fit, arena, out, err) : trp_ok();
+}
+
+static bool is_route(struct trp_target *t)
+{
+    return trp_route_of(t) != NULL;
 }
 
 trp_status trp_route_look_for(const struct trp_router *r, const struct trp_route_goal *goal,
                               uint32_t loop_index, struct trp_error *err)
 {
     const struct trp_sought sought = { goal->model, goal->version, NULL };
-    struct trp_target *target;
-    void (*release)(struct trp_target *) = NULL;
-    TRP_CHECK(trp_finder_find(&r->env->finder, loop_index, &sought, &target, &release, err));
-    const trp_status st =
-        trp_route_of(target) ? trp_ok() : describe_target(target, loop_index, NULL, NULL, err);
-    release(target);
+    const struct trp_finder_wish wish = { .is_enough = is_route };
+    return trp_finder_describe(&r->env->finder, loop_index, &sought, &wish, err);
+}
+
+/* Of one of several that failed, when none of the others answers for it. */
+static trp_status fail_as(trp_status st, const struct trp_error *why, struct trp_error *err)
+{
+    if (err)
+        *err = *why;
     return st;
 }
 
-/* The first that there is: what the rule chooses mostly, then its fallbacks. */
+/* The first that there is: what the rule chooses mostly, then its fallbacks.  Words about the first one are for when nobody is. */
 static trp_status describe_rule(const struct trp_router *r, const struct trp_route_rule *rule,
                                 uint32_t loop_index, struct trp_arena *arena,
                                 struct trp_signature *out, struct trp_error *err)
 {
     const struct trp_route_goal *goals = r->plan->goals;
+    struct trp_error first = { 0 }, other = { 0 };
     trp_status st = trp_ok();
     for (uint32_t i = 0; i < rule->choices_n + rule->fallback_n; i++) {
         const uint32_t goal =
             i < rule->choices_n ? rule->choices[i].goal : rule->fallback[i - rule->choices_n];
-        struct trp_error local = { 0 };
-        const trp_status one = describe_goal(r, &goals[goal], loop_index, arena, out, &local);
+        const trp_status one =
+            describe_goal(r, &goals[goal], loop_index, arena, out, i ? &other : &first);
         if (!trp_failed(one))
             return one;
-        if (i == 0) {
-            st = one;
-            if (err)
-                *err = local;
-        }
+        st = i ? st : one;
     }
-    return st;
+    return fail_as(st, &first, err);
 }
 
 /* Clients see what the last rule sends them to, which takes what the others leave; while nobody of that one is there, what the one
@@ -130,14 +105,14 @@ static trp_status describe_last(const struct trp_router *r, uint32_t loop_index,
                                 struct trp_error *err)
 {
     const struct trp_route_plan *p = r->plan;
-    struct trp_error other = { 0 };
-    trp_status st = describe_rule(r, &p->rules[p->rules_n - 1], loop_index, arena, out, err);
+    struct trp_error last = { 0 }, other = { 0 };
+    trp_status st = describe_rule(r, &p->rules[p->rules_n - 1], loop_index, arena, out, &last);
     for (uint32_t i = p->rules_n - 1; i-- > 0 && trp_failed(st) && st.code != TRP_OUT_OF_MEMORY;) {
         const trp_status one = describe_rule(r, &p->rules[i], loop_index, arena, out, &other);
         if (!trp_failed(one))
             return one; /* the words about the last one are nobody's */
     }
-    return st;
+    return trp_failed(st) ? fail_as(st, &last, err) : st;
 }
 
 /* A route is ready when each of its rules can be followed. */

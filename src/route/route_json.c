@@ -253,13 +253,13 @@ static void add_text_or_null(struct trp_buf *b, const char *key, const char *tex
         trp_buf_add_text(b, "null");
 }
 
-/* Why nobody could be asked for it, or null. */
+/* Why nobody could be asked for it, or null: words about what did not matter in the end are nobody's. */
 static trp_status add_trouble(struct trp_buf *b, const struct trp_router *r,
                               const struct trp_route_goal *goal, uint32_t loop_index)
 {
     struct trp_error err = { 0 };
     const trp_status st = trp_route_look_for(r, goal, loop_index, &err);
-    add_text_or_null(b, "trouble", err.text);
+    add_text_or_null(b, "trouble", trp_failed(st) ? err.text : NULL);
     return st;
 }
 

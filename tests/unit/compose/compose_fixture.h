@@ -25,6 +25,7 @@ struct fake_model {
     const struct trp_signature *signature;
     float factor;
     enum fake_way way;
+    bool is_unready; /* it is found, and could not answer now */
     uint32_t asked_n, cancelled_n;
     const void *seen; /* where its input lay */
     uint64_t seen_rows;
@@ -162,9 +163,14 @@ static void fake_cancel(struct trp_target *t, struct trp_call *call)
     }
 }
 
-static const struct trp_target_ops fake_ops = { .signature = fake_get_signature,
-                                                .start = fake_start,
-                                                .cancel = fake_cancel };
+static void fake_state(const struct trp_target *t, struct trp_target_state *out)
+{
+    *out = (struct trp_target_state){ .ready = !fake_of(t)->is_unready, .state = "READY" };
+}
+
+static const struct trp_target_ops fake_ops = {
+    .signature = fake_get_signature, .start = fake_start, .cancel = fake_cancel, .state = fake_state
+};
 
 static struct fake_model *fake_named(struct trp_str name)
 {

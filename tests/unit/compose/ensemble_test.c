@@ -319,12 +319,49 @@ static void its_metadata_are_composed_of_the_members(void **state)
     fake("two")->target.name = TRP_STR_LIT("gone");
     assert_int_equal(both->ops->describe(both, 0, NULL, NULL, &fx.err).code, TRP_NOT_READY);
     fake_named(TRP_STR_LIT("gone"))->target.name = TRP_STR_LIT("two");
+    fake("one")->is_unready = true;
+    assert_int_equal(both->ops->describe(both, 0, NULL, NULL, &fx.err).code, TRP_NOT_READY);
+    assert_string_equal(fx.err.text, "'one' is not ready: ");
     fixture_ask("both", x, 2);
     struct trp_stats *stats = both->ops->stats(both);
     assert_int_equal(trp_counter_get(&stats->inference_count), 2);
     assert_int_equal(trp_counter_get(&stats->execution_count), 1);
     assert_int_equal(trp_gauge_get(&stats->in_flight), 0);
     fixture_give_back();
+}
+
+/* And whoever is not needed is not spoken of, as though something were wrong. */
+static void it_could_answer_while_enough_members_are_there(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *gone, *says; /* empty: nothing */
+        int32_t code;
+    } rows[] = {
+        { "ensembles: { e: { members: [one, two], vote: mean } }", "", "", TRP_OK },
+        { "ensembles: { e: { members: [one, two], vote: mean } }", "one", "no 'one'",
+          TRP_NOT_READY },
+        { "ensembles: { e: { members: [one, two], vote: mean, quorum: 1 } }", "one", "", TRP_OK },
+        { "ensembles: { e: { members: [one, two, six], vote: mean, quorum: 2 } }", "two", "",
+          TRP_OK },
+        { "ensembles: { e: { members: [one, two], vote: mean, quorum: 2 } }", "two", "no 'two'",
+          TRP_NOT_READY },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fake_model *gone = rows[i].gone[0] ? fake(rows[i].gone) : NULL;
+        struct trp_error err = { 0 };
+        trp_cookbook_destroy(fx.book);
+        assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
+        fixture_serve(rows[i].yaml);
+        struct trp_target *e = fixture_target("e");
+        if (gone)
+            gone->target.name = TRP_STR_LIT("gone");
+        assert_int_equal(e->ops->describe(e, 0, NULL, NULL, &err).code, rows[i].code);
+        assert_int_equal(err.status.code, rows[i].code);
+        assert_string_equal(err.text, rows[i].says);
+        if (gone)
+            gone->target.name = trp_str_of(rows[i].gone);
+    }
 }
 
 /* Whatever piece of memory a request lacks, it is answered, and gives everything back. */
@@ -359,6 +396,7 @@ int main(void)
         TEST(a_member_that_is_not_there_counts_as_one_that_failed),
         TEST(a_stacked_model_sees_all_answers_side_by_side),
         TEST(its_metadata_are_composed_of_the_members),
+        TEST(it_could_answer_while_enough_members_are_there),
         TEST(without_memory_a_request_is_refused_and_lets_everything_go),
     };
     return cmocka_run_group_tests_name("ensemble", tests, NULL, NULL);

@@ -277,6 +277,18 @@ static void what_is_explained_is_what_is_served(void **state)
     trp_buf_deinit(&b);
 }
 
+/* It can answer, and speaks of one of its own that it does without. */
+static trp_status mutter(const struct trp_target *t, uint32_t loop_index, struct trp_arena *arena,
+                         struct trp_signature *out, struct trp_error *err)
+{
+    (void)t;
+    (void)loop_index;
+    (void)arena;
+    assert_null(out);
+    (void)trp_fail(err, TRP_NOT_READY, "one of two is not there");
+    return trp_ok();
+}
+
 /* What rules choose is not always there; who is asked for a shadow neither. */
 static void an_explanation_tells_who_is_not_there_and_who_answers_then(void **state)
 {
@@ -295,7 +307,13 @@ static void an_explanation_tells_who_is_not_there_and_who_answers_then(void **st
         { "{ use: a, shadow: b }", "",
           "\"shadow\":{\"target\":\"b\",\"share\":1,\"trouble\":null}" },
         { "{ use: inner }", "b", "\"answers\":\"inner\"" }, /* it may decide for another one */
+        { "{ use: c }", "", "\"trouble\":null}],\"answers\":\"c\"" },
+        { "{ use: c }", "c", "\"trouble\":\"'c' is not found\"}],\"answers\":null" },
     };
+    static struct trp_target_ops muttering;
+    muttering = *routes_model(r, "c")->target.ops;
+    muttering.describe = mutter;
+    routes_model(r, "c")->target.ops = &muttering;
     struct trp_buf b;
     trp_buf_init(&b, trp_heap(), 1 << 20);
     for (uint32_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -305,6 +323,7 @@ static void an_explanation_tells_who_is_not_there_and_who_answers_then(void **st
         routes_read_ok(r, yaml);
         routes_model(r, "a")->is_missing = strchr(rows[i].gone, 'a') != NULL;
         routes_model(r, "b")->is_missing = strchr(rows[i].gone, 'b') != NULL;
+        routes_model(r, "c")->is_missing = strchr(rows[i].gone, 'c') != NULL;
         struct trp_call *call = trp_call_take(r->pool);
         uint32_t left = 8;
         const struct trp_target_question q = { .call = call, .left = &left };

@@ -82,12 +82,19 @@ static void while_nobody_of_the_last_rule_is_there_clients_are_shown_another(voi
     assert_false(trp_failed(t->ops->describe(t, 0, &arena, &s, NULL)));
     assert_true(trp_str_is(s.outputs[0].name, "y"));
     routes_model(r, "ours")->is_missing = true;
+    r->err = (struct trp_error){ 0 };
     assert_false(trp_failed(t->ops->describe(t, 0, &arena, &s, &r->err)));
     assert_true(trp_str_is(s.outputs[0].name, "top"));
+    assert_string_equal(r->err.text, ""); /* whoever is not there is not spoken of */
     assert_int_equal(t->ops->describe(t, 0, &arena, NULL, &r->err).code, TRP_NOT_READY);
     routes_model(r, "theirs")->is_missing = true;
     assert_int_equal(t->ops->describe(t, 0, &arena, &s, &r->err).code, TRP_NOT_READY);
     assert_string_equal(r->err.text, "route 'r': 'ours' is not found"); /* the last rule's */
+    assert_false(trp_failed(routes_read(r, "routes: { r: [ { use: ours, fallback: theirs } ] }")));
+    routes_model(r, "theirs")->is_missing = false;
+    const struct trp_target *fallback = trp_route_target(trp_route_file_at(r->file, 0));
+    assert_false(trp_failed(fallback->ops->describe(fallback, 0, &arena, NULL, &r->err)));
+    assert_string_equal(r->err.text, "");
     trp_arena_deinit(&arena);
 }
 
