@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define TROUPE_BACKEND_ABI 1u /* grows only when a field changes its meaning */
+#define TROUPE_BACKEND_ABI 2u /* grows only when a field changes its meaning or its place */
 
 /* Where a failure's words go; the caller owns it.  `text` is always terminated. */
 struct troupe_error {

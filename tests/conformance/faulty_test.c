@@ -51,7 +51,7 @@ static void a_plugin_that_does_not_fit_is_refused_with_its_name(void **state)
         int32_t code;
         const char *words;
     } rows[] = {
-        { "abi", TRP_UNIMPLEMENTED, "'abi' does not speak plugin ABI 1" },
+        { "abi", TRP_UNIMPLEMENTED, "'abi' does not speak plugin ABI 2" },
         { "short", TRP_UNIMPLEMENTED, "'short': its table of 16 bytes is too short" },
         { "missing", TRP_UNIMPLEMENTED, "'missing' lacks a required function" },
         { "start", TRP_UNAVAILABLE, "backend 'start': it is Monday" },
