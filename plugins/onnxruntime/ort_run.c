@@ -27,6 +27,7 @@
 /* Arrays as Run() wants them, on the stack or in one block. */
 struct call {
     struct ort_model *m;
+    struct OrtSession *session; /* the device's that the run is for */
     const struct troupe_run *run;
     const struct troupe_tensor *inputs;
     struct troupe_tensor *outputs;
@@ -300,16 +301,15 @@ static int32_t take_outputs(struct call *c, bool was_repeated)
 
 /* --- the run ---------------------------------------------------------------------------------- */
 
-/* The one of the device that the run is for. */
-static struct OrtSession *session_of(const struct call *c)
+/* Which of the sessions makes the run. */
+static uint32_t place_of(const struct troupe_run *run)
 {
-    const uint32_t at = HAS_FIELD(c->run, device) ? c->run->device : 0;
-    return c->m->sessions[at < c->m->sessions_n ? at : 0];
+    return HAS_FIELD(run, device) ? run->device : 0;
 }
 
 static struct OrtStatus *call_session(struct call *c, const struct ort_ticket *ticket)
 {
-    return c->m->plugin->api->Run(session_of(c), ticket->options, c->in_names,
+    return c->m->plugin->api->Run(c->session, ticket->options, c->in_names,
                                   (const struct OrtValue *const *)c->in_values, c->sent_n,
                                   c->out_names, c->run->outputs_n, c->out_values);
 }
@@ -397,6 +397,11 @@ int32_t ort_run_model(void *model, const struct troupe_run *run, const struct tr
                       struct troupe_tensor *outputs)
 {
     struct call c = { .m = model, .run = run, .inputs = inputs, .outputs = outputs };
+    const uint32_t at = place_of(run);
+    if (at >= c.m->sessions_n)
+        return ort_words_fail(run->error, TROUPE_INVALID_ARGUMENT, "the model has no device %u",
+                              at);
+    c.session = c.m->sessions[at];
     if (c.m->inputs_n > SLOTS || run->outputs_n > SLOTS)
         return run_wide(&c);
     const char *in_names[SLOTS], *out_names[SLOTS]; /* not zeroed: this is the hot path */

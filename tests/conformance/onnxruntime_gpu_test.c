@@ -241,6 +241,70 @@ static void a_run_is_made_by_the_session_of_its_device(void **state)
     assert_int_equal(look()->sessions[0] + look()->sessions[1], 0);
 }
 
+static void say_nothing(void *user, int32_t level, const char *category, const char *text)
+{
+    (void)user, (void)level, (void)category, (void)text;
+}
+static int64_t no_time(void *user)
+{
+    (void)user;
+    return 0;
+}
+static void take_no_io(void *user, const struct troupe_io *io)
+{
+    (void)user, (void)io;
+}
+static void take_no_name(void *user, const char *name)
+{
+    (void)user, (void)name;
+}
+
+/* The server never asks for it, and in this build asserts that: so the plugin is asked directly. */
+static void a_run_for_a_device_that_the_model_has_not_is_refused(void **state)
+{
+    (void)state;
+    static const struct troupe_host host = { TROUPE_BACKEND_ABI, sizeof host, NULL,
+                                             say_nothing,        no_time,     NULL };
+    const struct troupe_sink sink = { sizeof sink, NULL, take_no_io, take_no_io, take_no_name };
+    const struct troupe_backend *(*query)(uint32_t);
+    struct troupe_error words = { 0 };
+    struct troupe_tensor in, out = { 0 };
+    uint32_t capabilities;
+    void *self, *model;
+    struct subject *s = open_net((struct troupe_model_desc){ .devices = both, .devices_n = 3 });
+    send_pictures(s, ROWS);
+    in = s->in[0];
+    void *library = dlopen(TRP_PLUGINS "/troupe_backend_onnxruntime.so", RTLD_NOW | RTLD_NOLOAD);
+    assert_non_null(library);
+    *(void **)&query = dlsym(library, "troupe_backend_query");
+    const struct troupe_backend *api = query(TROUPE_BACKEND_ABI);
+    assert_int_equal(api->start(&host, NULL, 0, &self, &words), TROUPE_OK);
+    for (uint32_t devices_n = 0; devices_n <= 3; devices_n += 3) {
+        const struct troupe_model_desc desc = { .struct_size = sizeof desc,
+                                                .name = "net",
+                                                .path = harness_path(&h, "net.onnx"),
+                                                .devices = both,
+                                                .devices_n = devices_n };
+        assert_int_equal(api->open(self, &desc, &sink, &model, &capabilities, &words), TROUPE_OK);
+        struct troupe_run run = s->run;
+        run.struct_size = sizeof run;
+        run.error = &words;
+        run.device = devices_n ? devices_n : 1;
+        assert_int_equal(api->run(model, &run, &in, &out), TROUPE_INVALID_ARGUMENT);
+        assert_string_equal(words.text,
+                            devices_n ? "the model has no device 3" : "the model has no device 1");
+        assert_null(out.data);
+        run.struct_size = offsetof(struct troupe_run, device); /* of a host that knows of none */
+        assert_int_equal(api->run(model, &run, &in, &out), TROUPE_OK);
+        out.release(out.release_user, out.data);
+        out = (struct troupe_tensor){ 0 };
+        api->close(model);
+    }
+    api->stop(self);
+    dlclose(library);
+    subject_close(s);
+}
+
 static void weights_on_gpus_are_not_counted_as_the_machines(void **state)
 {
     (void)state;
@@ -474,6 +538,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(gpus_are_told_with_their_names, start_fake, stop),
         cmocka_unit_test_setup_teardown(a_run_is_made_by_the_session_of_its_device, start_fake,
                                         stop),
+        cmocka_unit_test_setup_teardown(a_run_for_a_device_that_the_model_has_not_is_refused,
+                                        start_fake, stop),
         cmocka_unit_test_setup_teardown(weights_on_gpus_are_not_counted_as_the_machines, start_fake,
                                         stop),
         cmocka_unit_test_setup_teardown(a_gpu_that_is_not_there_is_named, start_fake, stop),
