@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PREFIX "cuda." /* of an accelerator's parameters, as the server passes them on */
+#define PREFIX \
+    "gpu_execution_accelerator.cuda." /* of its parameters, as the server passes them on */
 #define ACCELERATOR "gpu_execution_accelerator" /* the name of one */
 #define KEYS_MAX 24u
 

@@ -12,7 +12,8 @@
 #define BACKEND_ONNX "onnxruntime"
 #define OPTION_GRAPH_LEVEL \
     "graph.level" /* what the plugin reads; the key is optimization.graph.level */
-#define OPTION_ACCELERATOR "gpu_execution_accelerator" /* likewise, below execution_accelerators */
+#define OPTION_ACCELERATOR \
+    "gpu_execution_accelerator" /* a name; with it and a key behind it, each with a dot, a parameter */
 
 static const struct trp_str nothing = { NULL, 0 };
 
@@ -355,7 +356,7 @@ static size_t count_accelerated(const struct trp_node *list)
     return n;
 }
 
-/* "cuda.use_tf32", and the name of each. */
+/* The name of each, and "gpu_execution_accelerator.cuda.use_tf32": a name of its owner's choice is no other option's. */
 static trp_status take_accelerators(struct trp_arena *a, const struct trp_node *list,
                                     struct troupe_option *options, uint32_t *n,
                                     struct trp_error *err)
@@ -365,8 +366,8 @@ static trp_status take_accelerators(struct trp_arena *a, const struct trp_node *
         const struct trp_node *parameters = trp_node_get(one, "parameters");
         TRP_CHECK(add_option(a, options, n, TRP_STR_LIT(OPTION_ACCELERATOR), name, err));
         for (const struct trp_node *p = parameters ? parameters->first : NULL; p; p = p->next) {
-            const struct trp_str key =
-                trp_arena_format(a, "%.*s.%.*s", TRP_STR(name), TRP_STR(p->key));
+            const struct trp_str key = trp_arena_format(a, OPTION_ACCELERATOR ".%.*s.%.*s",
+                                                        TRP_STR(name), TRP_STR(p->key));
             if (!key.ptr)
                 return no_memory(err);
             TRP_CHECK(

@@ -93,7 +93,7 @@ struct trp_model_config {
     const struct troupe_device_id *devices; /* where its slots are (model/slot_devices.h) */
     const struct trp_queue_rules *queue;    /* NULL: none were written */
     const struct troupe_option
-        *options; /* for the backend: `parameters`; optimization.graph.level as `graph.level` */
+        *options; /* for the backend: `parameters`, `graph.level`, `gpu_execution_accelerator...` */
     uint32_t options_n;
     uint32_t devices_n; /* of `devices`; 0: all on the CPU, or not settled yet */
     struct trp_sequence_config

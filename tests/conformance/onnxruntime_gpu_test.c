@@ -24,6 +24,7 @@
 #define BROKEN TRP_FAKE_CUDA "_broken/libonnxruntime.so"
 #define REAL TRP_SOURCE "/.deps/onnxruntime/libonnxruntime.so"
 
+#define ACCELERATOR "gpu_execution_accelerator" /* a configuration's */
 #define ROWS 5
 #define SIDE 8 /* of a picture */
 #define CLASSES 3
@@ -350,17 +351,25 @@ static void what_an_owner_writes_reaches_cuda(void **state)
         { { { "gpu_mem_limit", "1000000" }, { "use_tf32", "not the older form" } },
           "cudnn_conv_algo_search=HEURISTIC gpu_mem_limit=1000000",
           false },
-        { { { "cuda.use_tf32", "0" }, { "cuda.cudnn_conv_algo_search", "DEFAULT" } },
+        { { { ACCELERATOR ".cuda.use_tf32", "0" },
+            { ACCELERATOR ".cuda.cudnn_conv_algo_search", "DEFAULT" } },
           "cudnn_conv_algo_search=DEFAULT use_tf32=0",
           false },
-        { { { "gpu_execution_accelerator", "tensorrt" }, { "tensorrt.precision_mode", "FP16" } },
+        { { { ACCELERATOR, "tensorrt" }, { ACCELERATOR ".tensorrt.precision_mode", "FP16" } },
           "cudnn_conv_algo_search=HEURISTIC",
           false },
-        { { { "cuda.gpu_mem_limit", "much" }, { "a", "b" } }, "Failed to parse", true },
-        { { { "cuda.user_compute_stream", "1234" }, { "a", "b" } },
+        { { { "cuda.anything", "a model's own" }, { "a", "b" } },
+          "cudnn_conv_algo_search=HEURISTIC",
+          false },
+        { { { ACCELERATOR ".cuda.gpu_mem_limit", "much" }, { "a", "b" } },
+          "Failed to parse",
+          true },
+        { { { ACCELERATOR ".cuda.user_compute_stream", "1234" }, { "a", "b" } },
           "'user_compute_stream' is no parameter of the accelerator \"cuda\" that can be set",
           true },
-        { { { "cuda.device_id", "1" }, { "a", "b" } }, "'device_id' is no parameter", true },
+        { { { ACCELERATOR ".cuda.device_id", "1" }, { "a", "b" } },
+          "'device_id' is no parameter",
+          true },
     };
     write_net("net.onnx");
     for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
@@ -380,7 +389,7 @@ static void what_an_owner_writes_reaches_cuda(void **state)
 
 /* --- those that are there --------------------------------------------------------------------- */
 
-static const struct troupe_option exact[] = { { "cuda.use_tf32", "0" } };
+static const struct troupe_option exact[] = { { ACCELERATOR ".cuda.use_tf32", "0" } };
 
 static struct troupe_model_desc on_gpu(void)
 {

@@ -519,10 +519,12 @@ static void accelerators_of_gpus_reach_the_backend_by_name(void **state)
     static const char *const wanted[][2] = {
         { "gpu_mem_limit", "100" },
         { "gpu_execution_accelerator", "tensorrt" },
-        { "tensorrt.precision", "FP16" },
+        { "gpu_execution_accelerator.tensorrt.precision", "FP16" },
         { "gpu_execution_accelerator", "cuda" },
-        { "cuda.use_tf32", "0" },
-        { "cuda.prefer_nhwc", "1" },
+        { "gpu_execution_accelerator.cuda.use_tf32", "0" },
+        { "gpu_execution_accelerator.cuda.prefer_nhwc", "1" },
+        { "gpu_execution_accelerator", "graph" },
+        { "gpu_execution_accelerator.graph.level", "99" },
         { "gpu_execution_accelerator", "" },
         { "graph.level", "1" },
     };
@@ -536,6 +538,7 @@ static void accelerators_of_gpus_reach_the_backend_by_name(void **state)
                           "    gpu_execution_accelerator:\n"
                           "    - {name: tensorrt, parameters: {precision: FP16}}\n"
                           "    - {name: cuda, parameters: {use_tf32: \"0\", prefer_nhwc: \"1\"}}\n"
+                          "    - {name: graph, parameters: {level: \"99\"}}\n"
                           "    - {}\n"
                           "    cpu_execution_accelerator: [{name: openvino, parameters: {a: b}}]\n")
                          .code,
