@@ -11,7 +11,6 @@
 
 #define PREFIX \
     "gpu_execution_accelerator.cuda." /* of its parameters, as the server passes them on */
-#define ACCELERATOR "gpu_execution_accelerator" /* the name of one */
 #define KEYS_MAX 24u
 
 /* What may be written; `words` are the values 0, 1, ... of the older form, in `parameters`. */
@@ -82,20 +81,6 @@ static int32_t read_option(const struct troupe_option *o, struct pairs *p,
     return TROUPE_OK;
 }
 
-/* Once for each session: others are another way to the same answers. */
-static void tell_others(const struct ort_plugin *p, const struct troupe_model_desc *desc)
-{
-    char text[256];
-    for (uint32_t i = 0; i < desc->options_n; i++) {
-        const struct troupe_option *o = &desc->options[i];
-        if (strcmp(o->key, ACCELERATOR) != 0 || strcmp(o->value, "cuda") == 0)
-            continue;
-        snprintf(text, sizeof text, "'%s': there is no accelerator \"%s\" here; CUDA runs it",
-                 desc->name, o->value);
-        p->host->log(p->host->user, TROUPE_LOG_WARNING, "onnxruntime", text);
-    }
-}
-
 static int32_t append(const struct OrtApi *api, const struct pairs *p, struct OrtSessionOptions *so,
                       struct troupe_error *error)
 {
@@ -108,7 +93,7 @@ static int32_t append(const struct OrtApi *api, const struct pairs *p, struct Or
     return status ? ort_words_of_status(api, status, ORT_PHASE_LOAD, error) : TROUPE_OK;
 }
 
-int32_t ort_cuda_append(const struct ort_plugin *p, const struct troupe_model_desc *desc,
+int32_t ort_cuda_append(const struct OrtApi *api, const struct troupe_model_desc *desc,
                         uint32_t ordinal, struct OrtSessionOptions *so, struct troupe_error *error)
 {
     char device[16];
@@ -122,6 +107,5 @@ int32_t ort_cuda_append(const struct ort_plugin *p, const struct troupe_model_de
         if (code != TROUPE_OK)
             return code;
     }
-    tell_others(p, desc);
-    return append(p->api, &pairs, so, error);
+    return append(api, &pairs, so, error);
 }

@@ -153,7 +153,7 @@ int32_t ort_options_make(struct ort_model *m, const struct troupe_model_desc *de
     if (code == TROUPE_OK)
         code = set_quiet(p->api, so, error);
     if (code == TROUPE_OK && device.kind == TROUPE_DEVICE_GPU)
-        code = ort_cuda_append(p, desc, device.ordinal, so, error);
+        code = ort_cuda_append(p->api, desc, device.ordinal, so, error);
     if (code != TROUPE_OK) {
         p->api->ReleaseSessionOptions(so);
         return code;

@@ -157,7 +157,7 @@ int32_t ort_options_level(long level);
  *   Thread: loader.
  *   Blocks: disk, device.
  *   Errors: INVALID_ARGUMENT with the key; ONNX Runtime's. */
-int32_t ort_cuda_append(const struct ort_plugin *p, const struct troupe_model_desc *desc,
+int32_t ort_cuda_append(const struct OrtApi *api, const struct troupe_model_desc *desc,
                         uint32_t ordinal, struct OrtSessionOptions *so, struct troupe_error *error);
 
 /* ort_prepare.c: see troupe/backend.h. */

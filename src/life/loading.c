@@ -219,12 +219,21 @@ static trp_status complete(struct trp_loading_steps *s, struct trp_arena *a,
 
 /* ---- devices ---- */
 
+/* A line more of what an operator should know about devices. */
+static trp_status add_warning(struct trp_loading_steps *s, const struct trp_error *words,
+                              struct trp_error *err)
+{
+    struct trp_str *all = &s->l->loaded.device_warning;
+    *all = trp_arena_format(&s->l->version->arena, "%.*s%s%s", TRP_STR(*all), all->len ? "\n" : "",
+                            words->text);
+    return all->ptr ? trp_ok() : no_memory(err);
+}
+
 /* Nobody's mistake: repositories of GPU servers open as they are. */
 static trp_status note_vain(struct trp_loading_steps *s, const struct trp_device_list *there,
                             struct trp_error *err)
 {
-    struct trp_loaded *out = &s->l->loaded;
-    const struct trp_node *n = trp_slot_devices_in_vain(there, out->config.tree);
+    const struct trp_node *n = trp_slot_devices_in_vain(there, s->l->loaded.config.tree);
     struct trp_error words = { 0 };
     if (!n)
         return trp_ok();
@@ -234,8 +243,32 @@ static trp_status note_vain(struct trp_loading_steps *s, const struct trp_device
         "\"%.*s\" asks for a GPU, and backend '%s' has %s: it runs on the CPU%s%s%s",
         TRP_STR(n->key), trp_backend_name(s->backend), there->n > 0 ? "others" : "none",
         *why ? " (" : "", why, *why ? ")" : "");
-    out->device_warning = trp_arena_dup(&s->l->version->arena, trp_str_of(words.text));
-    return out->device_warning.ptr ? trp_ok() : no_memory(err);
+    return add_warning(s, &words, err);
+}
+
+/* On a GPU another one is another way to the same answers, and the first tells what to look for; on the CPU any is nothing. */
+static trp_status note_accelerators(struct trp_loading_steps *s, struct trp_error *err)
+{
+    const struct trp_loaded *out = &s->l->loaded;
+    const struct trp_node *list = trp_model_config_accelerators(out->config.tree);
+    const bool is_on_cpu = out->config.devices_n == 0;
+    struct trp_error words = { 0 };
+    if (!list || (is_on_cpu && out->device_warning.len > 0))
+        return trp_ok(); /* why it is on the CPU was said */
+    if (is_on_cpu) {
+        (void)trp_node_fail(list, &words, TRP_UNIMPLEMENTED,
+                            "\"%.*s\" does nothing: the model runs on the CPU", TRP_STR(list->key));
+        return add_warning(s, &words, err);
+    }
+    for (const struct trp_node *n = is_onnx(s->l) ? list->first : NULL; n; n = n->next) {
+        const struct trp_str name = trp_node_str(n, "name", TRP_STR_LIT(""));
+        if (trp_str_is(name, "cuda"))
+            continue;
+        (void)trp_node_fail(n, &words, TRP_UNIMPLEMENTED,
+                            "there is no accelerator \"%.*s\" here; CUDA runs it", TRP_STR(name));
+        return add_warning(s, &words, err);
+    }
+    return trp_ok();
 }
 
 /* Settles on which devices of the backend the model's runs are; what it is opened with says so, too. */
@@ -243,6 +276,7 @@ static trp_status place(struct trp_loading_steps *s, struct trp_arena *a, struct
 {
     struct trp_model_config *c = &s->l->loaded.config;
     struct trp_device_list there;
+    s->l->loaded.device_warning = TRP_STR_LIT(""); /* of the first half */
     if (!trp_slot_devices_is_asked_for(c->tree))
         return trp_ok(); /* looking can take seconds, and memory */
     TRP_CHECK(trp_backend_devices(s->backend, &s->scratch, &there, err));
@@ -494,6 +528,7 @@ static trp_status finish(struct trp_loading_steps *s, struct trp_error *err)
     TRP_CHECK(complete(s, &s->l->version->arena, &out->file_signature, &out->config,
                        &out->signature, err));
     TRP_CHECK(place(s, &s->l->version->arena, err));
+    TRP_CHECK(note_accelerators(s, err));
     TRP_CHECK(attach_labels(s, &s->l->version->arena, err));
     TRP_CHECK(keep_sequences(s, err));
     TRP_CHECK(give_up_if_told(s->l, err));

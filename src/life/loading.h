@@ -37,7 +37,7 @@ struct trp_loaded {
     struct trp_signature signature;
     struct trp_signature file_signature; /* of the open model; zero after a survey */
     char warning[512];                   /* what an operator should know, or empty */
-    struct trp_str device_warning;       /* what asks for a device in vain, a line; or empty */
+    struct trp_str device_warning;       /* what asks for a device in vain, a line each; or empty */
     uint64_t bytes;                      /* private memory of the open model */
     struct trp_backend *backend;         /* that opened it */
     struct trp_mapping mapping;          /* how */

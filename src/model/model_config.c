@@ -338,12 +338,12 @@ static trp_status add_option(struct trp_arena *a, struct troupe_option *options,
     return trp_ok();
 }
 
-/* The accelerators of a GPU that its owner names. */
-static const struct trp_node *accelerators_of(const struct trp_node *tree)
+const struct trp_node *trp_model_config_accelerators(const struct trp_node *tree)
 {
     const struct trp_node *optimization = trp_node_get(tree, "optimization");
-    return trp_node_get(trp_node_get(optimization, "execution_accelerators"),
-                        "gpu_execution_accelerator");
+    const struct trp_node *list = trp_node_get(trp_node_get(optimization, "execution_accelerators"),
+                                               "gpu_execution_accelerator");
+    return list && list->first ? list : NULL;
 }
 
 static size_t count_accelerated(const struct trp_node *list)
@@ -382,7 +382,7 @@ static trp_status take_options(struct trp_arena *a, const struct trp_node *tree,
 {
     const struct trp_node *parameters = trp_node_get(tree, "parameters");
     const struct trp_node *graph = trp_node_get(trp_node_get(tree, "optimization"), "graph");
-    const struct trp_node *accelerators = accelerators_of(tree);
+    const struct trp_node *accelerators = trp_model_config_accelerators(tree);
     const size_t capacity =
         (parameters ? parameters->children_n : 0) + count_accelerated(accelerators) + 1;
     struct troupe_option *options = trp_arena_get(a, capacity * sizeof *options);

@@ -129,6 +129,12 @@ trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *wri
  *   Errors: none. */
 const struct trp_io *trp_model_config_fixed(const struct trp_signature *s);
 
+/* The accelerators for runs on a GPU that a configuration names, one at least; NULL: none.
+ *   Owns  : borrowed from the tree.
+ *   Thread: any.
+ *   Errors: none. */
+const struct trp_node *trp_model_config_accelerators(const struct trp_node *tree);
+
 /* Fills in what was not written: when it is loaded, how it is kept (NULL: the built-in defaults stay).
  *   Owns  : copied.
  *   Thread: owner.

@@ -111,6 +111,15 @@ def test_without_one_it_runs_on_the_cpu_and_is_told_once_what_is_missing(serve, 
     assert len(told) == 1 and re.search(rf'm/model\.yaml:\d: "kind" asks for a GPU, and backend \'onnxruntime\' has none: it runs on the CPU \({why}', told[0]), told
 
 
+def test_options_for_a_gpu_do_nothing_on_the_cpu_and_that_is_told(serve, repository):
+    model(repository, "m", "optimization:\n  execution_accelerators:\n    gpu_execution_accelerator: [{name: cuda}, {name: tensorrt}]\n")
+    server = serve_with(serve, repository).wait_ready("m")
+    answers(server, "m")
+    words = 'm/model.yaml:3: "gpu_execution_accelerator" does nothing: the model runs on the CPU'
+    assert server.log().count(words) == 1 and words in index(server)["m/1"][1]
+    assert "there is no accelerator" not in server.log()
+
+
 def test_options_of_a_triton_server_act(serve, repository):
     accelerator = 'optimization {{ execution_accelerators {{ gpu_execution_accelerator : [ {{ name : "{}" parameters {{ key: "{}" value: "{}" }} }} ] }} }}\n'
     group = 'instance_group [ { kind: KIND_GPU count: 1 gpus: [ 0 ] } ]\n'
@@ -122,7 +131,10 @@ def test_options_of_a_triton_server_act(serve, repository):
     for m in ("exact", "trt", "limited"):
         answers(server, m)
         assert runs(server, m, "gpu0") == 1
-    assert "'trt/1': there is no accelerator \"tensorrt\" here; CUDA runs it" in server.log()
+    for _ in range(2):
+        assert post(server, "/v2/repository/models/trt/unload")[0] == 200 and load(server, "trt")[0] == 200
+    told = [line for line in server.log().splitlines() if "there is no accelerator" in line]
+    assert len(told) == 1 and 'trt/config.pbtxt:2: there is no accelerator "tensorrt" here; CUDA runs it' in told[0], told
     assert "understood but not acted upon" not in server.log()
     server.wait(lambda: index(server).get("wrong/1", ("",))[0] in ("FAILED", "UNAVAILABLE"), "it to be refused")
     assert "'user_compute_stream' is no parameter of the accelerator \"cuda\" that can be set" in index(server)["wrong/1"][1]

@@ -93,6 +93,30 @@ static void without_a_device_it_runs_on_the_cpu_and_says_so_once(void **state)
     assert_int_equal(times_in_log(f, "config.pbtxt:2: \"kind\" asks for a GPU"), 1);
 }
 
+#define PART "optimization { execution_accelerators { gpu_execution_accelerator { name: "
+#define ACCELERATED(name) PART "\"" name "\" } } }\n"
+
+static void an_accelerator_of_a_model_on_the_cpu_does_nothing_and_is_told_once(void **state)
+{
+    struct fixture *f = *state;
+    static const char words[] =
+        "m/config.pbtxt:2: \"gpu_execution_accelerator\" does nothing: the model runs on the CPU";
+    put_model(f, "m", "max_batch_size: 8\n" ACCELERATED("cuda"), "echo");
+    put_model(f, "vain", ON_GPUS ACCELERATED("cuda"), "null");
+    put_model(f, "gpu", ON_GPUS ACCELERATED("its own"),
+              "echo"); /* the backend knows which it has */
+    start(f);
+    pump(f, is(f, "m", "READY") && is(f, "gpu", "READY") && is(f, "vain", "READY"));
+    assert_int_equal(times_in_log(f, words), 1);
+    assert_non_null(strstr(trp_version_reason(highest(f, "m")).ptr, words));
+    unload(f, "m");
+    load(f, "m", TRP_OK, "");
+    assert_int_equal(times_in_log(f, words), 1); /* the files are the same */
+    assert_int_equal(times_in_log(f, "does nothing"), 1);
+    assert_int_equal(times_in_log(f, "accelerator"), 1);
+    assert_int_equal(times_in_log(f, "vain/config.pbtxt:1: \"kind\" asks for a GPU"), 1);
+}
+
 static void what_takes_over_has_run_once_on_each(void **state)
 {
     struct fixture *f = *state;
@@ -114,6 +138,7 @@ int main(void)
         WITH_LIFE(a_model_is_opened_on_its_devices_and_warmed_on_each),
         WITH_LIFE(a_device_that_is_not_there_fails_the_load_in_words),
         WITH_LIFE(without_a_device_it_runs_on_the_cpu_and_says_so_once),
+        WITH_LIFE(an_accelerator_of_a_model_on_the_cpu_does_nothing_and_is_told_once),
         WITH_LIFE(what_takes_over_has_run_once_on_each),
     };
     return cmocka_run_group_tests_name("devices", tests, NULL, NULL);
