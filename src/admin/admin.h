@@ -35,7 +35,8 @@ struct trp_admin_opts {
     struct trp_shifted_clock *rule_clock; /* NULL: there is none to be shifted */
     struct trp_account *const *accounts;  /* for metrics */
     uint32_t accounts_n;
-    const struct trp_commons *commons; /* for metrics; NULL: there are none */
+    struct trp_backends *backends;     /* for metrics; NULL: there are none */
+    const struct trp_commons *commons; /* the same */
     struct trp_ledger *ledger;         /* these three for metrics; NULL: there is no budget */
     struct trp_headrooms *headrooms;
     const struct trp_usage *usage;

@@ -16,6 +16,7 @@
 #define PAGE_BYTES_MAX ((size_t)1 << 30)
 #define TURN_NS TRP_US(500) /* of writing, in one turn */
 #define LINE_BYTES 96       /* a line without its model's name, about */
+#define DEVICES_MAX 256u    /* more than a machine has */
 
 /* Whose numbers a row prints: a version's, or the sum of those without rows of their own. */
 struct subject {
@@ -294,6 +295,25 @@ static void write_commons(struct trp_buf *b, const struct trp_admin *a)
         b, "troupe_commons_refused_total", "counter",
         "Bodies and joined inputs that found no room there, and are copied for worker processes.");
     write_value(b, "troupe_commons_refused_total", use.refused);
+}
+
+/* What of them is taken only their drivers know, and a driver is not asked because somebody reads this page. */
+static void write_devices(struct trp_buf *b, const struct trp_admin *a)
+{
+    struct trp_told_device told[DEVICES_MAX];
+    char name[TRP_DEVICE_TEXT_MAX];
+    if (!a->opts.backends)
+        return;
+    trp_metrics_write_head(
+        b, "troupe_device_memory_bytes", "gauge",
+        "Memory of each device, by backend and device, once a model has asked for one.");
+    const uint32_t n = trp_backends_told_devices(a->opts.backends, told, DEVICES_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        trp_device_format(told[i].id, name);
+        if (told[i].memory_bytes > 0)
+            trp_buf_addf(b, "troupe_device_memory_bytes{backend=\"%s\",device=\"%s\"} %llu\n",
+                         told[i].backend, name, (unsigned long long)told[i].memory_bytes);
+    }
 }
 
 /* One row for each resource. */
@@ -587,6 +607,7 @@ static bool begin(struct scrape *s, const struct trp_snapshot *snapshot)
     trp_cascade_metrics_write(trp_admin_directory(a, s->control->loop_index), b);
     write_accounts(b, a);
     write_commons(b, a);
+    write_devices(b, a);
     write_budget(b, a);
     write_usage(b, a);
     write_trace(b, a);

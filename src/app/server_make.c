@@ -404,6 +404,7 @@ static trp_status make_admin(struct trp_server *s, struct trp_error *err)
                                          .rule_clock = &s->rule_clock,
                                          .accounts = s->account_list,
                                          .accounts_n = TRP_ACCOUNT_KINDS,
+                                         .backends = s->backends,
                                          .commons = s->commons,
                                          .ledger = s->ledger,
                                          .headrooms = s->headrooms,

@@ -59,6 +59,9 @@ struct trp_backend {
     struct trp_counter models;
     struct trp_backend *isolated;    /* table->lock; the same in processes of its own, once asked */
     struct trp_isolation *isolation; /* this is that one; not found by name */
+    struct trp_backend *inner;       /* what that one stands for */
+    struct trp_told_device told[TROUPE_DEVICES_MAX]; /* table->lock; what it told last */
+    uint32_t told_n;                                 /* table->lock */
 };
 
 struct trp_backends {
@@ -416,7 +419,7 @@ void trp_backends_forget_failures(struct trp_backends *t)
 /* --- in processes of their own ----------------------------------------------------------------- */
 
 /* An entry that stands for `inner`, not in the table yet. */
-static struct trp_backend *make_isolated(struct trp_backends *t, const struct trp_backend *inner)
+static struct trp_backend *make_isolated(struct trp_backends *t, struct trp_backend *inner)
 {
     struct trp_backend *b = trp_alloc_zeroed(t->alloc, 1, sizeof *b);
     struct trp_isolation *i = trp_alloc_zeroed(t->alloc, 1, sizeof *i);
@@ -431,6 +434,7 @@ static struct trp_backend *make_isolated(struct trp_backends *t, const struct tr
     trp_str_copy(trp_str_of(inner->name), b->name, sizeof b->name);
     b->table = t;
     b->isolation = i;
+    b->inner = inner;
     b->self = i;
     b->api = trp_isolation_api(&inner->api);
     b->state = READY;
@@ -485,7 +489,30 @@ const char *trp_backend_version(const struct trp_backend *b)
     return b->api.version ? b->api.version : "";
 }
 
-trp_status trp_backend_devices(const struct trp_backend *b, struct trp_arena *arena,
+/* In processes of their own they are the same ones. */
+static void note_devices(struct trp_backend *b, const struct trp_device_list *l)
+{
+    struct trp_backend *of = b->inner ? b->inner : b;
+    trp_lock_enter(&of->table->lock);
+    for (uint32_t i = 0; i < l->n; i++)
+        of->told[i] = (struct trp_told_device){ of->name, l->all[i].id, l->all[i].memory_bytes };
+    of->told_n = l->n;
+    trp_lock_leave(&of->table->lock);
+}
+
+uint32_t trp_backends_told_devices(struct trp_backends *t, struct trp_told_device *out,
+                                   uint32_t max)
+{
+    uint32_t n = 0;
+    trp_lock_enter(&t->lock);
+    for (const struct trp_backend *b = t->first; b; b = b->next)
+        for (uint32_t i = 0; i < b->told_n && n < max; i++)
+            out[n++] = b->told[i];
+    trp_lock_leave(&t->lock);
+    return n;
+}
+
+trp_status trp_backend_devices(struct trp_backend *b, struct trp_arena *arena,
                                struct trp_device_list *out, struct trp_error *err)
 {
     TRP_CHECK(trp_device_list_init(out, arena, err));
@@ -495,6 +522,8 @@ trp_status trp_backend_devices(const struct trp_backend *b, struct trp_arena *ar
     const trp_status st = trp_device_list_check(out, err);
     if (st.code == TRP_INTERNAL) /* its fault, and not this process's */
         trp_error_within(err, "backend '%s' broke its contract", b->name);
+    if (!trp_failed(st))
+        note_devices(b, out);
     return st;
 }
 

@@ -68,8 +68,20 @@ const char *trp_backend_version(const struct trp_backend *b);
  *   Thread: any.
  *   Blocks: device.
  *   Errors: INTERNAL: it broke its contract; OUT_OF_MEMORY. */
-trp_status trp_backend_devices(const struct trp_backend *b, struct trp_arena *arena,
+trp_status trp_backend_devices(struct trp_backend *b, struct trp_arena *arena,
                                struct trp_device_list *out, struct trp_error *err);
+
+/* What trp_backend_devices() of all backends gave last: at most `max` of them.  Nobody looks for devices because of this question.
+ *   Owns  : copied; the name is the table's.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_told_device {
+    const char *backend;
+    struct troupe_device_id id;
+    uint64_t memory_bytes; /* 0: not known */
+};
+uint32_t trp_backends_told_devices(struct trp_backends *b, struct trp_told_device *out,
+                                   uint32_t max);
 
 /* Why that list is empty, in the backend's words; empty: it has none to say.
  *   Owns  : borrowed from the backend.

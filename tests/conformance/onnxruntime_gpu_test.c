@@ -206,6 +206,7 @@ static void gpus_are_told_with_their_names(void **state)
     (void)state;
     struct trp_arena arena;
     struct trp_device_list there;
+    struct trp_told_device told[4];
     trp_arena_init(&arena, trp_heap(), 4096, 0);
     assert_int_equal(trp_backend_devices(h.backend, &arena, &there, &h.err).code, TRP_OK);
     assert_int_equal(there.n, 2);
@@ -214,6 +215,12 @@ static void gpus_are_told_with_their_names(void **state)
         assert_int_equal(there.all[i].id.ordinal, i);
         assert_string_equal(there.all[i].name, i ? "Fake GPU B" : "Fake GPU A");
         assert_int_equal(there.all[i].memory_bytes, (uint64_t)(8 + i) << 30);
+    }
+    assert_int_equal(trp_backends_told_devices(h.backends, told, ARRAY_LEN(told)), 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_string_equal(told[i].backend, "onnxruntime");
+        assert_int_equal(told[i].id.ordinal, i);
+        assert_int_equal(told[i].memory_bytes, there.all[i].memory_bytes);
     }
     assert_string_equal(trp_backend_why_no_device(h.backend), "");
     trp_arena_deinit(&arena);

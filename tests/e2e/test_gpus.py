@@ -63,6 +63,8 @@ def test_a_model_runs_on_the_gpus_that_its_configuration_names(serve, repository
         answers(server, m)
     assert runs(server, "both", "gpu0") + runs(server, "both", "gpu1") == 1 and runs(server, "second", "gpu1") == 1
     assert runs(server, "mixed", "gpu0") + runs(server, "mixed", "cpu") == 1
+    memory = [server.metric("troupe_device_memory_bytes", backend="onnxruntime", device=d) for d in ("gpu0", "gpu1")]
+    assert memory == [8 << 30, 9 << 30] and server.get("/metrics")[1].count(b"troupe_device_memory_bytes{") == 2
     assert re.search(r"gpu1 is Fake GPU B, 9216 MiB, by CUDA of ONNX Runtime \S+", server.log())
     assert not warnings(server)
 
@@ -80,7 +82,7 @@ def test_people_are_shown_where_it_is(serve, repository):
 def test_cuda_is_looked_for_when_a_model_asks_for_it(serve, repository):
     model(repository, "plain", "")
     server = serve_with(serve, repository).wait_ready("plain")
-    assert "Fake GPU" not in server.log()
+    assert b"troupe_device_memory_bytes{" not in server.get("/metrics")[1] and "Fake GPU" not in server.log()
     model(repository, "m", "instance_group: [{kind: KIND_AUTO}]\n")
     assert load(server, "m")[0] == 200 and "gpu0 is Fake GPU A" in server.log()
     assert one(server, "m")["devices"] == ["gpu0", "gpu1"]

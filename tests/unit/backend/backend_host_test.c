@@ -288,6 +288,29 @@ static void devices_are_told_and_only_by_who_has_some(void **state)
     assert_int_equal(there.n, 0);
 }
 
+static void what_was_told_of_devices_is_known_without_asking_again(void **state)
+{
+    struct fixture *f = *state;
+    struct trp_told_device told[3];
+    struct trp_device_list there;
+    struct trp_backend *b;
+    assert_int_equal(trp_backends_get(f->backends, TRP_STR_LIT("null"), &b, &f->err).code, TRP_OK);
+    assert_int_equal(trp_backend_devices(b, &f->arena, &there, &f->err).code, TRP_OK);
+    assert_int_equal(trp_backends_get(f->backends, TRP_STR_LIT("echo"), &b, &f->err).code, TRP_OK);
+    assert_int_equal(trp_backends_told_devices(f->backends, told, ARRAY_LEN(told)), 0);
+    for (int times = 0; times < 2; times++) {
+        assert_int_equal(trp_backend_devices(b, &f->arena, &there, &f->err).code, TRP_OK);
+        assert_int_equal(trp_backends_told_devices(f->backends, told, ARRAY_LEN(told)), 2);
+        for (uint32_t i = 0; i < 2; i++) {
+            assert_string_equal(told[i].backend, "echo");
+            assert_int_equal(told[i].id.kind, TROUPE_DEVICE_GPU);
+            assert_int_equal(told[i].id.ordinal, i);
+            assert_int_equal(told[i].memory_bytes, 0);
+        }
+    }
+    assert_int_equal(trp_backends_told_devices(f->backends, told, 1), 1);
+}
+
 static void names_of_devices_that_find_no_memory_are_not_the_backends_fault(void **state)
 {
     struct fixture *f = *state;
@@ -386,6 +409,7 @@ int main(void)
         TEST(probing_tells_the_signature_without_opening),
         TEST(outputs_must_fit_the_inputs_they_echo),
         TEST(devices_are_told_and_only_by_who_has_some),
+        TEST(what_was_told_of_devices_is_known_without_asking_again),
         TEST(names_of_devices_that_find_no_memory_are_not_the_backends_fault),
         TEST(a_run_is_made_where_it_is_for_and_counted_there),
         TEST(without_devices_a_model_is_on_the_cpu),
