@@ -73,6 +73,11 @@ static trp_status check_type(const struct trp_vote_opts *opts, int32_t dtype, bo
     if (!trp_numbers_is_number(dtype))
         return trp_fail(err, TRP_INVALID_ARGUMENT, "gives %s, a vote takes numbers",
                         trp_dtype_name(dtype));
+    if (opts->kind == TRP_VOTE_SOFT && !trp_numbers_is_float(dtype))
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "gives %s, and a soft vote (the default) takes probabilities: `output` "
+                        "says which output they are, or `vote: hard` counts labels",
+                        trp_dtype_name(dtype));
     if (opts->kind != TRP_VOTE_HARD)
         return trp_ok();
     if (!trp_numbers_is_float(dtype) && !is_label(dtype))

@@ -65,8 +65,8 @@ const char *trp_vote_name(enum trp_vote_kind kind);
  *   Shape : the members'.
  *   Owns  : *out borrows names from the first member.
  *   Thread: any.
- *   Errors: INVALID_ARGUMENT with what was expected: no numbers, unlike shapes, no last axis for hard and soft, weight or trim
- *           out of range. */
+ *   Errors: INVALID_ARGUMENT with what was expected: no numbers, whole ones for soft, unlike shapes, no last axis for hard and soft,
+ *           trim out of range. */
 trp_status trp_vote_signature(const struct trp_vote_opts *opts, const struct trp_io *members,
                               uint32_t members_n, struct trp_io *out, struct trp_error *err);
 

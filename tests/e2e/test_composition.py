@@ -410,6 +410,7 @@ def test_a_route_to_a_composition_with_names_of_its_own_is_a_step(serve, reposit
     ("ensembles:\n  e:\n    members:\n      - a\n      - bb\n", "routes.yaml:5:9: there is no model, route or composition 'bb'; did you mean 'b'?"),
     ("ensembles: { first: { members: [a, b] }, e: { members: [a, frist] } }", "did you mean 'first'?"),
     ("ensembles: { e: { members: [a, b], vote: meen } }", "did you mean 'mean'?"),
+    ("ensembles: { e: { members: [labels] } }", "gives INT64, and a soft vote (the default) takes probabilities"),
     ("ensembles: { e: { memberz: [a, b] } }", "routes.yaml:1:19: there is no key 'memberz' here; did you mean 'members'?"),
     ("ensembles: { e: { members: [a, e] } }", "ensemble 'e' leads back to itself: 'e' asks 'e'"),
     ("ensembles: { e: { members: [f] }, f: { members: [e] } }", "leads back to itself: 'e' asks 'f', which asks 'e'"),
@@ -428,6 +429,7 @@ def test_mistakes_are_found_when_the_file_is_read(serve, repository, text, error
     for name in "ab":
         repository.write(f"{name}/model.echo", ECHO)
     repository.write("words/model.echo", "input x BYTES [-1,1]\noutput y BYTES [-1,1]\n")
+    repository.write("labels/model.echo", "input x INT64 [-1,1]\noutput y INT64 [-1,1]\n")
     repository.write("routes.yaml", text + "\n")
     server = serve(repository.path).wait_ready("a", "b")
     server.wait(lambda: error in server.log(), error)

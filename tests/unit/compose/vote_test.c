@@ -283,6 +283,13 @@ static void the_signature_says_what_comes_out(void **state)
           1,
           0,
           "member 0: gives BYTES, a vote takes" },
+        { { .kind = TRP_VOTE_SOFT },
+          { IO(FP32, -1, 10), IO(INT64, -1, 10) },
+          2,
+          0,
+          "member 1: gives INT64, and a soft vote (the default) takes probabilities: `output` says "
+          "which output they are, or `vote: hard` counts labels" },
+        { { .kind = TRP_VOTE_SOFT }, { IO(UINT8, 4) }, 1, 0, "member 0: gives UINT8, and a soft" },
         { { .kind = TRP_VOTE_HARD },
           { IO(INT64, 4), IO(FP32, 4) },
           2,
