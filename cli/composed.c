@@ -89,6 +89,17 @@ static void print_facts(struct cli *cli, struct trp_json item)
     cli_table_print_section(&t, title.ptr ? title.ptr : "", stdout);
 }
 
+/* "shadow c", or "shadow c (10 %)" where it is asked a part of the requests only. */
+static struct trp_str shadow_text(struct cli *cli, struct trp_json shadow)
+{
+    const struct trp_str target = cli_field_text(shadow, "target");
+    struct trp_json v;
+    double share = 1;
+    if (trp_json_find(shadow, "share", &v) && trp_json_as_f64(v, &share) && share < 1)
+        return trp_arena_format(&cli->arena, "shadow %.*s (%.4g %%)", TRP_STR(target), share * 100);
+    return trp_arena_format(&cli->arena, "shadow %.*s", TRP_STR(target));
+}
+
 /* "shadow c, canary d (5 %, watching), hedge": what a rule does besides. */
 static struct trp_str besides(struct cli *cli, struct trp_json rule)
 {
@@ -96,8 +107,7 @@ static struct trp_str besides(struct cli *cli, struct trp_json rule)
     struct trp_str out = TRP_STR_LIT("");
     double share = 0;
     if (trp_json_find(rule, "shadow", &shadow) && trp_json_type(shadow) == TRP_JSON_OBJECT)
-        out =
-            trp_arena_format(&cli->arena, "shadow %.*s", TRP_STR(cli_field_text(shadow, "target")));
+        out = shadow_text(cli, shadow);
     if (trp_json_find(rule, "canary", &canary) && trp_json_type(canary) == TRP_JSON_OBJECT) {
         if (trp_json_find(canary, "share", &v))
             (void)trp_json_as_f64(v, &share);

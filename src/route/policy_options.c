@@ -55,11 +55,16 @@ static bool parse_number(struct trp_str text, double least, double most, double 
     return true;
 }
 
+bool trp_policy_parse_percent(struct trp_str text, double *out)
+{
+    return text.len > 1 && text.ptr[text.len - 1] == '%' &&
+           trp_str_parse_f64(trp_str_make(text.ptr, text.len - 1), out);
+}
+
 static bool parse_share(struct trp_str text, double least, double most, double *out)
 {
     double percent;
-    if (text.len < 2 || text.ptr[text.len - 1] != '%' ||
-        !parse_number(trp_str_make(text.ptr, text.len - 1), least, most, &percent))
+    if (!trp_policy_parse_percent(text, &percent) || !(percent >= least) || !(percent <= most))
         return false;
     *out = percent / 100;
     return true;

@@ -15,6 +15,13 @@
 #include "route/hedge.h"
 #include "route/retry_budget.h"
 
+/* Reads "5%" as 5.  Without its sign a number is refused: 0.05 would mean a share to some and a twentieth of a percent to others.
+ *   Units : percent, any number.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: false: no such text; *out is then undefined. */
+bool trp_policy_parse_percent(struct trp_str text, double *out);
+
 /* Reads one.  *out_on of a breaker is false for `off`.  Steps of a canary lie in the arena; their shares must rise.
  *   Units : ns; shares 0..1.
  *   Owns  : nodes are borrowed.

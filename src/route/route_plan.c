@@ -261,10 +261,10 @@ static trp_status take_shadow(struct reading *r, struct trp_route_rule *rule,
                     "shadow: expected a target, or { use: TARGET, share: 10%% }");
     TRP_CHECK(take_text_goal(r, use, &goal, err));
     if (share) {
-        struct trp_str text = is_text(share) ? share->v.s : none;
-        text.len -= text.len > 0 && text.ptr[text.len - 1] == '%';
-        if (!trp_str_parse_f64(text, &percent) || !(percent > 0) || percent > 100)
-            return FAIL(r, share, none, err, "share: expected more than 0%% and at most 100%%");
+        const struct trp_str text = is_text(share) ? share->v.s : none;
+        if (!trp_policy_parse_percent(text, &percent) || !(percent > 0) || percent > 100)
+            return FAIL(r, share, none, err,
+                        "share: expected more than 0%% and at most 100%%, such as 10%%");
     }
     rule->shadow = goal + 1;
     rule->shadow_permille = (uint32_t)(percent * 10 + 0.5);

@@ -346,6 +346,8 @@ def test_a_shadow_is_compared_and_nobody_waits_for_it(serve, models):
     server.wait(lambda: shadow("bad")["failed"] == 10, "the failures")
     assert shadow("bad")["compared"] == 0
     assert shadow("some")["compared"] < 10
+    assert "shadow cold (20 %)" in command(server, "inspect", "some")
+    assert "cold is asked as well, for 20 % of such requests" in command(server, "explain", "some", "x=[1]")
     for name, want in [("shadows_compared", 10), ("shadow_rows", 20), ("shadow_rows_agreeing", 20), ("shadows_failed", 0), ("shadows_dropped", 0)]:
         assert server.metric(f"troupe_route_{name}_total", route="same", rule="1") == want
     assert server.metric("troupe_route_shadows_failed_total", route="bad", rule="1") == 10

@@ -102,6 +102,12 @@ static void each_mistake_is_told_with_its_place(void **state)
           "[ { "
           "use: t } ] } }",
           "value 1 of 'k' is no INT8" },
+        { "routes: { r: [ { use: a, shadow: { use: b, share: 0.1 } } ] }",
+          "routes.yaml:1:51: share: expected more than 0% and at most 100%, such as 10%" },
+        { "routes: { r: [ { use: a, shadow: { use: b, share: 10 } } ] }", "share: expected" },
+        { "routes: { r: [ { use: a, shadow: { use: b, share: 0% } } ] }", "share: expected" },
+        { "routes: { r: [ { use: a, shadow: { use: b, share: 101% } } ] }", "share: expected" },
+        { "routes: { r: [ { use: a, shadow: { use: b, share: nan% } } ] }", "share: expected" },
         { "routes: { r: [ { use: a, canary: [1%] } ] }", "canary: expected a target" },
         { "routes: { r: [ { split: { a: 1, b: 1 }, canary: c } ] }",
           "a canary belongs to a rule with one target" },
