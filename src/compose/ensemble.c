@@ -145,6 +145,42 @@ static trp_status read_stack(struct trp_ensemble *e, const struct trp_node *at,
     return trp_ok();
 }
 
+static bool counts_weights(const struct trp_ensemble *e)
+{
+    return e->join == TRP_RECIPE_RANK ||
+           (e->join == TRP_RECIPE_VOTE &&
+            (e->vote.kind == TRP_VOTE_SOFT || e->vote.kind == TRP_VOTE_HARD ||
+             e->vote.kind == TRP_VOTE_AVERAGE));
+}
+
+static bool is_unlike(double a, double b)
+{
+    return a < b || a > b;
+}
+
+/* Equal weights say nothing, so whoever writes 1 behind each member may try another vote. */
+static trp_status check_weights(const struct trp_ensemble *e, struct trp_error *err)
+{
+    const struct trp_recipe_step *said = NULL; /* the first that weighs something of its own */
+    bool is_equal = true;
+    for (uint32_t i = 0; i < e->members_n; i++) {
+        is_equal = is_equal && !is_unlike(e->weights[i], e->weights[0]);
+        if (!said && is_unlike(e->weights[i], 1))
+            said = &e->recipe->steps[i];
+    }
+    if (is_equal || !said || counts_weights(e))
+        return trp_ok();
+    if (e->join == TRP_RECIPE_MODEL)
+        return trp_node_fail(said->at, err, TRP_INVALID_ARGUMENT,
+                             "the weight of '%.*s' would count for nothing: a stacked model weighs "
+                             "what members say itself",
+                             TRP_STR(said->name));
+    return trp_node_fail(said->at, err, TRP_INVALID_ARGUMENT,
+                         "the weight of '%.*s' would count for nothing with `vote: %s`; weights "
+                         "are for soft, hard, average, borda and reciprocal_rank",
+                         TRP_STR(said->name), trp_vote_name(e->vote.kind));
+}
+
 /* learn: true, or { rate: 0.1, floor: 0.01 } */
 static trp_status read_learning(struct trp_ensemble *e, const struct trp_node *at,
                                 struct trp_error *err)
@@ -198,6 +234,7 @@ trp_status trp_ensemble_read(struct trp_recipe *r, const struct trp_node *at,
     TRP_CHECK(read_members(out, at, err));
     TRP_CHECK(read_vote(out, at, err));
     TRP_CHECK(read_stack(out, at, err));
+    TRP_CHECK(check_weights(out, err));
     TRP_CHECK(read_learning(out, at, err));
     TRP_CHECK(read_quorum(out, at, err));
     return trp_written_text(at, "output", &out->output, err);

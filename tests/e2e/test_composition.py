@@ -103,7 +103,7 @@ def test_an_ensemble_in_a_folder_of_the_repository(serve, examples):
 
 def test_a_mistake_in_a_folder_is_shown_where_it_is(serve, repository):
     repository.write("a/model.echo", ECHO)
-    repository.write("both/model.yaml", "ensemble:\n  members:\n    a: 1\n    nobody: 2\n  vote: mean\n")
+    repository.write("both/model.yaml", "ensemble:\n  members:\n    a: 1\n    nobody: 2\n  vote: average\n")
     repository.write("same/model.yaml", "ensemble:\n  members: [a]\n  vote: meen\n")
     repository.write("tri/config.pbtxt", 'platform: "ensemble"\nmax_batch_size: 8\ninput { name: "x" data_type: TYPE_FP32 dims: 3 }\n'
                      'output { name: "y" data_type: TYPE_FP32 dims: 3 }\nensemble_scheduling { step {\n  model_name: "nobody"\n  model_version: -1\n'

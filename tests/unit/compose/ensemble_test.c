@@ -32,6 +32,42 @@ static void weights_count(void **state)
     fixture_give_back();
 }
 
+static void weights_that_would_count_for_nothing_are_refused(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *yaml, *want;
+    } rows[] = {
+        { "ensembles: { e: { members: { one: 1, two: 3 }, vote: median } }",
+          "routes.yaml:1: the weight of 'two' would count for nothing with `vote: median`; weights "
+          "are for soft, hard, average, borda and reciprocal_rank" },
+        { "ensembles:\n  e:\n    vote: mean\n    members:\n      one: { weight: 0.5 }\n      two: "
+          "1\n",
+          "routes.yaml:5: the weight of 'one' would count for nothing with `vote: mean`; weights "
+          "are for soft, hard, average, borda and reciprocal_rank" },
+        { "ensembles: { e: { members: { one: 1, two: 2 }, stack: six } }",
+          "routes.yaml:1: the weight of 'two' would count for nothing: a stacked model weighs what "
+          "members say itself" },
+    };
+    static const char *const good[] = {
+        "ensembles: { a: { members: { one: 1, two: 1 }, vote: median } }",
+        "ensembles: { b: { members: { one: 2, two: 2 }, vote: max } }",
+        "ensembles: { c: { members: { one: 1, two: 2 }, vote: average } }",
+        "ensembles: { d: { members: { one: 1, two: 2 }, vote: borda } }",
+        "ensembles: { e: { members: { one: 0, two: 2 } } }",
+    };
+    add_fake("one", 1);
+    add_fake("two", 2);
+    add_fake("six", 6);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        fx.err = (struct trp_error){ 0 };
+        assert_true(trp_failed(fixture_read(rows[i].yaml)));
+        assert_string_equal(fx.err.text, rows[i].want);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        fixture_serve(good[i]);
+}
+
 #define MANY 30000
 
 static struct trp_call *start_a_long_vote(void)
@@ -379,6 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_mean_of_two_models_is_asked_in_ten_lines),
         TEST(weights_count),
+        TEST(weights_that_would_count_for_nothing_are_refused),
         TEST(a_vote_over_much_is_taken_by_a_helper),
         TEST(a_vote_that_comes_too_late_is_let_go),
         TEST(ranks_are_fused),
