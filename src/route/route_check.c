@@ -288,7 +288,8 @@ static trp_status check_gives(const struct checking *c, const struct trp_route_p
         if (!theirs)
             return trp_route_source_fail(p->source, other->at, to->text, c->err,
                                          "'%.*s' has the output '%.*s', and '%.*s' does not: one "
-                                         "cannot stand in for the other",
+                                         "cannot stand in for the other; a pipeline of one step "
+                                         "with fewer `outputs` can",
                                          TRP_STR(from->text), TRP_STR(name), TRP_STR(to->text));
         if (theirs->dtype != io->dtype)
             return trp_route_source_fail(p->source, other->at, to->text, c->err,

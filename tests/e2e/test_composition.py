@@ -436,6 +436,18 @@ def test_mistakes_are_found_when_the_file_is_read(serve, repository, text, error
     assert set(names(server)) >= {"a", "b"}
 
 
+def test_a_pipeline_of_one_step_hides_the_output_that_a_stand_in_lacks(serve, examples):
+    """As the page on routes shows it."""
+    examples.write("routes.yaml", "pipelines:\n  digit_scores: { steps: [ { model: digits_mlp } ], outputs: [ probabilities ] }\n"
+                                  "routes:\n  digit: [ { use: digit_scores, fallback: digits_cnn } ]\n")
+    server = serve(examples.path).wait_ready("digits_mlp", "digits_cnn")
+    wait_for(server, "digit_scores", "digit")
+    assert "does not fit" not in server.log()
+    with triton_http.InferenceServerClient(server.url) as client:
+        assert [o["name"] for o in client.get_model_metadata("digit")["outputs"]] == ["probabilities"]
+        assert ask(client, "digit", digits()).as_numpy("probabilities").argmax(axis=1).tolist()[:3] == [0, 1, 2]
+
+
 def test_a_client_that_goes_away_stops_all_steps(serve, repository):
     for name in "abc":
         repository.write(f"{name}/model.echo", ECHO + "sleep 200s\n")  # longer than anybody waits here

@@ -600,7 +600,8 @@ static void who_stands_in_gives_the_same_outputs_and_a_shadow_takes_the_same(voi
     d->input.name = TRP_STR_LIT("z");
     static const struct mistake mistakes[] = {
         { "routes: { r: [ { use: a, fallback: b } ] }",
-          "'a' has the output 'y', and 'b' does not: one cannot stand in for the other" },
+          "'a' has the output 'y', and 'b' does not: one cannot stand in for the other; a pipeline "
+          "of one step with fewer `outputs` can" },
         { "routes: { r: [ { use: a, fallback: c } ] }",
           "'a' gives FP32 for 'y', and 'c' gives INT64: one cannot stand in for the other" },
         { "routes: { r: [ { use: a, hedge: { use: b, after: 5ms } } ] }", "'b' does not" },
