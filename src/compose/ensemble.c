@@ -77,6 +77,18 @@ static trp_status read_member(struct trp_ensemble *e, const struct trp_node *n,
     return trp_ok();
 }
 
+/* "{ members: a, b }" has a member 'a' and a key 'b': the brackets are missed before the key is. */
+static trp_status check_members(const struct trp_node *at, struct trp_error *err)
+{
+    const struct trp_node *n = at->kind == TRP_NODE_MAP ? trp_node_get(at, "members") : NULL;
+    if (!n || (n->kind != TRP_NODE_WORD && n->kind != TRP_NODE_STR) || n->v.s.len == 0)
+        return trp_ok();
+    return trp_node_fail(n, err, TRP_INVALID_ARGUMENT,
+                         "members are a list in brackets, such as [ a, b ], or names with weights, "
+                         "such as { a: 1, b: 2 }; '%.*s' is neither",
+                         TRP_STR(n->v.s));
+}
+
 static trp_status read_members(struct trp_ensemble *e, const struct trp_node *at,
                                struct trp_error *err)
 {
@@ -230,6 +242,7 @@ trp_status trp_ensemble_read(struct trp_recipe *r, const struct trp_node *at,
     static const char *const known[] = { "members", "vote",   "logits",   "trim",  "k",    "places",
                                          "quorum",  "output", "deadline", "stack", "learn" };
     *out = (struct trp_ensemble){ .recipe = r };
+    TRP_CHECK(check_members(at, err));
     TRP_CHECK(trp_written_keys(at, known, ARRAY_LEN(known), err));
     TRP_CHECK(read_members(out, at, err));
     TRP_CHECK(read_vote(out, at, err));

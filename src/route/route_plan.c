@@ -47,6 +47,12 @@ static bool is_text(const struct trp_node *n)
 
 static const struct trp_str none = { NULL, 0 };
 
+static const struct trp_str rule_keys[] = {
+    { "when", 4 },    { "use", 3 },      { "split", 5 },  { "sticky", 6 },
+    { "timeout", 7 }, { "fallback", 8 }, { "shadow", 6 }, { "name", 4 },
+    { "retries", 7 }, { "canary", 6 },   { "hedge", 5 },  { "fallback_on", 11 }
+};
+
 bool trp_route_goal_parse(struct trp_str text, struct trp_str *out_model, int64_t *out_version)
 {
     size_t at = text.len;
@@ -78,18 +84,39 @@ static trp_status unknown_key(const struct reading *r, const struct trp_node *at
     return FAIL(r, at, at->key, err, "unknown key '%.*s' of %s%s", TRP_STR(at->key), of, hint);
 }
 
+static bool is_known(struct trp_str key, const struct trp_str *known, uint32_t known_n)
+{
+    for (uint32_t i = 0; i < known_n; i++)
+        if (trp_str_is_equal(key, known[i]))
+            return true;
+    return false;
+}
+
 static trp_status check_keys(const struct reading *r, const struct trp_node *map,
                              const struct trp_str *known, uint32_t known_n, const char *of,
                              struct trp_error *err)
 {
-    for (const struct trp_node *n = map->first; n; n = n->next) {
-        uint32_t i = 0;
-        while (i < known_n && !trp_str_is_equal(n->key, known[i]))
-            i++;
-        if (i == known_n)
+    for (const struct trp_node *n = map->first; n; n = n->next)
+        if (!is_known(n->key, known, known_n))
             return unknown_key(r, n, known, known_n, of, err);
-    }
     return trp_ok();
+}
+
+/* A rule where the list of them should stand: "r: { use: a }". */
+static trp_status check_route_keys(const struct reading *r, const struct trp_node *map,
+                                   struct trp_error *err)
+{
+    static const struct trp_str keys[] = {
+        { "rules", 5 }, { "targets", 7 }, { "missing", 7 }, { "breaker", 7 }, { "budget", 6 }
+    };
+    for (const struct trp_node *n = map->first; n; n = n->next)
+        if (!is_known(n->key, keys, ARRAY_LEN(keys)) &&
+            is_known(n->key, rule_keys, ARRAY_LEN(rule_keys)))
+            return FAIL(r, n, n->key, err,
+                        "'%.*s' belongs to a rule, and a route is a list of rules: [ { use: TARGET "
+                        "} ], or '- use: TARGET' in a line of its own",
+                        TRP_STR(n->key));
+    return check_keys(r, map, keys, ARRAY_LEN(keys), "a route", err);
 }
 
 /* ---- targets ---- */
@@ -177,7 +204,9 @@ static trp_status take_split(struct reading *r, struct trp_route_rule *rule,
     for (const struct trp_node *n = at->first; n; n = n->next) {
         struct trp_route_choice *c = &all[rule->choices_n++];
         if (!read_weight(n, &c->weight))
-            return FAIL(r, n, n->key, err, "the weight of '%.*s' is no number from 0 to 1000000",
+            return FAIL(r, n, n->key, err,
+                        "the weight of '%.*s' is no number from 0 to 1000000, such as 95 (without "
+                        "a %%: weights are shares of their sum)",
                         TRP_STR(n->key));
         weights[rule->choices_n - 1] = c->weight;
         sum += c->weight;
@@ -382,9 +411,11 @@ static trp_status take_action(struct reading *r, struct trp_route_rule *rule, st
     const struct trp_node *retries = trp_node_get(rule->at, "retries");
     const struct trp_node *canary = trp_node_get(rule->at, "canary");
     const struct trp_node *hedge = trp_node_get(rule->at, "hedge");
-    if (!use == !split)
-        return FAIL(r, rule->at, split ? TRP_STR_LIT("split") : none, err,
-                    "a rule needs one of 'use' and 'split'");
+    if (use && split)
+        return FAIL(r, split, split->key, err,
+                    "a rule has either 'use' or 'split', not both: name all targets in 'split'");
+    if (!use && !split)
+        return FAIL(r, rule->at, none, err, "a rule needs one of 'use' and 'split'");
     TRP_CHECK(use ? take_use(r, rule, use, err) : take_split(r, rule, split, err));
     if (fallback)
         TRP_CHECK(take_fallback(r, rule, fallback, err));
@@ -424,18 +455,13 @@ static trp_status plan_attempts(struct reading *r, struct trp_route_rule *rule,
 
 static trp_status take_rule(struct reading *r, const struct trp_node *at, struct trp_error *err)
 {
-    static const struct trp_str keys[] = {
-        { "when", 4 },    { "use", 3 },      { "split", 5 },  { "sticky", 6 },
-        { "timeout", 7 }, { "fallback", 8 }, { "shadow", 6 }, { "name", 4 },
-        { "retries", 7 }, { "canary", 6 },   { "hedge", 5 },  { "fallback_on", 11 }
-    };
     struct trp_route_plan *p = r->plan;
     struct trp_route_rule *rule = &p->rules[p->rules_n];
     *rule = (struct trp_route_rule){ .at = at };
     if (at->kind != TRP_NODE_MAP)
         return FAIL(r, at, none, err, "a rule of route '%.*s' is %s; expected { use: TARGET, ... }",
                     TRP_STR(p->name), trp_node_kind_name(at->kind));
-    TRP_CHECK(check_keys(r, at, keys, ARRAY_LEN(keys), "a rule", err));
+    TRP_CHECK(check_keys(r, at, rule_keys, ARRAY_LEN(rule_keys), "a rule", err));
     if (p->rules_n > 0 && !p->rules[p->rules_n - 1].when_at)
         return FAIL(r, at, none, err, "no request comes here: rule %.*s has no 'when'",
                     TRP_STR(p->rules[p->rules_n - 1].name));
@@ -479,9 +505,6 @@ trp_status trp_route_plan_read(const struct trp_route_reader *reader, struct trp
                                const struct trp_node *at, struct trp_route_plan *out,
                                struct trp_error *err)
 {
-    static const struct trp_str keys[] = {
-        { "rules", 5 }, { "targets", 7 }, { "missing", 7 }, { "breaker", 7 }, { "budget", 6 }
-    };
     struct reading r = {
         .reader = reader, .plan = out, .breaker = TRP_BREAKER_OPTS_DEFAULT, .has_breakers = true
     };
@@ -498,7 +521,7 @@ trp_status trp_route_plan_read(const struct trp_route_reader *reader, struct trp
     if (at->kind != TRP_NODE_MAP)
         return FAIL(&r, at, name, err, "route '%.*s' is %s; expected a list of rules",
                     TRP_STR(name), trp_node_kind_name(at->kind));
-    TRP_CHECK(check_keys(&r, at, keys, ARRAY_LEN(keys), "a route", err));
+    TRP_CHECK(check_route_keys(&r, at, err));
     r.targets = trp_node_get(at, "targets");
     if (r.targets && r.targets->kind != TRP_NODE_MAP)
         return FAIL(&r, r.targets, TRP_STR_LIT("targets"), err,

@@ -32,6 +32,18 @@ static void weights_count(void **state)
     fixture_give_back();
 }
 
+static void members_without_brackets_are_told_to_have_some(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "ensembles: { e: { members: one, two } }",
+                                         "ensembles:\n  e:\n    members: one, two\n" };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        fx.err = (struct trp_error){ 0 };
+        assert_true(trp_failed(fixture_read(texts[i])));
+        assert_non_null(strstr(fx.err.text, "members are a list in brackets, such as [ a, b ]"));
+    }
+}
+
 static void weights_that_would_count_for_nothing_are_refused(void **state)
 {
     (void)state;
@@ -415,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_mean_of_two_models_is_asked_in_ten_lines),
         TEST(weights_count),
+        TEST(members_without_brackets_are_told_to_have_some),
         TEST(weights_that_would_count_for_nothing_are_refused),
         TEST(a_vote_over_much_is_taken_by_a_helper),
         TEST(a_vote_that_comes_too_late_is_let_go),

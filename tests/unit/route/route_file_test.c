@@ -67,7 +67,14 @@ static void each_mistake_is_told_with_its_place(void **state)
         { "routes: { r: [ a ] }", "a rule of route 'r' is" },
         { "routes: { r: [ {} ] }", "a rule needs one of 'use' and 'split'" },
         { "routes: { r: [ { use: a, split: { a: 1 } } ] }",
-          "routes.yaml:1:26: a rule needs one of 'use' and 'split'" },
+          "routes.yaml:1:26: a rule has either 'use' or 'split', not both" },
+        { "routes: { r: { use: a } }",
+          "routes.yaml:1:16: 'use' belongs to a rule, and a route is a list of rules: [ { use: "
+          "TARGET } ], or '- use: TARGET'" },
+        { "routes: { r: { when: 1 == 1, use: a } }", "'when' belongs to a rule" },
+        { "routes: { r: [ { split: { a: 95%, b: 5% } } ] }",
+          "routes.yaml:1:27: the weight of 'a' is no number from 0 to 1000000, such as 95 (without "
+          "a %: weights are shares of their sum)" },
         { "routes:\n  r:\n    - use: a\n      fallbak: b\n",
           "routes.yaml:4:7: unknown key 'fallbak' of a rule; did you mean 'fallback'?\n"
           "        fallbak: b\n        ^" },
