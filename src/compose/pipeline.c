@@ -194,6 +194,17 @@ static trp_status read_dims(const struct trp_node *dims, struct trp_io *io, stru
     return trp_ok();
 }
 
+static trp_status fail_dtype(const struct trp_node *n, struct trp_str text, struct trp_error *err)
+{
+    const char *meant = trp_dtype_name((int32_t)trp_dtype_guess(text));
+    const bool is_known = meant[0] != '\0';
+    return trp_node_fail(n, err, TRP_INVALID_ARGUMENT,
+                         "'%.*s' is no dtype: BOOL, UINT8 to UINT64, INT8 to INT64, FP16, BF16, "
+                         "FP32, FP64, BYTES%s%s%s",
+                         TRP_STR(text), is_known ? "; did you mean '" : "", meant,
+                         is_known ? "'?" : "");
+}
+
 /* { dtype: UINT8, dims: [-1, -1, 3] }: for inputs that only built-in steps use. */
 static trp_status read_type(struct trp_recipe_tensor *t, const struct trp_node *n,
                             struct trp_error *err)
@@ -204,6 +215,8 @@ static trp_status read_type(struct trp_recipe_tensor *t, const struct trp_node *
     TRP_CHECK(trp_written_keys(n, known, ARRAY_LEN(known), err));
     TRP_CHECK(trp_written_text(n, "dtype", &dtype, err));
     t->io = (struct trp_io){ .name = t->name, .dtype = trp_dtype_parse(dtype) };
+    if (t->io.dtype == TROUPE_NO_DTYPE && dtype.len > 0)
+        return fail_dtype(trp_node_get(n, "dtype"), dtype, err);
     if (t->io.dtype == TROUPE_NO_DTYPE || !dims || dims->kind != TRP_NODE_LIST)
         return trp_node_fail(n, err, TRP_INVALID_ARGUMENT,
                              "input \"%.*s\" has a dtype, such as FP32, and a list of dims",

@@ -76,16 +76,39 @@ static trp_status put_in_order(struct trp_recipe *r, struct trp_error *err)
 
 /* ---- types ---- */
 
+/* Sizes that are open, and the product of the others, which a hint may cut to 64 bits. */
+static uint64_t product_of(const struct trp_io *io, uint32_t *out_open)
+{
+    uint64_t product = 1;
+    *out_open = 0;
+    for (uint32_t d = 0; d < io->rank; d++) {
+        *out_open += io->dims[d] < 0;
+        product *= io->dims[d] < 0 ? 1 : (uint64_t)io->dims[d];
+    }
+    return product;
+}
+
+/* Whether what a model takes may be written as another shape, by the rules of `reshape`. */
+static bool could_be_reshaped(const struct trp_io *from, const struct trp_io *to)
+{
+    uint32_t open_from, open_to;
+    return from->dtype == to->dtype && !from->any_rank && !to->any_rank &&
+           product_of(from, &open_from) == product_of(to, &open_to) && open_from == open_to;
+}
+
 static trp_status fail_fit(const struct trp_recipe_tensor *t, const struct trp_recipe_step *step,
                            struct trp_str input, const struct trp_io *want, struct trp_error *err)
 {
     char is[SHAPE_MAX], wanted[SHAPE_MAX];
     return trp_node_fail(step->at, err, TRP_INVALID_ARGUMENT,
-                         "step '%.*s': \"%.*s\" is %s %s, but its input \"%.*s\" takes %s %s",
+                         "step '%.*s': \"%.*s\" is %s %s, but its input \"%.*s\" takes %s %s%s",
                          TRP_STR(step->name), TRP_STR(t->name), trp_dtype_name(t->io.dtype),
                          trp_shape_format(t->io.dims, t->io.rank, is, sizeof is), TRP_STR(input),
                          trp_dtype_name(want->dtype),
-                         trp_shape_format(want->dims, want->rank, wanted, sizeof wanted));
+                         trp_shape_format(want->dims, want->rank, wanted, sizeof wanted),
+                         step->act == TRP_RECIPE_MODEL && could_be_reshaped(&t->io, want)
+                             ? "; the `reshape` of a model's configuration can make them alike"
+                             : "");
 }
 
 static bool shapes_agree(const struct trp_io *a, const struct trp_io *b)
@@ -225,8 +248,10 @@ static trp_status take_ios(const struct trp_recipe *r, const struct trp_recipe_s
         const struct trp_recipe_tensor *t = &r->tensors[step->uses[i].tensor];
         if (!t->is_known)
             return trp_node_fail(step->at, err, TRP_INVALID_ARGUMENT,
-                                 "step '%.*s': nothing says what \"%.*s\" is: no step makes it",
-                                 TRP_STR(step->name), TRP_STR(t->name));
+                                 "step '%.*s': nothing says what \"%.*s\" is: no step makes it; if "
+                                 "it is of the request, say so: inputs: { %.*s: { dtype: FP32, "
+                                 "dims: [-1, 64] } }",
+                                 TRP_STR(step->name), TRP_STR(t->name), TRP_STR(t->name));
         ios[i] = t->io;
     }
     return trp_ok();

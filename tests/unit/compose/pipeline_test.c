@@ -259,6 +259,49 @@ static void a_cancelled_pipeline_stops_deep_down(void **state)
     fixture_give_back();
 }
 
+/* ---- what does not fit ---- */
+
+static void what_does_not_fit_is_told_with_what_helps(void **state)
+{
+    (void)state;
+    static const struct mistake {
+        const char *yaml, *want;
+    } mistakes[] = {
+        { "pipelines: { p: { steps: [ { model: one, outputs: { y: a } },\n"
+          "                            { model: deep, inputs: { x: a }, outputs: { y: b } } ],\n"
+          "                   outputs: [b] } }",
+          "step 'deep': \"a\" is FP32 [-1,3], but its input \"x\" takes FP32 [-1,3,1]; the "
+          "`reshape` of a model's configuration can make them alike" },
+        { "pipelines: { p: { steps: [ { op: argmax, input: image, output: b } ], outputs: [b] } }",
+          "step 'argmax': nothing says what \"image\" is: no step makes it; if it is of the "
+          "request, say so: inputs: { image: { dtype: FP32, dims: [-1, 64] } }" },
+        { "pipelines: { p: { inputs: { image: { dtype: float32, dims: [-1, 64] } },\n"
+          "    steps: [ { op: argmax, input: image, output: b } ], outputs: [b] } }",
+          "'float32' is no dtype: BOOL, UINT8 to UINT64, INT8 to INT64, FP16, BF16, FP32, FP64, "
+          "BYTES; did you mean 'FP32'?" },
+        { "pipelines: { p: { inputs: { image: { dtype: pixels, dims: [-1, 64] } },\n"
+          "    steps: [ { op: argmax, input: image, output: b } ], outputs: [b] } }",
+          "FP64, BYTES" },
+        { "pipelines: { p: { inputs: { image: { dims: [-1, 64] } },\n"
+          "    steps: [ { op: argmax, input: image, output: b } ], outputs: [b] } }",
+          "has a dtype, such as FP32, and a list of dims" },
+    };
+    static const struct trp_io deep_x = {
+        .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 3, .dims = { -1, 3, 1 }
+    };
+    static const struct trp_signature deep = { &deep_x, &fake_y, 1, 1, .batch_max = 8 };
+    add_fake("deep", 1)->signature = &deep;
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
+        fx.err = (struct trp_error){ 0 };
+        trp_cookbook_destroy(fx.book);
+        assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
+        assert_true(trp_failed(fixture_read(mistakes[i].yaml)));
+        const char *end = strstr(fx.err.text, mistakes[i].want);
+        if (!end || strlen(end) != strlen(mistakes[i].want))
+            fail_msg("'%s' does not end with '%s'", fx.err.text, mistakes[i].want);
+    }
+}
+
 /* ---- steps that take long ---- */
 
 #define MANY 40000
@@ -466,6 +509,7 @@ int main(void)
         TEST(one_row_that_fails_fails_its_step),
         TEST(compositions_are_steps_of_others),
         TEST(a_cancelled_pipeline_stops_deep_down),
+        TEST(what_does_not_fit_is_told_with_what_helps),
         TEST(a_long_step_is_done_aside),
         TEST(one_that_waits_and_is_cancelled_is_answered_without_the_work),
         TEST(one_that_makes_room_for_others_is_told_so),

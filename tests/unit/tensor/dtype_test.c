@@ -51,11 +51,29 @@ static void nothing_else_is_a_type(void **state)
     }
 }
 
+static void words_of_other_libraries_are_guessed(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *name;
+        int32_t dtype;
+    } rows[] = {
+        { "float32", TROUPE_FP32 },    { "Float", TROUPE_FP32 },     { "fp32", TROUPE_FP32 },
+        { "double", TROUPE_FP64 },     { "TYPE_FP16", TROUPE_FP16 }, { "bfloat16", TROUPE_BF16 },
+        { "int64", TROUPE_INT64 },     { "long", TROUPE_INT64 },     { "uint8", TROUPE_UINT8 },
+        { "str", TROUPE_BYTES },       { "bool", TROUPE_BOOL },      { "", TROUPE_NO_DTYPE },
+        { "float3", TROUPE_NO_DTYPE }, { "FP", TROUPE_NO_DTYPE },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++)
+        assert_int_equal(trp_dtype_guess(trp_str_of(r->name)), r->dtype);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_has_its_names_and_width),
         cmocka_unit_test(nothing_else_is_a_type),
+        cmocka_unit_test(words_of_other_libraries_are_guessed),
     };
     return cmocka_run_group_tests_name("dtype", tests, NULL, NULL);
 }
