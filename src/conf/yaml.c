@@ -19,7 +19,7 @@ struct yaml_reader {
     uint32_t depth;     /* of `open` */
     struct trp_str key; /* read, its value not yet */
     uint32_t key_line;  /* 0: no key is waiting */
-    bool is_rule;       /* the last key was `when`, and nothing but its value came since */
+    uint32_t rule_line; /* of `when`, if it was the last key and only its value came since */
     uint32_t documents_n;
 };
 
@@ -51,10 +51,12 @@ static trp_status refuse(const struct yaml_reader *r, uint32_t line, const char 
 #define QUOTE_THE_RULE \
     "; a rule that begins with !, ' or \" stands in quotes: when: \"!has(params.user)\""
 
+#define ALIGN_THE_RULE "; the keys of a rule begin in one column"
+
 static trp_status refuse_tag(const struct yaml_reader *r, uint32_t line)
 {
     return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%u: tags (!) are not supported%s", r->file,
-                    line, r->is_rule ? QUOTE_THE_RULE : "");
+                    line, r->rule_line ? QUOTE_THE_RULE : "");
 }
 
 static trp_status no_memory(const struct yaml_reader *r)
@@ -139,7 +141,7 @@ static trp_status take_scalar(struct yaml_reader *r, const yaml_event_t *e)
     if (e->data.scalar.tag && !is_str_tag(e->data.scalar.tag))
         return refuse_tag(r, line_of(e));
     if (wants_key(r)) {
-        r->is_rule = trp_str_is(text, "when");
+        r->rule_line = trp_str_is(text, "when") ? line_of(e) : 0;
         r->key = text;
         r->key_line = line_of(e);
         return trp_ok();
@@ -221,6 +223,17 @@ static struct trp_str problem_line(const struct yaml_reader *r, const yaml_parse
     return trp_str_make(at, (size_t)((stop ? stop : end) - at));
 }
 
+/* What helps a rule that YAML's reader stopped in or behind.  In a later line it is a key that stands too deep or not deep enough,
+ * unless a quote that the rule opened was never closed. */
+static const char *hint_of_rule(const struct yaml_reader *r, const yaml_parser_t *p)
+{
+    if (r->rule_line == 0)
+        return "";
+    const bool is_later = p->problem_mark.line + 1 > r->rule_line;
+    const bool is_open = p->context && strstr(p->context, "quoted scalar");
+    return is_later && !is_open ? ALIGN_THE_RULE : QUOTE_THE_RULE;
+}
+
 /* The end of a text that has [ ] or { } in it, if it were quoted: where the list or map around it goes on. */
 static size_t end_of_text(struct trp_str line, size_t at)
 {
@@ -287,7 +300,7 @@ static trp_status fail_syntax(const struct yaml_reader *r, const yaml_parser_t *
     return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%zu: %s%s%s%s%s", r->file,
                     p->problem_mark.line + 1, p->problem, p->context ? ", " : "",
                     p->context ? p->context : "", is_tab ? "; it is a tab: YAML wants spaces" : "",
-                    r->is_rule && !is_tab ? QUOTE_THE_RULE : "");
+                    is_tab ? "" : hint_of_rule(r, p));
 }
 
 static trp_status read_events(struct yaml_reader *r, yaml_parser_t *p)

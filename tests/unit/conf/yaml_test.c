@@ -130,6 +130,17 @@ static void traps_and_mistakes_are_refused_with_their_line(void **state)
         { "when: 'a' == params.x\nuse: b\n",
           "m.yaml:1: did not find expected key, while parsing a block mapping; a rule that begins "
           "with !, ' or \" stands in quotes: when: \"!has(params.user)\"" },
+        { "- when: params.n == 1\n   use: b\n", "m.yaml:2: mapping values are not allowed in this "
+                                                "context; the keys of a rule begin in one column" },
+        { "- when: \"params.n == 1\"\n   use: b\n",
+          "m.yaml:2: did not find expected key, while parsing a block mapping; the keys of a rule "
+          "begin in one column" },
+        { "a:\n  - when: x\n   use: b\n",
+          "m.yaml:3: did not find expected '-' indicator, while parsing a block collection; the "
+          "keys of a rule begin in one column" },
+        { "- when: 'a == x\n  use: b\n",
+          "m.yaml:3: found unexpected end of stream, while scanning a quoted scalar; a rule that "
+          "begins with !, ' or \" stands in quotes: when: \"!has(params.user)\"" },
         { "a: \"\\q\"\n", "m.yaml:1: found unknown escape character, while parsing a quoted "
                           "scalar" },
         { "a: \xff\n", "m.yaml: invalid leading UTF-8 octet at byte 3" },
