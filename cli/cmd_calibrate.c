@@ -233,7 +233,13 @@ static double rounded(double threshold)
 static void warn_few(const struct calibrator *c, double target)
 {
     const uint64_t wanted = trp_calibration_rows(target);
-    if (c->rows < wanted)
+    const double shown = c->rows > 3 ? 1 - 3 / (double)c->rows : 0;
+    if (wanted == UINT64_MAX)
+        fprintf(stderr,
+                "troupe calibrate: no number of rows says that --agreement %g holds for others as "
+                "well: %llu rows say %.4g at most\n",
+                100 * target, (unsigned long long)c->rows, 100 * shown);
+    else if (c->rows < wanted)
         fprintf(stderr,
                 "troupe calibrate: %llu rows say little: that --agreement %g holds for others as "
                 "well takes some %llu at least\n",

@@ -39,5 +39,5 @@ void trp_calibration_find(struct trp_calibration_row *rows, uint64_t n, double t
 
 uint64_t trp_calibration_rows(double target)
 {
-    return (uint64_t)ceil(3 / (target < 0.99 ? 1 - target : 0.01) - 1e-6);
+    return target < 1 ? (uint64_t)ceil(3 / (1 - target) - 1e-6) : UINT64_MAX;
 }

@@ -19,7 +19,7 @@ struct trp_calibration {
 };
 
 /* How many rows a sample should have: when none of so many disagrees, `target` holds with 95 of 100 (the rule of three).
- *   Units : target 0..1; from 0.99 on as for 0.99: nobody has samples for more.
+ *   Units : target 0..1; UINT64_MAX for 1: no number of rows shows that nobody ever disagrees.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none.

@@ -557,7 +557,11 @@ def test_calibrate_says_when_nothing_can_be_had_and_when_rows_say_little(serve, 
     assert "0.00 % is what they can agree on" in done.stderr
     done = calibrate(server, f"image={tmp_path}/few.npy", "--agreement", "90")
     assert done.returncode == 0 and "cascades:" in done.stdout
-    assert "10 rows say little: that --agreement 90 holds for others as well takes some 30 at least" in done.stderr
+    for agreement, rows in ("90", 30), ("99.5", 600), ("99.9", 3000):
+        done = calibrate(server, f"image={tmp_path}/few.npy", "--agreement", agreement)
+        assert f"10 rows say little: that --agreement {agreement} holds for others as well takes some {rows} at least" in done.stderr
+    done = calibrate(server, f"image={tmp_path}/few.npy", "--agreement", "100")
+    assert "no number of rows says that --agreement 100 holds for others as well: 10 rows say 70 at most" in done.stderr
 
 
 def test_labels_are_no_confidence(serve, examples):

@@ -57,7 +57,10 @@ static void a_sample_has_as_many_rows_as_the_agreement_needs(void **state)
     assert_int_equal(trp_calibration_rows(0), 3);
     assert_int_equal(trp_calibration_rows(0.9), 30);
     assert_int_equal(trp_calibration_rows(0.99), 300);
-    assert_int_equal(trp_calibration_rows(1), 300);
+    assert_int_equal(trp_calibration_rows(0.995), 600);
+    assert_int_equal(trp_calibration_rows(0.999), 3000);
+    assert_int_equal(trp_calibration_rows(0.9999), 30000);
+    assert_true(trp_calibration_rows(1) == UINT64_MAX);
 }
 
 int main(void)
