@@ -223,6 +223,22 @@ def breaking(serve, models, pause):
     return server
 
 
+def test_a_timeout_includes_the_load_of_a_cold_target(serve, repository, gate):
+    limit = f"{300 * SLOW}ms"
+    repository.write("late/model.echo", PLAIN + gate.load_until)
+    repository.write("warm/model.echo", PLAIN)
+    repository.write("routes.yaml", f"routes:\n  r: [ {{ use: late, timeout: {limit}, fallback: warm }} ]\n"
+                                    f"  alone: [ {{ use: late, timeout: {limit} }} ]\n")
+    server = serve(repository.path, settings={"models.load": "on_demand"}).wait_ready("warm")
+    server.wait(lambda: {"r", "alone"} <= set(routes(server)), "the routes")
+    status, reply = ask(server, "r")
+    assert status == 200 and reply["parameters"]["troupe_choice"] == "route r, rule 1: fallback after a timeout -> warm/1", reply
+    assert ask(server, "alone")[0] == 504
+    gate.open()
+    server.wait(lambda: server.metric("troupe_model_loads_total", result="ok") == 2, "the load to end, for which nobody waits")
+    assert who(server, "r") == "late" and who(server, "alone") == "late"
+
+
 def asked(server, target):
     return next(t["asked"] for t in routes(server)["r"]["targets"] if t["target"] == target)
 
