@@ -295,6 +295,15 @@ static trp_status calibrate(struct calibrator *c, enum trp_confidence_kind kind,
     return trp_ok();
 }
 
+/* The first operand that is not NAME=FILE.npy; NULL: all are. */
+static const char *wrong_operand(const struct cli *cli)
+{
+    for (uint32_t i = 2; i < cli->operands_n; i++)
+        if (cli->operands[i][0] == '=' || !strchr(cli->operands[i], '='))
+            return cli->operands[i];
+    return NULL;
+}
+
 static int run(struct cli *cli)
 {
     struct trp_error err = { 0 };
@@ -302,6 +311,8 @@ static int run(struct cli *cli)
     enum trp_confidence_kind kind;
     double agreement = 99, rows = 32;
     struct trp_buf answers[2];
+    if (wrong_operand(cli))
+        return cli_usage(cli, "'%s' is not NAME=FILE.npy", wrong_operand(cli));
     if (!trp_confidence_parse(trp_str_of(cli_text(cli, "confidence", "max")), &kind))
         return cli_usage(cli, "--confidence is max, margin or entropy");
     if (trp_failed(read_number(cli, "agreement", 0, 100, &agreement, &err)) ||

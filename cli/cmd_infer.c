@@ -59,6 +59,7 @@ struct question {
         classes; /* the first output of floats: what --top means when no output is named */
     struct cli_image_opts image;
     bool is_local; /* what is going on concerns operands, not the server */
+    bool is_usage; /* an operand is not written as operands are */
 };
 
 static bool ends_with(const char *text, const char *ending)
@@ -291,7 +292,8 @@ static trp_status read_operand(struct question *q, const char *operand, struct t
 {
     const char *equals = strchr(operand, '=');
     struct input *in = NULL;
-    if (!equals)
+    q->is_usage = !equals || equals == operand;
+    if (q->is_usage)
         return trp_fail(err, TRP_INVALID_ARGUMENT,
                         "'%s' is not NAME=VALUE (a file.npy, an image, file.json, or JSON itself)",
                         operand);
@@ -301,6 +303,28 @@ static trp_status read_operand(struct question *q, const char *operand, struct t
 
 /* -- parameters and headers -- */
 
+/* False: it is not NAME=VALUE. */
+static bool cut(const char *word, struct trp_str *out_name, const char **out_value)
+{
+    const char *equals = strchr(word, '=');
+    if (!equals || equals == word)
+        return false;
+    *out_name = trp_str_make(word, (size_t)(equals - word));
+    *out_value = equals + 1;
+    return true;
+}
+
+/* The first of an option's words that is not NAME=VALUE, or has one of `never` in it; NULL: all are good. */
+static const char *wrong_word(const struct cli *cli, const char *option, const char *never)
+{
+    struct trp_str name;
+    const char *word, *value;
+    for (uint32_t i = 0; (word = cli_list(cli, option, i)) != NULL; i++)
+        if (!cut(word, &name, &value) || strpbrk(word, never))
+            return word;
+    return NULL;
+}
+
 static bool is_bare(const char *value)
 {
     double number;
@@ -309,40 +333,35 @@ static bool is_bare(const char *value)
 }
 
 /* What looks like a number or a truth is one; everything else is a text, and so is what stands in quotes. */
-static trp_status write_params(const struct question *q, struct trp_buf *b, struct trp_error *err)
+static void write_params(const struct question *q, struct trp_buf *b)
 {
-    const char *word;
+    struct trp_str name;
+    const char *word, *value;
     for (uint32_t i = 0; (word = cli_list(q->cli, "param", i)) != NULL; i++) {
-        const char *equals = strchr(word, '=');
-        if (!equals || equals == word)
-            return trp_fail(err, TRP_INVALID_ARGUMENT, "--param '%s' is not NAME=VALUE", word);
+        if (!cut(word, &name, &value))
+            continue; /* check_options() has refused it */
         trp_buf_add_text(b, i ? "," : ",\"parameters\":{");
-        trp_json_write_str(b, trp_str_make(word, (size_t)(equals - word)));
+        trp_json_write_str(b, name);
         trp_buf_add_char(b, ':');
-        if (is_bare(equals + 1) || equals[1] == '"')
-            trp_buf_add_text(b, equals + 1);
+        if (is_bare(value) || value[0] == '"')
+            trp_buf_add_text(b, value);
         else
-            trp_json_write_str(b, trp_str_of(equals + 1));
+            trp_json_write_str(b, trp_str_of(value));
     }
     if (cli_list(q->cli, "param", 0))
         trp_buf_add_char(b, '}');
-    return trp_ok();
 }
 
 static trp_status write_fields(struct question *q, struct trp_str *out, struct trp_error *err)
 {
     struct trp_buf b;
-    const char *word;
-    trp_status st = trp_ok();
+    struct trp_str name;
+    const char *word, *value;
     trp_buf_init(&b, trp_heap(), 65536);
-    for (uint32_t i = 0; (word = cli_list(q->cli, "header", i)) != NULL; i++) {
-        const char *equals = strchr(word, '=');
-        if (!equals || equals == word || strpbrk(word, "\r\n")) {
-            st = trp_fail(err, TRP_INVALID_ARGUMENT, "--header '%s' is not NAME=VALUE", word);
-            break;
-        }
-        trp_buf_addf(&b, "%.*s: %s\r\n", (int)(equals - word), word, equals + 1);
-    }
+    for (uint32_t i = 0; (word = cli_list(q->cli, "header", i)) != NULL; i++)
+        if (cut(word, &name, &value))
+            trp_buf_addf(&b, "%.*s: %s\r\n", TRP_STR(name), value);
+    const trp_status st = trp_buf_check(&b, "header fields", err);
     *out = trp_arena_dup(&q->cli->arena, trp_buf_str(&b));
     trp_buf_deinit(&b);
     return st;
@@ -399,7 +418,7 @@ static trp_status write_request(const struct question *q, struct trp_buf *b,
     write_inputs(q, b);
     trp_buf_add_char(b, ']');
     write_outputs(q, b);
-    TRP_CHECK(write_params(q, b, err));
+    write_params(q, b);
     trp_buf_add_char(b, '}');
     const int64_t json_bytes = (int64_t)b->len;
     for (uint32_t i = 0; i < q->inputs_n; i++) {
@@ -507,28 +526,44 @@ static int fail(struct question *q, const struct trp_error *err)
         return cli_fail(
             q->cli, err,
             trp_arena_format(&q->cli->arena, "files are looked for from %s on", folder).ptr);
-    if (q->inputs_n > 0 && (q->is_local || q->cli->operands_n == 1 || is_about_input(err)))
-        return cli_fail(q->cli, err, inputs_text(q));
+    if (q->inputs_n > 0 && (q->is_local || q->cli->operands_n == 1 || is_about_input(err))) {
+        const int code = cli_fail(q->cli, err, inputs_text(q));
+        return q->is_usage ? CLI_USAGE : code;
+    }
     return cli_fail_asking(q->cli, err);
+}
+
+/* What can be said of the command line before anybody is asked; CLI_OK: it is well written. */
+static int check_options(const struct cli *cli, struct cli_image_opts *image)
+{
+    const char *param = wrong_word(cli, "param", ""), *field = wrong_word(cli, "header", "\r\n");
+    uint64_t top, version;
+    if (!trp_str_parse_f64(trp_str_of(text_or(cli, "scale", "1")), &image->scale) ||
+        !trp_str_parse_f64(trp_str_of(text_or(cli, "offset", "0")), &image->offset))
+        return cli_usage(cli, "--scale and --offset need numbers");
+    if (!trp_str_parse_u64(trp_str_of(text_or(cli, "top", "1")), &top) || top == 0 || top > 1000000)
+        return cli_usage(cli, "--top needs a number from 1 to 1000000");
+    if (!trp_str_parse_u64(trp_str_of(text_or(cli, "version", "1")), &version) || version == 0)
+        return cli_usage(cli, "--version needs a number from 1 on");
+    if (param)
+        return cli_usage(cli, "--param '%s' is not NAME=VALUE", param);
+    if (field)
+        return cli_usage(cli, "--header '%s' is not NAME=VALUE", field);
+    return CLI_OK;
 }
 
 static int run(struct cli *cli)
 {
     struct trp_error err = { 0 };
     struct question *q = trp_arena_zeroed(&cli->arena, 1, sizeof *q);
-    double scale = 1, offset = 0;
-    uint64_t top, version;
-    if (!trp_str_parse_f64(trp_str_of(text_or(cli, "scale", "1")), &scale) ||
-        !trp_str_parse_f64(trp_str_of(text_or(cli, "offset", "0")), &offset))
-        return cli_usage(cli, "--scale and --offset need numbers");
-    if (!trp_str_parse_u64(trp_str_of(text_or(cli, "top", "1")), &top) || top == 0 || top > 1000000)
-        return cli_usage(cli, "--top needs a number from 1 to 1000000");
-    if (!trp_str_parse_u64(trp_str_of(text_or(cli, "version", "1")), &version) || version == 0)
-        return cli_usage(cli, "--version needs a number from 1 on");
+    struct cli_image_opts image = { 1, 0, false };
+    if (check_options(cli, &image) != CLI_OK)
+        return CLI_USAGE;
     if (!q || trp_failed(trp_json_parser_create(JSON_BYTES_MAX, 128, &q->parser, &err)))
         return cli_usage(cli, "out of memory");
     q->cli = cli;
-    q->image = (struct cli_image_opts){ scale, offset, has_flag(q, "invert") };
+    q->image = image;
+    q->image.invert = has_flag(q, "invert");
     const trp_status st = ask(q, &err);
     trp_json_parser_destroy(q->parser);
     return trp_failed(st) ? fail(q, &err) : CLI_OK;

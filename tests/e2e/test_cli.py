@@ -79,6 +79,9 @@ def test_the_overview_names_every_command():
     (["ls", "--zzzzz"], "unknown option --zzzzz"), (["ls", "-x"], "unknown option"), (["ls", "word"], "'word' is one word too many"),
     (["ls", "--json=yes"], "--json takes no value"), (["infer"], "something is missing: MODEL"), (["ls", "--server"], "--server needs a value"),
     (["load"], "something is missing: MODEL"), (["inspect", "a", "b"], "one word too many"), (["infer", "m", "--top=many"], "--top needs a number"),
+    (["infer", "m", "--param", "user"], "--param 'user' is not NAME=VALUE"), (["explain", "m", "--param", "=x"], "is not NAME=VALUE"),
+    (["infer", "m", "--header", "a"], "--header 'a' is not NAME=VALUE"), (["infer", "m", "--header", "a=b\r\nc: d"], "is not NAME=VALUE"),
+    (["calibrate", "a", "b", "sample.npy"], "'sample.npy' is not NAME=FILE.npy"),
     (["infer", "m", "--scale=x"], "need numbers"), (["infer", "m", "-v", "x"], "--version needs a number")])
 def test_a_slip_is_met_with_advice(words, advice):
     text = troupe(*words, expect=USAGE)
@@ -296,7 +299,9 @@ def test_what_does_not_fit_is_told_with_what_would(server):
     takes = "digits_cnn takes: image FP32[-1,64]"
     for words in (["picture=[1]"], [], ["image=[[1,2]]"], ["image=[[[1],[2]]]"], ["image=[[1,"]):
         assert takes in troupe("infer", "digits_cnn", *words, server=server, expect=FAILED)
-    assert "is not NAME=VALUE" in troupe("infer", "digits_cnn", "image", server=server, expect=FAILED)
+    for word in "image", "=3", f"{INPUTS}/digit_3.png":
+        text = troupe("infer", "digits_cnn", word, server=server, expect=USAGE)
+        assert f"'{word}' is not NAME=VALUE" in text and takes in text
     assert "input 'image'" in troupe("infer", "digits_cnn", "image=[[1,2]]", server=server, expect=FAILED)
     assert "input 'image'" in troupe("infer", "digits_cnn", "image=[[1,", server=server, expect=FAILED)
     assert "output" in troupe("infer", "digits_cnn", f"image={INPUTS}/digit_3.npy", "-o", "nothing", server=server, expect=FAILED)
