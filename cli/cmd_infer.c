@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/curl_print.h"
 #include "cli/explain_print.h"
+#include "cli/near_name.h"
 #include "cli/tensor_file.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
@@ -530,7 +531,7 @@ static int fail(struct question *q, const struct trp_error *err)
         const int code = cli_fail(q->cli, err, inputs_text(q));
         return q->is_usage ? CLI_USAGE : code;
     }
-    return cli_fail_asking(q->cli, err);
+    return cli_fail_of_name(q->cli, q->cli->operands[0], err);
 }
 
 /* What can be said of the command line before anybody is asked; CLI_OK: it is well written. */

@@ -12,6 +12,7 @@
 #include "onnx/onnx_report.h"
 #include "repo/repo.h"
 
+#define ENTRIES_MAX 100000u
 #define REPORT_BYTES_MAX ((size_t)64 << 20)
 
 static const struct cli_option options[] = {
@@ -81,6 +82,46 @@ static const char *file_in(struct cli *cli, const char *folder)
     return NULL;
 }
 
+struct folder {
+    struct cli *cli;
+    const char *path, *first; /* its first model; NULL: none was met */
+};
+
+static trp_status find_first(void *user, const char *name, struct trp_error *err)
+{
+    struct folder *f = user;
+    (void)err;
+    if (f->first || name[0] == '.')
+        return trp_ok();
+    const size_t n = strlen(f->path);
+    const char *slash = n > 0 && f->path[n - 1] == '/' ? "" : "/";
+    const char *path = trp_arena_format(&f->cli->arena, "%s%s%s", f->path, slash, name).ptr;
+    if (path &&
+        (trp_str_ends_with(trp_str_of(name), TRP_STR_LIT(".onnx")) || file_in(f->cli, path)))
+        f->first = path;
+    return trp_ok();
+}
+
+/* Of a folder that is a repository, which was meant to be one model: one of those that are in it.  NULL: none is. */
+static const char *model_of(struct cli *cli, const char *path)
+{
+    struct folder f = { .cli = cli, .path = path };
+    struct trp_error ignored = { 0 };
+    (void)trp_dir_each(path, ENTRIES_MAX, find_first, &f, &ignored);
+    return f.first;
+}
+
+/* The server was asked before: it may have a model of this name. */
+static int tell_of_folder(struct cli *cli, const char *path, int code)
+{
+    const char *model = model_of(cli, path);
+    if (model)
+        fprintf(stderr,
+                "  '%s' here is a folder of models, and one is told of by: troupe inspect %s\n",
+                path, model);
+    return code;
+}
+
 static int run(struct cli *cli)
 {
     struct trp_error err = { 0 };
@@ -96,10 +137,13 @@ static int run(struct cli *cli)
     }
     const bool looks_like_a_path =
         strchr(what, '/') || trp_str_ends_with(trp_str_of(what), TRP_STR_LIT(".onnx"));
-    if (looks_like_a_path)
-        return is_there ? cli_usage(cli, "'%s' holds no model.onnx", what)
-                        : cli_fail(cli, &err, NULL);
-    return cli_print_served_model(cli, what);
+    const bool is_folder = is_there && st.kind == 'd';
+    if (looks_like_a_path && !is_there)
+        return cli_fail(cli, &err, NULL);
+    const int code = looks_like_a_path ? cli_usage(cli, "'%s' holds no model.onnx", what)
+                                       : cli_print_served_model(cli, what);
+    const bool is_nobody = code == CLI_USAGE || code == CLI_NOT_FOUND || code == CLI_UNREACHABLE;
+    return is_folder && is_nobody ? tell_of_folder(cli, what, code) : code;
 }
 
 const struct cli_command cmd_inspect = {

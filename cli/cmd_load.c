@@ -3,6 +3,7 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/near_name.h"
 
 #define LOAD_TIMEOUT_MS (15 * 60 * 1000) /* longer than the server's own timeouts.load */
 
@@ -24,7 +25,7 @@ static int ask_with(struct cli *cli, const char *path_format, struct trp_str bod
                                          .json_bytes = -1,
                                          .timeout_ms = LOAD_TIMEOUT_MS };
     if (trp_failed(cli_ask(cli, &request, &reply, &err)))
-        return cli_fail_asking(cli, &err);
+        return cli_fail_of_name(cli, model, &err);
     printf("%s %s\n", model, done);
     return CLI_OK;
 }
@@ -53,7 +54,7 @@ static int run_unload(struct cli *cli)
                                          .json_bytes = -1 };
     const trp_status st = cli_ask(cli, &request, &reply, &err);
     if (st.code == TRP_NOT_FOUND || st.code == TRP_UNAVAILABLE)
-        return cli_fail_asking(cli, &err);
+        return cli_fail_of_name(cli, cli->operands[0], &err);
     return ask(cli, "/v2/repository/models/%s/unload", "is unloaded");
 }
 

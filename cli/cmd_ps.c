@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/near_name.h"
 #include "cli/reply_fields.h"
 
 #define GONE_SHOWN 5
@@ -175,7 +176,7 @@ static int print_asked(struct cli *cli, struct trp_json asked)
         struct trp_error err = { 0 };
         (void)trp_fail(&err, TRP_NOT_FOUND, "'%s': %.*s", cli->operands[0],
                        TRP_STR(cli_field_text(asked, "why")));
-        return cli_fail_asking(cli, &err);
+        return cli_fail_of_name(cli, cli->operands[0], &err);
     }
     printf("%s is %.*s%s%.*s: %.*s%s%.*s%s\n", cli->operands[0], TRP_STR(where),
            since.len ? ", for " : "", TRP_STR(since), TRP_STR(cli_field_text(asked, "why")),

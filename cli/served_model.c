@@ -10,6 +10,7 @@
 #include "cli/client.h"
 #include "cli/composed.h"
 #include "cli/model_list.h"
+#include "cli/near_name.h"
 #include "cli/reply_fields.h"
 
 struct report {
@@ -239,6 +240,6 @@ int cli_print_served_model(struct cli *cli, const char *name)
     if (st.code == TRP_NOT_FOUND && r.versions_n == 0 && cli_print_composed(cli, name, &code))
         return code;
     if (trp_failed(st))
-        return cli_fail_asking(cli, &err);
+        return cli_fail_of_name(cli, name, &err);
     return r.is_failed && !r.is_serving ? CLI_FAILED : CLI_OK;
 }

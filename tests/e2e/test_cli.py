@@ -168,7 +168,23 @@ def test_what_is_wrong_with_many_models_is_said_once(serve, repository):
 @pytest.mark.parametrize("words", [["infer", "nobody", "x=1"], ["load", "nobody"], ["unload", "nobody"], ["inspect", "nobody"], ["infer", "two", "x=1", "-v", "9"]])
 def test_what_nobody_knows_is_4(server, words):
     text = troupe(*words, expect=NOT_FOUND, server=server)
-    assert "troupe ls" in text
+    assert "troupe ls" in text and "did you mean" not in text
+
+
+@pytest.mark.parametrize("words", [["infer", "digits_mpl", "image=1"], ["explain", "digits_mpl"], ["load", "digits_mpl"], ["pin", "digits_mpl"],
+                                   ["unload", "digits_mpl"], ["inspect", "digits_mpl"], ["ps", "digits_mpl"], ["load", "digits_mlp@stable"]])
+def test_a_name_that_is_nearly_one_is_met_with_that(server, words):
+    assert "did you mean 'digits_mlp'? what there is: troupe ls" in troupe(*words, expect=NOT_FOUND, server=server)
+
+
+def test_two_letters_in_the_wrong_order_are_a_slip_of_a_short_name_too(server):
+    assert "did you mean 'scalar'?" in troupe("explain", "sclaar", expect=NOT_FOUND, server=server)
+    assert "did you mean" not in troupe("explain", "owt", expect=NOT_FOUND, server=server)
+
+
+def test_a_version_behind_a_name_is_an_option_here(server):
+    text = troupe("infer", "digits_mlp@1", "image=1", expect=NOT_FOUND, server=server)
+    assert "a version is asked for by: troupe infer digits_mlp --version 1" in text
 
 
 def test_models_are_loaded_and_unloaded(server):
@@ -382,6 +398,20 @@ def test_inspect_of_a_model_that_failed_is_1_and_says_why(server):
 def test_inspect_of_no_file_is_4(tmp_path):
     assert "No such file" in troupe("inspect", "nothing.onnx", expect=NOT_FOUND)
     assert "holds no model.onnx" in troupe("inspect", f"{tmp_path}/", expect=USAGE)
+
+
+def test_inspect_of_a_repository_names_a_model_of_it(server, tmp_path):
+    (tmp_path / "repo/b/3").mkdir(parents=True)
+    (tmp_path / "repo/a").mkdir()
+    shutil.copy(GOOD / "scalar.onnx", tmp_path / "repo/b/3/model.onnx")
+    words = "is a folder of models, and one is told of by: troupe inspect"
+    assert f"'repo' here {words} repo/b\n" in troupe("inspect", "repo", expect=NOT_FOUND, server=server, cwd=tmp_path)
+    assert f"{words} repo/b\n" in troupe("inspect", "repo", expect=UNREACHABLE, server=NOBODY, cwd=tmp_path)
+    assert f"'repo/' here {words} repo/b\n" in troupe("inspect", "repo/", expect=USAGE, cwd=tmp_path)
+    assert troupe("inspect", "repo/b", cwd=tmp_path)
+    shutil.copy(GOOD / "scalar.onnx", tmp_path / "repo/a.onnx")
+    assert f"{words} repo/a.onnx\n" in troupe("inspect", "repo", expect=UNREACHABLE, server=NOBODY, cwd=tmp_path)
+    assert words not in troupe("inspect", "repo/a", expect=USAGE, cwd=tmp_path)
 
 
 def test_config_says_where_each_value_comes_from(tmp_path):

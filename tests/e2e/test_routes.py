@@ -571,6 +571,8 @@ def test_the_command_line_shows_routes_beside_models(routed):
     assert told["ready"] and told["inputs"][0]["name"] == "x" and len(told["rules"]) == 3
     assert "is a route" in command(routed, "ps", "recommend", code=1)
     assert "is called 'nobody'" in command(routed, "inspect", "nobody", code=4)
+    for words in (["explain", "recomend"], ["inspect", "recommned"], ["infer", "recomment", "x=[1]"]):
+        assert "did you mean 'recommend'?" in command(routed, *words, code=4)
     text = command(routed, "infer", "recommend", "x=[1,2]", "--param", "purchases=0")
     assert "cold answered (route recommend, rule 1 -> cold/1)" in text
     assert "answered" not in command(routed, "infer", "cold", "x=[1,2]")
