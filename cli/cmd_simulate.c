@@ -2,11 +2,14 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/file.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/composed.h"
+#include "cli/reply_fields.h"
 #include "cli/settings_options.h"
 #include "exec/tenants.h"
 #include "tune/arrival_log.h"
@@ -283,11 +286,25 @@ static trp_status read_opts(const struct cli *cli, struct simulation *s, struct 
     return trp_ok();
 }
 
+/* A stream whose kind has a slip in it ("poison:model=a,rate=1") would be looked for as a file. */
+static bool is_meant_as_stream(const char *operand)
+{
+    const char *colon = strchr(operand, ':');
+    struct trp_file_stat st;
+    return colon && strchr(colon, '=') && trp_failed(trp_file_stat(operand, &st, NULL));
+}
+
 static trp_status read_files(const struct cli *cli, struct simulation *s, struct trp_error *err)
 {
-    for (uint32_t i = 0; i < cli->operands_n; i++)
-        if (!trp_traffic_is_spec(trp_str_of(cli->operands[i])))
-            TRP_CHECK(trp_arrival_log_read(&s->workload, cli->operands[i], err));
+    for (uint32_t i = 0; i < cli->operands_n; i++) {
+        const char *operand = cli->operands[i];
+        struct trp_traffic stream;
+        if (trp_traffic_is_spec(trp_str_of(operand)))
+            continue;
+        if (is_meant_as_stream(operand))
+            TRP_CHECK(trp_traffic_parse(trp_str_of(operand), &stream, err)); /* says which kinds */
+        TRP_CHECK(trp_arrival_log_read(&s->workload, operand, err));
+    }
     trp_workload_rebase(&s->workload);
     return trp_ok();
 }
@@ -388,6 +405,32 @@ static bool has_all_costs(const struct simulation *s)
     return true;
 }
 
+/* Routes and compositions make no runs: of their names no server will ever say what they take. */
+static trp_status check_models(struct cli *cli, const struct simulation *s, struct trp_error *err)
+{
+    for (uint32_t i = 0; i < s->workload.models.n; i++) {
+        struct trp_error ignored = { 0 };
+        struct cli_composed composed;
+        struct trp_json item;
+        if (trp_price_list_find(&s->prices, s->workload.models.names[i]))
+            continue;
+        const struct trp_str name = trp_arena_dup(&cli->arena, s->workload.models.names[i]);
+        if (!name.ptr)
+            return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the names of models");
+        trp_status st = cli_composed_ask(cli, name.ptr, &composed, &ignored);
+        if (!trp_failed(st) && composed.has_any && trp_json_next(&composed.it, NULL, &item))
+            st = trp_fail(err, TRP_NOT_FOUND,
+                          "'%.*s' is no model but a %.*s, which makes no runs itself: name the "
+                          "models that it asks (troupe inspect %.*s)",
+                          TRP_STR(name), TRP_STR(cli_field_text(item, "kind")), TRP_STR(name));
+        else
+            st = trp_ok(); /* of a model the simulator says what is missing */
+        cli_composed_free(&composed);
+        TRP_CHECK(st);
+    }
+    return trp_ok();
+}
+
 /* The server is asked only where the command line leaves something open; and the command line has the last word. */
 static trp_status read_prices(struct cli *cli, struct simulation *s, struct trp_error *err)
 {
@@ -398,6 +441,8 @@ static trp_status read_prices(struct cli *cli, struct simulation *s, struct trp_
     else if (!has_all_costs(s))
         TRP_CHECK(ask_costs(cli, s, err));
     TRP_CHECK(each_pair(cli, "cost", s, take_cost, err));
+    if (!path)
+        TRP_CHECK(check_models(cli, s, err));
     TRP_CHECK(each_pair(cli, "instances", s, take_instances, err));
     TRP_CHECK(each_pair(cli, "batch", s, take_batch, err));
     return each_pair(cli, "delay", s, take_delay, err);

@@ -95,6 +95,8 @@ def test_tenants_have_the_weights_of_the_settings(tmp_path):
     (["missing.csv", "--cost", "a=1ms"], NOT_FOUND, "missing.csv"),
     (["bad.csv", "--cost", "a=1ms"], USAGE, "bad.csv: line 2: at_s: 'soon'"),
     (["poisson:model=a"], USAGE, "the rate is missing"),
+    (["poison:model=a,rate=1"], USAGE, "'poison:model=a,rate=1': a stream begins with poisson:, even:, bursts: or diurnal:"),
+    (["c:/missing.csv", "--cost", "a=1ms"], NOT_FOUND, "c:/missing.csv"),
     (["poisson:model=a,rate=1"], UNREACHABLE, "--cost MODEL=5ms"),
     (["poisson:model=a,rate=1", "--cost", "a=fast"], USAGE, "'fast' is no cost"),
     (["poisson:model=a,rate=1", "--cost", "a=1ms", "--executors", "none"], USAGE, "--executors none"),
@@ -134,7 +136,8 @@ def test_the_trace_of_a_server_can_be_played_again(serve, repository, tmp_path):
 def test_a_running_server_says_what_runs_cost(serve, repository, tmp_path):
     (tmp_path / "m.echo").write_text("input x FP32 [-1,-1]\noutput y FP32 [-1,-1]\nsleep 3ms\n")
     repository.add(tmp_path / "m.echo")
-    server = serve(repository.path).wait_ready("m")
+    repository.write("routes.yaml", "routes: { way: [ { use: m } ] }\n")
+    server = serve(repository.path).wait_ready("m", "way")
     body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}).encode()
     for _ in range(6):
         assert server.request("POST", "/v2/models/m/infer", body)[0] == 200
@@ -146,3 +149,7 @@ def test_a_running_server_says_what_runs_cost(serve, repository, tmp_path):
     again = result("even:model=m,rate=10", "--seconds", 5, "--executors", 1, "--costs", "costs.json", cwd=tmp_path)
     assert abs(again["all"]["p50_ns"] - told["all"]["p50_ns"]) < 1000
     assert "nobody says what runs of model 'n' take" in simulate("even:model=n,rate=10", expect=NOT_FOUND, cwd=tmp_path, server=server.url)
+    said = simulate("even:model=m,rate=10", "even:model=way,rate=10", expect=NOT_FOUND, cwd=tmp_path, server=server.url)
+    assert "'way' is no model but a route, which makes no runs itself: name the models that it asks (troupe inspect way)" in said
+    told = result("even:model=way,rate=10", "--cost", "way=1ms", "--seconds", 5, cwd=tmp_path, server=server.url)
+    assert told["all"]["answered"] >= 49
