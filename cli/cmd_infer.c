@@ -60,6 +60,8 @@ struct question {
         classes; /* the first output of floats: what --top means when no output is named */
     struct cli_image_opts image;
     bool is_local; /* what is going on concerns operands, not the server */
+    bool
+        is_blind; /* explain, while nobody knows what there is to give: values are what they look like */
     bool is_usage; /* an operand is not written as operands are */
 };
 
@@ -153,6 +155,11 @@ static trp_status find_input(struct question *q, struct trp_str name, struct inp
             return trp_ok();
         }
     }
+    if (q->is_blind && q->inputs_n < INPUTS_MAX) {
+        *out = &q->inputs[q->inputs_n++];
+        **out = (struct input){ .name = name, .wanted = { .rank = 1, .dims = { -1 } } };
+        return trp_ok();
+    }
     return trp_fail(err, TRP_INVALID_ARGUMENT, "the model has no input '%.*s'", TRP_STR(name));
 }
 
@@ -172,6 +179,29 @@ static void fill_shape(struct troupe_tensor *t, const struct cli_wanted *wanted)
         t->shape[t->rank] = 1;
 }
 
+static bool is_bare(const char *value)
+{
+    double number;
+    return strcmp(value, "true") == 0 || strcmp(value, "false") == 0 ||
+           trp_str_parse_f64(trp_str_of(value), &number);
+}
+
+/* By its first element, as shapes are.  Whole numbers stay whole, because rules compare ids. */
+static int32_t looks_like(struct trp_str json)
+{
+    size_t at = 0;
+    while (at < json.len && memchr("[ \t\r\n", json.ptr[at], 5))
+        at++;
+    if (at < json.len && json.ptr[at] == '"')
+        return TROUPE_BYTES;
+    if (at < json.len && (json.ptr[at] == 't' || json.ptr[at] == 'f'))
+        return TROUPE_BOOL;
+    for (; at < json.len; at++)
+        if (memchr(".eENI", json.ptr[at], 5))
+            return TROUPE_FP32;
+    return TROUPE_INT64;
+}
+
 /* Reads the shape of nested arrays from their first elements; the server checks the rest. */
 static trp_status measure(struct question *q, struct input *in, struct trp_error *err)
 {
@@ -185,6 +215,8 @@ static trp_status measure(struct question *q, struct input *in, struct trp_error
                         "input '%.*s': an object; expected an array of its values (whole requests "
                         "are sent by: curl -s ADDR:PORT/v2/models/%s/infer -d @FILE)",
                         TRP_STR(in->name), q->cli->operands[0]);
+    if (q->is_blind)
+        in->wanted.dtype = looks_like(in->json);
     t->dtype = in->wanted.dtype;
     while (trp_json_type(v) == TRP_JSON_ARRAY && t->rank < TROUPE_RANK_MAX) {
         t->shape[t->rank++] = (int64_t)trp_json_count(v);
@@ -259,7 +291,7 @@ static trp_status read_value(struct question *q, const char *value, struct input
                              struct trp_error *err)
 {
     const bool is_bytes = in->wanted.dtype == TROUPE_BYTES;
-    if (value[0] == '@' && is_bytes)
+    if (value[0] == '@' && (is_bytes || q->is_blind))
         return read_bytes(q, value + 1, in, err);
     if (value[0] == '@')
         value++; /* a habit from curl */
@@ -274,12 +306,18 @@ static trp_status read_value(struct question *q, const char *value, struct input
         return trp_fail(err, TRP_INVALID_ARGUMENT,
                         "input '%.*s' takes BYTES; to send the file as it is: %.*s=@%s",
                         TRP_STR(in->name), TRP_STR(in->name), value);
+    if (is_image && q->is_blind)
+        return trp_fail(err, TRP_NOT_READY,
+                        "input '%.*s': what a picture should become is known when the models of "
+                        "%s are loaded (troupe load MODEL); a file.npy or JSON can be given now",
+                        TRP_STR(in->name), q->cli->operands[0]);
     if (is_image)
         return read_picture(q, value, in, err);
     if (ends_with(value, ".json"))
         return read_json_file(q, value, in, err);
     in->json = trp_str_of(value);
-    if (is_bytes && value[0] != '[' && value[0] != '"')
+    const bool is_word = q->is_blind && !is_bare(value) && value[0] != '{';
+    if ((is_bytes || is_word) && value[0] != '[' && value[0] != '"')
         in->json = quoted(q->cli, in->json);
     else if (!*value || !strchr("[{\"-0123456789tfnNI", value[0]))
         return trp_fail(err, TRP_INVALID_ARGUMENT,
@@ -300,6 +338,20 @@ static trp_status read_operand(struct question *q, const char *operand, struct t
                         operand);
     TRP_CHECK(find_input(q, trp_str_make(operand, (size_t)(equals - operand)), &in, err));
     return read_value(q, equals + 1, in, err);
+}
+
+/* Types decide little of what rules say, and whoever gave none should know which were taken. */
+static void tell_guesses(const struct question *q)
+{
+    char shape[256];
+    fprintf(stderr, "troupe explain: what %s takes is known when its models are loaded; until then",
+            q->cli->operands[0]);
+    for (uint32_t i = 0; i < q->inputs_n; i++) {
+        const struct troupe_tensor *t = &q->inputs[i].tensor;
+        fprintf(stderr, "%s '%.*s' is taken for %s%s", i ? "," : "", TRP_STR(q->inputs[i].name),
+                trp_dtype_name(t->dtype), trp_shape_format(t->shape, t->rank, shape, sizeof shape));
+    }
+    fputc('\n', stderr);
 }
 
 /* -- parameters and headers -- */
@@ -324,13 +376,6 @@ static const char *wrong_word(const struct cli *cli, const char *option, const c
         if (!cut(word, &name, &value) || strpbrk(word, never))
             return word;
     return NULL;
-}
-
-static bool is_bare(const char *value)
-{
-    double number;
-    return strcmp(value, "true") == 0 || strcmp(value, "false") == 0 ||
-           trp_str_parse_f64(trp_str_of(value), &number);
 }
 
 /* What looks like a number or a truth is one; everything else is a text, and so is what stands in quotes. */
@@ -454,6 +499,12 @@ static void print_curl(struct question *q, struct trp_str body, int64_t json_byt
         fputs("troupe infer: no curl line, because a large picture was resized\n", stderr);
 }
 
+/* Whether it is known what the model takes. */
+static bool has_inputs(const struct question *q)
+{
+    return q->inputs_n > 0 && !q->is_blind;
+}
+
 /* "digits_mlp takes: image FP32 [-1,64]" */
 static const char *inputs_text(struct question *q)
 {
@@ -473,11 +524,10 @@ static const char *inputs_text(struct question *q)
     return text.ptr;
 }
 
-/* What nobody can ask for now, because its models are not there, can be explained all the same: as far as no input is given, whose
- * type nobody knows. */
+/* What nobody can ask for now, because its models are not there, can be explained all the same. */
 static bool can_do_without_metadata(const struct question *q, trp_status st)
 {
-    return st.code == TRP_NOT_READY && q->cli->command == &cmd_explain && q->cli->operands_n == 1;
+    return st.code == TRP_NOT_READY && q->cli->command == &cmd_explain;
 }
 
 static trp_status ask(struct question *q, struct trp_error *err)
@@ -489,11 +539,14 @@ static trp_status ask(struct question *q, struct trp_error *err)
     const trp_status known = read_metadata(q, err);
     if (trp_failed(known) && !can_do_without_metadata(q, known))
         return known;
+    q->is_blind = trp_failed(known);
     TRP_CHECK(write_fields(q, &request.fields, err));
     q->is_local = true;
     for (uint32_t i = 1; i < q->cli->operands_n; i++)
         TRP_CHECK(read_operand(q, q->cli->operands[i], err));
     q->is_local = false;
+    if (q->is_blind && q->inputs_n > 0)
+        tell_guesses(q);
     trp_buf_init(&body, trp_heap(), JSON_BYTES_MAX);
     trp_status st = write_request(q, &body, &request.json_bytes, err);
     if (!trp_failed(st)) {
@@ -510,7 +563,7 @@ static trp_status ask(struct question *q, struct trp_error *err)
     if (cli_flag(q->cli, "json"))
         return printf("%.*s\n", TRP_STR(reply.body)), trp_ok();
     return is_explained ? cli_print_explained(q->parser, reply.body,
-                                              q->inputs_n > 0 ? inputs_text(q) : NULL, err)
+                                              has_inputs(q) ? inputs_text(q) : NULL, err)
                         : cli_print_answer(q->cli, q->parser, reply.body, err);
 }
 
@@ -527,7 +580,7 @@ static int fail(struct question *q, const struct trp_error *err)
         return cli_fail(
             q->cli, err,
             trp_arena_format(&q->cli->arena, "files are looked for from %s on", folder).ptr);
-    if (q->inputs_n > 0 && (q->is_local || q->cli->operands_n == 1 || is_about_input(err))) {
+    if (has_inputs(q) && (q->is_local || q->cli->operands_n == 1 || is_about_input(err))) {
         const int code = cli_fail(q->cli, err, inputs_text(q));
         return q->is_usage ? CLI_USAGE : code;
     }

@@ -2,12 +2,15 @@
 said and answered is."""
 import json
 import re
+import subprocess
 
 import grpc
+import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
+from conftest import TROUPE
 from test_repository import index, post
 from test_routes import ask, command, routes, who
 
@@ -99,7 +102,32 @@ def test_an_explanation_says_who_is_missing_and_who_is_asked_besides(server):
     assert "b cannot answer now: 'b' has no" in said and "so such a request fails" in said
     lose(server, "a")
     assert "so such a request fails" in command(server, "explain", "back")  # nobody knows what it takes, and it takes nothing here
-    assert "'b' has no available versions" in command(server, "explain", "r", "x=[1,2]", code=1)
+    assert "b cannot answer now: 'b' has no available versions" in command(server, "explain", "r", "x=[1,2]")
+
+
+def test_values_are_what_they_look_like_while_nobody_knows_what_a_route_takes(serve, repository, tmp_path):
+    for name in ("a", "b"):
+        repository.write(f"{name}/model.echo", PLAIN)
+    repository.write("routes.yaml", "routes: { r: [ { when: 'inputs.x[0] > 1', use: a }, { use: b } ] }\n")
+    server = serve(repository.path).wait_ready("a", "b", "r")
+    lose(server, "a")
+    lose(server, "b")
+    np.save(tmp_path / "x.npy", np.array([3], np.float32))
+    (tmp_path / "x.json").write_text("[[0.5, 1e3]]")
+    for given, taken, name in (("[2,0]", "INT64[2]", "a"), ("0.5", "FP32[1]", "b"), ("true", "BOOL[1]", None), ("some words", "BYTES[1]", None),
+                               (f"{tmp_path}/x.npy", "FP32[1]", "a"), (f"{tmp_path}/x.json", "FP32[1,2]", "b"),
+                               ('["u","v"]', "BYTES[2]", None), (f"@{tmp_path}/x.json", "BYTES[1]", None)):
+        done = subprocess.run([str(TROUPE), "explain", "r", f"x={given}", "--server", server.url], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert f"what r takes is known when its models are loaded; until then 'x' is taken for {taken}\n" in done.stderr
+        if name:
+            assert f"{name} is chosen" in done.stdout and f"{name} cannot answer now: '{name}' has no" in done.stdout, done.stdout
+    assert "known when the models of r are loaded" in command(server, "explain", "r", "x=picture.png", code=1)
+    assert "an object; expected an array" in command(server, "explain", "r", "x={}", code=1)
+    assert "has no available versions" in command(server, "infer", "r", "x=[2,0]", code=1)  # an answer takes the models
+    assert post(server, "/v2/repository/models/b/load")[0] == 200
+    done = subprocess.run([str(TROUPE), "explain", "r", "x=[2,0]", "--server", server.url], capture_output=True, text=True, check=True)
+    assert done.stderr == "" and "a is chosen" in done.stdout
 
 
 def test_what_a_composition_lacks_and_hands_on_is_explained_too(server):
