@@ -287,6 +287,26 @@ static struct trp_str quoted(struct cli *cli, struct trp_str word)
     return out;
 }
 
+static bool is_picture(const char *value)
+{
+    return ends_with(value, ".png") || ends_with(value, ".jpg") || ends_with(value, ".jpeg");
+}
+
+static trp_status take_picture(struct question *q, const char *value, struct input *in,
+                               struct trp_error *err)
+{
+    if (in->wanted.dtype == TROUPE_BYTES)
+        return trp_fail(err, TRP_INVALID_ARGUMENT,
+                        "input '%.*s' takes BYTES; to send the file as it is: %.*s=@%s",
+                        TRP_STR(in->name), TRP_STR(in->name), value);
+    if (q->is_blind)
+        return trp_fail(err, TRP_NOT_READY,
+                        "input '%.*s': what a picture should become is known when the models of "
+                        "%s are loaded (troupe load MODEL); a file.npy or JSON can be given now",
+                        TRP_STR(in->name), q->cli->operands[0]);
+    return read_picture(q, value, in, err);
+}
+
 static trp_status read_value(struct question *q, const char *value, struct input *in,
                              struct trp_error *err)
 {
@@ -300,19 +320,8 @@ static trp_status read_value(struct question *q, const char *value, struct input
         in->part = (struct cli_curl_part){ value, in->tensor.bytes, false };
         return trp_ok();
     }
-    const bool is_image =
-        ends_with(value, ".png") || ends_with(value, ".jpg") || ends_with(value, ".jpeg");
-    if (is_image && is_bytes)
-        return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "input '%.*s' takes BYTES; to send the file as it is: %.*s=@%s",
-                        TRP_STR(in->name), TRP_STR(in->name), value);
-    if (is_image && q->is_blind)
-        return trp_fail(err, TRP_NOT_READY,
-                        "input '%.*s': what a picture should become is known when the models of "
-                        "%s are loaded (troupe load MODEL); a file.npy or JSON can be given now",
-                        TRP_STR(in->name), q->cli->operands[0]);
-    if (is_image)
-        return read_picture(q, value, in, err);
+    if (is_picture(value))
+        return take_picture(q, value, in, err);
     if (ends_with(value, ".json"))
         return read_json_file(q, value, in, err);
     in->json = trp_str_of(value);
