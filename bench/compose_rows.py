@@ -79,7 +79,7 @@ PIPELINE = """pipelines:
 def pipeline_3(bench):
     """Three models behind one another with 600 KB between them: steps as short as the requirement goes, and longer ones, of which the way in
     and out of the server is a smaller part."""
-    return [*pipeline_of(bench, "pipeline_3", 3, True), *pipeline_of(bench, "pipeline_3_long", 10, False)]
+    return [*pipeline_of(bench, "pipeline_3", 4, True), *pipeline_of(bench, "pipeline_3_long", 10, False)]
 
 
 def pipeline_of(bench, row, layers, counts_copies):

@@ -135,7 +135,7 @@ routes:
 def route_shadow(bench):
     """p99 of a model of some milliseconds while a shadow of everything runs, against none; A/A first.  Both cores, at half of what the server can
     do when it answers each request and its shadow: a quarter of what it can do without."""
-    rows, size, layers = 8, 512, 28
+    rows, size, layers = 8, 512, 40
     folder = bench.folder("shadow")
     for name in ("first", "other"):
         onnx_maker.chain(folder / f"{name}.onnx", rows, size, layers)
