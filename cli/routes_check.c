@@ -26,21 +26,10 @@ static trp_status check_names(struct trp_arena *arena, const struct trp_route_fi
         trp_arena_zeroed(arena, (size_t)routes_n + made_n + 1, sizeof *items);
     if (!items)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "%u routes and compositions", routes_n + made_n);
-    for (uint32_t i = 0; i < routes_n; i++) {
-        struct trp_router *route = trp_route_file_at(file, i);
-        const struct trp_route_plan *p = trp_route_plan_of(route);
-        items[i] = (struct trp_directory_item){
-            .name = p->name, .kind = "route", .place = p->place, .target = trp_route_target(route)
-        };
-    }
-    for (uint32_t i = 0; i < made_n; i++) {
-        struct trp_composition *c = trp_cookbook_at(book, i);
-        struct trp_target *t = trp_composition_target(c);
-        items[routes_n + i] = (struct trp_directory_item){ .name = t->name,
-                                                           .kind = trp_composition_kind(c),
-                                                           .place = trp_composition_place(c),
-                                                           .target = t };
-    }
+    for (uint32_t i = 0; i < routes_n; i++)
+        items[i] = trp_route_item(trp_route_file_at(file, i));
+    for (uint32_t i = 0; i < made_n; i++)
+        items[routes_n + i] = trp_composition_item(trp_cookbook_at(book, i));
     return trp_circles_check(arena, items, routes_n + made_n, NULL, NULL, err);
 }
 

@@ -284,27 +284,6 @@ static struct trp_target *kept_target(const struct trp_routing *r,
     return old && !is_of_file(r, old->place) ? old->target : NULL;
 }
 
-static struct trp_directory_item route_item(struct trp_router *route)
-{
-    const struct trp_route_plan *p = trp_route_plan_of(route);
-    return (struct trp_directory_item){ .name = p->name,
-                                        .kind = "route",
-                                        .place = p->place,
-                                        .target = trp_route_target(route),
-                                        .retain = trp_route_retain,
-                                        .release = trp_route_release };
-}
-
-static struct trp_directory_item composition_item(struct trp_composition *c)
-{
-    return (struct trp_directory_item){ .name = trp_composition_target(c)->name,
-                                        .kind = trp_composition_kind(c),
-                                        .place = trp_composition_place(c),
-                                        .target = trp_composition_target(c),
-                                        .retain = trp_composition_retain,
-                                        .release = trp_composition_release };
-}
-
 /* Of a folder that is left out: what goes on says why; else the name is there, and not ready. */
 static void add_left_out(const struct trp_routing *r, struct trp_directory_item *items, uint32_t *n)
 {
@@ -334,9 +313,9 @@ static trp_status collect(struct trp_routing *r, struct trp_directory_item **out
     if (!items)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "%u routes and compositions", routes_n + made_n);
     for (uint32_t i = 0; i < routes_n; i++)
-        items[n++] = route_item(trp_route_file_at(r->next, i));
+        items[n++] = trp_route_item(trp_route_file_at(r->next, i));
     for (uint32_t i = 0; i < made_n; i++)
-        items[n++] = composition_item(trp_cookbook_at(r->next_book, i));
+        items[n++] = trp_composition_item(trp_cookbook_at(r->next_book, i));
     add_left_out(r, items, &n);
     *out_items = items;
     *out_n = n;

@@ -565,6 +565,16 @@ void trp_composition_release(struct trp_target *t)
         destroy(c);
 }
 
+struct trp_directory_item trp_composition_item(struct trp_composition *c)
+{
+    return (struct trp_directory_item){ .name = trp_composition_target(c)->name,
+                                        .kind = trp_composition_kind(c),
+                                        .place = trp_composition_place(c),
+                                        .target = trp_composition_target(c),
+                                        .retain = trp_composition_retain,
+                                        .release = trp_composition_release };
+}
+
 struct trp_target *trp_composition_target(struct trp_composition *c)
 {
     return &c->target;

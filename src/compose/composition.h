@@ -6,6 +6,7 @@
 #ifndef TRP_COMPOSITION_H
 #define TRP_COMPOSITION_H
 
+#include "call/directory.h"
 #include "call/target.h"
 #include "compose/cook.h"
 #include "model/stats.h"
@@ -51,6 +52,12 @@ trp_status trp_composition_check(struct trp_composition *c, const struct trp_rec
  *   Errors: FAILED_PRECONDITION with its place, as trp_recipe_goes_on(); OK when either was not checked. */
 trp_status trp_composition_goes_on(const struct trp_composition *c,
                                    const struct trp_composition *again, struct trp_error *err);
+
+/* What stands for it in a directory, with how it is kept and let go.
+ *   Owns  : borrowed, nothing is counted.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_directory_item trp_composition_item(struct trp_composition *c);
 
 /* As struct trp_directory_item has them; its target, and back.
  *   Owns  : counted; borrowed.

@@ -171,6 +171,17 @@ trp_status trp_route_create(const struct trp_alloc *alloc, struct trp_route_plan
     return trp_ok();
 }
 
+struct trp_directory_item trp_route_item(struct trp_router *r)
+{
+    const struct trp_route_plan *p = trp_route_plan_of(r);
+    return (struct trp_directory_item){ .name = p->name,
+                                        .kind = "route",
+                                        .place = p->place,
+                                        .target = trp_route_target(r),
+                                        .retain = trp_route_retain,
+                                        .release = trp_route_release };
+}
+
 void trp_route_retain(struct trp_target *t)
 {
     trp_refs_up(&trp_route_of(t)->refs);

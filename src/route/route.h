@@ -8,6 +8,7 @@
 #define TRP_ROUTE_H
 
 #include "base/clock.h"
+#include "call/directory.h"
 #include "call/finder.h"
 #include "call/target.h"
 #include "model/stats.h"
@@ -69,6 +70,12 @@ trp_status trp_route_create(const struct trp_alloc *alloc, struct trp_route_plan
                             const struct trp_route_common *common,
                             const struct trp_route_owner *owner, struct trp_router **out_route,
                             struct trp_error *err);
+
+/* What stands for it in a directory, with how it is kept and let go.
+ *   Owns  : borrowed, nothing is counted.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_directory_item trp_route_item(struct trp_router *r);
 
 /* As trp_directory_item has them; its target, its plan; and back.
  *   Owns  : counted; borrowed.
