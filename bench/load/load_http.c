@@ -1,17 +1,19 @@
 /* bench/load/load_http.c - a client over HTTP/1.1 whose own cost is known.
  *
  *   load_http --port N --request FILE [--connections N] [--rate R] [--warm S] [--seconds S] [--server-pid P] [--save FILE]
- *             [--requests N] [--in-time-ms D]
+ *             [--requests N] [--in-time-ms D] [--arrivals even|poisson]
  *
  * Sends the bytes of the file on keep-alive connections and waits for the whole reply: each connection has one request out.
  * Without a rate the next one follows at once (closed loop).  With a rate requests become due at that pace, whatever the
- * server does, and latency counts from the moment a request was due, also when it had to wait for a free connection.  A reply must
+ * server does, evenly or as a Poisson process, and latency counts from the moment a request was due, also when it had to wait for a free
+ * connection.  A reply must
  * begin with "HTTP/1.1 200" and have a content-length.  `--save` writes the first reply; `--requests` ends after so many.
  * With `--in-time-ms` a reply of 503 or 429 is no error but a refusal, one of 504 too late, and replies are counted that came in time.
  * Large requests and replies cost the client no copies, as another machine's would not: the kernel sends the file's own pages, and drops
  * what a body brings.  Prints one line; see bench_common.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +46,8 @@ struct load {
     struct connection *connections;
     uint64_t connections_n, port, requests_max, requests;
     double rate;
+    bool is_poisson;
+    uint64_t seed;
     int64_t next_due_ns;
     int epoll;
     struct bench_window window, refused;
@@ -176,14 +180,24 @@ static struct connection *idle_one(struct load *l)
     return NULL;
 }
 
+/* Until the next request is due.  Each run draws the same times, so that two are asked the same. */
+static int64_t gap_ns(struct load *l)
+{
+    double part = 1;
+    if (l->is_poisson) {
+        l->seed = l->seed * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX */
+        part = -log(((double)(l->seed >> 11) + 1) / 0x1p53);
+    }
+    return (int64_t)(1e9 / l->rate * part);
+}
+
 /* Starts what is due, and tells how long to wait for the next. */
 static int64_t begin_due(struct load *l, int64_t now_ns)
 {
-    const int64_t gap_ns = (int64_t)(1e9 / l->rate);
     struct connection *c;
     while (l->next_due_ns <= now_ns && (c = idle_one(l)) != NULL) {
         begin(l, c, l->next_due_ns);
-        l->next_due_ns += gap_ns;
+        l->next_due_ns += gap_ns(l);
     }
     const int64_t left_ns = l->next_due_ns - now_ns;
     return left_ns > 0 ? left_ns
@@ -222,6 +236,13 @@ static void run(struct load *l)
     bench_window_print(&l->window, bench_now_ns());
 }
 
+static bool is_poisson(const char *arrivals)
+{
+    if (strcmp(arrivals, "poisson") != 0 && strcmp(arrivals, "even") != 0)
+        bench_die("--arrivals: expected even or poisson, got %s", arrivals);
+    return arrivals[0] == 'p';
+}
+
 int main(int argc, char **argv)
 {
     struct load l = { .port = bench_number(argc, argv, "port", NULL),
@@ -229,6 +250,7 @@ int main(int argc, char **argv)
                       .connections_n = bench_number(argc, argv, "connections", "1"),
                       .requests_max = bench_number(argc, argv, "requests", "0"),
                       .rate = strtod(bench_text(argc, argv, "rate", "0"), NULL),
+                      .is_poisson = is_poisson(bench_text(argc, argv, "arrivals", "even")),
                       .in_time_ms = bench_number(argc, argv, "in-time-ms", "0"),
                       .save = bench_text(argc, argv, "save", "") };
     l.request_file = open(bench_text(argc, argv, "request", NULL), O_RDONLY | O_CLOEXEC);
