@@ -142,12 +142,23 @@ struct start {
     char name[16];
 };
 
+/* Opened when a thread first asks, for that costs more than reading. */
+static _Thread_local int schedstat_fd_plus_1;
+
+static void close_schedstat(void)
+{
+    if (schedstat_fd_plus_1 > 0)
+        close(schedstat_fd_plus_1 - 1);
+    schedstat_fd_plus_1 = 0;
+}
+
 static void *enter_thread(void *arg)
 {
     struct start start = *(struct start *)arg;
     trp_alloc_free(trp_heap(), arg);
     pthread_setname_np(pthread_self(), start.name);
     start.body(start.user);
+    close_schedstat();
     return NULL;
 }
 
@@ -229,10 +240,11 @@ struct trp_thread_use trp_thread_look(void)
 int64_t trp_thread_waited_ns(void)
 {
     char text[64];
-    const int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
+    if (schedstat_fd_plus_1 == 0)
+        schedstat_fd_plus_1 = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC) + 1;
+    const ssize_t n = schedstat_fd_plus_1 == 0
+                          ? -1
+                          : pread(schedstat_fd_plus_1 - 1, text, sizeof text - 1, 0);
     text[n > 0 ? n : 0] = '\0';
     const char *second = strchr(text, ' ');
     return second ? strtoll(second, NULL, 10) : 0;

@@ -1,6 +1,7 @@
 /* Threads, locks, signals, and the atomic types that stand in for locks. */
 #include "base/thread.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/cores.h"
 #include "base/str.h"
 
 struct report {
@@ -77,6 +79,52 @@ static void a_thread_can_let_others_go_first(void **state)
     assert_int_equal(getpriority(PRIO_PROCESS, 0), mine); /* the others stay as they were */
     assert_true(c.waited_ns >= 0);
     assert_true(c.turn_ns == 200000 || !knows_turns());
+}
+
+static uint32_t open_files(void)
+{
+    uint32_t n = 0;
+    DIR *const folder = opendir("/proc/self/fd");
+    assert_non_null(folder);
+    while (readdir(folder))
+        n++;
+    closedir(folder);
+    return n;
+}
+
+struct crowd {
+    struct trp_counter waited; /* how many of the two */
+};
+
+/* Two that never sleep, on one core: each waits for the other. */
+static void crowd(void *user)
+{
+    struct crowd *const c = user;
+    struct trp_cores all, one;
+    assert_true(trp_cores_of_thread(&all));
+    one = trp_cores_at(&all, 0);
+    assert_true(trp_cores_keep_thread(&one));
+    const int64_t first_ns = trp_thread_waited_ns();
+    while (trp_thread_waited_ns() == first_ns)
+        ;
+    trp_counter_add(&c->waited, 1);
+    while (trp_counter_get(&c->waited) < 2)
+        ; /* the other one needs somebody to wait for */
+}
+
+static void how_long_a_thread_waited_is_read_anew_each_time(void **state)
+{
+    struct trp_thread threads[2];
+    struct crowd c = { 0 };
+    (void)state;
+    if (access("/proc/self/schedstat", R_OK) != 0)
+        skip();
+    const uint32_t before = open_files();
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(trp_thread_start(&threads[i], "crowd", crowd, &c, NULL).code, TRP_OK);
+    for (int i = 0; i < 2; i++)
+        trp_thread_join(&threads[i]);
+    assert_int_equal(open_files(), before);
 }
 
 static void a_thread_has_its_name_and_no_signals(void **state)
@@ -309,6 +357,7 @@ static void every_lock_has_a_name_and_ranks_only_rise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(how_long_a_thread_waited_is_read_anew_each_time),
         cmocka_unit_test(a_thread_has_its_name_and_no_signals),
         cmocka_unit_test(a_thread_can_let_others_go_first),
         cmocka_unit_test(what_is_shared_loses_nothing),
