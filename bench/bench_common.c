@@ -82,7 +82,8 @@ int64_t bench_own_cpu_ns(void)
     return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-/* The first number of schedstat is the time on a CPU in ns: exact, where /proc/<pid>/stat counts ticks of 10 ms. */
+/* The first number of schedstat is the time on a CPU in ns: exact, where /proc/<pid>/stat counts
+ * ticks of 10 ms. */
 static int64_t thread_cpu_ns(const char *path)
 {
     long long ns = 0;

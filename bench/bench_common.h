@@ -1,6 +1,7 @@
 /* bench/bench_common.h - what floors and load generators share.
- * Answers "how is a benchmark's number made?".  Small on purpose: these programs are the reference, so nothing in them may be
- * clever.  They stop at the first thing that goes wrong: a number that was measured around an error is no number. */
+ * Answers "how is a benchmark's number made?".  Small on purpose: these programs are the reference,
+ * so nothing in them may be clever.  They stop at the first thing that goes wrong: a number that
+ * was measured around an error is no number. */
 #ifndef TRP_BENCH_COMMON_H
 #define TRP_BENCH_COMMON_H
 
@@ -11,7 +12,8 @@
 __attribute__((noreturn, format(printf, 1, 2))) void bench_die(const char *format, ...);
 void *bench_alloc(size_t bytes); /* zeroed; never NULL */
 
-/* The value behind `--name` among the arguments, or `otherwise`; NULL as otherwise: it must be there. */
+/* The value behind `--name` among the arguments, or `otherwise`; NULL as otherwise: it must be
+ * there. */
 const char *bench_text(int argc, char **argv, const char *name, const char *otherwise);
 uint64_t bench_number(int argc, char **argv, const char *name, const char *otherwise);
 
@@ -31,9 +33,10 @@ int bench_listen(uint64_t port);  /* loopback, not blocking */
 int bench_accept(int listener);   /* not blocking, no delay; -1: nobody there */
 int bench_connect(uint64_t port); /* loopback, not blocking, no delay */
 
-/* Latencies of one window, printed as one JSON object: requests, errors, seconds, cpu_seconds (ours), server_cpu_seconds,
- * p50_us, p90_us, p99_us, p999_us, max_us; with `refused` also how many were refused (they are not among the requests), how soon
- * (refused_p50_us, refused_p99_us), and how many of the others were answered in time. */
+/* Latencies of one window, printed as one JSON object: requests, errors, seconds, cpu_seconds
+ * (ours), server_cpu_seconds, p50_us, p90_us, p99_us, p999_us, max_us; with `refused` also how many
+ * were refused (they are not among the requests), how soon (refused_p50_us, refused_p99_us), and
+ * how many of the others were answered in time. */
 struct bench_window {
     uint64_t server_pid;
     int64_t opens_ns, closes_ns; /* requests that finish in between are counted */

@@ -1,12 +1,14 @@
-/* bench/list_cost.c - what it costs to ask whether a key is in a list of ten million; prints one JSON object: nanoseconds of a look-up
- * in the large list and in a small one, of the floor, seconds and bytes for each key that loading takes, and heap bytes allocated while
- * it is asked.
+/* bench/list_cost.c - what it costs to ask whether a key is in a list of ten million; prints one
+ * JSON object: nanoseconds of a look-up in the large list and in a small one, of the floor, seconds
+ * and bytes for each key that loading takes, and heap bytes allocated while it is asked.
  *
  *     list_cost [--keys 10000000] [--small 1000] [--lookups 2000000] [--rounds 11]
  *
- * The floor reads two places of memory, the second where the first says, in as much memory as the table and the text take.  That is what
- * any table must do that does not keep all keys in the cache.  Keys are asked for in random order, half of them are in the list; which
- * one comes next depends on the answer before, as a request does that waits for it: nothing is looked up ahead of its time. */
+ * The floor reads two places of memory, the second where the first says, in as much memory as the
+ * table and the text take.  That is what any table must do that does not keep all keys in the
+ * cache.  Keys are asked for in random order, half of them are in the list; which one comes next
+ * depends on the answer before, as a request does that waits for it: nothing is looked up ahead
+ * of its time. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,10 +2,11 @@
  *
  *   mapped_load --model FILE.onnx --store DIR --warm TINY.onnx [--free-size 1] [--runs 5]
  *
- * The store's key, its lease and the looks at every blob are part of the load, as they are in the server.  A model that is not in
- * the store is prepared first, and then nothing is measured: prints {"prepared_ms":..}.  Otherwise
- * {"load_ms":..,"first_ms":..,"run_ms":..,"private_bytes":..,"mapped_bytes":..,"wake_ms":..,"next_ms":..}: the last two are of the
- * wake from hibernation and the run after it. */
+ * The store's key, its lease and the looks at every blob are part of the load, as they are in the
+ * server.  A model that is not in the store is prepared first, and then nothing is measured: prints
+ * {"prepared_ms":..}.  Otherwise
+ * {"load_ms":..,"first_ms":..,"run_ms":..,"private_bytes":..,"mapped_bytes":..,"wake_ms":..,
+ * "next_ms":..}: the last two are of the wake from hibernation and the run after it. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>

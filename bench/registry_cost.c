@@ -1,11 +1,12 @@
-/* bench/registry_cost.c - what a name costs when there are many; prints one JSON object: nanoseconds of a look-up (find the name,
- * pick its version, let it go again) with few and with many models, and microseconds until one change among the most is published
- * and the snapshot before it is let go.
+/* bench/registry_cost.c - what a name costs when there are many; prints one JSON object:
+ * nanoseconds of a look-up (find the name, pick its version, let it go again) with few and with
+ * many models, and microseconds until one change among the most is published and the snapshot
+ * before it is let go.
  *
  *     registry_cost [--few 10] [--many 10000] [--most 100000] [--lookups 1000000] [--rounds 11]
  *
- * Names are asked for in random order, each as a text of the request's own.  Rounds take turns; the ratio is the median of the
- * rounds' ratios. */
+ * Names are asked for in random order, each as a text of the request's own.  Rounds take turns; the
+ * ratio is the median of the rounds' ratios. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,13 @@
-/* bench/rule_decision.c - what a decision by rules costs: ns for a request that is looked at by 10 and by 100 rules, none of which
- * but the last holds, and how often memory was asked for meanwhile; prints one JSON object.
+/* bench/rule_decision.c - what a decision by rules costs: ns for a request that is looked at by 10
+ * and by 100 rules, none of which but the last holds, and how often memory was asked for meanwhile;
+ * prints one JSON object.
  *
  *     rule_decision [--requests 200000] [--rounds 11]
  *
- * The rules are of the kind that people write: over parameters, headers, the inputs' names, types and shapes, load and time, joined by
- * `&&`, `||` and `in`.  Requests differ, so that no branch is always the same: 64 of them take turns.  Facts are begun anew for each
- * request, as a route does it. */
+ * The rules are of the kind that people write: over parameters, headers, the inputs' names, types
+ * and shapes, load and time, joined by `&&`, `||` and `in`.  Requests differ, so that no branch is
+ * always the same: 64 of them take turns.  Facts are begun anew for each request, as a route does
+ * it. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>

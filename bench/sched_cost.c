@@ -1,13 +1,15 @@
-/* bench/sched_cost.c - what the scheduler costs a request, with few and with many that wait; prints one JSON object: nanoseconds of
- * a request's whole way through sched/ (queued, taken as its turn comes, its slot given back) and heap allocations meanwhile.
+/* bench/sched_cost.c - what the scheduler costs a request, with few and with many that wait; prints
+ * one JSON object: nanoseconds of a request's whole way through sched/ (queued, taken as its turn
+ * comes, its slot given back) and heap allocations meanwhile.
  *
  *     sched_cost [--few 164] [--many 100064] [--requests 200000] [--rounds 11]
  *
- * Three crowds: `usual`, 4 tenants and 8 models, half of the calls without a deadline and half with one of two times from now, as
- * clients have them; `wide`, the same with 16 tenants and 32 models, of which a few calls show only some; `random`, as `usual` with
- * any deadline within 10 s, which no row of the queue keeps in order.  Classes, tenants and models are drawn at random; one of eight
- * requests is removed before its turn, as if its client had gone.  64 of the requests are outside at any time.  Rounds take turns; a
- * ratio is the median of the rounds' ratios. */
+ * Three crowds: `usual`, 4 tenants and 8 models, half of the calls without a deadline and half with
+ * one of two times from now, as clients have them; `wide`, the same with 16 tenants and 32 models,
+ * of which a few calls show only some; `random`, as `usual` with any deadline within 10 s, which no
+ * row of the queue keeps in order.  Classes, tenants and models are drawn at random; one of eight
+ * requests is removed before its turn, as if its client had gone.  64 of the requests are
+ * outside at any time.  Rounds take turns; a ratio is the median of the rounds' ratios. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,12 @@
-/* bench/sticky_split.c - how well a sticky split keeps its shares, and what it costs; prints one JSON object: the largest distance of a
- * choice's share of the keys from its weight, the share of keys that move when a canary grows from 5 to 10 % and how many of these
- * move between the others (percent), and nanoseconds of placing a key and picking its choice, among 2 and among 64.
+/* bench/sticky_split.c - how well a sticky split keeps its shares, and what it costs; prints one
+ * JSON object: the largest distance of a choice's share of the keys from its weight, the share of
+ * keys that move when a canary grows from 5 to 10 % and how many of these move between the others
+ * (percent), and nanoseconds of placing a key and picking its choice, among 2 and among 64.
  *
  *     sticky_split [--keys 1000000] [--rounds 11]
  *
- * Keys are "user-<number>", as clients have them, and short ones of 8 bytes cost about the same.  The canary stands behind 1, 2 and 3
- * others in turn; the worst is printed. */
+ * Keys are "user-<number>", as clients have them, and short ones of 8 bytes cost about the same.
+ * The canary stands behind 1, 2 and 3 others in turn; the worst is printed. */
 #include <stdio.h>
 #include <stdlib.h>
 

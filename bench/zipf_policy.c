@@ -1,13 +1,15 @@
-/* bench/zipf_policy.c - replays one trace of requests through both eviction policies and prints one JSON object: the seconds that
- * each of them spends on loading.  Nothing is measured, so the same seed prints the same numbers anywhere.
+/* bench/zipf_policy.c - replays one trace of requests through both eviction policies and prints one
+ * JSON object: the seconds that each of them spends on loading.  Nothing is measured, so the same
+ * seed prints the same numbers anywhere.
  *
  *     zipf_policy [--seed 1] [--models 200] [--room 40] [--requests 40000]
  *
- * What is asked for follows Zipf's law with exponent 1, as a Poisson process, independent of size; how often matters only in
- * comparison with the half-life of the rates: 3,000 requests.  A worse ratio with 300, and hardly a better one with 30,000.  Sizes are
- * lognormal (median 60 MB, sigma 1.2, 2 MB to 2 GB), as a company's collection of classifiers, encoders and rankers is.  A
- * prepared model is up after 30 ms and its bytes at 400 MB/s; every seventh or so cannot be prepared and takes eight times as long.
- * There is room for `room` models of average size. */
+ * What is asked for follows Zipf's law with exponent 1, as a Poisson process, independent of size;
+ * how often matters only in comparison with the half-life of the rates: 3,000 requests.  A worse
+ * ratio with 300, and hardly a better one with 30,000.  Sizes are lognormal (median 60 MB, sigma
+ * 1.2, 2 MB to 2 GB), as a company's collection of classifiers, encoders and rankers is.  A
+ * prepared model is up after 30 ms and its bytes at 400 MB/s; every seventh or so cannot be
+ * prepared and takes eight times as long. There is room for `room` models of average size. */
 #include <math.h>
 #include <stdio.h>
 
@@ -60,7 +62,8 @@ static struct model random_model(uint64_t *state)
     return m;
 }
 
-/* The model of rank i is asked for 1 / i as often as the first; sizes were drawn without regard to it. */
+/* The model of rank i is asked for 1 / i as often as the first; sizes were drawn without regard
+ * to it. */
 static uint32_t random_rank(uint64_t *state, const double *cumulated, uint32_t n)
 {
     const double at = uniform(state) * cumulated[n - 1];
@@ -94,7 +97,8 @@ static void make_trace(struct trace *t, uint64_t seed, uint64_t room_models)
     t->room_bytes = (uint64_t)(bytes / t->models_n * (double)room_models);
 }
 
-/* --- one memory, one policy --------------------------------------------------------------------- */
+/* --- one memory, one policy
+ * --------------------------------------------------------------------- */
 
 struct memory {
     const struct trp_eviction_opts *opts;

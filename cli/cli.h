@@ -1,6 +1,6 @@
 /* cli/cli.h - the frame of the `troupe` command.
- * Answers "which sub-commands and options exist?".  One table per command is the source of parsing, --help, the manual page
- * and bash completion, so they cannot disagree. */
+ * Answers "which sub-commands and options exist?".  One table per command is the source of parsing,
+ * --help, the manual page and bash completion, so they cannot disagree. */
 #ifndef TRP_CLI_H
 #define TRP_CLI_H
 
@@ -38,7 +38,8 @@ struct cli_command {
     size_t options_n;
     uint32_t operands_min, operands_max;
     int (*run)(struct cli *cli);
-    /* What is meant by an option that there is not, as other servers have it; NULL: nobody knows.  May be NULL. */
+    /* What is meant by an option that there is not, as other servers have it; NULL: nobody
+     * knows.  May be NULL. */
     const char *(*advise)(struct cli *cli, struct trp_str option);
 };
 
@@ -60,7 +61,8 @@ extern const struct cli_command *const cli_commands[]; /* ends with NULL */
 extern const struct cli_option cli_common_options[];   /* every command has them */
 extern const size_t cli_common_options_n;
 
-/* Options: whether a flag was given; the last value of a text (or `otherwise`); the n-th of a list (NULL: no more).
+/* Options: whether a flag was given; the last value of a text (or `otherwise`); the n-th of a list
+ * (NULL: no more).
  *   Owns  : borrowed from the command line.
  *   Thread: owner.
  *   Errors: a name that is not in the command's table is a bug. */
@@ -80,15 +82,16 @@ bool cli_has(const struct cli *cli, const char *name);
  *   Errors: "?" without memory. */
 const char *cli_bytes_text(struct cli *cli, uint64_t bytes);
 
-/* Prints "troupe COMMAND: text" and a hint when there is one, to stderr; returns the exit code that fits.
+/* Prints "troupe COMMAND: text" and a hint when there is one, to stderr; returns the exit code that
+ * fits.
  *   Owns  : borrowed.
  *   Thread: owner.
  *   Errors: none. */
 int cli_fail(const struct cli *cli, const struct trp_error *err, const char *hint);
 int cli_usage(const struct cli *cli, const char *format, ...) TRP_PRINTF(2, 3);
 
-/* Rows with aligned columns: cells are added left to right; numbers of a column may be right-aligned by a '>' in front of its
- * title.  Printing frees nothing: cells live in the arena.
+/* Rows with aligned columns: cells are added left to right; numbers of a column may be
+ * right-aligned by a '>' in front of its title.  Printing frees nothing: cells live in the arena.
  *   Owns  : texts are copied into the command's arena.
  *   Thread: owner.
  *   Errors: without memory the table is printed incompletely and says so. */
@@ -109,14 +112,16 @@ void cli_table_init(struct cli_table *t, struct trp_arena *arena, const char *co
 void cli_table_row(struct cli_table *t, const struct trp_str *cells);
 void cli_table_print(const struct cli_table *t, FILE *out);
 
-/* The first of a text's lines, which is all that a table shows of a reason; a row of two cells for each line of a text.
+/* The first of a text's lines, which is all that a table shows of a reason; a row of two cells for
+ * each line of a text.
  *   Owns  : borrowed; copied.
  *   Thread: owner.
  *   Errors: as cli_table_row(). */
 struct trp_str cli_first_line(struct trp_str text);
 void cli_table_lines(struct cli_table *t, struct trp_str title, struct trp_str text);
 
-/* The same as a section of a report: its title over rows without titles of their own, which may be empty or ">".
+/* The same as a section of a report: its title over rows without titles of their own, which may be
+ * empty or ">".
  *   Owns  : borrowed.
  *   Thread: owner.
  *   Errors: as above. */

@@ -1,6 +1,7 @@
 /* cli/client.h - a small HTTP client for the command's own server.
- * Answers "what does the server say?".  Blocking, one connection per request, parsed by llhttp.  Not libcurl, because that
- * would more than double the resident size of `troupe serve`, which is the same binary. */
+ * Answers "what does the server say?".  Blocking, one connection per request, parsed by llhttp.
+ * Not libcurl, because that would more than double the resident size of `troupe serve`, which is
+ * the same binary. */
 #ifndef TRP_CLIENT_H
 #define TRP_CLIENT_H
 
@@ -33,11 +34,13 @@ struct cli_request {
  *   Errors: none. */
 const char *cli_server(const struct cli *cli);
 
-/* Sends a request and reads the reply; a status of 400 and above is a failure with the server's own words.
+/* Sends a request and reads the reply; a status of 400 and above is a failure with the server's own
+ * words.
  *   Owns  : the reply lives in cli->arena.
  *   Thread: owner.
  *   Blocks: until the reply is there, or nothing came for timeout_ms.
- *   Errors: UNAVAILABLE (nobody there), NOT_FOUND (404), DEADLINE_EXCEEDED, INVALID_ARGUMENT (400), INTERNAL otherwise. */
+ *   Errors: UNAVAILABLE (nobody there), NOT_FOUND (404), DEADLINE_EXCEEDED, INVALID_ARGUMENT
+ *           (400), INTERNAL otherwise. */
 trp_status cli_ask(struct cli *cli, const struct cli_request *request, struct cli_reply *out,
                    struct trp_error *err);
 

@@ -1,7 +1,9 @@
-/* cli/cmd_calibrate.c - troupe calibrate: asks a cheap and a large model the same, and says which threshold a cascade of them needs.
+/* cli/cmd_calibrate.c - troupe calibrate: asks a cheap and a large model the same, and says which
+ * threshold a cascade of them needs.
  *
- * Both are asked through the server, some rows at a time; what each cost is taken from its statistics, so that neither the way nor
- * other requests' time counts, but for those that asked the same models meanwhile. */
+ * Both are asked through the server, some rows at a time; what each cost is taken from its
+ * statistics, so that neither the way nor other requests' time counts, but for those that asked
+ * the same models meanwhile. */
 #include <math.h>
 #include <string.h>
 
@@ -173,7 +175,8 @@ static trp_status read_cost(struct calibrator *c, const char *model, double *out
     return trp_ok();
 }
 
-/* All rows of one model, and what a row cost; the first ones are asked twice, because a first run costs more. */
+/* All rows of one model, and what a row cost; the first ones are asked twice, because a first
+ * run costs more. */
 static trp_status ask_all(struct calibrator *c, const char *model, struct trp_buf *values,
                           double *out_ns, struct trp_error *err)
 {

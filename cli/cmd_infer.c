@@ -1,7 +1,7 @@
 /* cli/cmd_infer.c - troupe infer: asks one model, prints the answer.
  *
- * The model's metadata say which inputs it wants; each operand gives one of them as a file or a word.  JSON goes as JSON, files
- * go as binary tensors behind it. */
+ * The model's metadata say which inputs it wants; each operand gives one of them as a file or a
+ * word.  JSON goes as JSON, files go as binary tensors behind it. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,8 +60,8 @@ struct question {
         classes; /* the first output of floats: what --top means when no output is named */
     struct cli_image_opts image;
     bool is_local; /* what is going on concerns operands, not the server */
-    bool
-        is_blind; /* explain, while nobody knows what there is to give: values are what they look like */
+    bool is_blind; /* explain, while nobody knows what there is to give: values are what they look
+                   * like */
     bool is_usage; /* an operand is not written as operands are */
 };
 
@@ -163,7 +163,8 @@ static trp_status find_input(struct question *q, struct trp_str name, struct inp
     return trp_fail(err, TRP_INVALID_ARGUMENT, "the model has no input '%.*s'", TRP_STR(name));
 }
 
-/* A flat list for a model that wants [batch, n] is one row; a single value for one that wants a list is a list of one. */
+/* A flat list for a model that wants [batch, n] is one row; a single value for one that wants a
+ * list is a list of one. */
 static void fill_shape(struct troupe_tensor *t, const struct cli_wanted *wanted)
 {
     if (t->rank == 1 && wanted->rank == 2 &&
@@ -376,7 +377,8 @@ static bool cut(const char *word, struct trp_str *out_name, const char **out_val
     return true;
 }
 
-/* The first of an option's words that is not NAME=VALUE, or has one of `never` in it; NULL: all are good. */
+/* The first of an option's words that is not NAME=VALUE, or has one of `never` in it; NULL: all
+ * are good. */
 static const char *wrong_word(const struct cli *cli, const char *option, const char *never)
 {
     struct trp_str name;
@@ -387,7 +389,8 @@ static const char *wrong_word(const struct cli *cli, const char *option, const c
     return NULL;
 }
 
-/* What looks like a number or a truth is one; everything else is a text, and so is what stands in quotes. */
+/* What looks like a number or a truth is one; everything else is a text, and so is what stands
+ * in quotes. */
 static void write_params(const struct question *q, struct trp_buf *b)
 {
     struct trp_str name;
@@ -486,7 +489,8 @@ static trp_status write_request(const struct question *q, struct trp_buf *b,
     return trp_buf_check(b, "request", err);
 }
 
-/* A picture that is too large to be written down was made here from a file, and no shell command makes it. */
+/* A picture that is too large to be written down was made here from a file, and no shell command
+ * makes it. */
 static void print_curl(struct question *q, struct trp_str body, int64_t json_bytes)
 {
     struct cli_curl curl = { .path = model_path(q, "/infer"),

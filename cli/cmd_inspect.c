@@ -1,6 +1,8 @@
-/* cli/cmd_inspect.c - troupe inspect: what is inside a model file, or what a server says of a model.
+/* cli/cmd_inspect.c - troupe inspect: what is inside a model file, or what a server says of a
+ * model.
  *
- * A file is read by our own reader, so no runtime and no server are needed; a name is asked of the server. */
+ * A file is read by our own reader, so no runtime and no server are needed; a name is asked of
+ * the server. */
 #include <string.h>
 
 #include "base/buf.h"
@@ -26,8 +28,8 @@ static struct trp_str folder_of(const char *path)
     return slash ? trp_str_make(path, (size_t)(slash - path)) : TRP_STR_LIT(".");
 }
 
-/* What would stop a load before the runtime sees the file: inputs and outputs that cannot be served, external data that is not
- * where it may be. */
+/* What would stop a load before the runtime sees the file: inputs and outputs that cannot be
+ * served, external data that is not where it may be. */
 static trp_status check_loadable(struct cli *cli, const char *path,
                                  const struct trp_onnx_model *model, struct trp_error *err)
 {
@@ -69,7 +71,8 @@ static int print_file(struct cli *cli, const char *path)
     return code;
 }
 
-/* The file that a folder of a repository would be served from: m/model.onnx, or the highest version's. */
+/* The file that a folder of a repository would be served from: m/model.onnx, or the highest
+ * version's. */
 static const char *file_in(struct cli *cli, const char *folder)
 {
     struct trp_file_stat st;
@@ -102,7 +105,8 @@ static trp_status find_first(void *user, const char *name, struct trp_error *err
     return trp_ok();
 }
 
-/* Of a folder that is a repository, which was meant to be one model: one of those that are in it.  NULL: none is. */
+/* Of a folder that is a repository, which was meant to be one model: one of those that are in
+ * it.  NULL: none is. */
 static const char *model_of(struct cli *cli, const char *path)
 {
     struct folder f = { .cli = cli, .path = path };

@@ -1,4 +1,5 @@
-/* cli/cmd_label.c - troupe label: the names of a model's versions, which requests use like numbers: shown, moved, taken away. */
+/* cli/cmd_label.c - troupe label: the names of a model's versions, which requests use like
+ * numbers: shown, moved, taken away. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,7 +88,8 @@ static int print(struct cli *cli, struct trp_json root, struct trp_error *err)
     return CLI_OK;
 }
 
-/* What was moved is shown as it is now: with several operators that may be more than was asked for. */
+/* What was moved is shown as it is now: with several operators that may be more than was asked
+ * for. */
 static int run(struct cli *cli)
 {
     const char *path = cli_path(cli, "/api/models/%s/labels", cli->operands[0]);

@@ -43,7 +43,8 @@ static int run_load(struct cli *cli)
     return ask_with(cli, "/v2/repository/models/%s/load", body, "is loaded");
 }
 
-/* The server takes the unloading of a name that it never heard for done; whoever typed it wants to know. */
+/* The server takes the unloading of a name that it never heard for done; whoever typed it wants
+ * to know. */
 static int run_unload(struct cli *cli)
 {
     struct trp_error err = { 0 };

@@ -1,7 +1,7 @@
 /* cli/cmd_ls.c - troupe ls: the models of a running server, their states, and why.
  *
- * What is wrong with several models at once (no runtime, most of all) is said once, below the table; there stands all of a reason of
- * several lines, too. */
+ * What is wrong with several models at once (no runtime, most of all) is said once, below the
+ * table; there stands all of a reason of several lines, too. */
 #include <string.h>
 
 #include "cli/client.h"
@@ -142,7 +142,8 @@ static void add_model(void *user, struct trp_json model)
         l->unloaded = cells[0];
 }
 
-/* A route, an ensemble and so on: it has no version and no task, and its answers are counted elsewhere. */
+/* A route, an ensemble and so on: it has no version and no task, and its answers are counted
+ * elsewhere. */
 static void add_composed(struct listing *l, struct trp_json item)
 {
     struct trp_json v;

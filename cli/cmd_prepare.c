@@ -1,4 +1,5 @@
-/* cli/cmd_prepare.c - troupe prepare: the models of a folder into the store, before a server asks for them. */
+/* cli/cmd_prepare.c - troupe prepare: the models of a folder into the store, before a server
+ * asks for them. */
 #include <sched.h>
 #include <signal.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* cli/cmd_ps.c - troupe ps: what is in memory, how big, with whom it shares, why it stays, and who would go next; of one model also
- * why it is not in memory. */
+/* cli/cmd_ps.c - troupe ps: what is in memory, how big, with whom it shares, why it stays, and who
+ * would go next; of one model also why it is not in memory. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -120,7 +120,8 @@ static trp_status add_models(struct cli *cli, struct cli_table *table, struct tr
     return trp_ok();
 }
 
-/* How much of the memory that worker processes look at is in use; and that it was full once, which makes their models slower. */
+/* How much of the memory that worker processes look at is in use; and that it was full once,
+ * which makes their models slower. */
 static void print_commons(struct cli *cli, struct trp_json root)
 {
     struct trp_json commons;

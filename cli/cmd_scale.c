@@ -1,4 +1,5 @@
-/* cli/cmd_scale.c - troupe scale: how many runs of a model may go on at once: shown, or changed while the server runs. */
+/* cli/cmd_scale.c - troupe scale: how many runs of a model may go on at once: shown, or changed
+ * while the server runs. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,8 @@ static const struct cli_option options[] = {
     { "json", 'j', CLI_FLAG, NULL, "print the server's JSON" },
 };
 
-/* "m" shows, "m=3" sets, "m=" takes back what was set.  A name may hold '=' only where a number, or nothing, is behind the last. */
+/* "m" shows, "m=3" sets, "m=" takes back what was set.  A name may hold '=' only where a number,
+ * or nothing, is behind the last. */
 struct wish {
     const char *model;
     bool has_count;

@@ -105,8 +105,8 @@ static const char *names_hint(struct cli *cli, const struct trp_repo_opts *opts)
     return text.ptr;
 }
 
-/* Whoever names a model at start means one that is there.  One that is there and broken is another matter: it is in the
- * index with its reason, and the others are served. */
+/* Whoever names a model at start means one that is there.  One that is there and broken is another
+ * matter: it is in the index with its reason, and the others are served. */
 static int check_names(struct cli *cli, const struct cli_places *places,
                        const struct trp_settings *settings)
 {

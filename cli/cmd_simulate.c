@@ -1,4 +1,5 @@
-/* cli/cmd_simulate.c - troupe simulate: who would have waited how long, on a machine or by settings that are not there yet. */
+/* cli/cmd_simulate.c - troupe simulate: who would have waited how long, on a machine or by
+ * settings that are not there yet. */
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
@@ -431,7 +432,8 @@ static trp_status check_models(struct cli *cli, const struct simulation *s, stru
     return trp_ok();
 }
 
-/* The server is asked only where the command line leaves something open; and the command line has the last word. */
+/* The server is asked only where the command line leaves something open; and the command line
+ * has the last word. */
 static trp_status read_prices(struct cli *cli, struct simulation *s, struct trp_error *err)
 {
     const char *path = cli_text(cli, "costs", NULL);

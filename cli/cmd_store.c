@@ -209,7 +209,8 @@ static void tell_removal(void *user, const struct trp_stored *what, const char *
     trp_buf_add_char(&a->json, '}');
 }
 
-/* Whose models stay: --repository, repository.paths; without either, this folder's, when the settings lie in it. */
+/* Whose models stay: --repository, repository.paths; without either, this folder's, when the
+ * settings lie in it. */
 static uint32_t find_folders(const struct asking *a, const char *folders[CLI_PLACES_MAX],
                              bool *out_are_named)
 {

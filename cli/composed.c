@@ -120,7 +120,8 @@ static struct trp_str besides(struct cli *cli, struct trp_json rule)
     return out;
 }
 
-/* Of a route whom it may ask, how often it did, and whether it is left alone; of a cascade how often each step was needed. */
+/* Of a route whom it may ask, how often it did, and whether it is left alone; of a cascade how
+ * often each step was needed. */
 static void print_counts(struct cli *cli, struct trp_json item, const char *key, const char *count)
 {
     static const char *const titles[] = { "", ">", ">", "" };
@@ -192,7 +193,8 @@ static void print_tensors(struct cli *cli, struct trp_json item, const char *key
         cli_table_print_section(&t, key, stdout);
 }
 
-/* The one object of the list, as it was sent.  Nothing inside a text looks like the end, because its quotes are escaped. */
+/* The one object of the list, as it was sent.  Nothing inside a text looks like the end, because
+ * its quotes are escaped. */
 static struct trp_str cut_item(struct trp_str body)
 {
     static const char head[] = "{\"routes\":[", tail[] = "],\"trouble\":\"";

@@ -1,4 +1,5 @@
-/* cli/composed.h - the names of a server that are no models: routes, ensembles, cascades, pipelines.
+/* cli/composed.h - the names of a server that are no models: routes, ensembles, cascades,
+ * pipelines.
  * Answers "which of them are there, and what is behind one?". */
 #ifndef TRP_COMPOSED_H
 #define TRP_COMPOSED_H
@@ -14,8 +15,10 @@ struct cli_composed {
     struct trp_str trouble; /* why the newest files are not in force; empty: they are */
 };
 
-/* Asks for all of them, or for one (`name` not NULL); a server that does not know routes, or the name, has none.
- *   Owns  : the reply lives in cli->arena, the parser is freed by cli_composed_free(), which accepts a failed one.
+/* Asks for all of them, or for one (`name` not NULL); a server that does not know routes, or the
+ * name, has none.
+ *   Owns  : the reply lives in cli->arena, the parser is freed by cli_composed_free(), which
+ *           accepts a failed one.
  *   Thread: owner.
  *   Blocks: as cli_ask().
  *   Errors: as cli_ask(), but NOT_FOUND. */
@@ -27,7 +30,8 @@ void cli_composed_free(struct cli_composed *c);
  *   Owns  : borrowed.
  *   Thread: owner.
  *   Blocks: as cli_ask().
- *   Errors: false: the server has no such name besides models, and nothing was printed; else *out_code is the exit code. */
+ *   Errors: false: the server has no such name besides models, and nothing was printed; else
+ *           *out_code is the exit code. */
 bool cli_print_composed(struct cli *cli, const char *name, int *out_code);
 
 #endif

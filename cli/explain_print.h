@@ -6,9 +6,10 @@
 #include "base/json.h"
 #include "cli/cli.h"
 
-/* Prints what POST /api/routes/R/explain has answered: of a route each rule with its value and the values of its parts, then what was
- * chosen; of a composition its steps, and which of them are done; then the same of what stands behind.  `takes` says which inputs it
- * has, where the request lacks one; NULL: it is not known.
+/* Prints what POST /api/routes/R/explain has answered: of a route each rule with its value and the
+ * values of its parts, then what was chosen; of a composition its steps, and which of them are
+ * done; then the same of what stands behind.  `takes` says which inputs it has, where the request
+ * lacks one; NULL: it is not known.
  *   Owns  : borrowed.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT: it is no such answer. */

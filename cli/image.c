@@ -1,7 +1,8 @@
 /* cli/image.c - JPEG and PNG images as tensors; see tensor_file.h.
  *
- * Decoding is compose/image_decode's, which is what pipelines do.  Resizing averages the source pixels that fall on each target
- * pixel, which is right for making things smaller, the usual case here. */
+ * Decoding is compose/image_decode's, which is what pipelines do.  Resizing averages the source
+ * pixels that fall on each target pixel, which is right for making things smaller, the usual
+ * case here. */
 #include <string.h>
 
 #include "base/file.h"
@@ -81,7 +82,8 @@ static trp_status choose(const struct cli_wanted *w, const struct picture *p, st
     return trp_ok();
 }
 
-/* The average of one channel over the source pixels of a target pixel; grey weighs as ITU-R BT.601 does. */
+/* The average of one channel over the source pixels of a target pixel; grey weighs as ITU-R
+ * BT.601 does. */
 static double sample(const struct picture *p, const struct layout *l, uint32_t x, uint32_t y,
                      uint32_t c)
 {

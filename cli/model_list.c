@@ -7,8 +7,8 @@
 #define LIST_BYTES_MAX ((size_t)1 << 31)
 #define PAGES_MAX 100000u
 
-/* The models as they were sent: `{"models":[ ... ],"next_page_token": ...` without what is around them.  Nothing inside a text
- * looks like the end, because its quotes are escaped. */
+/* The models as they were sent: `{"models":[ ... ],"next_page_token": ...` without what is around
+ * them.  Nothing inside a text looks like the end, because its quotes are escaped. */
 static bool cut_models(struct trp_str body, struct trp_str *out)
 {
     static const char head[] = "{\"models\":[", tail[] = "],\"next_page_token\":\"";

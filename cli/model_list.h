@@ -19,7 +19,8 @@ struct cli_model_list { /* zero is empty */
  *   Owns  : the caller frees *out, also after a failure; texts live in cli->arena.
  *   Thread: owner.
  *   Blocks: until the server has answered.
- *   Errors: those of cli_ask(), and of trp_json_parse(); INTERNAL: what answers is no troupe server. */
+ *   Errors: those of cli_ask(), and of trp_json_parse(); INTERNAL: what answers is no troupe
+ *           server. */
 trp_status cli_model_list_ask(struct cli *cli, const char *query, struct cli_model_list *out,
                               struct trp_error *err);
 void cli_model_list_free(struct cli_model_list *list);

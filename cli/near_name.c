@@ -16,8 +16,8 @@ struct search {
     bool is_there;         /* it is no slip: something else is wrong */
 };
 
-/* A third of the letters may be wrong, and two from four on, because two in the wrong order are two; of a single letter none, which
- * would be another name. */
+/* A third of the letters may be wrong, and two from four on, because two in the wrong order are
+ * two; of a single letter none, which would be another name. */
 static uint32_t slips_of(struct trp_str name)
 {
     return name.len < 2    ? 0

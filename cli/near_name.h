@@ -5,8 +5,8 @@
 
 #include "cli/cli.h"
 
-/* As cli_fail_asking(); where the server knows no such name, the hint is the nearest one that it has: a model, a route, a
- * composition.  Of NAME@VERSION it says how a version is asked for.
+/* As cli_fail_asking(); where the server knows no such name, the hint is the nearest one that it
+ * has: a model, a route, a composition.  Of NAME@VERSION it says how a version is asked for.
  *   Owns  : borrowed.
  *   Thread: owner.
  *   Blocks: as cli_ask(), twice, after a NOT_FOUND only.

@@ -1,6 +1,6 @@
 /* cli/places.h - the folders of models that are meant.
- * Answers "which repositories, in which order?": those of the command line, then repository.paths; the current folder when there is
- * neither. */
+ * Answers "which repositories, in which order?": those of the command line, then repository.paths;
+ * the current folder when there is neither. */
 #ifndef TRP_PLACES_H
 #define TRP_PLACES_H
 

@@ -1,6 +1,7 @@
 /* cli/port_owner.c - see port_owner.h.
  *
- * /proc/net/tcp knows the number of the socket that listens, /proc/PID/fd who holds a socket of that number. */
+ * /proc/net/tcp knows the number of the socket that listens, /proc/PID/fd who holds a socket of
+ * that number. */
 #include "cli/port_owner.h"
 
 #include <stdio.h>
@@ -49,7 +50,8 @@ static unsigned long long socket_of(const char *table, uint64_t port)
     return number;
 }
 
-/* The program's file, which may have been replaced since ("/usr/bin/troupe (deleted)"): its name is enough. */
+/* The program's file, which may have been replaced since ("/usr/bin/troupe (deleted)"): its name
+ * is enough. */
 static void tell(const struct search *s)
 {
     char path[64], program[256];

@@ -7,7 +7,8 @@
 #include "base/json.h"
 #include "cli/cli.h"
 
-/* A text, a whole number, a shape as "[-1,64]"; "" for a text that is not there, "-" for the others.
+/* A text, a whole number, a shape as "[-1,64]"; "" for a text that is not there, "-" for the
+ * others.
  *   Owns  : the text is borrowed from the parser; the others live in the command's arena.
  *   Thread: owner.
  *   Errors: none. */

@@ -10,7 +10,8 @@
 #include "route/key_list.h"
 #include "route/route_file.h"
 
-/* What is written is read; whether it fits the models is checked by the server, which knows them. */
+/* What is written is read; whether it fits the models is checked by the server, which knows
+ * them. */
 static trp_status take_section(void *book, const struct trp_node *at, struct trp_route_file *file,
                                struct trp_error *err)
 {

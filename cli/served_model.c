@@ -1,7 +1,8 @@
 /* cli/served_model.c - see served_model.h.
  *
- * The server's own list knows a model in every state; metadata and configuration are there for one that serves.  So the list
- * comes first, and the others are asked only when it says that they will answer. */
+ * The server's own list knows a model in every state; metadata and configuration are there for one
+ * that serves.  So the list comes first, and the others are asked only when it says that they
+ * will answer. */
 #include "cli/served_model.h"
 
 #include <inttypes.h>

@@ -1,11 +1,13 @@
 /* cli/served_model.h - one model as a running server has it.
- * Answers "what does the server say of this name?", in the shape in which `troupe inspect FILE` tells of a file. */
+ * Answers "what does the server say of this name?", in the shape in which `troupe inspect FILE`
+ * tells of a file. */
 #ifndef TRP_SERVED_MODEL_H
 #define TRP_SERVED_MODEL_H
 
 #include "cli/cli.h"
 
-/* Prints what the server knows: versions and states, inputs and outputs, configuration; JSON with --json.
+/* Prints what the server knows: versions and states, inputs and outputs, configuration; JSON with
+ * --json.
  *   Owns  : nothing.
  *   Thread: owner.
  *   Blocks: until the server has answered.

@@ -30,14 +30,16 @@
 trp_status cli_settings(const struct cli *cli, const char *repository,
                         struct trp_settings **out_settings, struct trp_error *err);
 
-/* Checks that a repository is a folder: one that is not there is a slip, not a repository that is empty for now.
+/* Checks that a repository is a folder: one that is not there is a slip, not a repository that is
+ * empty for now.
  *   Owns  : borrowed.
  *   Thread: owner.
  *   Blocks: disk.
  *   Errors: NOT_FOUND, INVALID_ARGUMENT. */
 trp_status cli_check_repository(const char *path, struct trp_error *err);
 
-/* What an unknown option most likely means: an option of Triton's that is spelt otherwise here, or a key of troupe.yaml.
+/* What an unknown option most likely means: an option of Triton's that is spelt otherwise here, or
+ * a key of troupe.yaml.
  *   Owns  : static, or in the command's arena.
  *   Thread: owner.
  *   Errors: NULL: nobody knows. */

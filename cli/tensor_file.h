@@ -24,18 +24,21 @@ struct cli_image_opts {
  *   Owns  : data lives in `arena`.
  *   Thread: owner.
  *   Blocks: disk.
- *   Errors: INVALID_ARGUMENT (which part), UNIMPLEMENTED (Fortran order, other types), and those of trp_file_read().
+ *   Errors: INVALID_ARGUMENT (which part), UNIMPLEMENTED (Fortran order, other types), and those of
+ *           trp_file_read().
  *   Source: NumPy Enhancement Proposal 1. */
 trp_status cli_read_npy(struct trp_arena *arena, const char *path, struct troupe_tensor *out,
                         struct trp_error *err);
 
-/* Reads an image and resizes it (area average) to what the model wants: [.., 1|3, h, w], [.., h, w, 1|3], [h, w], or flat
- * [.., n] with n a square (grey) or three times one.  Free sizes take the image's own; a free batch is 1.
+/* Reads an image and resizes it (area average) to what the model wants: [.., 1|3, h, w],
+ * [.., h, w, 1|3], [h, w], or flat [.., n] with n a square (grey) or three times one.  Free sizes
+ * take the image's own; a free batch is 1.
  *   Shape : as wanted.
  *   Owns  : data lives in `arena`.
  *   Thread: owner.
  *   Blocks: disk.
- *   Errors: INVALID_ARGUMENT: not an image, or a shape that is none of these; UNIMPLEMENTED: dtype other than UINT8 and FP32. */
+ *   Errors: INVALID_ARGUMENT: not an image, or a shape that is none of these; UNIMPLEMENTED:
+ *           dtype other than UINT8 and FP32. */
 trp_status cli_read_image(struct trp_arena *arena, const char *path,
                           const struct cli_wanted *wanted, const struct cli_image_opts *opts,
                           struct troupe_tensor *out, struct trp_error *err);

@@ -1,4 +1,5 @@
-/* fuzz/conf_fuzz.h - what must hold for every model configuration that is accepted, however it was spelled. */
+/* fuzz/conf_fuzz.h - what must hold for every model configuration that is accepted, however it
+ * was spelled. */
 #ifndef TRP_CONF_FUZZ_H
 #define TRP_CONF_FUZZ_H
 
@@ -10,7 +11,8 @@ static inline void fuzz_arena_init(struct trp_arena *a)
     trp_arena_init(a, trp_heap(), 16384, 256u << 20);
 }
 
-/* Protobuf bytes keep everything but the difference between empty and absent: what they decode to encodes the same. */
+/* Protobuf bytes keep everything but the difference between empty and absent: what they decode
+ * to encodes the same. */
 static inline void fuzz_check_wire(struct trp_arena *a, const struct trp_node *tree)
 {
     struct trp_error err = { 0 };

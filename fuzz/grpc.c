@@ -1,4 +1,5 @@
-/* fuzz/grpc.c - gRPC's framing: any bytes, cut in two ways, must give the same messages; timeouts and coding lists too. */
+/* fuzz/grpc.c - gRPC's framing: any bytes, cut in two ways, must give the same messages;
+ * timeouts and coding lists too. */
 #include <stdint.h>
 #include <stdlib.h>
 

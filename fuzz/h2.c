@@ -1,5 +1,6 @@
 /* fuzz/h2.c - the HTTP/2 session: any frames behind the preface must do no harm.
- * The first byte says how the server behaves: whether it answers, and in pieces of which size it reads. */
+ * The first byte says how the server behaves: whether it answers, and in pieces of which size it
+ * reads. */
 #include <stdint.h>
 #include <stdlib.h>
 

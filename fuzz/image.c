@@ -1,5 +1,5 @@
-/* fuzz/image.c - any bytes as a picture: it has the size that its header said, or a reason is given; also by way of the step that
- * decodes. */
+/* fuzz/image.c - any bytes as a picture: it has the size that its header said, or a reason is
+ * given; also by way of the step that decodes. */
 #include <stdlib.h>
 
 #include "base/alloc.h"

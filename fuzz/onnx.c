@@ -1,4 +1,5 @@
-/* fuzz/onnx.c - any bytes are a model or an error, and the quick reading agrees with the whole one. */
+/* fuzz/onnx.c - any bytes are a model or an error, and the quick reading agrees with the whole
+ * one. */
 #include <stdint.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* fuzz/pbtxt.c - any text as protobuf text format: the tree can be printed, and as a model's configuration it keeps its
- * meaning through JSON and protobuf. */
+/* fuzz/pbtxt.c - any text as protobuf text format: the tree can be printed, and as a model's
+ * configuration it keeps its meaning through JSON and protobuf. */
 #include "conf_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,6 @@
 /* fuzz/replay_main.c - runs a fuzz target over its corpus, without libFuzzer.
- * Every argument is a file or a folder of files; an empty run is a failure, so that a lost corpus is noticed. */
+ * Every argument is a file or a folder of files; an empty run is a failure, so that a lost
+ * corpus is noticed. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* fuzz/routes.c - any text as routes.yaml: routes and compositions are read, and checked against the models that there are.  Whatever
- * is refused is refused with words. */
+/* fuzz/routes.c - any text as routes.yaml: routes and compositions are read, and checked against
+ * the models that there are.  Whatever is refused is refused with words. */
 #include "compose/cookbook.h"
 #include "route/route_file.h"
 

@@ -1,7 +1,8 @@
-/* fuzz/rule.c - any text as a rule, and any request below it: what compiles is evaluated and explained, and both say the same.
+/* fuzz/rule.c - any text as a rule, and any request below it: what compiles is evaluated and
+ * explained, and both say the same.
  *
- * The text ends at the first zero byte; what follows is the request: its first bytes choose the parameters, the rest is the
- * memory of a tensor that nobody has checked. */
+ * The text ends at the first zero byte; what follows is the request: its first bytes choose the
+ * parameters, the rest is the memory of a tensor that nobody has checked. */
 #include "route/expr.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

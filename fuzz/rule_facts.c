@@ -1,4 +1,5 @@
-/* fuzz/rule_facts.c - what rules read that strangers have written: content, windows, time zones.  The first byte chooses. */
+/* fuzz/rule_facts.c - what rules read that strangers have written: content, windows, time zones.
+ * The first byte chooses. */
 #include "base/clock.h"
 #include "base/status.h"
 #include "route/cron.h"

@@ -1,5 +1,5 @@
-/* fuzz/schema_decode.c - any bytes as a protobuf ModelConfig: what is decoded encodes to bytes that mean the same, and prints
- * as JSON. */
+/* fuzz/schema_decode.c - any bytes as a protobuf ModelConfig: what is decoded encodes to bytes that
+ * mean the same, and prints as JSON. */
 #include "conf_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

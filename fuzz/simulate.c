@@ -1,5 +1,5 @@
-/* fuzz/simulate.c - whatever is written in a file of arrivals, a stream or a list of costs, what is read of it can be played: each
- * arrival ends once, at a moment that is not before it came. */
+/* fuzz/simulate.c - whatever is written in a file of arrivals, a stream or a list of costs, what is
+ * read of it can be played: each arrival ends once, at a moment that is not before it came. */
 #include "tune/arrival_log.h"
 #include "tune/simulator.h"
 #include "tune/traffic.h"

@@ -1,5 +1,5 @@
-/* fuzz/yaml.c - any text as YAML: what is read can be written and read again as the same tree, and as a model's configuration
- * it keeps its meaning through JSON and protobuf. */
+/* fuzz/yaml.c - any text as YAML: what is read can be written and read again as the same tree, and
+ * as a model's configuration it keeps its meaning through JSON and protobuf. */
 #include "conf_fuzz.h"
 
 enum { KEY_BYTES_MAX = 1000 }; /* YAML itself refuses a longer key on one line */

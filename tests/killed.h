@@ -1,5 +1,6 @@
 /* tests/killed.h - a child that is killed at the moment of one's choice.
- * Answers "what if the power had gone just there?", for every system call: what a disk holds changes in them and nowhere else. */
+ * Answers "what if the power had gone just there?", for every system call: what a disk holds
+ * changes in them and nowhere else. */
 #ifndef TRP_TEST_KILLED_H
 #define TRP_TEST_KILLED_H
 
@@ -60,7 +61,8 @@ static inline bool killed_counts_all(const struct __ptrace_syscall_info *info)
     return true;
 }
 
-/* Runs the child on to the next stop; false when it is gone.  One that was killed where it stands cannot be told to go on. */
+/* Runs the child on to the next stop; false when it is gone.  One that was killed where it
+ * stands cannot be told to go on. */
 static inline bool killed_go_on(pid_t child, int signal_number, struct killed *out)
 {
     int status = 0;
@@ -71,8 +73,9 @@ static inline bool killed_go_on(pid_t child, int signal_number, struct killed *o
     return WIFSTOPPED(status);
 }
 
-/* Runs `body` in a child, whose exit code is what it returns, and kills it when it is about to make its n-th call that counts, which
- * it does not make then; 0: never.  Only the thread that runs `body` is watched; all are killed. */
+/* Runs `body` in a child, whose exit code is what it returns, and kills it when it is about to make
+ * its n-th call that counts, which it does not make then; 0: never.  Only the thread that runs
+ * `body` is watched; all are killed. */
 static inline struct killed killed_at(uint32_t n,
                                       bool (*counts)(const struct __ptrace_syscall_info *info),
                                       int (*body)(void *user), void *user)

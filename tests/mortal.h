@@ -1,6 +1,6 @@
-/* tests/mortal.h - children of a test die of their signals, also where a sanitizer keeps its parent from it.
- * tools/torture has the address sanitizer take SIGFPE itself, so that no crash is told to cmocka; a test whose children are to die
- * of it says so to them. */
+/* tests/mortal.h - children of a test die of their signals, also where a sanitizer keeps its parent
+ * from it. tools/torture has the address sanitizer take SIGFPE itself, so that no crash is told to
+ * cmocka; a test whose children are to die of it says so to them. */
 #ifndef MORTAL_H
 #define MORTAL_H
 

@@ -1,5 +1,6 @@
 /* tests/scratch.h - where a test may write.
- * Answers "which path is mine?".  Below $TMPDIR, else /tmp: whoever runs tests may collect what crashed ones leave behind. */
+ * Answers "which path is mine?".  Below $TMPDIR, else /tmp: whoever runs tests may collect what
+ * crashed ones leave behind. */
 #ifndef TRP_SCRATCH_H
 #define TRP_SCRATCH_H
 

@@ -2,10 +2,11 @@
  *
  *   floor_echo --port N --request-bytes N --reply FILE [--model FILE.onnx]
  *
- * Counts bytes instead of reading them: after every `request-bytes` it sends the reply as it stands in the file.  Each
- * connection has one buffer of that size, made once, and bytes are received straight into it; so this is the floor of tiny
- * requests (a bare echo) and of large ones (a receiver into a pooled buffer) alike.  With a model it also makes one OrtRun a
- * request.  One thread, level-triggered epoll: as few system calls as any server can make. */
+ * Counts bytes instead of reading them: after every `request-bytes` it sends the reply as it stands
+ * in the file.  Each connection has one buffer of that size, made once, and bytes are received
+ * straight into it; so this is the floor of tiny requests (a bare echo) and of large ones (a
+ * receiver into a pooled buffer) alike.  With a model it also makes one OrtRun a request.  One
+ * thread, level-triggered epoll: as few system calls as any server can make. */
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>

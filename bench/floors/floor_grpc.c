@@ -1,10 +1,11 @@
-/* bench/floors/floor_grpc.c - nghttp2 with canned gRPC replies: the least that a legal gRPC server over this library can do.
+/* bench/floors/floor_grpc.c - nghttp2 with canned gRPC replies: the least that a legal gRPC server
+ * over this library can do.
  *
  *   floor_grpc --port N --reply FILE [--model FILE.onnx]
  *
- * Every stream whose request has ended gets `content-type`, the bytes of the file (a message with its gRPC prefix) and
- * `grpc-status: 0`.  Nothing of the request is looked at.  All frames of one read leave in one send.  With a model it also makes
- * one OrtRun a request. */
+ * Every stream whose request has ended gets `content-type`, the bytes of the file (a message with
+ * its gRPC prefix) and `grpc-status: 0`.  Nothing of the request is looked at.  All frames of one
+ * read leave in one send.  With a model it also makes one OrtRun a request. */
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
 #include <string.h>

@@ -2,8 +2,9 @@
  *
  *   floor_json --request FILE --seconds S
  *
- * Parses the request with simdjson, takes the numbers of inputs[0].data into an array of float, and prints them with
- * std::to_chars into one buffer.  Prints {"rounds":N,"cpu_seconds":C,"bytes":B}. */
+ * Parses the request with simdjson, takes the numbers of inputs[0].data into an array of float, and
+ * prints them with std::to_chars into one buffer.  Prints
+ * {"rounds":N,"cpu_seconds":C,"bytes":B}. */
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>

@@ -1,10 +1,11 @@
-/* bench/floors/floor_load.c - one plain CreateSession with ONNX Runtime's own options, and the first runs of the session.
+/* bench/floors/floor_load.c - one plain CreateSession with ONNX Runtime's own options, and the
+ * first runs of the session.
  *
  *   floor_load --model FILE.onnx --warm TINY.onnx [--free-size 1] [--runs 5]
  *
- * The tiny model is opened first: what a process pays once (the library, its environment) is not the model's.  Prints
- * {"load_ms":..,"first_ms":..,"run_ms":..,"private_bytes":..}; what the load took and does not keep is given back to the system
- * before the bytes are counted. */
+ * The tiny model is opened first: what a process pays once (the library, its environment) is not
+ * the model's.  Prints {"load_ms":..,"first_ms":..,"run_ms":..,"private_bytes":..}; what the load
+ * took and does not keep is given back to the system before the bytes are counted. */
 #include <malloc.h>
 #include <stdio.h>
 

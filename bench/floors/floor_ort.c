@@ -1,9 +1,11 @@
-/* bench/floors/floor_ort.c - a loop of OrtRun on some threads: what the machine and ONNX Runtime allow.
+/* bench/floors/floor_ort.c - a loop of OrtRun on some threads: what the machine and ONNX Runtime
+ * allow.
  *
- *   floor_ort --model FILE.onnx --threads N --seconds S [--free-size 1] [--rows 1] [--gpu 0] [--then FILE.onnx] [--last FILE.onnx]
+ *   floor_ort --model FILE.onnx --threads N --seconds S [--free-size 1] [--rows 1] [--gpu 0]
+ *   [--then FILE.onnx] [--last FILE.onnx]
  *
- * With models behind the first one (`then`, `last`) a run is one of all of them, each with what the one before has given.  Prints
- * {"runs":N,"seconds":S,"cpu_seconds":C}. */
+ * With models behind the first one (`then`, `last`) a run is one of all of them, each with what the
+ * one before has given.  Prints {"runs":N,"seconds":S,"cpu_seconds":C}. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* bench/floors/floor_session.h - one ONNX Runtime session, with as little around it as can be.
- * Answers "what does one OrtRun cost without a server?".  Inputs are zeros in the model's own shapes (a free batch is 1,
- * other free sizes are what the caller says), made once; outputs are ONNX Runtime's, released after each run. */
+ * Answers "what does one OrtRun cost without a server?".  Inputs are zeros in the model's own
+ * shapes (a free batch is 1, other free sizes are what the caller says), made once; outputs are
+ * ONNX Runtime's, released after each run. */
 #ifndef TRP_FLOOR_SESSION_H
 #define TRP_FLOOR_SESSION_H
 
@@ -17,7 +18,8 @@ struct floor_session_opts {
 };
 struct floor_session *floor_session_open_as(const char *model,
                                             const struct floor_session_opts *opts);
-/* A model behind the last one: it takes that one's outputs, in their order, and its own are the run's. */
+/* A model behind the last one: it takes that one's outputs, in their order, and its own are the
+ * run's. */
 void floor_session_append(struct floor_session *s, const char *model);
 void floor_session_run(struct floor_session *s); /* re-entrant */
 

@@ -1,10 +1,11 @@
 /* bench/load/load_grpc.c - a gRPC client on nghttp2 whose own cost is known.
  *
- *   load_grpc --port N --request FILE [--path P] [--connections N] [--streams N] [--warm S] [--seconds S] [--server-pid P]
- *             [--save FILE] [--requests N]
+ *   load_grpc --port N --request FILE [--path P] [--connections N] [--streams N] [--warm S]
+ *             [--seconds S] [--server-pid P] [--save FILE] [--requests N]
  *
- * Keeps so many unary calls open on each connection; the file is one message with its gRPC prefix.  A call is good when it ended
- * with grpc-status 0.  `--save` writes the first reply message with its prefix.  Prints one line; see bench_common.h. */
+ * Keeps so many unary calls open on each connection; the file is one message with its gRPC prefix.
+ * A call is good when it ended with grpc-status 0.  `--save` writes the first reply message with
+ * its prefix.  Prints one line; see bench_common.h. */
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>

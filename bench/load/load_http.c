@@ -1,16 +1,19 @@
 /* bench/load/load_http.c - a client over HTTP/1.1 whose own cost is known.
  *
- *   load_http --port N --request FILE [--connections N] [--rate R] [--warm S] [--seconds S] [--server-pid P] [--save FILE]
- *             [--requests N] [--in-time-ms D] [--arrivals even|poisson]
+ *   load_http --port N --request FILE [--connections N] [--rate R] [--warm S] [--seconds S]
+ *             [--server-pid P] [--save FILE] [--requests N] [--in-time-ms D] [--arrivals
+ *             even|poisson]
  *
- * Sends the bytes of the file on keep-alive connections and waits for the whole reply: each connection has one request out.
- * Without a rate the next one follows at once (closed loop).  With a rate requests become due at that pace, whatever the
- * server does, evenly or as a Poisson process, and latency counts from the moment a request was due, also when it had to wait for a free
- * connection.  A reply must
- * begin with "HTTP/1.1 200" and have a content-length.  `--save` writes the first reply; `--requests` ends after so many.
- * With `--in-time-ms` a reply of 503 or 429 is no error but a refusal, one of 504 too late, and replies are counted that came in time.
- * Large requests and replies cost the client no copies, as another machine's would not: the kernel sends the file's own pages, and drops
- * what a body brings.  Prints one line; see bench_common.h. */
+ * Sends the bytes of the file on keep-alive connections and waits for the whole reply: each
+ * connection has one request out. Without a rate the next one follows at once (closed loop).  With
+ * a rate requests become due at that pace, whatever the server does, evenly or as a Poisson
+ * process, and latency counts from the moment a request was due, also when it had to wait for a
+ * free connection.  A reply must begin with "HTTP/1.1 200" and have a content-length.  `--save`
+ * writes the first reply; `--requests` ends after so many. With `--in-time-ms` a reply of 503 or
+ * 429 is no error but a refusal, one of 504 too late, and replies are counted that came in time.
+ * Large requests and replies cost the client no copies, as another machine's would not: the
+ * kernel sends the file's own pages, and drops what a body brings.  Prints one line; see
+ * bench_common.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>

@@ -1,12 +1,14 @@
-/* bench/load/replay_http.c - a client over HTTP/1.1 that sends what a schedule says, when it says it.
+/* bench/load/replay_http.c - a client over HTTP/1.1 that sends what a schedule says, when it says
+ * it.
  *
  *   replay_http --port N --schedule FILE [--connections 128]
  *
- * The schedule is a text: lines `request FILE` (the bytes of one, numbered from 0), lines `class NAME` (numbered from 0), then one line
- * a request, in order of time: `ns request class`.  An open loop: whatever the server does, a request is begun when it is due, on a
- * connection that is free, and its latency counts from that moment.  The second before the first one is spent in waiting.
- * Prints one JSON object: how late requests were begun (late_p99_us), and of each class requests, errors (any reply but 200) and
- * latencies of the others. */
+ * The schedule is a text: lines `request FILE` (the bytes of one, numbered from 0), lines `class
+ * NAME` (numbered from 0), then one line a request, in order of time: `ns request class`.  An open
+ * loop: whatever the server does, a request is begun when it is due, on a connection that is free,
+ * and its latency counts from that moment.  The second before the first one is spent in waiting.
+ * Prints one JSON object: how late requests were begun (late_p99_us), and of each class
+ * requests, errors (any reply but 200) and latencies of the others. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -34,7 +34,8 @@ struct troupe_account {
     void *user;
     void *(*alloc)(void *user, uint64_t bytes, uint64_t align);
     void (*free)(void *user, void *block, uint64_t bytes);
-    /* Counts memory that was taken elsewhere: 0 when the account refuses, and then nothing is counted.  [uncounted] */
+    /* Counts memory that was taken elsewhere: 0 when the account refuses, and then nothing is
+     * counted.  [uncounted] */
     int32_t (*charge)(void *user, uint64_t bytes);
     void (*discharge)(void *user, uint64_t bytes);
 };
@@ -126,8 +127,9 @@ struct troupe_model_desc {
     const char *skeleton; /* a file */
     const char *blobs;    /* the folder that the blobs' names begin in */
     int32_t packed; /* non-zero: mapped weights may be copied, in the form that runs fastest */
-    /* open only: where its runs will be, out of what devices() told, and the CPU; none: all on the CPU.  A run says which by its
-     * place in this list.  Such a model has no skeleton and no blobs. */
+    /* open only: where its runs will be, out of what devices() told, and the CPU; none: all on the
+     * CPU.  A run says which by its place in this list.  Such a model has no skeleton and no
+     * blobs. */
     const struct troupe_device_id *devices;
     uint32_t devices_n;
 };
@@ -152,14 +154,15 @@ struct troupe_run {
 #define TROUPE_BLOB_NAME_MAX 80 /* with its end */
 
 /* Where prepare() puts what it makes: blobs, that the server stores once however many models hold
- * them, and one skeleton that refers to them.  Owns: borrowed until prepare() returns; what is handed
- * over is copied.  Errors: a code; the words are the server's own, so they are not repeated. */
+ * them, and one skeleton that refers to them.  Owns: borrowed until prepare() returns; what is
+ * handed over is copied.  Errors: a code; the words are the server's own, so they are not
+ * repeated. */
 struct troupe_blob_sink {
     uint32_t struct_size;
     void *user;
-    /* Stores `bytes` at `data`; `out_name` gets a name that is a path below `desc->blobs` of a later
-     * open(), TROUPE_BLOB_NAME_MAX bytes at most.  NULL: all weights stay in the skeleton, and `desc->blobs` of a
-     * later open() is NULL too. */
+    /* Stores `bytes` at `data`; `out_name` gets a name that is a path below `desc->blobs` of a
+     * later open(), TROUPE_BLOB_NAME_MAX bytes at most.  NULL: all weights stay in the skeleton,
+     * and `desc->blobs` of a later open() is NULL too. */
     int32_t (*blob)(void *user, const void *data, uint64_t bytes, char *out_name);
     int32_t (*skeleton)(void *user, const void *data, uint64_t bytes);
 };
@@ -198,8 +201,8 @@ struct troupe_backend {
      * Thread: executor or loop; re-entrant when TROUPE_CAN_CONCURRENT. */
     int32_t (*run)(void *model, const struct troupe_run *run, const struct troupe_tensor *inputs,
                    struct troupe_tensor *outputs);
-    /* Accepts NULL; never called while run() is active.  When it returns, what the model and its runs
-     * kept is back in their accounts, also what a trim() on another thread had in hand. */
+    /* Accepts NULL; never called while run() is active.  When it returns, what the model and its
+     * runs kept is back in their accounts, also what a trim() on another thread had in hand. */
     void (*close)(void *model);
 
     /* optional */
@@ -210,22 +213,25 @@ struct troupe_backend {
     int32_t (*prepare)(void *self, const struct troupe_model_desc *desc,
                        const struct troupe_blob_sink *sink,
                        struct troupe_error *error); /* [cannot] */
-    /* Gives back what it can have again in milliseconds, and keeps the session; takes it again, so that the next run is as fast as
-     * any.  No run is active then, and none comes between the two. */
+    /* Gives back what it can have again in milliseconds, and keeps the session; takes it again, so
+     * that the next run is as fast as any.  No run is active then, and none comes between the
+     * two. */
     int32_t (*hibernate)(void *model); /* [cannot] */
     int32_t (*wake)(void *model);      /* [nothing to do] */
     void (*trim)(
         void *self); /* give back what was not used since the last trim(). [nothing to do] */
     int32_t (*memory)(void *model, struct troupe_memory *out); /* [unknown] */
-    /* What a skeleton depends on besides the model, its options and the kind of processor: "onnxruntime
+    /* What a skeleton depends on besides the model, its options and the kind of processor:
+     * "onnxruntime
      * 1.32.0".  Owns: the plugin's, until stop(). */
     const char *(*fingerprint)(void *self); /* [name and version] */
-    /* Tells each device that models can be placed on by their configuration, at most TROUPE_DEVICES_MAX; the CPU is always there
-     * and not told.  Thread: any, after start(). */
+    /* Tells each device that models can be placed on by their configuration, at most
+     * TROUPE_DEVICES_MAX; the CPU is always there and not told.  Thread: any, after start(). */
     void (*devices)(void *self, void (*tell)(void *user, const struct troupe_device *device),
                     void *user); /* [none] */
-    /* Why devices() tells none, for whoever asks for one: "there is no NVIDIA driver: ..."; NULL: it does, or there is nothing to
-     * say.  Owns: the plugin's, until stop().  Thread: any, after start(). */
+    /* Why devices() tells none, for whoever asks for one: "there is no NVIDIA driver: ..."; NULL:
+     * it does, or there is nothing to say.  Owns: the plugin's, until stop().  Thread: any,
+     * after start(). */
     const char *(*why_no_device)(void *self); /* [nothing to say] */
 };
 

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /* Element types.  The numbers are those of the DataType enum in Triton's model configuration.
- * Raw layout: row-major, little-endian, no padding.  BOOL is one byte, 0 or 1.  FP16 and BF16 are two
- * bytes.  BYTES is, for each element in row-major order, a little-endian uint32 length and then that many
- * bytes (the same on the wire, in shared memory and here). */
+ * Raw layout: row-major, little-endian, no padding.  BOOL is one byte, 0 or 1.  FP16 and BF16 are
+ * two bytes.  BYTES is, for each element in row-major order, a little-endian uint32 length and then
+ * that many bytes (the same on the wire, in shared memory and here). */
 enum troupe_dtype {
     TROUPE_NO_DTYPE = 0,
     TROUPE_BOOL = 1,
@@ -35,8 +35,9 @@ enum troupe_dtype {
 /* One tensor that holds data.
  *   Shape : `rank` sizes in `shape`, all >= 0; rank 0 is a scalar of one element.
  *   Units : `bytes` is the length of the raw layout above; for fixed-size types, elements * width.
- *   Owns  : whoever set `release` is called back exactly once, on any thread, when the memory is no longer
- *           needed; NULL means the memory is borrowed and outlives the call it was given to. */
+ *   Owns  : whoever set `release` is called back exactly once, on any thread, when the memory is no
+ *           longer needed; NULL means the memory is borrowed and outlives the call it was given
+ *           to. */
 struct troupe_tensor {
     int32_t dtype; /* enum troupe_dtype */
     uint32_t rank;

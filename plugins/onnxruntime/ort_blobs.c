@@ -1,8 +1,10 @@
 /* onnxruntime/ort_blobs.c - see ort_blobs.h.
  *
- *  1. What a blob is, the file system says: device, inode, size and the times of its last changes.  So a file that took another's
- *     name is another blob, and so is one that was written to: who has it mapped keeps what he has, and nobody joins him.
- *  2. Two who map one file at the same moment may both map it before either is in the table; the second then uses the first's.
+ *  1. What a blob is, the file system says: device, inode, size and the times of its last changes.
+ *     So a file that took another's name is another blob, and so is one that was written to: who
+ *     has it mapped keeps what he has, and nobody joins him.
+ *  2. Two who map one file at the same moment may both map it before either is in the table; the
+ *     second then uses the first's.
  *  3. Mappings are private and read only.  Nobody can write to what others run on. */
 #include "ort_blobs.h"
 
@@ -139,7 +141,8 @@ uint64_t ort_blob_bytes(const struct ort_blob *blob)
     return blob->is.bytes;
 }
 
-/* Advice is taken or not; either way what is read stays the same.  Under the lock: who wakes it meanwhile must come after. */
+/* Advice is taken or not; either way what is read stays the same.  Under the lock: who wakes it
+ * meanwhile must come after. */
 void ort_blobs_sleep(struct ort_blobs *blobs, struct ort_blob *blob)
 {
     pthread_mutex_lock(&blobs->lock);

@@ -1,6 +1,7 @@
 /* onnxruntime/ort_blobs.h - files of weights, each mapped once.
- * Answers "where in memory is this blob, and who uses it?".  Models that share a weight share its one mapping: its pages are there
- * once, so are the tables that point to them, and the kernel's limit of mappings counts it once. */
+ * Answers "where in memory is this blob, and who uses it?".  Models that share a weight share its
+ * one mapping: its pages are there once, so are the tables that point to them, and the kernel's
+ * limit of mappings counts it once. */
 #ifndef TRP_ORT_BLOBS_H
 #define TRP_ORT_BLOBS_H
 
@@ -18,8 +19,10 @@ struct ort_blobs {
     struct ort_blob *buckets[ORT_BLOB_BUCKETS];
 };
 
-/* Maps a file of which `bytes` are needed, or finds it mapped.  A file that was changed or replaced since is another one.
- *   Owns  : one use, awake, which the caller gives back with ort_blobs_leave(), which is told whether it still is.
+/* Maps a file of which `bytes` are needed, or finds it mapped.  A file that was changed or replaced
+ * since is another one.
+ *   Owns  : one use, awake, which the caller gives back with ort_blobs_leave(), which is told
+ *           whether it still is.
  *   Thread: any.
  *   Blocks: disk.
  *   Errors: NULL: it is not there, is shorter, or memory is short. */
@@ -33,8 +36,9 @@ void ort_blobs_leave(struct ort_blobs *blobs, struct ort_blob *blob, bool is_awa
 const void *ort_blob_data(const struct ort_blob *blob);
 uint64_t ort_blob_bytes(const struct ort_blob *blob);
 
-/* One of those who use it does not need its pages for now, or needs them again.  When nobody does they are dropped: they come back
- * from the file when somebody touches them, all the sooner when he has said so before.
+/* One of those who use it does not need its pages for now, or needs them again.  When nobody does
+ * they are dropped: they come back from the file when somebody touches them, all the sooner when he
+ * has said so before.
  *   Owns  : nothing.
  *   Thread: any.
  *   Cost  : a system call when it is the last, or the first.

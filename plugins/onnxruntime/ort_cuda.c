@@ -1,9 +1,10 @@
 /* onnxruntime/ort_cuda.c - a session's options for a GPU.
  *
- * The defaults of ONNX Runtime fit a program that has the GPU for itself.  Here many models share one, so memory is taken as it is asked
- * for, not in powers of two, and convolutions are chosen by a rule of thumb: to try them takes longer, and with some versions of cuDNN
- * seconds for the first run of every shape.  The owner of a model may write otherwise, with Triton's keys; those that hand over
- * pointers, or that would bind all runs to one set of buffers, are not among them. */
+ * The defaults of ONNX Runtime fit a program that has the GPU for itself.  Here many models share
+ * one, so memory is taken as it is asked for, not in powers of two, and convolutions are chosen by
+ * a rule of thumb: to try them takes longer, and with some versions of cuDNN seconds for the first
+ * run of every shape.  The owner of a model may write otherwise, with Triton's keys; those that
+ * hand over pointers, or that would bind all runs to one set of buffers, are not among them. */
 #include "ort_plugin.h"
 
 #include <stdio.h>

@@ -3,7 +3,8 @@
  *   ModelProto.graph 7 -> GraphProto { node 1, input 11, output 12 }
  *   NodeProto { output 2, op_type 4, attribute 5 }    AttributeProto { name 1, ints 8, strings 9 }
  *   ValueInfoProto { name 1, type 2 } -> TypeProto.tensor_type 1 -> shape 2
- *   GraphProto.initializer 5 -> TensorProto { dims 1, data_type 2, name 8, external_data 13, data_location 14 }
+ *   GraphProto.initializer 5 -> TensorProto { dims 1, data_type 2, name 8, external_data 13,
+ *   data_location 14 }
  *
  *  1. Every read is checked against the span it belongs to, every span against its parent's.
  *  2. Each step moves forward by at least a byte, so a walk ends.

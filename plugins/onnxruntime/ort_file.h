@@ -1,5 +1,6 @@
 /* onnxruntime/ort_file.h - what the model file says that the C API does not tell.
- * Answers "does this input declare a shape?", "which keys does this ZipMap have?" and "which weights lie elsewhere?".
+ * Answers "does this input declare a shape?", "which keys does this ZipMap have?" and "which
+ * weights lie elsewhere?".
  *
  * A walk over the protobuf wire format that reads only what it looks at: weights are stepped over,
  * never read.  The file may be anything; a walk that finds nonsense finds nothing. */
@@ -42,12 +43,13 @@ struct ort_file_keys {
 bool ort_file_zipmap_keys(struct ort_file *file, const char *name, struct ort_file_keys *out);
 void ort_file_free_keys(struct ort_file_keys *keys);
 
-/* Tells of each initialiser of the main graph whose bytes lie in another file; those that a client may override, and those of more
- * dimensions than fit, are left out.
+/* Tells of each initialiser of the main graph whose bytes lie in another file; those that a client
+ * may override, and those of more dimensions than fit, are left out.
  *   Owns  : what `each` gets is borrowed for the call.
  *   Thread: loader.
  *   Blocks: disk.
- *   Errors: false when `each` returned false, or memory is short; what cannot be understood is left out. */
+ *   Errors: false when `each` returned false, or memory is short; what cannot be understood is
+ *           left out. */
 #define ORT_FILE_RANK_MAX 16u
 struct ort_file_external {
     const char *name, *location;

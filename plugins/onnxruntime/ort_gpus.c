@@ -1,11 +1,14 @@
 /* onnxruntime/ort_gpus.c - see ort_gpus.h.
  *
- * Three things must be there, and each is missing in its own way: a build of ONNX Runtime with its CUDA provider (a library of its own,
- * of the same version, beside it), the driver (libcuda.so.1, which comes with the kernel's), and CUDA's libraries, which the provider is
- * linked with.  ONNX Runtime says of the last only "Failed to load shared library", so the linker is asked again for its words.
+ * Three things must be there, and each is missing in its own way: a build of ONNX Runtime with its
+ * CUDA provider (a library of its own, of the same version, beside it), the driver (libcuda.so.1,
+ * which comes with the kernel's), and CUDA's libraries, which the provider is linked with.  ONNX
+ * Runtime says of the last only "Failed to load shared library", so the linker is asked again for
+ * its words.
  *
- * The driver is asked directly, through a handful of functions that have been the same since CUDA 3: so nothing of CUDA is needed to build
- * this, and a machine without it is told from one that is set up wrongly.  Numbers are the driver's, after CUDA_VISIBLE_DEVICES. */
+ * The driver is asked directly, through a handful of functions that have been the same since CUDA
+ * 3: so nothing of CUDA is needed to build this, and a machine without it is told from one that
+ * is set up wrongly.  Numbers are the driver's, after CUDA_VISIBLE_DEVICES. */
 #include "ort_gpus.h"
 
 #include <dlfcn.h>

@@ -31,8 +31,9 @@ struct ort_gpus {
 void ort_gpus_init(struct ort_gpus *g);
 void ort_gpus_deinit(struct ort_gpus *g);
 
-/* Looks, once: whether the library's CUDA provider is beside it, the NVIDIA driver has GPUs, and the provider can be opened, which
- * opens CUDA's libraries for good.  A machine whose models ask for no GPU pays nothing.
+/* Looks, once: whether the library's CUDA provider is beside it, the NVIDIA driver has GPUs, and
+ * the provider can be opened, which opens CUDA's libraries for good.  A machine whose models ask
+ * for no GPU pays nothing.
  *   Owns  : the names are kept in `g`.
  *   Thread: any; whoever comes second waits.
  *   Blocks: disk, device; seconds.

@@ -44,7 +44,8 @@ static int32_t open_named(const char *path, const char *by, struct ort_library *
     return open_path(path, out, out_handle, error);
 }
 
-/* The folder of the library that something is in, with its last slash; empty when it cannot be told. */
+/* The folder of the library that something is in, with its last slash; empty when it cannot be
+ * told. */
 static void folder_of(const void *inside, char *out, size_t out_size)
 {
     Dl_info info;

@@ -10,8 +10,9 @@ struct ort_library {
     const struct OrtApi *api;
     uint32_t api_version; /* ORT_API_NEEDED or ORT_API_WANTED: how far the table reaches */
     char path[512];       /* as it was found */
-    char folder
-        [512]; /* where its providers are looked for, with its last slash; empty: it cannot be told */
+    char
+        folder[512]; /* where its providers are looked for, with its last slash; empty: it cannot be
+                * told */
     char version[32];
 };
 

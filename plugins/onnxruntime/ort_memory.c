@@ -2,8 +2,8 @@
  *
  * ONNX Runtime has one allocator for all sessions of an environment, and its functions are told a
  * size and nothing else.  So the thread says for whom it works: a load or a run enters its payer
- * before it calls a session, and leaves it afterwards.  That is the one variable of this plugin that
- * is neither constant nor somebody's member; there is no other way in.
+ * before it calls a session, and leaves it afterwards.  That is the one variable of this plugin
+ * that is neither constant nor somebody's member; there is no other way in.
  *
  *   alloc ── cache of the ticket ── hit ──► no lock, no atomic
  *      └──── miss ──► the account: charged, or refused
@@ -16,10 +16,10 @@
  *  2. A cache holds no more than its ticket's runs held at once, and is emptied when the ticket was
  *     not used for a while (ort_model_trim()).  What two runs did not want makes room for what this
  *     one did: ONNX Runtime plans one large block once it has seen what a shape takes.  While a run
- *     goes on it may hold twice as much, because a first run asks for blocks of a few sizes in turn,
- *     and each that goes to the system and comes back has all its pages cleared again.
- *  3. An output may come back after its model was closed, so it holds its home (a count), and a home that
- *     is closed, or works for another account by now, keeps nothing.
+ *     goes on it may hold twice as much, because a first run asks for blocks of a few sizes in
+ *     turn, and each that goes to the system and comes back has all its pages cleared again.
+ *  3. An output may come back after its model was closed, so it holds its home (a count), and a
+ *     home that is closed, or works for another account by now, keeps nothing.
  *  4. Nothing returns NULL to ONNX Runtime; see ort_memory_throw.cpp.
  *
  * A model that uses a pool of threads may allocate on one of those: the host's account for strays
@@ -151,8 +151,8 @@ struct ort_block *ort_cache_detach(struct ort_cache *cache)
 
 /* --- accounts --------------------------------------------------------------------------------- */
 
-/* One call for all pages instead of a fault for each: a first run is mostly faults.  A kernel that cannot do it (before 5.14) leaves
- * them to the faults. */
+/* One call for all pages instead of a fault for each: a first run is mostly faults.  A kernel that
+ * cannot do it (before 5.14) leaves them to the faults. */
 static void touch(const struct ort_block *block, uint64_t taken)
 {
     const uintptr_t from = (uintptr_t)block & ~(uintptr_t)(PAGE - 1);

@@ -69,7 +69,8 @@ struct ort_block *ort_cache_detach(struct ort_cache *cache);
 struct ort_block *ort_cache_join(struct ort_block *first, struct ort_block *second);
 void ort_cache_free(struct ort_block *chain);
 
-/* Makes a home; closes it, which gives back what waits there.  What comes back later goes to its account.
+/* Makes a home; closes it, which gives back what waits there.  What comes back later goes to its
+ * account.
  *   Owns  : the caller closes, before the accounts of its runs may end.
  *   Thread: any; nobody is inside a run that was entered with it when it is closed.
  *   Errors: NULL: no memory, and nothing is kept; close and detach accept that. */

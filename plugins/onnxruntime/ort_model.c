@@ -154,8 +154,8 @@ static void enlist(struct ort_model *m)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* Under the plugin's lock.  What a trim on another thread took from a model is back before anybody is
- * told that the model is closed: its accounts may end then. */
+/* Under the plugin's lock.  What a trim on another thread took from a model is back before anybody
+ * is told that the model is closed: its accounts may end then. */
 static void wait_for_trim(struct ort_plugin *p)
 {
     while (p->is_trimming)
@@ -268,13 +268,15 @@ bool ort_model_trim(struct ort_plugin *p)
     return has_any || has_closed;
 }
 
-/* What a session takes for itself besides is measured by the host, which counts what is taken while it opens one. */
+/* What a session takes for itself besides is measured by the host, which counts what is taken
+ * while it opens one. */
 int32_t ort_model_memory(void *model, struct troupe_memory *out)
 {
     const struct ort_model *m = model;
     if (out->struct_size < sizeof *out)
         return TROUPE_UNIMPLEMENTED;
-    /* What stays of a plain load, within a few percent.  On a GPU they are in its own memory, which nobody counts. */
+    /* What stays of a plain load, within a few percent.  On a GPU they are in its own memory,
+     * which nobody counts. */
     out->weights_bytes = m->file_bytes * m->cpu_sessions_n;
     out->shared_bytes = m->weights.bytes;
     out->arena_bytes = 0;

@@ -83,8 +83,9 @@ struct ort_weights {
 
 struct ort_model {
     struct ort_plugin *plugin;
-    struct OrtSession **
-        sessions; /* one for each device, in the order of the server's list; one where that is empty */
+    struct OrtSession *
+        *sessions; /* one for each device, in the order of the server's list; one where that is
+                   * empty */
     uint32_t sessions_n, cpu_sessions_n; /* all; those of the CPU */
     struct ort_io *inputs, *outputs;
     uint32_t inputs_n, outputs_n;
@@ -101,8 +102,9 @@ struct ort_model {
 #define ORT_CPU ((struct troupe_device_id){ .kind = TROUPE_DEVICE_CPU })
 #define ORT_LARGE_BYTES (1u << 20) /* a model file worth ort_trim_heap() */
 
-/* Gives the system back what malloc() keeps: loading takes up to 2.6 times what stays.  Under a sanitizer malloc() is another,
- * and glibc's, which nothing has set up then, breaks when two threads are the first to trim it. */
+/* Gives the system back what malloc() keeps: loading takes up to 2.6 times what stays.  Under a
+ * sanitizer malloc() is another, and glibc's, which nothing has set up then, breaks when two
+ * threads are the first to trim it. */
 static inline void ort_trim_heap(void)
 {
 #ifndef TRP_SANITIZED
@@ -182,7 +184,8 @@ struct ort_block *ort_run_detach_stale(struct ort_model *m);
  *   Errors: none; NULL when there is none. */
 struct ort_block *ort_run_detach_idle(struct ort_model *m);
 
-/* ort_weights.c: maps the weights of a skeleton, and tells the session's options where they are; later gives them back.
+/* ort_weights.c: maps the weights of a skeleton, and tells the session's options where they are;
+ * later gives them back.
  *   Owns  : the weights stay with the model, ort_weights_free() after its session was released.
  *   Thread: loader.
  *   Blocks: disk.
@@ -191,8 +194,8 @@ int32_t ort_weights_give(struct ort_model *m, const struct troupe_model_desc *de
                          struct OrtSessionOptions *options, struct troupe_error *error);
 void ort_weights_free(struct ort_model *m);
 
-/* Drops the pages of mapped weights, and what runs left; brings them back, see troupe/backend.h.  ort_weights_wake() lets them come
- * when they are touched. */
+/* Drops the pages of mapped weights, and what runs left; brings them back, see troupe/backend.h.
+ * ort_weights_wake() lets them come when they are touched. */
 int32_t ort_model_hibernate(void *model);
 int32_t ort_model_wake(void *model);
 void ort_weights_wake(struct ort_model *m);

@@ -1,14 +1,15 @@
 /* onnxruntime/ort_prepare.c - optimises a model once, so that it can be mapped for ever.
  *
- * ONNX Runtime's compile API runs all of its optimisers and then asks, for each weight that is left,
- * where it should lie.  We answer with a file that the server has stored under a name made of the
- * bytes: equal weights of whatever models are one file.  What is left is a skeleton: the graph and
- * what is too small to be worth a mapping.
+ * ONNX Runtime's compile API runs all of its optimisers and then asks, for each weight that is
+ * left, where it should lie.  We answer with a file that the server has stored under a name made of
+ * the bytes: equal weights of whatever models are one file.  What is left is a skeleton: the graph
+ * and what is too small to be worth a mapping.
  *
  *  1. The skeleton fits this kind of processor, this ONNX Runtime and these options only; it is the
  *     server's to keep them apart.
  *  2. Strings have no bytes that could be mapped: they stay in the skeleton.
- *  3. A server that ends does not wait for a compilation: ONNX Runtime is told, and each weight asks.
+ *  3. A server that ends does not wait for a compilation: ONNX Runtime is told, and each weight
+ *     asks.
  *  4. Nothing is promised about the skeleton here.  The server opens it, and compares its answers,
  *     before anybody is served by it. */
 #include "ort_plugin.h"

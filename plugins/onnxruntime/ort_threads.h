@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <signal.h>
 
-/* Threads that are started between the two have all signals blocked, but for SIGBUS: a mapped file that was cut short, which the
- * host may mend.
+/* Threads that are started between the two have all signals blocked, but for SIGBUS: a mapped file
+ * that was cut short, which the host may mend.
  *   Owns  : the caller keeps `before`.
  *   Thread: any.
  *   Errors: none. */

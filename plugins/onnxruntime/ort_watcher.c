@@ -1,8 +1,9 @@
 /* onnxruntime/ort_watcher.c - see ort_watcher.h.
  *
- * ONNX Runtime looks at a flag of the session options now and then, also in a compilation that was made from them; somebody else must
- * raise it while the call is busy.  So a call with a cancel flag has a thread that sleeps, looks, and passes the wish on.  It costs
- * some 30 us a call.  Where the thread cannot be made, the flag still counts before and after. */
+ * ONNX Runtime looks at a flag of the session options now and then, also in a compilation that was
+ * made from them; somebody else must raise it while the call is busy.  So a call with a cancel flag
+ * has a thread that sleeps, looks, and passes the wish on.  It costs some 30 us a call.  Where
+ * the thread cannot be made, the flag still counts before and after. */
 #include "ort_watcher.h"
 
 #include <signal.h>

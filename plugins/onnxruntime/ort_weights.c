@@ -1,11 +1,13 @@
 /* onnxruntime/ort_weights.c - weights of a skeleton, handed to its session where we mapped them.
  *
- * ONNX Runtime would map each weight itself, once for each session and each time it is named.  It also takes memory that somebody
- * else keeps (AddInitializer), and then looks at no file.  So one mapping serves all sessions of the process, and we know where it
- * is: its pages can be dropped while a model sleeps.
+ * ONNX Runtime would map each weight itself, once for each session and each time it is named.  It
+ * also takes memory that somebody else keeps (AddInitializer), and then looks at no file.  So one
+ * mapping serves all sessions of the process, and we know where it is: its pages can be dropped
+ * while a model sleeps.
  *
- *  1. Handing over is a favour.  A weight that cannot be (in a subgraph, of a type that has no whole bytes, overridable by a
- *     client) is left to ONNX Runtime, which maps it as ever, and says what is wrong with it if anything is.
+ *  1. Handing over is a favour.  A weight that cannot be (in a subgraph, of a type that has no
+ *     whole bytes, overridable by a client) is left to ONNX Runtime, which maps it as ever, and
+ *     says what is wrong with it if anything is.
  *  2. The values and what they point to stay until the session is gone. */
 #include "ort_plugin.h"
 
@@ -141,8 +143,8 @@ void ort_weights_wake(struct ort_model *m)
     m->weights.are_asleep = false;
 }
 
-/* With its pages, which the kernel maps in one stroke faster than the next run would fault them in, one after the other; so waking
- * takes what it really costs. */
+/* With its pages, which the kernel maps in one stroke faster than the next run would fault them in,
+ * one after the other; so waking takes what it really costs. */
 int32_t ort_model_wake(void *model)
 {
     struct ort_model *m = model;

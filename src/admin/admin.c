@@ -1,5 +1,6 @@
-/* admin/admin.c - see admin.h.  One table says which function answers which operation; all but load, unload and metrics are
- * answered at once, on the loop that asked, from its own snapshot; those about tracing then wait for the traces before them. */
+/* admin/admin.c - see admin.h.  One table says which function answers which operation; all but
+ * load, unload and metrics are answered at once, on the loop that asked, from its own snapshot;
+ * those about tracing then wait for the traces before them. */
 #include "admin/admin.h"
 
 #include "admin/admin_internal.h"
@@ -141,7 +142,8 @@ trp_status trp_admin_answer(struct trp_admin *a, struct trp_control *c)
     return answer(a, c, &c->error);
 }
 
-/* A label of the path becomes the number that it stands for now: what answers knows numbers only. */
+/* A label of the path becomes the number that it stands for now: what answers knows numbers
+ * only. */
 static trp_status resolve_label(const struct trp_admin *a, struct trp_control *c)
 {
     c->error.status =

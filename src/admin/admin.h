@@ -1,5 +1,6 @@
 /* admin/admin.h - control endpoints.
- * Answers "what may an operator see and change?".  Implements every trp_control_op once, for all protocols. */
+ * Answers "what may an operator see and change?".  Implements every trp_control_op once, for all
+ * protocols. */
 #ifndef TRP_ADMIN_H
 #define TRP_ADMIN_H
 
@@ -44,8 +45,8 @@ struct trp_admin_opts {
     /* the snapshot that loop `index` holds now; called on that loop */
     const struct trp_snapshot *(*snapshot)(void *user, uint32_t loop_index);
     void *snapshot_user;
-    /* The names that are no models, as loop `index` has them now, called on that loop; and reading them again, on the control
-     * thread.  NULL: there are none. */
+    /* The names that are no models, as loop `index` has them now, called on that loop; and reading
+     * them again, on the control thread.  NULL: there are none. */
     const struct trp_directory *(*directory)(void *user, uint32_t loop_index);
     void (*reload)(void *user, struct trp_routing_order *request);
     void *directory_user;

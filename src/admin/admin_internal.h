@@ -1,6 +1,6 @@
 /* admin/admin_internal.h - what the files of this room share.
- * Answers "which file answers which operation?".  An answer reads control->request and sets control->reply, on the loop's
- * thread; it must not block.  Not for other rooms. */
+ * Answers "which file answers which operation?".  An answer reads control->request and sets
+ * control->reply, on the loop's thread; it must not block.  Not for other rooms. */
 #ifndef TRP_ADMIN_INTERNAL_H
 #define TRP_ADMIN_INTERNAL_H
 
@@ -34,7 +34,8 @@ trp_status trp_answer_model_metadata(struct trp_admin *a, struct trp_control *c,
                                      struct trp_error *err);
 trp_status trp_answer_model_config(struct trp_admin *a, struct trp_control *c,
                                    struct trp_error *err);
-/* Whether what it asks for is not known yet, so that somebody must look into the model's files first. */
+/* Whether what it asks for is not known yet, so that somebody must look into the model's files
+ * first. */
 bool trp_answer_needs_survey(struct trp_admin *a, const struct trp_control *c);
 trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *c,
                                        struct trp_error *err);
@@ -45,16 +46,18 @@ struct trp_str trp_admin_reason(const struct trp_entry *e, const struct trp_vers
 bool trp_admin_add_tensors(struct trp_arena *arena, struct trp_node *root, const char *key,
                            const struct trp_io *ios, uint32_t n);
 
-/* admin/composed_answers.c: the names that are no models, as the request's loop has them; what they answer (false: it is a
- * question for models, or for all); their part of the index (false: no memory); reading their files again, which finishes the
- * control itself. */
+/* admin/composed_answers.c: the names that are no models, as the request's loop has them; what they
+ * answer (false: it is a question for models, or for all); their part of the index (false: no
+ * memory); reading their files again, which finishes the control itself. */
 const struct trp_directory *trp_admin_directory(const struct trp_admin *a, uint32_t loop_index);
 const struct trp_directory_item *trp_admin_composed(const struct trp_admin *a,
                                                     const struct trp_control *c);
-/* What it takes and gives (`out` NULL: only whether it could answer), or why it cannot; lives in the control's arena. */
+/* What it takes and gives (`out` NULL: only whether it could answer), or why it cannot; lives in
+ * the control's arena. */
 trp_status trp_composed_describe(const struct trp_directory_item *item, const struct trp_control *c,
                                  struct trp_signature *out, struct trp_error *err);
-/* Why it is not ready, or goes on though its file is wrong, or may not do what was meant; empty: nothing is to be said. */
+/* Why it is not ready, or goes on though its file is wrong, or may not do what was meant; empty:
+ * nothing is to be said. */
 struct trp_str trp_composed_reason(const struct trp_directory_item *item, bool is_ready,
                                    const struct trp_error *why);
 bool trp_composed_answer(struct trp_admin *a, struct trp_control *c);
@@ -77,7 +80,8 @@ trp_status trp_answer_routes(struct trp_admin *a, struct trp_control *c, struct 
 /* admin/model_search.c */
 trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 
-/* admin/residency.c: written on the control thread, which knows who is in memory, and why; finishes the control itself. */
+/* admin/residency.c: written on the control thread, which knows who is in memory, and why;
+ * finishes the control itself. */
 void trp_residency_begin(struct trp_admin *a, struct trp_control *c);
 
 /* admin/openapi.c */
@@ -126,11 +130,12 @@ trp_status trp_answer_trace_set(struct trp_admin *a, struct trp_control *c, stru
 trp_status trp_answer_log_get(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 trp_status trp_answer_log_set(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 
-/* admin/trace_flush.c: finishes the control when every trace of an answer that was sent before is in its file, or lost. */
+/* admin/trace_flush.c: finishes the control when every trace of an answer that was sent before
+ * is in its file, or lost. */
 void trp_trace_flush_begin(struct trp_admin *a, struct trp_control *c);
 
-/* admin/orders.c: load and unload go to the control thread and come back; they finish the control themselves.  So does a question
- * that needs a survey: it is answered when it is back. */
+/* admin/orders.c: load and unload go to the control thread and come back; they finish the control
+ * themselves.  So does a question that needs a survey: it is answered when it is back. */
 void trp_order_begin(struct trp_admin *a, struct trp_control *c);
 
 /* Answers from the snapshot of the request's loop, on that loop. */
@@ -140,16 +145,18 @@ trp_status trp_admin_answer(struct trp_admin *a, struct trp_control *c);
 trp_status trp_control_reply_json(struct trp_control *c, const struct trp_buf *text,
                                   struct trp_error *err);
 
-/* Ends a control request: `done` runs from the loop's ready list, or by mail from another thread. */
+/* Ends a control request: `done` runs from the loop's ready list, or by mail from another
+ * thread. */
 void trp_control_finish_soon(struct trp_control *c);
 void trp_control_finish_from(struct trp_control *c);
 
-/* What stands behind a name, which may be a task's ("task:ranking"): on that loop, from the snapshot that it holds.  The caller
- * gets a reference. */
+/* What stands behind a name, which may be a task's ("task:ranking"): on that loop, from the
+ * snapshot that it holds.  The caller gets a reference. */
 trp_status trp_admin_pick(struct trp_admin *a, uint32_t loop_index, const struct trp_sought *sought,
                           struct trp_version **out_version, struct trp_error *err);
 
-/* The snapshot that the request's loop holds; what that has of a model's name: NOT_FOUND, nothing. */
+/* The snapshot that the request's loop holds; what that has of a model's name: NOT_FOUND,
+ * nothing. */
 const struct trp_snapshot *trp_admin_snapshot(const struct trp_admin *a,
                                               const struct trp_control *c);
 trp_status trp_admin_entry(const struct trp_admin *a, const struct trp_control *c,

@@ -1,7 +1,7 @@
 /* admin/cascade_metrics.c - how often the steps of cascades were needed, as Prometheus text.
  *
- * As with routes: cascades whose steps would make more than SERIES_MAX series together are left out, later ones first, and a metric
- * of its own says how many these are. */
+ * As with routes: cascades whose steps would make more than SERIES_MAX series together are left
+ * out, later ones first, and a metric of its own says how many these are. */
 #include "admin/admin_internal.h"
 #include "call/target.h"
 #include "compose/composition.h"

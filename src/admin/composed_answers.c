@@ -1,7 +1,8 @@
 /* admin/composed_answers.c - what routes and compositions say of themselves, where models say it.
  *
- * Metadata, readiness, configuration, statistics and the index are asked of the target, as of a model's.  What only models have
- * (labels, residency, instances) is refused in words.  Loading one reads its file again. */
+ * Metadata, readiness, configuration, statistics and the index are asked of the target, as of a
+ * model's.  What only models have (labels, residency, instances) is refused in words.  Loading
+ * one reads its file again. */
 #include <inttypes.h>
 
 #include "admin/admin_internal.h"

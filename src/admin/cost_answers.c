@@ -1,5 +1,6 @@
 /* admin/cost_answers.c - what runs of a model take, and whether requests share them.
- * From the snapshot of the asking loop and what executors have learned; a version that is not READY is not told of. */
+ * From the snapshot of the asking loop and what executors have learned; a version that is not
+ * READY is not told of. */
 #include "admin/admin_internal.h"
 #include "base/json_members.h"
 #include "exec/exec.h"
@@ -42,7 +43,8 @@ static void add_points(struct trp_buf *b, const struct trp_cost_curve *curve)
     trp_buf_add_char(b, ']');
 }
 
-/* What runs took in the mean: the points are what a run takes when nothing disturbs it, and the simulator needs both. */
+/* What runs took in the mean: the points are what a run takes when nothing disturbs it, and the
+ * simulator needs both. */
 static void add_measured(struct trp_buf *b, const struct trp_cost_curve *curve)
 {
     bool is_first = true;

@@ -1,4 +1,5 @@
-/* admin/label_answers.c - which versions the labels of a model stand for, and where an operator moves them. */
+/* admin/label_answers.c - which versions the labels of a model stand for, and where an operator
+ * moves them. */
 #include "admin/admin_internal.h"
 
 trp_status trp_answer_labels(struct trp_admin *a, struct trp_control *c, struct trp_error *err)

@@ -1,6 +1,7 @@
 /* admin/learner_metrics.c - whom ensembles that learn listen to, as Prometheus text.
  *
- * As with routes: ensembles whose members would make more than SERIES_MAX series together are left out, later ones first. */
+ * As with routes: ensembles whose members would make more than SERIES_MAX series together are
+ * left out, later ones first. */
 #include "admin/admin_internal.h"
 #include "base/json.h"
 #include "call/target.h"

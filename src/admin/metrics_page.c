@@ -1,12 +1,14 @@
 /* admin/metrics_page.c - everything that is counted, in the Prometheus text format.
  *
- * A thousand models that are asked make a page of 10 MB, which takes a tenth of a second to write: nobody else on the loop may wait
- * for that.  So only those that were used lately have rows of their own (other_models.h), and the page is written in steps of about
- * TURN_NS, one a turn; the versions that it tells of are held meanwhile, and the numbers are those of the moment in which their line
- * is written.  The text is not copied on its way out.
+ * A thousand models that are asked make a page of 10 MB, which takes a tenth of a second to write:
+ * nobody else on the loop may wait for that.  So only those that were used lately have rows of
+ * their own (other_models.h), and the page is written in steps of about TURN_NS, one a turn; the
+ * versions that it tells of are held meanwhile, and the numbers are those of the moment in which
+ * their line is written.  The text is not copied on its way out.
  *
- * Three sources: the process-wide table (obs/metrics.def), the counters in each version's slot, and the kernel's view of
- * this process.  The per-model families are rows of one table here, so that the page, its order and docs/metrics.md agree. */
+ * Three sources: the process-wide table (obs/metrics.def), the counters in each version's slot, and
+ * the kernel's view of this process.  The per-model families are rows of one table here, so that
+ * the page, its order and docs/metrics.md agree. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -64,7 +66,8 @@ static uint64_t read_instances(const struct subject *of)
     return of->instances;
 }
 
-/* Per model and version.  The nv_ names are those that Triton's dashboards look for, with its units (microseconds). */
+/* Per model and version.  The nv_ names are those that Triton's dashboards look for, with its
+ * units (microseconds). */
 static const struct family {
     const char *name, *type, *help;
     read_fn read;
@@ -297,7 +300,8 @@ static void write_commons(struct trp_buf *b, const struct trp_admin *a)
     write_value(b, "troupe_commons_refused_total", use.refused);
 }
 
-/* What of them is taken only their drivers know, and a driver is not asked because somebody reads this page. */
+/* What of them is taken only their drivers know, and a driver is not asked because somebody
+ * reads this page. */
 static void write_devices(struct trp_buf *b, const struct trp_admin *a)
 {
     struct trp_told_device told[DEVICES_MAX];
@@ -407,7 +411,8 @@ static void write_process(struct trp_buf *b, const struct trp_admin *a)
 
 /* -- page by page -- */
 
-/* A page that is being written: the versions without rows are summed, then row after row, each for all that have some. */
+/* A page that is being written: the versions without rows are summed, then row after row, each
+ * for all that have some. */
 struct scrape {
     struct trp_mail mail;
     struct trp_admin *admin;

@@ -1,6 +1,6 @@
 /* admin/model_answers.c - what the server and its models say of themselves.
- * Everything is read from the asking loop's snapshot, through the target table where a model is concerned, so that whatever
- * stands behind a name answers alike. */
+ * Everything is read from the asking loop's snapshot, through the target table where a model is
+ * concerned, so that whatever stands behind a name answers alike. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -127,7 +127,8 @@ trp_status trp_answer_model_ready(struct trp_admin *a, struct trp_control *c, st
     if (!trp_failed(st))
         trp_version_unref(v);
     if (st.code == TRP_NOT_FOUND && !trp_snapshot_find(trp_admin_snapshot(a, c), c->model))
-        return st; /* a name that nobody knows is an error, not "false"; nor a task that nothing has */
+        return st; /* a name that nobody knows is an error, not "false"; nor a task that nothing
+                    * has */
     *err = (struct trp_error){ 0 };
     return reply_bool(c, "ready", is_ready || drains, err);
 }
@@ -230,7 +231,8 @@ struct listing {
     bool only_ready, failed;
 };
 
-/* What clients see of a version's state; empty for one that was never loaded, and that no call loads. */
+/* What clients see of a version's state; empty for one that was never loaded, and that no call
+ * loads. */
 static const char *index_state(const struct trp_version *v, struct trp_str reason)
 {
     const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;
@@ -241,8 +243,9 @@ static const char *index_state(const struct trp_version *v, struct trp_str reaso
     return reason.len ? "UNAVAILABLE" : "";
 }
 
-/* Why a version, or a model that has none, is in its state.  The model's own reason comes first: there is one beside versions
- * only while they serve in place of newer files, and nothing else would tell an operator. */
+/* Why a version, or a model that has none, is in its state.  The model's own reason comes first:
+ * there is one beside versions only while they serve in place of newer files, and nothing else
+ * would tell an operator. */
 struct trp_str trp_admin_reason(const struct trp_entry *e, const struct trp_version *v)
 {
     const struct trp_str reason = trp_str_of(e->reason);

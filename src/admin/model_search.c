@@ -1,8 +1,9 @@
 /* admin/model_search.c - which models do what is wanted?
  *
- * The list of all models, narrowed by a wish, page by page: by name, then by version, so that a page begins where the one before
- * ended, whatever was loaded meanwhile.  It is written from the loop's snapshot without stopping, so a page and a look through
- * the names each have an end: a page may be short, or empty, and still name the next one. */
+ * The list of all models, narrowed by a wish, page by page: by name, then by version, so that a
+ * page begins where the one before ended, whatever was loaded meanwhile.  It is written from the
+ * loop's snapshot without stopping, so a page and a look through the names each have an end: a
+ * page may be short, or empty, and still name the next one. */
 #include "admin/admin_internal.h"
 #include "base/json_members.h"
 #include "model/wish.h"
@@ -124,8 +125,8 @@ static trp_status read_search(struct trp_control *c, struct model_search *s, str
 
 /* ---- the answer ---- */
 
-/* NEW is a word of the code's.  Whoever reads the list wants to know whether it is for somebody to act: to load what nobody
- * asked for yet, or to mend what is wrong with its files. */
+/* NEW is a word of the code's.  Whoever reads the list wants to know whether it is for somebody to
+ * act: to load what nobody asked for yet, or to mend what is wrong with its files. */
 static const char *api_state(const struct trp_entry *e, const struct trp_version *v)
 {
     const enum trp_model_state state = v ? trp_lifecycle_get(&v->life) : TRP_MODEL_NEW;

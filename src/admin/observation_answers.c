@@ -1,6 +1,7 @@
 /* admin/observation_answers.c - trace and log settings.  What is set acts at once.
  *
- * Triton's settings are text: a trace setting is a list of strings, a log setting a bool, number or string. */
+ * Triton's settings are text: a trace setting is a list of strings, a log setting a bool, number
+ * or string. */
 #include <inttypes.h>
 
 #include "admin/admin_internal.h"
@@ -55,7 +56,8 @@ static trp_status reply_trace(struct trp_admin *a, struct trp_control *c, struct
     return trp_ok();
 }
 
-/* A model that is asked for must exist; the name comes in the path (HTTP) or in the message (gRPC). */
+/* A model that is asked for must exist; the name comes in the path (HTTP) or in the message
+ * (gRPC). */
 static trp_status trace_model(struct trp_admin *a, struct trp_control *c, struct trp_str *out,
                               struct trp_error *err)
 {

@@ -1,6 +1,6 @@
 /* admin/openapi.h - the description of everything under /api.
- * Answers "which operations are there, and what do they take and give?", for programs: docs/openapi.json, which the build puts into
- * the binary. */
+ * Answers "which operations are there, and what do they take and give?", for programs:
+ * docs/openapi.json, which the build puts into the binary. */
 #ifndef TRP_OPENAPI_H
 #define TRP_OPENAPI_H
 

@@ -1,9 +1,11 @@
-/* admin/orders.c - load, unload, moving labels, instances, and what must be looked up first: over to the control thread, and back.
+/* admin/orders.c - load, unload, moving labels, instances, and what must be looked up first: over
+ * to the control thread, and back.
  *
  *   loop: order_begin --mail--> control: trp_life_submit ... order_done --mail--> loop: finish
  *                                                             (survey, instances) --mail--> loop: answer, finish
  *
- * The order lives in the request's arena; the loop does not touch the arena while the order is away. */
+ * The order lives in the request's arena; the loop does not touch the arena while the order is
+ * away. */
 #include "admin/admin_internal.h"
 
 #define SECONDS_MAX (INT64_MAX / TRP_S(1))
@@ -114,7 +116,8 @@ static void answer(struct trp_mail *mail)
     c->done(c, c->done_user);
 }
 
-/* On the control thread: what was no model may be declared by a file that was not read yet, or be missing because that is wrong. */
+/* On the control thread: what was no model may be declared by a file that was not read yet, or
+ * be missing because that is wrong. */
 static void reloaded(struct trp_routing_order *request)
 {
     struct order *o = TRP_CONTAINER_OF(request, struct order, reload);

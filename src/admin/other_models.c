@@ -49,7 +49,8 @@ uint32_t trp_other_models_choose(struct trp_told_version *all, uint32_t n, uint3
     return own_n;
 }
 
-/* Two pages at once may each see the other's half: swapping `told` makes the parts that they add come out as the whole. */
+/* Two pages at once may each see the other's half: swapping `told` makes the parts that they add
+ * come out as the whole. */
 void trp_other_models_tell(struct trp_other_models *o, struct trp_version *v, bool is_own)
 {
     for (size_t i = 0; v->has_own_stats && i < TRP_STATS_COUNTERS; i++) {

@@ -1,11 +1,13 @@
 /* admin/other_models.h - the models that have no series of their own.
- * Answers "whose numbers does /metrics print one by one, and what becomes of the rest?".  A monitoring system pays for each
- * series, and ten thousand models that nobody asks would be a million of them.  So those that were used lately have their own,
- * and the others are told as one sum.
+ * Answers "whose numbers does /metrics print one by one, and what becomes of the rest?".  A
+ * monitoring system pays for each series, and ten thousand models that nobody asks would be a
+ * million of them.  So those that were used lately have their own, and the others are told as one
+ * sum.
  *
- * The sum never goes down, or a rate taken from it would jump: what a model has counted while it had its own series is not in
- * it, and what it counts while it has none is added once, whatever becomes of the model.  For each version `told` says how much
- * of its counters has been told, one way or the other. */
+ * The sum never goes down, or a rate taken from it would jump: what a model has counted while it
+ * had its own series is not in it, and what it counts while it has none is added once, whatever
+ * becomes of the model.  For each version `told` says how much of its counters has been told,
+ * one way or the other. */
 #ifndef TRP_OTHER_MODELS_H
 #define TRP_OTHER_MODELS_H
 
@@ -34,14 +36,16 @@ struct trp_told_version {
  *   Errors: none. */
 void trp_other_models_note(struct trp_told_version *t, struct trp_version *v, int64_t now_ns);
 
-/* Puts those that get series of their own first, in the order of names: of the recent ones, the `own_max` that were asked most.
+/* Puts those that get series of their own first, in the order of names: of the recent ones, the
+ * `own_max` that were asked most.
  *   Owns  : nothing.
  *   Thread: any.
  *   Cost  : O(n log n).
  *   Errors: none; returns how many they are. */
 uint32_t trp_other_models_choose(struct trp_told_version *all, uint32_t n, uint32_t own_max);
 
-/* Takes what one version has counted since it was last told: into the sum (`is_own` false), or as told by itself.
+/* Takes what one version has counted since it was last told: into the sum (`is_own` false), or as
+ * told by itself.
  *   Owns  : nothing.
  *   Thread: any; pages may be written at the same time.
  *   Errors: none. */

@@ -1,6 +1,6 @@
 /* admin/region_answers.c - the shared memory operations.
- * System shared memory is served (unless it is switched off); of CUDA's there is none, and what clients do before they begin
- * (forget all regions, list them) succeeds all the same. */
+ * System shared memory is served (unless it is switched off); of CUDA's there is none, and what
+ * clients do before they begin (forget all regions, list them) succeeds all the same. */
 #include "admin/admin_internal.h"
 
 struct status_reply {
@@ -62,7 +62,8 @@ trp_status trp_answer_shm_unregister(struct trp_admin *a, struct trp_control *c,
     return trp_ok();
 }
 
-/* CUDA shared memory is not there: there is nothing to list, and nothing to forget, which clients do before they begin. */
+/* CUDA shared memory is not there: there is nothing to list, and nothing to forget, which
+ * clients do before they begin. */
 trp_status trp_answer_cuda_status(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
 {
     (void)a;

@@ -1,9 +1,11 @@
 /* admin/regions.c - see regions.h.
  *
- * Regions live in a list under one lock: there are few, and a request names at most a few of them.  A region is counted by
- * the table and by each request that uses it; the last one unmaps, outside the lock.  A segment that its owner has cut short
- * after registration would kill this process with SIGBUS on the first touch, so the size is looked at again for every hold; a
- * client that cuts it while a request runs can still do harm, which is why registration is for local clients only. */
+ * Regions live in a list under one lock: there are few, and a request names at most a few of them.
+ * A region is counted by the table and by each request that uses it; the last one unmaps, outside
+ * the lock.  A segment that its owner has cut short after registration would kill this process with
+ * SIGBUS on the first touch, so the size is looked at again for every hold; a client that cuts
+ * it while a request runs can still do harm, which is why registration is for local clients
+ * only. */
 #include "admin/regions.h"
 
 #include "base/atomic.h"

@@ -1,6 +1,6 @@
 /* admin/regions.h - shared memory that clients registered.
- * Answers "which memory does this region name mean?".  Counted: a region that is unregistered while requests use it stays
- * mapped until the last of them has ended. */
+ * Answers "which memory does this region name mean?".  Counted: a region that is unregistered while
+ * requests use it stays mapped until the last of them has ended. */
 #ifndef TRP_REGIONS_H
 #define TRP_REGIONS_H
 
@@ -34,7 +34,8 @@ trp_status trp_regions_add(struct trp_regions *r, struct trp_str name, struct tr
  *   Errors: none. */
 void trp_regions_remove(struct trp_regions *r, struct trp_str name);
 
-/* Visits one region (empty name: all) as they are now.  No lock is held meanwhile: `each` may call back into the table.
+/* Visits one region (empty name: all) as they are now.  No lock is held meanwhile: `each` may call
+ * back into the table.
  *   Owns  : borrowed for the call.
  *   Thread: any.
  *   Errors: NOT_FOUND (a named one does not exist), OUT_OF_MEMORY; nothing was visited then. */
@@ -49,7 +50,8 @@ trp_status trp_regions_each(struct trp_regions *r, struct trp_str name,
 /* Turns a range of a region into memory and holds it.
  *   Owns  : let go with trp_region_release(*out_hold, ...).
  *   Thread: any.
- *   Errors: NOT_FOUND, INVALID_ARGUMENT (the range leaves the region), FAILED_PRECONDITION (the segment shrank). */
+ *   Errors: NOT_FOUND, INVALID_ARGUMENT (the range leaves the region), FAILED_PRECONDITION (the
+ *           segment shrank). */
 trp_status trp_regions_hold(struct trp_regions *r, struct trp_str name, uint64_t offset,
                             uint64_t bytes, void **out_ptr, void **out_hold, struct trp_error *err);
 void trp_region_release(void *hold, void *ptr);

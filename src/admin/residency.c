@@ -2,8 +2,8 @@
  *
  *   loop: residency_begin --mail--> control: who is there, with whom do they share --mail--> loop: finish
  *
- * Only the control thread knows who is in memory, so the answer is written there; the loop does not touch the request's arena while
- * it is away. */
+ * Only the control thread knows who is in memory, so the answer is written there; the loop does not
+ * touch the request's arena while it is away. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -88,8 +88,8 @@ static void note_sharer(struct resident *r, uint32_t other)
         r->sharers[r->sharers_n++] = other;
 }
 
-/* Those who have one blob, side by side in `parts`.  Everybody looks at the first few only: with hundreds that share one, naming
- * eight of them is enough. */
+/* Those who have one blob, side by side in `parts`.  Everybody looks at the first few only: with
+ * hundreds that share one, naming eight of them is enough. */
 static void note_sharers(struct residency *r, size_t from, size_t to)
 {
     const size_t seen = to - from < SHARERS_MAX + 2 ? to : from + SHARERS_MAX + 2;

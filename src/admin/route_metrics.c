@@ -1,7 +1,7 @@
 /* admin/route_metrics.c - what routes have decided, as Prometheus text: by rule and by target.
  *
- * Routes whose rules would make more than SERIES_MAX series together are left out, those that come later in the file first: a scrape
- * has a size.  How many are is a metric of its own. */
+ * Routes whose rules would make more than SERIES_MAX series together are left out, those that come
+ * later in the file first: a scrape has a size.  How many are is a metric of its own. */
 #include "admin/admin_internal.h"
 #include "call/target.h"
 #include "route/route.h"

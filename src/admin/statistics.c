@@ -59,7 +59,8 @@ static void add_memory(struct builder *b, struct trp_node *node, const struct tr
     add_u64(b, entry, "byte_size", trp_counter_get(&v->weights.bytes));
 }
 
-/* One target, with the numbers of its slot; `v` has memory, what is made of others (NULL) has none of its own. */
+/* One target, with the numbers of its slot; `v` has memory, what is made of others (NULL) has
+ * none of its own. */
 static void add_target(struct builder *b, struct trp_node *list, const struct trp_target *t,
                        const struct trp_stats *s, const struct trp_version *v)
 {
@@ -128,7 +129,8 @@ static void add_items(struct walk *w, const struct trp_directory *d)
         add_item(w, trp_directory_at(d, i));
 }
 
-/* Triton answers INVALID_ARGUMENT for statistics of what is not there, and its clients match the words. */
+/* Triton answers INVALID_ARGUMENT for statistics of what is not there, and its clients match the
+ * words. */
 static trp_status walk_one(struct trp_admin *a, struct trp_control *c, struct walk *w,
                            struct trp_error *err)
 {

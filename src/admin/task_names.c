@@ -1,11 +1,13 @@
 /* admin/task_names.c - see task_names.h.
  *
- * Problem: a request for a task must not walk through 10,000 models, and which models are ready changes many times a second.
+ * Problem: a request for a task must not walk through 10,000 models, and which models are ready
+ * changes many times a second.
  *
- * Design: which names have a task changes seldom, so that is kept for a while: a list of names for each task that somebody asked
- * for, made anew when the snapshot is a newer one, but not more often than every STALE_NS.  What stands behind a name is looked
- * up in the snapshot for each request.  So what was loaded, evicted or replaced counts at once, and a new name within STALE_NS;
- * a task that nothing could answer is looked for anew at once. */
+ * Design: which names have a task changes seldom, so that is kept for a while: a list of names for
+ * each task that somebody asked for, made anew when the snapshot is a newer one, but not more often
+ * than every STALE_NS.  What stands behind a name is looked up in the snapshot for each request.
+ * So what was loaded, evicted or replaced counts at once, and a new name within STALE_NS; a task
+ * that nothing could answer is looked for anew at once. */
 #include "admin/task_names.h"
 
 #include <stdio.h>
@@ -199,7 +201,8 @@ static void describe(const struct trp_candidate *c, char *out, size_t size)
                    quality, (double)c->expected_ns / 1e6, c->is_cold ? " with its load" : "");
 }
 
-/* "aisles/1 (accuracy 0.91, 12.000 ms) of 3; next aisles_large/1 (accuracy 0.95, 912.000 ms with its load)" */
+/* "aisles/1 (accuracy 0.91, 12.000 ms) of 3; next aisles_large/1 (accuracy 0.95, 912.000 ms with
+ * its load)" */
 static struct trp_str explain(const struct candidates *c, struct trp_call *call)
 {
     char first[256], second[256] = "";

@@ -2,8 +2,9 @@
  *
  *   loop: flush_begin --mail--> every loop --the last--> writer of traces --mail--> loop: finish
  *
- * A client that has its answer may ask before the loop that sent it has handed the trace over; the mail arrives behind that.
- * Everything lies in the request's arena, which its loop does not touch while the control is out. */
+ * A client that has its answer may ask before the loop that sent it has handed the trace over; the
+ * mail arrives behind that. Everything lies in the request's arena, which its loop does not
+ * touch while the control is out. */
 #include "admin/admin_internal.h"
 
 struct hop {

@@ -21,7 +21,8 @@ static bool folder_beside(const char *below, char out[FOLDER_MAX])
            !trp_failed(trp_file_stat(out, &st, NULL)) && st.kind == 'd';
 }
 
-/* lib/troupe beside the binary (a build folder), or beside its folder (an installation), unless backends.path says otherwise. */
+/* lib/troupe beside the binary (a build folder), or beside its folder (an installation), unless
+ * backends.path says otherwise. */
 static const char *plugin_folder(const struct trp_settings *settings, char out[FOLDER_MAX])
 {
     const char *path = trp_settings_text(settings, TRP_SETTING_ID_PLUGINS);

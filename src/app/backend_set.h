@@ -1,5 +1,6 @@
 /* app/backend_set.h - the backends, as the settings want them.
- * Answers "where do plugins lie, and what are they told?".  The server and whoever prepares models open the same ones. */
+ * Answers "where do plugins lie, and what are they told?".  The server and whoever prepares
+ * models open the same ones. */
 #ifndef TRP_BACKEND_SET_H
 #define TRP_BACKEND_SET_H
 
@@ -16,7 +17,8 @@ struct trp_backend_set_opts {
 };
 
 /* Makes the table of backends; opens none yet.
- *   Owns  : the caller destroys (trp_backends_destroy()); what opts point to is borrowed and outlives it.
+ *   Owns  : the caller destroys (trp_backends_destroy()); what opts point to is borrowed and
+ *           outlives it.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY, IO. */
 trp_status trp_backend_set_create(const struct trp_alloc *alloc,

@@ -1,15 +1,15 @@
 /* app/meter.c - see meter.h.
  *
- * The proportional set size needs a look at every page, while the process can map nothing.  So such a look is taken only as often
- * as it costs a hundredth of the time.  In between a glance has to do: private pages as they are now, and the pages of files in the
- * proportion of the last look.
+ * The proportional set size needs a look at every page, while the process can map nothing.  So such
+ * a look is taken only as often as it costs a hundredth of the time.  In between a glance has to
+ * do: private pages as they are now, and the pages of files in the proportion of the last look.
  *
  *   used - accounts (*) ------------------------> the program itself, and what nobody accounts for   \
  *   activations - those of models with a hold --> runs so small that they ask nobody, strays          > fixed
  *   requests, backends: the ledger reads these accounts itself, at each step                          /
  *
- * (*) what is private and in no private account in any case: mapped weights that nobody has read yet are accounted and not used, and
- *     would hide as much of it. */
+ * (*) what is private and in no private account in any case: mapped weights that nobody has read
+ *     yet are accounted and not used, and would hide as much of it. */
 #include "app/meter.h"
 
 #include "base/footprint.h"
@@ -32,8 +32,8 @@ static void sum_up(const struct trp_meter_opts *o, struct trp_usage_seen *seen)
         seen->private_accounted_bytes = own;
 }
 
-/* This process and those that run its isolated models, of which one may have ended since it was listed.  What they share, the
- * glance counts for each of them and the share once for all. */
+/* This process and those that run its isolated models, of which one may have ended since it was
+ * listed.  What they share, the glance counts for each of them and the share once for all. */
 struct family {
     pid_t pids[WORKERS_MAX];
     uint32_t n;
@@ -115,7 +115,8 @@ static void warn_if_too_small(struct trp_meter *m, const struct trp_budget *b)
              (unsigned long long)limit, (unsigned long long)own);
 }
 
-/* Nothing fails for that; but models in processes of their own become slower, and it is not seen why. */
+/* Nothing fails for that; but models in processes of their own become slower, and it is not seen
+ * why. */
 static void tell_if_full(struct trp_meter *m)
 {
     if (m->has_told_full || !m->opts.commons)

@@ -1,7 +1,8 @@
 /* app/meter.h - compares what the process uses with what the accounts say.
- * Answers "does the budget hold for what we really take?".  A thread that looks once in a while: the difference becomes what the
- * ledger calls fixed, holds follow what runs have given back, whoever can make room hears when a limit is passed, and calls that wait
- * for room are tried again.  A budget that the process fills before it has any model is told in the log. */
+ * Answers "does the budget hold for what we really take?".  A thread that looks once in a while:
+ * the difference becomes what the ledger calls fixed, holds follow what runs have given back,
+ * whoever can make room hears when a limit is passed, and calls that wait for room are tried
+ * again.  A budget that the process fills before it has any model is told in the log. */
 #ifndef TRP_METER_H
 #define TRP_METER_H
 
@@ -40,11 +41,13 @@ struct trp_meter {
     bool has_told_full;        /* that the commons are: once, too */
 };
 
-/* Sets up; start runs the thread; stop ends it, deinit frees.  look: one comparison, as the thread makes them.
+/* Sets up; start runs the thread; stop ends it, deinit frees.  look: one comparison, as the thread
+ * makes them.
  *   Owns  : the caller's storage; opts copied, what they point to borrowed.
  *   Thread: startup; look: the meter's own, or startup before start.
  *   Blocks: look: disk (the kernel's own files).
- *   Errors: OUT_OF_MEMORY, IO; a kernel that does not say what is used leaves the accounts alone to count. */
+ *   Errors: OUT_OF_MEMORY, IO; a kernel that does not say what is used leaves the accounts alone
+ *           to count. */
 trp_status trp_meter_init(struct trp_meter *m, const struct trp_alloc *alloc,
                           const struct trp_meter_opts *opts, struct trp_error *err);
 trp_status trp_meter_start(struct trp_meter *m, struct trp_error *err);

@@ -1,8 +1,9 @@
 /* app/preparation.c - see preparation.h.
  *
- * A version is one piece of work; threads take the next that is left.  What goes wrong with a model is kept with it; what goes wrong
- * with the store (no room, no right to write) goes wrong for all, so the rest is given up.  Each artefact is held until all are
- * done: nobody's removal takes the first while the last is made. */
+ * A version is one piece of work; threads take the next that is left.  What goes wrong with a model
+ * is kept with it; what goes wrong with the store (no room, no right to write) goes wrong for all,
+ * so the rest is given up.  Each artefact is held until all are done: nobody's removal takes the
+ * first while the last is made. */
 #include "app/preparation.h"
 
 #include "app/backend_set.h"

@@ -54,8 +54,8 @@ struct trp_preparation {
  *   Owns  : `opts` is borrowed; the caller deinits `p`, also after a failure.
  *   Thread: owner; starts `jobs` threads and ends them.
  *   Blocks: disk, device; as long as it takes.
- *   Errors: of the store, the repository and the backend as such: what came before it was given up is in `p`.  A model that cannot
- *           be prepared is none. */
+ *   Errors: of the store, the repository and the backend as such: what came before it was given up
+ *           is in `p`.  A model that cannot be prepared is none. */
 trp_status trp_preparation_run(struct trp_preparation *p, const struct trp_preparation_opts *opts,
                                struct trp_error *err);
 void trp_preparation_deinit(struct trp_preparation *p);

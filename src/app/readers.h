@@ -1,9 +1,10 @@
 /* app/readers.h - the loop threads, and how each gets the newest registry snapshot.
  * Answers "which picture of the models does this loop see?".
  *
- * Two mails per loop travel between control and loop, back and forth.  They only say that there is something new: whoever gets one
- * takes the newest.  So publishing allocates nothing and cannot fail, and what control posts to a loop after it has published comes
- * behind what it published: with one mail, that would be on its way back. */
+ * Two mails per loop travel between control and loop, back and forth.  They only say that there is
+ * something new: whoever gets one takes the newest.  So publishing allocates nothing and cannot
+ * fail, and what control posts to a loop after it has published comes behind what it published:
+ * with one mail, that would be on its way back. */
 #ifndef TRP_READERS_H
 #define TRP_READERS_H
 
@@ -27,7 +28,8 @@ struct trp_reader { /* one loop thread */
 
     struct trp_delivery deliveries[2];
     struct trp_pointer
-        newest; /* snapshot: put by control before a mail is sent, taken by the loop when one arrives */
+        newest;     /* snapshot: put by control before a mail is sent, taken by the loop when one
+                 * arrives */
     bool is_behind; /* control's: both were away when it was put */
     struct trp_readers *owner;
 };
@@ -43,8 +45,9 @@ struct trp_readers {
     bool closing; /* mail that still travels is let go */
 };
 
-/* Makes `n` loops that hold `initial`; start begins their threads; stop ends and joins them, and delivers what had been
- * posted to them meanwhile.  The control loop is destroyed between stop and deinit: a mail of ours may lie in its box.
+/* Makes `n` loops that hold `initial`; start begins their threads; stop ends and joins them, and
+ * delivers what had been posted to them meanwhile.  The control loop is destroyed between stop and
+ * deinit: a mail of ours may lie in its box.
  *   Owns  : the caller deinits; loops are destroyed then.
  *   Thread: startup (publish: control).
  *   Errors: OUT_OF_MEMORY, IO. */

@@ -1,16 +1,19 @@
 /* app/server.c - see server.h.
  *
- * Start: ports first (so that a client never sees a refused connection for a server that was started), then the rooms from the
- * bottom up, then threads: loops, executors; `life` lists the repository on a loader.  ONNX Runtime is opened beside all that,
- * by a thread of its own, because it takes some 30 ms.
+ * Start: ports first (so that a client never sees a refused connection for a server that was
+ * started), then the rooms from the bottom up, then threads: loops, executors; `life` lists the
+ * repository on a loader.  ONNX Runtime is opened beside all that, by a thread of its own, because
+ * it takes some 30 ms.
  *
  * End, driven by the control loop:
  *
  *   signal -> listeners close, fronts drain (keep-alive ends, GOAWAY) -> all gone
- *          -> life stops (versions leave, close) -> control loop ends -> executors, loops, the rest, top down
+ *          -> life stops (versions leave, close) -> control loop ends -> executors, loops, the
+ *          rest, top down
  *
- * After timeouts.drain the connections that are left are closed and their runs cancelled, so that the same way is gone to its end.
- * A backend that does not heed that in END_NS, or a second signal, ends the process at once. */
+ * After timeouts.drain the connections that are left are closed and their runs cancelled, so that
+ * the same way is gone to its end. A backend that does not heed that in END_NS, or a second
+ * signal, ends the process at once. */
 #include "app/server.h"
 
 #include <errno.h>
@@ -62,8 +65,8 @@ trp_status trp_server_create(const struct trp_alloc *alloc, const struct trp_ser
 
 static void close_models(struct trp_server *s);
 
-/* Orders of clients that the control loop has not come to, because it ended early: they are refused, or the fronts would wait
- * for them for ever. */
+/* Orders of clients that the control loop has not come to, because it ended early: they are
+ * refused, or the fronts would wait for them for ever. */
 static void refuse_orders(struct trp_server *s)
 {
     if (!s->life || s->phase == PHASE_CLOSING)
@@ -231,7 +234,8 @@ void trp_server_stop(struct trp_server *s)
 
 /* -- signals -- */
 
-/* What was wrong before is not told again by who reads it, and whoever has asked should know that it still is. */
+/* What was wrong before is not told again by who reads it, and whoever has asked should know
+ * that it still is. */
 static void tell_refused(const struct trp_server *s, struct trp_str name, struct trp_str why)
 {
     const char *end = memchr(why.ptr, '\n', why.len);
@@ -323,7 +327,8 @@ static void tell_addresses(const struct trp_server *s)
         tell_address(s, i);
 }
 
-/* Whoever copies a file into the folder and sees nothing happen finds the reason at the top of the log. */
+/* Whoever copies a file into the folder and sees nothing happen finds the reason at the top of
+ * the log. */
 static void tell_repository(const struct trp_server *s)
 {
     const char *mode = trp_settings_text(s->opts.settings, TRP_SETTING_ID_WATCH);
@@ -336,8 +341,8 @@ static void tell_repository(const struct trp_server *s)
                         : "changed files wait for SIGHUP or a load: troupe load MODEL");
 }
 
-/* ONNX Runtime takes some 30 ms and 18 MiB to open; nobody should wait for that, and a server whose models do not need it
- * should only say that it is not there. */
+/* ONNX Runtime takes some 30 ms and 18 MiB to open; nobody should wait for that, and a server whose
+ * models do not need it should only say that it is not there. */
 static void open_runtime(void *user)
 {
     struct trp_server *s = user;

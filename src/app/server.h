@@ -1,5 +1,6 @@
 /* app/server.h - the whole server, put together.
- * Answers "how is it all wired, and in which order does it start and end?".  The only room that knows all others.
+ * Answers "how is it all wired, and in which order does it start and end?".  The only room that
+ * knows all others.
  *
  *   main thread = control loop: signals, life, shutdown
  *   loop threads: one front each, a pool of buffers, a registry snapshot
@@ -28,13 +29,14 @@ struct trp_server_opts {
 /* Opens the ports and makes everything; no thread runs yet.
  *   Owns  : the caller destroys; opts and settings are borrowed and outlive it.
  *   Thread: startup.
- *   Errors: INVALID_ARGUMENT, ALREADY_EXISTS (address in use), NOT_FOUND (repository), OUT_OF_MEMORY, IO. */
+ *   Errors: INVALID_ARGUMENT, ALREADY_EXISTS (address in use), NOT_FOUND (repository),
+ *           OUT_OF_MEMORY, IO. */
 trp_status trp_server_create(const struct trp_alloc *alloc, const struct trp_server_opts *opts,
                              struct trp_server **out_server, struct trp_error *err);
 void trp_server_destroy(struct trp_server *s); /* accepts NULL */
 
-/* Serves until SIGTERM, SIGINT or trp_server_stop(); drains; SIGHUP rescans the repository.  Signals of the process must be
- * blocked (trp_server_block_signals()) before any thread starts.
+/* Serves until SIGTERM, SIGINT or trp_server_stop(); drains; SIGHUP rescans the repository.
+ * Signals of the process must be blocked (trp_server_block_signals()) before any thread starts.
  *   Owns  : nothing.
  *   Thread: startup (the caller's thread becomes the control thread).
  *   Blocks: until stopped.

@@ -92,7 +92,8 @@ uint64_t trp_server_raise_descriptors(void);
 /* What rules see: made before life, which shows its models to it; server_facts.c. */
 trp_status trp_server_make_facts(struct trp_server *s, struct trp_error *err);
 
-/* Makes every part, from the bottom up; what was made before a failure is freed by trp_server_destroy(). */
+/* Makes every part, from the bottom up; what was made before a failure is freed by
+ * trp_server_destroy(). */
 trp_status trp_server_assemble(struct trp_server *s, struct trp_error *err);
 
 /* app/routing_make.c: the file of routes, what routes are given, who reads them. */

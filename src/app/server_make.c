@@ -125,7 +125,8 @@ static trp_status make_loops(struct trp_server *s, uint32_t loops_n, struct trp_
     return trp_ok();
 }
 
-/* What may be had of everything that runs out; see docs/memory.md.  Connections and the store need descriptors too. */
+/* What may be had of everything that runs out; see docs/memory.md.  Connections and the store
+ * need descriptors too. */
 static struct trp_amounts budget_limits(const struct trp_server *s, uint64_t descriptors)
 {
     const uint64_t kept = setting(s, TRP_SETTING_ID_CONNECTIONS) + OWN_DESCRIPTORS;

@@ -9,8 +9,8 @@
  *     that a thousand models of a missing backend cost one look at the disk.
  *  3. The lock guards the table and the state of its entries; it is never held while a plugin runs.
  *     Entries are never removed before the table is, so a pointer to one stays good.
- *  4. A run that worked with pages of a file that is not whole any more gives nothing out, and the model
- *     runs no more: whoever watches it opens another.
+ *  4. A run that worked with pages of a file that is not whole any more gives nothing out, and the
+ *     model runs no more: whoever watches it opens another.
  *  5. After a successful run every output holds memory, has a known type and as many bytes as its
  *     shape says, and all are within the limit: checked here, so that nobody above has to distrust
  *     a plugin.
@@ -416,7 +416,8 @@ void trp_backends_forget_failures(struct trp_backends *t)
     trp_lock_leave(&t->lock);
 }
 
-/* --- in processes of their own ----------------------------------------------------------------- */
+/* --- in processes of their own
+ * ----------------------------------------------------------------- */
 
 /* An entry that stands for `inner`, not in the table yet. */
 static struct trp_backend *make_isolated(struct trp_backends *t, struct trp_backend *inner)
@@ -597,8 +598,8 @@ static bool count_heap(void *user, int64_t change)
     return true;
 }
 
-/* A library may take memory in nobody's name, and a graph as it is read is as large as its weights: the model's account has it
- * while it is there. */
+/* A library may take memory in nobody's name, and a graph as it is read is as large as its weights:
+ * the model's account has it while it is there. */
 static int32_t open_counted(struct trp_backend *b, const struct troupe_model_desc *desc,
                             const struct troupe_sink *sink, struct trp_backend_model *m,
                             struct troupe_error *words)
@@ -777,7 +778,8 @@ static void look_at_losses(struct trp_backend_model *m, uint64_t seen, uint64_t 
     trp_mark_raise(&m->losses_seen, now);
 }
 
-/* Asked before a run and after it: what is gone may be noticed by another run, or another model, first. */
+/* Asked before a run and after it: what is gone may be noticed by another run, or another model,
+ * first. */
 static bool has_lost(struct trp_backend_model *m)
 {
     const uint64_t now = trp_map_loss_count(), seen = trp_mark_get(&m->losses_seen);

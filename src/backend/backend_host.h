@@ -29,15 +29,17 @@ struct trp_backends_opts {
     uint32_t options_n;
     const struct troupe_account
         *account; /* for what a plugin holds in no model's name; may be NULL */
-    /* What serves as a worker process when its first argument is "worker" (worker_main.h); NULL: no model can be isolated.  With
-     * it, startup must be a thread that yields to nobody.  Outlives the table. */
+    /* What serves as a worker process when its first argument is "worker" (worker_main.h); NULL: no
+     * model can be isolated.  With it, startup must be a thread that yields to nobody.  Outlives
+     * the table. */
     const char *worker_program;
     int32_t worker_nice;         /* of the threads that run models there */
     struct trp_metrics *metrics; /* of worker processes; may be NULL */
-    struct trp_commons *
-        commons; /* inputs in them are not copied for worker processes; outlive the table; may be NULL */
-    uint64_t
-        worker_bytes; /* addresses for inputs, and for outputs, of one worker process; 0: as trp_stint_begin() says */
+    struct trp_commons
+        *commons; /* inputs in them are not copied for worker processes; outlive the table; may be
+                  * NULL */
+    uint64_t worker_bytes; /* addresses for inputs, and for outputs, of one worker process; 0: as
+                       * trp_stint_begin() says */
 };
 
 /* Makes the table, with `null` and `echo` built in; opens no plugin yet.
@@ -71,7 +73,8 @@ const char *trp_backend_version(const struct trp_backend *b);
 trp_status trp_backend_devices(struct trp_backend *b, struct trp_arena *arena,
                                struct trp_device_list *out, struct trp_error *err);
 
-/* What trp_backend_devices() of all backends gave last: at most `max` of them.  Nobody looks for devices because of this question.
+/* What trp_backend_devices() of all backends gave last: at most `max` of them.  Nobody looks for
+ * devices because of this question.
  *   Owns  : copied; the name is the table's.
  *   Thread: any.
  *   Errors: none. */
@@ -90,8 +93,8 @@ uint32_t trp_backends_told_devices(struct trp_backends *b, struct trp_told_devic
  *   Errors: none. */
 const char *trp_backend_why_no_device(const struct trp_backend *b);
 
-/* The same backend with each model in a process of its own: whatever ends that process ends no other, and it is started again.
- * Probing and preparing are done here.
+/* The same backend with each model in a process of its own: whatever ends that process ends no
+ * other, and it is started again. Probing and preparing are done here.
  *   Owns  : borrowed from the table.
  *   Thread: loader, control.
  *   Errors: UNIMPLEMENTED: there is no worker program; OUT_OF_MEMORY. */
@@ -105,8 +108,8 @@ bool trp_backends_can_isolate(const struct trp_backends *b);
  *   Errors: none. */
 uint32_t trp_backends_pids(struct trp_backends *b, pid_t *out, uint32_t max);
 
-/* Opens a model.  Its account also has what its library takes of the heap in nobody's name (base/cxx_heap.h), and until it is closed
- * what stays of that: a session's graph, mostly.
+/* Opens a model.  Its account also has what its library takes of the heap in nobody's name
+ * (base/cxx_heap.h), and until it is closed what stays of that: a session's graph, mostly.
  *   Owns  : the caller closes; the signature lives in `arena`; desc's account and cancel flag
  *   outlive the model.
  *   Thread: loader.
@@ -125,8 +128,8 @@ void trp_backend_close(struct trp_backend_model *m); /* accepts NULL */
  *   Owns  : desc and sink are borrowed until it returns.
  *   Thread: loader.
  *   Blocks: disk; as long as a load, and longer.
- *   Errors: UNIMPLEMENTED (this backend cannot), the sink's own code (with words that say so), or the plugin's, with its
- *           words. */
+ *   Errors: UNIMPLEMENTED (this backend cannot), the sink's own code (with words that say so), or
+ *           the plugin's, with its words. */
 trp_status trp_backend_prepare(struct trp_backend *b, const struct troupe_model_desc *desc,
                                const struct troupe_blob_sink *sink, struct trp_error *err);
 bool trp_backend_can_prepare(const struct trp_backend *b);
@@ -138,8 +141,8 @@ bool trp_backend_can_prepare(const struct trp_backend *b);
 const char *trp_backend_fingerprint(const struct trp_backend *b);
 uint32_t trp_backend_capabilities(const struct trp_backend_model *m);
 
-/* The devices that a model was opened on, in desc's order, and how many runs were begun on each; returns how many there are, 0: it runs
- * on the CPU.
+/* The devices that a model was opened on, in desc's order, and how many runs were begun on each;
+ * returns how many there are, 0: it runs on the CPU.
  *   Owns  : borrowed from the model.
  *   Thread: any.
  *   Errors: none. */
@@ -152,18 +155,22 @@ uint32_t trp_backend_device_uses(const struct trp_backend_model *m,
 void trp_backend_trim(struct trp_backends *b);
 bool trp_backend_memory(const struct trp_backend_model *m, struct troupe_memory *out);
 
-/* Drops what an idle model can do without and get back by itself; gets it back, before the next run or with it.
+/* Drops what an idle model can do without and get back by itself; gets it back, before the next run
+ * or with it.
  *   Owns  : nothing.
  *   Thread: any, one at a time for one model; a run that goes on meanwhile only gets slower.
  *   Blocks: disk.
- *   Errors: UNIMPLEMENTED (this one has nothing to drop: see TROUPE_CAN_HIBERNATE), or the plugin's. */
+ *   Errors: UNIMPLEMENTED (this one has nothing to drop: see TROUPE_CAN_HIBERNATE), or the
+ *           plugin's. */
 trp_status trp_backend_hibernate(struct trp_backend_model *m, struct trp_error *err);
 trp_status trp_backend_wake(struct trp_backend_model *m, struct trp_error *err);
 
-/* Who knows which files a model maps, and wants to know when one was cut short (base/map_loss.h).  The run that worked with what
- * is gone fails with DATA_LOSS and the file's name, and so does every later one.
+/* Who knows which files a model maps, and wants to know when one was cut short (base/map_loss.h).
+ * The run that worked with what is gone fails with DATA_LOSS and the file's name, and so does every
+ * later one.
  *   Owns  : copied; `user` outlives the model.
- *   Thread: loader, before anybody else runs it; `is_mine` and `on_loss` on any that runs it, `on_loss` once.
+ *   Thread: loader, before anybody else runs it; `is_mine` and `on_loss` on any that runs it,
+ *           `on_loss` once.
  *   Errors: none. */
 struct trp_backend_watch {
     bool (*is_mine)(void *user, const char *path);
@@ -179,8 +186,8 @@ void trp_backend_watch(struct trp_backend_model *m, const struct trp_backend_wat
  *   Thread: executor or loop; one at a time unless TROUPE_CAN_CONCURRENT (the host then serialises:
  *   Blocks).
  *   Errors: BACKEND_FAILED or the plugin's code, with its words; INTERNAL when the plugin broke its
- *   contract; DATA_LOSS when a file that the model maps was cut short; UNAVAILABLE while there is no process for an isolated model, with
- *   the time to come back. */
+ *   contract; DATA_LOSS when a file that the model maps was cut short; UNAVAILABLE while there is
+ *   no process for an isolated model, with the time to come back. */
 trp_status trp_backend_run(struct trp_backend_model *m, struct troupe_run *run,
                            const struct troupe_tensor *inputs, struct troupe_tensor *outputs,
                            struct trp_error *err);

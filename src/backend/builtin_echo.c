@@ -5,7 +5,8 @@
  * memory given for an output, and `grow`, cost a copy.  Without `output` lines there are as many
  * outputs as inputs, named OUTPUT0, OUTPUT1, ... of the same types and sizes.
  *
- * With the option `devices` it pretends to have so many GPUs; what a model's output `device` says of a run is the only difference. */
+ * With the option `devices` it pretends to have so many GPUs; what a model's output `device`
+ * says of a run is the only difference. */
 #include <stdio.h>
 
 #include "backend/backend_host.h"

@@ -24,7 +24,8 @@ struct trp_device_list {
     bool is_short_of_memory;
 };
 
-/* Makes an empty list; adds what a backend tells (its `tell`, with the list as `user`).  Kinds of a later ABI are passed over.
+/* Makes an empty list; adds what a backend tells (its `tell`, with the list as `user`).  Kinds of a
+ * later ABI are passed over.
  *   Owns  : in `arena`, names too.
  *   Thread: owner.
  *   Errors: init: OUT_OF_MEMORY; tell: none, see trp_device_list_check(). */

@@ -145,8 +145,8 @@ static int32_t memory(void *model, struct troupe_memory *out)
     return out->weights_bytes ? TROUPE_OK : TROUPE_UNAVAILABLE;
 }
 
-/* Some at a time, the list is let go meanwhile: who comes after them is found by counting, so one that was opened or closed
- * meanwhile is trimmed twice, or the next time. */
+/* Some at a time, the list is let go meanwhile: who comes after them is found by counting, so one
+ * that was opened or closed meanwhile is trimmed twice, or the next time. */
 static void trim(void *self)
 {
     struct trp_isolation *i = self;

@@ -1,5 +1,6 @@
 /* backend/isolation.h - a backend whose models run in processes of their own.
- * Answers "what if a model ends its process?".  To whoever uses it, it is a plugin like the one that it stands for. */
+ * Answers "what if a model ends its process?".  To whoever uses it, it is a plugin like the one
+ * that it stands for. */
 #ifndef TRP_ISOLATION_H
 #define TRP_ISOLATION_H
 
@@ -13,8 +14,8 @@ struct trp_isolation {
     struct trp_worker *first; /* all that are open */
 };
 
-/* The functions, for what `inner` can do; their `self` is a trp_isolation.  What is done once per model without running it, is done
- * in this process: probe, prepare, fingerprint.
+/* The functions, for what `inner` can do; their `self` is a trp_isolation.  What is done once per
+ * model without running it, is done in this process: probe, prepare, fingerprint.
  *   Owns  : nothing; stop() gives nothing back.
  *   Thread: any.
  *   Errors: none. */
@@ -34,7 +35,8 @@ void trp_isolation_deinit(struct trp_isolation *i);
  *   Errors: none. */
 uint32_t trp_isolation_pids(struct trp_isolation *i, pid_t *out, uint32_t max);
 
-/* After a run that was answered UNAVAILABLE: when the same may succeed; `model` is what open() gave.
+/* After a run that was answered UNAVAILABLE: when the same may succeed; `model` is what open()
+ * gave.
  *   Units : ms; 0: nobody knows.
  *   Owns  : nothing.
  *   Thread: any.

@@ -1,6 +1,7 @@
 /* backend/nursery.h - threads that are as urgent as the program is.
- * Answers "whose child is a thread that a loader wants?".  A thread inherits how much its maker yields to others, and so does a
- * process that it starts; loaders yield more than whoever runs models.  So another thread makes them, which yields to nobody. */
+ * Answers "whose child is a thread that a loader wants?".  A thread inherits how much its maker
+ * yields to others, and so does a process that it starts; loaders yield more than whoever runs
+ * models.  So another thread makes them, which yields to nobody. */
 #ifndef TRP_NURSERY_H
 #define TRP_NURSERY_H
 

@@ -4,12 +4,14 @@
  *      │             frame in front of them ────┤      └──────────────────► views here, given back one by one
  *      └─ in the commons: where they lie ───────┘
  *
- *  1. What a worker writes is not believed: tensors are copied out of the frame before they are looked at, and must lie in the two
- *     yards, or in an input of this run.  The host checks the rest, as it does for every plugin.  Strings are copied as well: their
- *     lengths stand among them, and whoever reads them checks these once and believes them then, while the worker could still write
- *     there.  Not so in the commons.
- *  2. The passage is counted by its outputs: each keeps the shared memory, and, if one is a view of a copied input, the plot.  Views of
- *     what was not copied are as any plugin's: they have no release function, by which whoever has the inputs knows to keep them.
+ *  1. What a worker writes is not believed: tensors are copied out of the frame before they are
+ *     looked at, and must lie in the two yards, or in an input of this run.  The host checks the
+ *     rest, as it does for every plugin.  Strings are copied as well: their lengths stand among
+ *     them, and whoever reads them checks these once and believes them then, while the worker could
+ *     still write there.  Not so in the commons.
+ *  2. The passage is counted by its outputs: each keeps the shared memory, and, if one is a view of
+ *     a copied input, the plot.  Views of what was not copied are as any plugin's: they have no
+ *     release function, by which whoever has the inputs knows to keep them.
  *  3. A run whose lane says that the other one is gone waits until it is known how that came. */
 #include "backend/passage.h"
 
@@ -171,7 +173,8 @@ static bool wait_for_answer(const struct passage *p, const struct troupe_run *ru
     return got == TRP_TALK_MESSAGE;
 }
 
-/* In the commons lies what other requests have sent, too: it must be a view of what was lent for this one. */
+/* In the commons lies what other requests have sent, too: it must be a view of what was lent for
+ * this one. */
 static char *memory_in_inputs(const struct passage *p, const struct trp_worker_tensor *t)
 {
     uint64_t first;
@@ -229,7 +232,8 @@ static void take_output(struct passage *p, uint32_t i, const struct trp_worker_t
     trp_refs_up(&p->refs);
 }
 
-/* False: no memory.  What is longer than allowed, or is said to be, stays there: the host refuses it unread. */
+/* False: no memory.  What is longer than allowed, or is said to be, stays there: the host
+ * refuses it unread. */
 static bool copy_strings(struct passage *p, uint32_t i, uint64_t bytes_max, struct troupe_tensor *t)
 {
     uint64_t at;
@@ -289,7 +293,8 @@ static int32_t died(const struct passage *p, const char *model, const struct tro
                             "the worker process of '%s' %s while it ran this", model, words);
 }
 
-/* What its runs hold there is charged to the model, as in this process; when that is refused, nobody gets an answer for it. */
+/* What its runs hold there is charged to the model, as in this process; when that is refused,
+ * nobody gets an answer for it. */
 static int32_t pay(struct passage *p, const struct troupe_run *run, uint64_t kept_bytes,
                    struct troupe_tensor *outputs)
 {

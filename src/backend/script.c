@@ -543,7 +543,8 @@ static bool compute_for(const struct troupe_host *host, int64_t ns, const volati
     return true;
 }
 
-/* As the processor does about INT64_MIN / -1; threads of ours block the signal when it is not a fault of their own. */
+/* As the processor does about INT64_MIN / -1; threads of ours block the signal when it is not a
+ * fault of their own. */
 static void end_process(void)
 {
     sigset_t fault;

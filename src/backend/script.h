@@ -37,7 +37,8 @@
 
 #define TRP_SCRIPT_IO_MAX 64
 
-/* A model of a built-in backend.  Constant once it is open, but for `runs`, and `weight` and `is_asleep` of one that hibernates. */
+/* A model of a built-in backend.  Constant once it is open, but for `runs`, and `weight` and
+ * `is_asleep` of one that hibernates. */
 struct trp_script {
     struct trp_arena arena; /* everything below lies in it */
     const struct troupe_host *host;

@@ -1,6 +1,7 @@
 /* backend/stint.h - one worker process, from its start to its end.
- * Answers "who talks to it, and what has it in hand?".  A worker that ends and is started again is two stints.  Counted: the minder,
- * each run and each output that was not given back keep it, and with it the memory that is shared. */
+ * Answers "who talks to it, and what has it in hand?".  A worker that ends and is started again is
+ * two stints.  Counted: the minder, each run and each output that was not given back keep it,
+ * and with it the memory that is shared. */
 #ifndef TRP_STINT_H
 #define TRP_STINT_H
 
@@ -34,10 +35,12 @@ struct trp_stint {
     bool pays_nothing;   /* it is over */
 };
 
-/* Makes what both need, and starts `program` with it; nothing is said yet.  Without commons (NULL, or they are not open) all inputs
- * are copied.
- *   Units : yard_bytes: addresses of each of the two yards, of which memory is taken as it is written to; 0: 64 GiB.
- *   Owns  : counted; the caller has the first.  It ends it by trp_stint_end().  `commons` is borrowed until the last one is given back.
+/* Makes what both need, and starts `program` with it; nothing is said yet.  Without commons (NULL,
+ * or they are not open) all inputs are copied.
+ *   Units : yard_bytes: addresses of each of the two yards, of which memory is taken as it is
+ *           written to; 0: 64 GiB.
+ *   Owns  : counted; the caller has the first.  It ends it by trp_stint_end().  `commons` is
+ *           borrowed until the last one is given back.
  *   Thread: owner: the one that minds it; when that ends, so does the process.
  *   Errors: as trp_child_start(), trp_shm_create(). */
 trp_status trp_stint_begin(const char *const *argv, const char *program,
@@ -52,7 +55,8 @@ void trp_stint_unref(struct trp_stint *s); /* accepts NULL */
  *   Errors: UNAVAILABLE: it has gone, OUT_OF_MEMORY. */
 trp_status trp_stint_order(struct trp_stint *s, struct trp_str order, struct trp_error *err);
 
-/* Tells it to end, kills it if it does not within `wait_ns`, and says how it ended to all who wait for that.
+/* Tells it to end, kills it if it does not within `wait_ns`, and says how it ended to all who wait
+ * for that.
  *   Owns  : nothing.
  *   Thread: owner.
  *   Blocks: until it has ended.
@@ -74,20 +78,23 @@ void trp_stint_give_lane(struct trp_stint *s, int lane, bool is_broken);
  *   Errors: none. */
 void trp_stint_wait_end(struct trp_stint *s, char out_words[TRP_CHILD_WORDS_MAX]);
 
-/* Charges an account (NULL: the one that it was last) with what runs hold there, instead of what it was charged with before.
+/* Charges an account (NULL: the one that it was last) with what runs hold there, instead of what it
+ * was charged with before.
  *   Units : bytes.
  *   Owns  : `payer` is borrowed until the stint ends.
  *   Thread: any.
  *   Errors: false: the account refuses; it is charged with nothing more then. */
 bool trp_stint_charge(struct trp_stint *s, const struct troupe_account *payer, uint64_t bytes);
 
-/* Notes how often its yard has had no room so far, as it says after each run: by how much that is more than anybody knew.
+/* Notes how often its yard has had no room so far, as it says after each run: by how much that is
+ * more than anybody knew.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */
 uint64_t trp_stint_note_refused(struct trp_stint *s, uint64_t refused);
 
-/* Orders without an answer.  Outputs go back with the next run, or at once when there are many, or with a trim.
+/* Orders without an answer.  Outputs go back with the next run, or at once when there are many, or
+ * with a trim.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none: one that has ended holds nothing. */

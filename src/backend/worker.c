@@ -5,12 +5,15 @@
  *        └──────────────► OVER ◄─────────────────┘
  *
  *  1. The thread that minds a process is its parent: the process ends when that thread does.
- *  2. A process that ended is followed by another at once.  When that one has not lived for LIVED_NS, the next comes after 100 ms,
- *     200, 400, ... 10 s: a request that kills it must not keep the machine busy with starting.
+ *  2. A process that ended is followed by another at once.  When that one has not lived for
+ *     LIVED_NS, the next comes after 100 ms, 200, 400, ... 10 s: a request that kills it must not
+ *     keep the machine busy with starting.
  *  3. While there is none, one run waits for it.  More would keep all executors from other models.
- *  4. A process that did not open what was prepared of the model, or found it cut short, is followed by one that opens the model
- *     as it is; not one that lacked memory or time, or that somebody ended: the files are well.
- *  5. What the model takes and gives must be what the first process said; another one is not let in. */
+ *  4. A process that did not open what was prepared of the model, or found it cut short, is
+ *     followed by one that opens the model as it is; not one that lacked memory or time, or that
+ *     somebody ended: the files are well.
+ *  5. What the model takes and gives must be what the first process said; another one is not let
+ *     in. */
 #include "backend/worker.h"
 
 #include <stdio.h>
@@ -497,7 +500,8 @@ uint64_t trp_worker_private_bytes(struct trp_worker *w)
     return f.private_bytes;
 }
 
-/* One waits, until there is a process or it is not worth it any more: nobody signals that a run was cancelled, so it looks. */
+/* One waits, until there is a process or it is not worth it any more: nobody signals that a run
+ * was cancelled, so it looks. */
 static struct trp_stint *wait_for_stint(struct trp_worker *w, const struct troupe_run *run)
 {
     int64_t until_ns = now_ns(w) + WAIT_NS;

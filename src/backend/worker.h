@@ -1,6 +1,7 @@
 /* backend/worker.h - a model that runs in a process of its own.
- * Answers "is there a process that runs it, and what if not?".  A thread minds the process: starts it, has it open the model,
- * notices its end and starts another, at once or, when they end one after the other, after a while. */
+ * Answers "is there a process that runs it, and what if not?".  A thread minds the process: starts
+ * it, has it open the model, notices its end and starts another, at once or, when they end one
+ * after the other, after a while. */
 #ifndef TRP_WORKER_H
 #define TRP_WORKER_H
 
@@ -28,10 +29,12 @@ struct trp_worker_env {
 struct trp_worker;
 
 /* Starts one and has it open the model; tells its signature.
- *   Owns  : the caller closes; desc's account and cancel flag outlive it, the rest of desc is copied.
+ *   Owns  : the caller closes; desc's account and cancel flag outlive it, the rest of desc is
+ *           copied.
  *   Thread: loader.
  *   Blocks: disk, until the model is open there.
- *   Errors: enum troupe_code with words: as the backend's open there; UNAVAILABLE: it ended before; OUT_OF_MEMORY, IO. */
+ *   Errors: enum troupe_code with words: as the backend's open there; UNAVAILABLE: it ended
+ *           before; OUT_OF_MEMORY, IO. */
 int32_t trp_worker_open(const struct trp_worker_env *env, const struct troupe_model_desc *desc,
                         const struct troupe_sink *sink, struct trp_worker **out_worker,
                         uint32_t *out_capabilities, struct troupe_error *error);
@@ -45,8 +48,9 @@ void trp_worker_close(struct trp_worker *w); /* accepts NULL; no run is active *
 int32_t trp_worker_run(struct trp_worker *w, const struct troupe_run *run,
                        const struct troupe_tensor *inputs, struct troupe_tensor *outputs);
 
-/* The process that runs it now, to be given back; its number; what it takes for itself alone: whoever asks charges that, and what
- * it takes beyond that later is charged to desc's account by itself.
+/* The process that runs it now, to be given back; its number; what it takes for itself alone:
+ * whoever asks charges that, and what it takes beyond that later is charged to desc's account by
+ * itself.
  *   Units : bytes.
  *   Owns  : counted; the caller gives it back.
  *   Thread: any.
@@ -62,8 +66,9 @@ uint64_t trp_worker_private_bytes(struct trp_worker *w);
  *   Errors: 0: there is one, or none comes any more. */
 uint32_t trp_worker_retry_ms(struct trp_worker *w);
 
-/* Whether a process that ended so is a reason to open the next one's model without what was prepared of it.  `opening`: how its
- * opening went, UNAVAILABLE: it ended meanwhile, or took too long; `words`: as trp_child_wait().
+/* Whether a process that ended so is a reason to open the next one's model without what was
+ * prepared of it.  `opening`: how its opening went, UNAVAILABLE: it ended meanwhile, or took too
+ * long; `words`: as trp_child_wait().
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */

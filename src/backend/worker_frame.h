@@ -1,5 +1,6 @@
 /* backend/worker_frame.h - what the server and a worker process say to each other.
- * Answers "which bytes mean what?".  Both are the same program, so numbers are in the machine's order and no version is kept.
+ * Answers "which bytes mean what?".  Both are the same program, so numbers are in the machine's
+ * order and no version is kept.
  *
  *   control   messages; the first one begins a worker, the talk's end ends it
  *   lane      one run after the other: {where its frame lies} there, {its code} back
@@ -20,10 +21,12 @@
 #define TRP_WORKER_TEXT_MAX 1024u   /* of a failure's words */
 
 enum trp_worker_kind {
-    TRP_WORKER_ORDER, /* to the worker, with both yards and the commons: open the model that is described at `at` */
-    TRP_WORKER_OPENED, /* from it, once: `code`, and the model's face at `at` in its yard, or why not in `text`; `n`: it sees the commons */
-    TRP_WORKER_LANE,   /* with a descriptor: runs come on that one too */
-    TRP_WORKER_CANCEL, /* the run `at` */
+    TRP_WORKER_ORDER,   /* to the worker, with both yards and the commons: open the model that is
+                       * described at `at` */
+    TRP_WORKER_OPENED,  /* from it, once: `code`, and the model's face at `at` in its yard, or why
+                        * not in `text`; `n`: it sees the commons */
+    TRP_WORKER_LANE,    /* with a descriptor: runs come on that one too */
+    TRP_WORKER_CANCEL,  /* the run `at` */
     TRP_WORKER_RELEASE, /* `n` outputs: `tokens` */
     TRP_WORKER_TRIM,
     TRP_WORKER_KEPT /* from it, after a trim: its runs hold `bytes` */
@@ -59,8 +62,8 @@ struct trp_worker_tensor {
     uint32_t unused;
 };
 
-/* Stands at the beginning of a run's plot in the server's yard.  Behind it: inputs_n and outputs_n tensors, outputs_n indices of
- * outputs, then the bytes of inputs that are copied. */
+/* Stands at the beginning of a run's plot in the server's yard.  Behind it: inputs_n and outputs_n
+ * tensors, outputs_n indices of outputs, then the bytes of inputs that are copied. */
 struct trp_worker_frame {
     uint64_t id, output_bytes_max, memory_bytes_max;
     int64_t deadline_ns;
@@ -95,7 +98,8 @@ struct trp_worker_call {
 struct trp_worker_answer {
     int32_t code; /* enum troupe_code */
     int32_t
-        is_refused; /* nobody there takes runs from this lane: this one was not begun, and no other will be */
+        is_refused; /* nobody there takes runs from this lane: this one was not begun, and no other
+                     * will be */
 };
 
 #endif

@@ -3,10 +3,12 @@
  *   control ── main thread: order, lanes, cancel, release, trim; over: the lanes are too, the model is closed
  *   lane    ── a thread each: frame ─► trp_backend_run() ─► frame
  *
- * What a run allocates comes from this process's yard, which the server has mapped.  So an output need not be copied, wherever the
- * plugin has put it; what lies elsewhere all the same is copied there.  An output stays until the server gives it back.
+ * What a run allocates comes from this process's yard, which the server has mapped.  So an output
+ * need not be copied, wherever the plugin has put it; what lies elsewhere all the same is copied
+ * there.  An output stays until the server gives it back.
  *
- * The server is trusted here: it is the one that started this process.  The other way round it is not so (passage.c). */
+ * The server is trusted here: it is the one that started this process.  The other way round it
+ * is not so (passage.c). */
 #include "backend/worker_main.h"
 
 #include <stdio.h>
@@ -287,10 +289,12 @@ static uint64_t kept_bytes(const struct worker *w)
     return taken > w->base_bytes ? taken - w->base_bytes : 0;
 }
 
-/* From here on the lane is known by its run.  With the lock, or an order to cancel the run before could reach this one.
+/* From here on the lane is known by its run.  With the lock, or an order to cancel the run before
+ * could reach this one.
  *
- * Besides, a plot goes from one lane to another by way of the server, which orders what they write there.  Whoever looks at this
- * process alone, as the thread sanitizer does, sees that order only because all of them take the lock before and after. */
+ * Besides, a plot goes from one lane to another by way of the server, which orders what they write
+ * there.  Whoever looks at this process alone, as the thread sanitizer does, sees that order
+ * only because all of them take the lock before and after. */
 static void begin_run(struct lane *l, const struct trp_worker_frame *f)
 {
     trp_lock_enter(&l->worker->lock);
@@ -356,8 +360,8 @@ static void run_lane(void *user)
 
 /* ---- control ---- */
 
-/* A lane that nobody can wait at is no sign that this process has ended: its run is told so.  What came before the end is taken
- * out, or the kernel would drop the answer for it. */
+/* A lane that nobody can wait at is no sign that this process has ended: its run is told so.  What
+ * came before the end is taken out, or the kernel would drop the answer for it. */
 static void refuse_lane(int fd)
 {
     const struct trp_worker_answer answer = { .code = TRP_UNAVAILABLE, .is_refused = 1 };

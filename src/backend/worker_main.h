@@ -3,7 +3,8 @@
 #ifndef TRP_WORKER_MAIN_H
 #define TRP_WORKER_MAIN_H
 
-/* Opens the model that it is told to on this descriptor (TRP_WORKER_FD, of trp_child_start()), and runs it until the talk is over.
+/* Opens the model that it is told to on this descriptor (TRP_WORKER_FD, of trp_child_start()), and
+ * runs it until the talk is over.
  *   Owns  : the descriptor is the callee's.
  *   Thread: startup.
  *   Blocks: until the server closes the model, or has gone.

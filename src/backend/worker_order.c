@@ -1,7 +1,7 @@
 /* backend/worker_order.c - see worker_order.h.
  *
- * A text is its length and its bytes, NULL the length NONE.  What comes from a worker is read as if anybody had written it: every
- * length is compared with what is there. */
+ * A text is its length and its bytes, NULL the length NONE.  What comes from a worker is read as if
+ * anybody had written it: every length is compared with what is there. */
 #include "backend/worker_order.h"
 
 #define NONE UINT32_MAX

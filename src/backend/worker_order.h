@@ -28,7 +28,8 @@ void trp_worker_order_encode(const struct trp_worker_order *order, struct trp_bu
 trp_status trp_worker_order_decode(struct trp_str bytes, struct trp_arena *arena,
                                    struct trp_worker_order *out, struct trp_error *err);
 
-/* A model's face: its signature, with the names of classes.  Telling it is what a plugin does when it opens a model.
+/* A model's face: its signature, with the names of classes.  Telling it is what a plugin does when
+ * it opens a model.
  *   Owns  : `sink` is told what lives in `arena`.
  *   Thread: any.
  *   Errors: as above. */

@@ -1,7 +1,7 @@
 /* base/alloc.h - where memory comes from, and in whose name.
- * Answers "who pays for this?".  A `trp_alloc` is handed in at construction; the heap one keeps no account,
- * memory/account.h makes ones that do.  Every allocation of the process that is ours goes through here, so
- * a test build can fail any one of them. */
+ * Answers "who pays for this?".  A `trp_alloc` is handed in at construction; the heap one keeps no
+ * account, memory/account.h makes ones that do.  Every allocation of the process that is ours goes
+ * through here, so a test build can fail any one of them. */
 #ifndef TRP_ALLOC_H
 #define TRP_ALLOC_H
 
@@ -22,7 +22,8 @@ struct trp_alloc {
  *   Errors: none. */
 const struct trp_alloc *trp_heap(void);
 
-/* Gives pages of the heap that hold nothing back to the system, wherever they lie: after many small pieces have gone.
+/* Gives pages of the heap that hold nothing back to the system, wherever they lie: after many small
+ * pieces have gone.
  *   Owns  : nothing.
  *   Thread: any.
  *   Cost  : a walk through all free pieces, some 1 ms for 10 MB of them.

@@ -1,7 +1,7 @@
 /* base/arena.h - many small pieces, freed in one stroke.
- * Answers "where do the pieces of one request live?".  Blocks are chained; reset keeps the first one, so a
- * request that fits it allocates nothing.  The build option TRP_ARENA_MALLOC makes every piece a malloc of
- * its own, so that the address sanitizer sees each overrun. */
+ * Answers "where do the pieces of one request live?".  Blocks are chained; reset keeps the first
+ * one, so a request that fits it allocates nothing.  The build option TRP_ARENA_MALLOC makes every
+ * piece a malloc of its own, so that the address sanitizer sees each overrun. */
 #ifndef TRP_ARENA_H
 #define TRP_ARENA_H
 

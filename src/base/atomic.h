@@ -76,7 +76,7 @@ static inline int64_t trp_gauge_get(const struct trp_gauge *g)
     return atomic_load_explicit(&g->value, memory_order_relaxed);
 }
 
-/* Says "stop" or "changed".  Release on raise, acquire on look: what was written before is seen after. */
+/* Says "stop" or "changed".  Release on raise, acquire on look: what was before is seen after. */
 struct trp_flag {
     _Atomic int32_t value;
 };
@@ -92,7 +92,7 @@ static inline bool trp_flag_is_up(const struct trp_flag *f)
 {
     return atomic_load_explicit(&f->value, memory_order_acquire) != 0;
 }
-/* The flag as the word that a backend's ABI tells (troupe/backend.h); and the same look at such a word, NULL: nobody raises it. */
+/* The flag as the word that backends are told; the same look at such a word, NULL: never raised. */
 static inline const volatile int32_t *trp_flag_word(const struct trp_flag *f)
 {
     return (const volatile int32_t *)(const void *)&f->value; /* of the same representation */
@@ -102,7 +102,7 @@ static inline bool trp_flag_word_is_up(const volatile int32_t *word)
     return word && __atomic_load_n(word, __ATOMIC_ACQUIRE) != 0;
 }
 
-/* Says how far somebody has come; it never falls.  Release on raise, acquire on look: what was done is seen by who sees the number. */
+/* How far somebody has come; never falls.  Release on raise, acquire on look: the work is seen. */
 struct trp_mark {
     _Atomic uint64_t value;
 };
@@ -118,8 +118,8 @@ static inline uint64_t trp_mark_get(const struct trp_mark *m)
     return atomic_load_explicit(&m->value, memory_order_acquire);
 }
 
-/* Points to a constant thing that is replaced whole.  Release on put, acquire on get: the thing is seen as it was made.  What it
- * pointed to before stays where it is as long as anybody may read it. */
+/* Points to a constant thing that is replaced whole.  Release on put, acquire on get: the thing is
+ * seen as it was made.  What it pointed to before stays as long as anybody may read it. */
 struct trp_pointer {
     _Atomic uintptr_t value; /* a number, as below */
 };
@@ -158,9 +158,9 @@ static inline void trp_oneshot_reset(struct trp_oneshot *o)
     atomic_store_explicit(&o->state, 0, memory_order_relaxed);
 }
 
-/* A door beside a gauge of those inside.  Whoever comes in counts himself first and then looks at the door; whoever shuts it does so
- * first and then looks who is inside.  Sequentially consistent, so one of the two sees the other.  Release on leave, acquire on
- * shut: what was done inside is over when nobody is there any more. */
+/* A door beside a gauge of those inside.  Whoever comes in counts himself first and then looks at
+ * the door; whoever shuts it does so first and then looks who is inside.  Sequentially consistent,
+ * so one sees the other.  Release on leave, acquire on shut: what was done inside is seen then. */
 struct trp_door {
     _Atomic int32_t is_shut;
 };
@@ -192,7 +192,7 @@ static inline bool trp_door_is_shut(const struct trp_door *d)
     return atomic_load_explicit(&d->is_shut, memory_order_relaxed) != 0;
 }
 
-/* Counts owners.  Relaxed up; release down, acquire by the last, so that it sees every other's writes. */
+/* Counts owners.  Relaxed up; release down, acquire by the last, which sees all others' writes. */
 struct trp_refs {
     _Atomic uint32_t count;
 };
@@ -220,10 +220,10 @@ static inline uint32_t trp_refs_get(const struct trp_refs *r)
     return atomic_load_explicit(&r->count, memory_order_relaxed);
 }
 
-/* The head of an intrusive list that any thread adds to and one thread takes whole, newest first.  Release on push, acquire on take:
- * what was written to a node before it was pushed is seen by whoever takes it.  To push: void *top = trp_pile_top(p);
- * do node->next = top; while (!trp_pile_try_push(p, &top, node)).  Afterwards `top` is what lay there before; NULL: it was empty.
- * Nobody pops single nodes, so no ABA. */
+/* The head of an intrusive list that any thread adds to and one thread takes whole, newest first.
+ * Release on push, acquire on take: what was written to a node before it was pushed is seen by
+ * whoever takes it.  To push: void *top = trp_pile_top(p); do node->next = top; while
+ * (!trp_pile_try_push(p, &top, node)); `top` is what lay there before.  None is popped, so no ABA. */
 struct trp_pile {
     _Atomic uintptr_t top; /* a number, because { 0 } must initialise it under every compiler */
 };

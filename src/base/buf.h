@@ -1,6 +1,6 @@
 /* base/buf.h - bytes that grow up to a maximum.
- * Answers "where does text go while it is being written?".  Born with a maximum; the first failure sticks,
- * so a writer checks once at the end. */
+ * Answers "where does text go while it is being written?".  Born with a maximum; the first failure
+ * sticks, so a writer checks once at the end. */
 #ifndef TRP_BUF_H
 #define TRP_BUF_H
 
@@ -69,7 +69,8 @@ void trp_buf_add_u64(struct trp_buf *b, uint64_t v);
 void trp_buf_add_i64(struct trp_buf *b, int64_t v);
 void trp_buf_addf(struct trp_buf *b, const char *format, ...) TRP_PRINTF(2, 3);
 
-/* Empties, keeps the memory.  `trp_buf_str` is what was written; `trp_buf_text` terminates it (NULL when failed).
+/* Empties, keeps the memory.  `trp_buf_str` is what was written; `trp_buf_text` terminates it (NULL
+ * when failed).
  *   Owns  : borrowed until the next change.
  *   Thread: owner.
  *   Errors: none. */

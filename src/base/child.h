@@ -1,5 +1,6 @@
 /* base/child.h - a process that this one starts.
- * Answers "is it still there, and how did it end?".  Other children of the process are never waited for. */
+ * Answers "is it still there, and how did it end?".  Other children of the process are never
+ * waited for. */
 #ifndef TRP_CHILD_H
 #define TRP_CHILD_H
 
@@ -15,8 +16,8 @@ struct trp_child {
 
 /* Starts a program with `fd` as its descriptor 3, nothing to read, and no signal blocked.
  *   Owns  : the caller waits for its end.  The fd stays the caller's.
- *   Thread: any; the child takes over the nice value of this thread, and one that asks for a signal when its parent ends
- *           (trp_child_follow_parent()) gets it when this thread ends.
+ *   Thread: any; the child takes over the nice value of this thread, and one that asks for a signal
+ *           when its parent ends (trp_child_follow_parent()) gets it when this thread ends.
  *   Errors: as trp_fail_errno(): no such program, no process more. */
 trp_status trp_child_start(const char *program, const char *const *argv, int fd,
                            struct trp_child *out, struct trp_error *err);
@@ -30,8 +31,8 @@ trp_status trp_child_start(const char *program, const char *const *argv, int fd,
 bool trp_child_wait(struct trp_child *c, int64_t wait_ns, char out_words[TRP_CHILD_WORDS_MAX]);
 void trp_child_kill(const struct trp_child *c); /* at once; then wait for it */
 
-/* In the child: leaves with the thread that started it, and not with a Ctrl-C or an order that was meant for the parent; leaves no
- * core file, because its end is expected.
+/* In the child: leaves with the thread that started it, and not with a Ctrl-C or an order that was
+ * meant for the parent; leaves no core file, because its end is expected.
  *   Owns  : nothing.
  *   Thread: startup.
  *   Errors: none. */

@@ -1,6 +1,6 @@
 /* base/clock.h - time and chance, handed in.
- * Answers "what time is it, and who says so?".  Loops read the time once a turn, executors around each run;
- * pure rooms get it as an argument.  Tests inject their own. */
+ * Answers "what time is it, and who says so?".  Loops read the time once a turn, executors around
+ * each run; pure rooms get it as an argument.  Tests inject their own. */
 #ifndef TRP_CLOCK_H
 #define TRP_CLOCK_H
 

@@ -1,6 +1,6 @@
 /* base/compress.h - gzip and deflate, in steps.
- * Answers "what do these bytes say?".  One face over zlib for HTTP and gRPC; how much is done at once, and how much may come
- * of it, is the caller's business. */
+ * Answers "what do these bytes say?".  One face over zlib for HTTP and gRPC; how much is done at
+ * once, and how much may come of it, is the caller's business. */
 #ifndef TRP_COMPRESS_H
 #define TRP_COMPRESS_H
 
@@ -23,7 +23,8 @@ const char *trp_coding_name(enum trp_coding c);
 struct trp_coder;
 enum trp_coder_way { TRP_CODER_UNPACK, TRP_CODER_PACK /* level 1: speed */ };
 
-/* Makes one; destroy accepts NULL.  Deflate is unpacked with a zlib header or raw, as senders differ.
+/* Makes one; destroy accepts NULL.  Deflate is unpacked with a zlib header or raw, as senders
+ * differ.
  *   Owns  : the caller destroys; `alloc` is borrowed.
  *   Thread: owner.
  *   Errors: OUT_OF_MEMORY, UNSUPPORTED_MEDIA (neither gzip nor deflate). */
@@ -32,8 +33,9 @@ trp_status trp_coder_create(const struct trp_alloc *alloc, enum trp_coding c,
                             struct trp_error *err);
 void trp_coder_destroy(struct trp_coder *k);
 
-/* Uses of `in`, and fills of `out`, as much as either allows.  Nothing used and nothing made: more input is needed, or there is
- * none (`is_last`: nothing comes behind `in`) and the body is cut off, see trp_coder_check().
+/* Uses of `in`, and fills of `out`, as much as either allows.  Nothing used and nothing made: more
+ * input is needed, or there is none (`is_last`: nothing comes behind `in`) and the body is cut off,
+ * see trp_coder_check().
  *   Units : bytes; room >= 1.
  *   Owns  : borrowed.
  *   Thread: owner.

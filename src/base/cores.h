@@ -30,14 +30,16 @@ void trp_cores_format(const struct trp_cores *c, char *out, size_t size);
 bool trp_cores_is_equal(const struct trp_cores *a, const struct trp_cores *b);
 bool trp_cores_is_within(const struct trp_cores *part, const struct trp_cores *whole);
 
-/* How many there are; the one of them that stands at `index`, counted from 0, alone (none: there are fewer).
+/* How many there are; the one of them that stands at `index`, counted from 0, alone (none: there
+ * are fewer).
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */
 uint32_t trp_cores_count(const struct trp_cores *c);
 struct trp_cores trp_cores_at(const struct trp_cores *c, uint32_t index);
 
-/* Tells on which cores the process may run (its first thread); the calling thread; has the calling thread run on those only.
+/* Tells on which cores the process may run (its first thread); the calling thread; has the calling
+ * thread run on those only.
  *   Owns  : nothing.
  *   Thread: any.
  *   Cost  : a system call.
@@ -46,8 +48,8 @@ bool trp_cores_of_process(struct trp_cores *out);
 bool trp_cores_of_thread(struct trp_cores *out);
 bool trp_cores_keep_thread(const struct trp_cores *c);
 
-/* Notes on which cores the calling thread's work has to be done (NULL: on any), wherever the thread itself is kept; tells it to whoever
- * has that work done by another thread, in another process.
+/* Notes on which cores the calling thread's work has to be done (NULL: on any), wherever the thread
+ * itself is kept; tells it to whoever has that work done by another thread, in another process.
  *   Owns  : copied.
  *   Thread: any; each has its own.
  *   Errors: of_work: false: on any. */

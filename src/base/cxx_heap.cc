@@ -1,7 +1,7 @@
 /* base/cxx_heap.cc - see cxx_heap.h.
  *
- * The others (for arrays, without exceptions) call one of these in the standard library that we use.  A block counts with the bytes
- * that it has, and the word that the heap keeps before it. */
+ * The others (for arrays, without exceptions) call one of these in the standard library that we
+ * use.  A block counts with the bytes that it has, and the word that the heap keeps before it. */
 #include <malloc.h>
 #include <new>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ int64_t trp_cxx_heap_end(struct trp_cxx_payer *)
 static thread_local int64_t held;
 static thread_local struct trp_cxx_payer *paying;
 
-/* Whoever frees more than it takes frees what was somebody else's: less than nothing is nobody's to pay. */
+/* Whoever frees more than it takes frees what was somebody else's: less than nothing is nobody's
+ * to pay. */
 static int64_t unpaid(const struct trp_cxx_payer *p)
 {
     const int64_t taken = held - p->begun;

@@ -53,8 +53,8 @@ static ssize_t read_some(int fd, void *ptr, size_t len)
     return n;
 }
 
-/* Files of the kernel's own say that they are empty, and some of them (/proc/sys) give all that they
- * have to the first read and nothing to a second one. */
+/* Files of the kernel's own say that they are empty, and some of them (/proc/sys) give all that
+ * they have to the first read and nothing to a second one. */
 #define UNSIZED_BYTES 4096u
 #define KERNEL_TEXT_MAX 65536u
 

@@ -1,6 +1,6 @@
 /* base/file.h - files, read whole or mapped.
- * Answers "what is in this file?".  Every open, read and mmap of ours goes through here, so a test build can
- * fail any one of them. */
+ * Answers "what is in this file?".  Every open, read and mmap of ours goes through here, so a test
+ * build can fail any one of them. */
 #ifndef TRP_FILE_H
 #define TRP_FILE_H
 
@@ -33,7 +33,8 @@ trp_status trp_file_stat(const char *path, struct trp_file_stat *out, struct trp
 trp_status trp_file_open(const char *path, int flags, mode_t mode, int *out_fd,
                          struct trp_error *err);
 
-/* Reads a file whole; the result is terminated (not counted).  Reads to its end, whatever stat says.
+/* Reads a file whole; the result is terminated (not counted).  Reads to its end, whatever stat
+ * says.
  *   Units : max in bytes.
  *   Owns  : the caller frees with trp_alloc_free(alloc, *out_ptr).
  *   Thread: any.
@@ -75,7 +76,8 @@ struct trp_map {
 trp_status trp_map_file(const char *path, struct trp_map *out, struct trp_error *err);
 void trp_unmap(struct trp_map *map); /* accepts an empty one; zeroes it */
 
-/* Calls `each` for every entry of a folder but "." and "..", sorted by name; stops at the first failure.
+/* Calls `each` for every entry of a folder but "." and "..", sorted by name; stops at the first
+ * failure.
  *   Owns  : `name` is borrowed for the call.
  *   Thread: any.
  *   Blocks: disk.

@@ -30,7 +30,8 @@ bool trp_footprint_glance_of(const char *root, pid_t pid,
  *   Owns  : `root` as above.
  *   Thread: any; not one that somebody waits for.
  *   Blocks: disk (the kernel's own files).
- *   Cost  : each resident page is looked at, with the lock of the process's mappings: milliseconds a GiB.
+ *   Cost  : each resident page is looked at, with the lock of the process's mappings: milliseconds
+ *           a GiB.
  *   Errors: false as above.
  *   Source: the kernel's documentation of /proc/PID/smaps_rollup. */
 bool trp_footprint_measure(const char *root, uint64_t *out_bytes);

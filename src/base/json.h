@@ -47,7 +47,8 @@ trp_status trp_json_parser_create(size_t bytes_max, uint32_t depth_max,
                                   struct trp_json_parser **out_parser, struct trp_error *err);
 void trp_json_parser_destroy(struct trp_json_parser *p);
 
-/* Gives back what only a far larger text than any since the last call needed; values of the last text are gone afterwards.
+/* Gives back what only a far larger text than any since the last call needed; values of the last
+ * text are gone afterwards.
  *   Owns  : nothing.
  *   Thread: owner.
  *   Errors: none; without memory for less it keeps what it has. */

@@ -17,7 +17,8 @@ static bool is_plain(char c)
     return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != '"' && c != '\\';
 }
 
-/* Eight bytes at a time: where one of them is not plain the sign bit of that byte is set, and perhaps those of bytes behind it. */
+/* Eight bytes at a time: where one of them is not plain the sign bit of that byte is set, and
+ * perhaps those of bytes behind it. */
 #define EACH UINT64_C(0x0101010101010101)
 static bool are_plain(const char *eight)
 {

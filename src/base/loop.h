@@ -131,16 +131,16 @@ void trp_timer_disarm(struct trp_loop *loop, struct trp_timer *timer);
  *   Errors: none. */
 void trp_loop_ready(struct trp_loop *loop, struct trp_task *task);
 
-/* Runs the tasks that are queued, and those that they queue, now instead of at the end of the turn: for a watch that has
- * much more to do than the others.
+/* Runs the tasks that are queued, and those that they queue, now instead of at the end of the turn:
+ * for a watch that has much more to do than the others.
  *   Owns  : as trp_loop_ready().
  *   Thread: loop; not from inside a task.
  *   Errors: none. */
 void trp_loop_run_ready(struct trp_loop *loop);
 
-/* Hands a mail to the loop, or a row of them, chained by `next` from the newest, which is delivered last, to the oldest; wakes the loop
- * only when its box was empty: each of many posts would find it so, and a loop that is woken for each takes the processor from whoever
- * posts.
+/* Hands a mail to the loop, or a row of them, chained by `next` from the newest, which is delivered
+ * last, to the oldest; wakes the loop only when its box was empty: each of many posts would find it
+ * so, and a loop that is woken for each takes the processor from whoever posts.
  *   Owns  : moves all mail; the loop must outlive the call, not only the delivery.
  *   Thread: any.
  *   Errors: none. */

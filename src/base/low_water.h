@@ -1,5 +1,6 @@
 /* base/low_water.h - how many of a pool's idle things nobody has needed.
- * Answers "how many may be freed?": the fewest that were idle since the last look were not needed in all that time. */
+ * Answers "how many may be freed?": the fewest that were idle since the last look were not
+ * needed in all that time. */
 #ifndef TRP_LOW_WATER_H
 #define TRP_LOW_WATER_H
 

@@ -1,10 +1,12 @@
 /* base/machine.c - see machine.h.
  *
- * /proc/self/cgroup has a line for each hierarchy: "0::/a/b" is version 2, "4:memory:/a/b" is version 1's for memory.  A limit
- * of any folder on the way up counts for us as well.  /proc/self/mountinfo tells where a hierarchy is mounted, and from which of
- * its groups on: inside a container the path may be the host's ("/docker/0123/job") and the mount begin at "/docker/0123", so
- * that our folder is "job" in it.  A path that does not lie below the mount's beginning leads nowhere: then only the mount
- * itself is asked.  Folders that are not there say nothing. */
+ * /proc/self/cgroup has a line for each hierarchy: "0::/a/b" is version 2, "4:memory:/a/b" is
+ * version 1's for memory.  A limit of any folder on the way up counts for us as well.
+ * /proc/self/mountinfo tells where a hierarchy is mounted, and from which of its groups on: inside
+ * a container the path may be the host's ("/docker/0123/job") and the mount begin at
+ * "/docker/0123", so that our folder is "job" in it.  A path that does not lie below the mount's
+ * beginning leads nowhere: then only the mount itself is asked.  Folders that are not there say
+ * nothing. */
 #include "base/machine.h"
 
 #include <sched.h>
@@ -31,7 +33,8 @@ static uint64_t installed(const char *root)
     return kib * 1024;
 }
 
-/* What a group is asked: a file of version 2; a controller of version 1 and its file (NULL: that is not asked); what the text says. */
+/* What a group is asked: a file of version 2; a controller of version 1 and its file (NULL: that
+ * is not asked); what the text says. */
 struct question {
     const char *v2_file, *controller, *v1_file;
     uint64_t (*read)(const char *text); /* UINT64_MAX: there is no limit */
@@ -111,7 +114,8 @@ static bool has_word(struct trp_str list, const char *word)
     return false;
 }
 
-/* "31 23 0:29 /docker/0123 /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory": the first of each kind. */
+/* "31 23 0:29 /docker/0123 /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup
+ * rw,memory": the first of each kind. */
 static void take_mount(struct mounts *out, char *line)
 {
     char begins[PATH_BYTES], point[PATH_BYTES], kind[32], options[512];
@@ -160,7 +164,8 @@ static uint64_t limit_below(const char *root, const struct mount *m, struct trp_
     return least_limit(root, m->point, trp_str_make(group.ptr + skip, group.len - skip), file, q);
 }
 
-/* Whether a line of /proc/self/cgroup names the hierarchy that limits this, and which version it is. */
+/* Whether a line of /proc/self/cgroup names the hierarchy that limits this, and which version it
+ * is. */
 static uint64_t limit_of_line(const char *root, const struct mounts *mounts, const char *line,
                               size_t len, const struct question *q)
 {

@@ -1,12 +1,15 @@
 /* base/map_guard.c - see map_guard.h.
  *
- * Reading a large file whole before looking into it would be safe too, and cost its size in memory and time for a few kilobytes
- * that matter.  So the signal is answered: it comes to the very thread that touched the page, whose guard says whether the page
- * is one of ours; if so, a page of zeros takes its place, and the instruction is tried again.  Any other SIGBUS ends the process as
- * it always did.
+ * Reading a large file whole before looking into it would be safe too, and cost its size in memory
+ * and time for a few kilobytes that matter.  So the signal is answered: it comes to the very thread
+ * that touched the page, whose guard says whether the page is one of ours; if so, a page of zeros
+ * takes its place, and the instruction is tried again.  Any other SIGBUS ends the process as it
+ * always did.
  *
- *  1. What the handler does is allowed in a signal handler: it looks at thread-local memory and calls the kernel.
- *  2. The handler is put in place anew by each guard, which is the same handler every time, so threads need not agree on it. */
+ *  1. What the handler does is allowed in a signal handler: it looks at thread-local memory and
+ *     calls the kernel.
+ *  2. The handler is put in place anew by each guard, which is the same handler every time, so
+ *     threads need not agree on it. */
 #include "base/map_guard.h"
 
 #include "base/map_loss.h"

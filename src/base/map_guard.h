@@ -1,6 +1,7 @@
 /* base/map_guard.h - looking into a mapped file that others may cut short meanwhile.
- * Answers "what if somebody copies over the file that we are reading?".  The pages behind a file's new end are gone, and touching
- * one ends the process (SIGBUS).  Under a guard they read as zeros instead, and leaving it tells that this has happened. */
+ * Answers "what if somebody copies over the file that we are reading?".  The pages behind a file's
+ * new end are gone, and touching one ends the process (SIGBUS).  Under a guard they read as
+ * zeros instead, and leaving it tells that this has happened. */
 #ifndef TRP_MAP_GUARD_H
 #define TRP_MAP_GUARD_H
 

@@ -1,13 +1,17 @@
 /* base/map_loss.c - see map_loss.h.
  *
- * Nobody tells us what a library maps, and keeping a list of mappings would cost every load something for what hardly ever happens.
- * So the list that the kernel keeps is read when it has happened: /proc/self/maps says which file lies behind the address.
+ * Nobody tells us what a library maps, and keeping a list of mappings would cost every load
+ * something for what hardly ever happens. So the list that the kernel keeps is read when it has
+ * happened: /proc/self/maps says which file lies behind the address.
  *
- *  1. What runs in the handler is allowed there: it calls the kernel, and touches static memory and its own stack.
- *  2. All of a mapping is replaced at once.  What it held is no whole any more, and one fault is enough.
+ *  1. What runs in the handler is allowed there: it calls the kernel, and touches static memory and
+ *     its own stack.
+ *  2. All of a mapping is replaced at once.  What it held is no whole any more, and one fault is
+ *     enough.
  *  3. Two threads may touch one mapping; the second finds zeros where it looks again, and goes on.
- *  4. The lock turns instead of sleeping, because a handler may take it.  It is held for some microseconds by who watches or asks,
- *     and for as long as the kernel's list takes to read by a handler.  Nobody who holds it touches a mapped file. */
+ *  4. The lock turns instead of sleeping, because a handler may take it.  It is held for some
+ *     microseconds by who watches or asks, and for as long as the kernel's list takes to read by
+ *     a handler.  Nobody who holds it touches a mapped file. */
 #include "base/map_loss.h"
 
 #include <errno.h>
@@ -152,7 +156,8 @@ static bool read_line(struct mapping *out)
     return true;
 }
 
-/* Takes a chunk apart into lines; what does not fit of a line is dropped.  True when one of them is wanted. */
+/* Takes a chunk apart into lines; what does not fit of a line is dropped.  True when one of them
+ * is wanted. */
 static bool scan(ssize_t n, size_t *line_n, uintptr_t at, struct mapping *out)
 {
     for (ssize_t i = 0; i < n; i++) {
@@ -222,7 +227,8 @@ static void note_path(const char *path, uint64_t slot)
 static bool replace(const struct mapping *m)
 {
     const uint64_t before = trp_map_loss_count(), slot = before % TRP_MAP_LOSS_KEPT;
-    /* Not mmap(): a sanitizer would take it for a write that races with whoever else reads there, who sees the old or the new. */
+    /* Not mmap(): a sanitizer would take it for a write that races with whoever else reads
+     * there, who sees the old or the new. */
     if (syscall(SYS_mmap, m->start, m->end - m->start, m->protection,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == -1)
         return false;

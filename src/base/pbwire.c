@@ -1,8 +1,10 @@
 /* base/pbwire.c - see pbwire.h.
  *
- * A field is a varint tag (number << 3 | type) and a value.  The reader takes both in one step, so that a caller's loop is
- * `while (next == FIELD) switch (number)`, and there is no separate "skip" to forget.  Invariants:
- *   1. r->at <= r->end, always; lengths are compared with what is left, never added to a pointer first.
+ * A field is a varint tag (number << 3 | type) and a value.  The reader takes both in one step, so
+ * that a caller's loop is `while (next == FIELD) switch (number)`, and there is no separate "skip"
+ * to forget.  Invariants:
+ *   1. r->at <= r->end, always; lengths are compared with what is left, never added to a pointer
+ *      first.
  *   2. After CORRUPT the reader stands where the bad field began, so it answers CORRUPT again.
  *   3. Groups cost no recursion: open numbers stand on a small stack. */
 #include "base/pbwire.h"

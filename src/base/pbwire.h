@@ -1,6 +1,7 @@
 /* base/pbwire.h - protobuf's wire format, field by field.
- * Answers "which field is next, and where does its value lie?".  A reader is two pointers and copies nothing; every step is
- * bounded by them, so hostile bytes end in TRP_PB_CORRUPT and never in a read outside.  Writers append to a trp_buf. */
+ * Answers "which field is next, and where does its value lie?".  A reader is two pointers and
+ * copies nothing; every step is bounded by them, so hostile bytes end in TRP_PB_CORRUPT and
+ * never in a read outside.  Writers append to a trp_buf. */
 #ifndef TRP_PBWIRE_H
 #define TRP_PBWIRE_H
 
@@ -51,13 +52,14 @@ static inline struct trp_pb_reader trp_pb_reader_of(struct trp_str bytes)
  *   Owns  : out->bytes is borrowed from the message.
  *   Thread: owner.
  *   Cost  : O(1) but for groups; no allocation.
- *   Errors: CORRUPT for a truncated value, a varint past 64 bits, field number 0 or past 2^29 - 1, wire types 6 and 7, a
- *           group that does not end or ends as another one; it stays CORRUPT, *out is undefined then.
+ *   Errors: CORRUPT for a truncated value, a varint past 64 bits, field number 0 or past 2^29 - 1,
+ *           wire types 6 and 7, a group that does not end or ends as another one; it stays CORRUPT,
+ *           *out is undefined then.
  *   Source: protobuf.dev, Encoding. */
 enum trp_pb_next trp_pb_next(struct trp_pb_reader *r, struct trp_pb_field *out);
 
-/* Read one element of a packed field, whose bytes the reader was made of; false at the end and when it is cut short (then
- * r->at != r->end).
+/* Read one element of a packed field, whose bytes the reader was made of; false at the end and when
+ * it is cut short (then r->at != r->end).
  *   Owns  : borrowed.
  *   Thread: owner.
  *   Errors: false; the reader has not moved. */
@@ -72,7 +74,8 @@ bool trp_pb_take_fixed64(struct trp_pb_reader *r, uint64_t *out);
 float trp_pb_float(uint64_t fixed32);
 double trp_pb_double(uint64_t fixed64);
 
-/* Append one field each; the value is written even when it is the default (the caller leaves those out).
+/* Append one field each; the value is written even when it is the default (the caller leaves those
+ * out).
  *   Units : i64 writes negative numbers as ten bytes, as int32, int64, enum want it.
  *   Owns  : copied.
  *   Thread: owner.
@@ -84,8 +87,8 @@ void trp_pb_write_float(struct trp_buf *b, uint32_t number, float v);
 void trp_pb_write_double(struct trp_buf *b, uint32_t number, double v);
 void trp_pb_write_str(struct trp_buf *b, uint32_t number, struct trp_str s);
 
-/* Append pieces: tag and length of a BYTES field whose `len` bytes follow by other means; a bare varint or fixed value,
- * for packed fields.
+/* Append pieces: tag and length of a BYTES field whose `len` bytes follow by other means; a bare
+ * varint or fixed value, for packed fields.
  *   Owns  : copied.
  *   Thread: owner.
  *   Errors: see b->failed. */
@@ -94,8 +97,8 @@ void trp_pb_write_varint(struct trp_buf *b, uint64_t v);
 void trp_pb_write_fixed32(struct trp_buf *b, uint32_t v);
 void trp_pb_write_fixed64(struct trp_buf *b, uint64_t v);
 
-/* Open a nested message (or packed list) and close it with what begin() returned.  They nest; at the end the content is
- * moved by a byte or so to make place for its length.
+/* Open a nested message (or packed list) and close it with what begin() returned.  They nest; at
+ * the end the content is moved by a byte or so to make place for its length.
  *   Owns  : nothing.
  *   Thread: owner.
  *   Cost  : end() moves the content once when it is longer than 127 bytes.

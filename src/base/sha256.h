@@ -32,7 +32,8 @@ trp_status trp_sha256_memory(const void *data, size_t bytes, struct trp_sha256 *
  *   Errors: as trp_fail_errno(), OUT_OF_MEMORY. */
 trp_status trp_sha256_file(const char *path, struct trp_sha256 *out, struct trp_error *err);
 
-/* As trp_sha256_file(), but asks after each piece whether to go on: somebody who reads all day does it slowly.
+/* As trp_sha256_file(), but asks after each piece whether to go on: somebody who reads all day does
+ * it slowly.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Blocks: disk, and as long as `go_on` does.

@@ -1,6 +1,6 @@
 /* base/shifted_clock.h - a clock whose wall can be moved.
- * Answers "what would the server do at three at night?".  Its monotonic time is that of the clock below and is never
- * touched: deadlines and timers do not see a shift. */
+ * Answers "what would the server do at three at night?".  Its monotonic time is that of the clock
+ * below and is never touched: deadlines and timers do not see a shift. */
 #ifndef TRP_SHIFTED_CLOCK_H
 #define TRP_SHIFTED_CLOCK_H
 
@@ -13,7 +13,8 @@ struct trp_shifted_clock {
     struct trp_gauge offset_ns;
 };
 
-/* Sets up; moves the wall to `offset_ns` ahead of the clock below (or behind it), or tells how far it is.
+/* Sets up; moves the wall to `offset_ns` ahead of the clock below (or behind it), or tells how far
+ * it is.
  *   Units : ns.
  *   Owns  : the caller's storage, which stays where it is; `below` is borrowed.
  *   Thread: init: startup; shift, offset: any.

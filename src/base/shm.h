@@ -16,14 +16,16 @@ struct trp_shm {
  *   Owns  : the caller closes.
  *   Thread: any.
  *   Blocks: device.
- *   Errors: INVALID_ARGUMENT (name, or the segment is smaller: both sizes are named), NOT_FOUND, PERMISSION_DENIED, OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT (name, or the segment is smaller: both sizes are named), NOT_FOUND,
+ *           PERMISSION_DENIED, OUT_OF_MEMORY. */
 trp_status trp_shm_open(const char *key, uint64_t bytes, struct trp_shm *out,
                         struct trp_error *err);
 void trp_shm_close(struct trp_shm *s); /* accepts a closed one (ptr NULL) */
 
-/* Makes memory that has no name, to be handed to another process as a descriptor; and maps what another one handed over.  Only pages
- * that somebody writes to are taken, so it may be much larger than memory.  Its size is sealed: who was handed it cannot cut pages
- * off that this process reads, which would end this process.
+/* Makes memory that has no name, to be handed to another process as a descriptor; and maps what
+ * another one handed over.  Only pages that somebody writes to are taken, so it may be much larger
+ * than memory.  Its size is sealed: who was handed it cannot cut pages off that this process reads,
+ * which would end this process.
  *   Units : bytes, >= 1; create: fewer where files may not grow as large (out->bytes says).
  *   Owns  : the caller closes; adopt: `fd` is the callee's when it succeeds.
  *   Thread: any.
@@ -32,8 +34,8 @@ trp_status trp_shm_create(const char *name, uint64_t bytes, struct trp_shm *out,
                           struct trp_error *err);
 trp_status trp_shm_adopt(int fd, uint64_t bytes, struct trp_shm *out, struct trp_error *err);
 
-/* The same for another process that may look and not write: a descriptor that lets nobody write through it, however it is mapped; and
- * what that process does with it.
+/* The same for another process that may look and not write: a descriptor that lets nobody write
+ * through it, however it is mapped; and what that process does with it.
  *   Units : bytes, as trp_shm_adopt().
  *   Owns  : out_fd: the caller closes; look: as trp_shm_adopt().
  *   Thread: any.
@@ -49,7 +51,8 @@ trp_status trp_shm_look(int fd, uint64_t bytes, struct trp_shm *out, struct trp_
  *   Errors: none; it is a courtesy. */
 void trp_shm_forget(const struct trp_shm *s, uint64_t at, uint64_t bytes);
 
-/* True while the segment is still as large as what was mapped: touching pages behind a segment's end would kill the process.
+/* True while the segment is still as large as what was mapped: touching pages behind a segment's
+ * end would kill the process.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */

@@ -1,8 +1,8 @@
 /* base/status.h - how a failure travels.
- * Answers "what is an error?".  A failure is a `trp_status` that must be looked at; its words live in a
- * `struct trp_error` inside whoever owns the operation, so there is nothing to free and nothing is lost
- * between threads.  Callers put their context in front on the way up; libraries never log a failure that
- * they return. */
+ * Answers "what is an error?".  A failure is a `trp_status` that must be looked at; its words live
+ * in a `struct trp_error` inside whoever owns the operation, so there is nothing to free and
+ * nothing is lost between threads.  Callers put their context in front on the way up; libraries
+ * never log a failure that they return. */
 #ifndef TRP_STATUS_H
 #define TRP_STATUS_H
 
@@ -69,7 +69,8 @@ trp_status trp_fail_limit(struct trp_error *err, enum trp_code code, enum trp_li
 /* Records a failure of the operating system: the words get ": " and strerror(errno_value) appended.
  *   Owns  : as trp_fail().
  *   Thread: owner.
- *   Errors: NOT_FOUND for ENOENT and ENOTDIR, PERMISSION_DENIED for EACCES and EPERM, OUT_OF_MEMORY for
+ *   Errors: NOT_FOUND for ENOENT and ENOTDIR, PERMISSION_DENIED for EACCES and EPERM, OUT_OF_MEMORY
+ *           for
  *           ENOMEM, ALREADY_EXISTS for EEXIST, IO otherwise. */
 trp_status trp_fail_errno(struct trp_error *err, int errno_value, const char *format, ...)
     TRP_PRINTF(3, 4);

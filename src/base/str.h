@@ -1,6 +1,6 @@
 /* base/str.h - a range of bytes with a length.
- * Answers "what is a text that nobody terminated?".  Never owns; terminated strings stop at configuration
- * and command line. */
+ * Answers "what is a text that nobody terminated?".  Never owns; terminated strings stop at
+ * configuration and command line. */
 #ifndef TRP_STR_H
 #define TRP_STR_H
 

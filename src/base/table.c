@@ -1,5 +1,5 @@
-/* base/table.c - see table.h.  Linear probing; a taken entry is closed up by moving its followers back, so there are
- * no tombstones. */
+/* base/table.c - see table.h.  Linear probing; a taken entry is closed up by moving its followers
+ * back, so there are no tombstones. */
 #include "base/table.h"
 
 #include <xxhash.h>

@@ -32,7 +32,8 @@ void *trp_table_get(const struct trp_table *t, struct trp_str key);
 void *trp_table_take(struct trp_table *t, struct trp_str key);
 uint32_t trp_table_count(const struct trp_table *t);
 
-/* Walks: `*cursor` starts at 0; false at the end.  Order is undefined; do not change the table meanwhile.
+/* Walks: `*cursor` starts at 0; false at the end.  Order is undefined; do not change the table
+ * meanwhile.
  *   Owns  : borrowed.
  *   Thread: owner.
  *   Errors: none. */

@@ -1,6 +1,6 @@
 /* base/talk.h - messages between two processes on one machine, with descriptors.
- * Answers "what does the other one say, and is he still there?".  A message arrives whole or not at all; when the other process
- * has ended, however that came, receiving says so at once. */
+ * Answers "what does the other one say, and is he still there?".  A message arrives whole or not at
+ * all; when the other process has ended, however that came, receiving says so at once. */
 #ifndef TRP_TALK_H
 #define TRP_TALK_H
 
@@ -25,7 +25,8 @@ trp_status trp_talk_pair(int out_ends[2], struct trp_error *err);
  *   Errors: false: the other one is gone, or the message is larger than the kernel takes. */
 bool trp_talk_send(int end, const void *bytes, size_t len, const int *fds, uint32_t fds_n);
 
-/* Receives one message of exactly `len` bytes; a message of another length is as if the talk were over.
+/* Receives one message of exactly `len` bytes; a message of another length is as if the talk were
+ * over.
  *   Owns  : descriptors are the caller's then; those that did not come are -1.
  *   Thread: any, one at a time for one end.
  *   Blocks: until there is one, or as long as trp_talk_set_patience() says (NOT_YET).
@@ -33,7 +34,8 @@ bool trp_talk_send(int end, const void *bytes, size_t len, const int *fds, uint3
 enum trp_talk trp_talk_receive(int end, void *bytes, size_t len, int fds[TRP_TALK_FDS_MAX]);
 void trp_talk_set_patience(int end, int64_t wait_ns);
 
-/* Ends the talk for both, also for a thread that waits in trp_talk_receive(); the descriptor stays open.
+/* Ends the talk for both, also for a thread that waits in trp_talk_receive(); the descriptor stays
+ * open.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */

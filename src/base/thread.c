@@ -49,8 +49,9 @@ static void note_leave(enum trp_lock_id id)
 }
 #endif
 
-/* What a lock guards is short: whoever finds it taken looks again for some microseconds before it sleeps.  Sleepers are woken wherever
- * the kernel has room at that moment, which may be behind the one that woke them. */
+/* What a lock guards is short: whoever finds it taken looks again for some microseconds before it
+ * sleeps.  Sleepers are woken wherever the kernel has room at that moment, which may be behind
+ * the one that woke them. */
 void trp_lock_init(struct trp_lock *l, enum trp_lock_id id)
 {
     pthread_mutexattr_t attr;
@@ -242,9 +243,8 @@ int64_t trp_thread_waited_ns(void)
     char text[64];
     if (schedstat_fd_plus_1 == 0)
         schedstat_fd_plus_1 = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC) + 1;
-    const ssize_t n = schedstat_fd_plus_1 == 0
-                          ? -1
-                          : pread(schedstat_fd_plus_1 - 1, text, sizeof text - 1, 0);
+    const ssize_t n =
+        schedstat_fd_plus_1 == 0 ? -1 : pread(schedstat_fd_plus_1 - 1, text, sizeof text - 1, 0);
     text[n > 0 ? n : 0] = '\0';
     const char *second = strchr(text, ' ');
     return second ? strtoll(second, NULL, 10) : 0;

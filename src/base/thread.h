@@ -1,6 +1,6 @@
 /* base/thread.h - threads, locks and their names.
- * Answers "who runs beside whom?".  Locks are declared with a name and a rank in base/locks.def; a debug build
- * asserts that ranks only rise and that what must be held is held. */
+ * Answers "who runs beside whom?".  Locks are declared with a name and a rank in base/locks.def; a
+ * debug build asserts that ranks only rise and that what must be held is held. */
 #ifndef TRP_THREAD_H
 #define TRP_THREAD_H
 
@@ -43,7 +43,8 @@ struct trp_signal {
     pthread_cond_t cond;
 };
 
-/* Set up, free; sleep (leaving the held lock meanwhile; may wake for no reason), or sleep so long at most; wake one or all.
+/* Set up, free; sleep (leaving the held lock meanwhile; may wake for no reason), or sleep so long
+ * at most; wake one or all.
  *   Units : ns.
  *   Owns  : `s` is the caller's storage.
  *   Thread: any.
@@ -68,15 +69,16 @@ trp_status trp_thread_start(struct trp_thread *t, const char *name, void (*body)
                             void *user, struct trp_error *err);
 void trp_thread_join(struct trp_thread *t); /* not started: nothing happens */
 
-/* Lets other threads go first when processors are short: raises the calling thread's nice value by so much, as far as it goes.
+/* Lets other threads go first when processors are short: raises the calling thread's nice value by
+ * so much, as far as it goes.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none; it is a courtesy. */
 void trp_thread_yield_to_others(int nice);
 
-/* Says how long the calling thread's turns on the processor are to be: where the scheduler knows of that (Linux 6.12), one that wakes goes
- * before one in the middle of a longer turn.  Short ones are for who is soon done and waited for, long ones for who can wait.  Its
- * share stays what it was.
+/* Says how long the calling thread's turns on the processor are to be: where the scheduler knows of
+ * that (Linux 6.12), one that wakes goes before one in the middle of a longer turn.  Short ones are
+ * for who is soon done and waited for, long ones for who can wait.  Its share stays what it was.
  *   Units : ns, 0.1 ms to 100 ms; 0: as long as everybody's.
  *   Owns  : nothing.
  *   Thread: any.
@@ -92,9 +94,11 @@ void trp_thread_take_turns(uint64_t turn_ns);
  *   Errors: none. */
 uint64_t trp_thread_turn_ns(void);
 
-/* How long the calling thread has been ready to run without a processor, all its life; 0 when the system does not say.
+/* How long the calling thread has been ready to run without a processor, all its life; 0 when the
+ * system does not say.
  *   Units : ns.
- *   Owns  : a file that is opened the first time and closed when the thread ends, if trp_thread_start() began it.
+ *   Owns  : a file that is opened the first time and closed when the thread ends, if
+ *           trp_thread_start() began it.
  *   Thread: any.
  *   Cost  : a system call; the first time, some microseconds.
  *   Errors: none.

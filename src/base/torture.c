@@ -1,4 +1,5 @@
-/* base/torture.c - see torture.h.  The one place with mutable globals: it exists in torture builds only. */
+/* base/torture.c - see torture.h.  The one place with mutable globals: it exists in torture
+ * builds only. */
 #include "base/torture.h"
 
 typedef int trp_torture_not_empty; /* ISO C wants a declaration */

@@ -1,7 +1,8 @@
 /* base/torture.h - a way to make any one of our calls to the system fail.
- * Answers "what happens when this fails?".  In a build with TRP_TORTURE every allocation, open, read, mmap and backend
- * call asks trp_torture_fails() first; the environment TRP_TORTURE_FAIL=n makes the n-th one fail (once per call site:
- * TRP_TORTURE_SITES=1 counts only the first visit of each).  In other builds it is the constant false. */
+ * Answers "what happens when this fails?".  In a build with TRP_TORTURE every allocation, open,
+ * read, mmap and backend call asks trp_torture_fails() first; the environment TRP_TORTURE_FAIL=n
+ * makes the n-th one fail (once per call site: TRP_TORTURE_SITES=1 counts only the first visit
+ * of each).  In other builds it is the constant false. */
 #ifndef TRP_TORTURE_H
 #define TRP_TORTURE_H
 

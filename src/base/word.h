@@ -1,7 +1,8 @@
 /* base/word.h - several small numbers in one, which change together.
- * Answers "how does a state change at once, without a lock?".  Whoever wants to change it looks, makes the next state of what it saw,
- * and swaps; who comes too late looks again.  As base/atomic.h: acquire on look, release on swap, so that what was written before a
- * state is seen by who sees the state. */
+ * Answers "how does a state change at once, without a lock?".  Whoever wants to change it looks,
+ * makes the next state of what it saw, and swaps; who comes too late looks again.  As
+ * base/atomic.h: acquire on look, release on swap, so that what was written before a state is
+ * seen by who sees the state. */
 #ifndef TRP_WORD_H
 #define TRP_WORD_H
 

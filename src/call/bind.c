@@ -1,9 +1,11 @@
 /* call/bind.c - a decoded call meets the signature of whoever will answer it.
- * Everything that can be known before a backend sees the tensors is checked here, with the words that clients of the Open
- * Inference Protocol match; see trp_call_bind() in call.h.
+ * Everything that can be known before a backend sees the tensors is checked here, with the words
+ * that clients of the Open Inference Protocol match; see trp_call_bind() in call.h.
  *
- *  1. Nothing of the call changes before all checks have passed: a refused call releases what it came with, once.
- *  2. A call whose inputs stand in the signature's order (nearly all do) is bound in place: no copy, no allocation.
+ *  1. Nothing of the call changes before all checks have passed: a refused call releases what it
+ *     came with, once.
+ *  2. A call whose inputs stand in the signature's order (nearly all do) is bound in place: no
+ *     copy, no allocation.
  *  3. Named dimensions are hints of exporters, not a law: only fixed dimensions are checked. */
 #include <stdio.h>
 
@@ -137,7 +139,8 @@ static const char *name_list(char *out, size_t out_size, const struct trp_str *n
     return out;
 }
 
-/* "expected 2 inputs but got 1 inputs for model 'm'. Got input(s) ['A'], but missing required input(s) ['B']. ..." */
+/* "expected 2 inputs but got 1 inputs for model 'm'. Got input(s) ['A'], but missing required
+ * input(s) ['B']. ..." */
 static trp_status wrong_count(const struct trp_call *call, const struct trp_signature *s,
                               const uint32_t *from, struct trp_error *err)
 {
@@ -258,7 +261,8 @@ static trp_status check_batch(const struct trp_call *call, const struct trp_sign
     return trp_ok();
 }
 
-/* Words for a tensor that does not hold what its shape says; `shape` is only spelled out here, off the usual way. */
+/* Words for a tensor that does not hold what its shape says; `shape` is only spelled out here,
+ * off the usual way. */
 static trp_status wrong_bytes(const struct trp_io *io, const struct troupe_tensor *t,
                               const char *what, struct trp_error *err)
 {
@@ -315,7 +319,8 @@ static trp_status check_input(const struct trp_call *call, const struct trp_sign
 
 /* ---- putting it in order ---- */
 
-/* Names point to the signature from now on.  A tensor without elements needs an address all the same: NULL says "not sent". */
+/* Names point to the signature from now on.  A tensor without elements needs an address all the
+ * same: NULL says "not sent". */
 static trp_status settle_input(struct trp_call *call, const struct trp_io *io,
                                struct trp_call_tensor *in, struct trp_error *err)
 {

@@ -5,8 +5,9 @@
 #include "call/call_memory.h"
 #include "call/target.h"
 
-/* Calls kept for reuse.  A burst may lease more (up to calls_max); what comes back above this is freed, so that the memory
- * of a burst does not stay.  Twice 16 connections of 64 streams find a call without asking the allocator. */
+/* Calls kept for reuse.  A burst may lease more (up to calls_max); what comes back above this is
+ * freed, so that the memory of a burst does not stay.  Twice 16 connections of 64 streams find a
+ * call without asking the allocator. */
 #define IDLE_MAX 2048
 
 struct trp_call_pool {

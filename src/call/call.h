@@ -1,14 +1,18 @@
-/* call/call.h - one question on its way down, and its answer on the way up.  Answers "what is being asked?".
+/* call/call.h - one question on its way down, and its answer on the way up.  Answers "what is being
+ * asked?".
  *
- * A call lives in its loop's pool and belongs to that loop; while it runs, an executor borrows it.  Everything
- * variable lies in its arena; tensors name their lender.  A call that takes one step allocates nothing.
+ * A call lives in its loop's pool and belongs to that loop; while it runs, an executor borrows it.
+ * Everything variable lies in its arena; tensors name their lender.  A call that takes one step
+ * allocates nothing.
  *
  *   IDLE --take--> OPEN --start--> (rooms push `done`) --> finish --> done, done, ... --> give back
  *
- *  1. `outcome` leaves OPEN exactly once: DONE, CANCELLED or EXPIRED.  Who moved it decides the answer.
- *  2. trp_call_finish() pops one `done` at a time; each runs on the call's loop, exactly once, never inside a start().
- *  3. Whoever starts a call gets it back through `done`, whatever happened: cancelling makes that sooner, it does
- *     not take the memory away from a run that uses it. */
+ *  1. `outcome` leaves OPEN exactly once: DONE, CANCELLED or EXPIRED.  Who moved it decides the
+ *     answer.
+ *  2. trp_call_finish() pops one `done` at a time; each runs on the call's loop, exactly once,
+ *     never inside a start().
+ *  3. Whoever starts a call gets it back through `done`, whatever happened: cancelling makes that
+ *     sooner, it does not take the memory away from a run that uses it. */
 #ifndef TRP_CALL_H
 #define TRP_CALL_H
 
@@ -88,8 +92,9 @@ struct trp_call_tensor {
     const struct trp_alloc *account;
     struct trp_str region; /* shared memory that holds it; empty: none */
     uint64_t region_offset, region_bytes;
-    /* An output whose classes have other names than the target's signature says (compositions: those of the model that made it);
-     * NULL: they have not.  Borrowed from a version that the call, or one that it keeps, has pinned. */
+    /* An output whose classes have other names than the target's signature says (compositions:
+     * those of the model that made it); NULL: they have not.  Borrowed from a version that the
+     * call, or one that it keeps, has pinned. */
     const struct trp_str *labels;
     uint32_t labels_n;
 };
@@ -173,8 +178,8 @@ struct trp_call {
     uint32_t outputs_n;
     struct trp_str answered_by, answered_why; /* which model, and why; empty: as asked */
     int64_t answered_version;
-    /* What the index of a wanted output means when a child of a route has answered it; NULL: its target's.  Borrowed from a version
-     * that one of its children has pinned. */
+    /* What the index of a wanted output means when a child of a route has answered it; NULL: its
+     * target's.  Borrowed from a version that one of its children has pinned. */
     const struct trp_signature *answered_as;
     bool is_too_late; /* it was refused, because no answer was possible by its deadline */
     const struct trp_param *notes; /* what the reply says besides, each under its name */
@@ -218,7 +223,8 @@ struct trp_call {
 };
 
 /* Makes a loop's pool of calls.
- *   Units : arena_bytes: first block of each call's arena; arena_max: its limit; calls_max: leased at once.
+ *   Units : arena_bytes: first block of each call's arena; arena_max: its limit; calls_max: leased
+ *           at once.
  *   Owns  : the caller destroys, after every call came back.
  *   Thread: owner.
  *   Errors: OUT_OF_MEMORY. */
@@ -227,7 +233,8 @@ trp_status trp_call_pool_create(const struct trp_alloc *alloc, struct trp_loop *
                                 struct trp_call_pool **out_pool, struct trp_error *err);
 void trp_call_pool_destroy(struct trp_call_pool *p);
 
-/* Takes a call, all zero but number, loop, arena and pool; gives it back and all that it holds, kept children included.
+/* Takes a call, all zero but number, loop, arena and pool; gives it back and all that it holds,
+ * kept children included.
  *   Owns  : moves to the caller; back to the pool.  Not while `lent_n` is not 0; see `on_free`.
  *   Thread: loop.
  *   Errors: NULL when calls_max are out, or memory is short. */
@@ -241,13 +248,15 @@ uint32_t trp_call_pool_out(const struct trp_call_pool *p);
  *   Errors: none. */
 void trp_call_pool_age(struct trp_call_pool *p);
 
-/* Numbers the calls to come from `first` on (otherwise from 1), so that each pool of a process can have a range of its own.
+/* Numbers the calls to come from `first` on (otherwise from 1), so that each pool of a process can
+ * have a range of its own.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none. */
 void trp_call_pool_number_from(struct trp_call_pool *p, uint64_t first);
 
-/* Which of the loops a pool's calls belong to (0 until it is said), for targets that look for others (call/finder.h).
+/* Which of the loops a pool's calls belong to (0 until it is said), for targets that look for
+ * others (call/finder.h).
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none. */
@@ -260,8 +269,9 @@ uint32_t trp_call_loop_index(const struct trp_call *call);
  *   Errors: more than TRP_CALL_DONE_MAX is a bug and asserts. */
 void trp_call_push(struct trp_call *call, trp_done_fn fn, void *user);
 
-/* Says that the work is over: pops the last `done` and runs it.  finish: on the loop, outside any start();
- * finish_soon: on the loop, by the ready list; finish_from: from another thread, by mail; send_home: by mail to `fn` instead.
+/* Says that the work is over: pops the last `done` and runs it.  finish: on the loop, outside any
+ * start(); finish_soon: on the loop, by the ready list; finish_from: from another thread, by mail;
+ * send_home: by mail to `fn` instead.
  *   Owns  : moves the call to whoever is told.
  *   Thread: loop; loop; any; any.
  *   Errors: none; see call->error. */
@@ -270,9 +280,10 @@ void trp_call_finish_soon(struct trp_call *call);
 void trp_call_finish_from(struct trp_call *call);
 void trp_call_send_home(struct trp_call *call, void (*fn)(struct trp_call *call));
 
-/* Moves the outcome; true for the one that comes first.  A cancelled or expired call has its token raised; an expiry from
- * another thread than the loop's raises its own token only, for which it must have no children (exec's calls have none).
- * Whoever holds the call writes the words of the answer to call->error, when it gives the call back.
+/* Moves the outcome; true for the one that comes first.  A cancelled or expired call has its token
+ * raised; an expiry from another thread than the loop's raises its own token only, for which it
+ * must have no children (exec's calls have none). Whoever holds the call writes the words of the
+ * answer to call->error, when it gives the call back.
  *   Owns  : nothing.
  *   Thread: any (done, expire), loop (cancel).
  *   Errors: none. */
@@ -287,24 +298,27 @@ bool trp_call_try_expire(struct trp_call *call);
 void trp_call_pin(struct trp_call *call, struct trp_target *target,
                   void (*release)(struct trp_target *target));
 
-/* Binds a decoded call to a signature: inputs are put in its order (absent optional ones with data NULL), `wanted`
- * gets its indices (all outputs when none was named), and everything that can be known before a backend sees it is
- * checked: names, duplicates, dtypes, ranks, fixed dimensions, byte counts, batch limit, BYTES layout.
- *   Shape : with signature->batch_max > 0, dims[0] is the batch: 1..batch_max, the same for all inputs.
+/* Binds a decoded call to a signature: inputs are put in its order (absent optional ones with data
+ * NULL), `wanted` gets its indices (all outputs when none was named), and everything that can be
+ * known before a backend sees it is checked: names, duplicates, dtypes, ranks, fixed dimensions,
+ * byte counts, batch limit, BYTES layout.
+ *   Shape : with signature->batch_max > 0, dims[0] is the batch: 1..batch_max, the same for all
+ *           inputs.
  *   Owns  : pieces lie in the call's arena.
  *   Thread: loop.
  *   Errors: INVALID_ARGUMENT: which input, what came, what was expected; OUT_OF_MEMORY. */
 trp_status trp_call_bind(struct trp_call *call, const struct trp_signature *signature,
                          struct trp_error *err);
 
-/* Makes a bound call independent of the signature that it was bound to, so that it can be bound to another.
+/* Makes a bound call independent of the signature that it was bound to, so that it can be bound to
+ * another.
  *   Owns  : pieces lie in the call's arena.
  *   Thread: loop.
  *   Errors: OUT_OF_MEMORY; it can still be answered. */
 trp_status trp_call_unbind(struct trp_call *call, struct trp_error *err);
 
-/* Says what the index of a wanted output means, once the call was answered: the signature of its target, or, of a route, of whom a
- * child has asked for it.  NULL: nobody was asked.
+/* Says what the index of a wanted output means, once the call was answered: the signature of its
+ * target, or, of a route, of whom a child has asked for it.  NULL: nobody was asked.
  *   Owns  : borrowed, as long as the call is not given back.
  *   Thread: loop.
  *   Errors: none. */

@@ -1,8 +1,9 @@
 /* call/call_child.c - see call_child.h.
  *
- * Who looks at whose memory decides when a call may go.  A child looks at its parent's inputs, headers and texts, and at outputs
- * of children that were kept; a parent looks at the outputs of kept children while it is answered.  So a parent stays while a
- * child is at work (`lent_n`), and a kept child stays as long as its parent does (`kept`). */
+ * Who looks at whose memory decides when a call may go.  A child looks at its parent's inputs,
+ * headers and texts, and at outputs of children that were kept; a parent looks at the outputs of
+ * kept children while it is answered.  So a parent stays while a child is at work (`lent_n`),
+ * and a kept child stays as long as its parent does (`kept`). */
 #include "call/call_child.h"
 
 #include "call/target.h"
@@ -57,7 +58,8 @@ struct trp_call *trp_call_child(struct trp_call *parent, uint32_t step, struct t
     return child;
 }
 
-/* Lists grow in the arena, each time to twice their size: full when their number is a power of two. */
+/* Lists grow in the arena, each time to twice their size: full when their number is a power of
+ * two. */
 static void *room_for_one_more(struct trp_call *child, void *list, uint32_t n, size_t size)
 {
     if (n != 0 && (n < FEW || (n & (n - 1)) != 0))

@@ -1,5 +1,6 @@
 /* call/call_list.h - a row of calls, chained by queue_next.
- * Answers "which calls go there together?".  First in, first out; whoever holds the calls holds the list. */
+ * Answers "which calls go there together?".  First in, first out; whoever holds the calls holds
+ * the list. */
 #ifndef TRP_CALL_LIST_H
 #define TRP_CALL_LIST_H
 

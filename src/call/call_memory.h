@@ -1,6 +1,8 @@
-/* call/call_memory.h - pieces of memory that are made for a call on its way, too large for its arena.
- * Answers "how long does what was made of a request stay?".  As the call does: its children may look at it however early it came
- * back (call/call_child.h), and outputs may be views of it.  Who made it may let go of it sooner when no child is left. */
+/* call/call_memory.h - pieces of memory that are made for a call on its way, too large for its
+ * arena.
+ * Answers "how long does what was made of a request stay?".  As the call does: its children may
+ * look at it however early it came back (call/call_child.h), and outputs may be views of it.
+ * Who made it may let go of it sooner when no child is left. */
 #ifndef TRP_CALL_MEMORY_H
 #define TRP_CALL_MEMORY_H
 

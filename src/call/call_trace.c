@@ -1,7 +1,8 @@
 /* call/call_trace.c - see call_trace.h.
  *
- * An attempt on a call that goes on (a route asks another with it) has a record like a child's: what the call does is told once.
- * A child gets its id when it is over, or when one of its own children is, whichever comes first: what nobody traces needs none. */
+ * An attempt on a call that goes on (a route asks another with it) has a record like a child's:
+ * what the call does is told once. A child gets its id when it is over, or when one of its own
+ * children is, whichever comes first: what nobody traces needs none. */
 #include "call/call_trace.h"
 
 #include "call/target.h"
@@ -22,7 +23,8 @@ bool trp_call_is_traced(const struct trp_call *call)
     return call->trace != 0;
 }
 
-/* Rows of its first input, where the model has such; 0: it is not known, or the question makes no sense. */
+/* Rows of its first input, where the model has such; 0: it is not known, or the question makes
+ * no sense. */
 static uint64_t rows_of(const struct trp_call *call)
 {
     if (call->batch_key != 0)

@@ -1,9 +1,10 @@
 /* call/cancel.c - see cancel.h.
  *
- * Raising walks the tree below a token while callbacks of its owners run, and these may attach and detach at will.  So no
- * pointer into the tree is kept over a callback: after each one the walk begins again at the first child that is not raised
- * yet.  Raised children stay raised, which is why the walk ends.  A token's own callback comes last: it may detach the token
- * or give its memory back. */
+ * Raising walks the tree below a token while callbacks of its owners run, and these may attach and
+ * detach at will.  So no pointer into the tree is kept over a callback: after each one the walk
+ * begins again at the first child that is not raised yet.  Raised children stay raised, which is
+ * why the walk ends.  A token's own callback comes last: it may detach the token or give its
+ * memory back. */
 #include "call/cancel.h"
 
 #include <stddef.h>

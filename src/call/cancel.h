@@ -1,6 +1,6 @@
 /* call/cancel.h - a wish that work should stop, for a call and everything below it.
- * Answers "does anybody still want this?".  The tree is changed on the call's loop only; the flag may be read
- * anywhere (executors and backends look at it through a pointer). */
+ * Answers "does anybody still want this?".  The tree is changed on the call's loop only; the flag
+ * may be read anywhere (executors and backends look at it through a pointer). */
 #ifndef TRP_CANCEL_H
 #define TRP_CANCEL_H
 

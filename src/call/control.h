@@ -1,7 +1,7 @@
 /* call/control.h - a question to the server itself.
- * Answers "what may be asked besides inference?".  Front decodes it (HTTP or gRPC) into a request tree under the message
- * table of wire/oip_messages.h, admin answers with a reply tree, front encodes that.  The same operation therefore has one
- * implementation for every protocol. */
+ * Answers "what may be asked besides inference?".  Front decodes it (HTTP or gRPC) into a request
+ * tree under the message table of wire/oip_messages.h, admin answers with a reply tree, front
+ * encodes that.  The same operation therefore has one implementation for every protocol. */
 #ifndef TRP_CONTROL_H
 #define TRP_CONTROL_H
 
@@ -13,7 +13,8 @@
 #include "call/call.h"
 #include "conf/node.h"
 
-/* X(id, changes_state): the request and reply messages are those of inference.GRPCInferenceService's RPC. */
+/* X(id, changes_state): the request and reply messages are those of
+ * inference.GRPCInferenceService's RPC. */
 /* clang-format off */
 #define TRP_CONTROL_OPS(X)    \
     X(SERVER_LIVE, 0)         \
@@ -101,8 +102,8 @@ static inline bool trp_control_changes_state(enum trp_control_op op)
 struct trp_sought {
     struct trp_str model;
     int64_t version; /* 0: the default one */
-    /* Decoded and not yet bound: the name may stand for several, of which its inputs choose; then answered_by and answered_why are
-     * set.  NULL: nobody asks yet. */
+    /* Decoded and not yet bound: the name may stand for several, of which its inputs choose; then
+     * answered_by and answered_why are set.  NULL: nobody asks yet. */
     struct trp_call *call;
 };
 
@@ -116,15 +117,17 @@ struct trp_handlers {
                        struct trp_error *err);
     /* Answers a control request, soon or later. */
     void (*control)(void *user, struct trp_control *control);
-    /* Turns a shared-memory region and range into memory and holds it; `release` lets it go (any thread).
+    /* Turns a shared-memory region and range into memory and holds it; `release` lets it go (any
+     * thread).
      *   Errors: NOT_FOUND, INVALID_ARGUMENT (range). */
     trp_status (*region)(void *user, struct trp_str name, uint64_t offset, uint64_t bytes,
                          void **out_ptr, void **out_hold, struct trp_error *err);
     void (*region_release)(void *hold, void *ptr);
-    /* Statistics of a finished call (success or failure), called once per inference request that had a target. */
+    /* Statistics of a finished call (success or failure), called once per inference request that
+     * had a target. */
     void (*finished)(void *user, uint32_t loop_index, struct trp_call *call);
-    /* Writes as JSON what the route or composition of the call's name would do with it; nothing is asked or counted.  NULL: there are
-     * none.
+    /* Writes as JSON what the route or composition of the call's name would do with it; nothing is
+     * asked or counted.  NULL: there are none.
      *   Errors: NOT_FOUND: it is neither. */
     trp_status (*explain)(void *user, uint32_t loop_index, const struct trp_call *call,
                           struct trp_buf *out, struct trp_error *err);

@@ -1,8 +1,10 @@
-/* call/directory.h - the names that stand for something else than a model: routes, ensembles, cascades, pipelines.
+/* call/directory.h - the names that stand for something else than a model: routes, ensembles,
+ * cascades, pipelines.
  * Answers "what stands behind this name, besides models?".
  *
- * One immutable, counted picture of all of them.  The control thread makes a new one when any of them changes; each loop holds one
- * and lets it go when it gets the next.  A call in flight keeps its own target. */
+ * One immutable, counted picture of all of them.  The control thread makes a new one when any of
+ * them changes; each loop holds one and lets it go when it gets the next.  A call in flight
+ * keeps its own target. */
 #ifndef TRP_DIRECTORY_H
 #define TRP_DIRECTORY_H
 
@@ -39,10 +41,12 @@ static inline const char *trp_directory_article(const struct trp_directory_item 
 trp_status trp_directory_fail_twin(const struct trp_directory_item *item,
                                    const struct trp_directory_item *first, struct trp_error *err);
 
-/* Makes a picture of `n` items; `trouble` says why the newest files are not in it (empty: they are).
+/* Makes a picture of `n` items; `trouble` says why the newest files are not in it (empty: they
+ * are).
  *   Owns  : counted, with one reference for the caller; texts are copied, each target is retained.
  *   Thread: control.
- *   Errors: ALREADY_EXISTS: two have one name, as trp_directory_fail_twin() says it; TOO_LARGE; OUT_OF_MEMORY. */
+ *   Errors: ALREADY_EXISTS: two have one name, as trp_directory_fail_twin() says it; TOO_LARGE;
+ *           OUT_OF_MEMORY. */
 trp_status trp_directory_build(const struct trp_alloc *alloc,
                                const struct trp_directory_item *items, uint32_t n,
                                struct trp_str trouble, struct trp_directory **out_directory,
@@ -61,10 +65,12 @@ uint32_t trp_directory_count(const struct trp_directory *d); /* NULL: 0 */
 const struct trp_directory_item *trp_directory_at(const struct trp_directory *d, uint32_t index);
 struct trp_str trp_directory_trouble(const struct trp_directory *d);
 
-/* Finds the target of a name for a call, and retains it; *out_target is NULL when the name is not in the picture.
+/* Finds the target of a name for a call, and retains it; *out_target is NULL when the name is not
+ * in the picture.
  *   Owns  : one reference moves to the caller; *out_release gives it back.
  *   Thread: any that holds the picture.
- *   Errors: NOT_FOUND: the name is there, the version is not (there is 1 only, and 0 stands for it); NOT_READY, with the reason. */
+ *   Errors: NOT_FOUND: the name is there, the version is not (there is 1 only, and 0 stands for
+ *           it); NOT_READY, with the reason. */
 trp_status trp_directory_pick(const struct trp_directory *d, struct trp_str name, int64_t version,
                               struct trp_target **out_target,
                               void (**out_release)(struct trp_target *), struct trp_error *err);

@@ -1,6 +1,6 @@
 /* call/queue_node.h - the links that a call brings to the queues it waits in.
- * Answers "how does a call wait without an allocation?".  A chain is here; sched/ has the others: pairing.h, sorted.h and flow.h say
- * how. */
+ * Answers "how does a call wait without an allocation?".  A chain is here; sched/ has the others:
+ * pairing.h, sorted.h and flow.h say how. */
 #ifndef TRP_QUEUE_NODE_H
 #define TRP_QUEUE_NODE_H
 
@@ -57,7 +57,8 @@ struct trp_queue_rows {
     struct trp_queue_node *heap;
 };
 
-/* What waits of one tenant in one class and line.  One of the calls in it lends the memory, see sched/flow.h. */
+/* What waits of one tenant in one class and line.  One of the calls in it lends the memory, see
+ * sched/flow.h. */
 struct trp_queue_flow {
     struct trp_queue_node of_line,
         of_lane;                     /* in the line's queue of flows; in the tenant's, if shown */
@@ -73,7 +74,8 @@ struct trp_queue_flow {
     bool is_shown;
 };
 
-/* All that sched/ keeps in a waiting call, close together: of a hundred thousand calls hardly one is in the caches. */
+/* All that sched/ keeps in a waiting call, close together: of a hundred thousand calls hardly
+ * one is in the caches. */
 struct trp_queue_seat {
     struct trp_queue_spot turn; /* in its flow; key: the deadline, INT64_MAX: none */
     struct trp_sched_tenant *tenant;

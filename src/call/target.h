@@ -1,7 +1,8 @@
 /* call/target.h - whatever can answer a call.
- * Answers "who can answer?".  What stands behind a name is a target: a model version today, an alias, route, ensemble
- * or pipeline tomorrow, so that none of these includes another.  Metadata, readiness, configuration, statistics and
- * index are answered from the table, whatever stands behind it. */
+ * Answers "who can answer?".  What stands behind a name is a target: a model version today, an
+ * alias, route, ensemble or pipeline tomorrow, so that none of these includes another.  Metadata,
+ * readiness, configuration, statistics and index are answered from the table, whatever stands
+ * behind it. */
 #ifndef TRP_TARGET_H
 #define TRP_TARGET_H
 
@@ -37,21 +38,26 @@ struct trp_target_question {
 };
 
 struct trp_target_ops {
-    /* What it takes and gives; NULL: not known before it is loaded, a call to it is left unbound (call->is_unbound).
+    /* What it takes and gives; NULL: not known before it is loaded, a call to it is left unbound
+     * (call->is_unbound).
      * Owns: borrowed from the target.  Thread: any. */
     const struct trp_signature *(*signature)(const struct trp_target *t);
-    /* Of what is made of other targets (NULL for a model): what clients are told that it takes and gives, which `signature` cannot
-     * say when it is decided anew for each call; `out` NULL: only whether it could answer now.
-     * Owns: *out lives in `arena`.  Thread: loop.  Errors: why it cannot, in the words of whoever it lacks; OUT_OF_MEMORY. */
+    /* Of what is made of other targets (NULL for a model): what clients are told that it takes and
+     * gives, which `signature` cannot say when it is decided anew for each call; `out` NULL: only
+     * whether it could answer now.
+     * Owns: *out lives in `arena`.  Thread: loop.  Errors: why it cannot, in the words of
+     *       whoever it lacks; OUT_OF_MEMORY. */
     trp_status (*describe)(const struct trp_target *t, uint32_t loop_index, struct trp_arena *arena,
                            struct trp_signature *out, struct trp_error *err);
     /* Its configuration as a node tree under conf/schema.h's ModelConfig.  Owns: borrowed. */
     const struct trp_node *(*config)(const struct trp_target *t);
-    /* How long a request may take that names no time of its own, by what is asked; ns; 0: as long as it likes.  NULL: the same.
+    /* How long a request may take that names no time of its own, by what is asked; ns; 0: as long
+     * as it likes.  NULL: the same.
      * Thread: any. */
     int64_t (*patience_ns)(const struct trp_target *t, const struct trp_call *call);
-    /* Begins to answer.  The call comes back through its `done`, later, exactly once.  The caller has pinned
-     * the target and bound the call, or told that it is not.  Thread: loop.  Blocks: never. */
+    /* Begins to answer.  The call comes back through its `done`, later, exactly once.  The caller
+     * has pinned the target and bound the call, or told that it is not.  Thread: loop.  Blocks:
+     * never. */
     void (*start)(struct trp_target *t, struct trp_call *call);
     /* Wakes what waits or runs for a call whose token was raised.  Thread: loop. */
     void (*cancel)(struct trp_target *t, struct trp_call *call);
@@ -59,10 +65,12 @@ struct trp_target_ops {
     void (*state)(const struct trp_target *t, struct trp_target_state *out);
     struct trp_stats *(*stats)(struct trp_target *t); /* model/stats.h */
     void (*cost)(const struct trp_target *t, struct trp_target_cost *out);
-    /* What its files say that it takes and gives, where `signature` knows nothing because it is not loaded: for clients to read, not
-     * to bind calls to.  NULL, or NULL back: nobody has looked.  Owns: borrowed from the target.  Thread: any. */
+    /* What its files say that it takes and gives, where `signature` knows nothing because it is not
+     * loaded: for clients to read, not to bind calls to.  NULL, or NULL back: nobody has looked.
+     * Owns: borrowed from the target.  Thread: any. */
     const struct trp_signature *(*face)(const struct trp_target *t);
-    /* Writes what it would do with such a call, as a JSON object; nothing is asked, nothing is counted.  NULL: a model, which runs.
+    /* Writes what it would do with such a call, as a JSON object; nothing is asked, nothing is
+     * counted.  NULL: a model, which runs.
      * Owns: all is borrowed.  Thread: loop.  Errors: see out->failed. */
     void (*explain)(const struct trp_target *t, const struct trp_target_question *q,
                     struct trp_buf *out);

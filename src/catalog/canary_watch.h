@@ -1,6 +1,6 @@
 /* catalog/canary_watch.h - looks at the canaries of routes, once a second.
- * Answers "does this one get more by now, or nothing any more?".  What was decided is logged and counted; a canary goes on where it
- * was when its route is read again. */
+ * Answers "does this one get more by now, or nothing any more?".  What was decided is logged and
+ * counted; a canary goes on where it was when its route is read again. */
 #ifndef TRP_CANARY_WATCH_H
 #define TRP_CANARY_WATCH_H
 
@@ -26,8 +26,8 @@ struct trp_canary_watch {
 trp_status trp_canary_watch_start(struct trp_canary_watch *w, struct trp_error *err);
 void trp_canary_watch_stop(struct trp_canary_watch *w);
 
-/* Another file serves from now on: its canaries go on from the old one's, those that are new begin, those of routes that it has adopted
- * are not touched.
+/* Another file serves from now on: its canaries go on from the old one's, those that are new begin,
+ * those of routes that it has adopted are not touched.
  *   Owns  : borrowed until the next one.
  *   Thread: control; before loops see its routes.
  *   Errors: none. */

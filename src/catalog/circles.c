@@ -1,7 +1,8 @@
 /* catalog/circles.c - see circles.h.
  *
- * A walk in depth.  Whoever is on the way and is met again leads back to itself; who has been walked through is not walked again, and
- * its height is known.  The way is short: compositions behind each other are bounded here, routes in between where they were read. */
+ * A walk in depth.  Whoever is on the way and is met again leads back to itself; who has been
+ * walked through is not walked again, and its height is known.  The way is short: compositions
+ * behind each other are bounded here, routes in between where they were read. */
 #include "catalog/circles.h"
 
 #include <stdio.h>
@@ -57,8 +58,8 @@ static size_t tell_way(const struct node *first, const struct node *last, char *
     return n > 0 ? len + (size_t)n : len;
 }
 
-/* Whether the others are walked on without one of those from `last` back to `first`.  A folder gives way to a file, whose routes may serve
- * many others. */
+/* Whether the others are walked on without one of those from `last` back to `first`.  A folder
+ * gives way to a file, whose routes may serve many others. */
 static trp_status blame(const struct walk *w, const struct node *first, const struct node *last,
                         const struct trp_error *why, struct trp_error *err)
 {

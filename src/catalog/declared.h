@@ -1,4 +1,5 @@
-/* catalog/declared.h - what declares routes and compositions, as one listing of the repository found it.
+/* catalog/declared.h - what declares routes and compositions, as one listing of the repository
+ * found it.
  * Answers "what is written, and which of it is left out because it is wrong?". */
 #ifndef TRP_DECLARED_H
 #define TRP_DECLARED_H
@@ -31,7 +32,8 @@ trp_status trp_declared_copy(struct trp_declared *d, struct trp_arena *arena,
                              const struct trp_repo_listing *listing, struct trp_str text,
                              struct trp_error *err);
 
-/* Digests of all that is written (names and places count, too); and of that with what is left out, and why.
+/* Digests of all that is written (names and places count, too); and of that with what is left out,
+ * and why.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */
@@ -43,7 +45,8 @@ uint64_t trp_declared_verdict(const struct trp_declared *d, uint64_t digest);
  *   Owns  : borrowed; `why` is copied.
  *   Thread: control.
  *   Cost  : find: O(log folders).
- *   Errors: NULL: there is none; leave_out: OUT_OF_MEMORY, also when that is what was wrong with it. */
+ *   Errors: NULL: there is none; leave_out: OUT_OF_MEMORY, also when that is what was wrong with
+ *           it. */
 struct trp_declared_folder *trp_declared_find(const struct trp_declared *d, struct trp_str name);
 struct trp_declared_folder *trp_declared_find_out(const struct trp_declared *d,
                                                   struct trp_str name);
@@ -57,7 +60,8 @@ trp_status trp_declared_leave_out(struct trp_declared *d, struct trp_declared_fo
 trp_status trp_declared_suspect(struct trp_declared *d, struct trp_declared_folder *folder,
                                 const struct trp_error *why, struct trp_error *err);
 
-/* Shows the place that an error tells by its line: in routes.yaml (`path`), or in the file of a folder.
+/* Shows the place that an error tells by its line: in routes.yaml (`path`), or in the file of a
+ * folder.
  *   Owns  : the error is the caller's.
  *   Thread: control.
  *   Errors: none: it stays as it is where there is no such place. */

@@ -1,8 +1,9 @@
 /* catalog/directories.h - how each loop gets the newest names of routes and compositions.
  * Answers "which picture of the names that are no models does this loop see?".
  *
- * One mail for each loop goes there and back.  It brings a reference to the newest picture, and takes the old one home: what is in
- * it is destroyed on the control thread, or with the last call that uses it. */
+ * One mail for each loop goes there and back.  It brings a reference to the newest picture, and
+ * takes the old one home: what is in it is destroyed on the control thread, or with the last
+ * call that uses it. */
 #ifndef TRP_DIRECTORIES_H
 #define TRP_DIRECTORIES_H
 
@@ -28,8 +29,8 @@ struct trp_directories {
     bool is_closing;
 };
 
-/* Makes seats for `n` loops, which hold nothing yet.  close: mail that still travels goes no further; deinit: after the loops and
- * the control loop have ended.
+/* Makes seats for `n` loops, which hold nothing yet.  close: mail that still travels goes no
+ * further; deinit: after the loops and the control loop have ended.
  *   Owns  : the caller deinits; loops are borrowed.
  *   Thread: startup; close: startup, when the loops' threads have ended.
  *   Errors: OUT_OF_MEMORY. */

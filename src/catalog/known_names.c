@@ -4,8 +4,9 @@
 #define NAMES_MAX 20000u
 #define HINTS_MAX 100u /* of one check: each looks at all names */
 
-/* Its versions are still on their way (models.load: startup): which they are, and what labels stand for them, is known when they
- * have arrived, and nobody lists the models again then.  Requests that come earlier are told by the model itself. */
+/* Its versions are still on their way (models.load: startup): which they are, and what labels stand
+ * for them, is known when they have arrived, and nobody lists the models again then.  Requests
+ * that come earlier are told by the model itself. */
 static bool is_coming(const struct trp_entry *e)
 {
     bool is_on_its_way = e->versions_n == 0 && e->wanted && !e->reason;

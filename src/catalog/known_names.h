@@ -1,6 +1,6 @@
 /* catalog/known_names.h - what stands behind a name, for whoever checks routes and compositions.
- * Answers "is there such a model, route or composition, and what does it take?": as things are, or as they would be with other versions
- * of one model. */
+ * Answers "is there such a model, route or composition, and what does it take?": as things are, or
+ * as they would be with other versions of one model. */
 #ifndef TRP_KNOWN_NAMES_H
 #define TRP_KNOWN_NAMES_H
 

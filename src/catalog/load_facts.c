@@ -1,6 +1,7 @@
 /* catalog/load_facts.c - see load_facts.h.
  *
- * A name that was watched once keeps its slot as long as the server lives, so a loop that looks for it never meets one that goes. */
+ * A name that was watched once keeps its slot as long as the server lives, so a loop that looks
+ * for it never meets one that goes. */
 #include "catalog/load_facts.h"
 
 #include <time.h>
@@ -242,7 +243,8 @@ static void take_counts(const struct trp_stats *s, struct tally *out)
             out->errors += trp_counter_get(&s->errors[code]);
 }
 
-/* Counters of two looks are read one after another while requests come: none of them falls, but their order is nobody's. */
+/* Counters of two looks are read one after another while requests come: none of them falls, but
+ * their order is nobody's. */
 static void add_since(struct tally *sum, const struct tally *now, const struct tally *before)
 {
     for (uint32_t i = 0; i < TRP_HISTOGRAM_BUCKETS; i++)
@@ -251,8 +253,8 @@ static void add_since(struct tally *sum, const struct tally *now, const struct t
     sum->errors += now->errors - before->errors;
 }
 
-/* What was counted of it at the last look: nothing for one that was not there; all of it before anybody has asked, and when a label
- * has come to mean it. */
+/* What was counted of it at the last look: nothing for one that was not there; all of it before
+ * anybody has asked, and when a label has come to mean it. */
 static struct tally counted_before(const struct load_slot *slot, const struct version_seen *now,
                                    bool is_one)
 {
@@ -422,8 +424,8 @@ static int64_t used_ns(const struct trp_load_facts *f)
     return ns;
 }
 
-/* Of the last second: since the newest look that is as old, or the oldest that is kept.  A worker that has ended takes what it had
- * used with it. */
+/* Of the last second: since the newest look that is as old, or the oldest that is kept.  A worker
+ * that has ended takes what it had used with it. */
 static void look_at_cpu(struct trp_load_facts *f, int64_t now_ns)
 {
     const int64_t now_used_ns = used_ns(f);

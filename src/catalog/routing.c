@@ -131,7 +131,8 @@ static void answer_waiting(struct trp_routing *r, const struct trp_error *failur
     }
 }
 
-/* What they asked about was listed while an older listing was read, and not looked at: with the next one. */
+/* What they asked about was listed while an older listing was read, and not looked at: with the
+ * next one. */
 static void ask_again(struct trp_routing *r)
 {
     while (r->waiting) {
@@ -150,7 +151,8 @@ static void settle_waiting(struct trp_routing *r, const struct trp_error *failur
         answer_waiting(r, failure);
 }
 
-/* Loops see the old names until they have the new picture; whoever reads the index sees the trouble with them. */
+/* Loops see the old names until they have the new picture; whoever reads the index sees the
+ * trouble with them. */
 static void tell_trouble(struct trp_routing *r)
 {
     const struct trp_directory *old = r->opts.directories->newest;
@@ -194,7 +196,8 @@ static void finish(struct trp_routing *r, const struct trp_error *err)
     r->is_refused = is_refused || trp_declared_is_partial(&r->declared);
     r->is_at_work = false;
     drop_reading(r);
-    /* Models may have become known while it was at work; and what goes on may be asked by others now. */
+    /* Models may have become known while it was at work; and what goes on may be asked by others
+     * now. */
     look_again(r);
     if (trp_failed(trouble.status) && is_new)
         log_trouble(r, "routes stay as they were: ", trouble.text);
@@ -322,7 +325,8 @@ static trp_status collect(struct trp_routing *r, struct trp_directory_item **out
     return trp_ok();
 }
 
-/* Neither may a model be hidden by a name that is written somewhere else, nor the other way round. */
+/* Neither may a model be hidden by a name that is written somewhere else, nor the other way
+ * round. */
 static trp_status check_models(const struct trp_routing *r, const struct trp_directory_item *items,
                                uint32_t n, struct trp_error *err)
 {
@@ -359,7 +363,8 @@ static trp_status watch_conditions(const struct trp_routing *r, const struct trp
     return trp_ok();
 }
 
-/* The load of each model that a rule or condition names is kept from now on, or is not wanted any more. */
+/* The load of each model that a rule or condition names is kept from now on, or is not wanted
+ * any more. */
 static trp_status watch_rules(const struct trp_routing *r, const struct trp_route_file *f,
                               const struct trp_cookbook *book, bool is_wanted,
                               struct trp_error *err)
@@ -472,7 +477,8 @@ static trp_status leave_twins_out(struct trp_routing *r, struct trp_directory_it
     return st;
 }
 
-/* A check failed for a folder: the others are checked all the same.  Without memory nobody is to blame. */
+/* A check failed for a folder: the others are checked all the same.  Without memory nobody is to
+ * blame. */
 static bool spare(void *user, struct trp_str name, const struct trp_error *why)
 {
     struct trp_routing *r = user;
@@ -485,7 +491,8 @@ static bool spare(void *user, struct trp_str name, const struct trp_error *why)
     return true;
 }
 
-/* One after the other, as long as nobody is suspected: what is found of others later may be for his sake. */
+/* One after the other, as long as nobody is suspected: what is found of others later may be for
+ * his sake. */
 static trp_status check_all(struct trp_routing *r, const struct trp_route_check *check,
                             const struct trp_directory_item *items, uint32_t n,
                             struct trp_error *err)
@@ -500,7 +507,8 @@ static trp_status check_all(struct trp_routing *r, const struct trp_route_check 
     return check_models(r, items, n, err);
 }
 
-/* Taken up, unless it fails or folders are suspected.  ALREADY_EXISTS: *out_is_anybody_out says whether some folders gave way. */
+/* Taken up, unless it fails or folders are suspected.  ALREADY_EXISTS: *out_is_anybody_out says
+ * whether some folders gave way. */
 static trp_status take_up(struct trp_routing *r, bool *out_is_anybody_out, struct trp_error *err)
 {
     struct trp_known_names names = names_of(r);
@@ -629,8 +637,8 @@ static trp_status refused(void *user, struct trp_str name, const struct trp_erro
     return why->status;
 }
 
-/* What goes on in place of folders that are left out is part of the new reading: others ask it, its canaries, the load that it asks for and
- * the versions that it needs are looked after. */
+/* What goes on in place of folders that are left out is part of the new reading: others ask it, its
+ * canaries, the load that it asks for and the versions that it needs are looked after. */
 static trp_status adopt(struct trp_routing *r, struct trp_error *err)
 {
     for (uint32_t i = 0; i < r->declared.folders_n; i++) {
@@ -687,7 +695,8 @@ static trp_status read_once(struct trp_routing *r, struct trp_error *err)
     return adopt(r, err);
 }
 
-/* A model that came later: the route goes on, and whoever put the model there should know.  Told once. */
+/* A model that came later: the route goes on, and whoever put the model there should know.  Told
+ * once. */
 static void warn_hidden(struct trp_routing *r, const struct trp_repo_listing *listing)
 {
     const struct trp_directory *names = r->opts.directories->newest;
@@ -742,7 +751,8 @@ static struct trp_declared_folder *find_suspect(const struct trp_routing *r, str
     return f && f->suspicion.len > 0 ? f : NULL;
 }
 
-/* The first of those that it asks who is suspected, too: it may be wrong only because of him.  NULL: there is none. */
+/* The first of those that it asks who is suspected, too: it may be wrong only because of him.
+ * NULL: there is none. */
 static struct trp_declared_folder *asked_suspect(const struct trp_routing *r, struct trp_str name)
 {
     const struct trp_router *route = trp_route_file_find(r->next, name);
@@ -758,8 +768,9 @@ static struct trp_declared_folder *asked_suspect(const struct trp_routing *r, st
     return suspect;
 }
 
-/* All that are suspected are left out at once, so that fifty that are wrong are read twice, not fifty times: but those that ask one of
- * them, who are looked at again without him.  Where all of them do, some ask each other, and one of these gives way. */
+/* All that are suspected are left out at once, so that fifty that are wrong are read twice, not
+ * fifty times: but those that ask one of them, who are looked at again without him.  Where all
+ * of them do, some ask each other, and one of these gives way. */
 static void leave_suspects_out(struct trp_routing *r)
 {
     struct trp_declared_folder *const all = r->declared.folders;

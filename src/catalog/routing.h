@@ -7,10 +7,12 @@
  *                                                                                                                      ▼
  *                                                                                    a new picture, published to all loops
  *
- *  1. routes.yaml is taken up whole or not at all: one mistake in it, and everything stays as it is.  While nothing of it serves,
- *     folders do without it.
- *  2. A folder that is wrong is left out: what served under its name goes on, or it is not ready; the others are taken up.
- *  3. What was refused because of a model that is not there, or does not fit, is tried again after each listing. */
+ *  1. routes.yaml is taken up whole or not at all: one mistake in it, and everything stays as it
+ *     is.  While nothing of it serves, folders do without it.
+ *  2. A folder that is wrong is left out: what served under its name goes on, or it is not ready;
+ *     the others are taken up.
+ *  3. What was refused because of a model that is not there, or does not fit, is tried again
+ *     after each listing. */
 #ifndef TRP_ROUTING_H
 #define TRP_ROUTING_H
 
@@ -23,7 +25,8 @@
 
 struct trp_routing;
 
-/* Reads what declares routes and compositions again; the request is its caller's until `done`, on the control thread. */
+/* Reads what declares routes and compositions again; the request is its caller's until `done`,
+ * on the control thread. */
 struct trp_routing_order {
     struct trp_str name;    /* borrowed until `done` */
     bool is_there;          /* it is a route's or a composition's now */
@@ -80,14 +83,16 @@ void trp_routing_set_life(struct trp_routing *r, const struct trp_routing_life *
 void trp_routing_listed(void *user, const struct trp_repo_listing *listing);
 void trp_routing_published(struct trp_routing *r, const struct trp_snapshot *snapshot);
 
-/* trp_life_opts.fits: `user` is the routing; asks what serves, not a reading that is at work, which is checked when it is taken up.
+/* trp_life_opts.fits: `user` is the routing; asks what serves, not a reading that is at work, which
+ * is checked when it is taken up.
  *   Owns  : borrowed for the call.
  *   Thread: control.
  *   Errors: as trp_upkeep_judge(). */
 trp_status trp_routing_fits(void *user, const struct trp_proposal *next,
                             const struct trp_proposal *now, struct trp_error *err);
 
-/* Lists the repository and reads everything again; `done` is told when that has ended, with why it was refused.
+/* Lists the repository and reads everything again; `done` is told when that has ended, with why it
+ * was refused.
  *   Owns  : the request is the caller's until `done`.
  *   Thread: control.
  *   Errors: in the request. */

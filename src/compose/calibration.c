@@ -1,7 +1,8 @@
 /* compose/calibration.c - see calibration.h.
  *
- * From the surest row down, the cheap model's mistakes only become more: so the lowest threshold is found on the way, wherever the
- * confidence changes.  Rows that the large model answers agree with it. */
+ * From the surest row down, the cheap model's mistakes only become more: so the lowest threshold is
+ * found on the way, wherever the confidence changes.  Rows that the large model answers agree
+ * with it. */
 #include "compose/calibration.h"
 
 #include <math.h>

@@ -67,7 +67,8 @@ static const struct trp_node *get_config(const struct trp_target *t)
     return trp_flag_is_up(&of(t)->is_checked) ? of(t)->config : NULL;
 }
 
-/* Whether the model of a step could answer now.  Names of one picture lead nowhere back, so asking those behind it ends. */
+/* Whether the model of a step could answer now.  Names of one picture lead nowhere back, so
+ * asking those behind it ends. */
 static trp_status find_member(const struct trp_composition *c, const struct trp_recipe_step *step,
                               uint32_t loop_index, struct trp_error *err)
 {
@@ -76,7 +77,8 @@ static trp_status find_member(const struct trp_composition *c, const struct trp_
     return trp_finder_describe(&c->env->finder, loop_index, &sought, &wish, err);
 }
 
-/* Who answers must be there; who may fail need not, if enough of the others are: then nothing is said of it. */
+/* Who answers must be there; who may fail need not, if enough of the others are: then nothing is
+ * said of it. */
 static trp_status find_members(const struct trp_composition *c, uint32_t loop_index,
                                struct trp_error *err)
 {
@@ -354,7 +356,8 @@ static trp_status make_counters(struct trp_composition *c, struct trp_error *err
     return c->asked ? trp_ok() : no_memory(err);
 }
 
-/* From the first reading on, so that what was learned is not let go while the models are looked at. */
+/* From the first reading on, so that what was learned is not let go while the models are looked
+ * at. */
 static trp_status take_learner(struct trp_composition *c, struct trp_error *err)
 {
     const struct trp_ensemble *e = &c->ensemble;
@@ -516,7 +519,8 @@ static trp_status check(struct trp_composition *c, const struct trp_recipe_looku
     return make_config(c, err);
 }
 
-/* Said once: the same reason is not kept twice.  Without memory for the words there is a plainer one. */
+/* Said once: the same reason is not kept twice.  Without memory for the words there is a plainer
+ * one. */
 static void say(struct trp_composition *c, const struct trp_error *err)
 {
     const char *said = trp_pointer_get(&c->reason);

@@ -1,8 +1,9 @@
 /* compose/composition.h - a name behind which several models answer together.
  * Answers "what stands behind the name of an ensemble, a cascade or a pipeline?".
  *
- * A composition is a target.  It is read from what somebody wrote, and checked against the signatures of the models that it names as
- * soon as these are known; until then it is not ready.  Constant from then on.  Counted: directories and calls in flight keep it. */
+ * A composition is a target.  It is read from what somebody wrote, and checked against the
+ * signatures of the models that it names as soon as these are known; until then it is not ready.
+ * Constant from then on.  Counted: directories and calls in flight keep it. */
 #ifndef TRP_COMPOSITION_H
 #define TRP_COMPOSITION_H
 
@@ -24,8 +25,8 @@ struct trp_composition_order {
 };
 
 /* Reads it: what is written is understood, but compared with nothing yet.
- *   Owns  : one reference for the caller; `at` and the name are copied, the file is retained; alloc and env are borrowed until the last
- *           reference goes.
+ *   Owns  : one reference for the caller; `at` and the name are copied, the file is retained; alloc
+ *           and env are borrowed until the last reference goes.
  *   Thread: control.
  *   Errors: INVALID_ARGUMENT with file:line; TOO_LARGE; OUT_OF_MEMORY. */
 trp_status trp_composition_create(const struct trp_alloc *alloc, const struct trp_cook_env *env,
@@ -39,17 +40,20 @@ trp_status trp_composition_create(const struct trp_alloc *alloc, const struct tr
 trp_status trp_composition_again(const struct trp_composition *c,
                                  struct trp_composition **out_composition, struct trp_error *err);
 
-/* Compares it with what its models take and give, until that has gone well; loops see it from then on.
+/* Compares it with what its models take and give, until that has gone well; loops see it from then
+ * on.
  *   Owns  : signatures are copied.
  *   Thread: control.
  *   Errors: INVALID_ARGUMENT with file:line; the lookup's; it is not ready, and says why. */
 trp_status trp_composition_check(struct trp_composition *c, const struct trp_recipe_lookup *lookup,
                                  struct trp_error *err);
 
-/* Whether one that is at work goes on with what `again`, the same one read and checked anew, has found.
+/* Whether one that is at work goes on with what `again`, the same one read and checked anew, has
+ * found.
  *   Owns  : nothing.
  *   Thread: control.
- *   Errors: FAILED_PRECONDITION with its place, as trp_recipe_goes_on(); OK when either was not checked. */
+ *   Errors: FAILED_PRECONDITION with its place, as trp_recipe_goes_on(); OK when either was not
+ *           checked. */
 trp_status trp_composition_goes_on(const struct trp_composition *c,
                                    const struct trp_composition *again, struct trp_error *err);
 
@@ -68,7 +72,8 @@ void trp_composition_release(struct trp_target *t);
 struct trp_target *trp_composition_target(struct trp_composition *c);
 struct trp_composition *trp_composition_of(struct trp_target *t);
 
-/* Its kind ("ensemble", "cascade", "pipeline"), where it is written ("routes.yaml:3"), what it takes and gives, who learns its weights.
+/* Its kind ("ensemble", "cascade", "pipeline"), where it is written ("routes.yaml:3"), what it
+ * takes and gives, who learns its weights.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: NULL: it was not checked yet; it learns nothing, or is no composition. */
@@ -84,7 +89,8 @@ struct trp_learner *trp_composition_learner(const struct trp_target *t);
 void trp_composition_carry(struct trp_target *now, struct trp_target *before);
 
 /* How often each step of a cascade was needed: *cursor begins at 0.
- *   Units : rows, of requests whose confidence was measured; those that it answered are those that the next one was not asked about.
+ *   Units : rows, of requests whose confidence was measured; those that it answered are those that
+ *           the next one was not asked about.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: false: there is no further one; it is no cascade, or was not checked yet. */

@@ -1,7 +1,7 @@
 /* compose/confidence.c - see confidence.h.
  *
- * A row is read in pieces, so that nothing has to be kept of it but its two largest and two sums.  Logits need their largest before
- * they can be summed: they are read twice. */
+ * A row is read in pieces, so that nothing has to be kept of it but its two largest and two sums.
+ * Logits need their largest before they can be summed: they are read twice. */
 #include "compose/confidence.h"
 
 #include <math.h>

@@ -5,8 +5,9 @@
  *     +--not wanted, or a tensor of---+--it failed, and may; or came too late--> ABSENT
  *        an ABSENT step is missing
  *
- * All of it happens on the call's loop.  A call that was finished may be given back at once, and the cook with it: so a step in the
- * middle only says that it is over, and whoever was called by the loop tells it, last of all. */
+ * All of it happens on the call's loop.  A call that was finished may be given back at once, and
+ * the cook with it: so a step in the middle only says that it is over, and whoever was called by
+ * the loop tells it, last of all. */
 #include "compose/cook.h"
 
 #include <stdio.h>
@@ -32,7 +33,8 @@ static void stop_part(const struct trp_cook *k, const struct trp_cook_part *p)
         trp_crew_withdraw(k->env->crew, &p->job->errand);
 }
 
-/* Children that are out come back sooner, and are let go then; those that are back are let go now. */
+/* Children that are out come back sooner, and are let go then; those that are back are let go
+ * now. */
 static void drop_parts(struct trp_cook *k, struct trp_cook_step *s)
 {
     for (uint32_t i = 0; i < s->parts_n; i++) {
@@ -186,7 +188,8 @@ static void begin(struct trp_cook *k, uint32_t i)
         lose(k, i, &err);
 }
 
-/* A condition that nobody can tell does not hold; the first is told to who misses what its step would have made. */
+/* A condition that nobody can tell does not hold; the first is told to who misses what its step
+ * would have made. */
 static void note_unknown(struct trp_cook *k, const struct trp_recipe_step *step,
                          const struct trp_fact *why)
 {
@@ -238,7 +241,8 @@ static bool holds(struct trp_cook *k, const struct trp_recipe_step *step)
     return truth == TRP_TRUTH_TRUE;
 }
 
-/* "small is sure: max 0.95, threshold 0.9"; or that it is not, of how many rows where others are, and who is asked for that. */
+/* "small is sure: max 0.95, threshold 0.9"; or that it is not, of how many rows where others
+ * are, and who is asked for that. */
 static void say_sure(struct trp_cook *k, const struct trp_recipe_step *step,
                      const struct trp_cook_step *state, double least)
 {
@@ -565,7 +569,8 @@ static struct trp_cook *make(const struct trp_recipe *r, const struct trp_cook_e
     return k;
 }
 
-/* How long members are waited for.  Without memory for the timer they are waited for without an end. */
+/* How long members are waited for.  Without memory for the timer they are waited for without an
+ * end. */
 static void arm(struct trp_cook *k, int64_t now_ns)
 {
     for (uint32_t i = 0; i < k->recipe->steps_n; i++) {

@@ -1,10 +1,12 @@
 /* compose/cook.h - one request is answered by a recipe.
  * Answers "which step is next, and what if one does not come back?".
  *
- *   start -> steps whose tensors are there: models as children of the call, built-in steps at once -> ... -> the answer is there:
- *            the call is finished; who is still at work is told to stop, and let go when he comes back
+ *   start -> steps whose tensors are there: models as children of the call, built-in steps at once
+ *            -> ... -> the answer is there: the call is finished; who is still at work is told to
+ *            stop, and let go when he comes back
  *
- *  1. A tensor passes from step to step where it lies: nothing is copied but by steps that make a new one of several.
+ *  1. A tensor passes from step to step where it lies: nothing is copied but by steps that make a
+ *     new one of several.
  *  2. Steps that no wanted output needs are not done.
  *  3. Whoever may fail is left out; the answer says who (notes `troupe_partial`, `troupe_missing`).
  *  4. The call is finished once: outside of any start(), or by the loop's ready list. */
@@ -36,8 +38,10 @@ struct trp_cook_env {
  *   Owns  : the call is the cook's until then; recipe and env are borrowed until it is given back.
  *   Thread: loop.
  *   Blocks: never; short built-in steps run where they are started.
- *   Errors: in call->error: a step's, with its name in front; UNAVAILABLE: fewer than the quorum have answered;
- *           FAILED_PRECONDITION: no step has made what was asked for; CANCELLED, DEADLINE_EXCEEDED; OUT_OF_MEMORY. */
+ *   Errors: in call->error: a step's, with its name in front; UNAVAILABLE: fewer than the quorum
+ *           have answered;
+ *           FAILED_PRECONDITION: no step has made what was asked for; CANCELLED,
+ *           DEADLINE_EXCEEDED; OUT_OF_MEMORY. */
 void trp_cook_start(const struct trp_recipe *r, const struct trp_cook_env *env,
                     struct trp_call *call);
 

@@ -1,8 +1,9 @@
 /* compose/cook_job.c - see cook_state.h: work of a step, here or by a helper.
  *
- * What would hold up a loop for longer than a model that runs inline may goes to the crew: there and back.  What a job makes lies in
- * a child call that was never started: so memory that steps make and memory that models make have one owner and one end, the
- * call's; and the call stays until the child is over, however early it was answered. */
+ * What would hold up a loop for longer than a model that runs inline may goes to the crew: there
+ * and back.  What a job makes lies in a child call that was never started: so memory that steps
+ * make and memory that models make have one owner and one end, the call's; and the call stays
+ * until the child is over, however early it was answered. */
 #include "compose/cook_state.h"
 
 #define SMALL_BYTES 16384u /* what lies in the call's own arena */

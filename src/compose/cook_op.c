@@ -1,6 +1,7 @@
 /* compose/cook_op.c - see cook_state.h: a built-in step.
  *
- * What looks at the bytes of many inputs is planned by the helper, too: the sizes of pictures stand in their files. */
+ * What looks at the bytes of many inputs is planned by the helper, too: the sizes of pictures
+ * stand in their files. */
 #include "compose/cook_state.h"
 
 #define ALWAYS_ASIDE UINT64_MAX

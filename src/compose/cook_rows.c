@@ -1,6 +1,7 @@
 /* compose/cook_rows.c - see cook_state.h: some rows of tensors.
  *
- * Here, and only here, tensors are copied between steps, because rows that are asked apart have to lie together; it is counted. */
+ * Here, and only here, tensors are copied between steps, because rows that are asked apart have
+ * to lie together; it is counted. */
 #include "compose/cook_state.h"
 #include "tensor/dtype.h"
 
@@ -316,7 +317,8 @@ static uint64_t take_parts(struct unite_job *u, struct trp_cook_step *state)
 
 static const struct trp_cook_job_kind unite_kind = { sizeof(struct unite_job), unite, land_united };
 
-/* Rows have the names of classes of the first child, as far as no earlier step has some: it is kept for them. */
+/* Rows have the names of classes of the first child, as far as no earlier step has some: it is
+ * kept for them. */
 static void borrow_classes(const struct trp_cook *k, struct trp_cook_job *j)
 {
     const struct trp_recipe_step *s = &k->recipe->steps[j->step];

@@ -1,4 +1,5 @@
-/* compose/cook_state.h - how far a request has come in its recipe; shared by the cook_ files of this room.
+/* compose/cook_state.h - how far a request has come in its recipe; shared by the cook_ files of
+ * this room.
  * Answers "which steps are done, and where do the tensors lie?". */
 #ifndef TRP_COOK_STATE_H
 #define TRP_COOK_STATE_H
@@ -33,9 +34,10 @@ struct trp_cook_job_kind {
     trp_status (*land)(struct trp_cook_job *j, struct trp_error *err);
 };
 
-/* Work of a step that may take long.  It has a copy of all that it looks at, but for the tensors, which stay as long as its maker is
- * not over, and for what the cook's environment says, which stays longer: the request may be answered meanwhile, and the recipe gone.
- * It lies in the maker's arena, as the first member of something larger. */
+/* Work of a step that may take long.  It has a copy of all that it looks at, but for the tensors,
+ * which stay as long as its maker is not over, and for what the cook's environment says, which
+ * stays longer: the request may be answered meanwhile, and the recipe gone. It lies in the
+ * maker's arena, as the first member of something larger. */
 struct trp_cook_job {
     const struct trp_cook_job_kind *kind;
     const struct trp_cook_env *env;
@@ -75,7 +77,8 @@ struct trp_cook {
 
 /* ---- cook.c: which step is next ---- */
 
-/* A step has what it gives (`how` says by whose work), or fails.  A child has come back.  A step's doubt was measured.
+/* A step has what it gives (`how` says by whose work), or fails.  A child has come back.  A step's
+ * doubt was measured.
  *   Owns  : the child is the cook's again.
  *   Thread: loop.
  *   Errors: none; the request may be over. */
@@ -90,9 +93,10 @@ void trp_cook_weighed(struct trp_cook *k, uint32_t step, double least);
  *   Errors: none; the request may be over. */
 void trp_cook_job_back(struct trp_cook_job *j);
 
-/* Fills in what the condition of a step sees: the tensors that it uses and that are there, under the names that the recipe gives them.
- *   Owns  : `seen` is the caller's copy of the call; its inputs have room for all that the step uses, or are NULL: none is seen.  All
- *           is borrowed while the condition is evaluated.
+/* Fills in what the condition of a step sees: the tensors that it uses and that are there, under
+ * the names that the recipe gives them.
+ *   Owns  : `seen` is the caller's copy of the call; its inputs have room for all that the step
+ *           uses, or are NULL: none is seen.  All is borrowed while the condition is evaluated.
  *   Thread: loop.
  *   Errors: none. */
 void trp_cook_see(const struct trp_cook *k, const struct trp_recipe_step *step,
@@ -108,15 +112,15 @@ trp_status trp_cook_job_make(struct trp_cook *k, uint32_t step, uint32_t outputs
                              const struct trp_cook_job_kind *kind, struct trp_cook_job **out_job,
                              struct trp_error *err);
 
-/* Does it here and lands it, or has the crew do it when it works on many `bytes`: then it is the step's only part, and lands in a
- * later turn.
+/* Does it here and lands it, or has the crew do it when it works on many `bytes`: then it is the
+ * step's only part, and lands in a later turn.
  *   Owns  : moves the job away, whatever happens.
  *   Thread: loop.
  *   Errors: as `work` and `land`; QUEUE_FULL. */
 trp_status trp_cook_job_do(struct trp_cook_job *j, uint64_t bytes, struct trp_error *err);
 
-/* Ends the children that it looked at, but for one that lends names; all that it has; the same, because there is no memory for what it
- * needs.
+/* Ends the children that it looked at, but for one that lends names; all that it has; the same,
+ * because there is no memory for what it needs.
  *   Owns  : moves them, the job away.
  *   Thread: loop.
  *   Errors: starve: OUT_OF_MEMORY, always; the others: none. */
@@ -124,7 +128,8 @@ void trp_cook_job_let_go(struct trp_cook_job *j);
 void trp_cook_job_drop(struct trp_cook_job *j);
 trp_status trp_cook_job_starve(struct trp_cook_job *j, struct trp_error *err);
 
-/* Memory for an output of a child that was never started, or for the time of a call, which the caller frees.
+/* Memory for an output of a child that was never started, or for the time of a call, which the
+ * caller frees.
  *   Owns  : memory is the maker's; the caller's.
  *   Thread: any; nobody else works on that child.
  *   Errors: OUT_OF_MEMORY, TOO_LARGE (limits.output_bytes). */
@@ -148,7 +153,8 @@ trp_status trp_cook_ask_more(struct trp_cook *k, uint32_t step, struct trp_error
  *   Errors: BACKEND_FAILED: rows that do not fit together; OUT_OF_MEMORY, TOO_LARGE. */
 trp_status trp_cook_take(struct trp_cook *k, uint32_t step, struct trp_error *err);
 
-/* Gives the outputs of a child that has answered the names of classes of whoever answered; a composition has put its own there.
+/* Gives the outputs of a child that has answered the names of classes of whoever answered; a
+ * composition has put its own there.
  *   Owns  : they are borrowed from the version, as long as the child is not over.
  *   Thread: loop.
  *   Errors: none. */
@@ -165,7 +171,8 @@ void trp_cook_made(struct trp_cook *k, uint32_t step, struct trp_call *maker);
 /* Begins it; short ones are done afterwards.
  *   Owns  : nothing.
  *   Thread: loop.
- *   Errors: as trp_tensor_op_plan() and _run(); trp_vote_run(), trp_rank_lists(); OUT_OF_MEMORY, QUEUE_FULL. */
+ *   Errors: as trp_tensor_op_plan() and _run(); trp_vote_run(), trp_rank_lists(); OUT_OF_MEMORY,
+ *           QUEUE_FULL. */
 trp_status trp_cook_do_op(struct trp_cook *k, uint32_t step, struct trp_error *err);
 trp_status trp_cook_do_vote(struct trp_cook *k, uint32_t step, struct trp_error *err);
 
@@ -177,20 +184,24 @@ trp_status trp_cook_do_vote(struct trp_cook *k, uint32_t step, struct trp_error 
  *   Errors: as trp_confidence_rows(); OUT_OF_MEMORY, QUEUE_FULL. */
 trp_status trp_cook_weigh(struct trp_cook *k, uint32_t step, struct trp_error *err);
 
-/* Copies the rows of step->rows of all that a step uses; `then` starts its only child, which is lent them.
+/* Copies the rows of step->rows of all that a step uses; `then` starts its only child, which is
+ * lent them.
  *   Shape : [rows, ...] of a fixed-size type.
  *   Owns  : memory is a kept child's.
  *   Thread: loop.
- *   Errors: BACKEND_FAILED: so many rows are not there; OUT_OF_MEMORY, TOO_LARGE, QUEUE_FULL; those of `then`. */
+ *   Errors: BACKEND_FAILED: so many rows are not there; OUT_OF_MEMORY, TOO_LARGE, QUEUE_FULL;
+ *           those of `then`. */
 typedef trp_status (*trp_cook_picked_fn)(struct trp_cook *k, uint32_t step,
                                          const struct trp_call *picked, struct trp_error *err);
 trp_status trp_cook_pick_rows(struct trp_cook *k, uint32_t step, trp_cook_picked_fn then,
                               struct trp_error *err);
 
-/* Puts the rows that came back into copies of earlier tensors, or joins the rows of all parts: the step is done then.
+/* Puts the rows that came back into copies of earlier tensors, or joins the rows of all parts: the
+ * step is done then.
  *   Owns  : the parts are the job's, and over with it.
  *   Thread: loop.
- *   Errors: BACKEND_FAILED: as many rows as were asked did not come back; OUT_OF_MEMORY, TOO_LARGE, QUEUE_FULL. */
+ *   Errors: BACKEND_FAILED: as many rows as were asked did not come back; OUT_OF_MEMORY,
+ *           TOO_LARGE, QUEUE_FULL. */
 trp_status trp_cook_unite_rows(struct trp_cook *k, uint32_t step, struct trp_error *err);
 
 #endif

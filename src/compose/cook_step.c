@@ -1,7 +1,8 @@
-/* compose/cook_step.c - see cook_state.h: a step that asks models, and whose the tensors are that it gives.
+/* compose/cook_step.c - see cook_state.h: a step that asks models, and whose the tensors are that
+ * it gives.
  *
- * A child's outputs stay where its model has put them, because the child is kept as long as the call; so the next step, or the
- * answer, is a view of them. */
+ * A child's outputs stay where its model has put them, because the child is kept as long as the
+ * call; so the next step, or the answer, is a view of them. */
 #include "call/call_trace.h"
 #include "call/target.h"
 #include "compose/cook_state.h"
@@ -42,8 +43,8 @@ static bool keeps_classes(const struct trp_recipe_step *s)
     return false;
 }
 
-/* The names of the first that has some; of rows put into those of an earlier step, its.  Joined rows have those that the first of them
- * came with. */
+/* The names of the first that has some; of rows put into those of an earlier step, its.  Joined
+ * rows have those that the first of them came with. */
 static void inherit_classes(const struct trp_cook *k, const struct trp_recipe_step *s,
                             struct trp_call *maker)
 {

@@ -1,7 +1,7 @@
 /* compose/cook_vote.c - see cook_state.h: what several models say together.
  *
- * The tensors are copied into the job, not what they lie in: a call that has failed may be bound to another target while the helper
- * still looks at them. */
+ * The tensors are copied into the job, not what they lie in: a call that has failed may be bound to
+ * another target while the helper still looks at them. */
 #include "compose/cook_state.h"
 #include "tensor/shape.h"
 

@@ -1,7 +1,8 @@
 /* compose/cookbook.c - see cookbook.h.
  *
- * A composition is checked when the first one that asks it is, and then is known.  One that is being checked and is asked again asks
- * itself: the row of those under way is the detour that is told. */
+ * A composition is checked when the first one that asks it is, and then is known.  One that is
+ * being checked and is asked again asks itself: the row of those under way is the detour that is
+ * told. */
 #include "compose/cookbook.h"
 
 #include <stdio.h>
@@ -217,7 +218,8 @@ struct trp_composition *trp_cookbook_find(const struct trp_cookbook *b, struct t
 
 static trp_status check_entry(struct trp_cookbook *b, struct entry *e, struct trp_error *err);
 
-/* Whether the others go on without it.  The innermost that fails is told; who asks it fails for its sake. */
+/* Whether the others go on without it.  The innermost that fails is told; who asks it fails for
+ * its sake. */
 static bool spare(struct trp_cookbook *b, struct entry *e, const struct trp_error *why)
 {
     const struct trp_route_check *check = b->check;
@@ -339,7 +341,8 @@ static trp_status check_loads(const struct trp_cookbook *b, const struct entry *
     return trp_ok();
 }
 
-/* Names, before anything is asked of who bears them: whether there are such, and whether they lead back. */
+/* Names, before anything is asked of who bears them: whether there are such, and whether they
+ * lead back. */
 static trp_status check_names(struct trp_cookbook *b, struct entry *e, struct trp_error *err)
 {
     struct trp_str name;
@@ -485,7 +488,8 @@ static trp_status try_entry(struct trp_cookbook *b, struct entry *e, struct trp_
     return trp_composition_goes_on(trp_cookbook_find(b->base, name_of(e)), e->composition, err);
 }
 
-/* Whether the one of this name works with things as they are; memory that is short speaks for it. */
+/* Whether the one of this name works with things as they are; memory that is short speaks for
+ * it. */
 static bool works_now(const struct trp_cookbook *base, const struct trp_route_trial *t,
                       struct trp_str name)
 {

@@ -1,9 +1,10 @@
 /* compose/cookbook.h - all compositions of a server, as they were written at one moment.
- * Answers "which ensembles, cascades and pipelines are there, and do they fit the models?": those of the sections `ensembles`,
- * `cascades` and `pipelines` of routes.yaml, and of model folders that declare one.
+ * Answers "which ensembles, cascades and pipelines are there, and do they fit the models?": those
+ * of the sections `ensembles`, `cascades` and `pipelines` of routes.yaml, and of model folders that
+ * declare one.
  *
- * All or nothing, as with routes: one that does not fit is an error of the whole reading.  They may name each other, but not
- * themselves by a detour. */
+ * All or nothing, as with routes: one that does not fit is an error of the whole reading.  They may
+ * name each other, but not themselves by a detour. */
 #ifndef TRP_COOKBOOK_H
 #define TRP_COOKBOOK_H
 
@@ -20,12 +21,13 @@ struct trp_cookbook_opts {
     struct trp_cook_env env;
 };
 
-/* Makes an empty one, and reads into it: a section of routes.yaml, a folder's whole configuration.  Its compositions live on as long as
- * somebody retains them.
- *   Owns  : the caller destroys; opts are borrowed, what is read is copied; the file is kept for its lists and time zone (NULL: there
- *           are none).
+/* Makes an empty one, and reads into it: a section of routes.yaml, a folder's whole configuration.
+ * Its compositions live on as long as somebody retains them.
+ *   Owns  : the caller destroys; opts are borrowed, what is read is copied; the file is kept for
+ *           its lists and time zone (NULL: there are none).
  *   Thread: control.
- *   Errors: INVALID_ARGUMENT with file:line; ALREADY_EXISTS: two have one name; TOO_LARGE; OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT with file:line; ALREADY_EXISTS: two have one name; TOO_LARGE;
+ *           OUT_OF_MEMORY. */
 trp_status trp_cookbook_create(const struct trp_cookbook_opts *opts, struct trp_cookbook **out_book,
                                struct trp_error *err);
 trp_status trp_cookbook_read_section(struct trp_cookbook *b, const struct trp_node *at,
@@ -35,15 +37,17 @@ trp_status trp_cookbook_read_folder(struct trp_cookbook *b, struct trp_str name,
                                     struct trp_error *err);
 void trp_cookbook_destroy(struct trp_cookbook *b); /* accepts NULL */
 
-/* Takes in a composition that serves already and goes on, because what is written in its place is wrong: it is found, asked, walked and
- * judged like the others.  It is what it was checked to be; one that was not checked yet is, as soon as this reading serves.
+/* Takes in a composition that serves already and goes on, because what is written in its place is
+ * wrong: it is found, asked, walked and judged like the others.  It is what it was checked to be;
+ * one that was not checked yet is, as soon as this reading serves.
  *   Owns  : one reference is the book's; no composition of it may have that name.
  *   Thread: control.
  *   Errors: TOO_LARGE; OUT_OF_MEMORY. */
 trp_status trp_cookbook_adopt(struct trp_cookbook *b, struct trp_target *target,
                               struct trp_error *err);
 
-/* The compositions, in the order in which they were read, and by name; a book may be NULL: nothing is composed.
+/* The compositions, in the order in which they were read, and by name; a book may be NULL: nothing
+ * is composed.
  *   Owns  : borrowed from the book.
  *   Thread: control.
  *   Cost  : the same for any number of them.
@@ -52,18 +56,20 @@ uint32_t trp_cookbook_count(const struct trp_cookbook *b);
 struct trp_composition *trp_cookbook_at(const struct trp_cookbook *b, uint32_t index);
 struct trp_composition *trp_cookbook_find(const struct trp_cookbook *b, struct trp_str name);
 
-/* Checks all: each after those that it asks.  One whose models are not known yet is not ready, and no error; look_again tries it once
- * more, when more is known: what is wrong then is the reason why it is not ready, and `news` is told of each once.
+/* Checks all: each after those that it asks.  One whose models are not known yet is not ready, and
+ * no error; look_again tries it once more, when more is known: what is wrong then is the reason why
+ * it is not ready, and `news` is told of each once.
  *   Owns  : nothing; borrowed for the call of `news`.
  *   Thread: control.
- *   Errors: INVALID_ARGUMENT with file:line: one asks itself, types that do not agree, ...; NOT_FOUND: a name that nobody has. */
+ *   Errors: INVALID_ARGUMENT with file:line: one asks itself, types that do not agree, ...;
+ *           NOT_FOUND: a name that nobody has. */
 trp_status trp_cookbook_check(struct trp_cookbook *b, const struct trp_route_check *check,
                               struct trp_error *err);
 void trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
                              void (*news)(void *user, const struct trp_error *why), void *user);
 
-/* Looks for the first one that works now and would not any more, when a model takes something else: copies of those that ask it, by
- * whatever detour, are checked.
+/* Looks for the first one that works now and would not any more, when a model takes something else:
+ * copies of those that ask it, by whatever detour, are checked.
  *   Owns  : *out_broken is borrowed from the book.
  *   Thread: control.
  *   Errors: what is wrong with it then, as of check; OUT_OF_MEMORY: nothing is known. */

@@ -9,12 +9,13 @@
 
 #define TURN 1000u /* permille: a class that is owed so much is owed a turn */
 #define SHARES_N \
-    64u /* places of tenants in a class, that have a share at one time; beyond that some have one together */
+    64u /* places of tenants in a class, that have a share at one time; beyond that some have one
+         * together */
 #define LOOKS 8u      /* places that a tenant may have */
 #define WORTH 1000000 /* of a turn in a tenant's time, for a weight of one */
 
-/* What a tenant has waiting in a class.  Its place stays its own when nothing does, until somebody else needs it: so nobody comes anew
- * after each job. */
+/* What a tenant has waiting in a class.  Its place stays its own when nothing does, until somebody
+ * else needs it: so nobody comes anew after each job. */
 struct trp_crew_share {
     struct trp_queue_spot turn; /* among those with jobs; key: `time` */
     struct trp_queue_rows jobs;
@@ -197,7 +198,8 @@ static uint32_t floor_of(const struct trp_crew *c, uint32_t way)
     return way == trp_sched_way_of(TRP_PRIORITY_NORMAL) ? c->opts.floor_normal_permille : 0;
 }
 
-/* The most urgent class, but one that is owed a turn goes before it; TRP_SCHED_WAYS: nothing waits. */
+/* The most urgent class, but one that is owed a turn goes before it; TRP_SCHED_WAYS: nothing
+ * waits. */
 static uint32_t next_way(const struct trp_crew *c)
 {
     uint32_t first = TRP_SCHED_WAYS;
@@ -255,7 +257,8 @@ static void do_job(struct trp_crew_job *job)
     send_back(job);
 }
 
-/* One without a deadline has a place, too: else it would wait for as long as others with one come. */
+/* One without a deadline has a place, too: else it would wait for as long as others with one
+ * come. */
 static int64_t key_of(const struct trp_crew_job *job)
 {
     return job->deadline_ns ? job->deadline_ns : trp_loop_now_ns(job->loop) + TRP_CREW_PATIENCE_NS;

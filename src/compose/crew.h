@@ -5,12 +5,15 @@
  *                    \--withdraw: nobody wants it any more--> back
  *                    \--another one takes its place: too many wait--> back
  *
- *  1. Of those that wait the one of the highest class goes first; in it tenants have turns by weight; of a tenant the one whose deadline
- *     is the earliest, then whoever came first; one without a deadline as if it had a minute.  But a class that waits is owed its
- *     floor of all turns, and goes first once it is owed one; turns are counted, not their time.  Who was idle has saved nothing.
+ *  1. Of those that wait the one of the highest class goes first; in it tenants have turns by
+ *     weight; of a tenant the one whose deadline is the earliest, then whoever came first; one
+ *     without a deadline as if it had a minute.  But a class that waits is owed its floor of all
+ *     turns, and goes first once it is owed one; turns are counted, not their time.  Who was idle
+ *     has saved nothing.
  *  2. Whatever was pushed comes back once: a crew that is stopped does what waits first.
- *  3. When too many wait, the least urgent class loses, in it the tenant with most waiting for its weight, and of its jobs a late one;
- *     perhaps the one that was just pushed.  So whoever floods the queue makes room for everybody else.
+ *  3. When too many wait, the least urgent class loses, in it the tenant with most waiting for its
+ *     weight, and of its jobs a late one; perhaps the one that was just pushed.  So whoever floods
+ *     the queue makes room for everybody else.
  *  4. A job lies in its owner's memory, until it is back. */
 #ifndef TRP_CREW_H
 #define TRP_CREW_H

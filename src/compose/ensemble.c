@@ -1,7 +1,8 @@
 /* compose/ensemble.c - see ensemble.h: members and votes.
  *
- * Each member is a step that takes the request's inputs and gives the one output that counts; a step behind them joins these.
- * With a quorum members may fail, and the last step says how many must not.  A stacked model is a step over the joined outputs. */
+ * Each member is a step that takes the request's inputs and gives the one output that counts; a
+ * step behind them joins these. With a quorum members may fail, and the last step says how many
+ * must not.  A stacked model is a step over the joined outputs. */
 #include "compose/ensemble.h"
 
 #include "compose/learner.h"

@@ -1,10 +1,12 @@
-/* compose/ensemble.h - several models over one input, and how their answers are joined; or one after the other, until one is sure.
- * Answers "what does `ensemble:` or `cascade:` mean, step by step?".
+/* compose/ensemble.h - several models over one input, and how their answers are joined; or one
+ * after the other, until one is sure. Answers "what does `ensemble:` or `cascade:` mean, step by
+ * step?".
  *
  *   ensemble: { members: { linear: 1, mlp: 2, cnn: 3 }, vote: soft, quorum: 2, deadline: 20ms }
  *   cascade: { steps: [linear, mlp, cnn], confidence: max, threshold: 0.9 }
  *
- * read: the steps, without their tensors, because which there are is the models' to say; settle: these. */
+ * read: the steps, without their tensors, because which there are is the models' to say; settle:
+ * these. */
 #ifndef TRP_ENSEMBLE_H
 #define TRP_ENSEMBLE_H
 

@@ -9,7 +9,8 @@
 #define ARENA_BYTES 4096u
 #define ARENA_MAX ((size_t)1 << 20) /* of one explanation: a guard */
 
-/* Whether a step is done, and so whether its tensors are made; a tensor of the request is there or not. */
+/* Whether a step is done, and so whether its tensors are made; a tensor of the request is there
+ * or not. */
 enum fate { NO, DEPENDS, YES };
 
 struct view {
@@ -140,7 +141,8 @@ static bool settle_by_tensors(struct view *v, uint32_t i)
     return false;
 }
 
-/* The tensors that a step uses and nobody has made yet, under their names, or those that its model has for them. */
+/* The tensors that a step uses and nobody has made yet, under their names, or those that its
+ * model has for them. */
 static struct trp_str *list_later(struct view *v, const struct trp_recipe_step *step,
                                   bool is_inside, uint32_t *out_n)
 {
@@ -194,7 +196,8 @@ static void settle_by_condition(struct view *v, uint32_t i)
     }
 }
 
-/* As the cook considers it; whoever joins others waits for as many as must have spoken, and these may fail, which nobody knows yet. */
+/* As the cook considers it; whoever joins others waits for as many as must have spoken, and
+ * these may fail, which nobody knows yet. */
 static void consider(struct view *v, uint32_t i)
 {
     const struct trp_recipe *r = v->cook.recipe;

@@ -1,7 +1,7 @@
 /* compose/feedback.c - see feedback.h.
  *
- * Under the lock only links change: memory is taken before, written before, and freed after.  Answers stand in two orders: by age in
- * one list, and those to one id behind each other. */
+ * Under the lock only links change: memory is taken before, written before, and freed after.
+ * Answers stand in two orders: by age in one list, and those to one id behind each other. */
 #include "compose/feedback.h"
 
 #include <stdio.h>
@@ -9,7 +9,8 @@
 #include "base/json.h"
 #include "base/table.h"
 
-/* Beside what an answer is made of: its name and its place in the table of ids, and what the account adds to three blocks. */
+/* Beside what an answer is made of: its name and its place in the table of ids, and what the
+ * account adds to three blocks. */
 #define PLACE_BYTES 128u
 
 /* For their age, by one call: nobody's turn is held up by all that came an hour ago. */
@@ -98,7 +99,8 @@ static void count(const struct trp_feedback *f, enum trp_metric id)
 
 /* ---- learners ---- */
 
-/* Only the table holds them: no composition, no answer; nobody can get hold of one meanwhile but by the table's lock. */
+/* Only the table holds them: no composition, no answer; nobody can get hold of one meanwhile but
+ * by the table's lock. */
 static void drop_idle(struct trp_feedback *f)
 {
     uint32_t n = 0;
@@ -245,7 +247,8 @@ static bool put_in(struct trp_feedback *f, struct kept *k)
 
 /* ---- keeping ---- */
 
-/* For want of memory: whoever remembers something new comes before what nobody has asked for so long.  False: there is none. */
+/* For want of memory: whoever remembers something new comes before what nobody has asked for so
+ * long.  False: there is none. */
 static bool forget_oldest(struct trp_feedback *f)
 {
     struct kept *gone = NULL;
@@ -324,7 +327,8 @@ static bool is_meant(const struct trp_feedback *f, const struct kept *k,
     return o->model.len == 0 || trp_str_is_equal(trp_learner_name(k->learner), o->model);
 }
 
-/* Nobody of that name, but others: whoever told the outcome may have named the route in front of them. */
+/* Nobody of that name, but others: whoever told the outcome may have named the route in front of
+ * them. */
 static trp_status fail_other_model(const struct trp_feedback *f,
                                    const struct trp_feedback_outcome *o, struct trp_error *err)
 {
@@ -348,7 +352,8 @@ static trp_status fail_other_model(const struct trp_feedback *f,
                     (int)(o->id.len < 64 ? o->id.len : 64), o->id.ptr, names);
 }
 
-/* All that are meant, or none.  Labels are checked before anything is taken out, so that a mistake can be repeated rightly. */
+/* All that are meant, or none.  Labels are checked before anything is taken out, so that a
+ * mistake can be repeated rightly. */
 static trp_status take_meant(struct trp_feedback *f, const struct trp_feedback_outcome *o,
                              struct kept **out, struct trp_error *err)
 {

@@ -1,14 +1,16 @@
 /* compose/feedback.h - answers of ensembles that wait until somebody says what was right.
  * Answers "what did they say about request 17, and who learns from it?".
  *
- * One table for the server, by the client's own request id: an outcome names nothing else.  Bounded in answers, bytes and age; what
- * does not fit makes the oldest go, and so does memory that is short.  What is too old is not found any more, and goes some at a
- * time, as others come.  An outcome is learned from once.  A request that several ensembles have answered (one in a pipeline, one
- * behind a route) teaches all of them.
+ * One table for the server, by the client's own request id: an outcome names nothing else.  Bounded
+ * in answers, bytes and age; what does not fit makes the oldest go, and so does memory that is
+ * short.  What is too old is not found any more, and goes some at a time, as others come.  An
+ * outcome is learned from once.  A request that several ensembles have answered (one in a pipeline,
+ * one behind a route) teaches all of them.
  *
  *   vote ──keep──> [ oldest ... newest ] ──tell, by id──> testimony ──losses──> learner ──weights──> next vote
  *
- * It also keeps the learners, so that an ensemble that is read again goes on with what it has learned. */
+ * It also keeps the learners, so that an ensemble that is read again goes on with what it has
+ * learned. */
 #ifndef TRP_FEEDBACK_H
 #define TRP_FEEDBACK_H
 
@@ -36,7 +38,8 @@ trp_status trp_feedback_create(const struct trp_alloc *alloc, const struct trp_f
 void trp_feedback_destroy(struct trp_feedback *f);
 
 /* The learner of an ensemble that is written so: the one that it had before, or a new one.
- *   Owns  : one reference for the caller (trp_learner_unref); learners that nobody else holds are let go.
+ *   Owns  : one reference for the caller (trp_learner_unref); learners that nobody else holds are
+ *           let go.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_feedback_learner(struct trp_feedback *f, const struct trp_learner_order *order,
@@ -68,11 +71,13 @@ struct trp_feedback_outcome {
     int64_t now_ns;
 };
 
-/* Learns from it, and writes who did, as trp_learner_write_json(): [{"model":"digits","learned":{...}}, ...].
+/* Learns from it, and writes who did, as trp_learner_write_json():
+ * [{"model":"digits","learned":{...}}, ...].
  *   Owns  : borrowed; what was kept is forgotten.
  *   Thread: any.
  *   Blocks: as above.
- *   Errors: NOT_FOUND: nothing is kept of this request; INVALID_ARGUMENT: no such label: it is kept; see out->failed. */
+ *   Errors: NOT_FOUND: nothing is kept of this request; INVALID_ARGUMENT: no such label: it is
+ *           kept; see out->failed. */
 trp_status trp_feedback_tell(struct trp_feedback *f, const struct trp_feedback_outcome *outcome,
                              struct trp_buf *out, struct trp_error *err);
 

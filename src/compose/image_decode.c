@@ -1,4 +1,5 @@
-/* compose/image_decode.c - see image_decode.h.  What both formats share: sizes, grey of colours, turning. */
+/* compose/image_decode.c - see image_decode.h.  What both formats share: sizes, grey of colours,
+ * turning. */
 #include "compose/image_decode.h"
 
 #include "compose/image_parts.h"

@@ -1,13 +1,15 @@
 /* compose/image_jpeg.c - JPEG by libjpeg-turbo; see image_parts.h.
  *
- * The library reports errors by a call that must not return.  Here it jumps to read_guarded(), which is the only place that does
- * so: everything that the library owns hangs on the reader, which its caller destroys, whatever happened.
+ * The library reports errors by a call that must not return.  Here it jumps to read_guarded(),
+ * which is the only place that does so: everything that the library owns hangs on the reader, which
+ * its caller destroys, whatever happened.
  *
- * What makes a hostile file dear: its size, which is compared before memory is taken; coefficients of a progressive file, bounded by
- * max_memory_to_use and held in the request's account meanwhile; and scans, each of which goes over the whole picture, bounded by
- * SCANS_MAX.
- * Warnings of the library are of two kinds.  Pixels are missing (the file ends, or a code in it has no meaning): refused, because
- * a model would see grey where a picture was.  Anything else is let pass, as every viewer does. */
+ * What makes a hostile file dear: its size, which is compared before memory is taken; coefficients
+ * of a progressive file, bounded by max_memory_to_use and held in the request's account meanwhile;
+ * and scans, each of which goes over the whole picture, bounded by SCANS_MAX.
+ * Warnings of the library are of two kinds.  Pixels are missing (the file ends, or a code in it has
+ * no meaning): refused, because a model would see grey where a picture was.  Anything else is
+ * let pass, as every viewer does. */
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
@@ -136,7 +138,8 @@ static uint32_t number_at(const struct exif *x, size_t at, size_t bytes)
     return v;
 }
 
-/* The orientation in the first directory; 1 where there is none that makes sense.  Source: TIFF 6.0, section 2. */
+/* The orientation in the first directory; 1 where there is none that makes sense.  Source: TIFF
+ * 6.0, section 2. */
 static uint32_t orientation_in(const uint8_t *ptr, size_t len)
 {
     const size_t head = 6, entry = 12;
@@ -201,8 +204,8 @@ static void convert_line(const struct jpeg_reader *r, uint8_t *out)
     }
 }
 
-/* What the library takes for the coefficients of a picture in several scans: it takes them where no account sees it, so as much is
- * held in the account meanwhile, without being touched. */
+/* What the library takes for the coefficients of a picture in several scans: it takes them where no
+ * account sees it, so as much is held in the account meanwhile, without being touched. */
 static uint64_t coefficients_bytes(const struct jpeg_decompress_struct *info)
 {
     uint64_t bytes = 0;

@@ -1,8 +1,9 @@
 /* compose/image_png.c - PNG by libpng; see image_parts.h.
  *
- * As with JPEG, an error of the library jumps to read_guarded(), and everything that it owns hangs on the reader.  Its memory is
- * ours: what is not there is an error like any other.  Chunks that say nothing about pixels are not read: profiles and texts are
- * compressed, and small ones may become large. */
+ * As with JPEG, an error of the library jumps to read_guarded(), and everything that it owns hangs
+ * on the reader.  Its memory is ours: what is not there is an error like any other.  Chunks that
+ * say nothing about pixels are not read: profiles and texts are compressed, and small ones may
+ * become large. */
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>

@@ -46,7 +46,8 @@ void trp_learner_update(double *shares, const double *losses, uint32_t n, double
             shares[i] *= before / after;
 }
 
-/* Who is below is raised; the others pay in proportion, which may bring one of them below: so until nobody is. */
+/* Who is below is raised; the others pay in proportion, which may bring one of them below: so
+ * until nobody is. */
 void trp_learner_raise(double *shares, uint32_t n, double floor)
 {
     double sum = 0;

@@ -1,15 +1,18 @@
 /* compose/learner.h - the weights of an ensemble's members, learned from outcomes.
  * Answers "whom should one listen to, after what has come out so far?".
  *
- * Multiplicative weights: each member has a share, all shares sum to 1.  After an outcome a member's share is multiplied by
- * exp(-rate * loss), 0 <= loss <= 1; shares are then made to sum to what they did, and none falls below the floor, so that a member
- * that becomes better is heard again.  Who did not speak keeps its share ("sleeping experts").
+ * Multiplicative weights: each member has a share, all shares sum to 1.  After an outcome a
+ * member's share is multiplied by exp(-rate * loss), 0 <= loss <= 1; shares are then made to sum to
+ * what they did, and none falls below the floor, so that a member that becomes better is heard
+ * again.  Who did not speak keeps its share ("sleeping experts").
  *
- * A weight is a share times the sum of the weights that were written, so learning changes proportions only.  Loops read weights
- * while others learn: each is one word, and a vote may see some from before and some from after; they count relatively.  Counted:
- * compositions and remembered answers keep it.
- *   Source: Freund & Schapire, A decision-theoretic generalization of on-line learning, JCSS 55(1), 1997 (Hedge); Freund, Schapire,
- *           Singer, Warmuth, Using and combining predictors that specialize, STOC 1997. */
+ * A weight is a share times the sum of the weights that were written, so learning changes
+ * proportions only.  Loops read weights while others learn: each is one word, and a vote may see
+ * some from before and some from after; they count relatively.  Counted: compositions and
+ * remembered answers keep it.
+ *   Source: Freund & Schapire, A decision-theoretic generalization of on-line learning, JCSS 55(1),
+ *           1997 (Hedge); Freund, Schapire, Singer, Warmuth, Using and combining predictors that
+ *           specialize, STOC 1997. */
 #ifndef TRP_LEARNER_H
 #define TRP_LEARNER_H
 
@@ -34,7 +37,8 @@ struct trp_learner_order {
 };
 
 /* Makes it: shares are those of the weights as written, raised to the floor.
- *   Owns  : one reference for the caller; texts are copied; alloc is borrowed until the last reference goes.
+ *   Owns  : one reference for the caller; texts are copied; alloc is borrowed until the last
+ *           reference goes.
  *   Thread: control.
  *   Errors: NULL: no memory. */
 struct trp_learner *trp_learner_create(const struct trp_alloc *alloc,
@@ -80,14 +84,15 @@ void trp_learner_learn(struct trp_learner *l, const double *losses);
  *   Errors: none. */
 uint64_t trp_learner_outcomes(struct trp_learner *l);
 
-/* Writes {"outcomes":3,"rate":0.1,"floor":0.01,"weights":{"cnn":2.9,...},"losses":{"cnn":0.1,...}}: weights now, and the mean loss
- * of each member that ever spoke.
+/* Writes {"outcomes":3,"rate":0.1,"floor":0.01,"weights":{"cnn":2.9,...},"losses":{"cnn":0.1,...}}:
+ * weights now, and the mean loss of each member that ever spoke.
  *   Owns  : copied.
  *   Thread: any.
  *   Errors: see b->failed. */
 void trp_learner_write_json(struct trp_learner *l, struct trp_buf *b);
 
-/* The arithmetic alone: shares after these losses; and shares raised to the floor, their sum as it was.
+/* The arithmetic alone: shares after these losses; and shares raised to the floor, their sum as it
+ * was.
  *   Shape : [n]; n * floor at most the sum of the shares.
  *   Owns  : the caller's.
  *   Thread: any.

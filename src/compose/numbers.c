@@ -1,7 +1,8 @@
 /* compose/numbers.c - see numbers.h.
  *
- * Elements are moved by memcpy, because a tensor inside a message may lie anywhere; compilers make plain loads and stores of it,
- * and vectors of those.  Each type has loops of its own, so that none has a switch inside. */
+ * Elements are moved by memcpy, because a tensor inside a message may lie anywhere; compilers make
+ * plain loads and stores of it, and vectors of those.  Each type has loops of its own, so that
+ * none has a switch inside. */
 #include "compose/numbers.h"
 
 #include <math.h>
@@ -51,7 +52,8 @@
     }                                                                     \
     WRITER(name, type, whole_##name(v[i]))
 
-/* The float beside `v` that is odd where v is between two: a second rounding, to 16 bits, then goes the right way. */
+/* The float beside `v` that is odd where v is between two: a second rounding, to 16 bits, then
+ * goes the right way. */
 static float odd_of(double v)
 {
     const float f = (float)v;

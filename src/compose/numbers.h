@@ -1,5 +1,6 @@
 /* compose/numbers.h - elements of any number type as doubles, and back.
- * Answers "what number is this?".  What joins or changes tensors is written once, for doubles, and reads and writes by these. */
+ * Answers "what number is this?".  What joins or changes tensors is written once, for doubles,
+ * and reads and writes by these. */
 #ifndef TRP_NUMBERS_H
 #define TRP_NUMBERS_H
 
@@ -9,7 +10,8 @@
 
 #include "troupe/tensor.h"
 
-/* Whether elements of this type are numbers (BOOL counts: 0 and 1; BYTES does not), and whether they have fractions.
+/* Whether elements of this type are numbers (BOOL counts: 0 and 1; BYTES does not), and whether
+ * they have fractions.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */
@@ -31,8 +33,8 @@ void trp_numbers_read(int32_t dtype, const void *data, uint64_t at, size_t n, do
 void trp_numbers_add(int32_t dtype, const void *data, uint64_t at, size_t n, double weight,
                      double *sum);
 
-/* Writes `n` doubles from element `at` on.  Integers: rounded half to even, kept within what the type holds, 0 for NaN;
- * BOOL: whether it is not 0 (NaN is not 0).
+/* Writes `n` doubles from element `at` on.  Integers: rounded half to even, kept within what the
+ * type holds, 0 for NaN; BOOL: whether it is not 0 (NaN is not 0).
  *   Owns  : borrowed; `data` needs no alignment.
  *   Thread: any.
  *   Cost  : O(n), no allocation.

@@ -1,6 +1,7 @@
 /* compose/op_axis.c - steps along one axis: softmax, argmax, top_k; see tensor_ops.h.
  *
- * A slice is made doubles first, wherever its elements lie; what is done with it does not see strides or types. */
+ * A slice is made doubles first, wherever its elements lie; what is done with it does not see
+ * strides or types. */
 #include <math.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* compose/op_cast.c - steps that look at one element at a time: cast and threshold; see tensor_ops.h. */
+/* compose/op_cast.c - steps that look at one element at a time: cast and threshold; see
+ * tensor_ops.h. */
 #include <math.h>
 #include <string.h>
 
@@ -14,8 +15,8 @@ static bool is_long(int32_t dtype)
     return dtype == TROUPE_INT64 || dtype == TROUPE_UINT64;
 }
 
-/* Between the two types of 64 bits: a double would round them.  What one of them cannot hold is the half that the other has
- * alone, and both see it in the highest bit. */
+/* Between the two types of 64 bits: a double would round them.  What one of them cannot hold is the
+ * half that the other has alone, and both see it in the highest bit. */
 static void cast_long(const struct troupe_tensor *in, struct troupe_tensor *out, uint64_t n)
 {
     const uint64_t end = in->dtype == TROUPE_UINT64 ? (uint64_t)INT64_MAX : 0;

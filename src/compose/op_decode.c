@@ -1,7 +1,8 @@
 /* compose/op_decode.c - the step that makes pictures of files; see tensor_ops.h.
  *
- * Sizes are known from the headers alone, so all of a request is refused or given memory before a pixel is decoded.  The files may
- * lie in memory that a client still writes to: what the plan saw is looked at again. */
+ * Sizes are known from the headers alone, so all of a request is refused or given memory before a
+ * pixel is decoded.  The files may lie in memory that a client still writes to: what the plan
+ * saw is looked at again. */
 #include <string.h>
 
 #include "compose/image_decode.h"

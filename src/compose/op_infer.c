@@ -1,6 +1,7 @@
 /* compose/op_infer.c - what the outputs of a built-in step are; see tensor_ops.h.
  *
- * One rule for each step, for shapes that are known in part: -1 is a size, any_rank a rank, that the load does not know yet. */
+ * One rule for each step, for shapes that are known in part: -1 is a size, any_rank a rank, that
+ * the load does not know yet. */
 #include <stdio.h>
 
 #include "compose/numbers.h"

@@ -1,7 +1,9 @@
-/* compose/op_join.c - steps that put pieces of tensors together: concatenate and gather; see tensor_ops.h.
+/* compose/op_join.c - steps that put pieces of tensors together: concatenate and gather; see
+ * tensor_ops.h.
  *
- * Both copy runs of elements.  Of fixed-size types a run is so many bytes; of BYTES its strings are measured on the way, and
- * nothing that a length or an index says is believed before it was compared with what there is. */
+ * Both copy runs of elements.  Of fixed-size types a run is so many bytes; of BYTES its strings are
+ * measured on the way, and nothing that a length or an index says is believed before it was
+ * compared with what there is. */
 #include <string.h>
 
 #include "compose/op_parts.h"

@@ -1,5 +1,6 @@
 /* compose/op_parts.h - the built-in steps, each by itself.
- * Answers "who does which step?".  Private to this room; tensor_ops.c has checked types and shapes before it calls these. */
+ * Answers "who does which step?".  Private to this room; tensor_ops.c has checked types and
+ * shapes before it calls these. */
 #ifndef TRP_OP_PARTS_H
 #define TRP_OP_PARTS_H
 
@@ -31,8 +32,8 @@ void trp_op_cast(const struct troupe_tensor *in, struct troupe_tensor *out);
 void trp_op_threshold(const struct trp_tensor_op *op, const struct troupe_tensor *in,
                       struct troupe_tensor *out);
 
-/* pieces put together (op_join.c); `bytes` of BYTES are measured, and checked again while they are copied, because a client may
- * write to its shared memory at any time */
+/* pieces put together (op_join.c); `bytes` of BYTES are measured, and checked again while they are
+ * copied, because a client may write to its shared memory at any time */
 trp_status trp_op_concatenate_bytes(const struct troupe_tensor *in, uint32_t in_n, uint64_t *out,
                                     struct trp_error *err);
 trp_status trp_op_concatenate(const struct trp_tensor_op *op, const struct troupe_tensor *in,

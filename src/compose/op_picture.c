@@ -1,8 +1,9 @@
 /* compose/op_picture.c - steps on pictures: normalise and resize; see tensor_ops.h.
  *
- * Both go line by line.  normalise makes a line doubles, one channel after the other, and writes them in the layout that is asked
- * for.  resize makes each line of the result out of the lines around it first and shortens or lengthens that one line afterwards,
- * so that it keeps one line and no second picture, whatever the sizes are. */
+ * Both go line by line.  normalise makes a line doubles, one channel after the other, and writes
+ * them in the layout that is asked for.  resize makes each line of the result out of the lines
+ * around it first and shortens or lengthens that one line afterwards, so that it keeps one line
+ * and no second picture, whatever the sizes are. */
 #include <math.h>
 #include <string.h>
 

@@ -1,7 +1,8 @@
-/* compose/pipeline_triton.c - see pipeline.h: Triton's `ensemble_scheduling`, as its config.pbtxt has it.
+/* compose/pipeline_triton.c - see pipeline.h: Triton's `ensemble_scheduling`, as its config.pbtxt
+ * has it.
  *
- * There input_map is { the model's input: the ensemble's tensor }, and inputs and outputs of the whole are declared, with types and
- * shapes, which must agree with what the steps take and give. */
+ * There input_map is { the model's input: the ensemble's tensor }, and inputs and outputs of the
+ * whole are declared, with types and shapes, which must agree with what the steps take and give. */
 #include <inttypes.h>
 
 #include "compose/pipeline.h"

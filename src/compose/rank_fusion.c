@@ -1,7 +1,8 @@
 /* compose/rank_fusion.c - see rank_fusion.h.
  *
- * A row of lists is one array of entries, one for each place: sorted by item they are added up, sorted by score they are the
- * answer.  The sort is a heap sort, because it needs neither memory nor luck. */
+ * A row of lists is one array of entries, one for each place: sorted by item they are added up,
+ * sorted by score they are the answer.  The sort is a heap sort, because it needs neither memory
+ * nor luck. */
 #include "compose/rank_fusion.h"
 
 #include <math.h>

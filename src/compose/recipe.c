@@ -50,7 +50,8 @@ trp_status trp_recipe_tensor(struct trp_recipe *r, struct trp_str name, const st
     return trp_ok();
 }
 
-/* Lists grow in the arena, each time to twice their size: full when their number is a power of two. */
+/* Lists grow in the arena, each time to twice their size: full when their number is a power of
+ * two. */
 static trp_status add_use(struct trp_recipe *r, struct trp_recipe_use **list, uint32_t *n,
                           struct trp_recipe_use use, struct trp_error *err)
 {

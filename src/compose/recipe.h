@@ -1,12 +1,16 @@
 /* compose/recipe.h - what has to be done for one answer, step by step.
  * Answers "which models and built-in steps, over which tensors, in which order?".
  *
- * An ensemble, a cascade, a pipeline and Triton's ensemble_scheduling are all read into this one form: steps that use tensors and
- * give tensors.  A tensor is an input of the request, or an output of one step.
+ * An ensemble, a cascade, a pipeline and Triton's ensemble_scheduling are all read into this one
+ * form: steps that use tensors and give tensors.  A tensor is an input of the request, or an output
+ * of one step.
  *
- *  1. Constant once it is checked.  Steps stand in an order in which each comes after those whose tensors it uses.
- *  2. Every tensor has one maker.  An output of the whole names candidates: the first that was made is the answer.
- *  3. What steps give and take was compared with the signatures of their models when the recipe was checked. */
+ *  1. Constant once it is checked.  Steps stand in an order in which each comes after those whose
+ *     tensors it uses.
+ *  2. Every tensor has one maker.  An output of the whole names candidates: the first that was made
+ *     is the answer.
+ *  3. What steps give and take was compared with the signatures of their models when the recipe
+ *     was checked. */
 #ifndef TRP_RECIPE_H
 #define TRP_RECIPE_H
 
@@ -73,7 +77,8 @@ struct trp_recipe_step {
     bool may_fail;   /* the others go on without it */
     bool each_row;   /* asked once for each row */
     uint32_t quorum; /* VOTE and RANK: how many must have spoken */
-    /* VOTE and RANK: how long the others are waited for; 0: not at all once `quorum` have spoken. */
+    /* VOTE and RANK: how long the others are waited for; 0: not at all once `quorum` have
+     * spoken. */
     int64_t deadline_ns;
 };
 
@@ -122,8 +127,8 @@ struct trp_recipe_lookup {
                             struct trp_error *err);
 };
 
-/* Starts an empty recipe, adds to it.  add_step zeroes all but name and place, and its doubt has no tensor; tensor finds a name or
- * adds it as the request's; give is a tensor that a step makes.
+/* Starts an empty recipe, adds to it.  add_step zeroes all but name and place, and its doubt has no
+ * tensor; tensor finds a name or adds it as the request's; give is a tensor that a step makes.
  *   Owns  : everything lives in `arena`; texts are borrowed.
  *   Thread: control.
  *   Errors: with file:line: too many (TOO_LARGE), two makers of one tensor (INVALID_ARGUMENT);
@@ -151,12 +156,14 @@ trp_status trp_recipe_answer(struct trp_recipe *r, struct trp_str name,
 trp_status trp_recipe_look(struct trp_recipe *r, struct trp_recipe_step *step,
                            const struct trp_recipe_lookup *lookup, struct trp_error *err);
 
-/* Puts the steps in order, compares them with the signatures of their models, and says what the whole takes and gives.
- *   Shape : of the whole: sizes that a step fixes are fixed; batch_max is the least of its models', 0 when one has none.
+/* Puts the steps in order, compares them with the signatures of their models, and says what the
+ * whole takes and gives.
+ *   Shape : of the whole: sizes that a step fixes are fixed; batch_max is the least of its models',
+ *           0 when one has none.
  *   Owns  : everything lives in the recipe's arena.
  *   Thread: control.
- *   Errors: INVALID_ARGUMENT with file:line: steps that wait for each other, a tensor that nobody makes, types or shapes that do not
- *           agree; the lookup's. */
+ *   Errors: INVALID_ARGUMENT with file:line: steps that wait for each other, a tensor that nobody
+ *           makes, types or shapes that do not agree; the lookup's. */
 trp_status trp_recipe_check(struct trp_recipe *r, const struct trp_recipe_lookup *lookup,
                             struct trp_error *err);
 

@@ -1,7 +1,8 @@
 /* compose/recipe_check.c - see recipe.h: does it fit together?
  *
- * Steps are taken in an order in which each comes after those whose tensors it uses, so that what a step takes is known when it is
- * looked at.  An input of the request is whatever the steps that use it agree upon: of two sizes the fixed one counts. */
+ * Steps are taken in an order in which each comes after those whose tensors it uses, so that what a
+ * step takes is known when it is looked at.  An input of the request is whatever the steps that
+ * use it agree upon: of two sizes the fixed one counts. */
 #include <stdio.h>
 
 #include "compose/numbers.h"
@@ -49,7 +50,8 @@ static trp_status fail_cycle(const struct trp_recipe *r, uint64_t done, struct t
         TRP_STR(r->steps[i].name), TRP_STR(t->name), TRP_STR(r->steps[t->maker].name));
 }
 
-/* First come, first served: steps keep the order in which they are written where nothing speaks against it. */
+/* First come, first served: steps keep the order in which they are written where nothing speaks
+ * against it. */
 static trp_status put_in_order(struct trp_recipe *r, struct trp_error *err)
 {
     struct trp_recipe_step *sorted = trp_arena_zeroed(r->arena, r->steps_n, sizeof *sorted);
@@ -363,8 +365,8 @@ static trp_status check_rows(const struct trp_recipe *r, const struct trp_recipe
     return trp_ok();
 }
 
-/* A condition was compiled when it was read.  Here it is compiled once more, for its types: now it is known what the tensors are that
- * it may look at, which are those that its step uses. */
+/* A condition was compiled when it was read.  Here it is compiled once more, for its types: now it
+ * is known what the tensors are that it may look at, which are those that its step uses. */
 static trp_status check_when(const struct trp_recipe *r, const struct trp_recipe_step *step,
                              struct trp_error *err)
 {

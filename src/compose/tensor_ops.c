@@ -1,6 +1,8 @@
-/* compose/tensor_ops.c - see tensor_ops.h.  The parts do the work (op_parts.h); here is who is asked, and with how much memory.
+/* compose/tensor_ops.c - see tensor_ops.h.  The parts do the work (op_parts.h); here is who is
+ * asked, and with how much memory.
  *
- * A plan infers shapes from the real ones, by the same rules that were used at load: what passes both times cannot differ. */
+ * A plan infers shapes from the real ones, by the same rules that were used at load: what passes
+ * both times cannot differ. */
 #include "compose/tensor_ops.h"
 
 #include "compose/known_name.h"

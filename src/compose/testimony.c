@@ -106,7 +106,8 @@ static void write_scores(const struct trp_testimony *t, const struct troupe_tens
     }
 }
 
-/* A double would make another id of one beyond 2^53.  Votes and lists take nothing of more than 32 bits but INT64. */
+/* A double would make another id of one beyond 2^53.  Votes and lists take nothing of more than
+ * 32 bits but INT64. */
 static int64_t read_whole(const struct troupe_tensor *from, uint64_t at)
 {
     int64_t wide;

@@ -1,7 +1,8 @@
 /* compose/vote.c - see vote.h.
  *
- * Sums are made in doubles whatever the members' types are.  What looks at single elements (average to max) goes through the
- * tensors in blocks, so that its inner loops are plain; what looks at rows takes them one by one. */
+ * Sums are made in doubles whatever the members' types are.  What looks at single elements (average
+ * to max) goes through the tensors in blocks, so that its inner loops are plain; what looks at
+ * rows takes them one by one. */
 #include "compose/vote.h"
 
 #include <math.h>
@@ -245,7 +246,8 @@ static void average_numbers(struct voters *v, const double *values, size_t n, do
         joint[i] = weight[i] > 0 ? joint[i] / weight[i] : (double)NAN;
 }
 
-/* Two, four or eight members of one weight are the usual case, and for these a product is as exact. */
+/* Two, four or eight members of one weight are the usual case, and for these a product is as
+ * exact. */
 static void divide(double *joint, size_t n, double weight)
 {
     int exponent;
@@ -259,8 +261,8 @@ static void divide(double *joint, size_t n, double weight)
         joint[i] /= weight;
 }
 
-/* The same for a block without NaN, as most are: one weight for all of it, and loops that become vectors.  Returns whether it was
- * such a block; a NaN of any member has made one here. */
+/* The same for a block without NaN, as most are: one weight for all of it, and loops that become
+ * vectors.  Returns whether it was such a block; a NaN of any member has made one here. */
 static bool average_all(const struct voters *v, uint64_t at, size_t n, double *joint)
 {
     double weight = 0;
@@ -438,7 +440,8 @@ static size_t winner_of(const double *share, const double *score, size_t classes
     return best;
 }
 
-/* Lifts the winner above all of its row by the least that the type has, where another is as high. */
+/* Lifts the winner above all of its row by the least that the type has, where another is as
+ * high. */
 static void lift(struct troupe_tensor *out, uint64_t start, size_t classes, size_t winner,
                  double *one)
 {

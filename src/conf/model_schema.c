@@ -1,8 +1,9 @@
 /* conf/model_schema.c - see model_schema.h.
  *
- * The tables below mirror Triton's inference.ModelConfig (model_config.proto, release 26.07), name by name and number by
- * number, so that its configurations open unchanged and its clients read ours.  Each row also says what this server does with
- * the key and what the key means; docs/models.md is written from the same rows, and a test compares them. */
+ * The tables below mirror Triton's inference.ModelConfig (model_config.proto, release 26.07), name
+ * by name and number by number, so that its configurations open unchanged and its clients read
+ * ours.  Each row also says what this server does with the key and what the key means;
+ * docs/models.md is written from the same rows, and a test compares them. */
 #include "conf/model_schema.h"
 
 #include "base/buf.h"

@@ -1,6 +1,7 @@
 /* conf/node.h - a tree of values with the place where each was written.
- * Answers "what did the user write?".  YAML, pbtxt, JSON and protobuf all become this; a schema (conf/schema.h) then says
- * what it means.  Nodes live in an arena and are immutable once handed out. */
+ * Answers "what did the user write?".  YAML, pbtxt, JSON and protobuf all become this; a schema
+ * (conf/schema.h) then says what it means.  Nodes live in an arena and are immutable once handed
+ * out. */
 #ifndef TRP_NODE_H
 #define TRP_NODE_H
 
@@ -19,8 +20,9 @@ enum trp_node_kind {
     TRP_NODE_INT,
     TRP_NODE_UINT, /* above INT64_MAX */
     TRP_NODE_FLOAT,
-    TRP_NODE_STR, /* quoted text */
-    TRP_NODE_WORD, /* unquoted text: an enum's name, or a YAML plain scalar whose type the schema decides */
+    TRP_NODE_STR,  /* quoted text */
+    TRP_NODE_WORD, /* unquoted text: an enum's name, or a YAML plain scalar whose type the schema
+                    * decides */
     TRP_NODE_LIST,
     TRP_NODE_MAP
 };
@@ -43,8 +45,9 @@ struct trp_node {
         column; /* of a YAML scalar's first character, from 1; 0: not in that line, or not told */
 };
 
-/* Make nodes in an arena; `add` appends to a list or map (key empty for lists).  NULL parents and children are passed
- * over, so that a builder checks for memory once: trp_node_add() returns NULL when there was none.
+/* Make nodes in an arena; `add` appends to a list or map (key empty for lists).  NULL parents and
+ * children are passed over, so that a builder checks for memory once: trp_node_add() returns NULL
+ * when there was none.
  *   Owns  : the arena; texts are borrowed, not copied (use trp_arena_dup()).
  *   Thread: owner.
  *   Errors: NULL when there is no memory. */
@@ -64,8 +67,8 @@ struct trp_node *trp_node_add_copy(struct trp_arena *a, struct trp_node *parent,
 struct trp_node *trp_node_add_map(struct trp_arena *a, struct trp_node *parent, const char *key);
 struct trp_node *trp_node_add_list(struct trp_arena *a, struct trp_node *parent, const char *key);
 
-/* Look things up: the child under a key; a scalar with a default when absent or of another kind.  A NULL node is an
- * empty map.
+/* Look things up: the child under a key; a scalar with a default when absent or of another kind.  A
+ * NULL node is an empty map.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */
@@ -82,7 +85,8 @@ double trp_node_as_f64(const struct trp_node *n, double otherwise);
  *   Owns  : the arena gets scratch space of one pointer per child.
  *   Thread: owner.
  *   Cost  : O(n log n), O(n^2) for a few.
- *   Errors: OUT_OF_MEMORY.  *out_second is NULL when every key is there once; its twin came before it. */
+ *   Errors: OUT_OF_MEMORY.  *out_second is NULL when every key is there once; its twin came
+ *           before it. */
 trp_status trp_node_find_twin(struct trp_arena *a, const struct trp_node *map,
                               const struct trp_node **out_first, const struct trp_node **out_second,
                               struct trp_error *err);
@@ -107,12 +111,15 @@ struct trp_node *trp_node_dup(struct trp_arena *a, const struct trp_node *n);
 trp_status trp_node_fail(const struct trp_node *at, struct trp_error *err, enum trp_code code,
                          const char *format, ...) TRP_PRINTF(4, 5);
 
-/* Make a tree from JSON (parsed already), from YAML, from protobuf text format.  `file` names the source in messages and
- * must outlive the tree.  Depth is limited to TRP_NODE_DEPTH_MAX, nodes to `nodes_max`.
+/* Make a tree from JSON (parsed already), from YAML, from protobuf text format.  `file` names the
+ * source in messages and must outlive the tree.  Depth is limited to TRP_NODE_DEPTH_MAX, nodes to
+ *   `nodes_max`.
  *   JSON  : null is NULL; a key that stands twice is an error; there are no lines.
- *   YAML  : a plain scalar is a WORD (with empty text where nothing was written), but `null` and `~` are NULL; one document;
- *           anchors, aliases, tags but !!str, and keys that stand twice are errors; nothing at all is an empty map.
- *   pbtxt : numbers are INT, UINT, FLOAT; identifiers are WORDs; a field written twice stands twice, in the order written.
+ *   YAML  : a plain scalar is a WORD (with empty text where nothing was written), but `null` and
+ *           `~` are NULL; one document; anchors, aliases, tags but !!str, and keys that stand twice
+ *           are errors; nothing at all is an empty map.
+ *   pbtxt : numbers are INT, UINT, FLOAT; identifiers are WORDs; a field written twice stands
+ *   twice, in the order written.
  *   Owns  : the tree lives in `a`, texts copied.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT with file:line, TOO_LARGE, OUT_OF_MEMORY. */

@@ -174,7 +174,8 @@ static bool is_plain(struct trp_str s)
     return true;
 }
 
-/* What YAML does not take raw: control characters, a byte order mark, and its line breaks beyond ASCII. */
+/* What YAML does not take raw: control characters, a byte order mark, and its line breaks beyond
+ * ASCII. */
 static bool needs_escape(uint32_t code)
 {
     return code < 0x20 || code == '"' || code == '\\' || (code >= 0x7f && code < 0xa0) ||
@@ -259,7 +260,8 @@ static void indent(struct trp_buf *b, uint32_t levels)
         trp_buf_add_text(b, "  ");
 }
 
-/* Writes the children of `n`, each on lines of its own; the first line's indent is there when `hanging`. */
+/* Writes the children of `n`, each on lines of its own; the first line's indent is there when
+ * `hanging`. */
 static void write_block(struct trp_buf *b, const struct trp_node *n, uint32_t level, bool hanging)
 {
     for (const struct trp_node *c = n->first; c; c = c->next) {

@@ -4,8 +4,9 @@
  *   value   := scalar | "{" message "}" | "<" message ">" | "[" [value {"," value}] "]"
  *   scalar  := texts | ["-"] number | ["-"] identifier                       texts  := text { text }
  *
- * The reader needs no schema: a field that is written twice stands twice, and the schema knows whether that is a list.
- * Extensions and Any (`[type.url/name] {...}`) have no meaning in a model's configuration and are refused.
+ * The reader needs no schema: a field that is written twice stands twice, and the schema knows
+ * whether that is a list. Extensions and Any (`[type.url/name] {...}`) have no meaning in a model's
+ * configuration and are refused.
  * Source: protobuf.dev, Text Format Language Specification. */
 #include <math.h>
 
@@ -265,7 +266,8 @@ static trp_status set_integer(struct pbtxt *p, struct trp_node *n, uint64_t magn
     return trp_ok();
 }
 
-/* Hexadecimal after 0x, octal after 0, decimal otherwise; false when it is none of them or too large. */
+/* Hexadecimal after 0x, octal after 0, decimal otherwise; false when it is none of them or too
+ * large. */
 static bool parse_integer(struct trp_str s, uint64_t *out)
 {
     const bool hex = s.len > 2 && s.ptr[0] == '0' && (s.ptr[1] == 'x' || s.ptr[1] == 'X');
@@ -283,7 +285,8 @@ static bool parse_integer(struct trp_str s, uint64_t *out)
     return true;
 }
 
-/* Decimal digits, a point, an exponent; strtod() alone would take hexadecimal fractions and "nan" too. */
+/* Decimal digits, a point, an exponent; strtod() alone would take hexadecimal fractions and
+ * "nan" too. */
 static bool is_fraction(struct trp_str s)
 {
     bool point = false, digits = false;

@@ -1,5 +1,6 @@
 /* conf/schema.c - looking things up in message tables; see schema.h.
- * The work on trees stands in schema_normalise.c, schema_json.c, schema_wire.c and schema_descriptor.c. */
+ * The work on trees stands in schema_normalise.c, schema_json.c, schema_wire.c and
+ * schema_descriptor.c. */
 #include "conf/schema.h"
 
 #include <math.h>

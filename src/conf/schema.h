@@ -1,10 +1,11 @@
 /* conf/schema.h - what may be written, and what it means.
  * Answers "which keys exist, of which type, with which default?".
  *
- * A message descriptor is a protobuf message type as a const table.  From the one table come: checks with file:line and a
- * suggestion, normal form with defaults, JSON, protobuf bytes both ways, and the descriptor that gRPC reflection sends.
- * YAML and pbtxt are two spellings of it.  In a normal tree every field stands in order of its number, scalars have their
- * field's kind, enums are WORDs, maps are MAPs. */
+ * A message descriptor is a protobuf message type as a const table.  From the one table come:
+ * checks with file:line and a suggestion, normal form with defaults, JSON, protobuf bytes both
+ * ways, and the descriptor that gRPC reflection sends. YAML and pbtxt are two spellings of it.  In
+ * a normal tree every field stands in order of its number, scalars have their field's kind,
+ * enums are WORDs, maps are MAPs. */
 #ifndef TRP_SCHEMA_H
 #define TRP_SCHEMA_H
 
@@ -74,33 +75,38 @@ struct trp_message {
     uint32_t fields_n;
 };
 
-/* Turns what was written into the normal form: single values become lists where the field is repeated, words become
- * enums, numbers are read from strings, `key`/`value` pairs become maps, and unknown keys are refused with the nearest known
- * one.  Fields that were not written, or as null, stay absent.  `on_field` (may be NULL) is told of each field written with
- * another value than its type's zero, so that the caller can warn of those with use LATER; of what stands inside such a one
- * it is not told.  A field with use NO may be written as zero, which says what is so anyway.
+/* Turns what was written into the normal form: single values become lists where the field is
+ * repeated, words become enums, numbers are read from strings, `key`/`value` pairs become maps, and
+ * unknown keys are refused with the nearest known one.  Fields that were not written, or as null,
+ * stay absent.  `on_field` (may be NULL) is told of each field written with another value than its
+ * type's zero, so that the caller can warn of those with use LATER; of what stands inside such a
+ * one it is not told.  A field with use NO may be written as zero, which says what is so anyway.
  *   Owns  : the tree lives in `a`; texts are shared with `written`.
  *   Thread: owner.
- *   Errors: INVALID_ARGUMENT with file:line: unknown key, wrong type, out of range, two of a oneof, use NO; OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT with file:line: unknown key, wrong type, out of range, two of a
+ *           oneof, use NO; OUT_OF_MEMORY. */
 typedef void (*trp_on_field_fn)(void *user, const struct trp_field *field,
                                 const struct trp_node *node);
 trp_status trp_schema_normalise(struct trp_arena *a, const struct trp_message *m,
                                 const struct trp_node *written, trp_on_field_fn on_field,
                                 void *user, struct trp_node **out_tree, struct trp_error *err);
 
-/* Prints a normal tree as JSON with the original field names; with `defaults`, absent fields appear too (messages of a
- * oneof and single messages that are absent do not).  64-bit integers are numbers, bytes are base64, enums names.
+/* Prints a normal tree as JSON with the original field names; with `defaults`, absent fields appear
+ * too (messages of a oneof and single messages that are absent do not).  64-bit integers are
+ * numbers, bytes are base64, enums names.
  *   Owns  : copied.
  *   Thread: any.
  *   Errors: see b->failed. */
 void trp_schema_write_json(struct trp_buf *b, const struct trp_message *m,
                            const struct trp_node *tree, bool defaults);
 
-/* Encodes a normal tree as protobuf (without fields of use OURS), and decodes: unknown fields are skipped, numbers are taken
- * packed or not, the last scalar wins, messages that come twice are merged, unknown numbers of an enum stay INTs.
+/* Encodes a normal tree as protobuf (without fields of use OURS), and decodes: unknown fields are
+ * skipped, numbers are taken packed or not, the last scalar wins, messages that come twice are
+ * merged, unknown numbers of an enum stay INTs.
  *   Owns  : copied; the tree lives in `a`, texts are borrowed from `bytes`.
  *   Thread: owner.
- *   Errors: see b->failed; INVALID_ARGUMENT with message and place, TOO_LARGE (see the limits above), OUT_OF_MEMORY. */
+ *   Errors: see b->failed; INVALID_ARGUMENT with message and place, TOO_LARGE (see the limits
+ *           above), OUT_OF_MEMORY. */
 void trp_schema_encode(struct trp_buf *b, const struct trp_message *m, const struct trp_node *tree);
 trp_status trp_schema_decode(struct trp_arena *a, const struct trp_message *m, struct trp_str bytes,
                              struct trp_node **out_tree, struct trp_error *err);
@@ -125,14 +131,15 @@ struct trp_proto_file {
     const struct trp_service *service; /* NULL: none */
 };
 
-/* Encodes a file as a FileDescriptorProto, for reflection.  A message or enum whose name has another's in front
- * ("inference.ModelEnsembling.Step") becomes nested in that one.
+/* Encodes a file as a FileDescriptorProto, for reflection.  A message or enum whose name has
+ * another's in front ("inference.ModelEnsembling.Step") becomes nested in that one.
  *   Owns  : copied.
  *   Thread: any.
  *   Errors: see b->failed. */
 void trp_schema_write_descriptor(struct trp_buf *b, const struct trp_proto_file *file);
 
-/* Finds a field by name (NULL: none), and the known name nearest to a wrong one (NULL: nothing near).
+/* Finds a field by name (NULL: none), and the known name nearest to a wrong one (NULL: nothing
+ * near).
  *   Owns  : static.
  *   Thread: any.
  *   Errors: none. */

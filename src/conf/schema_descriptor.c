@@ -28,7 +28,8 @@ static bool is_directly_in(const char *name, const char *parent)
     return strncmp(name, parent, n) == 0 && name[n] == '.' && !strchr(name + n + 1, '.');
 }
 
-/* "metric_tags" gives "MetricTagsEntry", the name that protobuf's compiler gives to a map's entries. */
+/* "metric_tags" gives "MetricTagsEntry", the name that protobuf's compiler gives to a map's
+ * entries. */
 static struct trp_str entry_name(const struct trp_field *f, char *out, size_t out_size)
 {
     static const char suffix[] = "Entry";
@@ -84,7 +85,8 @@ static void write_type(struct trp_buf *b, const struct trp_field *f)
         write_type_name(b, FIELD_TYPE_NAME, f->enumeration->name, (struct trp_str){ 0 });
 }
 
-/* The index among the message's oneofs, in order of first use; *out_count is how many there are up to here. */
+/* The index among the message's oneofs, in order of first use; *out_count is how many there are
+ * up to here. */
 static uint32_t oneof_index(const struct trp_message *m, const struct trp_field *f)
 {
     uint32_t index = 0;

@@ -55,7 +55,8 @@ static void write_field(struct trp_buf *b, const struct trp_field *f, const stru
     trp_buf_add_char(b, is_list ? ']' : '}');
 }
 
-/* Whether an absent field has a value to show: what is there or not (messages, members of a oneof) has none. */
+/* Whether an absent field has a value to show: what is there or not (messages, members of a
+ * oneof) has none. */
 static bool shows_default(const struct trp_field *f)
 {
     return f->label != TRP_FIELD_ONE || (f->type != TRP_FIELD_MESSAGE && !f->oneof);

@@ -1,9 +1,10 @@
 /* conf/schema_normalise.c - what was written, checked and brought into one form; see schema.h.
  *
- * Three writers differ: pbtxt repeats a field for each element and writes maps as key/value messages; YAML leaves types of
- * plain scalars open; JSON quotes 64-bit numbers.  Here each is read for what the field wants, and every refusal names the
- * place, the field, what was expected and what came.  The output is built field by field in the table's order, so it does not
- * depend on the order of writing. */
+ * Three writers differ: pbtxt repeats a field for each element and writes maps as key/value
+ * messages; YAML leaves types of plain scalars open; JSON quotes 64-bit numbers.  Here each is read
+ * for what the field wants, and every refusal names the place, the field, what was expected and
+ * what came.  The output is built field by field in the table's order, so it does not depend on
+ * the order of writing. */
 #include <math.h>
 #include <stdio.h>
 
@@ -237,8 +238,8 @@ static trp_status to_fraction(const struct normaliser *z, const struct trp_field
     return trp_ok();
 }
 
-/* A protobuf string is UTF-8.  Names and options become terminated strings further on, which a zero byte would end in
- * silence. */
+/* A protobuf string is UTF-8.  Names and options become terminated strings further on, which a zero
+ * byte would end in silence. */
 static trp_status check_string(const struct normaliser *z, const struct trp_field *f,
                                const struct trp_node *at, struct trp_str s)
 {
@@ -406,7 +407,8 @@ static trp_status add_written_pair(const struct normaliser *z, const struct trp_
     return add_pair(z, f, text, value ? value : &nothing, map);
 }
 
-/* Adds what one writing of a map holds: keys with values, one key/value pair, or a list of pairs. */
+/* Adds what one writing of a map holds: keys with values, one key/value pair, or a list of
+ * pairs. */
 static trp_status add_pairs(const struct normaliser *z, const struct trp_field *f,
                             const struct trp_node *n, struct trp_node *map)
 {

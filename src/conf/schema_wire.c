@@ -1,8 +1,9 @@
 /* conf/schema_wire.c - a normal tree as protobuf bytes, and back; see schema.h.
  *
- * Decoding is for bytes that a stranger sends: depth and number of values are limited, and every length was checked by
- * base/pbwire.  One message is decoded into a slot for each field of its table, so that order and repetition on the wire do
- * not matter; the slots are then linked in the table's order. */
+ * Decoding is for bytes that a stranger sends: depth and number of values are limited, and every
+ * length was checked by base/pbwire.  One message is decoded into a slot for each field of its
+ * table, so that order and repetition on the wire do not matter; the slots are then linked in
+ * the table's order. */
 #include <string.h>
 
 #include "base/pbwire.h"
@@ -410,8 +411,8 @@ static trp_status decode_message(struct decoder *d, const struct trp_message *m,
     return trp_ok();
 }
 
-/* The last of a map's entries with one key wins.  Done once at the end: a message that comes in a million pieces would
- * otherwise sort its maps a million times. */
+/* The last of a map's entries with one key wins.  Done once at the end: a message that comes in a
+ * million pieces would otherwise sort its maps a million times. */
 static trp_status drop_twins(struct decoder *d, const struct trp_message *m, struct trp_node *map)
 {
     for (struct trp_node *n = map->first; n; n = n->next) {

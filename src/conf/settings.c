@@ -1,9 +1,10 @@
 /* conf/settings.c - see settings.h.
  *
- * A value comes from four places, each winning over the ones before: the default in settings.def, troupe.yaml, the
- * environment, the command line.  All of them are texts, so there is one reader for each type, and one place where limits are
- * checked.  Invariants: every option always holds a valid value; every value knows its source; texts live in an arena that
- * only grows, so a borrowed text stays valid until the settings are destroyed. */
+ * A value comes from four places, each winning over the ones before: the default in settings.def,
+ * troupe.yaml, the environment, the command line.  All of them are texts, so there is one reader
+ * for each type, and one place where limits are checked.  Invariants: every option always holds a
+ * valid value; every value knows its source; texts live in an arena that only grows, so a
+ * borrowed text stays valid until the settings are destroyed. */
 #include "conf/settings.h"
 
 #include <math.h>
@@ -511,7 +512,8 @@ static void environment_name(const char *key, char *out, size_t out_size)
     out[n] = '\0';
 }
 
-/* Other programs, and our own tools, use names with our prefix; only one that is nearly an option's is a mistake. */
+/* Other programs, and our own tools, use names with our prefix; only one that is nearly an
+ * option's is a mistake. */
 #define NEAR_NAME 2u
 
 static trp_status set_from_variable(struct trp_settings *s, struct trp_str name, const char *value,

@@ -1,6 +1,7 @@
 /* conf/settings.h - the server's own options.
- * Answers "what is this server told to do, and by whom?".  Every option is a row of conf/settings.def; it can stand in
- * troupe.yaml, in `--set key=value`, in the environment (TROUPE_KEY_WITH_UNDERSCORES), and each remembers which. */
+ * Answers "what is this server told to do, and by whom?".  Every option is a row of
+ * conf/settings.def; it can stand in troupe.yaml, in `--set key=value`, in the environment
+ * (TROUPE_KEY_WITH_UNDERSCORES), and each remembers which. */
 #ifndef TRP_SETTINGS_H
 #define TRP_SETTINGS_H
 
@@ -73,12 +74,13 @@ trp_status trp_settings_create(const struct trp_alloc *alloc, struct trp_setting
                                struct trp_error *err);
 void trp_settings_destroy(struct trp_settings *s);
 
-/* Sets from a file (YAML tree), the environment (NULL-terminated `environ`), or one "key=value"; later calls win.
+/* Sets from a file (YAML tree), the environment (NULL-terminated `environ`), or one "key=value";
+ * later calls win.
  * Variables with our prefix that are no option, nor nearly one, are somebody else's and left alone.
  *   Owns  : copied.
  *   Thread: startup.
- *   Errors: INVALID_ARGUMENT with the place and the nearest key, or what values are allowed; nothing of that source's later
- *           keys is set then. */
+ *   Errors: INVALID_ARGUMENT with the place and the nearest key, or what values are allowed;
+ *           nothing of that source's later keys is set then. */
 trp_status trp_settings_read_file(struct trp_settings *s, const char *path, struct trp_error *err);
 trp_status trp_settings_read_env(struct trp_settings *s, char *const *environment,
                                  struct trp_error *err);

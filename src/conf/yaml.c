@@ -1,9 +1,10 @@
 /* conf/yaml.c - YAML to a tree, by libyaml's events; see node.h.
  *
- * YAML holds more than a configuration needs, and some of it is a trap: aliases (a few lines that expand to gigabytes), tags
- * (types chosen by the text), several documents, and plain scalars whose type depends on the reader's version (`no`, `010`,
- * `1e3`).  The first three are refused in words; plain scalars stay WORDs, and the schema decides.  The tree is built with a
- * stack of open parents, so depth costs no recursion. */
+ * YAML holds more than a configuration needs, and some of it is a trap: aliases (a few lines that
+ * expand to gigabytes), tags (types chosen by the text), several documents, and plain scalars whose
+ * type depends on the reader's version (`no`, `010`, `1e3`).  The first three are refused in words;
+ * plain scalars stay WORDs, and the schema decides.  The tree is built with a stack of open
+ * parents, so depth costs no recursion. */
 #include <yaml.h>
 
 #include "conf/node.h"
@@ -28,7 +29,8 @@ static uint32_t line_of(const yaml_event_t *e)
     return (uint32_t)e->start_mark.line + 1;
 }
 
-/* Of what stands behind its key: within quotes if there are some; a block begins in a line of its own. */
+/* Of what stands behind its key: within quotes if there are some; a block begins in a line of
+ * its own. */
 static uint32_t column_of(const yaml_event_t *e, uint32_t line)
 {
     const yaml_scalar_style_t style = e->data.scalar.style;
@@ -47,7 +49,8 @@ static trp_status refuse(const struct yaml_reader *r, uint32_t line, const char 
 
 #define TEXT_SHOWN 160u /* bytes of a line that a message repeats */
 
-/* A rule that YAML takes for something of its own: its reader knows no rules, and would leave people with its own words. */
+/* A rule that YAML takes for something of its own: its reader knows no rules, and would leave
+ * people with its own words. */
 #define QUOTE_THE_RULE \
     "; a rule that begins with !, ' or \" stands in quotes: when: \"!has(params.user)\""
 
@@ -223,8 +226,8 @@ static struct trp_str problem_line(const struct yaml_reader *r, const yaml_parse
     return trp_str_make(at, (size_t)((stop ? stop : end) - at));
 }
 
-/* What helps a rule that YAML's reader stopped in or behind.  In a later line it is a key that stands too deep or not deep enough,
- * unless a quote that the rule opened was never closed. */
+/* What helps a rule that YAML's reader stopped in or behind.  In a later line it is a key that
+ * stands too deep or not deep enough, unless a quote that the rule opened was never closed. */
 static const char *hint_of_rule(const struct yaml_reader *r, const yaml_parser_t *p)
 {
     if (r->rule_line == 0)
@@ -234,7 +237,8 @@ static const char *hint_of_rule(const struct yaml_reader *r, const yaml_parser_t
     return is_later && !is_open ? ALIGN_THE_RULE : QUOTE_THE_RULE;
 }
 
-/* The end of a text that has [ ] or { } in it, if it were quoted: where the list or map around it goes on. */
+/* The end of a text that has [ ] or { } in it, if it were quoted: where the list or map around
+ * it goes on. */
 static size_t end_of_text(struct trp_str line, size_t at)
 {
     int depth = 0;
@@ -257,8 +261,8 @@ static bool ends_text(struct trp_str line, size_t at)
            (c == ':' && at + 1 < line.len && line.ptr[at + 1] == ' ');
 }
 
-/* A text without quotes in which a [ or { follows: "{ when: params.n in [1, 2], ... }".  Within { } and [ ] YAML takes these for its
- * own, and its reader's words help nobody. */
+/* A text without quotes in which a [ or { follows: "{ when: params.n in [1, 2], ... }".  Within { }
+ * and [ ] YAML takes these for its own, and its reader's words help nobody. */
 static struct trp_str unquoted_text(struct trp_str line)
 {
     size_t start = 0; /* of the text that goes on */

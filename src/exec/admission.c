@@ -17,15 +17,17 @@ bool trp_admission_is_free(const struct trp_admission *a, const struct trp_call 
            trp_headroom_is_small(&version_of(call)->headroom, trp_run_input_bytes(call));
 }
 
-/* Before the first run: some copies of what comes in, and activations in a usual proportion to the weights (an eighth to a
- * quarter in networks for images and texts).  Wrong once at most: the first run tells. */
+/* Before the first run: some copies of what comes in, and activations in a usual proportion to the
+ * weights (an eighth to a quarter in networks for images and texts).  Wrong once at most: the
+ * first run tells. */
 static uint64_t guess(uint64_t input_bytes, uint64_t weights_bytes)
 {
     const uint64_t inputs = input_bytes < UINT64_MAX / 8 ? 4 * input_bytes : input_bytes;
     return GUESS_BYTES + inputs + weights_bytes / 4;
 }
 
-/* What was reserved may be too little, and is known to be a guess at first: nobody minds more while it is there. */
+/* What was reserved may be too little, and is known to be a guess at first: nobody minds more
+ * while it is there. */
 static uint64_t most_of(const struct trp_admission *a, const struct trp_headroom_pass *pass)
 {
     struct trp_budget b;
@@ -113,7 +115,8 @@ bool trp_admission_try(const struct trp_admission *a, struct trp_call *call, int
     return trp_admission_ask(a, version_of(call), &wish, now_ns, out) == TRP_RESERVE_DONE;
 }
 
-/* What the backend does not tell is at least its outputs.  0: a run that failed half-way says little. */
+/* What the backend does not tell is at least its outputs.  0: a run that failed half-way says
+ * little. */
 static uint64_t peak_of(const struct trp_call *call)
 {
     uint64_t bytes = 1;
@@ -132,7 +135,8 @@ bool trp_admission_fell_short(const struct trp_admission *a, struct trp_call *ca
     const bool is_counted = admitted->pass.is_counted;
     const uint64_t all = admitted->pass.bytes, had = all > kept_bytes ? all - kept_bytes : 0;
     const bool was_expected = is_counted && call->run_peak_bytes <= had;
-    /* What it asks for the next time; so that it ends soon, and when it was small until now, so that it asks, and waits. */
+    /* What it asks for the next time; so that it ends soon, and when it was small until now, so
+     * that it asks, and waits. */
     const uint64_t more = is_counted ? had + had / 4 : GUESS_BYTES;
     if (!was_expected && call->run_peak_bytes < more)
         call->run_peak_bytes = more;

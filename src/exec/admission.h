@@ -1,6 +1,6 @@
 /* exec/admission.h - whether a run may begin, for the memory that it will hold.
- * Answers "is there room for this run, now or ever?".  What runs of a model hold is learned, and reserved before the next one
- * (memory/headroom.h); tiny runs ask nobody. */
+ * Answers "is there room for this run, now or ever?".  What runs of a model hold is learned, and
+ * reserved before the next one (memory/headroom.h); tiny runs ask nobody. */
 #ifndef TRP_ADMISSION_H
 #define TRP_ADMISSION_H
 
@@ -62,8 +62,8 @@ void trp_admission_end(const struct trp_admission *a, struct trp_version *v,
 trp_status trp_admission_refuse(const struct trp_admission *a, const struct trp_version *v,
                                 const struct trp_admitted *asked, struct trp_error *err);
 
-/* Tells whoever can make room what is short.  After the call was put aside: until then its model is busy, and cannot leave for
- * another's run.
+/* Tells whoever can make room what is short.  After the call was put aside: until then its model is
+ * busy, and cannot leave for another's run.
  *   Owns  : nothing.
  *   Thread: any that holds no lock.
  *   Errors: none. */
@@ -78,8 +78,8 @@ void trp_admission_ask_room(const struct trp_admission *a, const struct trp_admi
  *   Errors: none. */
 bool trp_admission_is_free(const struct trp_admission *a, const struct trp_call *call);
 
-/* As trp_admission_ask(), for a call's run or a part of it, but NEVER also when the call has waited for too long, and with the
- * words in the call.
+/* As trp_admission_ask(), for a call's run or a part of it, but NEVER also when the call has waited
+ * for too long, and with the words in the call.
  *   Units : now_ns monotonic.
  *   Owns  : trp_admission_end_call() takes `out` back after DONE.
  *   Thread: any that holds the call and no lock.
@@ -92,7 +92,8 @@ enum trp_reserve trp_admission_begin(const struct trp_admission *a, struct trp_c
 void trp_admission_end_call(const struct trp_admission *a, struct trp_call *call,
                             struct trp_admitted *admitted);
 
-/* As trp_admission_begin() of a whole run that can be made smaller: false when there is no room now, and nobody is told.
+/* As trp_admission_begin() of a whole run that can be made smaller: false when there is no room
+ * now, and nobody is told.
  *   Units : now_ns monotonic.
  *   Owns  : trp_admission_end_call() takes `out` back after true.
  *   Thread: any that holds the call and no lock.
@@ -100,8 +101,9 @@ void trp_admission_end_call(const struct trp_admission *a, struct trp_call *call
 bool trp_admission_try(const struct trp_admission *a, struct trp_call *call, int64_t now_ns,
                        struct trp_admitted *out);
 
-/* Ends a run, or a part of one, that asked for more than it was given (trp_run_try()).  True: it begins again at once, and asks for
- * call->run_peak_bytes; false: it asked for what was expected, and others of its model have that; so it waits for a word.
+/* Ends a run, or a part of one, that asked for more than it was given (trp_run_try()).  True: it
+ * begins again at once, and asks for call->run_peak_bytes; false: it asked for what was expected,
+ * and others of its model have that; so it waits for a word.
  *   Units : kept_bytes: as in the wish.
  *   Owns  : as trp_admission_end_call().
  *   Thread: any that holds the call and no lock.

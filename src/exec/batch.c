@@ -1,8 +1,9 @@
 /* exec/batch.c - see batch.h.
  *
- * Two pieces of memory, both in the version's name: the gathered inputs, which go as soon as the run has ended unless an output is
- * a view of them, and what the members share: who lent the joint outputs, and a count of the views.  Everything is allocated before
- * the run, so that a run that went well cannot fail afterwards for want of a few bytes. */
+ * Two pieces of memory, both in the version's name: the gathered inputs, which go as soon as the
+ * run has ended unless an output is a view of them, and what the members share: who lent the joint
+ * outputs, and a count of the views.  Everything is allocated before the run, so that a run that
+ * went well cannot fail afterwards for want of a few bytes. */
 #include "exec/batch.h"
 
 #include "backend/backend_host.h"
@@ -318,7 +319,8 @@ static void drop(struct trp_batch *b)
     b->memory = NULL;
 }
 
-/* Cuts each member's part out of the outputs; nothing is anybody's yet.  False: they cannot be cut. */
+/* Cuts each member's part out of the outputs; nothing is anybody's yet.  False: they cannot be
+ * cut. */
 static bool cut_output(struct trp_batch *b, uint32_t i)
 {
     const struct troupe_tensor *t = &b->joint.outputs[i].tensor;
@@ -347,7 +349,8 @@ static bool cut_outputs(struct trp_batch *b)
     return true;
 }
 
-/* Whether the inputs must stay: whoever gives an output without a release function may have given a view of one. */
+/* Whether the inputs must stay: whoever gives an output without a release function may have
+ * given a view of one. */
 static bool is_inputs_view(const struct trp_batch *b)
 {
     for (uint32_t i = 0; i < b->joint.outputs_n; i++)

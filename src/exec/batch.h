@@ -1,14 +1,18 @@
 /* exec/batch.h - several calls of one version, made one run.
- * Answers "which calls may run together, and how do their rows become one run's and the answers theirs again?".
+ * Answers "which calls may run together, and how do their rows become one run's and the answers
+ * theirs again?".
  *
  *   members ──lay out──► joint (sizes) ──gather──► joint (rows behind one another) ──run──► outputs ──scatter──► members: views
  *
- *  1. To the rest of exec a batch is a call: `joint` is admitted, run and counted as one, and nobody waits for it.
- *  2. Only calls of one version meet that have been bound, that belong to no sequence or to one whose state is kept here, that want
- *     the same outputs, and whose inputs have the same types and the same sizes but for the first axis: unlike shapes never meet.
- *  3. A member's answer is a view of the joint outputs; these go when the last of the members has let go.
- *  4. What the backend gives must have a row for each row that it was given.  A version whose outputs have not is not batched
- *     again, and the calls are run alone.
+ *  1. To the rest of exec a batch is a call: `joint` is admitted, run and counted as one, and
+ *     nobody waits for it.
+ *  2. Only calls of one version meet that have been bound, that belong to no sequence or to one
+ *     whose state is kept here, that want the same outputs, and whose inputs have the same types
+ *     and the same sizes but for the first axis: unlike shapes never meet.
+ *  3. A member's answer is a view of the joint outputs; these go when the last of the members has
+ *     let go.
+ *  4. What the backend gives must have a row for each row that it was given.  A version whose
+ *     outputs have not is not batched again, and the calls are run alone.
  *  5. A batch that fails says nothing about its members: each is run alone. */
 #ifndef TRP_BATCH_H
 #define TRP_BATCH_H
@@ -41,7 +45,8 @@ void trp_batch_deinit(struct trp_batch *b);
  *   Errors: none. */
 uint64_t trp_batch_limit(const struct trp_version *v);
 
-/* Calls of a version wait together, and could have met: whoever can find out whether they may is told, once.
+/* Calls of a version wait together, and could have met: whoever can find out whether they may is
+ * told, once.
  *   Owns  : nothing.
  *   Thread: any that holds a call of it.
  *   Errors: none. */
@@ -55,7 +60,8 @@ void trp_batch_want(struct trp_version *v);
 void trp_batch_mark(struct trp_call *call);
 bool trp_batch_may_meet(const struct trp_call *a, const struct trp_call *b);
 
-/* How many rows a call has by the first axis of its inputs; 1 where its model's first axes are no rows, or its inputs do not agree.
+/* How many rows a call has by the first axis of its inputs; 1 where its model's first axes are no
+ * rows, or its inputs do not agree.
  *   Units : rows, >= 1.
  *   Owns  : nothing.
  *   Thread: any that holds the call.

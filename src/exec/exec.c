@@ -1,5 +1,6 @@
-/* exec/exec.c - loops and executors around one queue.  See exec.h; the parts are turn.h (a loop's side), runqueue.h (the queue
- * between), executor.h (the threads) and run.h (one call meets the backend). */
+/* exec/exec.c - loops and executors around one queue.  See exec.h; the parts are turn.h (a loop's
+ * side), runqueue.h (the queue between), executor.h (the threads) and run.h (one call meets the
+ * backend). */
 #include "exec/exec.h"
 
 #include "exec/admission.h"
@@ -182,8 +183,8 @@ static void wait_for_model(struct trp_version *v, struct trp_call *call)
         refuse(call);
 }
 
-/* What could not be started, because it is hibernated, as only versions with a room are; the call must not hold what was let go
- * in its sleep. */
+/* What could not be started, because it is hibernated, as only versions with a room are; the call
+ * must not hold what was let go in its sleep. */
 static void wait_to_wake(struct trp_version *v, struct trp_call *call)
 {
     if (trp_lifecycle_get(&v->life) == TRP_MODEL_DRAINING && v->successor)
@@ -218,7 +219,8 @@ static void start_in_sequence(struct trp_version *v, struct trp_call *call)
     }
 }
 
-/* The version may have become READY since the call was decoded: only its state, looked at here, decides. */
+/* The version may have become READY since the call was decoded: only its state, looked at here,
+ * decides. */
 void trp_exec_start_call(struct trp_target *target, struct trp_call *call)
 {
     struct trp_version *const v = trp_version_of(target);
@@ -267,7 +269,8 @@ const struct trp_target_ops *trp_exec_version_ops(void)
     return &ops;
 }
 
-/* Sequences under way at once; without `oldest` as many as there are rows in all run slots together. */
+/* Sequences under way at once; without `oldest` as many as there are rows in all run slots
+ * together. */
 static uint32_t slots_of(const struct trp_model_config *c, uint32_t instances)
 {
     const uint64_t rows = c->batch_max > 1 ? (uint64_t)c->batch_max : 1;

@@ -1,10 +1,12 @@
 /* exec/exec.h - the threads that run models.
- * Answers "where does it run?".  The shell around sched/: it holds the lock and the time, runs tiny models inline on the
- * loop (bounded per turn) and the others on executors, and posts back.
+ * Answers "where does it run?".  The shell around sched/: it holds the lock and the time, runs tiny
+ * models inline on the loop (bounded per turn) and the others on executors, and posts back.
  *
- *  1. A loop collects what arrived in a turn; longer calls are handed to executors first, then tiny ones run inline.
+ *  1. A loop collects what arrived in a turn; longer calls are handed to executors first, then tiny
+ *     ones run inline.
  *  2. Executors are woken once per turn, and only when they sleep.
- *  3. A call that was cancelled or expired while queued is never run; it comes back through its `done` all the same. */
+ *  3. A call that was cancelled or expired while queued is never run; it comes back through its
+ *     `done` all the same. */
 #ifndef TRP_EXEC_H
 #define TRP_EXEC_H
 
@@ -23,7 +25,8 @@ struct trp_admission;
 
 struct trp_exec_opts {
     uint32_t executors_n, loops_n;
-    int executors_nice; /* nice(2) of their threads, so that a loop is not kept waiting by long runs */
+    int executors_nice; /* nice(2) of their threads, so that a loop is not kept waiting by long
+                         * runs */
     int64_t inline_run_ns, inline_turn_ns;
     int64_t split_part_ns; /* shortest part of a run that idle executors share; 0: they never do */
     uint32_t queue_max, model_queue_max, sequences_max;   /* the last: open ones of a version */
@@ -53,9 +56,9 @@ trp_status trp_exec_attach(struct trp_exec *x, uint32_t loop_index, struct trp_l
                            struct trp_error *err);
 trp_status trp_exec_start(struct trp_exec *x, struct trp_error *err);
 
-/* Ends the threads; queued calls come back UNAVAILABLE, in a later turn of their loop, as does what is started afterwards.
- * Destroy after the last turn of the loops (their hook is in here) and before they are destroyed: what was started in that turn is
- * posted to them then.
+/* Ends the threads; queued calls come back UNAVAILABLE, in a later turn of their loop, as does what
+ * is started afterwards. Destroy after the last turn of the loops (their hook is in here) and
+ * before they are destroyed: what was started in that turn is posted to them then.
  *   Owns  : nothing; destroy frees.
  *   Thread: startup.
  *   Blocks: until running calls have ended.
@@ -63,12 +66,14 @@ trp_status trp_exec_start(struct trp_exec *x, struct trp_error *err);
 void trp_exec_stop(struct trp_exec *x);
 void trp_exec_destroy(struct trp_exec *x);
 
-/* A version's start and cancel, and the table with them (struct trp_version_opts): the runner is the exec.
+/* A version's start and cancel, and the table with them (struct trp_version_opts): the runner is
+ * the exec.
  *   Owns  : start moves the call until its `done`; the table is static.
  *   Thread: loop.
  *   Blocks: never.
- *   Errors: in call->error: QUEUE_FULL (also by a rate limit), INVALID_ARGUMENT (bound here), what kept its model from being loaded,
- *           BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE (stopping, or no answer is possible in time). */
+ *   Errors: in call->error: QUEUE_FULL (also by a rate limit), INVALID_ARGUMENT (bound here), what
+ *           kept its model from being loaded, BACKEND_FAILED, CANCELLED, DEADLINE_EXCEEDED,
+ *           UNAVAILABLE (stopping, or no answer is possible in time). */
 void trp_exec_start_call(struct trp_target *target, struct trp_call *call);
 void trp_exec_cancel_call(struct trp_target *target, struct trp_call *call);
 const struct trp_target_ops *trp_exec_version_ops(void);
@@ -81,27 +86,31 @@ trp_status trp_exec_keep_sequences(struct trp_exec *x, struct trp_version *v,
                                    const struct trp_model_config *config,
                                    struct trp_sequencer **out_sequencer, struct trp_error *err);
 
-/* Tries calls again that wait for memory; the ledger's words do that too, so it is enough to call this now and then.
+/* Tries calls again that wait for memory; the ledger's words do that too, so it is enough to call
+ * this now and then.
  *   Owns  : nothing.
  *   Thread: any that holds no lock.
  *   Errors: none. */
 void trp_exec_tell_room(struct trp_exec *x);
 
-/* Who may begin a run for its memory: for first runs, which no call asks for; after memory was given back elsewhere (a backend was
- * trimmed, a model closed) what models hold for their runs follows at once.
+/* Who may begin a run for its memory: for first runs, which no call asks for; after memory was
+ * given back elsewhere (a backend was trimmed, a model closed) what models hold for their runs
+ * follows at once.
  *   Owns  : borrowed from the exec.
  *   Thread: any; refresh: that holds no lock.
  *   Errors: none. */
 const struct trp_admission *trp_exec_admission(const struct trp_exec *x);
 void trp_exec_refresh_room(struct trp_exec *x);
 
-/* Lets a version go that serves: its calls that wait for memory go on at `successor`, now and later.  What runs ends where it is.
+/* Lets a version go that serves: its calls that wait for memory go on at `successor`, now and
+ * later.  What runs ends where it is.
  *   Owns  : a reference of `successor` is taken.
  *   Thread: control.
  *   Errors: none. */
 void trp_exec_let_go(struct trp_exec *x, struct trp_version *v, struct trp_version *successor);
 
-/* What runs of a version were measured to take.  One that only ever ran on loops has a single point: its average run.
+/* What runs of a version were measured to take.  One that only ever ran on loops has a single
+ * point: its average run.
  *   Owns  : copied.
  *   Thread: any that holds a reference to the version, which is READY.
  *   Errors: none; points without run_ns are not known. */
@@ -112,16 +121,17 @@ struct trp_exec_cost {
 };
 void trp_exec_cost(const struct trp_version *v, struct trp_exec_cost *out);
 
-/* How many runs of a version may go on at once, 0: any number; changes that, while it serves or before (0: back to what its
- * configuration says).  What runs goes on; more slots are used at once.
+/* How many runs of a version may go on at once, 0: any number; changes that, while it serves or
+ * before (0: back to what its configuration says).  What runs goes on; more slots are used at once.
  *   Owns  : nothing.
  *   Thread: any that may read its configuration; resize: control.
  *   Errors: none: a backend that makes one run at a time keeps its one slot. */
 uint32_t trp_exec_instances(const struct trp_version *v);
 void trp_exec_resize(struct trp_exec *x, struct trp_version *v, uint32_t instances);
 
-/* How busy a version is: its calls that wait, its runs on executors, and how long a call of class normal that came now would likely
- * wait for its run to begin, as admission forecasts it.  A model that runs on loops, and of which nothing waits, has no wait.
+/* How busy a version is: its calls that wait, its runs on executors, and how long a call of class
+ * normal that came now would likely wait for its run to begin, as admission forecasts it.  A model
+ * that runs on loops, and of which nothing waits, has no wait.
  *   Units : ns.
  *   Owns  : copied.
  *   Thread: any that holds a reference to the version.

@@ -20,7 +20,8 @@ static void answer_late_calls(struct trp_call_list *expired)
     }
 }
 
-/* A run that is longer than a turn, or whose length is not known, is shown to the loops while it lasts (sched/placement.h). */
+/* A run that is longer than a turn, or whose length is not known, is shown to the loops while it
+ * lasts (sched/placement.h). */
 static bool show_if_long(struct trp_executor *e, const struct trp_call *call)
 {
     const int64_t cost_ns = trp_run_cost_ns(call);
@@ -51,7 +52,8 @@ static bool run_admitted(struct trp_executor *e, struct trp_call *call,
     return is_done;
 }
 
-/* Unless nobody waits for it any more, or its version was let go meanwhile; then it waits for the next one. */
+/* Unless nobody waits for it any more, or its version was let go meanwhile; then it waits for
+ * the next one. */
 static void put_aside(struct trp_executor *e, struct trp_call *call,
                       const struct trp_runqueue_return *how)
 {
@@ -156,8 +158,9 @@ static bool run(struct trp_executor *e, struct trp_call *call)
 
 /* ---- several calls together ---- */
 
-/* What it took but for the time without a processor.  How long that was is looked up only when one was taken from this thread; then
- * it is at most all since the last look, and the run took its own time on a processor at least. */
+/* What it took but for the time without a processor.  How long that was is looked up only when one
+ * was taken from this thread; then it is at most all since the last look, and the run took its
+ * own time on a processor at least. */
 static int64_t own_time(struct trp_executor *e, int64_t wall_ns)
 {
     const struct trp_thread_use now = trp_thread_look();
@@ -224,7 +227,8 @@ static void settle_all(struct trp_call_list *unwanted, struct trp_call_list *don
     }
 }
 
-/* Those who still want an answer wait for a run of their own, and the slot has gone back with them. */
+/* Those who still want an answer wait for a run of their own, and the slot has gone back with
+ * them. */
 static bool send_back_alone(struct trp_executor *e, struct trp_call_list *done)
 {
     struct trp_call_list unwanted = { 0 };
@@ -320,8 +324,8 @@ static void answer(struct trp_call_list *done)
     }
 }
 
-/* The next call is taken in the same stroke that gives the last one's slot back, and before that one is answered: an answered
- * call lets its version go, and the slot with it. */
+/* The next call is taken in the same stroke that gives the last one's slot back, and before that
+ * one is answered: an answered call lets its version go, and the slot with it. */
 static void run_until_stopped(void *user)
 {
     struct trp_executor *e = user;

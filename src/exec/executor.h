@@ -21,7 +21,8 @@ struct trp_executor {
     bool is_aside; /* its turns on the processor are those of what nobody waits for */
 };
 
-/* Starts the thread; it ends after trp_runqueue_stop(), when what it runs has ended.  join: not started, nothing happens.
+/* Starts the thread; it ends after trp_runqueue_stop(), when what it runs has ended.  join: not
+ * started, nothing happens.
  *   Owns  : the caller's storage until joined; `queue` is borrowed.
  *   Thread: startup.
  *   Blocks: join: until the thread has ended.

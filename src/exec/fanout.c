@@ -1,11 +1,12 @@
 /* exec/fanout.c - see fanout.h.
  *
- * A part is a call like a batch's joint one: it has inputs that are views of some rows, words of its own for a failure, a token of its
- * own, and nobody waits for it.  So a backend and exec/run.c see nothing new.  All parts of a run lie in one block, which goes when
- * the run has ended; names that cancel() knows them by are never used again.
+ * A part is a call like a batch's joint one: it has inputs that are views of some rows, words of
+ * its own for a failure, a token of its own, and nobody waits for it.  So a backend and exec/run.c
+ * see nothing new.  All parts of a run lie in one block, which goes when the run has ended; names
+ * that cancel() knows them by are never used again.
  *
- * Not done: parts of unlike sizes for cores of unlike speed; a second run divided while the first one still is (there is nobody idle
- * then). */
+ * Not done: parts of unlike sizes for cores of unlike speed; a second run divided while the first
+ * one still is (there is nobody idle then). */
 #include "exec/fanout.h"
 
 #include "backend/backend_host.h"
@@ -57,7 +58,8 @@ static void wish(const struct trp_call *call)
         trp_batch_want(v);
 }
 
-/* Executors that could take a part: that sleep uncalled, as far as the version has slots.  Under the queue's lock. */
+/* Executors that could take a part: that sleep uncalled, as far as the version has slots.  Under
+ * the queue's lock. */
 static uint32_t helpers_for(const struct trp_runqueue *q, const struct trp_sched_model *m)
 {
     const uint32_t idle = q->sleeping - q->told;
@@ -166,7 +168,8 @@ static bool divide(struct trp_fanout *f, struct trp_call *call, uint32_t rows, u
 
 /* ---- handing out ---- */
 
-/* False: nobody could help, or nobody wants it any more.  From now on whoever cancels the whole reaches its parts. */
+/* False: nobody could help, or nobody wants it any more.  From now on whoever cancels the whole
+ * reaches its parts. */
 static bool post(struct trp_fanout *f)
 {
     struct trp_runqueue *q = f->queue;
@@ -202,7 +205,8 @@ uint32_t trp_fanout_stop(struct trp_fanout *f, uint64_t *out_first)
     return f->parts_n;
 }
 
-/* A part has failed: the others need not go on.  Before it is over itself, so that the version stays. */
+/* A part has failed: the others need not go on.  Before it is over itself, so that the version
+ * stays. */
 static void stop_others(struct trp_fanout *f, struct trp_fanout_part *part)
 {
     uint64_t first = 0;
@@ -235,7 +239,8 @@ static void run_part(const struct trp_run_place *p, struct trp_fanout_part *part
         trp_fanout_join_place(p, part);
 }
 
-/* The last moment at which a part may be looked at by who has run it: its whole may be answered, and its version go. */
+/* The last moment at which a part may be looked at by who has run it: its whole may be answered,
+ * and its version go. */
 static void end_part(struct trp_fanout_part *part)
 {
     struct trp_fanout *f = part->fan;
@@ -308,7 +313,8 @@ static struct trp_call *next_here(struct trp_fanout *f)
     return part;
 }
 
-/* Runs again, one after the other, what found too little room beside the others.  False: it is too little for one as well. */
+/* Runs again, one after the other, what found too little room beside the others.  False: it is
+ * too little for one as well. */
 static bool run_short_ones(struct trp_fanout *f, const struct trp_run_place *p)
 {
     for (uint32_t k = 0; !f->failed && k < f->parts_n; k++) {

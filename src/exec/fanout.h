@@ -1,18 +1,25 @@
 /* exec/fanout.h - one run, made several side by side.
- * Answers "how do the rows of one run reach threads that have nothing to do, and become one answer again?".
+ * Answers "how do the rows of one run reach threads that have nothing to do, and become one answer
+ * again?".
  *
  *   whole ──divide──► parts ──post──► runqueue ──► executors that slept ──────────┐
  *                       └─ the first one, and what nobody took: by the executor ──┴─► join ──► the whole's outputs
  *
- *  1. Only rows that are known not to depend on each other (exec/batch.h), and only where the measured costs say that it saves time
- *     (sched/splitting.h).  Whether they are is asked when a run comes that would gain by it.
- *  2. Parts are no calls of the scheduler's: their run has its turn already.  They wait before all calls, for executors that sleep at
- *     that moment; those take nothing away from anybody who waits.  Each has a slot of its version.
+ *  1. Only rows that are known not to depend on each other (exec/batch.h), and only where the
+ *     measured costs say that it saves time (sched/splitting.h).  Whether they are is asked when a
+ *     run comes that would gain by it.
+ *  2. Parts are no calls of the scheduler's: their run has its turn already.  They wait before all
+ *     calls, for executors that sleep at that moment; those take nothing away from anybody who
+ *     waits.  Each has a slot of its version.
  *  3. Whoever divided a run does himself what nobody has taken, so it ends whatever others do.
- *  4. Room is asked for once, for all parts together.  A part that finds too little of it runs again after the others.
- *  5. A part that fails fails the run, in its own words, and stops the others; so does a cancelled whole.
- *  6. To who sees it from outside it is one run of all rows.  What is learned of costs are the parts.
- *  7. Parts write into one buffer where sizes are known beforehand and the backend can write there; else they are copied there. */
+ *  4. Room is asked for once, for all parts together.  A part that finds too little of it runs
+ *     again after the others.
+ *  5. A part that fails fails the run, in its own words, and stops the others; so does a cancelled
+ *     whole.
+ *  6. To who sees it from outside it is one run of all rows.  What is learned of costs are the
+ *     parts.
+ *  7. Parts write into one buffer where sizes are known beforehand and the backend can write
+ *     there; else they are copied there. */
 #ifndef TRP_FANOUT_H
 #define TRP_FANOUT_H
 
@@ -58,7 +65,8 @@ enum trp_fanout_end {
  *   Owns  : outputs are the call's after success; outputs_n stays 0 otherwise.
  *   Thread: executor, the one that holds the call and `f`.
  *   Blocks: as long as the parts run.
- *   Errors: after DONE in call->error: a part's; TOO_LARGE, OUT_OF_MEMORY (the outputs together). */
+ *   Errors: after DONE in call->error: a part's; TOO_LARGE, OUT_OF_MEMORY (the outputs
+ *           together). */
 enum trp_fanout_end trp_fanout_run(struct trp_fanout *f, const struct trp_run_place *p,
                                    struct trp_call *call, uint64_t rows, uint64_t bytes_max);
 
@@ -70,8 +78,8 @@ enum trp_fanout_end trp_fanout_run(struct trp_fanout *f, const struct trp_run_pl
 bool trp_fanout_is_part(const struct trp_call *call);
 void trp_fanout_help(const struct trp_run_place *p, struct trp_call *part);
 
-/* Says to the parts of a run that it is not wanted any more; returns how many there are, and their names for the backend: so many
- * from *out_first on.
+/* Says to the parts of a run that it is not wanted any more; returns how many there are, and their
+ * names for the backend: so many from *out_first on.
  *   Owns  : nothing.
  *   Thread: any that holds the queue's lock.
  *   Errors: none. */

@@ -39,7 +39,8 @@ static bool declared_bytes(const struct trp_io *io, uint64_t rows, uint64_t *out
     return trp_shape_bytes(shape, io->rank, io->dtype, out);
 }
 
-/* An input that lies in the client's region as well would be overwritten before another part has read it. */
+/* An input that lies in the client's region as well would be overwritten before another part has
+ * read it. */
 static bool is_apart(const struct trp_call *whole, const char *memory, uint64_t bytes)
 {
     for (uint32_t i = 0; i < whole->inputs_n; i++) {

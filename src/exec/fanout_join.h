@@ -1,7 +1,8 @@
 /* exec/fanout_join.h - the outputs of parts, made one.
- * Answers "where does a part write, and how do all of them become the whole's outputs?".  Where the size of a row is declared, there
- * is one buffer before the run, and each part writes into its place of it; what a backend gives elsewhere is copied there by who has
- * run the part.  Where it is not, or rows are strings, the parts are laid behind one another afterwards. */
+ * Answers "where does a part write, and how do all of them become the whole's outputs?".  Where the
+ * size of a row is declared, there is one buffer before the run, and each part writes into its
+ * place of it; what a backend gives elsewhere is copied there by who has run the part.  Where it
+ * is not, or rows are strings, the parts are laid behind one another afterwards. */
 #ifndef TRP_FANOUT_JOIN_H
 #define TRP_FANOUT_JOIN_H
 
@@ -36,7 +37,8 @@ void trp_fanout_join_place(const struct trp_run_place *p, struct trp_fanout_part
 /* Makes the outputs of all parts the whole's; adds what they hold to whole->run_peak_bytes.
  *   Owns  : clear() takes what is left of the parts.
  *   Thread: executor that holds the whole.
- *   Errors: false: they are not one row for each row of the inputs; in whole->error: OUT_OF_MEMORY, TOO_LARGE. */
+ *   Errors: false: they are not one row for each row of the inputs; in whole->error:
+ *           OUT_OF_MEMORY, TOO_LARGE. */
 bool trp_fanout_join_all(const struct trp_run_place *p, struct trp_call *whole,
                          struct trp_fanout_part *parts, uint32_t parts_n);
 

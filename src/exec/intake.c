@@ -1,8 +1,10 @@
 /* exec/intake.c - see intake.h.
  *
- * What a forecast says is a guess, and one that errs only one way: towards letting a call in.  It takes the shortest of all runs that
- * are going on for all of them, and a call of a model of which nothing waits or runs is let in whatever its run is thought to cost:
- * otherwise one slow run could close a model to everybody who is in a hurry, and nobody would ever find out that it is fast again. */
+ * What a forecast says is a guess, and one that errs only one way: towards letting a call in.  It
+ * takes the shortest of all runs that are going on for all of them, and a call of a model of which
+ * nothing waits or runs is let in whatever its run is thought to cost: otherwise one slow run
+ * could close a model to everybody who is in a hurry, and nobody would ever find out that it is
+ * fast again. */
 #include "exec/intake.h"
 
 #include "backend/backend_host.h"
@@ -69,7 +71,8 @@ struct trp_lines *trp_intake_place(struct trp_version *v)
     return l;
 }
 
-/* What its run will cost.  A call that will share one costs its part of it: of as many rows as wait there with it. */
+/* What its run will cost.  A call that will share one costs its part of it: of as many rows as
+ * wait there with it. */
 static int64_t cost_of(const struct trp_lines *l, const struct trp_sched_line *line,
                        const struct trp_call *call, uint32_t rows)
 {
@@ -137,7 +140,8 @@ static struct trp_forecast forecast(const struct trp_intake *in, const struct tr
     struct trp_forecast f = trp_forecast_call(s, ask, call, &view);
     f.start_ns = now_ns + paced(in, f.start_ns - now_ns);
     f.end_ns = f.start_ns + paced(in, ask->cost_ns);
-    /* Under too much work all that is let in ends when it must: without some slack half of it a little later than that. */
+    /* Under too much work all that is let in ends when it must: without some slack half of it a
+     * little later than that. */
     const int64_t sure_ns = f.end_ns + (f.start_ns - now_ns) / SLACK_PART;
     f.is_met = call->deadline_ns == 0 || ask->cost_ns == 0 || sure_ns <= call->deadline_ns;
     f.retry_after_ns = f.is_met ? 0 : sure_ns - call->deadline_ns;
@@ -295,8 +299,8 @@ void trp_intake_tell_run(struct trp_intake *in, uint32_t executor, const struct 
     trp_gauge_set(&run->until_ns, now_ns + paced(in, cost_ns));
 }
 
-/* A run that ends early (it was cancelled, or put aside) is one sample of no delay: towards letting in.  Two that end at once may lose
- * one of their samples. */
+/* A run that ends early (it was cancelled, or put aside) is one sample of no delay: towards letting
+ * in.  Two that end at once may lose one of their samples. */
 void trp_intake_tell_end(struct trp_intake *in, uint32_t executor, int64_t now_ns)
 {
     if (!in->runs)

@@ -1,6 +1,7 @@
 /* exec/intake.h - the way into the queue.
- * Answers "what may wait, and where does it stand?".  Which line of its model a call stands in, whose share its run takes, what that
- * run is likely to cost, whether it can end in time, and who makes room when the queue is full.  All under the queue's lock. */
+ * Answers "what may wait, and where does it stand?".  Which line of its model a call stands in,
+ * whose share its run takes, what that run is likely to cost, whether it can end in time, and
+ * who makes room when the queue is full.  All under the queue's lock. */
 #ifndef TRP_INTAKE_H
 #define TRP_INTAKE_H
 
@@ -33,7 +34,8 @@ struct trp_intake { /* zero: no tenants, no forecasts, nothing is counted */
 };
 
 /* Makes room for tenants and for what executors tell of their runs.
- *   Owns  : the caller's storage; deinit when no call is in exec; `alloc`, `s`, `lock` and what opts point to are borrowed.
+ *   Owns  : the caller's storage; deinit when no call is in exec; `alloc`, `s`, `lock` and what
+ *           opts point to are borrowed.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY; deinit is safe. */
 trp_status trp_intake_init(struct trp_intake *in, const struct trp_alloc *alloc,
@@ -41,9 +43,10 @@ trp_status trp_intake_init(struct trp_intake *in, const struct trp_alloc *alloc,
                            struct trp_lock *lock);
 void trp_intake_deinit(struct trp_intake *in);
 
-/* How many runs of a version may go on at once (0: no limit): a backend that cannot run twice at once has one slot, so that no thread
- * waits inside it.  place: where its calls stand, which is made by the first of them, in the version's arena: it goes when the
- * version goes, which every call in here prevents.
+/* How many runs of a version may go on at once (0: no limit): a backend that cannot run twice at
+ * once has one slot, so that no thread waits inside it.  place: where its calls stand, which is
+ * made by the first of them, in the version's arena: it goes when the version goes, which every
+ * call in here prevents.
  *   Owns  : borrowed from the version.
  *   Thread: owner, under the queue's lock (place); any (slots).
  *   Errors: place: NULL without memory. */
@@ -52,17 +55,18 @@ struct trp_lines *trp_intake_place(struct trp_version *v);
 
 /* Queues one call, or refuses it.
  *   Units : now_ns monotonic.
- *   Owns  : moves the call, unless it is refused; and *out_shed (NULL: none) back to the caller, which has left the queue for it and
- *           is to be answered; its words are in its error.
+ *   Owns  : moves the call, unless it is refused; and *out_shed (NULL: none) back to the caller,
+ *           which has left the queue for it and is to be answered; its words are in its error.
  *   Thread: owner, under the queue's lock.
  *   Cost  : O(log n) amortised, no allocation but for a version's first call.
- *   Errors: in call->error as well: QUEUE_FULL, UNAVAILABLE (it cannot be answered in time), both with the time to come back;
- *           OUT_OF_MEMORY. */
+ *   Errors: in call->error as well: QUEUE_FULL, UNAVAILABLE (it cannot be answered in time), both
+ *           with the time to come back; OUT_OF_MEMORY. */
 trp_status trp_intake_push(struct trp_intake *in, struct trp_sched *s, struct trp_call *call,
                            int64_t now_ns, struct trp_call **out_shed);
 
-/* Tells when an executor's run is likely to end, which begins now, of calls that were taken together; and that it has ended, which
- * shows how long runs take where others want the processors too.
+/* Tells when an executor's run is likely to end, which begins now, of calls that were taken
+ * together; and that it has ended, which shows how long runs take where others want the processors
+ * too.
  *   Units : now_ns monotonic.
  *   Owns  : nothing.
  *   Thread: executor, the index's.
@@ -71,8 +75,8 @@ void trp_intake_tell_run(struct trp_intake *in, uint32_t executor, const struct 
                          int64_t now_ns);
 void trp_intake_tell_end(struct trp_intake *in, uint32_t executor, int64_t now_ns);
 
-/* Tells how busy a version is, and when a run of one row would begin whose call came now: of class normal, nobody's in particular and
- * without a deadline.
+/* Tells how busy a version is, and when a run of one row would begin whose call came now: of class
+ * normal, nobody's in particular and without a deadline.
  *   Units : ns; now_ns monotonic.
  *   Owns  : copied.
  *   Thread: owner, under the queue's lock.

@@ -1,6 +1,7 @@
 /* exec/lines.h - a version's place in the scheduler.
- * Answers "in which line does a call of it wait?".  Calls that may share a run stand in one line; there are a few for each version,
- * given to the shapes that wait now, and one for everybody else, whose calls run alone. */
+ * Answers "in which line does a call of it wait?".  Calls that may share a run stand in one line;
+ * there are a few for each version, given to the shapes that wait now, and one for everybody
+ * else, whose calls run alone. */
 #ifndef TRP_LINES_H
 #define TRP_LINES_H
 
@@ -24,8 +25,8 @@ struct trp_lines {
     struct trp_lines_shared *shared; /* made when a call comes that could meet others */
 };
 
-/* The line for a call, by call->batch_key.  Without memory, or while all are taken by other shapes, it is the one of those that run
- * alone.
+/* The line for a call, by call->batch_key.  Without memory, or while all are taken by other shapes,
+ * it is the one of those that run alone.
  *   Owns  : what is made lies in `arena`.
  *   Thread: owner.
  *   Cost  : O(TRP_LINES_MAX).

@@ -9,7 +9,8 @@ static struct trp_lines *lines_of(struct trp_sched_model *m)
     return TRP_CONTAINER_OF(m, struct trp_lines, model);
 }
 
-/* Whoever has come into a line by a key that is not its own is told apart here: what stands in the calls decides. */
+/* Whoever has come into a line by a key that is not its own is told apart here: what stands in
+ * the calls decides. */
 static void part_unlike(struct trp_sched *s, struct trp_call_list *calls)
 {
     struct trp_call_list alike = { 0 };

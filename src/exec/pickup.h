@@ -1,10 +1,14 @@
 /* exec/pickup.h - what an executor gets when it asks for work.
- * Answers "which run is next, with whom, and until when may it sleep?".  Fills in for sched/batching.h what only exec knows: a
- * version's rules, how many executors sleep, and that the key which brought calls together is only a guess.
+ * Answers "which run is next, with whom, and until when may it sleep?".  Fills in for
+ * sched/batching.h what only exec knows: a version's rules, how many executors sleep, and that the
+ * key which brought calls together is only a guess.
  *
- *  1. A line that rests for company (sched/resting.h) is somebody else's turn; nobody waits for it in a thread that could work.
- *  2. One of the sleepers keeps the time of the first rest to end; who goes to work while a rest lasts calls up another for it.
- *  3. So he does for calls that he leaves behind and that may run: those that came into a line that rested have woken nobody. */
+ *  1. A line that rests for company (sched/resting.h) is somebody else's turn; nobody waits for it
+ *     in a thread that could work.
+ *  2. One of the sleepers keeps the time of the first rest to end; who goes to work while a rest
+ *     lasts calls up another for it.
+ *  3. So he does for calls that he leaves behind and that may run: those that came into a line
+ *     that rested have woken nobody. */
 #ifndef TRP_PICKUP_H
 #define TRP_PICKUP_H
 
@@ -16,7 +20,8 @@ struct trp_pickup {    /* under the run queue's lock */
     uint32_t sleepers; /* executors that sleep, besides the one that asks */
 };
 
-/* Takes the calls of the next run, if there is one; the first has the slot of its version.  Rests that are over end first.
+/* Takes the calls of the next run, if there is one; the first has the slot of its version.  Rests
+ * that are over end first.
  *   Units : ns, monotonic.
  *   Owns  : moves the calls to the caller.
  *   Thread: owner of the scheduler.
@@ -25,7 +30,8 @@ struct trp_pickup {    /* under the run queue's lock */
 void trp_pickup_run(struct trp_sched *s, const struct trp_pickup *p, int64_t now_ns,
                     struct trp_call_list *out);
 
-/* Until when one more sleeper has to keep the time; 0: none has to, no line rests or another one does.
+/* Until when one more sleeper has to keep the time; 0: none has to, no line rests or another one
+ * does.
  *   Units : ns, monotonic.
  *   Owns  : nothing.
  *   Thread: owner of the scheduler.

@@ -1,6 +1,7 @@
 /* exec/quota.c - see quota.h.
  *
- * What a model has let through stands in its room, which all of its versions share, and so outlives each of them. */
+ * What a model has let through stands in its room, which all of its versions share, and so
+ * outlives each of them. */
 #include "exec/quota.h"
 
 #include "exec/batch.h"

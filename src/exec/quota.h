@@ -1,6 +1,7 @@
 /* exec/quota.h - how much one model or tenant may ask for.
- * Answers "may this call begin now, and if not, when?".  Asked once for each call, when its model serves and before it is queued or
- * run; most servers have no such limits, and then nobody takes a lock for it. */
+ * Answers "may this call begin now, and if not, when?".  Asked once for each call, when its model
+ * serves and before it is queued or run; most servers have no such limits, and then nobody takes
+ * a lock for it. */
 #ifndef TRP_QUOTA_H
 #define TRP_QUOTA_H
 
@@ -14,7 +15,8 @@
  *   Errors: in call->error: QUEUE_FULL, with the time to come back. */
 trp_status trp_quota_begin(struct trp_tenants *t, struct trp_call *call, int64_t now_ns);
 
-/* Ends that, and gives the tenant's place back; once for each call that exec has ended, also for one that was never counted.
+/* Ends that, and gives the tenant's place back; once for each call that exec has ended, also for
+ * one that was never counted.
  *   Owns  : the call holds neither afterwards.
  *   Thread: any that holds the call and no lock.
  *   Errors: none. */

@@ -1,9 +1,10 @@
 /* exec/run.c - see run.h.
  *
- * A run in five steps, each with its time stamp: gather the inputs as the file wants them, call the backend, take the
- * outputs over, put those that belong into shared memory there, count.  Tensor arrays lie on the stack for any usual model.
- * Inputs stay the call's: the backend gets copies of the descriptions without a release function.  Outputs change hands as soon
- * as the backend has returned, so whatever fails afterwards, giving the call back releases them. */
+ * A run in five steps, each with its time stamp: gather the inputs as the file wants them, call the
+ * backend, take the outputs over, put those that belong into shared memory there, count.  Tensor
+ * arrays lie on the stack for any usual model. Inputs stay the call's: the backend gets copies of
+ * the descriptions without a release function.  Outputs change hands as soon as the backend has
+ * returned, so whatever fails afterwards, giving the call back releases them. */
 #include "exec/run.h"
 
 #include "backend/backend_host.h"
@@ -266,7 +267,8 @@ int64_t trp_run_cost_ns(const struct trp_call *call)
     return cost_of(version_of(call)->stats, trp_run_input_bytes(call));
 }
 
-/* Averages are read and written without a lock: two runs that end at once may lose one of their samples. */
+/* Averages are read and written without a lock: two runs that end at once may lose one of their
+ * samples. */
 static void learn(struct trp_stats *s, uint64_t bytes, int64_t run_ns)
 {
     const int64_t known_ns = trp_gauge_get(&s->run_ns), before = trp_gauge_get(&s->run_surprises);
@@ -282,8 +284,9 @@ static void learn(struct trp_stats *s, uint64_t bytes, int64_t run_ns)
     trp_gauge_set(&s->run_bytes, known_ns == 0 ? size : old + (size - old) / 4);
 }
 
-/* A run that was interrupted looks long.  How long it really was is looked up when it matters: when nothing is known yet, and
- * when the last run was surprisingly long; that takes a few microseconds. */
+/* A run that was interrupted looks long.  How long it really was is looked up when it matters: when
+ * nothing is known yet, and when the last run was surprisingly long; that takes a few
+ * microseconds. */
 static int64_t waited_ns(const struct trp_run_place *p, bool matters)
 {
     return matters && p->waited_ns ? p->waited_ns() : 0;

@@ -1,8 +1,9 @@
 /* exec/runqueue.c - see runqueue.h.
  *
- * Waking costs more than a tiny run, so nobody is woken twice for one call: `told` counts the signals that were sent and not
- * answered yet, and only sleepers beyond those are signalled.  `idle` (sleepers that nobody has called) is what loops look at
- * to decide whether a hand-over would start at once. */
+ * Waking costs more than a tiny run, so nobody is woken twice for one call: `told` counts the
+ * signals that were sent and not answered yet, and only sleepers beyond those are signalled.
+ * `idle` (sleepers that nobody has called) is what loops look at to decide whether a hand-over
+ * would start at once. */
 #include "exec/runqueue.h"
 
 #include "exec/fanout.h"
@@ -54,8 +55,9 @@ uint32_t trp_runqueue_call_up(struct trp_runqueue *q, uint32_t wanted)
     return woken;
 }
 
-/* Somebody may come at any time whom a client waits for, and a run cannot be interrupted: what nobody waits for runs only while one
- * more of us sleeps, if there is more than one.  sleepers: that would be left. */
+/* Somebody may come at any time whom a client waits for, and a run cannot be interrupted: what
+ * nobody waits for runs only while one more of us sleeps, if there is more than one.  sleepers:
+ * that would be left. */
 static bool is_aside_held(const struct trp_runqueue *q, uint32_t sleepers)
 {
     return sleepers == 0 && q->intake.opts.executors_n > 1;
@@ -140,12 +142,14 @@ static void sleep_until_called(struct trp_runqueue *q, int64_t now_ns)
     }
     q->sleeping--;
     if (q->told > 0)
-        q->told--; /* a wake without a signal answers somebody else's, who finds nothing and sleeps on */
+        q->told--; /* a wake without a signal answers somebody else's, who finds nothing and sleeps
+                    * on */
     show_numbers(q);
 }
 
-/* Whoever goes to work cannot keep the time any more, nor do what he has left over: calls that rested woke nobody when they came, and
- * one run may not take them all.  How many of those who sleep on are to be called for it; the next one sees to the rest. */
+/* Whoever goes to work cannot keep the time any more, nor do what he has left over: calls that
+ * rested woke nobody when they came, and one run may not take them all.  How many of those who
+ * sleep on are to be called for it; the next one sees to the rest. */
 static uint32_t pass_on(struct trp_runqueue *q)
 {
     const uint32_t sleepers = q->sleeping - q->told;
@@ -380,7 +384,8 @@ void trp_runqueue_end(struct trp_runqueue *q, struct trp_version *v)
     trp_runqueue_signal(q, woken);
 }
 
-/* The gauge is changed under the lock, so that a place that is made meanwhile has the new number from one of the two. */
+/* The gauge is changed under the lock, so that a place that is made meanwhile has the new number
+ * from one of the two. */
 void trp_runqueue_resize(struct trp_runqueue *q, struct trp_version *v, uint32_t instances)
 {
     uint32_t woken = 0;

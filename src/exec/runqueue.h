@@ -1,6 +1,7 @@
 /* exec/runqueue.h - the scheduler, shared.
- * Answers "who may touch the queue, and who is woken?".  A lock around sched/, executors that sleep when nothing may run, and
- * two numbers for a glance without the lock.  The lock is never held across a backend call or a callback. */
+ * Answers "who may touch the queue, and who is woken?".  A lock around sched/, executors that sleep
+ * when nothing may run, and two numbers for a glance without the lock.  The lock is never held
+ * across a backend call or a callback. */
 #ifndef TRP_RUNQUEUE_H
 #define TRP_RUNQUEUE_H
 
@@ -36,17 +37,18 @@ void trp_runqueue_init(struct trp_runqueue *q, uint32_t queue_max, uint32_t mode
 void trp_runqueue_deinit(struct trp_runqueue *q);
 
 /* Queues all calls of a list and wakes as many sleeping executors as there is work for, once.
- *   Owns  : moves the calls; those that were refused are in *refused, with words in call->error, and so are those that had waited and
- *           made room for others: of any loop.
+ *   Owns  : moves the calls; those that were refused are in *refused, with words in call->error,
+ *           and so are those that had waited and made room for others: of any loop.
  *   Thread: any.
  *   Blocks: never for long: the lock is held for a queue operation at most.
  *   Errors: in call->error of a refused one: as trp_intake_push(), UNAVAILABLE (stopping). */
 void trp_runqueue_push(struct trp_runqueue *q, struct trp_call_list *calls,
                        struct trp_call_list *refused);
 
-/* Takes the next call to run, its version's slot, and those that run with it (pickup.h).  With `ended`, any call of the run
- * before, it gives that one's slot back and does not sleep; without (NULL) it sleeps until there is something.  Calls whose
- * deadline has passed are put into *expired, and may come alone.
+/* Takes the next call to run, its version's slot, and those that run with it (pickup.h).  With
+ * `ended`, any call of the run before, it gives that one's slot back and does not sleep; without
+ * (NULL) it sleeps until there is something.  Calls whose deadline has passed are put into
+ * *expired, and may come alone.
  *   Owns  : moves the calls to the caller.
  *   Thread: executor.
  *   Blocks: ended == NULL: until there is work or an end.
@@ -68,23 +70,27 @@ enum trp_put_back {
     TRP_PUT_BACK_LET_GO    /* its version was: to be sent to v->successor */
 };
 
-/* Brings a taken call back, with its slot, because there is no room for its run; it is taken again after the next word of room.
- * Who is cancelled meanwhile is either found here, or in the queue by trp_runqueue_remove().
- *   Owns  : QUEUED moves the call to the queue; else only the slot is given back, and the call stays the caller's.
+/* Brings a taken call back, with its slot, because there is no room for its run; it is taken again
+ * after the next word of room. Who is cancelled meanwhile is either found here, or in the queue by
+ * trp_runqueue_remove().
+ *   Owns  : QUEUED moves the call to the queue; else only the slot is given back, and the call
+ *           stays the caller's.
  *   Thread: executor.
  *   Errors: none; see enum trp_put_back. */
 enum trp_put_back trp_runqueue_put_back(struct trp_runqueue *q, struct trp_call *call,
                                         const struct trp_runqueue_return *how);
 
-/* Lets a version go: calls of it that wait for memory come out, later ones that find no room do not come back in.
+/* Lets a version go: calls of it that wait for memory come out, later ones that find no room do not
+ * come back in.
  *   Owns  : moves a reference of `successor` to the version, the calls to the caller.
  *   Thread: any that holds no lock.
  *   Errors: none; a second time nothing happens but that the reference is dropped. */
 void trp_runqueue_let_go(struct trp_runqueue *q, struct trp_version *v,
                          struct trp_version *successor, struct trp_call_list *out);
 
-/* What becomes of calls that were taken together.  seal: nobody of them has been cancelled or is late, and from now on their run is
- * told when nobody wants it any more; false: some had, they are in *unwanted now, and it was not sealed.  part: the run has ended.
+/* What becomes of calls that were taken together.  seal: nobody of them has been cancelled or is
+ * late, and from now on their run is told when nobody wants it any more; false: some had, they are
+ * in *unwanted now, and it was not sealed.  part: the run has ended.
  *   Units : now_ns monotonic.
  *   Owns  : seal moves the unwanted ones to the caller.
  *   Thread: executor, the batch's.
@@ -117,8 +123,9 @@ uint32_t trp_runqueue_cost(struct trp_runqueue *q, const struct trp_version *v,
 void trp_runqueue_look(struct trp_runqueue *q, const struct trp_version *v, int64_t now_ns,
                        struct trp_intake_load *out);
 
-/* Brings calls back that had come along, to where they stood; with `ended`, the version of their run, its slot too.  Who is
- * cancelled meanwhile is either found here, and comes out as unwanted, or in the queue by trp_runqueue_remove().
+/* Brings calls back that had come along, to where they stood; with `ended`, the version of their
+ * run, its slot too.  Who is cancelled meanwhile is either found here, and comes out as unwanted,
+ * or in the queue by trp_runqueue_remove().
  *   Owns  : moves the calls to the queue; the unwanted ones to that list.
  *   Thread: executor.
  *   Errors: none. */
@@ -128,8 +135,8 @@ void trp_runqueue_give_back(struct trp_runqueue *q, struct trp_call_list *calls,
 /* Says that a call is not wanted any more which may be running with others, or in parts.
  *   Owns  : nothing.
  *   Thread: loop, the call's.
- *   Errors: none; the names of the runs to stop, so many from *out_first on: its own, or its batch's when nobody else wants that, or
- *           those of their parts; 0: somebody does. */
+ *   Errors: none; the names of the runs to stop, so many from *out_first on: its own, or its
+ *           batch's when nobody else wants that, or those of their parts; 0: somebody does. */
 uint32_t trp_runqueue_leave(struct trp_runqueue *q, struct trp_call *call, uint64_t *out_first);
 
 /* A word of room: calls that were put back are tried again.
@@ -138,7 +145,8 @@ uint32_t trp_runqueue_leave(struct trp_runqueue *q, struct trp_call *call, uint6
  *   Errors: none. */
 void trp_runqueue_tell_room(struct trp_runqueue *q);
 
-/* Takes a version's slot for a run on the loop; gives it back and wakes an executor for whoever waits for it.
+/* Takes a version's slot for a run on the loop; gives it back and wakes an executor for whoever
+ * waits for it.
  *   Owns  : the slot is the caller's in between.
  *   Thread: any.
  *   Errors: false: no slot is free, others wait for it, or memory is short. */
@@ -146,15 +154,17 @@ bool trp_runqueue_try_begin(struct trp_runqueue *q, struct trp_version *v);
 void trp_runqueue_end(struct trp_runqueue *q, struct trp_version *v);
 bool trp_runqueue_needs_slot(const struct trp_version *v); /* whether its runs are limited at all */
 
-/* How many runs of a version may go on at once, 0: any number; changes that (0: back to what its configuration says) and wakes
- * executors for whoever waits for a slot.  Runs that are over the new number go on to their end.
+/* How many runs of a version may go on at once, 0: any number; changes that (0: back to what its
+ * configuration says) and wakes executors for whoever waits for a slot.  Runs that are over the new
+ * number go on to their end.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */
 uint32_t trp_runqueue_slots(const struct trp_version *v);
 void trp_runqueue_resize(struct trp_runqueue *q, struct trp_version *v, uint32_t instances);
 
-/* Takes out: one call, if it waits; all whose deadline has passed, telling the first deadline that is left (0: none).
+/* Takes out: one call, if it waits; all whose deadline has passed, telling the first deadline that
+ * is left (0: none).
  *   Units : ns, monotonic.
  *   Owns  : moves the calls to the caller.
  *   Thread: any.
@@ -162,14 +172,16 @@ void trp_runqueue_resize(struct trp_runqueue *q, struct trp_version *v, uint32_t
 bool trp_runqueue_remove(struct trp_runqueue *q, struct trp_call *call);
 int64_t trp_runqueue_expire(struct trp_runqueue *q, int64_t now_ns, struct trp_call_list *expired);
 
-/* How many of `wanted` sleepers are to be signalled, now that there is work; they count as told from here on.  signal: does it.
+/* How many of `wanted` sleepers are to be signalled, now that there is work; they count as told
+ * from here on.  signal: does it.
  *   Owns  : nothing.
  *   Thread: any that holds the lock (call_up); any that has left it again (signal).
  *   Errors: none. */
 uint32_t trp_runqueue_call_up(struct trp_runqueue *q, uint32_t wanted);
 void trp_runqueue_signal(struct trp_runqueue *q, uint32_t n);
 
-/* Wakes everybody to leave; from now on nothing is queued or taken.  drain: what was left behind, once they have left.
+/* Wakes everybody to leave; from now on nothing is queued or taken.  drain: what was left behind,
+ * once they have left.
  *   Owns  : moves the calls to the caller.
  *   Thread: any.
  *   Errors: none. */

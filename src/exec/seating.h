@@ -1,7 +1,9 @@
 /* exec/seating.h - in which of its version's slots a run goes on.
- * Answers "on which cores, and on which device, is this run to be done?".  Where all slots of a version are alike nothing is kept,
- * and its runs go where its configuration says.  Where they are not (model/slot_groups.h), each run belongs to a group from the
- * moment in which it has a slot until that is given back, both under the run queue's lock; call->slot_group says which, from 1 on. */
+ * Answers "on which cores, and on which device, is this run to be done?".  Where all slots of a
+ * version are alike nothing is kept, and its runs go where its configuration says.  Where they are
+ * not (model/slot_groups.h), each run belongs to a group from the moment in which it has a slot
+ * until that is given back, both under the run queue's lock; call->slot_group says which, from 1
+ * on. */
 #ifndef TRP_SEATING_H
 #define TRP_SEATING_H
 
@@ -10,8 +12,9 @@
 
 #define TRP_SEATING_NOWHERE 0u
 
-/* Gives a run that was taken, whose first call (or part) has a slot, a place in a group; all its calls say so.  `usual`: the group of
- * the run that the thread made before, if it was of the same version; TRP_SEATING_NOWHERE.
+/* Gives a run that was taken, whose first call (or part) has a slot, a place in a group; all its
+ * calls say so.  `usual`: the group of the run that the thread made before, if it was of the same
+ * version; TRP_SEATING_NOWHERE.
  *   Owns  : nothing.
  *   Thread: owner of the scheduler.
  *   Cost  : none where slots are alike; O(groups) otherwise.
@@ -36,7 +39,8 @@ const struct trp_cores *trp_seating_cores(const struct trp_call *call);
  *   Errors: none; 0 where there is none. */
 uint32_t trp_seating_device(const struct trp_call *call);
 
-/* Whether runs of a version have to be done on certain cores, or on a device, so that no loop may make them.
+/* Whether runs of a version have to be done on certain cores, or on a device, so that no loop may
+ * make them.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */

@@ -1,7 +1,8 @@
 /* exec/sequencer.c - see sequencer.h.
  *
- * Idle sequences are ended by one timer of the control loop.  It is armed by a mail when a sequence becomes idle and it is not armed
- * yet, and from then on by itself for as long as one is idle; so what is busy costs no mail. */
+ * Idle sequences are ended by one timer of the control loop.  It is armed by a mail when a sequence
+ * becomes idle and it is not armed yet, and from then on by itself for as long as one is idle;
+ * so what is busy costs no mail. */
 #include "exec/sequencer.h"
 
 #include <stdio.h>

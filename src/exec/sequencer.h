@@ -1,14 +1,18 @@
 /* exec/sequencer.h - the sequences of one version, while they are open.
- * Answers "when may a request of a sequence begin, and with which state?".  The room in front of the queue: a request of a sequence
- * waits here until those before it have been answered, then it goes on as any other call.  Which one is next says
- * sched/sequences.h; what is added to it and kept of it, exec/sequence_tensors.h.
+ * Answers "when may a request of a sequence begin, and with which state?".  The room in front of
+ * the queue: a request of a sequence waits here until those before it have been answered, then it
+ * goes on as any other call.  Which one is next says sched/sequences.h; what is added to it and
+ * kept of it, exec/sequence_tensors.h.
  *
  *   loop: enter ──its turn──► given its state ──► the turn of its loop ... done ──► state taken back ──► the next one
  *            └──waits──► cancelled: remove                                             └── home to its loop, by mail
  *
- *  1. Of a sequence one call at a time is out of here; the lock is not held while anything is called.
- *  2. An open sequence holds its version, and counts in stats->in_flight: the version is busy, and stays open.
- *  3. A version that was replaced keeps its open sequences: the one that came after it knows where they are. */
+ *  1. Of a sequence one call at a time is out of here; the lock is not held while anything is
+ *     called.
+ *  2. An open sequence holds its version, and counts in stats->in_flight: the version is busy, and
+ *     stays open.
+ *  3. A version that was replaced keeps its open sequences: the one that came after it knows
+ *     where they are. */
 #ifndef TRP_SEQUENCER_H
 #define TRP_SEQUENCER_H
 
@@ -43,15 +47,16 @@ void trp_sequencer_unref(struct trp_sequencer *s); /* accepts NULL */
 enum trp_sequencer_enter {
     TRP_SEQUENCER_TAKEN,
     TRP_SEQUENCER_REFUSED,  /* with words in call->error */
-    TRP_SEQUENCER_ELSEWHERE /* its sequence is open at a version before: it is pinned to that, unbound, and to be started there */
+    TRP_SEQUENCER_ELSEWHERE /* its sequence is open at a version before: it is pinned to that,
+                             * unbound, and to be started there */
 };
 
 /* Takes a bound call on that is inside its version's door.
  *   Owns  : TAKEN moves the call, which comes back through its `done`.
  *   Thread: loop.
  *   Blocks: never for long.
- *   Errors: in call->error: INVALID_ARGUMENT (no id, an unknown sequence, more than one row), QUEUE_FULL, OUT_OF_MEMORY,
- *           UNAVAILABLE (closed). */
+ *   Errors: in call->error: INVALID_ARGUMENT (no id, an unknown sequence, more than one row),
+ *           QUEUE_FULL, OUT_OF_MEMORY, UNAVAILABLE (closed). */
 enum trp_sequencer_enter trp_sequencer_enter(struct trp_sequencer *s, struct trp_call *call);
 
 /* Takes a call out that waits for its turn, if it is still there.
@@ -78,7 +83,8 @@ void trp_sequencer_resize(struct trp_sequencer *s, uint32_t slots_n);
  *   Errors: none; a second time nothing happens. */
 void trp_sequencer_close(struct trp_sequencer *s);
 
-/* The same for it and all that came before it, whose sequences nobody can reach any more; accepts NULL.
+/* The same for it and all that came before it, whose sequences nobody can reach any more; accepts
+ * NULL.
  *   Owns  : as trp_sequencer_close(), and moves the reference.
  *   Thread: control.
  *   Errors: none. */

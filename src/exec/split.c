@@ -5,8 +5,8 @@
  *                           DONE ▼ │ more rows
  *                               run ──► join ──► all rows: answered
  *
- * How much a part will hold is a hope at first, in proportion to what the whole was seen to ask for; it is ended when it asks for
- * more than there is, and tried again with what it asked for. */
+ * How much a part will hold is a hope at first, in proportion to what the whole was seen to ask
+ * for; it is ended when it asks for more than there is, and tried again with what it asked for. */
 #include "exec/split.h"
 
 #include "exec/batch.h"
@@ -221,7 +221,8 @@ static uint64_t own_bytes(const struct trp_split *s, uint64_t bytes)
     return bytes == 0 ? UINT64_MAX : bytes > s->joined_bytes ? bytes - s->joined_bytes : 1;
 }
 
-/* The part was too large for its room, and has not happened: it asks for more, or waits for what it had asked for. */
+/* The part was too large for its room, and has not happened: it asks for more, or waits for what
+ * it had asked for. */
 static enum trp_split_end fell_short(const struct trp_run_place *p, struct trp_call *call,
                                      struct trp_admitted *room)
 {

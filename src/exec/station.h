@@ -1,11 +1,13 @@
 /* exec/station.h - the cores that an executor runs on.
  * Answers "where does this thread have to be for the next run?".
  *
- *  1. Where there are as many executors as cores, as there are by default, each stays on one of them.  Those that are woken
- *     together run side by side at once: the kernel may put two of them on one core beside an idle one, and leaves them there
- *     for milliseconds.
- *  2. When others want that core, so that several runs had to wait for much of their time, it goes wherever there is room, for a second.
- *  3. A model may name its cores; for a run of it the executor goes there, and home again before it sleeps or runs another one. */
+ *  1. Where there are as many executors as cores, as there are by default, each stays on one of
+ *     them.  Those that are woken together run side by side at once: the kernel may put two of them
+ *     on one core beside an idle one, and leaves them there for milliseconds.
+ *  2. When others want that core, so that several runs had to wait for much of their time, it goes
+ *     wherever there is room, for a second.
+ *  3. A model may name its cores; for a run of it the executor goes there, and home again before
+ *     it sleeps or runs another one. */
 #ifndef TRP_STATION_H
 #define TRP_STATION_H
 
@@ -39,9 +41,11 @@ void trp_station_hear(struct trp_station *s, int64_t now_ns, int64_t took_ns, in
 /* Goes to these cores (NULL: home), unless the thread is there.
  *   Owns  : nothing.
  *   Thread: owner.
- *   Cost  : none when it is there; otherwise a system call, and whatever the kernel takes to move a thread.
- *   Errors: none: cores that the system refuses (they were taken from the process since the model was loaded) are not gone to;
- *           the run is done where the thread is, and counted as refused. */
+ *   Cost  : none when it is there; otherwise a system call, and whatever the kernel takes to move a
+ *           thread.
+ *   Errors: none: cores that the system refuses (they were taken from the process since the model
+ *           was loaded) are not gone to; the run is done where the thread is, and counted as
+ *           refused. */
 void trp_station_go(struct trp_station *s, const struct trp_cores *cores,
                     struct trp_metrics_shard *metrics);
 

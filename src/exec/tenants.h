@@ -1,9 +1,11 @@
 /* exec/tenants.h - who shares the machine.
- * Answers "whose share does this call take?".  A bounded table of tenants by the names that clients give (header troupe-tenant): each
- * has a share of its own in the scheduler, and limits of its own.  Who has no call here may have to leave for somebody new; while
- * all places are taken by tenants with calls, strangers share one.  Nothing is allocated when a tenant comes.
+ * Answers "whose share does this call take?".  A bounded table of tenants by the names that clients
+ * give (header troupe-tenant): each has a share of its own in the scheduler, and limits of its own.
+ * Who has no call here may have to leave for somebody new; while all places are taken by tenants
+ * with calls, strangers share one.  Nothing is allocated when a tenant comes.
  *
- *  1. A tenant's place is its while a call holds it, so the scheduler never loses one whose calls wait.
+ *  1. A tenant's place is its while a call holds it, so the scheduler never loses one whose calls
+ *     wait.
  *  2. Two names are told apart by 64 bits of a hash with a seed of this process's own. */
 #ifndef TRP_TENANTS_H
 #define TRP_TENANTS_H
@@ -54,14 +56,16 @@ struct trp_tenants { /* zero: everybody is nobody in particular */
     bool has_rates; /* some rule has limits */
 };
 
-/* Reads "gold weight=4 requests_per_second=100 rows_per_second=1000 concurrency=8"; what is left out: weight 1, no limit.
+/* Reads "gold weight=4 requests_per_second=100 rows_per_second=1000 concurrency=8"; what is left
+ * out: weight 1, no limit.
  *   Owns  : out->name is borrowed from the text.
  *   Thread: any.
  *   Errors: INVALID_ARGUMENT with what is wrong. */
 trp_status trp_tenant_rule_parse(struct trp_str text, struct trp_tenant_rule *out,
                                  struct trp_error *err);
 
-/* What a tenant (empty: calls without one, together) gets against others, by what the operator says.
+/* What a tenant (empty: calls without one, together) gets against others, by what the operator
+ * says.
  *   Units : 1 to 1000; 1 where nothing is said.
  *   Owns  : nothing.
  *   Thread: any.
@@ -78,7 +82,8 @@ trp_status trp_tenants_init(struct trp_tenants *t, const struct trp_alloc *alloc
                             struct trp_lock *lock);
 void trp_tenants_deinit(struct trp_tenants *t);
 
-/* Finds a tenant's place or gives it one, for a call; no name: that of anyone.  leave: the call has ended.
+/* Finds a tenant's place or gives it one, for a call; no name: that of anyone.  leave: the call has
+ * ended.
  *   Owns  : the place is held until trp_tenants_leave().
  *   Thread: owner, under the lock (enter); any (leave, which accepts NULL).
  *   Cost  : O(1) for one that is here, O(rules + a few places) for one that comes.

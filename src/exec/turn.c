@@ -1,14 +1,15 @@
 /* exec/turn.c - see turn.h.
  *
- * The collecting is done by a task in the loop's ready list: it runs after all watches, mail and timers of the turn were
- * delivered, so it sees the turn whole, and the calls it finishes are told in the same ready list, before the turn's hooks
- * write what was collected.  A call that is started by one of these (the next of a pipelined connection) puts the task into the
- * list again; the budget is the turn's all the same.
+ * The collecting is done by a task in the loop's ready list: it runs after all watches, mail and
+ * timers of the turn were delivered, so it sees the turn whole, and the calls it finishes are told
+ * in the same ready list, before the turn's hooks write what was collected.  A call that is started
+ * by one of these (the next of a pipelined connection) puts the task into the list again; the
+ * budget is the turn's all the same.
  *
  *   started --plan--> executors: one push, one wake
  *                 \-> mine: run while the measured time lasts --\-> finish (ready list)
  *                 |         those that may share a run, together, where that is cheaper
- *                 \-> later: first in line in the next turn      */
+ *                 \-> later: first in line in the next turn */
 #include "exec/turn.h"
 
 #include "backend/backend_host.h"
@@ -36,7 +37,8 @@ static void give_answer(struct trp_call *call)
     trp_call_finish_soon(call);
 }
 
-/* Hands calls to the executors; what the queue refuses is answered, and so is who makes room in it, of whatever loop. */
+/* Hands calls to the executors; what the queue refuses is answered, and so is who makes room in
+ * it, of whatever loop. */
 static void hand_over(struct trp_turn *t, struct trp_call_list *calls)
 {
     struct trp_call_list refused = { 0 };
@@ -70,7 +72,8 @@ static void answer_late_calls(struct trp_timer *timer, int64_t now_ns)
         (void)trp_timer_arm(t->loop, &t->expiry, next_ns, NULL); /* as above */
 }
 
-/* Where each call goes, by what runs are expected to cost; the plan's budget is a copy, the measured one decides. */
+/* Where each call goes, by what runs are expected to cost; the plan's budget is a copy, the
+ * measured one decides. */
 struct plan {
     struct trp_call_list mine, theirs, later;
     const struct trp_call *last; /* of `mine` */
@@ -108,8 +111,8 @@ static bool is_elsewhere(struct trp_call *call)
     return v->model && (trp_backend_capabilities(v->model) & TROUPE_RUNS_ELSEWHERE) != 0;
 }
 
-/* Only in the queue it can wait for company, as its owner wants it to; and only there it finds that of others who wait or run, which
- * is better than a run of its own here, unless that is short. */
+/* Only in the queue it can wait for company, as its owner wants it to; and only there it finds that
+ * of others who wait or run, which is better than a run of its own here, unless that is short. */
 static bool wants_company(const struct trp_turn *t, struct trp_call *call, int64_t cost_ns)
 {
     const struct trp_version *v = version_of(call);
@@ -150,8 +153,8 @@ static void place(struct trp_turn *t, struct plan *plan, struct trp_call *call)
     }
 }
 
-/* Runs a call here; false when its version has no slot free, and it has to queue for one, or when it may have to wait for memory:
- * an executor asks for that. */
+/* Runs a call here; false when its version has no slot free, and it has to queue for one, or when
+ * it may have to wait for memory: an executor asks for that. */
 static bool try_run(struct trp_turn *t, struct trp_call *call, int64_t *now_ns)
 {
     struct trp_version *v = version_of(call);
@@ -181,7 +184,8 @@ static bool pays(struct trp_turn *t, const struct trp_call *call)
            share_ns < alone_ns - alone_ns / 10 || t->joins++ % JOINS_TRIED == 0;
 }
 
-/* Moves those that may run with the first member from the list to the batch, as many rows as it may have. */
+/* Moves those that may run with the first member from the list to the batch, as many rows as it
+ * may have. */
 static void gather_like(struct trp_batch *b, struct trp_call_list *from, int64_t now_ns)
 {
     struct trp_call_list others = { 0 };
@@ -197,7 +201,8 @@ static void gather_like(struct trp_batch *b, struct trp_call_list *from, int64_t
     *from = others;
 }
 
-/* As try_run(), for the members of the batch; where they cannot run together here, executors have them. */
+/* As try_run(), for the members of the batch; where they cannot run together here, executors
+ * have them. */
 static bool try_run_together(struct trp_turn *t, int64_t *now_ns)
 {
     struct trp_batch *b = &t->batch;
@@ -218,7 +223,8 @@ static bool try_run_together(struct trp_turn *t, int64_t *now_ns)
     return end == TRP_BATCH_DONE;
 }
 
-/* Runs a call here, with those of the list that may share its run where that pays; what cannot run here goes to `theirs`. */
+/* Runs a call here, with those of the list that may share its run where that pays; what cannot
+ * run here goes to `theirs`. */
 static void run_here(struct trp_turn *t, struct trp_call *call, struct trp_call_list *mine,
                      struct trp_call_list *theirs, int64_t *now_ns)
 {
@@ -347,8 +353,8 @@ void trp_turn_cancel(struct trp_turn *t, struct trp_call *call)
         give_answer(call);
         return;
     }
-    /* Running, about to run, or in `started`: whoever has it looks at the token; the backend may be deep in it.  A version
-     * that does not serve has it on its way to one that does. */
+    /* Running, about to run, or in `started`: whoever has it looks at the token; the backend may be
+     * deep in it.  A version that does not serve has it on its way to one that does. */
     uint64_t first;
     const uint32_t runs = trp_runqueue_leave(t->queue, call, &first);
     for (uint32_t i = 0; i < runs && trp_lifecycle_is_serving(&version_of(call)->life); i++)

@@ -1,6 +1,7 @@
 /* exec/turn.h - what one loop does with the calls of one turn.
- * Answers "here, on an executor, or in a moment?".  Calls that were started are collected; when everything that happened in the
- * turn has been looked at, longer ones are handed over at once (one lock, one wake), tiny ones are run here. */
+ * Answers "here, on an executor, or in a moment?".  Calls that were started are collected; when
+ * everything that happened in the turn has been looked at, longer ones are handed over at once
+ * (one lock, one wake), tiny ones are run here. */
 #ifndef TRP_TURN_H
 #define TRP_TURN_H
 
@@ -33,8 +34,8 @@ struct trp_turn {
 void trp_turn_init(struct trp_turn *t, struct trp_loop *loop, struct trp_runqueue *queue,
                    const struct trp_run_place *place, int64_t run_max_ns, int64_t turn_max_ns);
 
-/* Takes a call on; it comes back through its `done`, later in this turn at the earliest.  False: its version is hibernated, or about
- * to be, and nothing has happened.
+/* Takes a call on; it comes back through its `done`, later in this turn at the earliest.  False:
+ * its version is hibernated, or about to be, and nothing has happened.
  *   Owns  : moves the call; back to the caller with false.
  *   Thread: loop.
  *   Blocks: never.
@@ -54,7 +55,8 @@ void trp_turn_collect(struct trp_turn *t, struct trp_call *call);
  *   Errors: none. */
 void trp_turn_cancel(struct trp_turn *t, struct trp_call *call);
 
-/* Sends back what was collected and never looked at, when the loop has ended, and frees what it has.
+/* Sends back what was collected and never looked at, when the loop has ended, and frees what it
+ * has.
  *   Owns  : moves the calls to their loop's mail.
  *   Thread: startup.
  *   Errors: in call->error: UNAVAILABLE. */

@@ -1,10 +1,11 @@
 /* exec/waiting.c - see waiting.h.
  *
- * The mail that calls for the control thread lives in the room and may be out once only: `is_asking` is lowered by the delivery
- * alone, under the lock, so whoever enters while it is out knows that its reader has not looked yet.
+ * The mail that calls for the control thread lives in the room and may be out once only:
+ * `is_asking` is lowered by the delivery alone, under the lock, so whoever enters while it is out
+ * knows that its reader has not looked yet.
  *
- * Calls hang in three lists, one for each class of priority, linked both ways by their queue_node: one that is cancelled leaves
- * at once, wherever it stands. */
+ * Calls hang in three lists, one for each class of priority, linked both ways by their queue_node:
+ * one that is cancelled leaves at once, wherever it stands. */
 #include "exec/waiting.h"
 
 #include "base/thread.h"
@@ -154,7 +155,8 @@ static trp_status refuse(const struct trp_waiting *w, struct trp_call *call)
                           w->opts.calls_max, TRP_STR(call->target->name));
 }
 
-/* Whom the room can do without sooner than `call`, taken out: of the least urgent class the newest; NULL: nobody.  Under the lock. */
+/* Whom the room can do without sooner than `call`, taken out: of the least urgent class the
+ * newest; NULL: nobody.  Under the lock. */
 static struct trp_call *make_place(struct trp_waiting *w, const struct trp_call *call,
                                    int64_t now_ns)
 {
@@ -249,7 +251,8 @@ void trp_waiting_take(struct trp_waiting *w, struct trp_call_list *out, int64_t 
     trp_lock_leave(&w->lock);
 }
 
-/* On the call's loop.  What it was sent with stands in exec_slot (the version, with a reference) and in its error. */
+/* On the call's loop.  What it was sent with stands in exec_slot (the version, with a reference)
+ * and in its error. */
 static void arrive(struct trp_call *call)
 {
     struct trp_version *v = call->exec_slot;

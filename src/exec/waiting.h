@@ -1,14 +1,16 @@
 /* exec/waiting.h - calls that wait for a model that is not loaded, or hibernated.
- * Answers "who is held until the load has ended, and who is sent on first?".  One room for each name of a model: loops put calls
- * in, the control thread takes them out when the load has ended, well or not, and sends each back to its own loop, where it is
- * bound and started as any other.
+ * Answers "who is held until the load has ended, and who is sent on first?".  One room for each
+ * name of a model: loops put calls in, the control thread takes them out when the load has ended,
+ * well or not, and sends each back to its own loop, where it is bound and started as any other.
  *
  *   loop: enter ──first one──► control: wanted() ... load ... take ──send──► loop: pinned, bound, started
  *   loop: remove (cancelled, out of time) ──► answered at once
  *
- *  1. A call is in the room, or on its way home, or its loop's: whoever takes it out under the lock holds it alone.
+ *  1. A call is in the room, or on its way home, or its loop's: whoever takes it out under the lock
+ *     holds it alone.
  *  2. Whoever enters is followed by a call of wanted() that sees it, so nobody is forgotten.
- *  3. After trp_waiting_close() everybody is refused with the words given there, those who come later too. */
+ *  3. After trp_waiting_close() everybody is refused with the words given there, those who come
+ *     later too. */
 #ifndef TRP_WAITING_H
 #define TRP_WAITING_H
 
@@ -32,7 +34,8 @@ struct trp_waiting_opts {
 };
 
 /* Makes an empty room with one reference; count it.
- *   Owns  : counted: by its maker and by each version whose calls wait here; opts copied, their pointers borrowed.
+ *   Owns  : counted: by its maker and by each version whose calls wait here; opts copied, their
+ *           pointers borrowed.
  *   Thread: control (create), any.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_waiting_create(const struct trp_alloc *alloc, const struct trp_waiting_opts *opts,
@@ -40,8 +43,8 @@ trp_status trp_waiting_create(const struct trp_alloc *alloc, const struct trp_wa
 void trp_waiting_ref(struct trp_waiting *w);
 void trp_waiting_unref(struct trp_waiting *w); /* accepts NULL */
 
-/* Lets a call wait, and tells the control thread.  Where no more may wait, the newest of the least urgent class makes room for a
- * more urgent call: it is sent home, and refused there.
+/* Lets a call wait, and tells the control thread.  Where no more may wait, the newest of the least
+ * urgent class makes room for a more urgent call: it is sent home, and refused there.
  *   Units : now_ns monotonic.
  *   Owns  : moves the call to the room; a refused one stays the caller's.
  *   Thread: loop.
@@ -55,11 +58,12 @@ trp_status trp_waiting_enter(struct trp_waiting *w, struct trp_call *call, int64
  *   Errors: false: it is not there (any more). */
 bool trp_waiting_remove(struct trp_waiting *w, struct trp_call *call);
 
-/* How many wait; take them all, by class of priority and then as they came; decide what becomes of one, and send it home.
+/* How many wait; take them all, by class of priority and then as they came; decide what becomes of
+ * one, and send it home.
  *   Units : now_ns monotonic.
- *   Owns  : take moves the calls to the caller; decide gives one a reference of `v`, send moves it on.  With an error it is
- *           answered on its loop (`v`, which may be NULL then, is whose statistics count it), otherwise pinned to `v`, bound
- *           and started.
+ *   Owns  : take moves the calls to the caller; decide gives one a reference of `v`, send moves it
+ *           on.  With an error it is answered on its loop (`v`, which may be NULL then, is whose
+ *           statistics count it), otherwise pinned to `v`, bound and started.
  *   Thread: any (count); control.
  *   Errors: none. */
 uint32_t trp_waiting_count(const struct trp_waiting *w);
@@ -73,9 +77,11 @@ void trp_waiting_send(struct trp_call *call);
  *   Errors: none. */
 struct trp_rate_limit *trp_waiting_rate(struct trp_waiting *w);
 
-/* Sends a call home that was started on a version and could not run there: it goes on at `successor`, which serves, or is
- * where it waits to be loaded; no limit refuses it there, because it was let in before.
- *   Owns  : moves the call, which has left every queue; it keeps what it was pinned to until it is on its loop.
+/* Sends a call home that was started on a version and could not run there: it goes on at
+ * `successor`, which serves, or is where it waits to be loaded; no limit refuses it there, because
+ * it was let in before.
+ *   Owns  : moves the call, which has left every queue; it keeps what it was pinned to until it is
+ *           on its loop.
  *   Thread: any.
  *   Errors: in call->error: OUT_OF_MEMORY, the words of trp_waiting_close(). */
 void trp_waiting_send_on(struct trp_call *call, struct trp_version *successor);

@@ -1,14 +1,18 @@
 /* front/acceptor.c - new connections, handed to whichever front has the fewest.
  *
- * One thread accepts for all: a hand-over costs once per connection, while sockets shared by SO_REUSEPORT leave loops idle
- * when clients are few and long-lived.  A connection on its way is counted, or a burst would all go to one front.  
+ * One thread accepts for all: a hand-over costs once per connection, while sockets shared by
+ * SO_REUSEPORT leave loops idle when clients are few and long-lived.  A connection on its way is
+ * counted, or a burst would all go to one front.
  *
- * accept() fails for two kinds of reasons.  Some are about one client (he gave up while he waited): the next one may be there.
- * Others last: descriptors or memory have run out, and the listener would be told as readable in every turn.  Then all
- * listeners rest, and are looked at again after a pause, for ever.
+ * accept() fails for two kinds of reasons.  Some are about one client (he gave up while he waited):
+ * the next one may be there. Others last: descriptors or memory have run out, and the listener
+ * would be told as readable in every turn.  Then all listeners rest, and are looked at again after
+ * a pause, for ever.
  *
- *  1. Every failure is counted by reason; those that last are told in the log, one line in ten seconds at most.
- *  2. `pause` is armed for as long as there is an acceptor, so moving it takes no memory: a pause always ends.
+ *  1. Every failure is counted by reason; those that last are told in the log, one line in ten
+ *     seconds at most.
+ *  2. `pause` is armed for as long as there is an acceptor, so moving it takes no memory: a pause
+ *     always ends.
  *  3. A listener that could not be watched again is tried again after the next pause. */
 #include <errno.h>
 #include <netinet/in.h>

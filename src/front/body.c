@@ -2,7 +2,8 @@
 
 #define FIRST_ROOM 4096u
 
-/* By how much a buffer that lies on a boundary has to be moved for this byte of it to lie on one. */
+/* By how much a buffer that lies on a boundary has to be moved for this byte of it to lie on
+ * one. */
 static size_t shift_of(uint64_t aligned_at)
 {
     return (size_t)((TRP_BODY_ALIGN - aligned_at % TRP_BODY_ALIGN) % TRP_BODY_ALIGN);

@@ -1,6 +1,7 @@
 /* front/body.h - a request's body, in a buffer of the pool.
- * Answers "where do these bytes go?".  Room is leased once when the length is known, so that a socket can read into it; else
- * it grows by doubling.  One byte of the body can be asked to lie on a 64-byte boundary. */
+ * Answers "where do these bytes go?".  Room is leased once when the length is known, so that a
+ * socket can read into it; else it grows by doubling.  One byte of the body can be asked to lie
+ * on a 64-byte boundary. */
 #ifndef TRP_BODY_H
 #define TRP_BODY_H
 
@@ -18,14 +19,15 @@ struct trp_body { /* zero is empty */
 };
 
 /* Leases room for `bytes`, so placed that the byte at offset `aligned_at` lies on a boundary.
- *   Owns  : the body holds one reference of its lease, until trp_body_release() or trp_body_take_lease().
+ *   Owns  : the body holds one reference of its lease, until trp_body_release() or
+ *           trp_body_take_lease().
  *   Thread: loop.
  *   Errors: OUT_OF_MEMORY (the pool's or the account's limit). */
 trp_status trp_body_reserve(struct trp_body *b, struct trp_pool *pool, size_t bytes,
                             uint64_t aligned_at, struct trp_error *err);
 
-/* Moves what has come, so that the byte at offset `aligned_at` lies on a boundary: for who learns only now which one it is.  Takes up to
- * TRP_BODY_ALIGN - 1 bytes of the room.
+/* Moves what has come, so that the byte at offset `aligned_at` lies on a boundary: for who learns
+ * only now which one it is.  Takes up to TRP_BODY_ALIGN - 1 bytes of the room.
  *   Owns  : nothing; what pointed into the body points elsewhere.
  *   Thread: loop.
  *   Errors: none. */

@@ -256,7 +256,8 @@ static void linger(struct trp_conn *c)
         trp_conn_close(c);
 }
 
-/* The client will say no more, while we do not read.  This is told once: it stays true, and would be told in every turn. */
+/* The client will say no more, while we do not read.  This is told once: it stays true, and
+ * would be told in every turn. */
 static void hang_up(struct trp_conn *c)
 {
     c->has_hung_up = true;
@@ -349,8 +350,8 @@ static void tell_written(struct trp_conn *c)
     }
 }
 
-/* Frames and writes until the socket is full, or this connection has had its share of the turn.  HTTP/2 frames only so much
- * ahead of the socket.  Returns whether more waits to be framed. */
+/* Frames and writes until the socket is full, or this connection has had its share of the turn.
+ * HTTP/2 frames only so much ahead of the socket.  Returns whether more waits to be framed. */
 static bool frame_and_write(struct trp_conn *c, enum trp_outbox_result *out_result, bool *out_over)
 {
     const uint64_t before = c->out.sent;

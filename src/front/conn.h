@@ -5,8 +5,9 @@
  *     +-----------------------------otherwise-> HTTP1
  *   any --trp_conn_finish()--> (outbox empties) --> LINGER (reads and throws away) --> closed
  *
- * What a turn has collected is written once, at its end.  One timer a connection; it is moved forward only when it fires or
- * when a nearer limit begins, so that a request costs no timer operation. */
+ * What a turn has collected is written once, at its end.  One timer a connection; it is moved
+ * forward only when it fires or when a nearer limit begins, so that a request costs no timer
+ * operation. */
 #ifndef TRP_CONN_H
 #define TRP_CONN_H
 

@@ -3,9 +3,11 @@
  *
  *   taken -> (head, body) -> dispatched -> answered -> written -> recycled
  *                               |  a call or a control is out: its memory stays until it comes back
- *                               +-> expired: answered at once; the call comes back later and is thrown away
+ *                               +-> expired: answered at once; the call comes back later and is
+ *                               thrown away
  *
- *  1. An exchange is recycled when nothing that it started is out AND nothing of its answer is unwritten.
+ *  1. An exchange is recycled when nothing that it started is out AND nothing of its answer is
+ *     unwritten.
  *  2. `conn` is NULL once the client is gone; what is out then is cancelled, and still waited for.
  *  3. `is_answered` is set once; whoever comes later keeps silent. */
 #ifndef TRP_EXCHANGE_H
@@ -32,7 +34,8 @@ struct trp_exchange_ops {
     void (*control_done)(struct trp_exchange *x);
     /* REST only: x->answer is complete; put it on the wire. */
     void (*write)(struct trp_exchange *x);
-    /* The packed body is unpacked (or x->error); the reply is packed (or cannot be).  See front/pack.h. */
+    /* The packed body is unpacked (or x->error); the reply is packed (or cannot be).  See
+     * front/pack.h. */
     void (*unpacked)(struct trp_exchange *x);
     void (*packed)(struct trp_exchange *x);
 };
@@ -130,14 +133,17 @@ struct trp_exchange {
 struct trp_exchange *trp_exchange_take(struct trp_conn *conn, const struct trp_exchange_ops *ops,
                                        struct trp_exchange *parent);
 
-/* Counts the request as received (once; streams are not counted, their messages are), and arms its deadline.
+/* Counts the request as received (once; streams are not counted, their messages are), and arms its
+ * deadline.
  *   Units : deadline_ns as in struct trp_exchange.
  *   Owns  : nothing.
  *   Thread: loop.
- *   Errors: in x->error, which keeps what it says already: OUT_OF_MEMORY, the deadline cannot be kept. */
+ *   Errors: in x->error, which keeps what it says already: OUT_OF_MEMORY, the deadline cannot be
+ *           kept. */
 trp_status trp_exchange_dispatch(struct trp_exchange *x);
 
-/* Hands a control request over; ops->control_done follows unless the exchange was answered meanwhile.
+/* Hands a control request over; ops->control_done follows unless the exchange was answered
+ * meanwhile.
  *   Owns  : x->control is filled but for the ways back.
  *   Thread: loop.
  *   Errors: none. */

@@ -101,8 +101,8 @@ trp_status trp_front_create(const struct trp_alloc *alloc, const struct trp_fron
     return trp_ok();
 }
 
-/* Runs that are out write to memory of ours: however long they take, they are waited for, as they were told to stop.  False:
- * the loop is broken, so that nothing can come back. */
+/* Runs that are out write to memory of ours: however long they take, they are waited for, as they
+ * were told to stop.  False: the loop is broken, so that nothing can come back. */
 static bool await_owed(struct trp_front *f)
 {
     int64_t tell_ns = trp_front_now_ns(f) + OWED_TELL_NS;

@@ -1,6 +1,7 @@
 /* front/front.h - listeners and connections.
- * Answers "who is on the line?".  One front per loop; it owns its connections for life.  Every listener speaks HTTP/1.1,
- * HTTP/2 with prior knowledge and gRPC: the first bytes and the content type tell. */
+ * Answers "who is on the line?".  One front per loop; it owns its connections for life.  Every
+ * listener speaks HTTP/1.1, HTTP/2 with prior knowledge and gRPC: the first bytes and the
+ * content type tell. */
 #ifndef TRP_FRONT_H
 #define TRP_FRONT_H
 
@@ -42,10 +43,11 @@ struct trp_front_opts {
     int64_t age_ns;                   /* what lay idle for so long is freed; 0: it is kept */
 };
 
-/* Makes a loop's front; `trp_front_take` gives it an accepted socket (moved), trp_front_drain() stops keep-alive, sends GOAWAY
- * and calls `done` when the last connection has gone; trp_front_give_up() closes those that are left, which cancels their calls;
- * so does destroy, which then waits for what is out to come back: runs on executors, and control requests, whose handlers must
- * still be at work or have answered.
+/* Makes a loop's front; `trp_front_take` gives it an accepted socket (moved), trp_front_drain()
+ * stops keep-alive, sends GOAWAY and calls `done` when the last connection has gone;
+ * trp_front_give_up() closes those that are left, which cancels their calls; so does destroy, which
+ * then waits for what is out to come back: runs on executors, and control requests, whose handlers
+ * must still be at work or have answered.
  *   Owns  : the caller destroys; opts copied, everything in them borrowed.
  *   Thread: startup (create, destroy), loop (take, drain, give_up).
  *   Errors: OUT_OF_MEMORY. */
@@ -57,14 +59,16 @@ void trp_front_drain(struct trp_front *f, void (*done)(void *user), void *user);
 void trp_front_give_up(struct trp_front *f);
 uint32_t trp_front_connections(const struct trp_front *f); /* any thread */
 
-/* Opens a listening socket from "ADDR:PORT", "[ADDR6]:PORT" or "unix:PATH" (a stale socket file is replaced).
+/* Opens a listening socket from "ADDR:PORT", "[ADDR6]:PORT" or "unix:PATH" (a stale socket file is
+ * replaced).
  *   Owns  : the caller closes *out_fd.
  *   Thread: startup.
  *   Errors: INVALID_ARGUMENT (spelling), ALREADY_EXISTS (address in use), IO. */
 trp_status trp_listen(const char *address, int *out_fd, struct trp_error *err);
 
 /* Accepts on one loop and hands each socket to the front with the fewest connections.
- *   Owns  : the caller destroys; the listeners move in when it succeeds, the arrays are copied, the rest is borrowed.
+ *   Owns  : the caller destroys; the listeners move in when it succeeds, the arrays are copied, the
+ *           rest is borrowed.
  *   Thread: startup; stop on its loop.
  *   Errors: OUT_OF_MEMORY, IO. */
 struct trp_acceptor;

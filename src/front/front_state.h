@@ -57,8 +57,8 @@ static inline int64_t trp_front_now_ns(const struct trp_front *f)
  *   Errors: none. */
 struct trp_str trp_front_date(struct trp_front *f);
 
-/* Counts the limit that an error tells of, once: it tells of none then.  Memory that a request could not have is that of
- * limits.request_memory.
+/* Counts the limit that an error tells of, once: it tells of none then.  Memory that a request
+ * could not have is that of limits.request_memory.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none. */

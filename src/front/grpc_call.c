@@ -1,8 +1,9 @@
 /* front/grpc_call.c - from HTTP/2 events to messages and statuses.
  *
- * A unary call is run when the client has ended its side; a stream's messages are run as they come.  Statuses before any
- * message are trailers alone ("trailers-only"), because clients' retries depend on that; wire/h2.c adds the RST_STREAM that
- * tells a client to stop sending.  A reply is compressed only when its request was: every client offers gzip, few want it. */
+ * A unary call is run when the client has ended its side; a stream's messages are run as they come.
+ * Statuses before any message are trailers alone ("trailers-only"), because clients' retries depend
+ * on that; wire/h2.c adds the RST_STREAM that tells a client to stop sending.  A reply is
+ * compressed only when its request was: every client offers gzip, few want it. */
 #include "front/grpc_call.h"
 
 #include <stdio.h>

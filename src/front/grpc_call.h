@@ -19,14 +19,15 @@ void trp_grpc_call_end(struct trp_exchange *x);
  *   Errors: none; a malformed frame ends the call. */
 struct trp_str trp_grpc_call_read(struct trp_exchange *x, struct trp_str bytes);
 
-/* A message (x->body) is complete: ops->unpacked follows, perhaps at once, with x->bytes on it, or why not in x->error.
+/* A message (x->body) is complete: ops->unpacked follows, perhaps at once, with x->bytes on it, or
+ * why not in x->error.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: by x->error. */
 void trp_grpc_call_unpack(struct trp_exchange *x);
 
-/* Packs x->reply if that is wanted and worth it: ops->packed follows, perhaps at once.  Then puts it (or the text alone, when the
- * reply has no parts) behind a message prefix into x->parts.
+/* Packs x->reply if that is wanted and worth it: ops->packed follows, perhaps at once.  Then puts
+ * it (or the text alone, when the reply has no parts) behind a message prefix into x->parts.
  *   Owns  : the parts are the exchange's.
  *   Thread: loop.
  *   Errors: frame: false: x->error says why. */
@@ -40,7 +41,8 @@ bool trp_grpc_call_frame(struct trp_exchange *x);
 void trp_grpc_call_finish(struct trp_exchange *x);
 void trp_grpc_call_trailers(struct trp_exchange *x);
 
-/* Reads a HealthCheckRequest from x->bytes and fills x->control: the server's readiness, or a model's.
+/* Reads a HealthCheckRequest from x->bytes and fills x->control: the server's readiness, or a
+ * model's.
  *   Owns  : the name is borrowed from x->bytes.
  *   Thread: loop.
  *   Errors: INVALID_ARGUMENT; in x->error. */

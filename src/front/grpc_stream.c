@@ -4,10 +4,13 @@
  *   writing                   the child whose answer is being framed; it left the list
  *
  *  1. Answers leave in the order of the requests.
- *  2. At most stream_requests_n children exist; then nothing more is read, and the stream's window closes.
- *  3. A stream that ends with a status drops its children; the one that is being framed is framed to its end.
- *  4. While the server ends, a stream ends as soon as nothing is under way in it: watches and other streams that stay open for
- *     days would hold the end up until timeouts.drain, and then break. */
+ *  2. At most stream_requests_n children exist; then nothing more is read, and the stream's window
+ *     closes.
+ *  3. A stream that ends with a status drops its children; the one that is being framed is framed
+ *     to its end.
+ *  4. While the server ends, a stream ends as soon as nothing is under way in it: watches and other
+ *     streams that stay open for days would hold the end up until timeouts.drain, and then
+ *     break. */
 #include "front/grpc_stream.h"
 
 #include "front/conn.h"
@@ -130,7 +133,8 @@ static void answer_stream(struct trp_exchange *stream)
     trp_grpc_call_trailers(stream);
 }
 
-/* Says with which words the stream ends, when the server ends and all that was asked is answered. */
+/* Says with which words the stream ends, when the server ends and all that was asked is
+ * answered. */
 static bool is_over(struct trp_exchange *stream)
 {
     if (!stream->front->is_draining || stream->conn->goodbye_ns || stream->is_answered ||

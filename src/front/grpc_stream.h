@@ -1,7 +1,7 @@
-/* front/grpc_stream.h - gRPC calls that are more than one question and one answer: ModelStreamInfer, ServerReflectionInfo,
- * and Health/Watch.
- * Answers "whose turn is it in this stream?".  Each message is an exchange of its own, a child of the stream's; answers leave
- * in the order of the questions, however they finish. */
+/* front/grpc_stream.h - gRPC calls that are more than one question and one answer:
+ * ModelStreamInfer, ServerReflectionInfo, and Health/Watch.
+ * Answers "whose turn is it in this stream?".  Each message is an exchange of its own, a child of
+ * the stream's; answers leave in the order of the questions, however they finish. */
 #ifndef TRP_GRPC_STREAM_H
 #define TRP_GRPC_STREAM_H
 
@@ -19,7 +19,8 @@ void trp_grpc_stream_begin(struct trp_exchange *stream);
  *   Errors: NULL. */
 struct trp_exchange *trp_grpc_stream_child(struct trp_exchange *stream);
 
-/* A message is complete; the client sends no more; the stream's window may move again; the server ends; the stream was closed.
+/* A message is complete; the client sends no more; the stream's window may move again; the server
+ * ends; the stream was closed.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none. */

@@ -1,6 +1,7 @@
 /* front/guard.h - who may change something, and who may look from a browser.
- * Answers "is this caller allowed to?".  Pure.  Calls that change state are served to this machine only, unless told
- * otherwise, and never to a name or an origin that a hostile web page could have brought us. */
+ * Answers "is this caller allowed to?".  Pure.  Calls that change state are served to this machine
+ * only, unless told otherwise, and never to a name or an origin that a hostile web page could
+ * have brought us. */
 #ifndef TRP_GUARD_H
 #define TRP_GUARD_H
 
@@ -8,7 +9,8 @@
 #include "base/str.h"
 #include "front/front.h"
 
-/* Checks a call that changes state.  `is_local`: the peer is loopback or a Unix socket.  `authority`: Host or
+/* Checks a call that changes state.  `is_local`: the peer is loopback or a Unix socket.
+ * `authority`: Host or
  * :authority, empty when absent; `origin`: ptr NULL when absent.
  *   Owns  : borrowed.
  *   Thread: any.

@@ -4,11 +4,13 @@
  *     |                                                       +----> OVER (close)
  *     +--refused----> SKIP | SKIP_CHUNKED --complete--> (the answer that was due) --> HEAD
  *
- * Bytes come from the loop's scratch buffer; what cannot be used yet (pipelined requests behind one in flight) is kept in
- * `pending`.  A body of known length is received into its buffer directly: only what came with the header is copied.
+ * Bytes come from the loop's scratch buffer; what cannot be used yet (pipelined requests behind one
+ * in flight) is kept in `pending`.  A body of known length is received into its buffer directly:
+ * only what came with the header is copied.
  *
  *  1. While a request is in flight the parser rests; nothing is parsed from inside an answer.
- *  2. An answer that is given before its request was read whole ends the connection, after lingering. */
+ *  2. An answer that is given before its request was read whole ends the connection, after
+ *     lingering. */
 #include "front/h1_conn.h"
 
 #include "front/conn.h"

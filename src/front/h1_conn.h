@@ -1,5 +1,6 @@
 /* front/h1_conn.h - an HTTP/1.x connection.
- * Answers "where in which request is this client?".  One request at a time: input behind it waits until it was answered. */
+ * Answers "where in which request is this client?".  One request at a time: input behind it
+ * waits until it was answered. */
 #ifndef TRP_H1_CONN_H
 #define TRP_H1_CONN_H
 
@@ -37,7 +38,8 @@ struct trp_h1 {
 void trp_h1_start(struct trp_conn *c, struct trp_str bytes);
 void trp_h1_deinit(struct trp_conn *c);
 
-/* The socket can be read; input that was held back can go on; a time limit may have passed; the server drains.
+/* The socket can be read; input that was held back can go on; a time limit may have passed; the
+ * server drains.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none. */

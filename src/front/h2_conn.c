@@ -1,9 +1,10 @@
 /* front/h2_conn.c - streams, and the rhythm of a turn.
  *
- * One read may hold two hundred small calls, and a turn sixteen such reads.  All of them alive at once would be more memory than
- * the near caches hold, so a read is looked at in slices: the calls of one are started, the ready list is run so that they
- * finish, their answers are framed, and their memory is free again when the next slice is looked at.  The socket still sees one
- * read and one write a turn. */
+ * One read may hold two hundred small calls, and a turn sixteen such reads.  All of them alive at
+ * once would be more memory than the near caches hold, so a read is looked at in slices: the calls
+ * of one are started, the ready list is run so that they finish, their answers are framed, and
+ * their memory is free again when the next slice is looked at.  The socket still sees one read
+ * and one write a turn. */
 #include "front/h2_conn.h"
 
 #include "front/conn.h"
@@ -282,7 +283,8 @@ static void on_end(void *user, void *stream)
         x->ops->answer(x);
 }
 
-/* After an answer its parts may still wait in the outbox, even if the client has reset the stream meanwhile. */
+/* After an answer its parts may still wait in the outbox, even if the client has reset the
+ * stream meanwhile. */
 static void on_closed(void *user, void *stream, uint32_t error)
 {
     struct trp_conn *c = user;
@@ -366,8 +368,8 @@ void trp_h2_conn_start(struct trp_conn *c, struct trp_str bytes)
     receive(c, bytes);
 }
 
-/* The calls of a slice finish and their answers are framed before the next slice is looked at.  The bytes stay where they are:
- * tasks read from no socket. */
+/* The calls of a slice finish and their answers are framed before the next slice is looked at.  The
+ * bytes stay where they are: tasks read from no socket. */
 static void take_read(struct trp_conn *c, size_t n)
 {
     const bool is_bulk = n == TRP_SCRATCH_BYTES && c->streams_n <= 2; /* few exchanges anyway */
@@ -432,7 +434,8 @@ bool trp_h2_conn_is_behind(const struct trp_conn *c)
 bool trp_h2_conn_send(struct trp_conn *c)
 {
     if (trp_h2_conn_is_behind(c))
-        return true; /* a client that does not read is not framed for: its streams stay open, and they are limited */
+        return true; /* a client that does not read is not framed for: its streams stay open, and
+                      * they are limited */
     const bool is_lost = trp_failed(trp_h2_send(c->h2, SEND_BYTES, NULL));
     count_refused(c);         /* told to the client in what was framed just now */
     while (c->framed_first) { /* all of it is in the outbox now */
@@ -457,8 +460,8 @@ static bool is_slow(const struct trp_exchange *x)
     return !x->grpc.is_stream || !trp_grpc_is_between(&x->grpc.reader);
 }
 
-/* An answer that waits for nothing but its client: the whole connection is given up when nothing of it moves, as when the socket
- * takes nothing. */
+/* An answer that waits for nothing but its client: the whole connection is given up when nothing of
+ * it moves, as when the socket takes nothing. */
 static bool is_unread(const struct trp_exchange *x)
 {
     return x->grpc.is_stream ? x->grpc.writing != NULL
@@ -473,7 +476,8 @@ static int64_t unread_from_ns(const struct trp_exchange *x)
            x->front->opts.limits.body_ns;
 }
 
-/* Between the frames of a header block no other frame may come: whoever stops there stops the connection. */
+/* Between the frames of a header block no other frame may come: whoever stops there stops the
+ * connection. */
 static bool is_in_header(const struct trp_exchange *x)
 {
     return !x->head.path.ptr;

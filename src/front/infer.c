@@ -1,9 +1,10 @@
 /* front/infer.c - the infer path, the same for REST, gRPC and streams.
  *
- *   bytes -> decode -> find -> regions -> bind -> start ... done -> encode -> answer ... written -> statistics, trace
+ *   bytes -> decode -> find -> regions -> bind -> start ... done -> encode -> answer ... written ->
+ *   statistics, trace
  *
- * The call outlives the answer when time was up first: whoever runs it still writes to its memory, so the exchange keeps it
- * until `done`, and says nothing more. */
+ * The call outlives the answer when time was up first: whoever runs it still writes to its memory,
+ * so the exchange keeps it until `done`, and says nothing more. */
 #include "front/infer.h"
 
 #include "call/call_child.h"
@@ -169,8 +170,8 @@ static trp_status find_target(struct trp_exchange *x, struct trp_call *call)
     return trp_ok();
 }
 
-/* Backends are promised elements at their alignment, and strings whose lengths were checked: an offset may be odd, and a client
- * may change a length after we have looked at it. */
+/* Backends are promised elements at their alignment, and strings whose lengths were checked: an
+ * offset may be odd, and a client may change a length after we have looked at it. */
 static bool is_safe_in_place(const struct troupe_tensor *t)
 {
     const uint32_t width = trp_dtype_bytes(t->dtype);
@@ -276,8 +277,8 @@ static void on_done(struct trp_call *call, void *user)
     x->ops->answer(x);
 }
 
-/* Whoever misspelt a model is told that, and not what else is wrong: other servers of this protocol look the name up first.
- * Here it costs nothing until something is wrong. */
+/* Whoever misspelt a model is told that, and not what else is wrong: other servers of this protocol
+ * look the name up first. Here it costs nothing until something is wrong. */
 static trp_status prefer_unknown_model(struct trp_exchange *x, const struct trp_call *call)
 {
     const struct trp_handlers *h = &x->front->opts.handlers;
@@ -294,8 +295,8 @@ static trp_status prefer_unknown_model(struct trp_exchange *x, const struct trp_
     return x->error.status;
 }
 
-/* What the model says of requests that name no time holds for those that name a later one, too: nobody gets more than its owner
- * gives. */
+/* What the model says of requests that name no time holds for those that name a later one, too:
+ * nobody gets more than its owner gives. */
 static void heed_model(struct trp_call *call)
 {
     const int64_t end_ns = trp_call_patience_end_ns(call, call->stamps_ns[TRP_PHASE_ARRIVED]);

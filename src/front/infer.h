@@ -5,15 +5,15 @@
 
 #include "front/exchange.h"
 
-/* Reads the header troupe-timeout-ms and looks at troupe-priority, also of gRPC metadata; of a stream they hold for each of its
- * messages.
+/* Reads the header troupe-timeout-ms and looks at troupe-priority, also of gRPC metadata; of a
+ * stream they hold for each of its messages.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: INVALID_ARGUMENT, in x->error as well. */
 trp_status trp_infer_read_urgency(struct trp_exchange *x);
 
-/* Decodes x->bytes, finds the target, binds, and starts; ops->answer follows, perhaps at once (something was wrong), else
- * when the call comes back.
+/* Decodes x->bytes, finds the target, binds, and starts; ops->answer follows, perhaps at once
+ * (something was wrong), else when the call comes back.
  *   Owns  : the exchange keeps the call until it is recycled.
  *   Thread: loop.
  *   Errors: by x->error. */
@@ -25,7 +25,8 @@ void trp_infer_start(struct trp_exchange *x);
  *   Errors: those of decoding, NOT_FOUND; in x->error as well. */
 trp_status trp_infer_explain(struct trp_exchange *x);
 
-/* The client is gone, or time is up: true when the call was still open, and so nobody else will answer.
+/* The client is gone, or time is up: true when the call was still open, and so nobody else will
+ * answer.
  *   Owns  : the call stays out until its `done`.
  *   Thread: loop.
  *   Errors: none. */

@@ -70,7 +70,8 @@ static trp_status parse_inet(const char *address, union address *out, socklen_t 
     return inet_pton(AF_INET, host, &out->v4.sin_addr) == 1 ? trp_ok() : bad_spelling(address, err);
 }
 
-/* A socket file without a listener is left over from a server that died; one that answers is somebody else's. */
+/* A socket file without a listener is left over from a server that died; one that answers is
+ * somebody else's. */
 static trp_status clear_path(const char *address, const union address *at, socklen_t len,
                              struct trp_error *err)
 {

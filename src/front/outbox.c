@@ -96,7 +96,8 @@ static void advance(struct trp_outbox *o, size_t n)
     }
 }
 
-/* Text that was written is dropped: all of it when nothing is left, else when it is worth a move. */
+/* Text that was written is dropped: all of it when nothing is left, else when it is worth a
+ * move. */
 static void tidy(struct trp_outbox *o)
 {
     if (o->first == o->end) {

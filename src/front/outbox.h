@@ -1,6 +1,7 @@
 /* front/outbox.h - bytes on their way to a socket.
- * Answers "what is still to be written?".  Text is copied in and gathered; borrowed ranges are named and stay where they
- * are until `sent` has passed them.  One sendmsg() writes many of either. */
+ * Answers "what is still to be written?".  Text is copied in and gathered; borrowed ranges are
+ * named and stay where they are until `sent` has passed them.  One sendmsg() writes many of
+ * either. */
 #ifndef TRP_OUTBOX_H
 #define TRP_OUTBOX_H
 

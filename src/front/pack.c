@@ -1,15 +1,19 @@
 /* front/pack.c - see pack.h.
  *
- * Problem.  30 MB take 100 ms to unpack, and a few KB can become as many MB; meanwhile this loop would answer nobody.
+ * Problem.  30 MB take 100 ms to unpack, and a few KB can become as many MB; meanwhile this loop
+ * would answer nobody.
  *
- * Design.  What is to be done for one body or reply is a job; jobs stand in the front's line.  A piece of a job is one step of its
- * coder: PIECE_IN bytes at most go in and PIECE_OUT come out, so that neither a bomb nor input that becomes nothing (empty blocks,
- * headers without end) makes a piece long.  At the end of a turn pieces are done, one job after the other, until the turn's share
- * is used up.  A body whose bytes still come is unpacked as far as they go, so that little is left to do when it is complete.
+ * Design.  What is to be done for one body or reply is a job; jobs stand in the front's line.  A
+ * piece of a job is one step of its coder: PIECE_IN bytes at most go in and PIECE_OUT come out, so
+ * that neither a bomb nor input that becomes nothing (empty blocks, headers without end) makes a
+ * piece long.  At the end of a turn pieces are done, one job after the other, until the turn's
+ * share is used up.  A body whose bytes still come is unpacked as far as they go, so that little is
+ * left to do when it is complete.
  *
  *   in line --piece--> in line (more to do) | aside (the rest has not come) | done
  *
- * Not done: executors do not help.  Moving bodies there and back costs as much as a piece, and models need them. */
+ * Not done: executors do not help.  Moving bodies there and back costs as much as a piece, and
+ * models need them. */
 #include "front/pack.h"
 
 #include "front/front_state.h"

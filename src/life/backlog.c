@@ -1,7 +1,7 @@
 /* life/backlog.c - models that are loaded by themselves while the server serves already
  *
- * A few at a time, and one loader is left free where there are several: whoever asks for a model that is not loaded does not stand
- * behind thousands that nobody asked for yet. */
+ * A few at a time, and one loader is left free where there are several: whoever asks for a model
+ * that is not loaded does not stand behind thousands that nobody asked for yet. */
 #include "life/demand.h"
 #include "life/life_parts.h"
 

@@ -1,8 +1,9 @@
 /* life/backoff.c - when a load that failed is tried again
  *
- * After 1 s, then 2, 4, ... 60; at once when its files change or an operator asks.  A model that is to be loaded by itself is tried
- * by itself; one that is loaded by demand only by the next call after that time: until then calls are answered at once with the
- * reason.  What an operator asked for and got no better is for the operator. */
+ * After 1 s, then 2, 4, ... 60; at once when its files change or an operator asks.  A model that is
+ * to be loaded by itself is tried by itself; one that is loaded by demand only by the next call
+ * after that time: until then calls are answered at once with the reason.  What an operator
+ * asked for and got no better is for the operator. */
 #include "life/demand.h"
 #include "life/life_parts.h"
 

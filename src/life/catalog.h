@@ -1,6 +1,6 @@
 /* life/catalog.h - what the repository held at one moment.
- * Answers "which models are there?", for all of them or for one, and keeps the answer as long as somebody works from it.
- * Private to this room. */
+ * Answers "which models are there?", for all of them or for one, and keeps the answer as long as
+ * somebody works from it. Private to this room. */
 #ifndef TRP_CATALOG_H
 #define TRP_CATALOG_H
 
@@ -27,8 +27,8 @@ struct trp_catalog {
     struct trp_loaders *loaders;     /* where the folder is removed */
 };
 
-/* Asks for all models (`name` empty) or for one, perhaps as an order changes it; `done` gets the catalog on the control
- * loop, with one reference for whoever asked.
+/* Asks for all models (`name` empty) or for one, perhaps as an order changes it; `done` gets the
+ * catalog on the control loop, with one reference for whoever asked.
  *   Owns  : counted; `order` and its texts are borrowed until `done`, `name` and `only` are copied.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY. */
@@ -50,7 +50,8 @@ trp_status trp_catalog_ask(const struct trp_alloc *alloc, struct trp_loaders *lo
 void trp_catalog_ref(struct trp_catalog *c);
 void trp_catalog_unref(struct trp_catalog *c); /* accepts NULL */
 
-/* One number for all that matters of a model's files: other files or another mistake give another one.
+/* One number for all that matters of a model's files: other files or another mistake give another
+ * one.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */

@@ -1,15 +1,18 @@
 /* life/change.c - one set of versions on its way to READY, all or none
  *
- * The set that the repository wants is compared with what serves: a version whose files did not change is kept as it is, the
- * others are loaded side by side.  While they load, what served goes on serving.
+ * The set that the repository wants is compared with what serves: a version whose files did not
+ * change is kept as it is, the others are loaded side by side.  While they load, what served goes
+ * on serving.
  *
  *   every load ended well   all fresh versions become READY in one snapshot; those they replace drain
  *   one of them failed      all fresh versions become FAILED; what served stays, with the reason in the index
  *
  *  1. A version is shown while it loads only where nothing serves.
- *  2. A load that passes its time is given up at once, whatever its backend does: the version is FAILED, the order is
- *     answered; the loader thread is free when the backend returns, and what it brings then is closed.
- *  3. Results of a load belong to the loader thread until its `done`; only then are they put into the version. */
+ *  2. A load that passes its time is given up at once, whatever its backend does: the version is
+ *     FAILED, the order is answered; the loader thread is free when the backend returns, and what
+ *     it brings then is closed.
+ *  3. Results of a load belong to the loader thread until its `done`; only then are they put
+ *     into the version. */
 #include <stdio.h>
 
 #include "exec/sequencer.h"
@@ -409,7 +412,8 @@ static void fail_loads(struct trp_change *c, char *failures, size_t size)
     c->loads_n = 0;
 }
 
-/* The files that serve were replaced by some that do not load: nothing could load what serves again. */
+/* The files that serve were replaced by some that do not load: nothing could load what serves
+ * again. */
 static bool is_replaced(const struct trp_change *c)
 {
     const struct trp_member *m = c->member;
@@ -424,7 +428,8 @@ static bool is_replaced(const struct trp_change *c)
 
 static void found_older(struct trp_catalog *catalog);
 
-/* Clients need not know that it was let go: what served before, though newer files did not load, is loaded again. */
+/* Clients need not know that it was let go: what served before, though newer files did not load,
+ * is loaded again. */
 static bool try_older(struct trp_change *c, const struct trp_error *err)
 {
     struct trp_member *m = c->member;
@@ -586,8 +591,8 @@ static void answered(struct trp_ask *ask, const struct trp_error *refused)
     }
 }
 
-/* All of them know how much they need: they wait for it together, so that two models that each have a part never wait for one
- * another. */
+/* All of them know how much they need: they wait for it together, so that two models that each have
+ * a part never wait for one another. */
 static void ask_for_room(struct trp_change *c)
 {
     struct trp_member *m = c->member;
@@ -690,7 +695,8 @@ static trp_status plan(struct trp_change *c, struct trp_catalog *catalog,
     return trp_ok();
 }
 
-/* Cold versions count as ready, and say what they take and give, while they are loaded as well as before. */
+/* Cold versions count as ready, and say what they take and give, while they are loaded as well
+ * as before. */
 static bool shows_cold(const struct trp_member *m)
 {
     for (uint32_t i = 0; i < m->shown.n; i++)

@@ -1,5 +1,6 @@
 /* life/change.h - one set of versions on its way to READY.
- * Answers "how does a set of versions become READY, all or none?".  Control's, and private to this room. */
+ * Answers "how does a set of versions become READY, all or none?".  Control's, and private to
+ * this room. */
 #ifndef TRP_CHANGE_H
 #define TRP_CHANGE_H
 

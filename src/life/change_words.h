@@ -1,5 +1,6 @@
 /* life/change_words.h - what is said of a set of versions that was to be loaded.
- * Answers "in which words is whoever ordered, waits or reads the log told what became of it?".  Private to this room. */
+ * Answers "in which words is whoever ordered, waits or reads the log told what became of it?".
+ * Private to this room. */
 #ifndef TRP_CHANGE_WORDS_H
 #define TRP_CHANGE_WORDS_H
 
@@ -18,8 +19,8 @@ void trp_change_add_failure(const struct trp_version *v, char *text, size_t size
  *   Errors: none. */
 enum trp_code trp_change_code(int32_t code);
 
-/* Logs what is doubtful in a model's files, each line of `warnings`; once for each state of them (*warned is which was told last,
- * 0: none), however often the model goes and is loaded again.
+/* Logs what is doubtful in a model's files, each line of `warnings`; once for each state of them
+ * (*warned is which was told last, 0: none), however often the model goes and is loaded again.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */

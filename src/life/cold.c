@@ -6,10 +6,10 @@
  *   loop ◄── sent home, to what serves now ───┴── ended ◄── LOAD, one for all who wait
  *
  *  1. A cold version is NEW and shown READY: clients need not know that it is not in memory.
- *  2. Whoever waits is looked after whenever an op has ended and when nothing is in hand, so every way on leads to an answer:
- *     what serves, another load, or why there is neither.
- *  3. A version that a call was pinned to while it waited is only a place to wait at: what answers is chosen when the load has
- *     ended, by the number that was asked for. */
+ *  2. Whoever waits is looked after whenever an op has ended and when nothing is in hand, so every
+ *     way on leads to an answer: what serves, another load, or why there is neither.
+ *  3. A version that a call was pinned to while it waited is only a place to wait at: what answers
+ *     is chosen when the load has ended, by the number that was asked for. */
 #include <stdio.h>
 
 #include "life/demand.h"
@@ -86,8 +86,8 @@ static void send_home(struct trp_task *task)
         trp_waiting_send(call);
 }
 
-/* Behind the snapshot that tells of what has ended, which is published by a task that was queued before: whoever has his answer
- * and looks into the index finds what he was told. */
+/* Behind the snapshot that tells of what has ended, which is published by a task that was queued
+ * before: whoever has his answer and looks into the index finds what he was told. */
 static void send_soon(struct trp_life *l, struct trp_call *call)
 {
     trp_call_list_push(&l->homeward, call);
@@ -111,7 +111,8 @@ static void refuse_all(struct trp_member *m, const struct trp_error *why)
     }
 }
 
-/* Resources may be there the next time, and clients should know; anything else is how the model is. */
+/* Resources may be there the next time, and clients should know; anything else is how the model
+ * is. */
 static enum trp_code call_code(int32_t code)
 {
     switch (code) {
@@ -259,7 +260,8 @@ bool trp_member_evict(struct trp_member *m, const char *why)
     return !m->op && !is_wanted && trp_cold_let_go(m, why);
 }
 
-/* What is let go is not what its files are now, which did not load: it is to be found again.  The index goes on saying why. */
+/* What is let go is not what its files are now, which did not load: it is to be found again.
+ * The index goes on saying why. */
 static bool keep_older(struct trp_member *m)
 {
     trp_set_drop(m->life->alloc, &m->older);

@@ -1,6 +1,6 @@
 /* life/demand.h - models that are not loaded, and those that are not meant to stay.
- * Answers "what is said of a model that is not in memory, who waits for it, and when does it come or go by itself?".  The parts of
- * life_parts.h about that; control's, and private to this room. */
+ * Answers "what is said of a model that is not in memory, who waits for it, and when does it come
+ * or go by itself?".  The parts of life_parts.h about that; control's, and private to this room. */
 #ifndef TRP_DEMAND_H
 #define TRP_DEMAND_H
 
@@ -8,16 +8,19 @@
 
 /* ---- survey.c ---- */
 
-/* Shows the versions of a model that is not loaded at once, and looks into their files in the background, a few models at a
- * time.  ask: the same, with a look at what the repository holds first.
+/* Shows the versions of a model that is not loaded at once, and looks into their files in the
+ * background, a few models at a time.  ask: the same, with a look at what the repository holds
+ * first.
  *   Owns  : takes references of the catalog.
  *   Thread: control.
- *   Errors: logged; the index then lacks inputs and outputs, and the next look finds the model again. */
+ *   Errors: logged; the index then lacks inputs and outputs, and the next look finds the model
+ *           again. */
 void trp_survey_begin(struct trp_member *m, struct trp_catalog *catalog,
                       const struct trp_repo_model *found);
 void trp_survey_ask(struct trp_member *m);
 
-/* Answers an order when all that can be known of the model without loading it is in the index, and sees to it now.
+/* Answers an order when all that can be known of the model without loading it is in the index, and
+ * sees to it now.
  *   Owns  : moves the order back to its owner then.
  *   Thread: control.
  *   Errors: UNAVAILABLE (stopping). */
@@ -34,7 +37,8 @@ void trp_survey_forget(struct trp_member *m);
 /* Before what is wrong with the files of a model that an operator has unloaded. */
 #define TRP_COLD_UNLOADED_WRONG "unloaded; its files are wrong: "
 
-/* What the index says of a version that is not loaded; makes the room for calls that wait for a model.
+/* What the index says of a version that is not loaded; makes the room for calls that wait for a
+ * model.
  *   Owns  : static; the member's.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY. */
@@ -65,12 +69,13 @@ void trp_cold_ended(struct trp_member *m, const struct trp_op *op, const struct 
  *   Errors: none; whoever cannot be helped is told why. */
 bool trp_cold_attend(struct trp_member *m);
 
-/* Lets a loaded model go: its versions drain, cold ones stand in their place in the same snapshot, and the next call has it
- * loaded again, whatever its policy.  Requests in flight end well, and those that come meanwhile are served or wait.
+/* Lets a loaded model go: its versions drain, cold ones stand in their place in the same snapshot,
+ * and the next call has it loaded again, whatever its policy.  Requests in flight end well, and
+ * those that come meanwhile are served or wait.
  *   Owns  : `why` is copied to the log.
  *   Thread: control.
- *   Errors: false: not now: nothing serves, something is in hand, memory is short, or an order's own files could not be loaded
- *           again. */
+ *   Errors: false: not now: nothing serves, something is in hand, memory is short, or an order's
+ *           own files could not be loaded again. */
 bool trp_member_evict(struct trp_member *m, const char *why);
 
 /* The same while an op is in hand, which is the caller's own.
@@ -81,14 +86,16 @@ bool trp_cold_let_go(struct trp_member *m, const char *why);
 
 /* ---- backoff.c ---- */
 
-/* A load failed: counts it and arms the next try; one went well, or everything is different: forgets the failures.
+/* A load failed: counts it and arms the next try; one went well, or everything is different:
+ * forgets the failures.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: logged: without memory for a timer it may be tried at once. */
 void trp_backoff_failed(struct trp_member *m);
 void trp_backoff_reset(struct trp_member *m);
 
-/* Whether a load that failed is tried again without anybody asking; how long its pause still lasts, 0: it is over.
+/* Whether a load that failed is tried again without anybody asking; how long its pause still lasts,
+ * 0: it is over.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */
@@ -121,8 +128,8 @@ trp_status trp_keeping_order(struct trp_member *m, struct trp_error *err);
  *   Errors: none. */
 void trp_keeping_pin(struct trp_member *m, const struct trp_order *order);
 
-/* What an op that ends with `err` means for who stays: a pin holds when it went well.  An order for what is hibernated ends with why
- * it could not be woken, unless it was.
+/* What an op that ends with `err` means for who stays: a pin holds when it went well.  An order for
+ * what is hibernated ends with why it could not be woken, unless it was.
  *   Owns  : nothing.
  *   Thread: control; before the next op begins.
  *   Errors: into *err, where it was OK. */
@@ -130,7 +137,8 @@ void trp_keeping_ended(struct trp_member *m, const struct trp_op *op, struct trp
 
 /* ---- backlog.c ---- */
 
-/* Puts a model behind those that are loaded by themselves; takes it out; one of their loads has ended.
+/* Puts a model behind those that are loaded by themselves; takes it out; one of their loads has
+ * ended.
  *   Owns  : borrowed from life.
  *   Thread: control.
  *   Errors: none. */

@@ -9,14 +9,15 @@
  *             does it pay, and is there room? ──► MEND: the same files, opened packed; a hot swap like any other
  *             does it not pay any more?       ──► MEND: opened mapped again
  *
- * A model that was opened plainly, because nobody had prepared it yet, has private weights of the fast kind.  Once it is prepared it
- * keeps them as long as it is hot, and is opened mapped when it is not.
+ * A model that was opened plainly, because nobody had prepared it yet, has private weights of the
+ * fast kind.  Once it is prepared it keeps them as long as it is hot, and is opened mapped when it
+ * is not.
  *
- * Nobody waits for a trial, so a load that waits for memory has what it holds: it is given up, and begun anew when the model is found
- * as hot again.
+ * Nobody waits for a trial, so a load that waits for memory has what it holds: it is given up, and
+ * begun anew when the model is found as hot again.
  *
- * What is learned moves on to the version that replaces one.  A model that was let go comes back mapped, which is what whoever
- * waits for it needs. */
+ * What is learned moves on to the version that replaces one.  A model that was let go comes back
+ * mapped, which is what whoever waits for it needs. */
 #include "life/heat.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* life/heat.h - mapped models that are asked so often that copies of their weights pay.
- * Answers "how hot is it, what would it gain, and is that worth the bytes?".  Mapping costs nothing, and runs on some models a
- * quarter slower than with weights that were packed for this processor, which are private.  Private to this room. */
+ * Answers "how hot is it, what would it gain, and is that worth the bytes?".  Mapping costs
+ * nothing, and runs on some models a quarter slower than with weights that were packed for this
+ * processor, which are private.  Private to this room. */
 #ifndef TRP_HEAT_H
 #define TRP_HEAT_H
 
@@ -23,8 +24,8 @@ struct trp_heat {
     uint32_t hot_n, cold_n; /* looks in a row that would have it so */
 };
 
-/* Whether the time that is saved is worth the memory: a machine of C cores and M bytes gives M/C bytes for a core.  A model that is
- * packed stays so until it is worth less than half.
+/* Whether the time that is saved is worth the memory: a machine of C cores and M bytes gives M/C
+ * bytes for a core.  A model that is packed stays so until it is worth less than half.
  *   Units : cores: busy with its runs; gain: 0..1 of that; bytes_per_core: the machine's.
  *   Owns  : nothing.
  *   Thread: any.
@@ -44,7 +45,8 @@ void trp_heat_stop(struct trp_life *l);
  *   Errors: none. */
 void trp_heat_prepared(struct trp_version *v);
 
-/* How the version that replaces one of `serving` with the same number is to be opened, and what it knows from the start.
+/* How the version that replaces one of `serving` with the same number is to be opened, and what it
+ * knows from the start.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */

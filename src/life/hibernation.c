@@ -8,11 +8,14 @@
  *                                                            ▼                          ▼
  *                                                       sleeps on                  let go, and loaded anew
  *
- *  1. A call counts itself in before it looks at the door, and the door is shut before anybody looks who is inside: no run begins
- *     on what sleeps.  The door of a version that is let go in its sleep stays shut; what was on its way to it waits elsewhere.
- *  2. Whoever waits at a door is in the room where calls wait for a load, so deadlines, classes and limits are the same.
+ *  1. A call counts itself in before it looks at the door, and the door is shut before anybody
+ *     looks who is inside: no run begins on what sleeps.  The door of a version that is let go in
+ *     its sleep stays shut; what was on its way to it waits elsewhere.
+ *  2. Whoever waits at a door is in the room where calls wait for a load, so deadlines, classes and
+ *     limits are the same.
  *  3. All that serves of a model sleeps and wakes together.
- *  4. What is in hand holds the versions that it works on: they are not closed meanwhile, whatever becomes of the model. */
+ *  4. What is in hand holds the versions that it works on: they are not closed meanwhile,
+ *     whatever becomes of the model. */
 #include "life/hibernation.h"
 
 #include <stdio.h>

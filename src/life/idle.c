@@ -1,8 +1,9 @@
 /* life/idle.c - who has not been asked for longer than its keep_alive
  *
- * One timer for each loaded model that has a keep_alive: when it is due it looks when the last request was answered, and lets the
- * model go or waits for what is left.  Where hibernating it pays it does that first, and goes after another keep_alive.  Requests
- * themselves touch nothing but the statistics that they write anyway. */
+ * One timer for each loaded model that has a keep_alive: when it is due it looks when the last
+ * request was answered, and lets the model go or waits for what is left.  Where hibernating it pays
+ * it does that first, and goes after another keep_alive.  Requests themselves touch nothing but
+ * the statistics that they write anyway. */
 #include <stdio.h>
 
 #include "life/demand.h"

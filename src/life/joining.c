@@ -2,8 +2,9 @@
  *
  *   executor: two calls wait ──mail──► control ──job──► note of the store, or proof ──► control: the version's company
  *
- * The job holds the version, so that its model stays open, and gives up when it is to be let go.  When it hibernates meanwhile the
- * job gives up as well, and begins anew when the model was woken. */
+ * The job holds the version, so that its model stays open, and gives up when it is to be let go.
+ * When it hibernates meanwhile the job gives up as well, and begins anew when the model was
+ * woken. */
 #include "life/joining.h"
 
 #include <stdio.h>
@@ -116,7 +117,8 @@ static void has_run(void *user, uint64_t peak_bytes)
     leave(f);
 }
 
-/* Under which key the store knows this model; what was opened plainly may have to be read for it. */
+/* Under which key the store knows this model; what was opened plainly may have to be read for
+ * it. */
 static void find_key(struct finding *f)
 {
     struct trp_making making = { .store = f->life->opts.store, .desc = &f->desc };

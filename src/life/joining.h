@@ -1,7 +1,8 @@
 /* life/joining.h - whether calls of a version may run together.
- * Answers "are its rows independent of each other?".  Its owner may say so, or forbid it; otherwise it is found out when two of
- * its calls have waited together for the first time: a job of the background runs rows alone and together (store/row_proof.h), and
- * the store keeps what came of it.  Until then, and if they are not, each call runs alone.  Private to this room. */
+ * Answers "are its rows independent of each other?".  Its owner may say so, or forbid it; otherwise
+ * it is found out when two of its calls have waited together for the first time: a job of the
+ * background runs rows alone and together (store/row_proof.h), and the store keeps what came of
+ * it.  Until then, and if they are not, each call runs alone.  Private to this room. */
 #ifndef TRP_JOINING_H
 #define TRP_JOINING_H
 
@@ -19,12 +20,13 @@ struct trp_joining {
     uint32_t failures;     /* to find it out, for want of memory */
     struct trp_timer rest; /* after one: nobody tries it again until then */
     char words
-        [2]
-        [TRP_JOINING_WORDS]; /* each written once, before it is shown: why not yet; what came of it */
+        [2][TRP_JOINING_WORDS]; /* each written once, before it is shown: why not yet; what came of
+                              * it */
     uint32_t words_n;
 };
 
-/* Settles what is known of a version that was just opened, or who is told when somebody wants to know.
+/* Settles what is known of a version that was just opened, or who is told when somebody wants to
+ * know.
  *   Owns  : `j` is the version's.
  *   Thread: control; before its state lets calls in.
  *   Errors: none. */

@@ -1,7 +1,8 @@
 /* life/keeping.c - what an operator says of who stays
  *
- * A pin holds until it is taken back, the model is unloaded, or the server ends; `pin` of the configuration holds unless an operator
- * took it back.  Nothing that is pinned is evicted by mistake: it is unpinned first.  A pin that is refused changes nothing. */
+ * A pin holds until it is taken back, the model is unloaded, or the server ends; `pin` of the
+ * configuration holds unless an operator took it back.  Nothing that is pinned is evicted by
+ * mistake: it is unpinned first.  A pin that is refused changes nothing. */
 #include "life/demand.h"
 #include "life/hibernation.h"
 #include "life/life_parts.h"

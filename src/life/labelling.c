@@ -1,14 +1,15 @@
 /* life/labelling.c - which labels stand for which versions of a model
  *
- * Two hands write labels: `labels` of the model's configuration, and an operator who moves one while the server runs.  What the
- * operator moved holds until the configuration's labels become other ones: then these hold, all of them.
+ * Two hands write labels: `labels` of the model's configuration, and an operator who moves one
+ * while the server runs.  What the operator moved holds until the configuration's labels become
+ * other ones: then these hold, all of them.
  *
  *   files taken up ──► read (into `next`) ──► versions are READY ──► keep (`next` becomes what holds; one snapshot)
  *                                        └──► a load failed     ──► drop (what held goes on)
  *   an operator's order ──► move (into `next`) ──► keep, or drop where it would break what is made of the model
  *
- * A label never stands for a version that is not there: one that left takes its labels out of the snapshot with it (they come
- * back with it), and an order that names such a version is refused. */
+ * A label never stands for a version that is not there: one that left takes its labels out of the
+ * snapshot with it (they come back with it), and an order that names such a version is refused. */
 #include <stdio.h>
 
 #include "life/labelling.h"

@@ -14,7 +14,8 @@ struct trp_labelling {
     uint64_t written; /* digest of the configuration's labels, from which these come */
 };
 
-/* Reads the labels of the configuration that is being taken up; they hold from keep() on, and are forgotten by drop().
+/* Reads the labels of the configuration that is being taken up; they hold from keep() on, and are
+ * forgotten by drop().
  *   Owns  : copied.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY; what held goes on. */
@@ -24,15 +25,17 @@ void trp_labelling_keep(struct trp_member *m);
 void trp_labelling_drop(struct trp_member *m);
 void trp_labelling_forget(struct trp_member *m); /* all of them */
 
-/* Moves labels, all or none; version 0 takes one away.  They hold from keep() on, and are forgotten by drop(), as above; the caller
- * shows the member.
+/* Moves labels, all or none; version 0 takes one away.  They hold from keep() on, and are forgotten
+ * by drop(), as above; the caller shows the member.
  *   Owns  : copied.
  *   Thread: control.
- *   Errors: INVALID_ARGUMENT: no label; FAILED_PRECONDITION: the version is not available; TOO_LARGE; OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT: no label; FAILED_PRECONDITION: the version is not available;
+ *           TOO_LARGE; OUT_OF_MEMORY. */
 trp_status trp_labelling_move(struct trp_member *m, const struct trp_version_label *wishes,
                               uint32_t wishes_n, struct trp_error *err);
 
-/* The number of a version, or of the one that the key of a label stands for now; the key itself: none.
+/* The number of a version, or of the one that the key of a label stands for now; the key itself:
+ * none.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */

@@ -1,17 +1,20 @@
 /* life/life.c - see life.h
  *
- * Problem: models come, change and go while requests run, and loading one may take minutes, fail, or never end.  The request
- * side must not notice, and an operator must be able to say "load this" and know, when the answer comes, that it holds.
+ * Problem: models come, change and go while requests run, and loading one may take minutes, fail,
+ * or never end.  The request side must not notice, and an operator must be able to say "load this"
+ * and know, when the answer comes, that it holds.
  *
- * Design: one control thread owns every decision (life_parts.h says which file decides what), loader threads do what blocks.
- * They share nothing but jobs that move back and forth whole.
+ * Design: one control thread owns every decision (life_parts.h says which file decides what),
+ * loader threads do what blocks. They share nothing but jobs that move back and forth whole.
  *
  *  1. A model's ops are done one after the other; different models do not wait for each other.
  *  2. A change is published as one snapshot: old versions or new ones, never a mixture.
- *  3. An order is answered when every reader has seen the snapshot that holds its result: whoever was told "loaded" finds the
- *     model on each connection, and after "unloaded" no request begins on it.
+ *  3. An order is answered when every reader has seen the snapshot that holds its result: whoever
+ *     was told "loaded" finds the model on each connection, and after "unloaded" no request begins
+ *     on it.
  *  4. A version is closed when its last owner has gone, on a loader thread.
- *  5. Failure of one thing is that thing's: it is in the index, the log and the answer, and changes nothing else.
+ *  5. Failure of one thing is that thing's: it is in the index, the log and the answer, and changes
+ *     nothing else.
  *
  *   repository ─ rescan ─► member ─ change ─► registry ─ publish ─► loops
  *   operator ── order ────►  │                                        │ seen

@@ -1,7 +1,8 @@
 /* life/life.h - the road of a model from a folder to READY, and back.
- * Answers "what makes a version ready, or gone?".  The control thread decides; loader threads do the slow steps, several at
- * once, and post back.  Hot replacement: the new version is ready before the old one leaves; requests in flight finish on the
- * version they started on; a load that fails leaves the old one serving and says why. */
+ * Answers "what makes a version ready, or gone?".  The control thread decides; loader threads do
+ * the slow steps, several at once, and post back.  Hot replacement: the new version is ready before
+ * the old one leaves; requests in flight finish on the version they started on; a load that
+ * fails leaves the old one serving and says why. */
 #ifndef TRP_LIFE_H
 #define TRP_LIFE_H
 
@@ -54,23 +55,28 @@ struct trp_life_opts {
     struct trp_account *weights, *activations;
     struct trp_account *shared; /* weights that are mapped, each once */
     uint32_t readers_n;         /* loops that hold snapshots */
-    /* Called on the control thread with each new snapshot; whoever holds an older one answers with trp_life_seen(). */
+    /* Called on the control thread with each new snapshot; whoever holds an older one answers
+     * with trp_life_seen(). */
     void (*publish)(void *user, const struct trp_snapshot *snapshot);
     void *publish_user;
-    /* Called on the control thread when a listing was taken up, with all that was found: folders that declare something made of
-     * models (`definition`) are nobody's but this one's.  Borrowed for the time of the call.  NULL: nobody asks. */
+    /* Called on the control thread when a listing was taken up, with all that was found: folders
+     * that declare something made of models (`definition`) are nobody's but this one's.
+     * Borrowed for the time of the call.  NULL: nobody asks. */
     void (*listed)(void *user, const struct trp_repo_listing *listing);
     void *listed_user;
-    /* Called on the control thread before other versions stand behind a name, or a label of it moves; see proposal.h.  `now` is what
-     * they are compared with; NULL: the snapshot that was published last.  NULL: anything may.
-     * Errors: FAILED_PRECONDITION: what is made of the model works now, and would not any more; OUT_OF_MEMORY. */
+    /* Called on the control thread before other versions stand behind a name, or a label of it
+     * moves; see proposal.h.  `now` is what they are compared with; NULL: the snapshot that was
+     * published last.  NULL: anything may.
+     * Errors: FAILED_PRECONDITION: what is made of the model works now, and would not any more;
+     *         OUT_OF_MEMORY. */
     trp_status (*fits)(void *user, const struct trp_proposal *next, const struct trp_proposal *now,
                        struct trp_error *err);
     void *fits_user;
 };
 
 /* Makes it; nothing happens before trp_life_start().
- *   Owns  : the caller destroys after the control loop has ended; opts copied, everything in them borrowed.
+ *   Owns  : the caller destroys after the control loop has ended; opts copied, everything in them
+ *           borrowed.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY, IO. */
 trp_status trp_life_create(const struct trp_alloc *alloc, const struct trp_life_opts *opts,
@@ -89,12 +95,13 @@ void trp_life_start(struct trp_life *l);
  *   Errors: none. */
 void trp_life_seen(struct trp_life *l, uint32_t index, uint64_t epoch);
 
-/* A wish of an operator; answered by `done` on the control thread.  A load ends when the model is READY or FAILED; an unload
- * when its versions have left the registry (in-flight calls may still hold them), a rescan when what was found is in the index;
- * loads that it began go on; a pin when the model is loaded and stays; an unpin when it may go by itself again; an eviction when its
- * versions have left, as with an unload, but the next request has it loaded again; a scale when its number holds; a survey when the
- * index has all that can be known of the model without loading it.  In each case every reader has seen the snapshot that holds the
- * result before `done` is called.
+/* A wish of an operator; answered by `done` on the control thread.  A load ends when the model is
+ * READY or FAILED; an unload when its versions have left the registry (in-flight calls may still
+ * hold them), a rescan when what was found is in the index; loads that it began go on; a pin when
+ * the model is loaded and stays; an unpin when it may go by itself again; an eviction when its
+ * versions have left, as with an unload, but the next request has it loaded again; a scale when its
+ * number holds; a survey when the index has all that can be known of the model without loading it.
+ * In each case every reader has seen the snapshot that holds the result before `done` is called.
  *   Owns  : the order is the caller's until `done`.
  *   Thread: control.
  *   Errors: in order->error, with Triton's words. */
@@ -133,7 +140,8 @@ struct trp_order {
 };
 void trp_life_submit(struct trp_life *l, struct trp_order *order);
 
-/* What is made of models is other than it was: versions that were held back for it are looked at once more.
+/* What is made of models is other than it was: versions that were held back for it are looked at
+ * once more.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: logged. */
@@ -146,8 +154,9 @@ void trp_life_reconsider(struct trp_life *l);
 bool trp_life_is_started(const struct trp_life *l);
 bool trp_life_is_settled(const struct trp_life *l);
 
-/* Gives everything up: drains, closes, releases; calls `done` on the control thread when all are GONE.  Until then readers
- * must go on answering with trp_life_seen(), or be reported gone with epoch UINT64_MAX.
+/* Gives everything up: drains, closes, releases; calls `done` on the control thread when all are
+ * GONE.  Until then readers must go on answering with trp_life_seen(), or be reported gone with
+ * epoch UINT64_MAX.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */

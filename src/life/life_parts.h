@@ -1,5 +1,5 @@
 /* life/life_parts.h - what the files of this room share.
- * Answers "who decides what?"; README.md says which file does.  Control's, and private to this room. */
+ * Answers "who decides what?"; README.md says which file does.  Control's; private to this room. */
 #ifndef TRP_LIFE_PARTS_H
 #define TRP_LIFE_PARTS_H
 
@@ -90,10 +90,9 @@ struct trp_member {
     bool is_unpinned;     /* an operator said that it may go, whatever its configuration says */
     bool is_last_copy;    /* what serves has no files any more but some that do not load */
     struct trp_set older; /* cold; served when it was let go, beside newer files that do not load */
-    struct trp_set
-        before; /* cold; stood in the index before other files were found, of which it is not known whether they fit */
-    bool is_overridden; /* what serves came with an order: nothing could load it again */
-    bool has_stay;      /* an operator said how long it stays: stay_ns */
+    struct trp_set before; /* cold; in the index before files were found that may not fit */
+    bool is_overridden;    /* what serves came with an order: nothing could load it again */
+    bool has_stay;         /* an operator said how long it stays: stay_ns */
     int64_t stay_ns;
     struct trp_timer idle_timer, retry_timer;
     int64_t retry_ns; /* the pause after the last failure; 0: the last load went well */
@@ -175,10 +174,11 @@ struct trp_life {
 
 /* ---- life.c ---- */
 
-/* Puts what stands behind a name into the next snapshot (`lazy`: it may wait some 25 ms for company), or takes it out.
+/* Puts what stands behind a name into the next snapshot (`lazy`: it may wait some 25 ms for
+ * company), or takes it out.
  *   Owns  : nothing.
  *   Thread: control.
- *   Errors: logged; the registry stays as it was (hide: false), and all is tried again before anybody is answered. */
+ *   Errors: logged; the registry stays (hide: false); tried again before anybody is answered. */
 void trp_life_show(struct trp_member *m, bool lazy);
 bool trp_life_hide(struct trp_member *m);
 
@@ -227,7 +227,7 @@ void trp_member_go_on(struct trp_member *m);
  *   Errors: none. */
 void trp_member_finish(struct trp_member *m, const struct trp_error *err);
 
-/* What was found cannot be used: what serves goes on, the index says why, and the op in hand has failed.
+/* What was found cannot be used: what serves goes on, the index says why, and the op has failed.
  *   Owns  : `why` is copied.
  *   Thread: control.
  *   Errors: none. */

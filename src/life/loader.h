@@ -1,17 +1,18 @@
 /* life/loader.h - the threads that do the slow steps.
- * Answers "who reads the disk and opens models, while the control thread goes on?".  Private to this room. */
+ * Answers "who reads the disk and opens models, while the control thread goes on?".  Private to
+ * this room. */
 #ifndef TRP_LOADER_H
 #define TRP_LOADER_H
 
 #include "base/loop.h"
 #include "base/status.h"
 
-/* What must not wait for what: a chore (list, close) never waits for a load that takes minutes, and what runs in the
- * background waits for both. */
+/* What must not wait for what: a chore (list, close) never waits for a load that takes minutes, and
+ * what runs in the background waits for both. */
 enum trp_lane { TRP_LANE_CHORE, TRP_LANE_LOAD, TRP_LANE_BACKGROUND, TRP_LANES };
 
-/* Lives in its owner's memory, so that the queue cannot be full: it is as long as there are things to do, and every kind
- * of thing has a limit of its own (models, versions, orders). */
+/* Lives in its owner's memory, so that the queue cannot be full: it is as long as there are things
+ * to do, and every kind of thing has a limit of its own (models, versions, orders). */
 struct trp_job {
     void (*work)(struct trp_job *job); /* on a loader thread */
     void (*done)(struct trp_job *job); /* then on the control loop; may submit the job again */
@@ -36,7 +37,8 @@ trp_status trp_loaders_create(const struct trp_alloc *alloc, const struct trp_lo
                               struct trp_loaders **out_loaders, struct trp_error *err);
 void trp_loaders_destroy(struct trp_loaders *l); /* accepts NULL; joins the threads */
 
-/* Whether any job is out, and who is told (on the control loop, after the job's `done`) when none is any more.
+/* Whether any job is out, and who is told (on the control loop, after the job's `done`) when none
+ * is any more.
  *   Owns  : `user` is borrowed.
  *   Thread: control.
  *   Errors: none. */

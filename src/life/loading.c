@@ -1,16 +1,19 @@
 /* life/loading.c - see loading.h
  *
- * Before all that, the files of a version with a manifest are compared with it, once for each state of them.
+ * Before all that, the files of a version with a manifest are compared with it, once for each state
+ * of them.
  *
  *   file's head ──► configuration ──► backend ──► open ──► configuration again ──► labels ──► warm-up
  *   (our reader,    (options for      (started     (its own   (against what was
  *    or a probe)     the backend)      at need)     words)      opened)
  *
- * The configuration is completed twice, because the backend needs its options before it opens the file, and only the open
- * model knows for certain what it takes: our reader sees what the file declares, the backend what follows from it.
+ * The configuration is completed twice, because the backend needs its options before it opens the
+ * file, and only the open model knows for certain what it takes: our reader sees what the file
+ * declares, the backend what follows from it.
  *
- * Nothing here decides anything about other versions, and nothing is shared but the version's arena, so any number of
- * loadings run side by side.  Every failure ends in `loaded.error` with what was opened closed again. */
+ * Nothing here decides anything about other versions, and nothing is shared but the version's
+ * arena, so any number of loadings run side by side.  Every failure ends in `loaded.error` with
+ * what was opened closed again. */
 #include "life/loading.h"
 
 #include <stdio.h>
@@ -99,7 +102,8 @@ static struct trp_str folder_of(struct trp_str path)
     return path.len > 1 ? trp_str_make(path.ptr, path.len - 1) : TRP_STR_LIT("/");
 }
 
-/* External data must be there, whole, beside the model before a runtime goes and opens whatever the file names. */
+/* External data must be there, whole, beside the model before a runtime goes and opens whatever
+ * the file names. */
 static trp_status check_file(struct trp_loading_steps *s, struct trp_str folder,
                              const struct trp_onnx_file *e, struct trp_error *err)
 {
@@ -122,7 +126,8 @@ static trp_status check_externals(struct trp_loading_steps *s, const struct trp_
     return trp_ok();
 }
 
-/* What can take the process down is kept for the index and the log; the rest only fails when it is run. */
+/* What can take the process down is kept for the index and the log; the rest only fails when it
+ * is run. */
 static void note_hazards(struct trp_loading_steps *s, const struct trp_onnx_model *m)
 {
     struct trp_loading *l = s->l;
@@ -175,7 +180,8 @@ static trp_status recall_or_read(struct trp_loading_steps *s, struct trp_signatu
     return trp_ok();
 }
 
-/* What the file declares, in scratch memory.  Files of other backends are known by their backend alone. */
+/* What the file declares, in scratch memory.  Files of other backends are known by their backend
+ * alone. */
 static trp_status look_into_file(struct trp_loading_steps *s, struct trp_signature *out,
                                  struct trp_error *err)
 {
@@ -246,7 +252,8 @@ static trp_status note_vain(struct trp_loading_steps *s, const struct trp_device
     return add_warning(s, &words, err);
 }
 
-/* On a GPU another one is another way to the same answers, and the first tells what to look for; on the CPU any is nothing. */
+/* On a GPU another one is another way to the same answers, and the first tells what to look for;
+ * on the CPU any is nothing. */
 static trp_status note_accelerators(struct trp_loading_steps *s, struct trp_error *err)
 {
     const struct trp_loaded *out = &s->l->loaded;
@@ -271,7 +278,8 @@ static trp_status note_accelerators(struct trp_loading_steps *s, struct trp_erro
     return trp_ok();
 }
 
-/* Settles on which devices of the backend the model's runs are; what it is opened with says so, too. */
+/* Settles on which devices of the backend the model's runs are; what it is opened with says so,
+ * too. */
 static trp_status place(struct trp_loading_steps *s, struct trp_arena *a, struct trp_error *err)
 {
     struct trp_model_config *c = &s->l->loaded.config;
@@ -344,7 +352,8 @@ static bool is_isolated(const struct trp_loading_steps *s)
                                              trp_backends_can_isolate(s->l->env->backends));
 }
 
-/* Once the configuration is known; from here on whatever runs the version, as its proofs do, runs it there. */
+/* Once the configuration is known; from here on whatever runs the version, as its proofs do,
+ * runs it there. */
 static trp_status find_backend(struct trp_loading_steps *s, struct trp_error *err)
 {
     struct trp_backends *all = s->l->env->backends;

@@ -9,8 +9,8 @@
 #include "life/rehearsal.h"
 #include "life/sizing.h"
 
-/* Digests of versions whose files were read and are what their manifests say: a place each, the newest wins, so whatever is not
- * found here is read once more. */
+/* Digests of versions whose files were read and are what their manifests say: a place each, the
+ * newest wins, so whatever is not found here is read once more. */
 struct trp_matched {
     struct trp_counter digests[4096];
 };
@@ -29,7 +29,8 @@ struct trp_loading_env {
     uint64_t label_bytes_max, input_bytes_max, output_bytes_max, run_bytes_max;
 };
 
-/* Filled by a loader thread, taken by control when the job is done; until then nobody else looks at it. */
+/* Filled by a loader thread, taken by control when the job is done; until then nobody else looks
+ * at it. */
 struct trp_loaded {
     struct trp_error error;          /* status OK: the rest holds */
     struct trp_backend_model *model; /* NULL after a survey */
@@ -55,8 +56,8 @@ struct trp_loading {
     struct trp_rehearsal *rehearsal; /* of what takes over */
     bool is_packed;                  /* mapped weights may be copied: see heat.h */
     uint64_t bytes_max;              /* that it may hold; 0: no limit */
-    /* Told on the loader thread: when either half begins, when the model is open and nobody has run it yet, and when its
-     * first runs begin; may be NULL. */
+    /* Told on the loader thread: when either half begins, when the model is open and nobody has run
+     * it yet, and when its first runs begin; may be NULL. */
     void (*on_begin)(struct trp_loading *l);
     void (*on_open)(struct trp_loading *l);
     void (*on_warm)(struct trp_loading *l);
@@ -67,16 +68,17 @@ struct trp_loading {
     struct trp_size size; /* what it will take; its texts live until the second half has ended */
 };
 
-/* The first half of a load: compares the files with their manifest, reads the file's head (hazards, external data that must lie
- * beside it), completes and checks the configuration, and says how much it will take.  A survey is that alone, and has no second
- * half.
+/* The first half of a load: compares the files with their manifest, reads the file's head (hazards,
+ * external data that must lie beside it), completes and checks the configuration, and says how much
+ * it will take.  A survey is that alone, and has no second half.
  *   Owns  : what the halves share, until trp_loading_finish() or trp_loading_drop().
  *   Thread: loader.
  *   Blocks: disk.
  *   Errors: in loaded.error; there is no second half then. */
 void trp_loading_look(struct trp_loading *l);
 
-/* The second half: starts the backend, opens, checks the configuration against what was opened, reads the labels, warms up.
+/* The second half: starts the backend, opens, checks the configuration against what was opened,
+ * reads the labels, warms up.
  *   Owns  : `loaded` moves to the caller; its texts live in the version's arena.
  *   Thread: loader.
  *   Blocks: disk, device.

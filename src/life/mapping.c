@@ -1,6 +1,7 @@
 /* life/mapping.c - see mapping.h.
  *
- * The hold comes first: between the look whether an artefact is whole and the opening of it nobody may remove it. */
+ * The hold comes first: between the look whether an artefact is whole and the opening of it
+ * nobody may remove it. */
 #include "life/mapping.h"
 
 #include <stdio.h>
@@ -14,7 +15,8 @@ static void note(struct trp_mapping *out, const char *what, const struct trp_err
                    why ? why->text : "");
 }
 
-/* It stays where it is until it is prepared anew: publishing replaces what is damaged, and another process may be at that. */
+/* It stays where it is until it is prepared anew: publishing replaces what is damaged, and
+ * another process may be at that. */
 static void note_damage(const struct trp_mapping_opts *o, struct trp_mapping *out,
                         const struct trp_error *why)
 {

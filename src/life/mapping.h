@@ -29,8 +29,8 @@ struct trp_mapping_opts {
     struct trp_log *log;
 };
 
-/* Opens a model from the store where it is there and whole, else the model itself, without reading it to find out.  What turns out to
- * be damaged is to be prepared anew.
+/* Opens a model from the store where it is there and whole, else the model itself, without reading
+ * it to find out.  What turns out to be damaged is to be prepared anew.
  *   Owns  : the caller closes *out_model, then releases *out.
  *   Thread: loader.
  *   Blocks: disk, device.

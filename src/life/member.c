@@ -1,8 +1,9 @@
 /* life/member.c - one model: its orders one after the other
  *
- * Every wish that concerns a model, whether an operator's or the repository's, becomes an op in the model's own queue, and
- * the next begins when the last has ended.  So a load and an unload that were sent at the same time end in the order in which
- * they arrived, and what happens to one model never waits for another one.
+ * Every wish that concerns a model, whether an operator's or the repository's, becomes an op in the
+ * model's own queue, and the next begins when the last has ended.  So a load and an unload that
+ * were sent at the same time end in the order in which they arrived, and what happens to one model
+ * never waits for another one.
  *
  *   LOAD    look at the files (a job) ──► change ──► answer
  *   UNLOAD  drain what serves ──► answer; then survey, so that the index still says what the model takes
@@ -12,7 +13,8 @@
  *   MEND    look at the files (a job) ──► change: a version that is damaged is not kept
  *   SLEEP   drop pages (a job);  WAKE  room, bring them back (a job) ──► answer: hibernation.c
  *
- * `serving` is READY and answers.  `shown` stands in its place in the index while nothing serves. */
+ * `serving` is READY and answers.  `shown` stands in its place in the index while nothing
+ * serves. */
 #include "exec/sequencer.h"
 #include "life/change.h"
 #include "life/demand.h"
@@ -153,7 +155,8 @@ static void let_go(struct trp_member *m)
     trp_set_drop(m->life->alloc, &m->shown);
 }
 
-/* What an operator unloaded is unloaded, whatever a look at its files finds; a load that was asked for is not. */
+/* What an operator unloaded is unloaded, whatever a look at its files finds; a load that was
+ * asked for is not. */
 static bool stays_unloaded(const struct trp_member *m)
 {
     return m->held_back && !m->op->order && !m->op->is_first;
@@ -186,7 +189,8 @@ void trp_member_refuse(struct trp_member *m, const struct trp_error *why)
     trp_member_finish(m, &err);
 }
 
-/* An order for a name that the repository lacks: what serves under it goes on, and an unknown name stays unknown. */
+/* An order for a name that the repository lacks: what serves under it goes on, and an unknown
+ * name stays unknown. */
 static void refuse_absent(struct trp_member *m, const struct trp_error *why)
 {
     struct trp_error err = { 0 };
@@ -269,7 +273,8 @@ static void begin_load(struct trp_member *m)
         trp_member_finish(m, &err);
 }
 
-/* Nothing to drain, nothing that failed: an unload only says that nobody but an operator should load it. */
+/* Nothing to drain, nothing that failed: an unload only says that nobody but an operator should
+ * load it. */
 static bool is_at_rest(const struct trp_member *m)
 {
     for (uint32_t i = 0; i < m->shown.n; i++)
@@ -456,7 +461,8 @@ void trp_member_go_on(struct trp_member *m)
     trp_member_tidy(m);
 }
 
-/* An op that there is no memory for: whoever waits is told, and the next look finds what this one found. */
+/* An op that there is no memory for: whoever waits is told, and the next look finds what this
+ * one found. */
 static void drop_op(struct trp_member *m, const struct trp_op *op)
 {
     struct trp_life *l = m->life;

@@ -1,7 +1,8 @@
 /* life/override.c - see override.h.
  *
- * The paths come from a client.  Each is checked name by name before anything is written, and every file is created anew
- * (O_EXCL) below a folder that only we can write to, so there is nothing that a path could run into. */
+ * The paths come from a client.  Each is checked name by name before anything is written, and every
+ * file is created anew (O_EXCL) below a folder that only we can write to, so there is nothing
+ * that a path could run into. */
 #include "life/override.h"
 
 #include <errno.h>

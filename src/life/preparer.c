@@ -4,12 +4,14 @@
  *               ▲              no │                  │ a load has waited for its memory
  *               └─────────────────┴──────────────────┘ (tried again after a pause)
  *
- * A model that was loaded plainly although it could be mapped is prepared afterwards: the load was what somebody waited for.  What
- * is made serves the next load of it, here or in another process; what serves now goes on as it is, because it is open and warm.
- * The thread is nice to all others, holds nothing of the version, and is given up when the server ends.
+ * A model that was loaded plainly although it could be mapped is prepared afterwards: the load was
+ * what somebody waited for.  What is made serves the next load of it, here or in another process;
+ * what serves now goes on as it is, because it is open and warm. The thread is nice to all others,
+ * holds nothing of the version, and is given up when the server ends.
  *
- * What it takes meanwhile is several times the model.  That is reserved, so that the budget holds; where nobody leaves room for it, it
- * has others go as a run would.  Nobody waits for a preparation, so a load that does wait has its memory at once. */
+ * What it takes meanwhile is several times the model.  That is reserved, so that the budget holds;
+ * where nobody leaves room for it, it has others go as a run would.  Nobody waits for a
+ * preparation, so a load that does wait has its memory at once. */
 #include "life/preparer.h"
 #include "life/heat.h"
 #include "life/life_parts.h"
@@ -25,7 +27,8 @@
 #define ARENA_MAX (1u << 20)
 #define TRP_PREPARER_NICE 10
 #define TICK_NS TRP_PREPARER_LOOKS_NS /* while anybody is to be prepared */
-/* Thousandths of what the model holds, at most: 1710 of an encoder of 438 MB, 2660 of a convolution net of 102 MB. */
+/* Thousandths of what the model holds, at most: 1710 of an encoder of 438 MB, 2660 of a
+ * convolution net of 102 MB. */
 #define PREPARING_TAKES 2700u
 #define YIELDS_AFTER_NS TRP_MS(250) /* that a load has waited for */
 #define PAUSE_NS TRP_S(2)           /* after it yielded; doubled each time, up to */
@@ -75,7 +78,8 @@ static void make_room(const struct trp_life *l)
                  swept.removed_n);
 }
 
-/* The load opened the model without asking what is in it, so this is the first time that somebody reads it whole. */
+/* The load opened the model without asking what is in it, so this is the first time that
+ * somebody reads it whole. */
 static trp_status prepare(struct preparing *p, const struct trp_making *making,
                           struct trp_error *err)
 {
@@ -209,7 +213,8 @@ static bool is_memory_wanted(const struct trp_life *l, int64_t now_ns, int64_t s
            !fits_now(l, trp_clearance_need(l->residence, first->guest));
 }
 
-/* It has others go, as a run would, when nobody left room for long; a load that comes meanwhile is served first. */
+/* It has others go, as a run would, when nobody left room for long; a load that comes meanwhile
+ * is served first. */
 static void ask(struct preparing *p, int64_t now_ns)
 {
     struct trp_life *l = p->life;

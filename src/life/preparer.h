@@ -6,16 +6,19 @@
 #include "base/clock.h"
 #include "life/life.h"
 
-/* Makes the thread that prepares models, when there is a store; life destroys it with its other loaders.
+/* Makes the thread that prepares models, when there is a store; life destroys it with its other
+ * loaders.
  *   Owns  : nothing.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY, IO. */
 trp_status trp_preparer_create(struct trp_life *l, struct trp_error *err);
 
-/* Prepares the model of a version that was just loaded plainly, unless one of this file is under way.
+/* Prepares the model of a version that was just loaded plainly, unless one of this file is under
+ * way.
  *   Owns  : the version is borrowed for the call, the backend until the end.
  *   Thread: control.
- *   Errors: what cannot be prepared is logged and counted; without memory the next load asks again. */
+ *   Errors: what cannot be prepared is logged and counted; without memory the next load asks
+ *           again. */
 void trp_preparer_begin(struct trp_life *l, const struct trp_version *v,
                         struct trp_backend *backend);
 
@@ -26,7 +29,8 @@ void trp_preparer_begin(struct trp_life *l, const struct trp_version *v,
 bool trp_preparer_describe(struct trp_life *l, const struct trp_version *v, struct trp_arena *arena,
                            struct troupe_model_desc *out);
 
-/* Whether what is done in the background is to give its memory back: a load has waited for memory for a while.
+/* Whether what is done in the background is to give its memory back: a load has waited for memory
+ * for a while.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */

@@ -1,6 +1,6 @@
 /* life/presence.h - who is in memory.
- * Answers "what is loaded, how was it opened, with whom does it share, and why does it stay?", for whoever shows it to people; and
- * "who went lately, and why?". */
+ * Answers "what is loaded, how was it opened, with whom does it share, and why does it stay?", for
+ * whoever shows it to people; and "who went lately, and why?". */
 #ifndef TRP_PRESENCE_H
 #define TRP_PRESENCE_H
 
@@ -37,7 +37,8 @@ struct trp_gone {     /* as this room keeps it */
     int64_t at_ns;
 };
 
-/* Visits those who are in memory, in no order that matters; those who were let go lately, the last one first.
+/* Visits those who are in memory, in no order that matters; those who were let go lately, the last
+ * one first.
  *   Owns  : borrowed for the call.
  *   Thread: control.
  *   Errors: none. */
@@ -52,7 +53,8 @@ void trp_presence_each_gone(struct trp_life *l,
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_presence_rank(struct trp_life *l, struct trp_error *err);
 
-/* Notes that a model is let go, or that it hibernates or was not let in; forgets all, at the end; says why one stays.  For this room.
+/* Notes that a model is let go, or that it hibernates or was not let in; forgets all, at the end;
+ * says why one stays.  For this room.
  *   Owns  : copied; static.
  *   Thread: control.
  *   Errors: none: without memory it is not noted. */

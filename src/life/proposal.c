@@ -35,8 +35,8 @@ static bool is_known(const struct trp_member *m)
     return false;
 }
 
-/* Nobody may hold it back: what it breaks is told all the same.  Of a model that nobody knew before it is told by whoever asks it, who
- * waits for what it takes. */
+/* Nobody may hold it back: what it breaks is told all the same.  Of a model that nobody knew before
+ * it is told by whoever asks it, who waits for what it takes. */
 static trp_status let_pass(const struct trp_member *m, const struct trp_proposal_ask *ask,
                            const struct trp_error *why)
 {

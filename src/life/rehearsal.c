@@ -1,6 +1,7 @@
 /* life/rehearsal.c - see rehearsal.h.
  *
- * A backend is asked to end a run with no lock held, so the model must not be closed meanwhile: the loader waits for who asks. */
+ * A backend is asked to end a run with no lock held, so the model must not be closed meanwhile:
+ * the loader waits for who asks. */
 #include "life/rehearsal.h"
 
 void trp_rehearsal_init(struct trp_rehearsal *r, struct trp_loop *control)

@@ -1,5 +1,6 @@
 /* life/rehearsal.h - how long a run may take that no client has asked for.
- * Answers "what if it never ends?".  A loader thread makes the run; the control loop has the time and ends it.  Private to this room. */
+ * Answers "what if it never ends?".  A loader thread makes the run; the control loop has the
+ * time and ends it.  Private to this room. */
 #ifndef TRP_REHEARSAL_H
 #define TRP_REHEARSAL_H
 
@@ -21,7 +22,8 @@ struct trp_rehearsal {
 };
 
 /* Sets up; frees.
- *   Owns  : the caller's storage, until the loader's job has come back to the control loop; `control` is borrowed.
+ *   Owns  : the caller's storage, until the loader's job has come back to the control loop;
+ *           `control` is borrowed.
  *   Thread: control.
  *   Errors: none. */
 void trp_rehearsal_init(struct trp_rehearsal *r, struct trp_loop *control);

@@ -1,9 +1,11 @@
 /* life/rescan.c - what the repository holds now, against what was taken up
  *
- * One listing runs at a time; a wish that comes meanwhile makes one more, since the running one may have passed the change
- * already.  Its models are taken up in slices of about SLICE_NS, a slice a turn: ten thousand of them would keep an order waiting
- * for a tenth of a second otherwise.  A model is taken up when the digest of its files is another than the one taken up last.  When a
- * watcher asked, the new digest must first have stayed the same for `settle_ns`: somebody may still be copying. */
+ * One listing runs at a time; a wish that comes meanwhile makes one more, since the running one may
+ * have passed the change already.  Its models are taken up in slices of about SLICE_NS, a slice a
+ * turn: ten thousand of them would keep an order waiting for a tenth of a second otherwise.  A
+ * model is taken up when the digest of its files is another than the one taken up last.  When a
+ * watcher asked, the new digest must first have stayed the same for `settle_ns`: somebody may
+ * still be copying. */
 #include "life/rescan.h"
 #include "life/life_parts.h"
 #include "life/watcher.h"
@@ -94,7 +96,8 @@ static bool consider_absent(struct trp_member *m)
     return true;
 }
 
-/* A name that the server was told to load and the repository lacks: looked for once, so that the index says why. */
+/* A name that the server was told to load and the repository lacks: looked for once, so that the
+ * index says why. */
 static void load_missing_names(struct trp_life *l)
 {
     for (uint32_t i = 0; i < l->opts.load_at_start_n; i++) {

@@ -5,8 +5,8 @@
 
 #include "life/life_parts.h"
 
-/* Lists the repository, now or as soon as the running listing has ended.  `is_watched`: changes are taken up only
- * when they have settled.
+/* Lists the repository, now or as soon as the running listing has ended.  `is_watched`: changes are
+ * taken up only when they have settled.
  *   Owns  : `order` (may be NULL) is answered by it.
  *   Thread: control.
  *   Errors: in the order, and logged. */

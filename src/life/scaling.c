@@ -1,8 +1,9 @@
 /* life/scaling.c - see scaling.h
  *
- * What an operator says holds for the files that he said it of, by their digest: it outlives an eviction, an unload and a load, and
- * ends when the version's files or its configuration change, when another number is said, or when the server ends.  So a hot swap
- * takes what the new files say, and nobody wonders a year later where a number came from.
+ * What an operator says holds for the files that he said it of, by their digest: it outlives an
+ * eviction, an unload and a load, and ends when the version's files or its configuration change,
+ * when another number is said, or when the server ends.  So a hot swap takes what the new files
+ * say, and nobody wonders a year later where a number came from.
  *
  *   order ──► a wish for each version that is shown now ──► exec, at once
  *                     └──► tenure: a version that is made of the same files later begins with it */

@@ -20,8 +20,8 @@ struct trp_scaling {
 /* Does an order for instances, for all of its versions or none.
  *   Owns  : nothing.
  *   Thread: control.
- *   Errors: NOT_FOUND: no such version; FAILED_PRECONDITION: a backend that makes one run at a time; OUT_OF_MEMORY: nothing is
- *           changed. */
+ *   Errors: NOT_FOUND: no such version; FAILED_PRECONDITION: a backend that makes one run at a
+ *           time; OUT_OF_MEMORY: nothing is changed. */
 trp_status trp_scaling_order(struct trp_member *m, struct trp_error *err);
 
 /* Gives a version that is being made what was said of its files.

@@ -1,8 +1,9 @@
 /* life/sizing.c - see sizing.h.
  *
- * The shares of thousandths below were measured with ONNX Runtime 1.32 on a convolution net of 98 MB and an encoder of 438 MB:
- * plainly opened, they hold 101 and 423 MB of their own, and 266 and 585 MB while they are opened; mapped, 2 and 3 MB, with
- * skeletons of 130 and 40 KB.  A first load errs to the safe side; every load after it knows better. */
+ * The shares of thousandths below were measured with ONNX Runtime 1.32 on a convolution net of 98
+ * MB and an encoder of 438 MB: plainly opened, they hold 101 and 423 MB of their own, and 266 and
+ * 585 MB while they are opened; mapped, 2 and 3 MB, with skeletons of 130 and 40 KB.  A first
+ * load errs to the safe side; every load after it knows better. */
 #include "life/sizing.h"
 
 #include "base/file.h"

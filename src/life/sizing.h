@@ -1,6 +1,6 @@
 /* life/sizing.h - how much a version will take, before it is loaded.
- * Answers "what must there be room for?".  What a model held the last time is known best; otherwise it follows from what was
- * prepared of it, or from its files.  Private to this room. */
+ * Answers "what must there be room for?".  What a model held the last time is known best; otherwise
+ * it follows from what was prepared of it, or from its files.  Private to this room. */
 #ifndef TRP_SIZING_H
 #define TRP_SIZING_H
 
@@ -25,7 +25,8 @@ struct trp_sizing {
  *   Owns  : names live in `arena`.
  *   Thread: loader.
  *   Blocks: disk: the manifest of what was prepared.
- *   Errors: OUT_OF_MEMORY; whatever is wrong with the store or the files is the load's to find out. */
+ *   Errors: OUT_OF_MEMORY; whatever is wrong with the store or the files is the load's to find
+ *           out. */
 trp_status trp_sizing_estimate(const struct trp_sizing *s, struct trp_arena *arena,
                                struct trp_size *out, struct trp_error *err);
 

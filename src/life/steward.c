@@ -1,7 +1,8 @@
 /* life/steward.c - room in memory for what is loaded
  *
- * The residence knows guests and numbers, a member knows its files, orders and pins; here they meet.  A model becomes a guest when
- * it is loaded for the first time, so thousands that nobody asks for cost nothing. */
+ * The residence knows guests and numbers, a member knows its files, orders and pins; here they
+ * meet.  A model becomes a guest when it is loaded for the first time, so thousands that nobody
+ * asks for cost nothing. */
 #include "life/steward.h"
 
 #include "life/demand.h"

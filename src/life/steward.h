@@ -1,6 +1,6 @@
 /* life/steward.h - room in memory for what is loaded.
- * Answers "how does a load get its room, and what is known of a model when it comes to who leaves?".  Control's, and private to this
- * room. */
+ * Answers "how does a load get its room, and what is known of a model when it comes to who
+ * leaves?".  Control's, and private to this room. */
 #ifndef TRP_STEWARD_H
 #define TRP_STEWARD_H
 

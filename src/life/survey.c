@@ -1,9 +1,10 @@
 /* life/survey.c - what a model that is not loaded would take and give
  *
- * The index shows its versions at once, NEW and with the reason of the moment.  Their files are looked into on loader threads that
- * have nothing better to do, a few models at a time: ten thousand models make a queue of names, not of jobs.  Each result becomes
- * a NEW version with its signature, in the place of the one without.  A result that comes after the model was loaded, unloaded or
- * changed is dropped (`survey_key`).
+ * The index shows its versions at once, NEW and with the reason of the moment.  Their files are
+ * looked into on loader threads that have nothing better to do, a few models at a time: ten
+ * thousand models make a queue of names, not of jobs.  Each result becomes a NEW version with its
+ * signature, in the place of the one without.  A result that comes after the model was loaded,
+ * unloaded or changed is dropped (`survey_key`).
  *
  *   begin ──► shown ──► queue ──► looks, as jobs ──► shown with signature ──► askers answered
  *                         ▲

@@ -2,8 +2,8 @@
  *
  *   last owner leaves (any thread) ──mail──► control ──job──► close, trim ──► control: check accounts, free
  *
- * A version whose memory is still lent when it should go is kept: its account's address is in somebody's hands, and a leak
- * that the log names is better than a write to freed memory. */
+ * A version whose memory is still lent when it should go is kept: its account's address is in
+ * somebody's hands, and a leak that the log names is better than a write to freed memory. */
 #include "life/tenure.h"
 
 #include "exec/sequencer.h"
@@ -96,7 +96,8 @@ static bool is_ours(void *user, const char *path)
                               : is_beside(t->version, path);
 }
 
-/* It serves no more, though it is READY: every run of it fails until the change that this begins has replaced it. */
+/* It serves no more, though it is READY: every run of it fails until the change that this begins
+ * has replaced it. */
 static void deliver_loss(struct trp_mail *mail)
 {
     struct tenure *t = TRP_CONTAINER_OF(mail, struct trp_opened, loss)->tenure;

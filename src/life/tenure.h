@@ -1,15 +1,17 @@
 /* life/tenure.h - a version object from its making to its burial.
- * Answers "who makes it, moves it on, and frees it?", and "how was its model opened, and is what it has mapped still whole?".
- * Control's, and private to this room. */
+ * Answers "who makes it, moves it on, and frees it?", and "how was its model opened, and is what it
+ * has mapped still whole?". Control's, and private to this room. */
 #ifndef TRP_TENURE_H
 #define TRP_TENURE_H
 
 #include "life/life_parts.h"
 
-/* Whether it will be loaded, or only stands in the index: then it counts nothing of its own, and is small. */
+/* Whether it will be loaded, or only stands in the index: then it counts nothing of its own, and
+ * is small. */
 enum trp_tenure_kind { TRP_TENURE_LOADS, TRP_TENURE_SHOWS };
 
-/* Makes a NEW version whose last owner's leaving brings it to its burial: closed on a loader thread, then freed.
+/* Makes a NEW version whose last owner's leaving brings it to its burial: closed on a loader
+ * thread, then freed.
  *   Owns  : one reference, the caller's.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY. */
@@ -41,7 +43,8 @@ void trp_tenure_move(struct trp_life *l, struct trp_version *v, enum trp_model_s
  *   Errors: none. */
 void trp_tenure_retire(struct trp_life *l, struct trp_set *set);
 
-/* Says which files its open model has mapped, so that its loss is noticed: the version is damaged then, and loaded anew.
+/* Says which files its open model has mapped, so that its loss is noticed: the version is damaged
+ * then, and loaded anew.
  *   Owns  : borrowed; the mapping's blobs stay as long as the model is open.
  *   Thread: loader, before the model runs.
  *   Errors: none. */

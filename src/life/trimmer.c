@@ -1,8 +1,8 @@
 /* life/trimmer.c - gives back what runs left behind and nobody came for.
  *
- * A backend keeps the memory of a run for the next one.  Every so often a loader asks all backends to give back what was not
- * used since the last time, so a model that falls silent holds nothing but its weights after two periods.  While no run holds or
- * keeps anything, nobody is asked. */
+ * A backend keeps the memory of a run for the next one.  Every so often a loader asks all backends
+ * to give back what was not used since the last time, so a model that falls silent holds nothing
+ * but its weights after two periods.  While no run holds or keeps anything, nobody is asked. */
 #include "life/trimmer.h"
 #include "life/life_parts.h"
 

@@ -1,5 +1,6 @@
 /* life/trimmer.h - what runs left behind.
- * Answers "what did runs leave behind that nobody came for?".  Control's, and private to this room. */
+ * Answers "what did runs leave behind that nobody came for?".  Control's, and private to this
+ * room. */
 #ifndef TRP_TRIMMER_H
 #define TRP_TRIMMER_H
 

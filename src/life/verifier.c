@@ -1,7 +1,8 @@
 /* life/verifier.c - see verifier.h.
  *
- * Several servers may share a store; one of them reads it, and the time of STORE/verified says when that was.  Each looks at that
- * time, and whoever finds it long ago and gets the lock reads, at store.verify_rate, on a thread that yields to all others.
+ * Several servers may share a store; one of them reads it, and the time of STORE/verified says when
+ * that was.  Each looks at that time, and whoever finds it long ago and gets the lock reads, at
+ * store.verify_rate, on a thread that yields to all others.
  *
  *   timer ──► job: lock, is it time? ──► read all ──► remove what nobody needs ──► write the time
  *     ▲                                                                              │

@@ -1,6 +1,6 @@
 /* life/verifier.h - reads the whole store now and then, slowly.
- * Answers "has a disk, or somebody, changed what nobody writes?".  What is damaged is removed by the store, and models that have it
- * mapped are opened anew.  Private to this room. */
+ * Answers "has a disk, or somebody, changed what nobody writes?".  What is damaged is removed by
+ * the store, and models that have it mapped are opened anew.  Private to this room. */
 #ifndef TRP_VERIFIER_H
 #define TRP_VERIFIER_H
 
@@ -8,7 +8,8 @@
 
 struct trp_verifier;
 
-/* Makes its thread, when there is a store and store.verify_interval is not 0; begins to look when it is time; gives up.
+/* Makes its thread, when there is a store and store.verify_interval is not 0; begins to look when
+ * it is time; gives up.
  *   Owns  : life destroys it, when nothing is under way.
  *   Thread: startup; control.
  *   Errors: OUT_OF_MEMORY, IO; what goes wrong later is logged. */

@@ -70,8 +70,8 @@ static uint64_t input_bytes(const struct trp_warmup *w, const struct troupe_tens
     return bytes;
 }
 
-/* This is a thread that may wait: it asks again and again, until others have left for it or it has waited as long as a request.  For a
- * try nobody has to leave. */
+/* This is a thread that may wait: it asks again and again, until others have left for it or it has
+ * waited as long as a request.  For a try nobody has to leave. */
 static void rest(int64_t *left_ns)
 {
     const struct timespec turn = { .tv_nsec = ASKS_AGAIN_NS };
@@ -146,8 +146,9 @@ static bool was_too_little(const struct trp_warmup *w, trp_status st, uint64_t m
             (most != w->run_bytes_max && peak > most));
 }
 
-/* A run that is ended because more was held than there was room for has told how much that is, and is tried again; also one that
- * was refused what was expected of it, because others have that now. */
+/* A run that is ended because more was held than there was room for has told how much that is, and
+ * is tried again; also one that was refused what was expected of it, because others have that
+ * now. */
 static trp_status run_once(const struct trp_warmup *w, const struct troupe_tensor *inputs,
                            const struct outputs *out, bool is_try, struct trp_error *err)
 {
@@ -218,7 +219,8 @@ static const struct trp_node *samples_of(const struct trp_warmup *w)
     return samples && samples->first ? samples : NULL;
 }
 
-/* The first run shows its backend what such runs want, the second has it: only then has all been done that is done once. */
+/* The first run shows its backend what such runs want, the second has it: only then has all been
+ * done that is done once. */
 static trp_status run_twice(const struct trp_warmup *w, const struct troupe_tensor *inputs,
                             const struct outputs *out, struct trp_error *err)
 {

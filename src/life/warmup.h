@@ -29,22 +29,26 @@ struct trp_warmup {
     uint64_t output_bytes_max, run_bytes_max;
 };
 
-/* Runs each sample of `model_warmup` as often as its `count` says (0: once), on each device of the model, with the inputs of
- * warmup_input.h.  Each run waits for room in memory as requests do, and teaches what it held.
+/* Runs each sample of `model_warmup` as often as its `count` says (0: once), on each device of the
+ * model, with the inputs of warmup_input.h.  Each run waits for room in memory as requests do, and
+ * teaches what it held.
  *   Owns  : nothing is kept.
  *   Thread: loader.
  *   Blocks: disk, device.
- *   Errors: INVALID_ARGUMENT (an input that the model lacks, or one that is missing; a batch that it does not take), CANCELLED,
- *           OUT_OF_MEMORY, OVER_BUDGET, as trp_warmup_input_make(), or the backend's; the sample's name in the words. */
+ *   Errors: INVALID_ARGUMENT (an input that the model lacks, or one that is missing; a batch that
+ *           it does not take), CANCELLED, OUT_OF_MEMORY, OVER_BUDGET, as
+ *           trp_warmup_input_make(), or the backend's; the sample's name in the words. */
 trp_status trp_warmup_run(const struct trp_warmup *w, struct trp_error *err);
 
-/* One run on each device of a model whose owner names no samples, with inputs of store/sample.h, one row of them: whoever takes over
- * from a version that serves has all that a first run makes or maps, and its first answer is no slower than the last one of the
- * other.  Where there is no room for it at once it is not made: nobody leaves for a run that no client has asked for.
+/* One run on each device of a model whose owner names no samples, with inputs of store/sample.h,
+ * one row of them: whoever takes over from a version that serves has all that a first run makes or
+ * maps, and its first answer is no slower than the last one of the other.  Where there is no room
+ * for it at once it is not made: nobody leaves for a run that no client has asked for.
  *   Owns  : nothing is kept.
  *   Thread: loader.
  *   Blocks: device; whoever wants it ended after a while has `stop` raised (rehearsal.h).
- *   Errors: as trp_warmup_run(); numbers that nobody has chosen say nothing of the model when it refuses them. */
+ *   Errors: as trp_warmup_run(); numbers that nobody has chosen say nothing of the model when it
+ *           refuses them. */
 trp_status trp_warmup_rehearse(const struct trp_warmup *w, struct trp_error *err);
 
 #endif

@@ -1,8 +1,9 @@
 /* life/warmup_input.c - see warmup_input.h
  *
- * A sample describes one row, as Triton has it; a batch is the row again and again.  What comes from a file is checked like what
- * comes from a client, because it is written by hand, and perhaps at this moment: a file that is half there fails the load with
- * both sizes in the words, and the watcher tries again when it has grown (warmup/ belongs to a version's digest). */
+ * A sample describes one row, as Triton has it; a batch is the row again and again.  What comes
+ * from a file is checked like what comes from a client, because it is written by hand, and perhaps
+ * at this moment: a file that is half there fails the load with both sizes in the words, and the
+ * watcher tries again when it has grown (warmup/ belongs to a version's digest). */
 #include "life/warmup_input.h"
 
 #include "base/clock.h"
@@ -50,7 +51,8 @@ static trp_status read_type(const struct trp_node *entry, const struct trp_io *i
                     TRP_STR(type), trp_dtype_config_name(io->dtype));
 }
 
-/* The row that a sample describes: its elements, its bytes (for BYTES those of empty strings), how often it is there. */
+/* The row that a sample describes: its elements, its bytes (for BYTES those of empty strings),
+ * how often it is there. */
 struct row {
     uint64_t elements, bytes, times;
 };

@@ -4,14 +4,16 @@
  *   poll     every `poll_ns`
  *   notify   when the kernel says (inotify) that something changed in the repository, a model or a version
  *
- * An event only says "look again": which file it was does not matter, and so nothing is lost when the kernel drops events
- * (an overflow is one more reason to look).  Looking is cheap, but a copy of a large model makes thousands of events, so they
- * are gathered for a moment.  What was found changed is looked at once more after `settle_ns` (rescan.c).
+ * An event only says "look again": which file it was does not matter, and so nothing is lost when
+ * the kernel drops events (an overflow is one more reason to look).  Looking is cheap, but a copy
+ * of a large model makes thousands of events, so they are gathered for a moment.  What was found
+ * changed is looked at once more after `settle_ns` (rescan.c).
  *
- * A listing that fails (the repository is moved away, or descriptors are short) is tried again after `poll_ns`.
+ * A listing that fails (the repository is moved away, or descriptors are short) is tried again
+ * after `poll_ns`.
  *
- * New folders are covered after each listing; since something may have happened in one before it was covered, finding a new one
- * means one more look. */
+ * New folders are covered after each listing; since something may have happened in one before it
+ * was covered, finding a new one means one more look. */
 #include "life/watcher.h"
 
 #include <errno.h>
@@ -94,7 +96,8 @@ struct covering {
 
 static trp_status cover_entry(void *user, const char *name, struct trp_error *err);
 
-/* Watches the folder at `path` and those below it; what is no folder is passed over by the kernel's answer. */
+/* Watches the folder at `path` and those below it; what is no folder is passed over by the
+ * kernel's answer. */
 static void cover_here(struct covering *c, uint32_t more)
 {
     struct trp_watcher *w = c->watcher;

@@ -18,8 +18,8 @@ trp_status trp_watcher_create(struct trp_life *l, struct trp_watcher **out_watch
                               struct trp_error *err);
 void trp_watcher_destroy(struct trp_watcher *w); /* accepts NULL */
 
-/* Begins; stops (a job may still be out); is told that a listing ended well, and whether something has yet to settle, or that it
- * failed.
+/* Begins; stops (a job may still be out); is told that a listing ended well, and whether something
+ * has yet to settle, or that it failed.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: logged; `notify` falls back to `poll`. */

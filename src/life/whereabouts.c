@@ -1,7 +1,8 @@
 /* life/whereabouts.c - see whereabouts.h
  *
- * The first thing that is true of these is the answer: it is hibernated; it serves; something is in hand; an operator unloaded it;
- * its load failed; it has no version that could be loaded; it went; nobody has asked for it yet. */
+ * The first thing that is true of these is the answer: it is hibernated; it serves; something is in
+ * hand; an operator unloaded it; its load failed; it has no version that could be loaded; it
+ * went; nobody has asked for it yet. */
 #include "life/whereabouts.h"
 
 #include <stdio.h>

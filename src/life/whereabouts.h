@@ -1,5 +1,6 @@
 /* life/whereabouts.h - one model: is it in memory, and if not, why not?
- * Answers "where is it, why, since when, and when does that change?", in words for whoever asks after one model. */
+ * Answers "where is it, why, since when, and when does that change?", in words for whoever asks
+ * after one model. */
 #ifndef TRP_WHEREABOUTS_H
 #define TRP_WHEREABOUTS_H
 
@@ -24,13 +25,15 @@ struct trp_whereabouts {
     int64_t retry_ns; /* FAILED: so long until it is tried again, 0: from now on; < 0: it is not */
 };
 
-/* "unknown", "not in memory", "waiting for room", "loading", "in memory", "hibernated", "failed", "unloaded".
+/* "unknown", "not in memory", "waiting for room", "loading", "in memory", "hibernated", "failed",
+ * "unloaded".
  *   Owns  : static.
  *   Thread: any.
  *   Errors: none. */
 const char *trp_place_name(enum trp_place place);
 
-/* Says where a model is.  How it stands should room be wanted is as of the last trp_presence_rank().
+/* Says where a model is.  How it stands should room be wanted is as of the last
+ * trp_presence_rank().
  *   Owns  : copied.
  *   Thread: control.
  *   Errors: none. */

@@ -59,7 +59,8 @@ static uint64_t limit_of(const struct trp_account *a)
     return room < limit ? room : limit;
 }
 
-/* Room that was made may be another's by the time it is taken; then more is asked for, a few times. */
+/* Room that was made may be another's by the time it is taken; then more is asked for, a few
+ * times. */
 static bool try_add(struct trp_account *a, uint64_t bytes)
 {
     for (int tries = 0; tries < MORE_TRIES; tries++) {
@@ -87,7 +88,8 @@ bool trp_account_try_charge(struct trp_account *a, uint64_t bytes)
     return true;
 }
 
-/* Parents first: what is free in an account is charged again at once, and must not count twice for them. */
+/* Parents first: what is free in an account is charged again at once, and must not count twice
+ * for them. */
 void trp_account_discharge(struct trp_account *a, uint64_t bytes)
 {
     if (a->parent)

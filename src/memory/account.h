@@ -51,12 +51,12 @@ void trp_account_init(struct trp_account *a, enum trp_account_kind kind, struct 
                       uint64_t limit);
 void trp_account_deinit(struct trp_account *a);
 
-/* Guards an account: who would pass `room_bytes`, or what `more` has made of it by trp_account_set_room(),
- * asks `more` first.  NULL ends that.
+/* Guards an account: who would pass `room_bytes`, or what `more` has made of it by
+ * trp_account_set_room(), asks `more` first.  NULL ends that.
  *   Units : bytes.
  *   Owns  : `user` is borrowed until the end; not NULL.
- *   Thread: any; one at a time sets the guard, the same `more` each time, while others charge, and ends it when nobody
- *           does. set_room: any.
+ *   Thread: any; one at a time sets the guard, the same `more` each time, while others charge, and
+ *           ends it when nobody does. set_room: any.
  *   Errors: none; what is held beyond the room already stays. */
 void trp_account_guard(struct trp_account *a, trp_account_more_fn more, void *user,
                        uint64_t room_bytes);

@@ -19,8 +19,8 @@
  * Invariants:
  *  a. When all who may go together are enough, a set is found: the one that would make it enough,
  *     taken last, is at the latest a completion.
- *  b. Ties go to who was asked for least recently, then to the lower index: the answer is a function
- *     of its arguments.
+ *  b. Ties go to who was asked for least recently, then to the lower index: the answer is a
+ *     function of its arguments.
  *  c. After a decision nobody is taken; what it wrote is the residents' own to explain it by. */
 #include "memory/eviction.h"
 

@@ -5,8 +5,8 @@
  *     cost  = requests per second * seconds to load it again * weight
  *     score = cost / bytes that its going really frees
  * and whoever has the least score goes first.  What really becomes free are a model's own bytes and
- * those shared blobs that nobody else who is resident needs.  The same for mappings and descriptors,
- * when it is those that are missing.
+ * those shared blobs that nobody else who is resident needs.  The same for mappings and
+ * descriptors, when it is those that are missing.
  *
  * Pure: time is an argument, nothing is locked, nothing is allocated, nothing is changed but the
  * caller's arrays; the answer depends on nothing else.  Whether something is unloaded or hibernated
@@ -104,7 +104,8 @@ enum trp_fit {
     TRP_FIT_FREE,      /* nobody needs to go */
     TRP_FIT_EVICT,     /* the victims make room */
     TRP_FIT_NOT_NOW,   /* too many are pinned down just now; see retry_ns */
-    TRP_FIT_NOT_WORTH, /* there are victims, but it is not worth them; they are counted, not listed */
+    TRP_FIT_NOT_WORTH, /* there are victims, but it is not worth them; they are counted, not
+                        * listed */
     TRP_FIT_NEVER      /* not beside what is fixed and pinned, even if everybody else went */
 };
 
@@ -120,8 +121,8 @@ struct trp_eviction {
     int64_t retry_ns; /* when the next one stops being just loaded; INT64_MAX: nobody is */
 };
 
-/* Decides who goes so that `need` fits, and what is used beyond a limit now is given back; a need of
- * nothing asks for the latter alone.  The victims of TRP_EVICTION_COST, in the order in which
+/* Decides who goes so that `need` fits, and what is used beyond a limit now is given back; a need
+ * of nothing asks for the latter alone.  The victims of TRP_EVICTION_COST, in the order in which
  * they should leave, are such that
  *   - each is needed: without any one of them the rest would not make room;
  *   - no single resident that makes room alone costs less than all of them: several small ones go
@@ -146,9 +147,10 @@ enum trp_fit trp_eviction_decide(const struct trp_eviction_opts *opts, struct tr
                                  const struct trp_eviction_need *need, int64_t now_ns,
                                  uint32_t *out_victims, struct trp_eviction *out);
 
-/* Ranks those who may go by the order in which they would, were more and more bytes wanted, at most `max` of them; and writes the
- * standing, cost and score of everybody.  Blobs that several share count in parts, so that those who free something only together
- * stand together.  A wish for little room may differ from it: whoever makes room alone and costs less than all before it goes alone.
+/* Ranks those who may go by the order in which they would, were more and more bytes wanted, at most
+ * `max` of them; and writes the standing, cost and score of everybody.  Blobs that several share
+ * count in parts, so that those who free something only together stand together.  A wish for little
+ * room may differ from it: whoever makes room alone and costs less than all before it goes alone.
  *   Owns  : out_order is the caller's: indexes into who->all, the first to go first.
  *   Thread: owner.
  *   Cost  : O(max * residents), no allocation.

@@ -2,10 +2,10 @@
  *
  *   hold of a model = max(what its account holds, what is expected of its runs under way)
  *
- * The account is exact but knows only the past, the estimate looks ahead but knows nothing of what is
- * kept between runs; each covers what the other does not see.  Most runs change neither: a model that
- * runs again and again finds the last run's memory in its backend's cache, and the hold stays as it
- * is, so the ledger is not asked. */
+ * The account is exact but knows only the past, the estimate looks ahead but knows nothing of what
+ * is kept between runs; each covers what the other does not see.  Most runs change neither: a model
+ * that runs again and again finds the last run's memory in its backend's cache, and the hold stays
+ * as it is, so the ledger is not asked. */
 #include "memory/headroom.h"
 
 #include "base/thread.h"
@@ -309,8 +309,9 @@ static void learn(struct trp_headrooms *all, struct trp_headroom *h, uint64_t si
         trp_counter_set(&h->small_size, 0);
 }
 
-/* What a run that ends had taken beyond its pass.  Of one that was refused more, it is what is not there any more: to take off what
- * it wanted would be at the cost of others, who did get what they wanted. */
+/* What a run that ends had taken beyond its pass.  Of one that was refused more, it is what is not
+ * there any more: to take off what it wanted would be at the cost of others, who did get what
+ * they wanted. */
 static void end_growth(struct trp_headroom_book *book, const struct trp_headroom_pass *pass,
                        uint64_t peak_bytes)
 {

@@ -8,11 +8,11 @@
  *     So a run that finds the memory of the last one still there needs no more room.
  *  2. Runs whose inputs are as small as those of runs that held less than `small_bytes` ask nobody:
  *     two loads and a comparison.  So many bytes for each thread that runs models are not counted.
- *  3. Who does not fit now is told so; after `patience_ns` nobody else whose hold would have to grow
- *     passes the one that waits longest.
- *  4. What a model's account holds passes its hold by what small runs may take, and no further: memory
- *     that was not expected is reserved at the moment when it is taken, or refused.  It is not enough to
- *     reserve before: what a backend keeps is not always what the next run can use.
+ *  3. Who does not fit now is told so; after `patience_ns` nobody else whose hold would have to
+ *     grow passes the one that waits longest.
+ *  4. What a model's account holds passes its hold by what small runs may take, and no further:
+ *     memory that was not expected is reserved at the moment when it is taken, or refused.  It is
+ *     not enough to reserve before: what a backend keeps is not always what the next run can use.
  *  5. What was learned of a model outlives it: whoever comes with the same key goes on from there
  *     (memory/recollection.h).
  *  6. Room is asked for with what a run needs beside its own model's weights: what does not fit
@@ -65,8 +65,8 @@ struct trp_headroom_ask {
     uint64_t kept_bytes;         /* what it has already, in the account, and keeps while it runs */
 };
 
-/* For so long who waits longest keeps its place in memory.  Then it may be told to leave like others whose runs only wait: what it
- * waits for may be held by whoever waits for its going. */
+/* For so long who waits longest keeps its place in memory.  Then it may be told to leave like
+ * others whose runs only wait: what it waits for may be held by whoever waits for its going. */
 #define TRP_HEADROOM_FIRST_NS INT64_C(10000000000)
 
 /* What a run was given; zero is nothing. */
@@ -74,10 +74,10 @@ struct trp_headroom_pass {
     uint64_t bytes;
     bool is_counted;
     bool ends_wait; /* it was the one that waited longest: the others may be tried again */
-    bool
-        is_short; /* set by whoever ends it: it was refused what it wanted, and has given all back */
-    bool
-        is_first; /* not given anything yet, and nobody waits longer; for TRP_HEADROOM_FIRST_NS only */
+    bool is_short;  /* set by whoever ends it: it was refused what it wanted, and has given all
+                   * back */
+    bool is_first;  /* not given anything yet, and nobody waits longer; for TRP_HEADROOM_FIRST_NS
+                   * only */
 };
 
 /* Whether runs with inputs of `size` bytes ask nobody.

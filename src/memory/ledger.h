@@ -99,8 +99,8 @@ void trp_ledger_look(struct trp_ledger *ledger, struct trp_budget *out_budget);
 trp_status trp_ledger_refuse(struct trp_ledger *ledger, struct trp_amounts need,
                              struct trp_error *err);
 
-/* Tells every `on_short` listener that somebody waits for `need`, and would be glad of room; a need of
- * nothing: that more is used than there is.
+/* Tells every `on_short` listener that somebody waits for `need`, and would be glad of room; a need
+ * of nothing: that more is used than there is.
  *   Owns  : nothing.
  *   Thread: any that holds no lock.
  *   Blocks: what the listeners take.

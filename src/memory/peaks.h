@@ -40,8 +40,8 @@ void trp_peaks_learn(struct trp_peaks *p, uint64_t rows, uint64_t bytes);
  *   Errors: none. */
 uint64_t trp_peaks_estimate(const struct trp_peaks *p, uint64_t rows);
 
-/* As trp_peaks_estimate(), but in the hope that memory grows with rows: where only larger runs are known
- * it is in proportion to them, and may be too little.  For runs that are ended when it is.
+/* As trp_peaks_estimate(), but in the hope that memory grows with rows: where only larger runs are
+ * known it is in proportion to them, and may be too little.  For runs that are ended when it is.
  *   Units : as trp_peaks_estimate().
  *   Owns  : nothing.
  *   Thread: owner.
@@ -49,8 +49,8 @@ uint64_t trp_peaks_estimate(const struct trp_peaks *p, uint64_t rows);
  *   Errors: none. */
 uint64_t trp_peaks_hope(const struct trp_peaks *p, uint64_t rows);
 
-/* The most rows, up to `rows`, that a run may have to hold at most `bytes`: into how large pieces to
- * split it.  0: not even one fits; all of them when nothing is known.
+/* The most rows, up to `rows`, that a run may have to hold at most `bytes`: into how large pieces
+ * to split it.  0: not even one fits; all of them when nothing is known.
  *   Units : as trp_peaks_estimate().
  *   Owns  : nothing.
  *   Thread: owner.

@@ -1,5 +1,5 @@
-/* memory/recollection.c - see recollection.h.  It is looked at when a model comes or goes, which takes a thousand times as long
- * as a search through all of it. */
+/* memory/recollection.c - see recollection.h.  It is looked at when a model comes or goes, which
+ * takes a thousand times as long as a search through all of it. */
 #include "memory/recollection.h"
 
 void trp_recollection_clear(struct trp_recollection *r)

@@ -1,6 +1,7 @@
 /* memory/recollection.h - what runs of models held that have gone.
- * Answers "have we run this before?".  A model that was evicted comes back as another object; what its
- * runs hold is learned anew only when its files are others.  The keys are whatever tells files apart.
+ * Answers "have we run this before?".  A model that was evicted comes back as another object; what
+ * its runs hold is learned anew only when its files are others.  The keys are whatever tells files
+ * apart.
  * As many as there is room for are remembered, those that left longest ago are forgotten first. */
 #ifndef TRP_RECOLLECTION_H
 #define TRP_RECOLLECTION_H

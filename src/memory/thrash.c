@@ -2,9 +2,9 @@
  *
  * The distance of a return is what lies above the model in the stack of everything that was in
  * memory lately: models that were evicted later than it and are still out, and itself.  Those are
- * what a larger memory would have kept besides what this one keeps.  For plain LRU that is exact but
- * for the corners that models of different sizes leave; for a policy that looks at cost as well, a
- * good guess, as the wall would have stood elsewhere.
+ * what a larger memory would have kept besides what this one keeps.  For plain LRU that is exact
+ * but for the corners that models of different sizes leave; for a policy that looks at cost as
+ * well, a good guess, as the wall would have stood elsewhere.
  *
  * The cure is the least distance such that the returns of longer ones waste less than the lower
  * mark: with so many bytes more, those of at most that distance would not have happened. */

@@ -2,8 +2,8 @@
  * Answers "are we loading the same models again and again, and how much more memory would end it?".
  *
  * Who was evicted for room leaves a ghost: a name, a size, and when.  When a ghost is asked for
- * again within the window, its eviction was a loss: the seconds of loading it again are waste, and a
- * budget larger by what was evicted since, and by the model itself, would have saved them.  Much
+ * again within the window, its eviction was a loss: the seconds of loading it again are waste, and
+ * a budget larger by what was evicted since, and by the model itself, would have saved them.  Much
  * waste for the time that passes is thrashing.  It begins above one mark and ends below a lower
  * one, so that it does not flicker.
  *

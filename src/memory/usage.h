@@ -28,8 +28,8 @@ struct trp_usage_seen {
 
 /* Notes a measurement, and returns the unaccounted bytes: the least of the last TRP_USAGE_SAMPLES
  * differences, because memory that moves while both sides are read makes one of them too large.
- * Weights that are mapped and not read yet are accounted and not used, and would hide as much of the
- * program's own: so what is private beyond the private accounts counts in any case.
+ * Weights that are mapped and not read yet are accounted and not used, and would hide as much of
+ * the program's own: so what is private beyond the private accounts counts in any case.
  *   Units : bytes; accounted is the larger of what it was before and after measuring.
  *   Owns  : nothing.
  *   Thread: owner; the counters may be read by any.

@@ -1,7 +1,8 @@
 /* model/card.c - see card.h.
  *
- * Two sources with two tempers: what the owner wrote is refused when it is wrong, with file and line; what a file says of itself
- * was written for others, in their words, and what cannot be used is passed over. */
+ * Two sources with two tempers: what the owner wrote is refused when it is wrong, with file and
+ * line; what a file says of itself was written for others, in their words, and what cannot be
+ * used is passed over. */
 #include "model/card.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* model/card.h - what a model is for, in its owner's words.
- * Answers "which task, how good, and which kind of thing goes in?".  The owner says it in the configuration, or whoever made the
- * file in its metadata; where both do, the configuration holds.  Nothing here is guessed: a card without a task has none. */
+ * Answers "which task, how good, and which kind of thing goes in?".  The owner says it in the
+ * configuration, or whoever made the file in its metadata; where both do, the configuration
+ * holds.  Nothing here is guessed: a card without a task has none. */
 #ifndef TRP_CARD_H
 #define TRP_CARD_H
 
@@ -41,17 +42,18 @@ struct trp_card {
  *   Errors: none. */
 bool trp_card_is_word(struct trp_str s);
 
-/* Reads `task`, `tags`, `description`, `quality`, `input_kinds` and the `format` of inputs from a configuration in normal form
- * (NULL: nothing was written).
+/* Reads `task`, `tags`, `description`, `quality`, `input_kinds` and the `format` of inputs from a
+ * configuration in normal form (NULL: nothing was written).
  *   Owns  : everything in *out lives in `a`.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT with file:line, OUT_OF_MEMORY. */
 trp_status trp_card_from_config(struct trp_arena *a, const struct trp_node *written,
                                 struct trp_card *out, struct trp_error *err);
 
-/* Reads what a file says: the metadata properties `task`, `tags` (with commas), `description`, `quality` ("accuracy=0.97"), else
- * the model's own text as its description, and the denotations of its inputs.  The words that known exporters write for a task
- * become ours ("detect" is "detection").  What is no word or no number is left out: files are written for many readers.
+/* Reads what a file says: the metadata properties `task`, `tags` (with commas), `description`,
+ * `quality` ("accuracy=0.97"), else the model's own text as its description, and the denotations of
+ * its inputs.  The words that known exporters write for a task become ours ("detect" is
+ * "detection").  What is no word or no number is left out: files are written for many readers.
  *   Owns  : everything in *out lives in `a`.
  *   Thread: owner.
  *   Errors: OUT_OF_MEMORY. */
@@ -72,7 +74,8 @@ trp_status trp_card_complete(struct trp_arena *a, const struct trp_card *file,
 trp_status trp_card_check(const struct trp_card *card, const struct trp_node *written,
                           const struct trp_signature *signature, struct trp_error *err);
 
-/* What an input carries: as declared, or derived (see input_kind.h), and then *out_is_derived is set.
+/* What an input carries: as declared, or derived (see input_kind.h), and then *out_is_derived is
+ * set.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */

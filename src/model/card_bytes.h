@@ -1,5 +1,6 @@
 /* model/card_bytes.h - a card as a row of bytes.
- * Answers "how is it kept where no program runs?".  For files of our own: a protobuf message whose fields are in card_bytes.c. */
+ * Answers "how is it kept where no program runs?".  For files of our own: a protobuf message
+ * whose fields are in card_bytes.c. */
 #ifndef TRP_CARD_BYTES_H
 #define TRP_CARD_BYTES_H
 

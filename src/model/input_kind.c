@@ -29,7 +29,8 @@ static bool is_float(int32_t dtype)
            dtype == TROUPE_FP64;
 }
 
-/* Whether a word stands in the name, in any case of letters, with no letter right before or behind it. */
+/* Whether a word stands in the name, in any case of letters, with no letter right before or
+ * behind it. */
 static bool has_word(struct trp_str name, const char *word)
 {
     const size_t n = strlen(word);

@@ -5,9 +5,10 @@
  *    |               +-----------+----- any error -----> FAILED ----- forget ----+
  *    +------------------------------ forget -------------------------------------+
  *
- * A life only moves forward.  A version that is wanted again starts a new life in a new object, so whatever an
- * older snapshot or a call in flight still holds never changes its meaning.  WARMING also covers the wait for the
- * other versions of the same model: all of them become READY together, or none does. */
+ * A life only moves forward.  A version that is wanted again starts a new life in a new object, so
+ * whatever an older snapshot or a call in flight still holds never changes its meaning.  WARMING
+ * also covers the wait for the other versions of the same model: all of them become READY
+ * together, or none does. */
 #include "model/lifecycle.h"
 
 #include <stdatomic.h>
@@ -54,7 +55,8 @@ trp_status trp_lifecycle_move(struct trp_lifecycle *lc, enum trp_model_state to,
         return trp_fail(err, TRP_FAILED_PRECONDITION, "%s cannot become %s",
                         trp_model_state_name(from), trp_model_state_name(to));
     lc->since_ns[to] = now_ns; /* every phase duration is a difference of two of these */
-    /* Release: whoever sees the state sees the signature, the reason and the open model behind it. */
+    /* Release: whoever sees the state sees the signature, the reason and the open model behind
+     * it. */
     atomic_store_explicit(&lc->state, (int32_t)to, memory_order_release);
     return trp_ok();
 }

@@ -1,5 +1,6 @@
 /* model/lifecycle.h - the life of one model version.
- * Answers "in what state is it, and what may come next?".  The table in lifecycle.c is the whole law. */
+ * Answers "in what state is it, and what may come next?".  The table in lifecycle.c is the whole
+ * law. */
 #ifndef TRP_LIFECYCLE_H
 #define TRP_LIFECYCLE_H
 
@@ -16,7 +17,8 @@ enum trp_model_state {
     TRP_MODEL_STATES
 };
 
-/* Names a state: ours ("WARMING"), and Triton's ("LOADING" for LOADING and WARMING, "UNLOADING" for DRAINING,
+/* Names a state: ours ("WARMING"), and Triton's ("LOADING" for LOADING and WARMING, "UNLOADING" for
+ * DRAINING,
  * "UNAVAILABLE" for NEW, FAILED and GONE).
  *   Owns  : static.
  *   Thread: any.
@@ -39,8 +41,8 @@ trp_status trp_lifecycle_move(struct trp_lifecycle *lc, enum trp_model_state to,
 enum trp_model_state trp_lifecycle_get(const struct trp_lifecycle *lc); /* any thread */
 
 /* Whether a version that stands in a snapshot answers: READY, or DRAINING.  What drains is in no
- * new snapshot; a reader that still holds an old one has not seen the change yet, and whatever takes
- * over from it is not in its sight.  Refusing here would be a gap in every hot replacement.
+ * new snapshot; a reader that still holds an old one has not seen the change yet, and whatever
+ * takes over from it is not in its sight.  Refusing here would be a gap in every hot replacement.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */

@@ -1,8 +1,9 @@
 /* model/model_config.c - see model_config.h.
  *
- * Reading goes in two steps, because the file must be found before it can be asked: peek() takes out what finds and schedules
- * it, complete() brings tree and file together.  Tensors are the work of model/model_io.c.  The completed tree is in normal
- * form: its keys stand in the order of the schema's numbers, so /config shows them as Triton does. */
+ * Reading goes in two steps, because the file must be found before it can be asked: peek() takes
+ * out what finds and schedules it, complete() brings tree and file together.  Tensors are the work
+ * of model/model_io.c.  The completed tree is in normal form: its keys stand in the order of the
+ * schema's numbers, so /config shows them as Triton does. */
 #include "model/model_config.h"
 
 #include "conf/settings.h"
@@ -13,7 +14,8 @@
 #define OPTION_GRAPH_LEVEL \
     "graph.level" /* what the plugin reads; the key is optimization.graph.level */
 #define OPTION_ACCELERATOR \
-    "gpu_execution_accelerator" /* a name; with it and a key behind it, each with a dot, a parameter */
+    "gpu_execution_accelerator" /* a name; with it and a key behind it, each with a dot, a
+                                 * parameter */
 
 static const struct trp_str nothing = { NULL, 0 };
 
@@ -22,7 +24,8 @@ static trp_status no_memory(struct trp_error *err)
     return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the configuration");
 }
 
-/* Copies a text of the tree, so that it is terminated and outlives the tree; absent gives an empty one. */
+/* Copies a text of the tree, so that it is terminated and outlives the tree; absent gives an
+ * empty one. */
 static trp_status take_text(struct trp_arena *a, const struct trp_node *map, const char *key,
                             struct trp_str *out, struct trp_error *err)
 {
@@ -71,7 +74,8 @@ static trp_status take_batch_max(const struct trp_node *tree, struct trp_model_c
     return trp_ok();
 }
 
-/* Triton's way to ask for batches is `dynamic_batching { }` with a max_batch_size above 1; sequences are joined by it alone. */
+/* Triton's way to ask for batches is `dynamic_batching { }` with a max_batch_size above 1;
+ * sequences are joined by it alone. */
 static void take_batching(const struct trp_node *tree, struct trp_model_config *c)
 {
     const struct trp_field *f =
@@ -143,7 +147,8 @@ static trp_status take_sizes(const struct trp_node *written, const struct trp_mo
     return trp_ok();
 }
 
-/* Of `direct`: which part of a run's rows must have come for it not to wait; as long as nothing is said, any. */
+/* Of `direct`: which part of a run's rows must have come for it not to wait; as long as nothing
+ * is said, any. */
 static trp_status take_utilization(const struct trp_node *direct, const struct trp_model_config *c,
                                    struct trp_joining_wishes *w, struct trp_error *err)
 {
@@ -356,7 +361,8 @@ static size_t count_accelerated(const struct trp_node *list)
     return n;
 }
 
-/* The name of each, and "gpu_execution_accelerator.cuda.use_tf32": a name of its owner's choice is no other option's. */
+/* The name of each, and "gpu_execution_accelerator.cuda.use_tf32": a name of its owner's choice
+ * is no other option's. */
 static trp_status take_accelerators(struct trp_arena *a, const struct trp_node *list,
                                     struct troupe_option *options, uint32_t *n,
                                     struct trp_error *err)
@@ -429,7 +435,8 @@ trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *wri
 
 /* ---- complete ---- */
 
-/* Who the model is: the caller's name, and the backend that the file or the configuration asks for. */
+/* Who the model is: the caller's name, and the backend that the file or the configuration asks
+ * for. */
 static trp_status settle_identity(struct trp_arena *a, struct trp_str name,
                                   const struct trp_signature *file, struct trp_model_config *c,
                                   struct trp_error *err)

@@ -1,6 +1,6 @@
 /* model/model_config.h - one model's configuration, checked against its file.
- * Answers "how does the owner want this model served?".  conf/model_schema.h says what may be written; this takes out what
- * the server acts upon, and fills in what was left out. */
+ * Answers "how does the owner want this model served?".  conf/model_schema.h says what may be
+ * written; this takes out what the server acts upon, and fills in what was left out. */
 #ifndef TRP_MODEL_CONFIG_H
 #define TRP_MODEL_CONFIG_H
 
@@ -34,7 +34,8 @@ enum trp_load_policy {
     TRP_LOAD_BACKGROUND
 };
 
-/* Whether calls of a version may run together; TRP_BATCHING_DEFAULT only while nothing is settled. */
+/* Whether calls of a version may run together; TRP_BATCHING_DEFAULT only while nothing is
+ * settled. */
 enum trp_batching {
     TRP_BATCHING_DEFAULT,
     TRP_BATCHING_AUTO, /* when its rows are known to be independent */
@@ -56,8 +57,8 @@ enum trp_isolation_wish {
 /* What matters more: that one run is fast, or that many go on side by side. */
 enum trp_hint { TRP_HINT_DEFAULT, TRP_HINT_LATENCY, TRP_HINT_THROUGHPUT };
 
-/* How batches are formed (dynamic_batching, or the strategy of sequence_batching), where anything is said; zero: nobody waits, and
- * every number of rows is as good. */
+/* How batches are formed (dynamic_batching, or the strategy of sequence_batching), where anything
+ * is said; zero: nobody waits, and every number of rows is as good. */
 #define TRP_JOINING_SIZES 16
 #define TRP_JOINING_DELAY_MAX_US UINT64_C(60000000)
 struct trp_joining_wishes {
@@ -100,30 +101,34 @@ struct trp_model_config {
         *sequences; /* sequence_batching; NULL: none, or not held against the file yet */
 };
 
-/* Completes a tree (NULL: nothing was written) from what the file says, checks what was written against it, and takes out
- * what is acted upon.  `file_signature` has full shapes (batch included); *out_signature is what clients see: dims of the tree
- * (a size that only the file fixes holds too), batch dimension in front when max_batch_size > 0, labels, optional.  With a
- * reshape the two differ in rank.  Inputs stand in the file's order, outputs in the configuration's, which may leave some out; what
- * sequence_batching names is hidden behind them.
- *   Shape : with batch_max > 0 all that clients see must have a free (or absent-rank) first dimension in the file.
+/* Completes a tree (NULL: nothing was written) from what the file says, checks what was written
+ * against it, and takes out what is acted upon.  `file_signature` has full shapes (batch included);
+ * *out_signature is what clients see: dims of the tree (a size that only the file fixes holds too),
+ * batch dimension in front when max_batch_size > 0, labels, optional.  With a reshape the two
+ * differ in rank.  Inputs stand in the file's order, outputs in the configuration's, which may
+ * leave some out; what sequence_batching names is hidden behind them.
+ *   Shape : with batch_max > 0 all that clients see must have a free (or absent-rank) first
+ *           dimension in the file.
  *   Owns  : everything lives in `a`.
  *   Thread: owner.
- *   Errors: INVALID_ARGUMENT: which input or output, what the file says, what the configuration says; and as peek(). */
+ *   Errors: INVALID_ARGUMENT: which input or output, what the file says, what the configuration
+ *           says; and as peek(). */
 trp_status trp_model_config_complete(struct trp_arena *a, struct trp_str name,
                                      const struct trp_node *written,
                                      const struct trp_signature *file_signature,
                                      struct trp_model_config *out_config,
                                      struct trp_signature *out_signature, struct trp_error *err);
 
-/* Takes out all that can be known before the file is looked at: everything but inputs and outputs.  `name`, `backend` and
- * `platform` are empty where nothing was written.
+/* Takes out all that can be known before the file is looked at: everything but inputs and outputs.
+ * `name`, `backend` and `platform` are empty where nothing was written.
  *   Owns  : everything lives in `a`, but out_config->tree is `written`.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT with file:line; UNIMPLEMENTED for what is reserved: ensembles. */
 trp_status trp_model_config_peek(struct trp_arena *a, const struct trp_node *written,
                                  struct trp_model_config *out_config, struct trp_error *err);
 
-/* The first input or output that is not known to have a free first axis, so that its rows cannot be joined; NULL: there is none.
+/* The first input or output that is not known to have a free first axis, so that its rows cannot be
+ * joined; NULL: there is none.
  *   Owns  : borrowed from the signature.
  *   Thread: any.
  *   Errors: none. */
@@ -135,7 +140,8 @@ const struct trp_io *trp_model_config_fixed(const struct trp_signature *s);
  *   Errors: none. */
 const struct trp_node *trp_model_config_accelerators(const struct trp_node *tree);
 
-/* Fills in what was not written: when it is loaded, how it is kept (NULL: the built-in defaults stay).
+/* Fills in what was not written: when it is loaded, how it is kept (NULL: the built-in defaults
+ * stay).
  *   Owns  : copied.
  *   Thread: owner.
  *   Errors: none. */

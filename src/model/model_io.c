@@ -1,11 +1,14 @@
 /* model/model_io.c - see model_io.h.
  *
- * Each tensor of the file gets one entry in the tree: the written one, completed, or one made from the file.  What clients see
- * is then read from the entry and the file together, so that both roads meet in one place.  Rules:
- *   1. Nothing of the configuration may contradict the file; what the file leaves open, the configuration may fix.
- *   2. Written entries keep their order; those added from the file follow.  Clients see outputs in that order, inputs in the
- *      file's.  Runs find the file's tensors by name.
- *   3. Of outputs, whoever lists some hides the others.  An input may be missing only if the file does not need it.
+ * Each tensor of the file gets one entry in the tree: the written one, completed, or one made from
+ * the file.  What clients see is then read from the entry and the file together, so that both roads
+ * meet in one place.  Rules:
+ *   1. Nothing of the configuration may contradict the file; what the file leaves open, the
+ *      configuration may fix.
+ *   2. Written entries keep their order; those added from the file follow.  Clients see outputs in
+ *      that order, inputs in the file's.  Runs find the file's tensors by name.
+ *   3. Of outputs, whoever lists some hides the others.  An input may be missing only if the file
+ *      does not need it.
  *   4. Names of dimensions are hints: they are shown, never compared. */
 #include "model/model_io.h"
 
@@ -154,7 +157,8 @@ static trp_status check_dims(const struct completer *c, const struct trp_node *e
                          c->side->batch_max > 0 ? " (both without the batch dimension)" : "");
 }
 
-/* Number of free dimensions, and the product of the others, which a test for equality may cut to 64 bits. */
+/* Number of free dimensions, and the product of the others, which a test for equality may cut to
+ * 64 bits. */
 static void measure(const struct dims *d, uint32_t *out_free, uint64_t *out_product)
 {
     *out_free = 0;
@@ -200,7 +204,8 @@ static trp_status read_optional(const struct completer *c, const struct trp_node
 
 /* ---- what clients see ---- */
 
-/* Where only the file fixes a size, clients are held to it as well: the backend would refuse others. */
+/* Where only the file fixes a size, clients are held to it as well: the backend would refuse
+ * others. */
 static void merge(struct dims *written, const struct dims *file)
 {
     for (uint32_t i = 0; i < written->rank; i++) {
@@ -287,7 +292,8 @@ static bool add_dims(const struct completer *c, struct trp_node *entry, const st
     return ok;
 }
 
-/* With a batch dimension an item that is a scalar is shown as [1], as Triton shows it: its clients cannot say []. */
+/* With a batch dimension an item that is a scalar is shown as [1], as Triton shows it: its
+ * clients cannot say []. */
 static bool add_shape(const struct completer *c, struct trp_node *entry, const struct trp_io *io)
 {
     const struct dims item = item_dims(c, io), one = { .at = { 1 }, .rank = 1 };
@@ -325,8 +331,9 @@ static bool is_absent(const struct trp_node *written, const char *key)
            (n->kind == TRP_NODE_LIST && n->children_n == 0);
 }
 
-/* Adds the entry of one tensor: what was written (NULL: nothing), the rest from the file.  Keys come in the order of their
- * numbers, which differs between inputs and outputs only where one side lacks a key. */
+/* Adds the entry of one tensor: what was written (NULL: nothing), the rest from the file.  Keys
+ * come in the order of their numbers, which differs between inputs and outputs only where one
+ * side lacks a key. */
 static trp_status add_entry(const struct completer *c, const struct trp_node *written,
                             const struct trp_io *io, struct trp_node **out)
 {

@@ -1,14 +1,18 @@
 /* model/name_index.c - a persistent hash table of names
  *
- * The registry's tree is sorted, which a list wants; but a search in it visits log n nodes, each a wait for memory, and with ten
- * thousand names that costs many times what it costs with ten.  Here it is the same four steps for any number:
+ * The registry's tree is sorted, which a list wants; but a search in it visits log n nodes, each a
+ * wait for memory, and with ten thousand names that costs many times what it costs with ten.  Here
+ * it is the same four steps for any number:
  *
  *   hash ──6 bits──► page ──6 bits──► bucket ──whole hash──► entry
  *
- * With 10,000 names a bucket has two or three, with 100,000 some 25, compared by their hashes, which lie side by side.
+ * With 10,000 names a bucket has two or three, with 100,000 some 25, compared by their hashes,
+ * which lie side by side.
  *
- *  1. Everything is immutable once it was handed out.  A change copies the table, one page and one bucket.
- *  2. Counts are plain numbers: only the control thread touches them; readers are known by epoch (registry.c). */
+ *  1. Everything is immutable once it was handed out.  A change copies the table, one page and one
+ *     bucket.
+ *  2. Counts are plain numbers: only the control thread touches them; readers are known by epoch
+ *     (registry.c). */
 #include "model/name_index.h"
 
 #include <xxhash.h>
@@ -127,7 +131,8 @@ static struct trp_name_page *copy_page(const struct trp_alloc *alloc,
     return page;
 }
 
-/* A copy without the name, and with the entry, if there is one; an empty bucket is one of no slots. */
+/* A copy without the name, and with the entry, if there is one; an empty bucket is one of no
+ * slots. */
 static struct trp_name_bucket *copy_bucket(const struct trp_alloc *alloc,
                                            const struct trp_name_bucket *from, uint64_t hash,
                                            struct trp_str name, const struct trp_entry *entry)

@@ -1,6 +1,7 @@
-/* model/name_index.h - from a name to its entry, in a handful of steps however many names there are.
- * Answers "where is this one?" for one snapshot of the registry.  Immutable: a change makes a new index that shares all but a few
- * hundred bytes with the old one, so snapshots keep theirs. */
+/* model/name_index.h - from a name to its entry, in a handful of steps however many names there
+ * are.
+ * Answers "where is this one?" for one snapshot of the registry.  Immutable: a change makes a new
+ * index that shares all but a few hundred bytes with the old one, so snapshots keep theirs. */
 #ifndef TRP_NAME_INDEX_H
 #define TRP_NAME_INDEX_H
 
@@ -11,8 +12,10 @@
 struct trp_entry;
 struct trp_name_index; /* NULL is an empty one */
 
-/* Make an index with an entry in place of the one of its name, or without a name; the old one stays as it is.
- *   Owns  : the caller drops *out_index; entries are borrowed and must outlive all indexes that have them.
+/* Make an index with an entry in place of the one of its name, or without a name; the old one stays
+ * as it is.
+ *   Owns  : the caller drops *out_index; entries are borrowed and must outlive all indexes that
+ *           have them.
  *   Thread: control.
  *   Cost  : three allocations, some 1.5 KB of copying.
  *   Errors: OUT_OF_MEMORY. */

@@ -7,7 +7,8 @@
 
 static const struct trp_str nothing = { NULL, 0 };
 
-/* A late request is dropped (REJECT), or waits on (DELAY): then its time is none that ends anything. */
+/* A late request is dropped (REJECT), or waits on (DELAY): then its time is none that ends
+ * anything. */
 static trp_status take_policy(const struct trp_node *n, struct trp_queue_policy *out,
                               struct trp_error *err)
 {

@@ -1,6 +1,7 @@
 /* model/queue_rules.h - how a model's owner wants its requests to wait.
- * Answers "how long may a request take, what does its number mean, and how many may there be?".  Triton's priorities and queue
- * policies (under dynamic_batching), and our own keys `deadline` and `rate_limit`. */
+ * Answers "how long may a request take, what does its number mean, and how many may there be?".
+ * Triton's priorities and queue policies (under dynamic_batching), and our own keys `deadline`
+ * and `rate_limit`. */
 #ifndef TRP_QUEUE_RULES_H
 #define TRP_QUEUE_RULES_H
 
@@ -29,7 +30,8 @@ struct trp_queue_rules {
 };
 
 /* Takes them out of a model's configuration (normal form).
- *   Owns  : in `a`; *out_rules is NULL when nothing of them was written, which all functions below take.
+ *   Owns  : in `a`; *out_rules is NULL when nothing of them was written, which all functions below
+ *           take.
  *   Thread: owner.
  *   Errors: INVALID_ARGUMENT with file:line, OUT_OF_MEMORY. */
 trp_status trp_queue_rules_take(struct trp_arena *a, const struct trp_node *tree,
@@ -42,8 +44,9 @@ trp_status trp_queue_rules_take(struct trp_arena *a, const struct trp_node *tree
 bool trp_queue_rules_dup(struct trp_arena *a, const struct trp_queue_rules *from,
                          const struct trp_queue_rules **out_rules);
 
-/* What holds for a request with a number (0, or one above the levels: the usual one): its level, 0 when numbers say nothing; how long
- * it may take, 0: as long as it likes; how many of its level may wait, 0: as many as of the model.
+/* What holds for a request with a number (0, or one above the levels: the usual one): its level, 0
+ * when numbers say nothing; how long it may take, 0: as long as it likes; how many of its level may
+ * wait, 0: as many as of the model.
  *   Units : ns, calls.
  *   Owns  : nothing.
  *   Thread: any.

@@ -1,22 +1,29 @@
 /* model/registry.c - a persistent treap of names
  *
- * Problem: loops look names up for each request, without a lock and without a shared write, while the control thread adds,
- * replaces and removes names, with up to 100,000 of them.  Copying a table for each change would cost O(n).
+ * Problem: loops look names up for each request, without a lock and without a shared write, while
+ * the control thread adds, replaces and removes names, with up to 100,000 of them.  Copying a table
+ * for each change would cost O(n).
  *
- * Design: a treap.  In order it is sorted by name; as a heap it is ordered by a hash of the name, so its form depends on the
- * set of names only, and its depth is O(log n) whatever the order of arrival.  A change copies the nodes on the path to one
- * name and shares the rest with the trees that were published before.
+ * Design: a treap.  In order it is sorted by name; as a heap it is ordered by a hash of the name,
+ * so its form depends on the set of names only, and its depth is O(log n) whatever the order of
+ * arrival.  A change copies the nodes on the path to one name and shares the rest with the trees
+ * that were published before.
  *
- *  1. A node is immutable once its change is complete; a published one is read by any thread without care.
- *  2. Counts of nodes and entries are plain numbers: only the control thread takes and drops trees, and readers never touch
- *     a count.  A reader says by epoch what it may still look at (trp_registry_seen()).
- *  3. A change takes all of its memory before it touches anything (`spares`): it happens whole, or not at all.
- *  4. The number of nodes a change copies is the length of the search path (and, for a removal, of the two spines below the
- *     removed node); it is counted first by walking the same way.
+ *  1. A node is immutable once its change is complete; a published one is read by any thread
+ *     without care.
+ *  2. Counts of nodes and entries are plain numbers: only the control thread takes and drops trees,
+ *     and readers never touch a count.  A reader says by epoch what it may still look at
+ *     (trp_registry_seen()).
+ *  3. A change takes all of its memory before it touches anything (`spares`): it happens whole, or
+ *     not at all.
+ *  4. The number of nodes a change copies is the length of the search path (and, for a removal, of
+ *     the two spines below the removed node); it is counted first by walking the same way.
  *  5. Versions are counted atomically, because calls hold them too.
- *  6. Who looks for one name does not go through the tree, whose cost grows: name_index.c has the same entries by hash.
+ *  6. Who looks for one name does not go through the tree, whose cost grows: name_index.c has the
+ *     same entries by hash.
  *
- * Source: Seidel and Aragon, Randomized search trees, Algorithmica 16, 1996; hashed priorities make them deterministic. */
+ * Source: Seidel and Aragon, Randomized search trees, Algorithmica 16, 1996; hashed priorities
+ *         make them deterministic. */
 #include "model/registry.h"
 
 #include "base/clock.h"
@@ -203,8 +210,8 @@ static struct node *copy(struct trp_registry *r, const struct node *n)
     return c;
 }
 
-/* Copies the node under `*slot` on the way to `name` and returns the child to go on with; `*slot` becomes where
- * that child's copy belongs. */
+/* Copies the node under `*slot` on the way to `name` and returns the child to go on with; `*slot`
+ * becomes where that child's copy belongs. */
 static struct node *step(struct trp_registry *r, struct node *n, struct trp_str name,
                          struct node ***slot)
 {
@@ -564,7 +571,8 @@ static trp_status pick_exact(const struct trp_entry *e, int64_t number, suits_fn
                     TRP_STR(e->name), (long long)number);
 }
 
-/* The highest version that suits; without one, what the highest that somebody tried to load says. */
+/* The highest version that suits; without one, what the highest that somebody tried to load
+ * says. */
 static trp_status pick_default(const struct trp_entry *e, suits_fn suits,
                                struct trp_version **out_version, struct trp_error *err)
 {
@@ -582,7 +590,8 @@ static trp_status pick_default(const struct trp_entry *e, suits_fn suits,
     return tried ? trp_version_refuse(tried, e->name, err) : none_available(e, err);
 }
 
-/* The names of a model's labels, as far as they fit: whoever asked for another one may look for a slip of the pen. */
+/* The names of a model's labels, as far as they fit: whoever asked for another one may look for
+ * a slip of the pen. */
 static void list_labels(const struct trp_entry *e, char *text, size_t size)
 {
     size_t used = 0;

@@ -1,10 +1,11 @@
 /* model/registry.h - every name, as one immutable picture.
  * Answers "what stands behind this name, now?".
  *
- * The control thread changes the registry and publishes snapshots; loops look names up in theirs without any shared write.
- * A snapshot is a persistent search tree beside a persistent hash table: a change copies the path to one entry (O(log n)) in one
- * and a page in the other, and shares the rest.  Each has an
- * epoch; an old one is freed when every loop has said that it holds a newer one. */
+ * The control thread changes the registry and publishes snapshots; loops look names up in theirs
+ * without any shared write. A snapshot is a persistent search tree beside a persistent hash table:
+ * a change copies the path to one entry (O(log n)) in one and a page in the other, and shares the
+ * rest.  Each has an epoch; an old one is freed when every loop has said that it holds a newer
+ * one. */
 #ifndef TRP_REGISTRY_H
 #define TRP_REGISTRY_H
 
@@ -40,7 +41,8 @@ trp_status trp_registry_create(const struct trp_alloc *alloc, uint32_t readers_n
 void trp_registry_destroy(struct trp_registry *r);
 
 /* Put an entry (replacing the one of its name) or remove a name; nothing is visible before publish.
- *   Owns  : the entry is copied, its versions are referenced.  Removing an absent name is no failure.
+ *   Owns  : the entry is copied, its versions are referenced.  Removing an absent name is no
+ *           failure.
  *   Thread: control.
  *   Cost  : O(log n) allocations.
  *   Errors: OUT_OF_MEMORY; unchanged then. */
@@ -48,7 +50,8 @@ trp_status trp_registry_put(struct trp_registry *r, const struct trp_entry *entr
                             struct trp_error *err);
 trp_status trp_registry_remove(struct trp_registry *r, struct trp_str name, struct trp_error *err);
 
-/* Makes what was put the current snapshot and returns it; post it to every reader, who calls trp_registry_seen().
+/* Makes what was put the current snapshot and returns it; post it to every reader, who calls
+ * trp_registry_seen().
  *   Owns  : borrowed from the registry.
  *   Thread: control.
  *   Errors: none (NULL never). */
@@ -86,20 +89,23 @@ void trp_snapshot_each(const struct trp_snapshot *s,
 void trp_snapshot_walk(const struct trp_snapshot *s, struct trp_str from,
                        bool (*each)(void *user, const struct trp_entry *e), void *user);
 
-/* Picks the version that a call is sent to: the asked one, or that of a label (below 0: version_label.h), or (0) the highest that
- * takes calls: it serves, or it is cold and the call has its model loaded.  look: the one that is asked about: it serves, or is cold
- * and never loaded; what failed says why.
+/* Picks the version that a call is sent to: the asked one, or that of a label (below 0:
+ * version_label.h), or (0) the highest that takes calls: it serves, or it is cold and the call has
+ * its model loaded.  look: the one that is asked about: it serves, or is cold and never loaded;
+ * what failed says why.
  *   Owns  : moves one reference to the caller.
  *   Thread: any that may hold the snapshot.
- *   Errors: NOT_FOUND, NOT_READY with the words that Triton's clients match ("Request for unknown model: ..."), and the code of
- *           what kept it from being loaded, as trp_version_refuse() says it. */
+ *   Errors: NOT_FOUND, NOT_READY with the words that Triton's clients match ("Request for unknown
+ *           model: ..."), and the code of what kept it from being loaded, as
+ *           trp_version_refuse() says it. */
 trp_status trp_snapshot_pick(const struct trp_snapshot *s, struct trp_str name, int64_t version,
                              struct trp_version **out_version, struct trp_error *err);
 trp_status trp_snapshot_look(const struct trp_snapshot *s, struct trp_str name, int64_t version,
                              struct trp_version **out_version, struct trp_error *err);
 
-/* Says why a version of `name` takes no calls.  Triton knows neither loads by demand nor a budget: what failed so says that it
- * cannot be loaded, and why ("model 'm' version 1 cannot be loaded: ..."), for its name is known; all else has Triton's words.
+/* Says why a version of `name` takes no calls.  Triton knows neither loads by demand nor a budget:
+ * what failed so says that it cannot be loaded, and why ("model 'm' version 1 cannot be loaded:
+ * ..."), for its name is known; all else has Triton's words.
  *   Owns  : as trp_fail().
  *   Thread: any that holds a reference to the version.
  *   Errors: returns what kept it from being loaded, or NOT_READY. */

@@ -176,7 +176,8 @@ static trp_status check_state(const struct reader *r, const struct trp_node *at,
     return trp_ok();
 }
 
-/* A state's sizes in the file, without the batch, and where they are free those that are written; 1 where nobody says one. */
+/* A state's sizes in the file, without the batch, and where they are free those that are
+ * written; 1 where nobody says one. */
 static trp_status initial_shape(const struct reader *r, const struct trp_node *at,
                                 const struct trp_node *dims, const struct trp_io *in,
                                 struct troupe_tensor *t)

@@ -1,6 +1,7 @@
 /* model/sequence_config.h - what a configuration says of sequences: Triton's `sequence_batching`.
- * Answers "which inputs does the server fill in, and which outputs does it keep for the next request?".  Control inputs and states
- * are part of the file's signature and not of the one that clients see; there they stand behind the visible ones. */
+ * Answers "which inputs does the server fill in, and which outputs does it keep for the next
+ * request?".  Control inputs and states are part of the file's signature and not of the one that
+ * clients see; there they stand behind the visible ones. */
 #ifndef TRP_SEQUENCE_CONFIG_H
 #define TRP_SEQUENCE_CONFIG_H
 
@@ -36,7 +37,8 @@ struct trp_sequence_config {
     const struct trp_sequence_control *controls;
     struct trp_sequence_state *states;
     uint32_t controls_n, states_n;
-    /* Of the file, in full shape: inputs first those of the controls, then of the states; outputs of the states. */
+    /* Of the file, in full shape: inputs first those of the controls, then of the states;
+     * outputs of the states. */
     const struct trp_io *inputs, *outputs;
     uint32_t inputs_n, outputs_n;
 };
@@ -48,13 +50,13 @@ struct trp_sequence_request {
     int32_t batch_max;
 };
 
-/* Reads the node and holds it against the file.  *out_visible is the file's signature without what is hidden; a state's output that
- * is listed as an output as well is visible, too.
+/* Reads the node and holds it against the file.  *out_visible is the file's signature without what
+ * is hidden; a state's output that is listed as an output as well is visible, too.
  *   Shape : with batch_max > 0 all that is hidden must have a free first dimension in the file.
  *   Owns  : everything lives in `a`.
  *   Thread: owner.
- *   Errors: INVALID_ARGUMENT with file:line: what is written twice, is not in the file, or has another type or shape there;
- *           OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT with file:line: what is written twice, is not in the file, or has
+ *           another type or shape there; OUT_OF_MEMORY. */
 trp_status trp_sequence_config_take(struct trp_arena *a, const struct trp_sequence_request *request,
                                     struct trp_sequence_config **out_config,
                                     struct trp_signature *out_visible, struct trp_error *err);

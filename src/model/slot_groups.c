@@ -122,7 +122,8 @@ trp_status trp_slot_groups_check(const struct trp_node *tree, const struct trp_c
 
 /* ---- who takes which ---- */
 
-/* Of so many slots, those of the groups before and up to this one: rounded up, so that a single slot is the first group's. */
+/* Of so many slots, those of the groups before and up to this one: rounded up, so that a single
+ * slot is the first group's. */
 static uint64_t dealt(uint64_t slots, uint64_t up_to, uint64_t all)
 {
     return (slots * up_to + all - 1) / all;

@@ -1,5 +1,6 @@
-/* model/stats.c - see stats.h.  Every number is a relaxed counter of its own: a reader may see a run counted in one
- * and not yet in another, which statistics can bear and a lock on the way of each run could not. */
+/* model/stats.c - see stats.h.  Every number is a relaxed counter of its own: a reader may see a
+ * run counted in one and not yet in another, which statistics can bear and a lock on the way of
+ * each run could not. */
 #include "model/stats.h"
 
 /* A slot belongs to the first size that took it; the last one collects what found no slot. */

@@ -1,6 +1,6 @@
 /* model/stats.h - what one version has answered so far.
- * Answers "how often, how long, how well?".  Lives in the version's own slot; written by loops and executors, read by
- * statistics and metrics. */
+ * Answers "how often, how long, how well?".  Lives in the version's own slot; written by loops and
+ * executors, read by statistics and metrics. */
 #ifndef TRP_STATS_H
 #define TRP_STATS_H
 
@@ -57,8 +57,9 @@ static inline uint32_t trp_stats_calls(const struct trp_stats *s)
     return n > 0 ? (uint32_t)n : 0;
 }
 
-/* How many calls keep a model busy: those in flight, but for those that only wait until there is room for their run.  Were these
- * counted, models that wait for each other's memory would keep each other from leaving.
+/* How many calls keep a model busy: those in flight, but for those that only wait until there is
+ * room for their run.  Were these counted, models that wait for each other's memory would keep each
+ * other from leaving.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none; it is a glance, and may be off while calls come and go. */
@@ -70,8 +71,8 @@ static inline uint32_t trp_stats_busy(const struct trp_stats *s)
     return n > 0 ? (uint32_t)n : 0;
 }
 
-/* Counts one run of `rows` rows by its batch size; sizes beyond the table's room count in the last slot, an empty
- * batch nowhere.
+/* Counts one run of `rows` rows by its batch size; sizes beyond the table's room count in the last
+ * slot, an empty batch nowhere.
  *   Units : ns.
  *   Owns  : nothing.
  *   Thread: any.
@@ -92,7 +93,8 @@ void trp_stats_carry(struct trp_stats *now, const struct trp_stats *before);
  *   Errors: none. */
 void trp_stats_learn_run(struct trp_stats *s, int64_t run_ns);
 
-/* The counters of a `trp_stats` as one row of numbers, so that all can be summed without naming each: the one at a place.
+/* The counters of a `trp_stats` as one row of numbers, so that all can be summed without naming
+ * each: the one at a place.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */

@@ -1,15 +1,17 @@
 /* model/task_pick.h - which of several models for one task answers.
  * Answers "which is the best here and now, and why?".  Pure: the same numbers give the same choice.
  *
- *  1. The time that a model is expected to take is that of its load, when it is cold, and of its run and those that wait for it.
- *     What nobody has measured is taken for the median of what is known of the others; a load without any for TRP_TASK_LOAD_NS.
+ *  1. The time that a model is expected to take is that of its load, when it is cold, and of its
+ *     run and those that wait for it. What nobody has measured is taken for the median of what is
+ *     known of the others; a load without any for TRP_TASK_LOAD_NS.
  *  2. Who would come after the deadline is left out, unless all would: then the fastest is chosen.
- *  3. Quality is compared under one name: the one that most candidates have (of equals the first in the alphabet).  What is lost
- *     against the best is a share of the best value.  Who has no quality of that name counts as TRP_TASK_UNKNOWN worse than the
- *     worst that has.
- *  4. Each doubling of the time against the fastest costs as much as TRP_TASK_DOUBLING of lost quality; times below 0.1 ms count
- *     as 0.1 ms.
- *  5. The lowest cost wins; of equals the fastest, then the first by name, then the highest version. */
+ *  3. Quality is compared under one name: the one that most candidates have (of equals the first in
+ *     the alphabet).  What is lost against the best is a share of the best value.  Who has no
+ *     quality of that name counts as TRP_TASK_UNKNOWN worse than the worst that has.
+ *  4. Each doubling of the time against the fastest costs as much as TRP_TASK_DOUBLING of lost
+ *     quality; times below 0.1 ms count as 0.1 ms.
+ *  5. The lowest cost wins; of equals the fastest, then the first by name, then the highest
+ *     version. */
 #ifndef TRP_TASK_PICK_H
 #define TRP_TASK_PICK_H
 

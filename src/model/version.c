@@ -1,14 +1,15 @@
 /* model/version.c - see version.h.
  *
- * Who may look at what, and when.  A version is published while it is still NEW or LOADING, so that the index can show
- * it; its fields therefore have a rule each, and no lock:
+ * Who may look at what, and when.  A version is published while it is still NEW or LOADING, so that
+ * the index can show it; its fields therefore have a rule each, and no lock:
  *
- *  1. Identity (target.name, target.version, id, path, digest) is set before the version is first published.
- *  2. `config`, `signature`, `file_signature`, `model` and `reason` are written by the control thread before the state
- *     moves to READY or FAILED, or before a NEW version is first published.  They are read after an acquire of the state that
- *     says so, and never change afterwards.
- *  3. `arena` belongs to whoever prepares the version (a loader thread, until its result was taken); once READY it is
- *     exec's, under exec's lock.
+ *  1. Identity (target.name, target.version, id, path, digest) is set before the version is first
+ *     published.
+ *  2. `config`, `signature`, `file_signature`, `model` and `reason` are written by the control
+ *     thread before the state moves to READY or FAILED, or before a NEW version is first published.
+ *     They are read after an acquire of the state that says so, and never change afterwards.
+ *  3. `arena` belongs to whoever prepares the version (a loader thread, until its result was
+ *     taken); once READY it is exec's, under exec's lock.
  *  4. Statistics, residency and accounts are counters; anybody, any time. */
 #include "model/version.h"
 
@@ -17,7 +18,8 @@
 #define ARENA_BLOCK_BYTES 192              /* names and a path: most versions are never loaded */
 #define ARENA_BYTES_MAX ((size_t)64 << 20) /* labels and configuration of one version */
 
-/* A survey reads what the file declares; only the open model says what follows from it, and calls are bound to that. */
+/* A survey reads what the file declares; only the open model says what follows from it, and
+ * calls are bound to that. */
 static const char nothing[] = "", no_memory[] = "there is no memory for the reason";
 
 const struct trp_signature *trp_version_get_signature(const struct trp_target *t)

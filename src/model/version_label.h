@@ -1,7 +1,9 @@
 /* model/version_label.h - names for versions, such as `stable` and `canary`.
- * Answers "which version does this label mean?".  A request names a label wherever it may name a version.  So that nothing between
- * the wire and the registry has to carry a second field, a label travels as a number below zero that is made of its name; the
- * registry finds the label with that number.  (Two names of one model share a number once in 2^63 pairs; such a pair is refused.) */
+ * Answers "which version does this label mean?".  A request names a label wherever it may name a
+ * version.  So that nothing between the wire and the registry has to carry a second field, a label
+ * travels as a number below zero that is made of its name; the registry finds the label with
+ * that number.  (Two names of one model share a number once in 2^63 pairs; such a pair is
+ * refused.) */
 #ifndef TRP_VERSION_LABEL_H
 #define TRP_VERSION_LABEL_H
 
@@ -17,7 +19,8 @@ struct trp_version_label {
     int64_t version;
 };
 
-/* True for a letter or `_`, then letters, digits, `_`, `-` and `.`, at most 64 in all: never what could be a number.
+/* True for a letter or `_`, then letters, digits, `_`, `-` and `.`, at most 64 in all: never what
+ * could be a number.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */
@@ -29,7 +32,8 @@ bool trp_version_label_is_name(struct trp_str text);
  *   Errors: none. */
 int64_t trp_version_label_key(struct trp_str name);
 
-/* Reads what a client wrote where a version stands: a number from 1, or a label, which gives its key.
+/* Reads what a client wrote where a version stands: a number from 1, or a label, which gives its
+ * key.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: false when it is neither; *out is untouched. */

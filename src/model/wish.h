@@ -1,13 +1,14 @@
 /* model/wish.h - what somebody looks for.
- * Answers "does this model do what is wanted?".  Pure: the name, the card and the signature are all that is asked, so a model that is
- * not loaded is found like one that is. */
+ * Answers "does this model do what is wanted?".  Pure: the name, the card and the signature are all
+ * that is asked, so a model that is not loaded is found like one that is. */
 #ifndef TRP_WISH_H
 #define TRP_WISH_H
 
 #include "model/card.h"
 #include "tensor/signature.h"
 
-/* What is left at its zero is not asked for, but `kind`: TRP_INPUT_KINDS, and `dtype`: TROUPE_NO_DTYPE. */
+/* What is left at its zero is not asked for, but `kind`: TRP_INPUT_KINDS, and `dtype`:
+ * TROUPE_NO_DTYPE. */
 struct trp_wish {
     struct trp_str task;
     struct trp_str name; /* a part of it, in any case; with '*': all of it, '*' being anything */
@@ -31,7 +32,8 @@ trp_status trp_wish_read_shape(struct trp_wish *w, struct trp_str text, struct t
  *   Owns  : borrowed.
  *   Thread: any.
  *   Cost  : linear in the tags and the inputs; no allocation.
- *   Errors: none: whose signature is not known (no inputs and no outputs) fits no wish for an input. */
+ *   Errors: none: whose signature is not known (no inputs and no outputs) fits no wish for an
+ *           input. */
 bool trp_wish_fits(const struct trp_wish *w, struct trp_str name, const struct trp_card *card,
                    const struct trp_signature *signature);
 

@@ -116,8 +116,9 @@ static const int64_t bounds_ns[TRP_HISTOGRAM_BUCKETS - 1] = {
 };
 #undef DECADE
 
-/* How many bounds have fewer bits than a duration of so many bits.  Bounds at least double, so no two have the same number of
- * bits, and one comparison tells the rest; a search would guess wrong twice for every duration. */
+/* How many bounds have fewer bits than a duration of so many bits.  Bounds at least double, so no
+ * two have the same number of bits, and one comparison tells the rest; a search would guess
+ * wrong twice for every duration. */
 static const uint8_t shorter_bounds[38] = { 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  1,  2,
                                             2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 11, 12, 13,
                                             14, 15, 16, 17, 18, 19, 20, 20, 21, 22, 23, 24 };

@@ -1,8 +1,9 @@
 /* obs/trace.h - what one request went through, written to a file when somebody asked for it.
  * Answers "where did the time of this request go?".  Triton's trace settings: level OFF,
  * TIMESTAMPS, TENSORS; rate (every n-th request), count, log_frequency, file.  A file is a JSON
- * array of objects and complete after every write; a run begins its files anew.  A thread of its own
- * writes: a trace is handed over and, a moment later or after trp_trace_flush(), in the file. */
+ * array of objects and complete after every write; a run begins its files anew.  A thread of its
+ * own writes: a trace is handed over and, a moment later or after trp_trace_flush(), in the
+ * file. */
 #ifndef TRP_TRACE_H
 #define TRP_TRACE_H
 
@@ -61,11 +62,13 @@ void trp_trace_clear(struct trp_trace *t, struct trp_str model);
  *   Errors: none. */
 uint64_t trp_trace_begin(struct trp_trace *t, struct trp_str model, bool *out_tensors);
 
-/* Makes the letter of a trace: identity and stamps, as Triton's trace file has them; adds tensors, when asked, of more than
- * TRP_TRACE_ELEMENTS_MAX elements the first ones; hands it to the writer.  All of a trace is in one file, or none of it.
+/* Makes the letter of a trace: identity and stamps, as Triton's trace file has them; adds tensors,
+ * when asked, of more than TRP_TRACE_ELEMENTS_MAX elements the first ones; hands it to the writer.
+ * All of a trace is in one file, or none of it.
  *   Owns  : open: the caller posts what it returns; add copies; post moves the letter.
  *   Thread: any.
- *   Errors: NULL when the mailbox is full or memory is short (counted); add and post accept that. */
+ *   Errors: NULL when the mailbox is full or memory is short (counted); add and post accept
+ *           that. */
 #define TRP_TRACE_ELEMENTS_MAX 4096
 struct trp_trace_mail;
 struct trp_trace_record {
@@ -86,12 +89,15 @@ void trp_trace_add(struct trp_trace_mail *m, const char *activity, struct trp_st
                    const struct troupe_tensor *tensor); /* activity: a literal */
 void trp_trace_post(struct trp_trace *t, struct trp_trace_mail *m);
 
-/* Steps of a trace have letters of their own, which are written behind its own: an id for one; puts one (NULL: it was lost) to
- * others; hangs them all on the trace's letter.  They wait from then on: those of all traces take no more than opts.mail_bytes_max
- * together with what was posted, those of one no more than half of that.
- *   Owns  : collect and join move the letters; a trace whose own letter is NULL loses them.  *list is NULL after join.
+/* Steps of a trace have letters of their own, which are written behind its own: an id for one; puts
+ * one (NULL: it was lost) to others; hangs them all on the trace's letter.  They wait from then on:
+ * those of all traces take no more than opts.mail_bytes_max together with what was posted, those of
+ * one no more than half of that.
+ *   Owns  : collect and join move the letters; a trace whose own letter is NULL loses them.  *list
+ *           is NULL after join.
  *   Thread: any; owner of the list.
- *   Errors: none: one that finds no room is lost and counted, and the trace says how many are missing. */
+ *   Errors: none: one that finds no room is lost and counted, and the trace says how many are
+ *           missing. */
 uint64_t trp_trace_number(struct trp_trace *t);
 void trp_trace_collect(struct trp_trace *t, struct trp_trace_mail **list, struct trp_trace_mail *m);
 void trp_trace_join(struct trp_trace_mail *m, struct trp_trace_mail **list);
@@ -106,7 +112,8 @@ struct trp_trace_flush {
 };
 void trp_trace_flush(struct trp_trace *t, struct trp_trace_flush *flush);
 
-/* How many traces are missing in the file, because they came faster than they could be written, or because writing failed.
+/* How many traces are missing in the file, because they came faster than they could be written, or
+ * because writing failed.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */

@@ -1,4 +1,5 @@
-/* obs/trace_text.c - see trace_text.h.  Data and shape are texts with commas, because Triton's are. */
+/* obs/trace_text.c - see trace_text.h.  Data and shape are texts with commas, because Triton's
+ * are. */
 #include "obs/trace_text.h"
 
 #include <inttypes.h>
@@ -7,7 +8,8 @@
 
 #define DATA_BYTES_MAX ((size_t)4 << 20)
 
-/* What a simulator needs to send such a request again: members that Triton does not have, and its readers do not look at. */
+/* What a simulator needs to send such a request again: members that Triton does not have, and
+ * its readers do not look at. */
 static void add_wish(struct trp_buf *b, const struct trp_trace_record *r)
 {
     if (r->rows > 0)
@@ -72,7 +74,8 @@ static struct dtype_facts facts_of(int32_t dtype)
     return facts[dtype > 0 && dtype < TROUPE_DTYPES ? dtype : TROUPE_NO_DTYPE];
 }
 
-/* Steps over one string of a BYTES tensor; false at the end, and before what does not fit the layout. */
+/* Steps over one string of a BYTES tensor; false at the end, and before what does not fit the
+ * layout. */
 static bool next_string(const struct troupe_tensor *tensor, uint64_t *at, struct trp_str *out)
 {
     const unsigned char *p = (const unsigned char *)tensor->data + *at;

@@ -1,12 +1,14 @@
 /* obs/trace_text.h - the objects of a trace file.
- * Answers "how does Triton spell this?".  Each is appended as ",\n{...}", so that a file is a matter of a bracket at either end. */
+ * Answers "how does Triton spell this?".  Each is appended as ",\n{...}", so that a file is a
+ * matter of a bracket at either end. */
 #ifndef TRP_TRACE_TEXT_H
 #define TRP_TRACE_TEXT_H
 
 #include "base/buf.h"
 #include "obs/trace.h"
 
-/* What a trace is about; when it reached what; how many of its steps found no room; one tensor of it (the bytes of its first elements).
+/* What a trace is about; when it reached what; how many of its steps found no room; one tensor of
+ * it (the bytes of its first elements).
  *   Owns  : copied.
  *   Thread: any.
  *   Errors: see b->failed. */

@@ -7,8 +7,8 @@
  * over the bracket and bring a new one, in one pwrite(); after a failure the file is cut back to
  * what it was, so it is valid JSON whenever somebody looks.
  *
- * Not done: no retry.  What failed to be written is lost and counted; the first failure of a file is
- * logged, the others would only say it again. */
+ * Not done: no retry.  What failed to be written is lost and counted; the first failure of a file
+ * is logged, the others would only say it again. */
 #include "obs/trace_writer.h"
 
 #include <errno.h>
@@ -92,7 +92,8 @@ static bool has_name(const struct sink *s)
     return fstat(s->fd, &st) == 0 && st.st_nlink > 0;
 }
 
-/* Without O_NONBLOCK a pipe that nobody reads would hold the thread, and the server's end, for ever. */
+/* Without O_NONBLOCK a pipe that nobody reads would hold the thread, and the server's end, for
+ * ever. */
 static bool open_sink(struct trp_trace_writer *w, struct sink *s)
 {
     char path[sizeof w->file + 24];

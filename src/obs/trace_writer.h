@@ -3,8 +3,10 @@
  *
  *   any thread --post--> mailbox (so many bytes at most) --> writer: text, file
  *
- *  1. Posting moves ownership, takes one short lock and never waits for a file; what does not fit is dropped and counted.
- *  2. Letters are written in the order of posting, each whole; a flush comes back when all before it are in their file, or lost.
+ *  1. Posting moves ownership, takes one short lock and never waits for a file; what does not fit
+ *     is dropped and counted.
+ *  2. Letters are written in the order of posting, each whole; a flush comes back when all before
+ *     it are in their file, or lost.
  *  3. Only the writer's thread touches the files. */
 #ifndef TRP_TRACE_WRITER_H
 #define TRP_TRACE_WRITER_H
@@ -48,7 +50,8 @@ void trp_trace_writer_destroy(struct trp_trace_writer *w);
 /* Counts a letter as one that waits, before it is posted, until it is freed.
  *   Owns  : borrowed.
  *   Thread: any; owner of the letter.
- *   Errors: false: it does not fit, or a list of so many bytes takes more than half of the box; nothing is counted. */
+ *   Errors: false: it does not fit, or a list of so many bytes takes more than half of the box;
+ *           nothing is counted. */
 bool trp_trace_writer_pay(struct trp_trace_writer *w, struct trp_trace_mail *mail,
                           uint64_t list_bytes);
 

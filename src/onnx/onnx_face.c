@@ -1,8 +1,9 @@
 /* onnx/onnx_face.c - the part of a graph that clients see: its inputs and outputs.
  *
- * Three things are not as the file lists them.  An initialiser may stand behind an input: it is then optional, or, in old
- * files, no input at all.  Optional ones come last, as the runtime numbers them.  And a sequence of maps that a ZipMap node
- * makes is really a matrix whose columns have names. */
+ * Three things are not as the file lists them.  An initialiser may stand behind an input: it is
+ * then optional, or, in old files, no input at all.  Optional ones come last, as the runtime
+ * numbers them.  And a sequence of maps that a ZipMap node makes is really a matrix whose
+ * columns have names. */
 #include <stdio.h>
 
 #include "onnx/onnx_graph.h"
@@ -22,7 +23,8 @@ static uint32_t count_fields(struct trp_onnx_walk *w, struct trp_str graph, uint
     return n;
 }
 
-/* Reads all values of one field; a name may come once.  The scope that is open learns each name and where it stands. */
+/* Reads all values of one field; a name may come once.  The scope that is open learns each name
+ * and where it stands. */
 static struct trp_onnx_io *read_ios(struct trp_onnx_walk *w, struct trp_str graph, uint32_t field,
                                     const char *what, uint32_t *out_n)
 {
@@ -217,7 +219,8 @@ static void describe_dense(struct trp_onnx_walk *w, struct trp_str node, struct 
     out->io.labels_n = labels.n;
 }
 
-/* Finds the nodes that make the outputs which are sequences of maps; the outputs' names are in scope. */
+/* Finds the nodes that make the outputs which are sequences of maps; the outputs' names are in
+ * scope. */
 static void resolve_zipmaps(struct trp_onnx_walk *w, struct trp_str graph, struct trp_onnx_io *ios)
 {
     struct trp_pb_reader r = trp_pb_reader_of(graph);

@@ -1,9 +1,10 @@
 /* onnx/onnx_graph.c - see onnx_graph.h.
  *
- * A graph's fields come in any order, usually nodes first, and nodes need what initialisers and inputs say.  So each graph
- * is passed over three times: declared values, initialisers, nodes.  Passing over a field costs one comparison however long
- * it is, and only nodes are opened twice.  An inner graph is walked when the attribute that holds it is met, with the names
- * of the outer one in scope. */
+ * A graph's fields come in any order, usually nodes first, and nodes need what initialisers and
+ * inputs say.  So each graph is passed over three times: declared values, initialisers, nodes.
+ * Passing over a field costs one comparison however long it is, and only nodes are opened twice.
+ * An inner graph is walked when the attribute that holds it is met, with the names of the outer
+ * one in scope. */
 #include "onnx/onnx_graph.h"
 
 #include <stdio.h>
@@ -195,7 +196,8 @@ static void read_attribute_fields(struct trp_onnx_walk *w, const struct trp_onnx
     }
 }
 
-/* Lists of numbers are parameters in two cases: ai.onnx.ml keeps whole forests in them, and Constant may. */
+/* Lists of numbers are parameters in two cases: ai.onnx.ml keeps whole forests in them, and
+ * Constant may. */
 static void count_numbers(struct trp_onnx_walk *w, const struct trp_onnx_frame *frame,
                           const struct trp_onnx_node *node, const struct attribute *a)
 {
@@ -212,7 +214,8 @@ static void count_numbers(struct trp_onnx_walk *w, const struct trp_onnx_frame *
         trp_onnx_numbers_count(w, TRP_ONNX_INT64, ints, place);
 }
 
-/* The values of Constant and ConstantOfShape: `value`, `sparse_value`, `value_int`, `value_floats`, ... */
+/* The values of Constant and ConstantOfShape: `value`, `sparse_value`, `value_int`,
+ * `value_floats`, ... */
 static void remember_constant(struct trp_onnx_node *node, const struct attribute *a)
 {
     if (trp_str_is(a->name, "value") || trp_str_is(a->name, "sparse_value")) {
@@ -259,7 +262,8 @@ static void put_fact(struct trp_onnx_walk *w, struct trp_str name, const struct 
         w->status = trp_onnx_names_put(&w->names, name, fact, w->err);
 }
 
-/* A declared type is kept where inference has nothing to say: the runtime checks that it is true. */
+/* A declared type is kept where inference has nothing to say: the runtime checks that it is
+ * true. */
 static void put_outputs(struct trp_onnx_walk *w, const struct trp_onnx_node *node)
 {
     struct trp_pb_reader r = trp_pb_reader_of(node->message);

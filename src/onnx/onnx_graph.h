@@ -22,8 +22,8 @@ void trp_onnx_graph_face(struct trp_onnx_walk *w, struct trp_str graph);
  *   Errors: none. */
 bool trp_onnx_domain_is_default(struct trp_str domain);
 
-/* Walks all nodes of a graph, or of a local function, and of the graphs inside them: counts operators and parameters, finds
- * hazards.
+/* Walks all nodes of a graph, or of a local function, and of the graphs inside them: counts
+ * operators and parameters, finds hazards.
  *   Owns  : what is kept lives in w->arena.
  *   Thread: owner.
  *   Errors: w->status. */

@@ -1,12 +1,14 @@
 /* onnx/onnx_hazard.c - see onnx_hazard.h.
  *
- * Only 32- and 64-bit signed division traps: narrower operands are computed as int, where -128 / -1 has room, and unsigned
- * ones have no -1 (measured with ONNX Runtime 1.30 and 1.32: Div kills the process, Mod did in some versions).  A Div or Mod
- * is safe when one of these is proven, else it is reported:
+ * Only 32- and 64-bit signed division traps: narrower operands are computed as int, where -128 / -1
+ * has room, and unsigned ones have no -1 (measured with ONNX Runtime 1.30 and 1.32: Div kills the
+ * process, Mod did in some versions).  A Div or Mod is safe when one of these is proven, else it is
+ * reported:
  *   1. its elements are floats, unsigned, or narrow;
  *   2. no divisor is -1: a constant without it, or a value that cannot be negative;
  *   3. no dividend is the smallest number: likewise.
- * A constant counts only when the request cannot replace it (onnx_graph.c keeps overridable ones apart). */
+ * A constant counts only when the request cannot replace it (onnx_graph.c keeps overridable ones
+ * apart). */
 #include "onnx/onnx_hazard.h"
 
 #include "onnx/onnx_graph.h"

@@ -1,6 +1,7 @@
 /* onnx/onnx_hazard.h - what in a model can go wrong when it runs.
- * Answers "what should somebody know before this model is served?".  The one that matters: INT64_MIN / -1 traps in the
- * processor, so a request whose numbers reach an integer division can end the whole process. */
+ * Answers "what should somebody know before this model is served?".  The one that matters:
+ * INT64_MIN / -1 traps in the processor, so a request whose numbers reach an integer division
+ * can end the whole process. */
 #ifndef TRP_ONNX_HAZARD_H
 #define TRP_ONNX_HAZARD_H
 
@@ -11,10 +12,13 @@
 #include "base/str.h"
 
 enum trp_onnx_hazard_kind {
-    TRP_ONNX_INT_DIVISION, /* Div or Mod on integers whose divisor may be -1: can kill the process */
-    TRP_ONNX_ZERO_DIVISION, /* the divisor is a constant that holds 0: an error, the process lives */
-    TRP_ONNX_OUTSIDE_PATH, /* external data by an absolute path, or one that goes up: will be refused */
-    TRP_ONNX_LOCALE,       /* StringNormalizer: loads only where the locale en_US.UTF-8 exists */
+    TRP_ONNX_INT_DIVISION,  /* Div or Mod on integers whose divisor may be -1: can kill the
+                            * process */
+    TRP_ONNX_ZERO_DIVISION, /* the divisor is a constant that holds 0: an error, the process
+                             * lives */
+    TRP_ONNX_OUTSIDE_PATH,  /* external data by an absolute path, or one that goes up: will be
+                            * refused */
+    TRP_ONNX_LOCALE,        /* StringNormalizer: loads only where the locale en_US.UTF-8 exists */
     TRP_ONNX_HAZARDS
 };
 

@@ -1,8 +1,9 @@
 /* onnx/onnx_infer.c - see onnx_infer.h.
  *
- * Two facts matter to who asks (onnx_hazard.c): the element type, and whether a value can be -1.  The latter follows from
- * where a value comes from: sizes and indices are not negative, and operators that only choose and move elements cannot
- * make new ones.  Narrowing casts can, so they keep nothing: a request may carry the shape [0, 2^32 - 1]. */
+ * Two facts matter to who asks (onnx_hazard.c): the element type, and whether a value can be -1.
+ * The latter follows from where a value comes from: sizes and indices are not negative, and
+ * operators that only choose and move elements cannot make new ones.  Narrowing casts can, so
+ * they keep nothing: a request may carry the shape [0, 2^32 - 1]. */
 #include "onnx/onnx_infer.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* onnx/onnx_infer.h - what can be known of a node's outputs from its inputs.
- * Answers "which element type, and can it be negative?".  Far from complete and sound where it speaks: a rule that is not
- * here leaves the value unknown.  Private to this room. */
+ * Answers "which element type, and can it be negative?".  Far from complete and sound where it
+ * speaks: a rule that is not here leaves the value unknown.  Private to this room. */
 #ifndef TRP_ONNX_INFER_H
 #define TRP_ONNX_INFER_H
 

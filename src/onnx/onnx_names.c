@@ -1,8 +1,9 @@
 /* onnx/onnx_names.c - see onnx_names.h.
  *
- * Entries stand in one array in the order in which they were put, so a scope is its tail.  Each bucket is a chain from the
- * newest entry to the oldest: an inner name hides an outer one because it is met first, and closing a scope takes entries
- * off the end of the array, each of which is then the head of its chain. */
+ * Entries stand in one array in the order in which they were put, so a scope is its tail.  Each
+ * bucket is a chain from the newest entry to the oldest: an inner name hides an outer one because
+ * it is met first, and closing a scope takes entries off the end of the array, each of which is
+ * then the head of its chain. */
 #include "onnx/onnx_names.h"
 
 #include <xxhash.h>
@@ -27,7 +28,8 @@ void trp_onnx_names_deinit(struct trp_onnx_names *t)
     *t = (struct trp_onnx_names){ 0 };
 }
 
-/* The address is different in every process, so that no file can be made whose names all collide. */
+/* The address is different in every process, so that no file can be made whose names all
+ * collide. */
 static uint64_t hash_of(const struct trp_onnx_names *t, struct trp_str name)
 {
     return XXH3_64bits_withSeed(name.ptr, name.len, (uint64_t)(uintptr_t)t->buckets);

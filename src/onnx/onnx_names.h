@@ -1,6 +1,6 @@
 /* onnx/onnx_names.h - the values that are in scope while a graph is walked.
- * Answers "what is known about the value of this name?".  An inner graph sees the names of the graphs around it; leaving it
- * forgets its own.  Private to this room. */
+ * Answers "what is known about the value of this name?".  An inner graph sees the names of the
+ * graphs around it; leaving it forgets its own.  Private to this room. */
 #ifndef TRP_ONNX_NAMES_H
 #define TRP_ONNX_NAMES_H
 

@@ -1,6 +1,6 @@
 /* onnx/onnx_proto.h - the field numbers of onnx.proto that are read here.
- * Answers "which field is this?".  Number and wire type are one value, so a field that comes with a wrong wire type falls
- * through like any unknown field, as protobuf wants it.
+ * Answers "which field is this?".  Number and wire type are one value, so a field that comes with a
+ * wrong wire type falls through like any unknown field, as protobuf wants it.
  * Source: onnx/onnx-ml.proto, IR version 13. */
 #ifndef TRP_ONNX_PROTO_H
 #define TRP_ONNX_PROTO_H

@@ -1,24 +1,29 @@
 /* onnx/onnx_reader.c - see onnx_reader.h.
  *
- * Problem: a server with thousands of models must know what each takes and gives without opening any in the runtime, and an
- * operator wants to know what is inside a file and what in it is dangerous.  The files come from anywhere.
+ * Problem: a server with thousands of models must know what each takes and gives without opening
+ * any in the runtime, and an operator wants to know what is inside a file and what in it is
+ * dangerous.  The files come from anywhere.
  *
- * Design: one walk over the wire format.  A `trp_onnx_walk` (onnx_walk.h) holds the place, the limits and the first failure;
- *   onnx_reader.c  the model's own fields, this file
+ * Design: one walk over the wire format.  A `trp_onnx_walk` (onnx_walk.h) holds the place, the
+ *   limits and the first failure; onnx_reader.c  the model's own fields, this file
  *   onnx_face.c    inputs and outputs
  *   onnx_graph.c   nodes, subgraphs, functions; counts; what is in scope (onnx_names.c) and of which type (onnx_infer.c)
  *   onnx_tensor.c  sizes of tensors, external data
  *   onnx_hazard.c  what can go wrong
  *
  * Invariants:
- *   1. Nothing is read outside the given bytes (trp_pb_next() bounds every step); nothing is believed before it is checked.
+ *   1. Nothing is read outside the given bytes (trp_pb_next() bounds every step); nothing is
+ *      believed before it is checked.
  *   2. Weight bytes are not touched, so a mapped file costs page reads for its structure only.
  *   3. Every repeated thing has a maximum; recursion is bounded by depth_max.
  *   4. The result owns all its texts: the file can be closed.
- *   5. The file may change while it is read: the answer is then an error, or a model that the runtime refuses.
- *   6. Where a field that may come once comes twice, the last one stands, as protobuf has it; a second graph is refused.
+ *   5. The file may change while it is read: the answer is then an error, or a model that the
+ *      runtime refuses.
+ *   6. Where a field that may come once comes twice, the last one stands, as protobuf has it; a
+ *      second graph is refused.
  *
- * Not done: checking that operators exist or that types agree.  The runtime does that when it loads. */
+ * Not done: checking that operators exist or that types agree.  The runtime does that when it
+ * loads. */
 #include "onnx/onnx_reader.h"
 
 #include <stdlib.h>

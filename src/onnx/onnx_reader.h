@@ -1,8 +1,9 @@
 /* onnx/onnx_reader.h - what a model file says about itself.
- * Answers "what is inside this model file?".  A pure reader of the ONNX wire format: no protobuf library, no runtime.  It
- * never touches the bytes of weights (but for small integer constants that something is divided by), so a mapped file of
- * gigabytes is read in the time that its node list takes.  The file is input: whatever it holds, the answer is a model or
- * an error with an offset. */
+ * Answers "what is inside this model file?".  A pure reader of the ONNX wire format: no protobuf
+ * library, no runtime.  It never touches the bytes of weights (but for small integer constants that
+ * something is divided by), so a mapped file of gigabytes is read in the time that its node list
+ * takes.  The file is input: whatever it holds, the answer is a model or an error with an
+ * offset. */
 #ifndef TRP_ONNX_READER_H
 #define TRP_ONNX_READER_H
 
@@ -13,9 +14,9 @@
 #include "tensor/signature.h"
 
 /* An input or output.
- *   Shape : `io.dims` has -1 where no size is declared; a named one keeps its name as a hint.  `io.any_rank` when no shape is
- *           declared.  A ZipMap output is described as it is served: FP32 [-1, classes], the keys as labels, when the
- *           ZipMap node is found. */
+ *   Shape : `io.dims` has -1 where no size is declared; a named one keeps its name as a hint.
+ *           `io.any_rank` when no shape is declared.  A ZipMap output is described as it is served:
+ *           FP32 [-1, classes], the keys as labels, when the ZipMap node is found. */
 struct trp_onnx_io {
     struct trp_io io; /* dtype NO_DTYPE: see trp_onnx_io_is_served() */
     struct trp_onnx_type type;
@@ -26,11 +27,12 @@ struct trp_onnx_io {
 /* Where parameters were found. */
 enum trp_onnx_place {
     TRP_ONNX_IN_INITIALIZERS,
-    TRP_ONNX_IN_SPARSE,    /* sparse initialisers; only what is stored counts */
-    TRP_ONNX_IN_CONSTANTS, /* Constant nodes */
-    TRP_ONNX_IN_ATTRIBUTES, /* other tensors in attributes; number lists of ai.onnx.ml (trees, linear models) */
-    TRP_ONNX_IN_SUBGRAPHS, /* all of the above inside If, Loop, Scan */
-    TRP_ONNX_IN_FUNCTIONS, /* all of the above inside local functions, each once */
+    TRP_ONNX_IN_SPARSE,     /* sparse initialisers; only what is stored counts */
+    TRP_ONNX_IN_CONSTANTS,  /* Constant nodes */
+    TRP_ONNX_IN_ATTRIBUTES, /* other tensors in attributes; number lists of ai.onnx.ml (trees,
+                             * linear models) */
+    TRP_ONNX_IN_SUBGRAPHS,  /* all of the above inside If, Loop, Scan */
+    TRP_ONNX_IN_FUNCTIONS,  /* all of the above inside local functions, each once */
     TRP_ONNX_PLACES
 };
 
@@ -58,8 +60,9 @@ struct trp_onnx_entry {
     struct trp_str key, value;
 };
 
-/* A tensor whose bytes lie in another file.  Nothing has been checked but that the numbers do not overflow: whether `path`
- * stays inside the model's folder, exists and is long enough is for whoever knows the folder. */
+/* A tensor whose bytes lie in another file.  Nothing has been checked but that the numbers do not
+ * overflow: whether `path` stays inside the model's folder, exists and is long enough is for
+ * whoever knows the folder. */
 struct trp_onnx_external {
     struct trp_str tensor, path; /* as written */
     uint64_t offset, length;
@@ -80,8 +83,9 @@ struct trp_onnx_model {
     uint32_t opsets_n;
     const struct trp_onnx_entry *metadata;
     uint32_t metadata_n;
-    /* Inputs that must be given, in the file's order; then those that an initialiser stands behind (io.optional).  The
-     * latter exist from IR version 4 on; before it, an initialiser is a constant and hides the input of its name. */
+    /* Inputs that must be given, in the file's order; then those that an initialiser stands behind
+     * (io.optional).  The latter exist from IR version 4 on; before it, an initialiser is a
+     * constant and hides the input of its name. */
     const struct trp_onnx_io *inputs, *outputs;
     uint32_t inputs_n, outputs_n;
 
@@ -111,17 +115,19 @@ struct trp_onnx_opts {
     uint32_t names_max;   /* values in scope at once [4,000,000] */
     uint32_t ops_max;     /* distinct operators [4,096] */
     uint32_t entries_max; /* metadata properties, operator sets: each [4,096] */
-    uint32_t
-        name_max; /* bytes of a name; other texts may be 16 times as long and are cut there [4,096] */
+    uint32_t name_max;    /* bytes of a name; other texts may be 16 times as long and are cut there
+                   * [4,096] */
     uint32_t hazards_max; /* hazards kept [256] */
 };
 
 /* Reads a model.
  *   Owns  : `file` is borrowed for the call; everything in *out lives in `arena`.
  *   Thread: any.
- *   Cost  : linear in the number of fields outside weights; signature_only: in the number of nodes and initialisers.
- *   Errors: DATA_LOSS (cut off or corrupt, with the offset), INVALID_ARGUMENT (well-formed, but no valid model: what and
- *           where), TOO_LARGE (which limit), OUT_OF_MEMORY.  *out is untouched then.
+ *   Cost  : linear in the number of fields outside weights; signature_only: in the number of nodes
+ *           and initialisers.
+ *   Errors: DATA_LOSS (cut off or corrupt, with the offset), INVALID_ARGUMENT (well-formed, but no
+ *           valid model: what and where), TOO_LARGE (which limit), OUT_OF_MEMORY.  *out is
+ *           untouched then.
  *   Source: onnx.proto; IR.md. */
 trp_status trp_onnx_read(struct trp_str file, const struct trp_onnx_opts *opts,
                          struct trp_arena *arena, struct trp_onnx_model *out,
@@ -131,13 +137,14 @@ trp_status trp_onnx_read(struct trp_str file, const struct trp_onnx_opts *opts,
  *   Owns  : everything in *out lives in `arena`; no mapping is left behind.
  *   Thread: loader.
  *   Blocks: disk.
- *   Errors: as trp_fail_errno(), and as trp_onnx_read(), with the path in front; DATA_LOSS also when the file becomes shorter
- *           while it is read. */
+ *   Errors: as trp_fail_errno(), and as trp_onnx_read(), with the path in front; DATA_LOSS also
+ *           when the file becomes shorter while it is read. */
 trp_status trp_onnx_read_file(const char *path, const struct trp_onnx_opts *opts,
                               struct trp_arena *arena, struct trp_onnx_model *out,
                               struct trp_error *err);
 
-/* True when the server can carry it: a tensor of a served element type, or a ZipMap whose dense form is known.
+/* True when the server can carry it: a tensor of a served element type, or a ZipMap whose dense
+ * form is known.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */

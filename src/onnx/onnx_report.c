@@ -1,7 +1,7 @@
 /* onnx/onnx_report.c - the report for people; see onnx_report.h.
  *
- * A section is written as cells first: '\t' after each, '\n' after a row (no cell holds either: names are cleaned).  Then
- * its columns are measured and it is printed aligned. */
+ * A section is written as cells first: '\t' after each, '\n' after a row (no cell holds either:
+ * names are cleaned).  Then its columns are measured and it is printed aligned. */
 #include "onnx/onnx_report.h"
 
 #include "tensor/dtype.h"

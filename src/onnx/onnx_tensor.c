@@ -262,8 +262,8 @@ static uint64_t look_at_packed(struct trp_onnx_ints *ints, struct trp_str packed
     return n;
 }
 
-/* The numbers may come as raw bytes, packed, one field each, or (legally) mixed.  They count as known only when there are
- * as many as the shape says, which also excludes external ones. */
+/* The numbers may come as raw bytes, packed, one field each, or (legally) mixed.  They count as
+ * known only when there are as many as the shape says, which also excludes external ones. */
 static struct trp_onnx_ints tensor_ints(struct trp_str message, int32_t elem)
 {
     struct head h = { .elements = 1 };

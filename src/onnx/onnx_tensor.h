@@ -1,5 +1,6 @@
 /* onnx/onnx_tensor.h - tensors that are written in the file.
- * Answers "how large is it, where do its bytes lie, and which integers does it hold?".  Private to this room. */
+ * Answers "how large is it, where do its bytes lie, and which integers does it hold?".  Private
+ * to this room. */
 #ifndef TRP_ONNX_TENSOR_H
 #define TRP_ONNX_TENSOR_H
 
@@ -17,15 +18,16 @@ struct trp_onnx_tensor {
  *   Owns  : texts in *out are borrowed from the file.
  *   Thread: owner.
  *   Cost  : weight bytes are not touched.
- *   Errors: w->status: DATA_LOSS; INVALID_ARGUMENT for a negative size, a product past 2^63, raw data of another length
- *           than the shape asks for, external data without a place. */
+ *   Errors: w->status: DATA_LOSS; INVALID_ARGUMENT for a negative size, a product past 2^63, raw
+ *           data of another length than the shape asks for, external data without a place. */
 void trp_onnx_tensor_read(struct trp_onnx_walk *w, struct trp_str message,
                           struct trp_onnx_tensor *out);
 
 /* Adds a tensor, the parts of a sparse one, or `elements` plain numbers to the sums of a place.
  *   Owns  : nothing.
  *   Thread: owner.
- *   Errors: w->status: TOO_LARGE (tensors_max), INVALID_ARGUMENT when a sum passes 2^64; as trp_onnx_tensor_read(). */
+ *   Errors: w->status: TOO_LARGE (tensors_max), INVALID_ARGUMENT when a sum passes 2^64; as
+ *           trp_onnx_tensor_read(). */
 void trp_onnx_tensor_count(struct trp_onnx_walk *w, const struct trp_onnx_tensor *tensor,
                            enum trp_onnx_place place);
 void trp_onnx_sparse_count(struct trp_onnx_walk *w, struct trp_str message,

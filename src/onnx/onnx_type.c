@@ -104,7 +104,8 @@ bool trp_onnx_type_is_zipmap(const struct trp_onnx_type *type)
            map->of->kind == TRP_ONNX_KIND_TENSOR && map->of->elem == TRP_ONNX_FLOAT;
 }
 
-/* Line ends and tabs become spaces, other controls '?': ASCII ones, and the C1 ones that UTF-8 writes as C2 80 to C2 9F. */
+/* Line ends and tabs become spaces, other controls '?': ASCII ones, and the C1 ones that UTF-8
+ * writes as C2 80 to C2 9F. */
 static char harmless(unsigned char c)
 {
     if (c == '\n' || c == '\t' || c == '\r')

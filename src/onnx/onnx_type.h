@@ -1,5 +1,6 @@
 /* onnx/onnx_type.h - ONNX's own types of elements and values.
- * Answers "what kind of value is this, and can it be served?".  The element numbers are those of TensorProto.DataType. */
+ * Answers "what kind of value is this, and can it be served?".  The element numbers are those of
+ * TensorProto.DataType. */
 #ifndef TRP_ONNX_TYPE_H
 #define TRP_ONNX_TYPE_H
 
@@ -72,7 +73,8 @@ void trp_onnx_type_format(const struct trp_onnx_type *type, struct trp_buf *b);
  *   Errors: see b->failed. */
 void trp_onnx_name_format(struct trp_str name, struct trp_buf *b);
 
-/* True for a sequence of maps from int64 or string to a float: what scikit-learn's exporter makes of probabilities.
+/* True for a sequence of maps from int64 or string to a float: what scikit-learn's exporter makes
+ * of probabilities.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */

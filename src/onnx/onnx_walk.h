@@ -1,6 +1,6 @@
 /* onnx/onnx_walk.h - what the parts of the reader share during one reading.
- * Answers "where are we in the file, and has it failed already?".  The first failure sticks: loops over fields end, and
- * nobody passes a status up by hand.  Private to this room. */
+ * Answers "where are we in the file, and has it failed already?".  The first failure sticks: loops
+ * over fields end, and nobody passes a status up by hand.  Private to this room. */
 #ifndef TRP_ONNX_WALK_H
 #define TRP_ONNX_WALK_H
 

@@ -1,12 +1,14 @@
 /* repo/digest.h - one number for many facts.
- * Answers "is this still the same?".  Not for secrets: it tells changed files apart, nobody is kept from forging one. */
+ * Answers "is this still the same?".  Not for secrets: it tells changed files apart, nobody is
+ * kept from forging one. */
 #ifndef TRP_DIGEST_H
 #define TRP_DIGEST_H
 
 #include "base/file.h"
 #include "base/str.h"
 
-/* Mix a fact into a digest (begin with any number): a number, a text, a file's name, size, time and inode.  Order counts.
+/* Mix a fact into a digest (begin with any number): a number, a text, a file's name, size, time and
+ * inode.  Order counts.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */

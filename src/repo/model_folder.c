@@ -7,9 +7,9 @@
  *
  * A version's folder may hold a manifest (manifest.h); here it is only noted where.
  *
- * The digest of a version is made of names, sizes, times and inodes: of its own files, of the plain files beside the
- * configuration (which labels may be), and of those in `warmup/` and `initial_state/`.  A model is looked at, never opened:
- * 1,000 of them are listed in some 20 ms. */
+ * The digest of a version is made of names, sizes, times and inodes: of its own files, of the plain
+ * files beside the configuration (which labels may be), and of those in `warmup/` and
+ * `initial_state/`.  A model is looked at, never opened: 1,000 of them are listed in some 20 ms. */
 #include "repo/model_folder.h"
 
 #include <stdio.h>
@@ -185,7 +185,8 @@ static trp_status scan_entry(void *user, const char *name, struct trp_error *err
     const trp_status look = trp_repo_walk_look(s->walk, &st, err);
     trp_repo_walk_pop(s->walk, len);
     if (look.code == TRP_NOT_FOUND)
-        return trp_ok(); /* a link to nothing, or gone just now; a file that is needed is missed later */
+        return trp_ok(); /* a link to nothing, or gone just now; a file that is needed is missed
+                          * later */
     TRP_CHECK(look);
     if (st.kind == 'f')
         return note_file(s, name, &st, err);
@@ -273,8 +274,9 @@ static uint32_t expected_files(const struct trp_model_config *peek, const char *
     return n;
 }
 
-/* Goes down to a file that the configuration names, which may lie in a folder of its own.  Each name on the way is looked at:
- * the way may not lead out of the version's folder, nor a link out of the repository. */
+/* Goes down to a file that the configuration names, which may lie in a folder of its own.  Each
+ * name on the way is looked at: the way may not lead out of the version's folder, nor a link out
+ * of the repository. */
 static trp_status push_named(struct trp_repo_walk *w, const char *path, bool *out_there,
                              struct trp_error *err)
 {
@@ -302,7 +304,8 @@ static trp_status push_named(struct trp_repo_walk *w, const char *path, bool *ou
     return trp_ok();
 }
 
-/* The walk stands on a candidate: a file, or a folder that holds `model.onnx` and its external data. */
+/* The walk stands on a candidate: a file, or a folder that holds `model.onnx` and its external
+ * data. */
 static trp_status file_here(struct trp_repo_walk *w, bool *out_found, struct trp_error *err)
 {
     struct trp_file_stat st;

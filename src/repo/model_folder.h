@@ -5,7 +5,8 @@
 
 #include "repo/repo_path.h"
 
-/* Fills in a model from the folder or the single file at which the walk stands; `m->name` is set already.
+/* Fills in a model from the folder or the single file at which the walk stands; `m->name` is set
+ * already.
  *   Owns  : everything lives in the walk's arena.
  *   Thread: loader.
  *   Blocks: disk.
@@ -15,8 +16,8 @@ trp_status trp_model_folder_read(struct trp_repo_walk *w, struct trp_repo_model 
 trp_status trp_model_file_read(struct trp_repo_walk *w, const struct trp_file_stat *st,
                                struct trp_repo_model *m, struct trp_error *err);
 
-/* The backend that a file's ending stands for (".onnx": "onnxruntime"), empty when none; *out_stem_len is the
- * length of the name without it.
+/* The backend that a file's ending stands for (".onnx": "onnxruntime"), empty when none;
+ * *out_stem_len is the length of the name without it.
  *   Owns  : static.
  *   Thread: any.
  *   Errors: none. */

@@ -1,10 +1,12 @@
 /* repo/repo.c - see repo.h.
  *
- * Problem: a repository is whatever people and scripts have put into a folder, perhaps at this very moment.  One half-copied
- * or broken model must not hide the others, and the list must be there before anybody waits for it.
+ * Problem: a repository is whatever people and scripts have put into a folder, perhaps at this very
+ * moment.  One half-copied or broken model must not hide the others, and the list must be there
+ * before anybody waits for it.
  *
- * There may be several repositories.  A name that more than one of them has is the first one's: so a team lays its own models over
- * those of a shared folder.  Within one repository there is no order, and a name that stands for two things is an error.
+ * There may be several repositories.  A name that more than one of them has is the first one's: so
+ * a team lays its own models over those of a shared folder.  Within one repository there is no
+ * order, and a name that stands for two things is an error.
  *
  *  1. Every model is an entry; what is wrong with it is in the entry.
  *  2. Only configurations are read; model files are looked at by name, size and time.
@@ -137,7 +139,8 @@ static int by_name(const void *a, const void *b)
     return order ? order : ((*x)->rank > (*y)->rank) - ((*x)->rank < (*y)->rank);
 }
 
-/* `m.onnx` beside `m/` gives one name twice: neither is the right one to guess.  In another repository the name is hidden. */
+/* `m.onnx` beside `m/` gives one name twice: neither is the right one to guess.  In another
+ * repository the name is hidden. */
 static void merge_doubles(struct list *l)
 {
     uint32_t kept = 0;

@@ -1,7 +1,8 @@
 /* repo/repo.h - folders of models.
- * Answers "where do models come from?".  All of these are models without any configuration: `m.onnx`, `m/model.onnx`,
- * `m/1/model.onnx`, and either with external data beside it; `config.pbtxt` or `model.yaml` may lie in the folder `m`.
- * `m.echo` and `m.null` (and `m/model.echo` ...) are models of the built-in backends. */
+ * Answers "where do models come from?".  All of these are models without any configuration:
+ * `m.onnx`, `m/model.onnx`, `m/1/model.onnx`, and either with external data beside it;
+ * `config.pbtxt` or `model.yaml` may lie in the folder `m`. `m.echo` and `m.null` (and
+ * `m/model.echo` ...) are models of the built-in backends. */
 #ifndef TRP_REPO_H
 #define TRP_REPO_H
 
@@ -27,8 +28,9 @@ struct trp_repo_model {
     uint32_t rank;                 /* which of them: 0 is the first */
     struct trp_str hidden_in;      /* a later repository that has the name too; empty: none */
     const struct trp_node *config; /* normal tree as written; NULL: none */
-    /* The file as it was written, when it declares something made of models (conf/model_schema.h: route, ensemble, ...): no model, and
-     * without versions; `error` says so to whoever wants to load it as one.  NULL: a model. */
+    /* The file as it was written, when it declares something made of models (conf/model_schema.h:
+     * route, ensemble, ...): no model, and without versions; `error` says so to whoever wants to
+     * load it as one.  NULL: a model. */
     const struct trp_node *definition;
     struct trp_str definition_text; /* all of that file: for whoever shows where a mistake is */
     struct trp_model_config peek;   /* backend, default_file, versions, load */
@@ -58,8 +60,8 @@ struct trp_repo_opts {
  *   Owns  : everything lives in `arena`.
  *   Thread: loader.
  *   Blocks: disk.
- *   Errors: as trp_fail_errno() for a repository's folder itself (of one, and nothing is listed); TOO_LARGE; one broken model is its
- *           own `error`. */
+ *   Errors: as trp_fail_errno() for a repository's folder itself (of one, and nothing is listed);
+ *           TOO_LARGE; one broken model is its own `error`. */
 struct trp_repo_listing {
     struct trp_repo_model **models;
     uint32_t models_n;
@@ -71,13 +73,14 @@ trp_status trp_repo_list(const struct trp_repo_opts *opts, struct trp_arena *are
  *   Owns  : lives in `arena`.
  *   Thread: loader.
  *   Blocks: disk.
- *   Errors: NOT_FOUND; INVALID_ARGUMENT for a name that is empty, blank, "." or "..", or holds '/' or a zero byte. */
+ *   Errors: NOT_FOUND; INVALID_ARGUMENT for a name that is empty, blank, "." or "..", or holds
+ *           '/' or a zero byte. */
 trp_status trp_repo_find(const struct trp_repo_opts *opts, struct trp_str name,
                          struct trp_arena *arena, struct trp_repo_model *out,
                          struct trp_error *err);
 
-/* Checks that a path given inside a model (external data, labels, data of a warm-up) is a plain file inside its folder, links
- * followed: whoever opens a pipe waits for its other end.
+/* Checks that a path given inside a model (external data, labels, data of a warm-up) is a plain
+ * file inside its folder, links followed: whoever opens a pipe waits for its other end.
  *   Owns  : *out_path lives in `arena`.
  *   Thread: loader.
  *   Blocks: disk.

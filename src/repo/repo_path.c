@@ -1,8 +1,9 @@
 /* repo/repo_path.c - see repo_path.h.
  *
- * A repository may be filled by people who are not the server's operator, so a link in it must not make the server read
- * something else.  Each name on the way down is looked at in turn: a plain file or folder is what it is; a link is resolved to
- * its real path, which must lie in the repository's real path. */
+ * A repository may be filled by people who are not the server's operator, so a link in it must not
+ * make the server read something else.  Each name on the way down is looked at in turn: a plain
+ * file or folder is what it is; a link is resolved to its real path, which must lie in the
+ * repository's real path. */
 #include "repo/repo_path.h"
 
 #include <errno.h>
@@ -93,7 +94,8 @@ trp_status trp_repo_walk_look(const struct trp_repo_walk *w, struct trp_file_sta
     return trp_file_stat(real, out, err);
 }
 
-/* ".." is refused wherever it stands, even where it would come back: nobody needs it, and it hides what is meant. */
+/* ".." is refused wherever it stands, even where it would come back: nobody needs it, and it
+ * hides what is meant. */
 static bool goes_up(struct trp_str path)
 {
     size_t start = 0;

@@ -8,7 +8,8 @@
 #include "base/file.h"
 #include "repo/repo.h"
 
-/* Where the walk stands.  `real` is the repository with all links followed: what a link may point into. */
+/* Where the walk stands.  `real` is the repository with all links followed: what a link may
+ * point into. */
 struct trp_repo_walk {
     const struct trp_repo_opts *opts;
     struct trp_arena *arena;

@@ -1,13 +1,17 @@
 /* residence/clearance.c - see clearance.h.
  *
- * The policy wants plain arrays: a resident for each guest, a share for each blob.  They are made anew for each decision, because
- * a decision comes before an eviction and a load, which take a thousand times as long.
+ * The policy wants plain arrays: a resident for each guest, a share for each blob.  They are made
+ * anew for each decision, because a decision comes before an eviction and a load, which take a
+ * thousand times as long.
  *
- *  1. A guest is one resident: all its versions go together.  What a guest has that is LEAVING is nobody's any more: it is taken
- *     off the budget before the policy sees it, so nobody is evicted for room that is on its way; for a load, for LEAVING_NS.
- *  2. The newcomer's own versions, which serve while their successors load, count as pinned: they go when those are READY.
- *  3. Whoever had better hibernate than go is shown with what that gives back and what waking takes; who is asleep, with the little
- *     that it still has.  Only when there is no room that way everybody is shown once more, with all that going would free. */
+ *  1. A guest is one resident: all its versions go together.  What a guest has that is LEAVING is
+ *     nobody's any more: it is taken off the budget before the policy sees it, so nobody is evicted
+ *     for room that is on its way; for a load, for LEAVING_NS.
+ *  2. The newcomer's own versions, which serve while their successors load, count as pinned: they
+ *     go when those are READY.
+ *  3. Whoever had better hibernate than go is shown with what that gives back and what waking
+ *     takes; who is asleep, with the little that it still has.  Only when there is no room that
+ *     way everybody is shown once more, with all that going would free. */
 #include "residence/clearance.h"
 
 #include <inttypes.h>
@@ -227,8 +231,8 @@ struct trp_amounts trp_clearance_need(struct trp_residence *r, const struct trp_
     return need;
 }
 
-/* Who leaves may be kept: by a long run, or by an answer that stands in a stream behind that of a request which waits for this very
- * room.  So no load waits for it for ever. */
+/* Who leaves may be kept: by a long run, or by an answer that stands in a stream behind that of a
+ * request which waits for this very room.  So no load waits for it for ever. */
 static bool is_on_its_way(const struct trp_residence *r, const struct trp_stay *s, bool for_load)
 {
     const int64_t since_ns = trp_loop_now_ns(r->opts.control) - s->left_ns;
@@ -333,7 +337,8 @@ trp_status trp_clearance_rank(struct trp_residence *r, struct trp_error *err)
 
 /* ---- evicting ---- */
 
-/* What going frees, as it is told: of each alone, unless it is more than that of all of them together. */
+/* What going frees, as it is told: of each alone, unless it is more than that of all of them
+ * together. */
 struct gain {
     uint64_t bytes;
     double score;
@@ -382,7 +387,8 @@ static bool evict_one(struct trp_residence *r, const struct trp_clearance_wish *
     return (sleeps ? r->opts.hibernate : r->opts.evict)(r->opts.user, g, why);
 }
 
-/* When one of them stays, what it shares with the others stays too: each has freed what it frees alone. */
+/* When one of them stays, what it shares with the others stays too: each has freed what it frees
+ * alone. */
 static void count_one(struct trp_residence *r, const struct trp_clearance_wish *wish, uint32_t at,
                       bool all_went)
 {

@@ -219,8 +219,8 @@ static bool is_open(const struct trp_stay *s)
            s->is_waking;
 }
 
-/* What is known is known of all its versions together.  While they come and go one by one nothing is to be forgotten, nor while none
- * is there: only when others are there together than were. */
+/* What is known is known of all its versions together.  While they come and go one by one nothing
+ * is to be forgotten, nor while none is there: only when others are there together than were. */
 static void know_versions(struct trp_guest *g)
 {
     uint64_t of = 0;

@@ -1,6 +1,7 @@
 /* residence/guest.h - a model that may be in memory, and its times there.
- * Answers "how often is it asked for, and what does it hold?".  A guest is a model, known also while it is out.  A stay is one
- * version's time in memory, from the wish to load it until its memory is back:
+ * Answers "how often is it asked for, and what does it hold?".  A guest is a model, known also
+ * while it is out.  A stay is one version's time in memory, from the wish to load it until its
+ * memory is back:
  *
  *     OUT - expect -> WAITING - admit -> COMING - settle -> IN - leave -> LEAVING - end -> OUT
  *                        ^                                  | ^
@@ -25,7 +26,8 @@ enum trp_stay_state {
     TRP_STAY_WAITING, /* for room */
     TRP_STAY_COMING,  /* being loaded */
     TRP_STAY_IN,
-    TRP_STAY_DOZING, /* what it has in common with others is being dropped, and what else its backend gives back */
+    TRP_STAY_DOZING, /* what it has in common with others is being dropped, and what else its
+                      * backend gives back */
     TRP_STAY_ASLEEP,
     TRP_STAY_LEAVING /* its memory is not back yet */
 };
@@ -56,7 +58,8 @@ struct trp_measured {
     int64_t load_ns[2]; /* as above */
 };
 
-/* What is known of a guest's hibernation, which is that of all its versions together; zero: nothing. */
+/* What is known of a guest's hibernation, which is that of all its versions together; zero:
+ * nothing. */
 #define TRP_UNFIT_MAX 128
 struct trp_sleep {
     bool is_able;        /* its versions can hibernate as they are open now; told by `describe` */
@@ -102,14 +105,16 @@ struct trp_guest {
 };
 
 /* Makes a guest of a model; its model lets it go, and so does each stay.
- *   Owns  : counted, one reference; `name` outlives `owner`'s part in it, which trp_guest_part() ends.
+ *   Owns  : counted, one reference; `name` outlives `owner`'s part in it, which trp_guest_part()
+ *           ends.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_guest_create(struct trp_residence *r, struct trp_str name, void *owner,
                             struct trp_guest **out_guest, struct trp_error *err);
 void trp_guest_part(struct trp_guest *g); /* accepts NULL; it will not come again */
 
-/* What one version will take: of its own, while it loads besides, and blobs that others may have too.
+/* What one version will take: of its own, while it loads besides, and blobs that others may have
+ * too.
  *   Owns  : names are borrowed.
  *   Thread: control.
  *   Errors: see trp_stay_expect(). */
@@ -124,8 +129,8 @@ struct trp_size {
 };
 
 /* Begins a stay: it waits, and goes with the guest's next ask.
- *   Owns  : `stay` is the caller's until trp_stay_end(), which is always needed; `size` is copied, `stats` (may be NULL) is
- *           borrowed until then.
+ *   Owns  : `stay` is the caller's until trp_stay_end(), which is always needed; `size` is copied,
+ *           `stats` (may be NULL) is borrowed until then.
  *   Thread: control.
  *   Errors: OUT_OF_MEMORY; the stay is OUT then. */
 trp_status trp_stay_expect(struct trp_guest *g, struct trp_stay *stay, const struct trp_size *size,
@@ -158,9 +163,9 @@ struct trp_amounts trp_stay_rest(const struct trp_stay *stay);
 void trp_stay_settle(struct trp_stay *stay, struct trp_amounts own, bool has_shared,
                      int64_t load_ns);
 
-/* Hibernation.  doze: what it does not need while it sleeps is about to be given back; rouse: it is not, and all is as before; sleep:
- * it has been, and `rest` is what it has now.  wake: it waits for room again, with the guest's next ask; sleep_on: it does not get it;
- * awake: it is IN again.
+/* Hibernation.  doze: what it does not need while it sleeps is about to be given back; rouse: it is
+ * not, and all is as before; sleep: it has been, and `rest` is what it has now.  wake: it waits for
+ * room again, with the guest's next ask; sleep_on: it does not get it; awake: it is IN again.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none; in another state than the drawing's nothing happens. */
@@ -171,9 +176,10 @@ void trp_stay_wake(struct trp_stay *stay);
 void trp_stay_sleep_on(struct trp_stay *stay);
 void trp_stay_awake(struct trp_stay *stay);
 
-/* Learns from a wake that has ended well.  Loading again takes the load and then the same pages that waking takes, at its first run;
- * so waking costs at most half of that when it takes no longer than the load alone.  True: it does not pay, for the second time in a
- * row, and the guest is unfit from now on.
+/* Learns from a wake that has ended well.  Loading again takes the load and then the same pages
+ * that waking takes, at its first run; so waking costs at most half of that when it takes no longer
+ * than the load alone.  True: it does not pay, for the second time in a row, and the guest is unfit
+ * from now on.
  *   Units : ns, for all its versions.
  *   Owns  : nothing.
  *   Thread: control.
@@ -181,14 +187,16 @@ void trp_stay_awake(struct trp_stay *stay);
  *   Source: measured by bench/run wake_bert_base. */
 bool trp_guest_learn_wake(struct trp_guest *g, int64_t wake_ns);
 
-/* It is not to hibernate again as long as its files are the same; says why, when that was so of what is in memory now, else NULL.
+/* It is not to hibernate again as long as its files are the same; says why, when that was so of
+ * what is in memory now, else NULL.
  *   Owns  : copied; the guest's.
  *   Thread: control.
  *   Errors: none; cut to TRP_UNFIT_MAX. */
 void trp_guest_spoil_sleep(struct trp_guest *g, const char *why);
 const char *trp_guest_unfit(struct trp_guest *g);
 
-/* Whether it had better hibernate than go: it can, as far as is known it pays, and what it keeps is small beside what it gives back.
+/* Whether it had better hibernate than go: it can, as far as is known it pays, and what it keeps is
+ * small beside what it gives back.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */

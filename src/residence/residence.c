@@ -6,8 +6,9 @@
  *             │              who leaves? (clearance.c) ──► evict ─────────────┤
  *             └──────────────── look again ◄──────────────────────────────────┘
  *
- * Everything that may have changed the answer queues one task, which looks at everybody who waits, in order.  So nothing is
- * decided inside of anybody's call, and a hundred things that happen in one turn are one look. */
+ * Everything that may have changed the answer queues one task, which looks at everybody who waits,
+ * in order.  So nothing is decided inside of anybody's call, and a hundred things that happen in
+ * one turn are one look. */
 #include "residence/residence.h"
 
 #include <inttypes.h>
@@ -23,7 +24,8 @@
 
 /* ---- letting in ---- */
 
-/* Takes it out of the queue it is in; answers are given after the look, because an owner may do anything. */
+/* Takes it out of the queue it is in; answers are given after the look, because an owner may do
+ * anything. */
 static void unlink_ask(struct trp_ask **at, struct trp_ask *ask)
 {
     while (*at && *at != ask)
@@ -110,7 +112,8 @@ static void note_wanted(struct trp_residence *r, struct trp_ask *ask, int64_t no
         trp_metrics_add(r->opts.metrics, TRP_METRIC_RETURNS, 1);
 }
 
-/* Nobody else is told to go for it, but what is there and nobody before it waits for it may have. */
+/* Nobody else is told to go for it, but what is there and nobody before it waits for it may
+ * have. */
 static bool try_spare(struct trp_residence *r, struct trp_ask *ask, struct trp_amounts need,
                       struct trp_amounts ahead)
 {
@@ -397,7 +400,8 @@ static void is_short(void *user, struct trp_amounts need)
     post(r);
 }
 
-/* Kept free any longer, the room would be had twice: loads would wait beside it, or others go for it. */
+/* Kept free any longer, the room would be had twice: loads would wait beside it, or others go
+ * for it. */
 static void was_served(void *user)
 {
     struct trp_residence *r = user;

@@ -1,10 +1,12 @@
 /* residence/residence.h - who may be in memory, and since when.
- * Answers "may this load begin, and who leaves for it?".  Loads ask; they are let in in order of rank, as many at a time as
- * there are threads and bytes for, and whoever waits for room has others evicted (guest.h: who they are and what they hold).
+ * Answers "may this load begin, and who leaves for it?".  Loads ask; they are let in in order of
+ * rank, as many at a time as there are threads and bytes for, and whoever waits for room has others
+ * evicted (guest.h: who they are and what they hold).
  *
  *  1. What is in memory, or was promised it, is in the ledger.
  *  2. Who can never fit is refused before anybody is evicted.
- *  3. Who waits for room has the right of way: for a while nobody who came later takes what it waits for, or has others evicted.
+ *  3. Who waits for room has the right of way: for a while nobody who came later takes what it
+ *     waits for, or has others evicted.
  *  4. Memory counts as free when it is free: victims are LEAVING until their version is closed.
  *
  * clearance.c decides who leaves. */
@@ -25,8 +27,10 @@ struct trp_ask { /* zero it before first use */
     struct trp_guest *guest;
     int32_t rank; /* higher is let in first */
     bool
-        is_asked_for; /* somebody waits for it: others are evicted; else it is refused when there is no room */
-    /* Told once, on the control loop and never inside trp_residence_ask(): refused (why), or let in (NULL). */
+        is_asked_for; /* somebody waits for it: others are evicted; else it is refused when there is
+                       * no room */
+    /* Told once, on the control loop and never inside trp_residence_ask(): refused (why), or let
+     * in (NULL). */
     void (*answer)(struct trp_ask *ask, const struct trp_error *refused);
     /* the residence's own */
     struct trp_ask *next;
@@ -48,13 +52,15 @@ struct trp_residence_opts {
     uint64_t loading_bytes_max; /* of those that load at once, unless it is one; 0: no limit */
     int64_t wait_ns_max;        /* for room, then refused */
     int64_t stay_ns;            /* who came less long ago is safe */
-    /* Begins to unload all that a guest has, so that trp_stay_leave() is called for each of its stays; false: not now. */
+    /* Begins to unload all that a guest has, so that trp_stay_leave() is called for each of its
+     * stays; false: not now. */
     bool (*evict)(void *user, struct trp_guest *guest, const char *why);
-    /* Begins to have all that a guest has hibernate, so that trp_stay_doze() is called for each of its stays; false: not now.  NULL:
-     * nobody hibernates. */
+    /* Begins to have all that a guest has hibernate, so that trp_stay_doze() is called for each of
+     * its stays; false: not now.  NULL: nobody hibernates. */
     bool (*hibernate)(void *user, struct trp_guest *guest, const char *why);
     uint64_t asleep_bytes_max; /* of all who hibernate; beyond it some of them are evicted */
-    /* Says how things are with a guest now: `is_pinned`, `is_held`, `weight`, sleep.is_able; NULL: they are what they are. */
+    /* Says how things are with a guest now: `is_pinned`, `is_held`, `weight`, sleep.is_able;
+     * NULL: they are what they are. */
     void (*describe)(void *user, struct trp_guest *guest);
     void (*idle)(
         void
@@ -99,7 +105,8 @@ struct trp_residence {
 };
 
 /* Makes it.
- *   Owns  : the caller destroys, when all guests and asks have gone; opts copied, everything in them borrowed.
+ *   Owns  : the caller destroys, when all guests and asks have gone; opts copied, everything in
+ *           them borrowed.
  *   Thread: startup.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_residence_create(const struct trp_alloc *alloc,
@@ -113,7 +120,8 @@ void trp_residence_destroy(struct trp_residence *r); /* accepts NULL */
  *   Errors: none. */
 bool trp_residence_is_busy(struct trp_residence *r);
 
-/* The server ends: asks are refused from now on, those that wait at once, and nobody is evicted any more.
+/* The server ends: asks are refused from now on, those that wait at once, and nobody is evicted any
+ * more.
  *   Owns  : nothing.
  *   Thread: control.
  *   Errors: none. */
@@ -126,7 +134,8 @@ void trp_residence_close(struct trp_residence *r);
 void trp_residence_ask(struct trp_residence *r, struct trp_ask *ask);
 void trp_residence_cancel(struct trp_residence *r, struct trp_ask *ask);
 
-/* Looks how everybody in memory stands, and who would go next: written into each guest's `prospect`.
+/* Looks how everybody in memory stands, and who would go next: written into each guest's
+ * `prospect`.
  *   Owns  : nothing; nobody is evicted.
  *   Thread: control.
  *   Cost  : O(TRP_RANKED_MAX * guests).

@@ -1,8 +1,10 @@
 /* residence/shares.h - blobs in memory, each counted once.
- * Answers "what does a model bring that nobody has brought yet, and what goes with it?".  Private to this room.
+ * Answers "what does a model bring that nobody has brought yet, and what goes with it?".  Private
+ * to this room.
  *
- * A share is a blob that somebody has, or means to have: it is known by its name in the store, so equal weights of whatever
- * models are one share.  Those who know it are counted apart from those who use it, and of those, apart who is leaving:
+ * A share is a blob that somebody has, or means to have: it is known by its name in the store, so
+ * equal weights of whatever models are one share.  Those who know it are counted apart from those
+ * who use it, and of those, apart who is leaving:
  *
  *     known ── enter ──► used ── leave ──► going, when all who use it are leaving ── exit ──► gone with the last one */
 #ifndef TRP_SHARES_H

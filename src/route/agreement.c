@@ -157,7 +157,8 @@ static bool has_like_shape(const struct troupe_tensor *a, const struct troupe_te
     return true;
 }
 
-/* How many rows, of how many elements; false: that is no shape, or the bytes are not those of it. */
+/* How many rows, of how many elements; false: that is no shape, or the bytes are not those of
+ * it. */
 static bool measure(const struct troupe_tensor *t, uint64_t *out_rows, uint64_t *out_width)
 {
     uint64_t width = 1;
@@ -230,7 +231,8 @@ void trp_agreement_compare(const struct trp_call_tensor *ours, uint32_t ours_n,
     for (uint32_t i = 0; i < ours_n; i++) {
         const struct troupe_tensor *const other = find(theirs, theirs_n, ours[i].name, i);
         if (!other && (compared > 0 || i + 1 < ours_n))
-            continue; /* what only one of them gives says nothing, but for two that have nothing in common */
+            continue; /* what only one of them gives says nothing, but for two that have nothing in
+                       * common */
         compared++;
         const enum trp_agreement_kind kind = compare_output(&c, &ours[i].tensor, other);
         if (kind != TRP_AGREEMENT_SAME && out->kind == TRP_AGREEMENT_SAME)

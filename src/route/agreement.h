@@ -1,12 +1,14 @@
 /* route/agreement.h - whether another model would have said the same.
- * Answers "how often, and how far apart?".  Compares the outputs of a shadow with those that the client got, row by row:
+ * Answers "how often, and how far apart?".  Compares the outputs of a shadow with those that the
+ * client got, row by row:
  *
  *   floating-point, [rows, classes]   the largest of a row stands at the same place (NaN is smaller than any number)
  *   floating-point, of another rank   all elements of a row differ by no more than a tolerance
  *   whole numbers, BOOL, BYTES        all elements of a row are equal
  *
- * Outputs are matched by name; one that is missing, or has another type or shape, agrees in none of its rows.  Those that the shadow
- * has in addition count for nothing.  The comparing is done on a loop, so there is a limit to it. */
+ * Outputs are matched by name; one that is missing, or has another type or shape, agrees in none of
+ * its rows.  Those that the shadow has in addition count for nothing.  The comparing is done on
+ * a loop, so there is a limit to it. */
 #ifndef TRP_AGREEMENT_H
 #define TRP_AGREEMENT_H
 
@@ -33,7 +35,8 @@ struct trp_agreement_result {
 };
 
 /* Compares the outputs of two answers.
- *   Shape : as troupe/tensor.h has it: row-major, BYTES as lengths and bytes; what is not so agrees with nothing.
+ *   Shape : as troupe/tensor.h has it: row-major, BYTES as lengths and bytes; what is not so agrees
+ *           with nothing.
  *   Owns  : borrowed; opts NULL: all defaults.
  *   Thread: any.
  *   Cost  : O(elements_max), no allocation; bytes that are equal are only compared as bytes.
@@ -56,7 +59,8 @@ struct trp_agreement {
  *   Errors: none. */
 void trp_agreement_carry(struct trp_agreement *a, const struct trp_agreement *from);
 
-/* Counts a comparison, or that there was nothing to compare; and the share of rows that agree, and the worst differences, ever.
+/* Counts a comparison, or that there was nothing to compare; and the share of rows that agree, and
+ * the worst differences, ever.
  *   Units : 0..1, 1 before anything was compared.
  *   Owns  : nothing.
  *   Thread: any.

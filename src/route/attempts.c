@@ -16,8 +16,8 @@ static const void *identity_of(const struct trp_attempts_target *t)
     return t->identity ? t->identity : t;
 }
 
-/* A chain may name its own first choice again: a split chooses any of its targets.  Who was only refused by its breaker may still be
- * the last resort. */
+/* A chain may name its own first choice again: a split chooses any of its targets.  Who was only
+ * refused by its breaker may still be the last resort. */
 static bool was_asked(const struct trp_attempts *a, uint32_t place)
 {
     for (uint32_t i = 0; i < place && i < 64; i++)

@@ -1,6 +1,7 @@
 /* route/attempts.h - whom to ask next, for one call of a route.
- * Answers "it failed: the same one again, the next one, or is that the answer?".  Pure: whoever holds the call asks the target that
- * it is told, and tells how that ended; time and chance are arguments.
+ * Answers "it failed: the same one again, the next one, or is that the answer?".  Pure: whoever
+ * holds the call asks the target that it is told, and tells how that ended; time and chance are
+ * arguments.
  *
  *      begin ──► ASK ──ended──► answered, the client's own fault, or gone ──────────────► ANSWER
  *                 ▲  │
@@ -9,11 +10,12 @@
  *                 └────────────────────────────────────────────────────────────────────┘
  *      nobody left: ANSWER, with the last failure; nobody asked at all: NOBODY
  *
- *  1. Every ASK is ended by exactly one trp_attempts_next(), also when the client has gone (CANCELLED), or trp_attempts_settle():
- *     a breaker waits for it.
+ *  1. Every ASK is ended by exactly one trp_attempts_next(), also when the client has gone
+ *     (CANCELLED), or trp_attempts_settle(): a breaker waits for it.
  *  2. Nobody is asked twice but by a retry, and nobody after the call's deadline.
  *  3. The budget limits retries, never fallbacks.
- *  4. A breaker hears of errors, and of timeouts that were the rule's: a client in too much of a hurry opens none. */
+ *  4. A breaker hears of errors, and of timeouts that were the rule's: a client in too much of a
+ *     hurry opens none. */
 #ifndef TRP_ATTEMPTS_H
 #define TRP_ATTEMPTS_H
 
@@ -76,7 +78,8 @@ struct trp_attempts {
     uint32_t place, retries, attempts;
 };
 
-/* Begins with the first choice, or the first after it whose breaker allows; counts the request in the budget.
+/* Begins with the first choice, or the first after it whose breaker allows; counts the request in
+ * the budget.
  *   Units : ns, monotonic; deadline_ns: the call's, 0: none.
  *   Owns  : rule and targets are borrowed as long as `a` is used.
  *   Thread: loop.
@@ -96,7 +99,8 @@ struct trp_attempts_step trp_attempts_begin(struct trp_attempts *a,
 struct trp_attempts_step trp_attempts_next(struct trp_attempts *a, int32_t code, int64_t now_ns,
                                            uint64_t random);
 
-/* Tells how the attempt ended (CANCELLED: it had not yet), when somebody else has answered: nobody is asked any more.
+/* Tells how the attempt ended (CANCELLED: it had not yet), when somebody else has answered: nobody
+ * is asked any more.
  *   Units : as above.
  *   Owns  : as above.
  *   Thread: loop.

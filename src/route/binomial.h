@@ -1,6 +1,7 @@
 /* route/binomial.h - whether a difference may be chance.
- * Answers "how likely are so many hits, or more, by chance alone?".  Exact, because the cases that matter are rare events in few
- * calls, where the usual approximation by a normal distribution raises false alarms. */
+ * Answers "how likely are so many hits, or more, by chance alone?".  Exact, because the cases that
+ * matter are rare events in few calls, where the usual approximation by a normal distribution
+ * raises false alarms. */
 #ifndef TRP_BINOMIAL_H
 #define TRP_BINOMIAL_H
 
@@ -14,7 +15,8 @@
  *   Errors: none. */
 double trp_binomial_tail(uint64_t n, double p, uint64_t hits);
 
-/* The probability that of all hits of two, `a_hits` or more fall to the first, if both hit at the same rate.
+/* The probability that of all hits of two, `a_hits` or more fall to the first, if both hit at the
+ * same rate.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none; 1 without trials.

@@ -1,15 +1,18 @@
 /* route/breaker.c - see breaker.h for the drawing.
  *
- * Everything that must change together is one word, so that loops need no lock and a transition happens once:
+ * Everything that must change together is one word, so that loops need no lock and a transition
+ * happens once:
  *
  *   63   62 61     56 55      48 47      40 39             0
  *   | phase | openings | out     | answered | moment in ms  |
  *
  *   CLOSED     openings: how many in a row there were; moment: until when the next one belongs to them
  *   OPEN       openings: how many in a row there were before this one; moment: when it tries again
- *   HALF_OPEN  openings: as OPEN; out, answered: probes; moment: when those that are out are given up
+ *   HALF_OPEN  openings: as OPEN; out, answered: probes; moment: when those that are out are given
+ *   up
  *
- * A "ms" is 2^20 ns; 40 bits of them are 36 years.  A ticket of a probe is the moment of its HALF_OPEN, which no other one has. */
+ * A "ms" is 2^20 ns; 40 bits of them are 36 years.  A ticket of a probe is the moment of its
+ * HALF_OPEN, which no other one has. */
 #include "route/breaker.h"
 
 #include <stddef.h>

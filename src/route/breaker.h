@@ -1,6 +1,6 @@
 /* route/breaker.h - leaves alone what fails.
- * Answers "may it be asked, or is it better left to recover?".  One for each target, shared by all loops; what counts as a failure
- * is the caller's business.  Pure: time and chance are arguments.
+ * Answers "may it be asked, or is it better left to recover?".  One for each target, shared by all
+ * loops; what counts as a failure is the caller's business.  Pure: time and chance are arguments.
  *
  *        too many of the recent calls failed,
  *        or as many in a row as may be                       the delay is over: up to `probes`
@@ -9,10 +9,12 @@
  *     │                                    └──────── any probe failed ────────────┤
  *     └───────────────────────────── all probes were answered ────────────────────┘
  *
- *  1. Each opening soon after the last one waits twice as long, up to open_max_ns, give or take a fifth: loops and servers that
- *     saw the same failure do not come back together.  "Soon": within twice the last delay of having closed.
+ *  1. Each opening soon after the last one waits twice as long, up to open_max_ns, give or take a
+ *     fifth: loops and servers that saw the same failure do not come back together.  "Soon": within
+ *     twice the last delay of having closed.
  *  2. Only probes decide in HALF_OPEN; answers to what was asked before count nowhere.
- *  3. Everything that is allowed is reported or forgotten.  A probe that never comes back is given up after open_max_ns.
+ *  3. Everything that is allowed is reported or forgotten.  A probe that never comes back is given
+ *     up after open_max_ns.
  *  4. Closed, asking costs one load, reporting one compare-and-swap. */
 #ifndef TRP_BREAKER_H
 #define TRP_BREAKER_H
@@ -58,14 +60,16 @@ struct trp_breaker_answer {
 };
 
 /* Makes a closed one.
- *   Units : ns; failure_share 0..1.  Times below 1 ms count as 1 ms, probes out of range as the nearest.
+ *   Units : ns; failure_share 0..1.  Times below 1 ms count as 1 ms, probes out of range as the
+ *           nearest.
  *   Owns  : the caller's storage.
  *   Thread: owner.
  *   Errors: none. */
 void trp_breaker_init(struct trp_breaker *b, const struct trp_breaker_opts *opts);
 
-/* Takes over how another one stands, which was made with the same options and goes: a new one lets its probes out again, because
- * those that are out report to the old one.  With other options: its counts alone.
+/* Takes over how another one stands, which was made with the same options and goes: a new one lets
+ * its probes out again, because those that are out report to the old one.  With other options: its
+ * counts alone.
  *   Owns  : copied; nobody uses `b` yet.
  *   Thread: owner.
  *   Errors: none. */

@@ -26,7 +26,8 @@ void trp_canary_count(struct trp_canary_tally *t, bool failed, int64_t took_ns)
 
 void trp_canary_read(const struct trp_canary_tally *t, struct trp_canary_counts *out)
 {
-    /* Failures first: a call that comes in between is one more answer, never one failure too many. */
+    /* Failures first: a call that comes in between is one more answer, never one failure too
+     * many. */
     out->failures = trp_counter_get(&t->failures);
     out->calls = trp_counter_get(&t->calls);
     trp_latency_get(&t->latency, &out->latency);
@@ -136,8 +137,9 @@ static enum finding compare_errors(struct trp_canary *c, const struct trp_canary
     return chance < c->opts.chance ? WORSE : DOUBTFUL;
 }
 
-/* Of the old one, a share of 1 - quantile took longer than its quantile.  The new one is slower when more than that share of its
- * answers took even longer, by the ratio, and when the old one's share that did so makes chance unlikely. */
+/* Of the old one, a share of 1 - quantile took longer than its quantile.  The new one is slower
+ * when more than that share of its answers took even longer, by the ratio, and when the old
+ * one's share that did so makes chance unlikely. */
 static enum finding compare_latency(struct trp_canary *c, const struct trp_canary_counts *old_one,
                                     const struct trp_canary_counts *new_one)
 {

@@ -1,17 +1,21 @@
 /* route/canary.h - gives a new version more and more of the requests, or takes them back.
- * Answers "how large a share may the new one have now, and why?".  Steps of growing shares, each for a least time and a least number
- * of its answers; back to nothing when it fails more often, or is slower, than the old one within the same step.  Pure: whoever holds
- * the clock brings the time and the counts of both.
+ * Answers "how large a share may the new one have now, and why?".  Steps of growing shares, each
+ * for a least time and a least number of its answers; back to nothing when it fails more often, or
+ * is slower, than the old one within the same step.  Pure: whoever holds the clock brings the time
+ * and the counts of both.
  *
  *      WATCHING step 1 ──► step 2 ──► ... ──► the last step held ──► DONE
  *             └──────────────┴──────────────┴── clearly worse ─────► ROLLED_BACK   (both stay until it is started again)
  *
- *  1. "Worse" is more than chance and more than a margin: the difference must be larger than the margin, and its like must come of
- *     chance alone in less than `chance` (one in 100,000) of the cases, by an exact test.  It is looked at when there are a fifth
- *     more answers than the last time, so that looking often makes no alarm likely.
- *  2. What looks worse but may be chance holds the step: neither forward nor back until more is known.
- *  3. Both are compared within a step only: an hour in which everything fails weighs on both alike.  A step that leaves the old one
- *     too few answers (100 %) is compared with what the old one did in the step before.
+ *  1. "Worse" is more than chance and more than a margin: the difference must be larger than the
+ *     margin, and its like must come of chance alone in less than `chance` (one in 100,000) of the
+ *     cases, by an exact test.  It is looked at when there are a fifth more answers than the last
+ *     time, so that looking often makes no alarm likely.
+ *  2. What looks worse but may be chance holds the step: neither forward nor back until more is
+ *     known.
+ *  3. Both are compared within a step only: an hour in which everything fails weighs on both alike.
+ *     A step that leaves the old one too few answers (100 %) is compared with what the old one did
+ *     in the step before.
  *  4. Every decision says why, in words with the numbers it was made of. */
 #ifndef TRP_CANARY_H
 #define TRP_CANARY_H
@@ -105,7 +109,8 @@ struct trp_canary_decision trp_canary_tick(struct trp_canary *c, int64_t now_ns,
                                            const struct trp_canary_counts *old_one,
                                            const struct trp_canary_counts *new_one);
 
-/* Whether a place of route/sticky.h belongs to the canary: who had it keeps it while its share grows.
+/* Whether a place of route/sticky.h belongs to the canary: who had it keeps it while its share
+ * grows.
  *   Owns  : nothing.
  *   Thread: any.
  *   Cost  : one load.

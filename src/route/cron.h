@@ -1,6 +1,7 @@
 /* route/cron.h - windows of time, as crontabs write moments.
- * Answers "is it one of these minutes?".  "* 1-4 * * mon-fri" holds during each minute that a crontab's line with these
- * five fields would start something in: minute, hour, day of month, month, day of week. */
+ * Answers "is it one of these minutes?".  "* 1-4 * * mon-fri" holds during each minute that a
+ * crontab's line with these five fields would start something in: minute, hour, day of month,
+ * month, day of week. */
 #ifndef TRP_CRON_H
 #define TRP_CRON_H
 
@@ -17,9 +18,11 @@ struct trp_cron {
     bool either_day;  /* both day fields are restricted: one of them is enough */
 };
 
-/* Reads five fields separated by blanks.  A field is a list (1,15) of numbers, names (jan.., sun..; any case), ranges (1-5) and
- * steps (* /15 without the blank, 8-18/2, and 5/15 as 5-59/15); `*` and `?` are any.  Sunday is 0 or 7; a range of weekdays, months
- * or hours may run over its end (fri-mon, 22-4).  Where both days are restricted, that is neither begins with `*`, either is enough.
+/* Reads five fields separated by blanks.  A field is a list (1,15) of numbers, names (jan.., sun..;
+ * any case), ranges (1-5) and steps (* /15 without the blank, 8-18/2, and 5/15 as 5-59/15); `*` and
+ * `?` are any.  Sunday is 0 or 7; a range of weekdays, months or hours may run over its end
+ * (fri-mon, 22-4).  Where both days are restricted, that is neither begins with `*`, either is
+ * enough.
  *   Owns  : borrowed; *out is untouched on failure.
  *   Thread: any.
  *   Errors: INVALID_ARGUMENT: which field, and what was expected.

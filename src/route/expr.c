@@ -19,7 +19,8 @@ struct emitter {
 
 static bool emit(struct emitter *m, const struct trp_expr_node *n, uint32_t depth, bool is_told);
 
-/* One operation, which takes some values of the stack and leaves one.  A program has at most three for each node, and jumps. */
+/* One operation, which takes some values of the stack and leaves one.  A program has at most
+ * three for each node, and jumps. */
 static struct trp_expr_instr *put(struct emitter *m, enum trp_expr_op op, uint32_t part,
                                   uint32_t taken)
 {

@@ -1,17 +1,21 @@
 /* route/expr.h - a rule: a small typed expression, compiled once, evaluated for each request.
- * Answers "does this rule hold for this request, and if nobody can tell, why not?".  The language is a total
- * subset of CEL's (docs/rules.md): no loops, no side effects, no allocation, and every program ends after at most as many steps
- * as it has operators.
+ * Answers "does this rule hold for this request, and if nobody can tell, why not?".  The language
+ * is a total subset of CEL's (docs/rules.md): no loops, no side effects, no allocation, and every
+ * program ends after at most as many steps as it has operators.
  *
  *     text ──lexer, parser──> tree ──names, types──> tree ──constants folded──> flat program
  *                                                                                   │ + struct trp_facts
  *                                                                                   v
- *                                                                       true, false, or unknown: why
+ *                                                                       true, false, or unknown:
+ *                                                                       why
  *
- *  1. Nothing turns into another type in silence: '5' is never 5.  What cannot be told is unknown, not false: a missing
- *     parameter, another type than the rule expects, a division by zero.  A rule that ends unknown does not match.
- *  2. `&&`, `||`, `?:` are Kleene's: false && unknown is false, true || unknown is true, in either order.
- *  3. A program is constant: any number of loops may evaluate it at once, each with facts and a matcher of its own. */
+ *  1. Nothing turns into another type in silence: '5' is never 5.  What cannot be told is unknown,
+ *     not false: a missing parameter, another type than the rule expects, a division by zero.  A
+ *     rule that ends unknown does not match.
+ *  2. `&&`, `||`, `?:` are Kleene's: false && unknown is false, true || unknown is true, in either
+ *     order.
+ *  3. A program is constant: any number of loops may evaluate it at once, each with facts and a
+ *     matcher of its own. */
 #ifndef TRP_EXPR_H
 #define TRP_EXPR_H
 
@@ -27,7 +31,8 @@ struct trp_expr;
 #define TRP_EXPR_HEIGHT_MAX 200u /* of the tree; a chain of && is as high as it is long */
 #define TRP_EXPR_STACK_MAX 32u
 
-/* Where a text was written; `line` and `column` count from 1.  column 0: not known, the text's own is told. */
+/* Where a text was written; `line` and `column` count from 1.  column 0: not known, the text's
+ * own is told. */
 struct trp_expr_place {
     const char *file;
     uint32_t line, column;
@@ -52,11 +57,12 @@ struct trp_expr_env {
 };
 
 /* Compiles a rule.
- *   Owns  : the caller destroys; `text` and `env` are borrowed for the call, `alloc` until destroyed.
+ *   Owns  : the caller destroys; `text` and `env` are borrowed for the call, `alloc` until
+ *           destroyed.
  *   Thread: any.
  *   Cost  : tens of microseconds; a pattern is compiled to machine code where that is allowed.
- *   Errors: INVALID_ARGUMENT: "file:line:column: words", the line, a caret below; TOO_LARGE: longer or deeper than it may be;
- *           OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT: "file:line:column: words", the line, a caret below; TOO_LARGE: longer
+ *           or deeper than it may be; OUT_OF_MEMORY. */
 trp_status trp_expr_compile(const struct trp_alloc *alloc, struct trp_str text,
                             const struct trp_expr_place *place, const struct trp_expr_env *env,
                             struct trp_expr **out_expr, struct trp_error *err);
@@ -71,8 +77,8 @@ struct trp_str trp_expr_text(const struct trp_expr *e);
 enum trp_truth { TRP_TRUTH_FALSE, TRP_TRUTH_TRUE, TRP_TRUTH_UNKNOWN };
 
 /* Does it hold?  The condition's value; or, of any purpose, the value itself.
- *   Owns  : *out_why (may be NULL) is set when it is UNKNOWN, for trp_expr_why(); texts of *out are borrowed from the call, the
- *           program or `f`.
+ *   Owns  : *out_why (may be NULL) is set when it is UNKNOWN, for trp_expr_why(); texts of *out are
+ *           borrowed from the call, the program or `f`.
  *   Thread: loop.
  *   Blocks: never.
  *   Cost  : tens of ns for a few names; no allocation.
@@ -87,8 +93,9 @@ void trp_expr_value(const struct trp_expr *e, struct trp_facts *f, struct trp_fa
  *   Errors: see b->failed. */
 void trp_expr_why(const struct trp_expr *e, const struct trp_fact *unknown, struct trp_buf *b);
 
-/* Writes a rule's value and that of each part which is not a constant, as the evaluator itself has them: a JSON object {"rule",
- * "value", "why", "parts": [{"text", "depth", "value", "why"}]}, where unknown is null and `why` is there.
+/* Writes a rule's value and that of each part which is not a constant, as the evaluator itself has
+ * them: a JSON object {"rule", "value", "why", "parts": [{"text", "depth", "value", "why"}]}, where
+ * unknown is null and `why` is there.
  *   Owns  : copied.
  *   Thread: loop.
  *   Errors: see b->failed. */

@@ -1,8 +1,9 @@
 /* route/expr_check.c - do the types of a rule fit together?  See expr_tree.h.
  *
- * Types are known where a rule says them: of literals, of load, time and headers, of inputs whose model's metadata were handed
- * in.  A parameter is of whatever type comes (UNKNOWN here): it fits everything when the rule is read, and is looked at when it
- * is evaluated.  Constants are folded on the way, by the evaluator's own operators. */
+ * Types are known where a rule says them: of literals, of load, time and headers, of inputs whose
+ * model's metadata were handed in.  A parameter is of whatever type comes (UNKNOWN here): it fits
+ * everything when the rule is read, and is looked at when it is evaluated.  Constants are folded
+ * on the way, by the evaluator's own operators. */
 #include <stdio.h>
 
 #include "route/expr_tree.h"

@@ -1,7 +1,8 @@
 /* route/expr_eval.c - runs a compiled rule.  See expr_program.h.
  *
- * The stack is on the machine's own; nothing is allocated, and since jumps go forward only, a run ends after at most as many
- * steps as the program is long.  What is unknown travels like any value, and carries which part of the rule made it. */
+ * The stack is on the machine's own; nothing is allocated, and since jumps go forward only, a run
+ * ends after at most as many steps as the program is long.  What is unknown travels like any
+ * value, and carries which part of the rule made it. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,7 +24,8 @@ static void blame(struct trp_fact *v, uint32_t part, uint32_t left, uint32_t rig
     v->n = part;
 }
 
-/* What is unknown only as long as nothing was run: then nobody knows whether it is there, either. */
+/* What is unknown only as long as nothing was run: then nobody knows whether it is there,
+ * either. */
 static inline bool is_later(const struct trp_fact *v)
 {
     return v->kind == TRP_FACT_UNKNOWN && v->v.why == TRP_UNKNOWN_LATER;
@@ -136,7 +138,8 @@ static void need_bool(const struct trp_expr_instr *i, struct trp_fact *v)
     v->n = i->part;
 }
 
-/* Kleene's: the one that decides, else the first unknown (one that may be known later before the others), else the other one. */
+/* Kleene's: the one that decides, else the first unknown (one that may be known later before the
+ * others), else the other one. */
 static void step_logic(const struct trp_expr_instr *i, struct trp_fact *a, struct trp_fact *b)
 {
     const bool decides = i->op == TRP_OP_OR;

@@ -308,7 +308,8 @@ static uint32_t length_of_text(const struct trp_expr_work *w, char quote, bool r
     return n;
 }
 
-/* An escape is never shorter than what it stands for, so the copy needs no more room than the text. */
+/* An escape is never shorter than what it stands for, so the copy needs no more room than the
+ * text. */
 static bool lex_text(struct trp_expr_work *w, bool raw)
 {
     const uint32_t from = w->at;

@@ -1,7 +1,8 @@
 /* route/expr_names.c - what a path of names stands for.  See expr_tree.h.
  *
- * `params.user`, `headers['x-tier']`, `inputs.image.shape[1]`, `models['ranker@canary'].p99`, `server.cpu`, `time.hour`,
- * `lists.known`: each path becomes one node with a resolved ref.  A wrong name is told with the nearest right one. */
+ * `params.user`, `headers['x-tier']`, `inputs.image.shape[1]`, `models['ranker@canary'].p99`,
+ * `server.cpu`, `time.hour`, `lists.known`: each path becomes one node with a resolved ref.  A
+ * wrong name is told with the nearest right one. */
 #include <stdio.h>
 
 #include "route/expr_tree.h"
@@ -117,7 +118,8 @@ struct nearest {
     bool found;
 };
 
-/* A third of the letters may be wrong, and one at least; of a single letter none, which would be another name. */
+/* A third of the letters may be wrong, and one at least; of a single letter none, which would be
+ * another name. */
 static struct nearest nearest_to(struct trp_str name)
 {
     const uint32_t letters = name.len < 64 ? (uint32_t)name.len : 64u;
@@ -213,7 +215,8 @@ static bool take_header(struct trp_expr_work *w, struct trp_expr_node *n, struct
     return true;
 }
 
-/* Which type the models that may be asked have agreed on for an input; NO_DTYPE: on none.  False: none of them takes it. */
+/* Which type the models that may be asked have agreed on for an input; NO_DTYPE: on none.
+ * False: none of them takes it. */
 static bool declared_dtype(const struct trp_expr_env *env, struct trp_str name, int32_t *out_dtype)
 {
     bool found = false;

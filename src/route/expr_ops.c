@@ -1,7 +1,8 @@
 /* route/expr_ops.c - what operators make of values.  See expr_tree.h.
  *
- * One meaning for the compiler, which folds constants, and for the evaluator.  An int and a double are compared exactly, not by
- * rounding one to the other; arithmetic on both gives a double.  Whatever has no answer is unknown. */
+ * One meaning for the compiler, which folds constants, and for the evaluator.  An int and a double
+ * are compared exactly, not by rounding one to the other; arithmetic on both gives a double.
+ * Whatever has no answer is unknown. */
 #include <math.h>
 
 #include "route/expr_tree.h"

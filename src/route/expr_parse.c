@@ -1,7 +1,7 @@
 /* route/expr_parse.c - a rule's text as a tree.  See expr_tree.h.
  *
- * CEL's grammar, by recursive descent with one token ahead; loops where it is left-recursive, so that depth is spent on
- * brackets, `?:` and signs only:
+ * CEL's grammar, by recursive descent with one token ahead; loops where it is left-recursive, so
+ * that depth is spent on brackets, `?:` and signs only:
  *
  *     expr     = or ["?" or ":" expr]
  *     or       = and {"||" and}             and   = relation {"&&" relation}
@@ -9,7 +9,7 @@
  *     sum      = product {("+" | "-") product}    product = unary {("*" | "/" | "%") unary}
  *     unary    = {"!" | "-"} member
  *     member   = primary {"." NAME ["(" [list] ")"] | "[" expr "]"}
- *     primary  = CONST | NAME ["(" [list] ")"] | "(" expr ")" | "[" [list] "]"                       */
+ *     primary  = CONST | NAME ["(" [list] ")"] | "(" expr ")" | "[" [list] "]" */
 #include "route/expr_tree.h"
 
 #define DEPTH_MAX 64u

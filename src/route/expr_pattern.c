@@ -1,9 +1,11 @@
 /* route/expr_pattern.c - regular expressions, which end.  See expr_tree.h.
  *
- * PCRE2 with three limits: the length of a pattern and of a text, and the steps of a match.  A match that would take longer
- * is unknown.  PCRE2 counts its steps anew for each place where a match may begin, so the steps that a pattern may take at each are
- * fewer the longer the text is, unless it can begin at one place only.  Patterns are compiled once, to machine code where the system
- * allows that; a matcher holds what one match at a time works with, so that no match allocates. */
+ * PCRE2 with three limits: the length of a pattern and of a text, and the steps of a match.  A
+ * match that would take longer is unknown.  PCRE2 counts its steps anew for each place where a
+ * match may begin, so the steps that a pattern may take at each are fewer the longer the text is,
+ * unless it can begin at one place only.  Patterns are compiled once, to machine code where the
+ * system allows that; a matcher holds what one match at a time works with, so that no match
+ * allocates. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 

@@ -1,10 +1,11 @@
 /* route/expr_program.h - a compiled rule.
- * Answers "what does the evaluator run?".  Private to this room: expr.c makes it, expr_eval.c runs it, expr_explain.c
- * runs each part of it alone.
+ * Answers "what does the evaluator run?".  Private to this room: expr.c makes it, expr_eval.c runs
+ * it, expr_explain.c runs each part of it alone.
  *
- * Code for a machine with a stack, in the order of a walk that visits kids first.  So the code of a part stands together, begins
- * with nothing of its own on the stack and leaves one value: a part can be run alone, and what explains a rule is what runs
- * it.  Jumps go forward only, and never out of their part. */
+ * Code for a machine with a stack, in the order of a walk that visits kids first.  So the code of a
+ * part stands together, begins with nothing of its own on the stack and leaves one value: a part
+ * can be run alone, and what explains a rule is what runs it.  Jumps go forward only, and never
+ * out of their part. */
 #ifndef TRP_EXPR_PROGRAM_H
 #define TRP_EXPR_PROGRAM_H
 
@@ -31,7 +32,8 @@ struct trp_expr_fact {
     uint32_t part;
 };
 
-/* Constants behind `in`.  Numbers: whole ones in order as ints, others in order as doubles; texts by their hash. */
+/* Constants behind `in`.  Numbers: whole ones in order as ints, others in order as doubles;
+ * texts by their hash. */
 struct trp_expr_set {
     bool is_texts;
     const int64_t *ints;

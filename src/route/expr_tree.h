@@ -1,7 +1,7 @@
 /* route/expr_tree.h - a rule between its text and its program.
- * Answers "what do the parts of a rule hand to each other?".  Private to this room: expr_lex.c makes tokens of the
- * text, expr_parse.c a tree of them, expr_check.c and expr_names.c find out what names and types mean, and expr.c makes
- * the program (expr_program.h). */
+ * Answers "what do the parts of a rule hand to each other?".  Private to this room: expr_lex.c
+ * makes tokens of the text, expr_parse.c a tree of them, expr_check.c and expr_names.c find out
+ * what names and types mean, and expr.c makes the program (expr_program.h). */
 #ifndef TRP_EXPR_TREE_H
 #define TRP_EXPR_TREE_H
 

@@ -88,7 +88,8 @@ static void read_header(const struct trp_call *call, struct trp_str name, struct
     *out = h < end ? trp_fact_text(h->value) : trp_fact_unknown(TRP_UNKNOWN_MISSING);
 }
 
-/* An attempt with a time of its own, a hedge and a shadow see the request that they were made for. */
+/* An attempt with a time of its own, a hedge and a shadow see the request that they were made
+ * for. */
 static const struct trp_call *as_it_came(const struct trp_call *call)
 {
     while (call->stands_in && call->parent)
@@ -96,7 +97,8 @@ static const struct trp_call *as_it_came(const struct trp_call *call)
     return call;
 }
 
-/* As the request says it: a class from a number is the model's business, which is not chosen yet. */
+/* As the request says it: a class from a number is the model's business, which is not chosen
+ * yet. */
 static const char *class_of(const struct trp_call *call)
 {
     static const char *const names[] = { [TRP_PRIORITY_NORMAL] = "normal",

@@ -1,12 +1,15 @@
 /* route/facts.h - what a rule can see, and how it is read at the moment of a decision.
  * Answers "what is true of this request, of the models, of the server, of the hour?".
  *
- * A rule names facts (`params.purchases`, `inputs.image.kind`, `models.ranker.p99`, `time.hour`); when it is compiled each name
- * becomes a `trp_fact_ref`, once; when it is evaluated the ref is read from a `trp_facts`, which knows the call, the clock and
- * who tells the load.  Reading allocates nothing; what costs something (civil time, the least and greatest of a tensor) is
- * kept for the next rule that asks.  A fact that is not there is not an error: it is unknown, with the reason why.
+ * A rule names facts (`params.purchases`, `inputs.image.kind`, `models.ranker.p99`, `time.hour`);
+ * when it is compiled each name becomes a `trp_fact_ref`, once; when it is evaluated the ref is
+ * read from a `trp_facts`, which knows the call, the clock and who tells the load.  Reading
+ * allocates nothing; what costs something (civil time, the least and greatest of a tensor) is kept
+ * for the next rule that asks.  A fact that is not there is not an error: it is unknown, with the
+ * reason why.
  *
- * The call is decoded but not yet bound: nothing about its tensors was checked, so everything is checked here. */
+ * The call is decoded but not yet bound: nothing about its tensors was checked, so everything is
+ * checked here. */
 #ifndef TRP_FACTS_H
 #define TRP_FACTS_H
 
@@ -126,7 +129,8 @@ struct trp_fact_ref {
 #define TRP_FACTS_MODELS_KEPT 4u
 #define TRP_FACTS_REDUCTIONS_KEPT 8u
 
-/* What rules see in one decision.  The caller fills the first part and leaves the rest to trp_facts_init(). */
+/* What rules see in one decision.  The caller fills the first part and leaves the rest to
+ * trp_facts_init(). */
 struct trp_facts {
     const struct trp_call *call;
     uint32_t loop_index;
@@ -184,11 +188,13 @@ static inline void trp_facts_init(struct trp_facts *f, const struct trp_call *ca
  *   Owns  : texts and lists are borrowed from the call, the ref or `f`.
  *   Thread: loop.
  *   Blocks: never.
- *   Cost  : tens of ns; the first look at a tensor's values is a pass over at most TRP_FACTS_ELEMENTS_MAX of them.
+ *   Cost  : tens of ns; the first look at a tensor's values is a pass over at most
+ *           TRP_FACTS_ELEMENTS_MAX of them.
  *   Errors: none; what is not there is UNKNOWN with the reason. */
 void trp_facts_read(struct trp_facts *f, const struct trp_fact_ref *ref, struct trp_fact *out);
 
-/* Is this key in the list at that place of `lists`?  Integers are looked up by their decimal digits.
+/* Is this key in the list at that place of `lists`?  Integers are looked up by their decimal
+ * digits.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none; UNKNOWN when there is no such list, or `key` is neither text nor integer. */

@@ -1,7 +1,8 @@
 /* route/fault.c - see fault.h. */
 #include "route/fault.h"
 
-/* Zero is NONE, so a code that is not listed would be an answer; the assertion below makes whoever appends one look here. */
+/* Zero is NONE, so a code that is not listed would be an answer; the assertion below makes
+ * whoever appends one look here. */
 static const uint8_t faults[TRP_CODES] = {
     [TRP_OK] = TRP_FAULT_NONE,
     [TRP_CANCELLED] = TRP_FAULT_GONE,

@@ -1,6 +1,7 @@
 /* route/fault.h - what a code says about whoever gave it.
- * Answers "whose fault is it, and would another one do better?".  One table over all codes: a client's own mistakes are answered as
- * they are, everything else may be asked of the next target of a chain. */
+ * Answers "whose fault is it, and would another one do better?".  One table over all codes: a
+ * client's own mistakes are answered as they are, everything else may be asked of the next
+ * target of a chain. */
 #ifndef TRP_FAULT_H
 #define TRP_FAULT_H
 
@@ -29,7 +30,8 @@ enum trp_fault {
 /* The fault of a code; the curable fault of a name: "error", "timeout", "not_ready", "overload".
  *   Owns  : nothing.
  *   Thread: any.
- *   Errors: an unknown code counts as ERROR; false: no curable fault of that name, *out unchanged. */
+ *   Errors: an unknown code counts as ERROR; false: no curable fault of that name, *out
+ *           unchanged. */
 enum trp_fault trp_fault_of(int32_t code);
 bool trp_fault_parse(struct trp_str name, enum trp_fault *out);
 

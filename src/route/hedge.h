@@ -1,7 +1,8 @@
 /* route/hedge.h - a second request for an answer that is late.
- * Answers "how long is it worth waiting before another one is asked too?".  As long as most answers of this target take, by default
- * 95 of 100: then one request in twenty is sent twice, and an answer that hangs does not make its client wait.  Never before a
- * least time, never for a target that is hardly known, and only while the retry budget lasts.  Shared by loops, pure.
+ * Answers "how long is it worth waiting before another one is asked too?".  As long as most answers
+ * of this target take, by default 95 of 100: then one request in twenty is sent twice, and an
+ * answer that hangs does not make its client wait.  Never before a least time, never for a target
+ * that is hardly known, and only while the retry budget lasts.  Shared by loops, pure.
  *   Source: hedged requests; Dean and Barroso, The Tail at Scale, CACM 56(2), 2013. */
 #ifndef TRP_HEDGE_H
 #define TRP_HEDGE_H
@@ -45,7 +46,8 @@ void trp_hedge_init(struct trp_hedge *h, const struct trp_hedge_opts *opts);
  *   Errors: none. */
 void trp_hedge_carry(struct trp_hedge *h, const struct trp_hedge *from);
 
-/* Tells how long an answer took; or one that was given up because the second one came first: it took at least so long.
+/* Tells how long an answer took; or one that was given up because the second one came first: it
+ * took at least so long.
  *   Units : ns.
  *   Owns  : nothing.
  *   Thread: any.
@@ -60,7 +62,8 @@ void trp_hedge_add(struct trp_hedge *h, int64_t took_ns);
  *   Errors: 0: not at all: too little is known, or its deadline comes first. */
 int64_t trp_hedge_when_ns(struct trp_hedge *h, int64_t deadline_ns, int64_t now_ns);
 
-/* That time has come: whether the budget has one (NULL: without a limit).  And: the second one answered first.
+/* That time has come: whether the budget has one (NULL: without a limit).  And: the second one
+ * answered first.
  *   Units : ns, monotonic.
  *   Owns  : nothing.
  *   Thread: any.

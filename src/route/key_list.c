@@ -219,7 +219,8 @@ static void note_failure(struct trp_key_list *list, trp_status st, const struct 
     struct trp_key_lists *lists = list->lists;
     char text[sizeof list->trouble];
     (void)trp_str_copy(trp_str_of(err->text), text, sizeof text);
-    /* Reading it again helps when memory or the disk was short, and not when there is too much in it. */
+    /* Reading it again helps when memory or the disk was short, and not when there is too much
+     * in it. */
     list->must_retry = st.code != TRP_TOO_LARGE;
     list->skips = list->skips * 2 < SKIPS_MAX ? list->skips * 2 + 1 : SKIPS_MAX;
     list->skip = list->skips;

@@ -3,8 +3,9 @@
  *     text   alice\nbob\ncarol\n...          as read, without what is no key
  *     lines  [ tag | where + 1 ] * 8 ...      two of three slots are taken, from a line's first one on; 0: free
  *
- * The upper half of a key's hash chooses a line of the cache, the lower half is its tag: a key that is not in the set is compared with
- * one that is once in four billion looks at a taken slot.  What does not fit into its line stands in the next. */
+ * The upper half of a key's hash chooses a line of the cache, the lower half is its tag: a key that
+ * is not in the set is compared with one that is once in four billion looks at a taken slot.
+ * What does not fit into its line stands in the next. */
 #include "route/key_set.h"
 
 #include <xxhash.h>
@@ -82,8 +83,8 @@ static struct trp_str next_line(struct trp_str *rest)
     return line;
 }
 
-/* Moves the keys together, each with '\n' behind it, and counts them.  A key never moves to the right: what was read has room for
- * the '\n' of its last line, because it is terminated. */
+/* Moves the keys together, each with '\n' behind it, and counts them.  A key never moves to the
+ * right: what was read has room for the '\n' of its last line, because it is terminated. */
 static uint64_t gather(struct trp_key_set *set, size_t bytes)
 {
     struct trp_str rest = trp_str_make(set->text, bytes);

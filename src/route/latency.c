@@ -1,7 +1,7 @@
 /* route/latency.c - see latency.h.
  *
- * A time in units of 1,024 ns is 1xxx... in binary: where its highest bit stands says which doubling it is in, the three bits behind
- * it which eighth. */
+ * A time in units of 1,024 ns is 1xxx... in binary: where its highest bit stands says which
+ * doubling it is in, the three bits behind it which eighth. */
 #include "route/latency.h"
 
 #define UNIT_SHIFT 10u

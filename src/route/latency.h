@@ -1,6 +1,7 @@
 /* route/latency.h - how long answers took, finely enough to compare.
- * Answers "how long do 95 of 100 of them take, lately or so far?".  Eight buckets for each doubling, from 1 us to 137 s, so that a
- * quantile is known within an eighth; obs has three for each factor of ten, which is for people.  Shared by loops. */
+ * Answers "how long do 95 of 100 of them take, lately or so far?".  Eight buckets for each
+ * doubling, from 1 us to 137 s, so that a quantile is known within an eighth; obs has three for
+ * each factor of ten, which is for people.  Shared by loops. */
 #ifndef TRP_LATENCY_H
 #define TRP_LATENCY_H
 
@@ -33,7 +34,8 @@ void trp_latency_add(struct trp_latency *l, int64_t ns);
  *   Errors: none. */
 void trp_latency_carry(struct trp_latency *l, const struct trp_latency *from);
 
-/* Halves all counts once for each half-life that has passed since the last call: what is read are the last while's.
+/* Halves all counts once for each half-life that has passed since the last call: what is read are
+ * the last while's.
  *   Units : ns, monotonic; half_life_ns > 0, the same each time.
  *   Owns  : nothing.
  *   Thread: any; one of those that come at once does it.
@@ -48,8 +50,8 @@ void trp_latency_get(const struct trp_latency *l, struct trp_latency_counts *out
 void trp_latency_since(const struct trp_latency_counts *now, const struct trp_latency_counts *then,
                        struct trp_latency_counts *out);
 
-/* How many; the value that a share of them does not exceed, as finely as buckets are (0: none was counted); and how many took
- * longer than a value, which counts as the end of its bucket.
+/* How many; the value that a share of them does not exceed, as finely as buckets are (0: none was
+ * counted); and how many took longer than a value, which counts as the end of its bucket.
  *   Units : ns; share 0..1.
  *   Owns  : nothing.
  *   Thread: any.

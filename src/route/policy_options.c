@@ -1,4 +1,5 @@
-/* route/policy_options.c - see policy_options.h.  One table of fields for each policy; what reads them is the same for all. */
+/* route/policy_options.c - see policy_options.h.  One table of fields for each policy; what
+ * reads them is the same for all. */
 #include "route/policy_options.h"
 
 #include <stdio.h>

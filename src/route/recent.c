@@ -3,8 +3,9 @@
  *   slot:  63      40 39      20 19       0
  *          | epoch   | all      | some    |      epoch: how many slots of time have passed, modulo 2^24
  *
- * An epoch comes back after 2^24 slots: with the shortest window (8 ms) after four and a half hours.  A slot that nobody touched all
- * that time would count again, for one slot's time; that is noise that we can bear. */
+ * An epoch comes back after 2^24 slots: with the shortest window (8 ms) after four and a half
+ * hours.  A slot that nobody touched all that time would count again, for one slot's time; that
+ * is noise that we can bear. */
 #include "route/recent.h"
 
 #define FIELD_BITS 20u
@@ -38,7 +39,8 @@ static uint32_t epoch_at(int64_t window_ns, int64_t now_ns)
     return (uint32_t)((uint64_t)now_ns / (uint64_t)(slot_ns > 0 ? slot_ns : 1)) & EPOCH_MASK;
 }
 
-/* Whether a slot belongs to the window that ends with `now`: one of the last, or, by another loop's clock, one of the next. */
+/* Whether a slot belongs to the window that ends with `now`: one of the last, or, by another
+ * loop's clock, one of the next. */
 static bool is_within(uint32_t now, uint32_t then, uint32_t slots)
 {
     return ((now - then) & EPOCH_MASK) < slots || ((then - now) & EPOCH_MASK) < TRP_RECENT_SLOTS;

@@ -1,6 +1,7 @@
 /* route/recent.h - two counts of the last while.
- * Answers "how many lately, and how many of them so?".  A ring of slots, each an eighth of the window; what is older is forgotten
- * slot by slot.  Both counts and the age of a slot are one word, so loops add without a lock and never see half of a change. */
+ * Answers "how many lately, and how many of them so?".  A ring of slots, each an eighth of the
+ * window; what is older is forgotten slot by slot.  Both counts and the age of a slot are one
+ * word, so loops add without a lock and never see half of a change. */
 #ifndef TRP_RECENT_H
 #define TRP_RECENT_H
 
@@ -17,7 +18,8 @@ struct trp_recent_sums {
 };
 
 /* Adds to both counts.
- *   Units : ns, monotonic; window_ns > 0, the same each time; a slot keeps up to about a million, and halves both beyond that.
+ *   Units : ns, monotonic; window_ns > 0, the same each time; a slot keeps up to about a million,
+ *           and halves both beyond that.
  *   Owns  : nothing.
  *   Thread: any.
  *   Cost  : one compare-and-swap, no allocation.

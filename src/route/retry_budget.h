@@ -1,7 +1,8 @@
 /* route/retry_budget.h - how many more calls a route may make than it was asked for.
- * Answers "may it be tried once more?".  A share of the requests of the last while, and so many a second on top, so that a quiet
- * route may retry too.  Limits retries and hedges: without it, calls that fail for lack of room would double what is asked.
- * Fallbacks take nothing.  Shared by loops, pure: time is an argument.
+ * Answers "may it be tried once more?".  A share of the requests of the last while, and so many a
+ * second on top, so that a quiet route may retry too.  Limits retries and hedges: without it, calls
+ * that fail for lack of room would double what is asked. Fallbacks take nothing.  Shared by loops,
+ * pure: time is an argument.
  *   Source: retry budgets of Finagle; Google SRE book, chapter 21. */
 #ifndef TRP_RETRY_BUDGET_H
 #define TRP_RETRY_BUDGET_H

@@ -78,7 +78,8 @@ static trp_status fail_as(trp_status st, const struct trp_error *why, struct trp
     return st;
 }
 
-/* The first that there is: what the rule chooses mostly, then its fallbacks.  Words about the first one are for when nobody is. */
+/* The first that there is: what the rule chooses mostly, then its fallbacks.  Words about the
+ * first one are for when nobody is. */
 static trp_status describe_rule(const struct trp_router *r, const struct trp_route_rule *rule,
                                 uint32_t loop_index, struct trp_arena *arena,
                                 struct trp_signature *out, struct trp_error *err)
@@ -98,8 +99,8 @@ static trp_status describe_rule(const struct trp_router *r, const struct trp_rou
     return fail_as(st, &first, err);
 }
 
-/* Clients see what the last rule sends them to, which takes what the others leave; while nobody of that one is there, what the one
- * before it does. */
+/* Clients see what the last rule sends them to, which takes what the others leave; while nobody of
+ * that one is there, what the one before it does. */
 static trp_status describe_last(const struct trp_router *r, uint32_t loop_index,
                                 struct trp_arena *arena, struct trp_signature *out,
                                 struct trp_error *err)

@@ -1,9 +1,10 @@
 /* route/route.h - a name behind which rules choose.
  * Answers "which model answers this request?".
  *
- * A route is a target: it decides by its rules, pins what was chosen to the same call, and starts that.  Nothing is copied, and for a
- * rule without a second choice nothing is looked after but the answer's statistics.  Where there is one (fallback, retries, a timeout),
- * it is tried when the first fails; see route_call.c. */
+ * A route is a target: it decides by its rules, pins what was chosen to the same call, and starts
+ * that.  Nothing is copied, and for a rule without a second choice nothing is looked after but the
+ * answer's statistics.  Where there is one (fallback, retries, a timeout), it is tried when the
+ * first fails; see route_call.c. */
 #ifndef TRP_ROUTE_H
 #define TRP_ROUTE_H
 
@@ -87,14 +88,15 @@ struct trp_target *trp_route_target(struct trp_router *r);
 const struct trp_route_plan *trp_route_plan_of(const struct trp_router *r);
 struct trp_router *trp_route_of(struct trp_target *t);
 
-/* Why its rules do not fit what its targets take, where that became known only after it had been taken up; empty: they do, or nobody
- * knows yet.
+/* Why its rules do not fit what its targets take, where that became known only after it had been
+ * taken up; empty: they do, or nobody knows yet.
  *   Owns  : borrowed from the route.
  *   Thread: any.
  *   Errors: none. */
 struct trp_str trp_route_doubt(const struct trp_router *r);
 
-/* Takes over what a route has counted and learned, rule by rule and target by target, where the same is written: its canaries not.
+/* Takes over what a route has counted and learned, rule by rule and target by target, where the
+ * same is written: its canaries not.
  *   Owns  : copied; nobody sees `now` yet.
  *   Thread: control.
  *   Errors: none; it begins at 0 where they differ. */
@@ -106,16 +108,18 @@ void trp_route_carry(struct trp_router *now, const struct trp_router *before);
  *   Errors: none. */
 uint64_t trp_route_unmatched(const struct trp_router *r);
 
-/* As trp_target_ops.explain: writes how a decision for this call comes about, as JSON: each rule, its value and why (also of
- * those that are not asked any more), what was chosen, who would be asked and who passed by, and what a route or composition behind it
- * would do.  Where the first rule that may hold depends on what nobody knows yet, nothing is chosen, and `undecided` says so.
+/* As trp_target_ops.explain: writes how a decision for this call comes about, as JSON: each rule,
+ * its value and why (also of those that are not asked any more), what was chosen, who would be
+ * asked and who passed by, and what a route or composition behind it would do.  Where the first
+ * rule that may hold depends on what nobody knows yet, nothing is chosen, and `undecided` says so.
  *   Owns  : copied.
  *   Thread: loop.
  *   Errors: see b->failed. */
 void trp_route_explain(const struct trp_target *t, const struct trp_target_question *q,
                        struct trp_buf *b);
 
-/* Writes what the route has counted, as the members of a JSON object that somebody has begun and ends.
+/* Writes what the route has counted, as the members of a JSON object that somebody has begun and
+ * ends.
  *   Units : of breakers: ns on the monotonic clock.
  *   Owns  : copied.
  *   Thread: any.

@@ -7,15 +7,19 @@
  *                          │                                  or its time is up ───────┤
  *                          └────────────── the next one ◄── trp_attempts_next() ◄──────┘─> ANSWER, told
  *
- *  1. An attempt that may take as long as the call does costs no second call: the target is pinned to the client's own.
- *  2. An attempt with a time of its own is a child: when its time is up the next is asked at once, whatever the first one does, and
- *     what it still works on stays where it is until it has come back.
- *  3. So is a first one that may be hedged, and the second that is asked as well when it is late.  The first good answer is the answer,
- *     and the other is given up; a bad one counts when there is no other.  Canary, breaker and hedge hear of the first choice by what
- *     it did itself, never by what the second did, which has its own breaker told.
+ *  1. An attempt that may take as long as the call does costs no second call: the target is pinned
+ *     to the client's own.
+ *  2. An attempt with a time of its own is a child: when its time is up the next is asked at once,
+ *     whatever the first one does, and what it still works on stays where it is until it has come
+ *     back.
+ *  3. So is a first one that may be hedged, and the second that is asked as well when it is late.
+ *     The first good answer is the answer, and the other is given up; a bad one counts when there
+ *     is no other.  Canary, breaker and hedge hear of the first choice by what it did itself, never
+ *     by what the second did, which has its own breaker told.
  *  4. A call comes back through its `done` exactly once, never from inside start.
- *  5. An attempt on the client's own call that fails is counted with its target, as one of a child's is, before the next is asked; what
- *     comes then has times of its own, and what is counted last is counted by front.
+ *  5. An attempt on the client's own call that fails is counted with its target, as one of a
+ *     child's is, before the next is asked; what comes then has times of its own, and what is
+ *     counted last is counted by front.
  *  6. The route stays as long as a call of its own is under way: a visit has a reference. */
 #include "call/call_child.h"
 #include "route/route_canary.h"
@@ -47,7 +51,8 @@ static trp_status find(struct trp_route_visit *v, struct trp_error *err)
     return trp_ok();
 }
 
-/* Whether the target's owner gives it less time than the call has: then it is asked by a child, which is given up. */
+/* Whether the target's owner gives it less time than the call has: then it is asked by a child,
+ * which is given up. */
 static bool is_in_a_hurry(const struct trp_route_visit *v)
 {
     const struct trp_call *call = v->call;
@@ -65,7 +70,8 @@ static trp_status bind(struct trp_route_visit *v, struct trp_error *err)
         v->is_fitted = true;
     }
     if (!s)
-        return trp_ok(); /* it is not loaded, or stands for others: bound when it is started on what is */
+        return trp_ok(); /* it is not loaded, or stands for others: bound when it is started on what
+                          * is */
     TRP_CHECK(trp_call_bind(call, s, err));
     call->is_unbound = false;
     return trp_ok();
@@ -85,7 +91,8 @@ static trp_status send(struct trp_route_visit *v, trp_done_fn done)
     return st;
 }
 
-/* An attempt that is not the last one: as front counts the last, with the target that it was made at. */
+/* An attempt that is not the last one: as front counts the last, with the target that it was
+ * made at. */
 static void count_attempt(struct trp_route_visit *v)
 {
     struct trp_call *call = v->call;

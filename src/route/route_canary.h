@@ -1,6 +1,8 @@
-/* route/route_canary.h - the canary of a rule: a new target that gets more and more of its requests.
- * Answers "who of the two answers this request, and how has each of them done?".  Loops ask and count; the control thread decides once a
- * second (route/canary.h), and writes down what it decided for whoever wants to read it. */
+/* route/route_canary.h - the canary of a rule: a new target that gets more and more of its
+ * requests.
+ * Answers "who of the two answers this request, and how has each of them done?".  Loops ask and
+ * count; the control thread decides once a second (route/canary.h), and writes down what it
+ * decided for whoever wants to read it. */
 #ifndef TRP_ROUTE_CANARY_H
 #define TRP_ROUTE_CANARY_H
 
@@ -37,8 +39,9 @@ trp_status trp_route_canary_read(const struct trp_route_reader *reader, const st
                                  uint32_t goal, struct trp_route_rule *rule, struct trp_error *err);
 void trp_route_canary_drop(struct trp_route_canary *c);
 
-/* Tells how an attempt at a goal of this rule ended; nothing, where that is neither of the two, or the client had gone.  A client's own
- * mistakes count as failures: both get them alike, unless the new one takes less than the old one did.
+/* Tells how an attempt at a goal of this rule ended; nothing, where that is neither of the two, or
+ * the client had gone.  A client's own mistakes count as failures: both get them alike, unless the
+ * new one takes less than the old one did.
  *   Units : ns.
  *   Owns  : nothing.
  *   Thread: loop.
@@ -68,7 +71,8 @@ struct trp_route_canary_told {
 void trp_route_canary_look(struct trp_router *r, int64_t now_ns,
                            const struct trp_route_canary_told *told);
 
-/* A route was read again: canaries of rules that say the same as before (name, both targets, options) go on where they were.
+/* A route was read again: canaries of rules that say the same as before (name, both targets,
+ * options) go on where they were.
  *   Owns  : copied.
  *   Thread: control; before loops see `now`.
  *   Errors: none. */

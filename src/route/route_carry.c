@@ -1,11 +1,15 @@
 /* route/route_carry.c - what goes on when a route is read again.
  *
- * Files are read again for one word of one rule, or for a folder beside them.  What is written as before is as it was before: a rule
- * with its counts, how long answers took and how often its shadow agreed; a target with its counts and its breaker, so that one that
- * is left alone stays so; the route's budget and its last decisions.  Rules may have moved: what they say tells which is which.
+ * Files are read again for one word of one rule, or for a folder beside them.  What is written as
+ * before is as it was before: a rule with its counts, how long answers took and how often its
+ * shadow agreed; a target with its counts and its breaker, so that one that is left alone stays so;
+ * the route's budget and its last decisions.  Rules may have moved: what they say tells which is
+ * which.
  *
- *  1. Of a rule, what is learned of its targets (hedge, shadow) goes on only if these mean the same as before.
- *  2. Who began before the new rules hold reports to the old ones: what these hear from now on is lost, as it is of a moment only. */
+ *  1. Of a rule, what is learned of its targets (hedge, shadow) goes on only if these mean the same
+ *     as before.
+ *  2. Who began before the new rules hold reports to the old ones: what these hear from now on
+ *     is lost, as it is of a moment only. */
 #include "route/route_hedge.h"
 #include "route/route_parts.h"
 
@@ -107,7 +111,8 @@ static void carry_rule(const struct carrying *c, struct trp_route_rule *to,
         trp_hedge_carry(&to->hedge->hedge, &from->hedge->hedge);
 }
 
-/* Rules mostly stand behind the one that they stood behind before; each of the old ones is found once. */
+/* Rules mostly stand behind the one that they stood behind before; each of the old ones is found
+ * once. */
 static uint32_t find_rule(const struct carrying *c, const struct trp_route_rule *rule,
                           uint32_t expected)
 {

@@ -1,4 +1,5 @@
-/* route/route_check.c - whether all routes of a file can be followed, as far as that can be known before a request comes. */
+/* route/route_check.c - whether all routes of a file can be followed, as far as that can be
+ * known before a request comes. */
 #include "base/arena.h"
 #include "repo/digest.h"
 #include "route/route_canary.h"
@@ -73,7 +74,8 @@ static trp_status check_name(const struct checking *c, const struct trp_route_pl
                                  TRP_STR(g->model), hint);
 }
 
-/* A condition that asks for the load of what is not there would be unknown for ever, and nobody would be told why. */
+/* A condition that asks for the load of what is not there would be unknown for ever, and nobody
+ * would be told why. */
 static trp_status check_loads(const struct checking *c, const struct trp_route_plan *p,
                               const struct trp_expr *expr, const struct trp_node *at)
 {
@@ -237,7 +239,8 @@ struct party { /* a target of a rule, and what it takes */
     const struct trp_node *at; /* where the rule names it */
 };
 
-/* Each input that one needs the other must take, and of the same type: one request goes to either. */
+/* Each input that one needs the other must take, and of the same type: one request goes to
+ * either. */
 static trp_status check_needs(const struct checking *c, const struct trp_route_plan *p,
                               const struct party *needing, const struct party *taking,
                               const struct party *blamed)
@@ -274,7 +277,8 @@ static struct trp_str client_output(const struct trp_route_goal *g, struct trp_s
     return theirs;
 }
 
-/* Each output of the first choice is one of who stands in for it, and of the same type: clients may ask for any of them by name. */
+/* Each output of the first choice is one of who stands in for it, and of the same type: clients
+ * may ask for any of them by name. */
 static trp_status check_gives(const struct checking *c, const struct trp_route_plan *p,
                               const struct party *first, const struct party *other)
 {
@@ -389,7 +393,8 @@ static const struct trp_node *used(const struct trp_node *at)
     return at && at->kind == TRP_NODE_MAP ? trp_node_get(at, "use") : at;
 }
 
-/* The targets of a rule, one after the other: choices, fallbacks, the canary, the hedge, the shadow; and where it names them. */
+/* The targets of a rule, one after the other: choices, fallbacks, the canary, the hedge, the
+ * shadow; and where it names them. */
 static uint32_t goal_of(const struct trp_route_rule *rule, uint32_t i,
                         const struct trp_node **out_at)
 {
@@ -473,7 +478,8 @@ static trp_status tell_shapes(const struct checking *c, const struct trp_route_p
         is_taken ? "no request fits both" : "one does not give what the other does");
 }
 
-/* Of what both take, and of what both give, under the names that clients of the route have for it. */
+/* Of what both take, and of what both give, under the names that clients of the route have for
+ * it. */
 static trp_status compare_shapes(const struct checking *c, const struct trp_route_plan *p,
                                  const struct party *one, const struct party *two)
 {
@@ -496,8 +502,8 @@ static trp_status compare_shapes(const struct checking *c, const struct trp_rout
     return trp_ok();
 }
 
-/* Shapes that cannot be the same are no mistake, as types are: what a file says of them may be looser or stricter than what is asked.
- * They are doubted. */
+/* Shapes that cannot be the same are no mistake, as types are: what a file says of them may be
+ * looser or stricter than what is asked. They are doubted. */
 static trp_status check_shapes(const struct checking *c, const struct trp_route_plan *p)
 {
     struct party one, two;
@@ -515,7 +521,8 @@ static trp_status check_shapes(const struct checking *c, const struct trp_route_
 
 /* ---- all of it ---- */
 
-/* What rules say of inputs, against what the targets take; nothing can be said while one of them is not known. */
+/* What rules say of inputs, against what the targets take; nothing can be said while one of them
+ * is not known. */
 static trp_status check_types(const struct checking *c, const struct trp_route_plan *p)
 {
     const struct trp_signature *signatures[TRP_ROUTE_GOALS_MAX];
@@ -569,8 +576,8 @@ static uint64_t mix_ios(uint64_t digest, const struct trp_io *ios, uint32_t n)
     return digest;
 }
 
-/* What is known of what all targets take and give, in one number that is not 0: all that check_fits() and check_shapes() go by.  Of a
- * route, what all of its own have in common. */
+/* What is known of what all targets take and give, in one number that is not 0: all that
+ * check_fits() and check_shapes() go by.  Of a route, what all of its own have in common. */
 static trp_status digest_known(const struct checking *c, const struct trp_route_plan *p,
                                uint64_t *out_digest)
 {
@@ -586,7 +593,8 @@ static trp_status digest_known(const struct checking *c, const struct trp_route_
     return trp_ok();
 }
 
-/* Keeps for later what was known; nothing, when there is something to doubt, which is told by the next look. */
+/* Keeps for later what was known; nothing, when there is something to doubt, which is told by
+ * the next look. */
 static trp_status keep_known(const struct checking *c, struct trp_router *route)
 {
     const struct trp_route_plan *p = trp_route_plan_of(route);

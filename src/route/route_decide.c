@@ -1,8 +1,10 @@
-/* route/route_decide.c - the decision: the same function for requests that are served and for those that are explained.
+/* route/route_decide.c - the decision: the same function for requests that are served and for those
+ * that are explained.
  *
- * Rules are asked in their order, and the first that holds decides.  One that nobody can tell does not hold.  Where a rule splits, a
- * key decides (the same key always the same way, and a change of weights moves only what must move), else the sequence that a
- * request belongs to, else the call's number. */
+ * Rules are asked in their order, and the first that holds decides.  One that nobody can tell does
+ * not hold.  Where a rule splits, a key decides (the same key always the same way, and a change of
+ * weights moves only what must move), else the sequence that a request belongs to, else the
+ * call's number. */
 #include "route/route_canary.h"
 #include "route/route_parts.h"
 

@@ -38,7 +38,8 @@ static void unref(void *user)
     trp_alloc_free(f->alloc, f);
 }
 
-/* The routes keep the file, and the file its routes: until its reader lets it go.  Those that it has adopted keep their own. */
+/* The routes keep the file, and the file its routes: until its reader lets it go.  Those that it
+ * has adopted keep their own. */
 void trp_route_file_unref(struct trp_route_file *f)
 {
     if (!f)

@@ -1,7 +1,8 @@
 /* route/route_fit.c - see route_fit.h.
  *
- * The call's own inputs are never changed: a fitted call has a list of its own, in which they are lent, beside what was cast or given.
- * So they can be put back when the target fails and another is asked, and whoever gives the call back finds each of them once. */
+ * The call's own inputs are never changed: a fitted call has a list of its own, in which they are
+ * lent, beside what was cast or given. So they can be put back when the target fails and another
+ * is asked, and whoever gives the call back finds each of them once. */
 #include "route/route_fit.h"
 
 #include <math.h>
@@ -330,7 +331,8 @@ static struct trp_str ours(const struct trp_route_rename *all, uint32_t n, struc
 }
 
 /* Rows of a request: what a constant is repeated by, for a target with a batch dimension. */
-/* How often constants are given: once for each row, of which nobody has checked yet that there are so many.  0: without rows. */
+/* How often constants are given: once for each row, of which nobody has checked yet that there
+ * are so many.  0: without rows. */
 static trp_status rows_of(const struct trp_call *call, int32_t batch_max, int64_t *out_rows,
                           struct trp_error *err)
 {
@@ -348,8 +350,8 @@ static trp_status rows_of(const struct trp_call *call, int32_t batch_max, int64_
     return trp_ok();
 }
 
-/* As often as there are rows when the target is asked in batches: [rows, n]; else [n].  A copy in any case: the plan may go while
- * children of the call still look at it. */
+/* As often as there are rows when the target is asked in batches: [rows, n]; else [n].  A copy in
+ * any case: the plan may go while children of the call still look at it. */
 static trp_status give(const struct trp_route_constant *c, struct trp_call *call, int64_t rows,
                        struct trp_call_tensor *out, struct trp_error *err)
 {

@@ -1,11 +1,13 @@
 /* route/route_fit.h - changes a request on its way to a target, and its answer on the way back.
- * Answers "how can models that call things otherwise stand behind one name?".  Inputs and outputs get other names, inputs another
- * element type, and inputs that the client does not send are given; see docs/routing.md.
+ * Answers "how can models that call things otherwise stand behind one name?".  Inputs and outputs
+ * get other names, inputs another element type, and inputs that the client does not send are given;
+ * see docs/routing.md.
  *
- *     targets: { deep: { model: two_tower@2, inputs: { user: user_id }, outputs: { items: top }, cast: { user_id: INT64 },
- *                        constants: { k: 10 } } }
+ *     targets: { deep: { model: two_tower@2, inputs: { user: user_id }, outputs: { items: top },
+ *                        cast: { user_id: INT64 }, constants: { k: 10 } } }
  *
- * Left stands what clients say, right what the target says; `cast` and `constants` name the target's. */
+ * Left stands what clients say, right what the target says; `cast` and `constants` name the
+ * target's. */
 #ifndef TRP_ROUTE_FIT_H
 #define TRP_ROUTE_FIT_H
 
@@ -19,7 +21,8 @@ struct trp_route_fit_reader {
 /* Reads what is said of one target; *out_model is empty when no model is named.
  *   Owns  : lives in the arena; texts are borrowed from the tree.
  *   Thread: control.
- *   Errors: INVALID_ARGUMENT with the place; OUT_OF_MEMORY.  *out_fit is NULL when nothing is changed. */
+ *   Errors: INVALID_ARGUMENT with the place; OUT_OF_MEMORY.  *out_fit is NULL when nothing is
+ *           changed. */
 trp_status trp_route_fit_read(const struct trp_route_fit_reader *reader, const struct trp_node *at,
                               struct trp_str *out_model, struct trp_route_fit **out_fit,
                               struct trp_error *err);
@@ -32,11 +35,15 @@ struct trp_route_unfit {
     uint32_t inputs_n, wanted_n;
 };
 
-/* Gives a call that is not bound inputs and wishes as the target takes them.  Its own inputs are kept in *undo, and lent.
- *   Shape : constants of n values become [n], or [rows, n] for a target that takes so many rows (`batch_max`; 0: it has no such dimension).
- *   Owns  : what was cast or given is the call's (call/call_memory.h), nothing is the plan's: let go by undo, or with the call.
+/* Gives a call that is not bound inputs and wishes as the target takes them.  Its own inputs are
+ * kept in *undo, and lent.
+ *   Shape : constants of n values become [n], or [rows, n] for a target that takes so many rows
+ *           (`batch_max`; 0: it has no such dimension).
+ *   Owns  : what was cast or given is the call's (call/call_memory.h), nothing is the plan's: let
+ *           go by undo, or with the call.
  *   Thread: loop.
- *   Errors: INVALID_ARGUMENT: a value that cannot be cast, more rows than it takes; OUT_OF_MEMORY; unchanged then. */
+ *   Errors: INVALID_ARGUMENT: a value that cannot be cast, more rows than it takes;
+ *           OUT_OF_MEMORY; unchanged then. */
 trp_status trp_route_fit_apply(const struct trp_route_fit *fit, struct trp_call *call,
                                int32_t batch_max, struct trp_route_unfit *undo,
                                struct trp_error *err);
@@ -44,13 +51,15 @@ trp_status trp_route_fit_apply(const struct trp_route_fit *fit, struct trp_call 
 /* Gives the outputs of an answered call their names in the route.
  *   Owns  : names are copied: the call is encoded when the route may be gone.
  *   Thread: loop.
- *   Errors: OUT_OF_MEMORY; some have their names then, and the call is not to be answered with them. */
+ *   Errors: OUT_OF_MEMORY; some have their names then, and the call is not to be answered with
+ *           them. */
 trp_status trp_route_fit_rename(const struct trp_route_fit *fit, struct trp_call *call,
                                 struct trp_error *err);
 
 /* Puts the inputs back and, of a call that was not answered, the wishes.
- *   Owns  : what apply made is let go, unless somebody may look at it: of an answered call (outputs may be views of it), or one with
- *           children at work (call->lent_n), it stays as long as the call.
+ *   Owns  : what apply made is let go, unless somebody may look at it: of an answered call (outputs
+ *           may be views of it), or one with children at work (call->lent_n), it stays as long as
+ *           the call.
  *   Thread: loop.
  *   Errors: none. */
 void trp_route_fit_undo(struct trp_call *call, const struct trp_route_unfit *undo,

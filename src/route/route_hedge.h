@@ -1,6 +1,6 @@
 /* route/route_hedge.h - the second request of a rule, for an answer that is late.
- * Answers "who is asked as well, and when?".  When and whether is route/hedge.h's; the rule's first choice is what it knows the latencies
- * of. */
+ * Answers "who is asked as well, and when?".  When and whether is route/hedge.h's; the rule's first
+ * choice is what it knows the latencies of. */
 #ifndef TRP_ROUTE_HEDGE_H
 #define TRP_ROUTE_HEDGE_H
 
@@ -13,7 +13,8 @@ struct trp_route_hedge {
     struct trp_hedge hedge;
 };
 
-/* Reads what stands behind `hedge:`; the target that it names was found already (goal + 1; 0: none).
+/* Reads what stands behind `hedge:`; the target that it names was found already (goal + 1; 0:
+ * none).
  *   Owns  : lives in the reader's arena.
  *   Thread: control.
  *   Errors: as trp_policy_read_hedge(), with file:line:column; OUT_OF_MEMORY. */

@@ -253,7 +253,8 @@ static void add_text_or_null(struct trp_buf *b, const char *key, const char *tex
         trp_buf_add_text(b, "null");
 }
 
-/* Why nobody could be asked for it, or null: words about what did not matter in the end are nobody's. */
+/* Why nobody could be asked for it, or null: words about what did not matter in the end are
+ * nobody's. */
 static trp_status add_trouble(struct trp_buf *b, const struct trp_router *r,
                               const struct trp_route_goal *goal, uint32_t loop_index)
 {
@@ -270,8 +271,9 @@ static bool falls_back(const struct trp_route_rule *rule, trp_status st)
     return ((faults ? faults : TRP_FAULTS_CURABLE) & TRP_FAULT_BIT(trp_fault_of(st.code))) != 0;
 }
 
-/* Who is asked one after the other; who of them is passed by, because it is left alone, and who is not there.  Whoever has nobody
- * behind it is asked in any case.  Then who of them answers, as things are now. */
+/* Who is asked one after the other; who of them is passed by, because it is left alone, and who is
+ * not there.  Whoever has nobody behind it is asked in any case.  Then who of them answers, as
+ * things are now. */
 static void explain_order(struct trp_buf *b, const struct trp_router *r,
                           const struct trp_route_choice_made *made, uint32_t loop_index)
 {
@@ -322,7 +324,8 @@ static void explain_shadow(struct trp_buf *b, const struct trp_router *r,
     trp_buf_add_char(b, '}');
 }
 
-/* How long each attempt may take, how often it is made again, and who is asked as well when it is late. */
+/* How long each attempt may take, how often it is made again, and who is asked as well when it
+ * is late. */
 static void explain_limits(struct trp_buf *b, const struct trp_route_plan *p,
                            const struct trp_route_rule *rule)
 {
@@ -349,7 +352,8 @@ static void explain_key(struct trp_buf *b, const struct trp_route_rule *rule,
         trp_buf_add_text(b, "null");
 }
 
-/* What a route or composition behind this one would do.  One that is given something else than this request is not followed. */
+/* What a route or composition behind this one would do.  One that is given something else than
+ * this request is not followed. */
 static void explain_inner(struct trp_buf *b, const struct trp_router *r,
                           const struct trp_route_goal *goal, const struct trp_target_question *q)
 {
@@ -394,7 +398,8 @@ static void explain_choice(struct trp_buf *b, const struct trp_router *r,
     trp_buf_add_char(b, '}');
 }
 
-/* The rule that decides, or would, if it were known already what it looks at; UINT32_MAX: all that matters is known. */
+/* The rule that decides, or would, if it were known already what it looks at; UINT32_MAX: all
+ * that matters is known. */
 static uint32_t find_open(const struct trp_route_plan *p, const struct trp_route_choice_made *made,
                           struct trp_facts *facts)
 {

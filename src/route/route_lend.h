@@ -1,5 +1,7 @@
-/* route/route_lend.h - a call's inputs and wishes for one of its children, and that one's answer for the call.
- * Answers "how is another target asked the same?".  For attempts with a time of their own, hedges and shadows. */
+/* route/route_lend.h - a call's inputs and wishes for one of its children, and that one's answer
+ * for the call.
+ * Answers "how is another target asked the same?".  For attempts with a time of their own,
+ * hedges and shadows. */
 #ifndef TRP_ROUTE_LEND_H
 #define TRP_ROUTE_LEND_H
 
@@ -7,7 +9,8 @@
 #include "route/route_parts.h"
 
 /* Lends them to a child that is not started yet, changed as its goal says.
- *   Owns  : borrowed; the call stays until the child has ended.  *undo is part of the child, and goes with it.
+ *   Owns  : borrowed; the call stays until the child has ended.  *undo is part of the child, and
+ *           goes with it.
  *   Thread: loop.
  *   Errors: as trp_route_fit_apply(). */
 trp_status trp_route_lend(const struct trp_router *r, const struct trp_route_goal *goal,

@@ -49,13 +49,16 @@ void trp_route_decide_by(const struct trp_router *r, struct trp_facts *facts,
 void trp_route_start(struct trp_target *t, struct trp_call *call);
 void trp_route_cancel(struct trp_target *t, struct trp_call *call);
 
-/* Puts a doubt in the place of what was said before; NULL: there is none any more.  True: it is another one.
- *   Owns  : copied, as long as the route; where there is no room there are plainer words, and it is counted.
+/* Puts a doubt in the place of what was said before; NULL: there is none any more.  True: it is
+ * another one.
+ *   Owns  : copied, as long as the route; where there is no room there are plainer words, and it is
+ *           counted.
  *   Thread: control.
  *   Errors: none. */
 bool trp_route_set_doubt(struct trp_router *r, const char *text);
 
-/* Whether somebody is there to be asked for a target now.  Of a route behind this one, which decides for itself, that there is one.
+/* Whether somebody is there to be asked for a target now.  Of a route behind this one, which
+ * decides for itself, that there is one.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: why nobody is. */

@@ -9,7 +9,8 @@
  *         timeout: 30ms
  *         fallback: [ b, c ]
  *
- * A rule that can never be reached, because one without `when` stands before it, is an error: it is one in the writer's mind. */
+ * A rule that can never be reached, because one without `when` stands before it, is an error: it
+ * is one in the writer's mind. */
 #include "route/route_plan.h"
 
 #include <inttypes.h>

@@ -1,5 +1,6 @@
 /* route/route_plan.h - a route as it was written, read and checked.
- * Answers "which rules has it, and where may each send a request?".  Constant once read, but for what is counted. */
+ * Answers "which rules has it, and where may each send a request?".  Constant once read, but for
+ * what is counted. */
 #ifndef TRP_ROUTE_PLAN_H
 #define TRP_ROUTE_PLAN_H
 
@@ -109,10 +110,11 @@ struct trp_route_reader {
 };
 
 /* Reads one route: a list of rules, or a map with `rules` and `targets`.
- *   Owns  : the plan lives in the reader's arena, compiled rules until drop; nodes and texts are borrowed from their tree, which
- *           must live as long.
+ *   Owns  : the plan lives in the reader's arena, compiled rules until drop; nodes and texts are
+ *           borrowed from their tree, which must live as long.
  *   Thread: control.
- *   Errors: INVALID_ARGUMENT with file:line:column, the line and a caret; TOO_LARGE; OUT_OF_MEMORY; drop it then, too. */
+ *   Errors: INVALID_ARGUMENT with file:line:column, the line and a caret; TOO_LARGE;
+ *           OUT_OF_MEMORY; drop it then, too. */
 trp_status trp_route_plan_read(const struct trp_route_reader *reader, struct trp_str name,
                                const struct trp_node *at, struct trp_route_plan *out,
                                struct trp_error *err);
@@ -124,7 +126,8 @@ void trp_route_plan_drop(struct trp_route_plan *plan);
  *   Errors: false: what stands after the last @ is neither a number from 1 nor a label. */
 bool trp_route_goal_parse(struct trp_str text, struct trp_str *out_model, int64_t *out_version);
 
-/* Where it mostly leads, so what clients are told that it takes: the first target of the last rule, which the others go to.
+/* Where it mostly leads, so what clients are told that it takes: the first target of the last rule,
+ * which the others go to.
  *   Owns  : borrowed from the plan.
  *   Thread: any.
  *   Errors: NULL: it has no rule. */

@@ -6,7 +6,8 @@
  *                ├── a failure ─────────────┤──> the other is waited for; both: next attempt
  *                └── the time is up ────────┴──> both are abandoned; next attempt
  *
- * Whoever is abandoned comes back some time, to late_done(): it looks at the call's inputs, and keeps the call and the route until then. */
+ * Whoever is abandoned comes back some time, to late_done(): it looks at the call's inputs, and
+ * keeps the call and the route until then. */
 #include "route/route_race.h"
 
 #include "call/call_child.h"
@@ -46,7 +47,8 @@ static struct trp_route_goal *hedge_goal(const struct trp_route_visit *v)
     return goal ? &v->route->plan->goals[goal - 1] : v->goal;
 }
 
-/* The hedge's own breaker hears how it did; CANCELLED: nobody knows.  The time that it had was not its own: no failure of it. */
+/* The hedge's own breaker hears how it did; CANCELLED: nobody knows.  The time that it had was
+ * not its own: no failure of it. */
 static void tell_second(struct trp_route_visit *v, int32_t code)
 {
     struct trp_breaker *breaker = v->second_breaker;
@@ -122,8 +124,8 @@ static void is_heard_out(struct trp_timer *timer, int64_t at_ns)
     stop_hearing(v);
 }
 
-/* Of a rule with a canary, the first choice that was overtaken works on: else nobody would ever know that one fails which always fails
- * later than the hedge answers. */
+/* Of a rule with a canary, the first choice that was overtaken works on: else nobody would ever
+ * know that one fails which always fails later than the hedge answers. */
 static void hear_out(struct trp_route_visit *v)
 {
     struct trp_call *child = v->child;
@@ -137,7 +139,8 @@ static void hear_out(struct trp_route_visit *v)
     trp_route_retain(&v->route->target);
 }
 
-/* One of the two answered.  When it was the second, the first choice has failed, or is overtaken: it took at least so long. */
+/* One of the two answered.  When it was the second, the first choice has failed, or is
+ * overtaken: it took at least so long. */
 static void settle(struct trp_route_visit *v, bool is_hedge)
 {
     int32_t code = TRP_OK;
@@ -151,7 +154,8 @@ static void settle(struct trp_route_visit *v, bool is_hedge)
                         trp_route_visit_chance(v));
 }
 
-/* Neither of the two has an answer.  What the first choice failed of is what is told, and decides who is asked next. */
+/* Neither of the two has an answer.  What the first choice failed of is what is told, and
+ * decides who is asked next. */
 static void fail_both(struct trp_route_visit *v, const struct trp_error *error)
 {
     const struct trp_attempts_step asked = v->step;
@@ -166,7 +170,8 @@ static void fail_both(struct trp_route_visit *v, const struct trp_error *error)
     trp_route_visit_conclude(v);
 }
 
-/* It was not even begun, because it could not have ended in time: where that time is the rule's own, it is the rule's timeout. */
+/* It was not even begun, because it could not have ended in time: where that time is the rule's
+ * own, it is the rule's timeout. */
 static void call_it_timeout(struct trp_route_visit *v, struct trp_call *child)
 {
     const int64_t till_ns = v->step.deadline_ns;
@@ -269,7 +274,8 @@ static trp_status start_child(struct trp_route_visit *v, const struct trp_route_
     return st;
 }
 
-/* Whether its breaker allows it: there is the first one to wait for, so an open one is heeded in any case. */
+/* Whether its breaker allows it: there is the first one to wait for, so an open one is heeded in
+ * any case. */
 static bool may_be_second(struct trp_route_visit *v, const struct trp_route_goal *goal,
                           int64_t at_ns)
 {
@@ -283,7 +289,8 @@ static bool may_be_second(struct trp_route_visit *v, const struct trp_route_goal
     return answer.allowed;
 }
 
-/* It is late: another one is asked as well, when there is one left for that.  If that cannot be, the first one is all there is. */
+/* It is late: another one is asked as well, when there is one left for that.  If that cannot be,
+ * the first one is all there is. */
 static void ask_another(struct trp_timer *timer, int64_t at_ns)
 {
     struct trp_route_visit *v = TRP_CONTAINER_OF(timer, struct trp_route_visit, hedge_timer);
@@ -312,7 +319,8 @@ int64_t trp_route_race_hedge_at(const struct trp_route_visit *v)
                : 0;
 }
 
-/* What remains of the call's time, or less: the rule's, or what the model's owner gives it, which the child knows once it is started. */
+/* What remains of the call's time, or less: the rule's, or what the model's owner gives it,
+ * which the child knows once it is started. */
 static trp_status watch(struct trp_route_visit *v, int64_t hedge_ns, struct trp_error *err)
 {
     struct trp_call *call = v->call;

@@ -1,5 +1,6 @@
 /* route/route_samples.h - a few of the last decisions, for the operator.
- * Answers "what has this route decided of late, and for whom?".  At most ten a second are kept, and the last 32 of them. */
+ * Answers "what has this route decided of late, and for whom?".  At most ten a second are kept,
+ * and the last 32 of them. */
 #ifndef TRP_ROUTE_SAMPLES_H
 #define TRP_ROUTE_SAMPLES_H
 

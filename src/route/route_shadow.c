@@ -1,7 +1,7 @@
 /* route/route_shadow.c - see route_shadow.h.
  *
- * Whoever of the two comes last compares: the call's outputs are there until it is given back, which waits for its children, and the
- * child's until it is ended. */
+ * Whoever of the two comes last compares: the call's outputs are there until it is given back,
+ * which waits for its children, and the child's until it is ended. */
 #include "route/route_shadow.h"
 
 #include "call/call_child.h"

@@ -1,5 +1,6 @@
 /* route/route_sign.h - what an answer says of who gave it.
- * Answers "which route, which rule, which model and version?", in one line, which replies carry as troupe_choice:
+ * Answers "which route, which rule, which model and version?", in one line, which replies carry as
+ * troupe_choice:
  *
  *     route recommend, rule night -> popularity/3
  *     route recommend, rule 3: fallback after a timeout -> collaborative/1 */
@@ -9,8 +10,9 @@
 #include "call/call.h"
 #include "route/attempts.h"
 
-/* Writes it into a call that was answered by another one, or by itself; `rule` is "route recommend, rule 3", `why` how it came to
- * whoever answered.  A route behind this one has said who that is, but not why this one asked it.
+/* Writes it into a call that was answered by another one, or by itself; `rule` is "route recommend,
+ * rule 3", `why` how it came to whoever answered.  A route behind this one has said who that is,
+ * but not why this one asked it.
  *   Owns  : copied into the call.
  *   Thread: loop.
  *   Errors: without memory nothing is said. */

@@ -1,5 +1,6 @@
 /* route/route_source.h - where something is written in a file of routes, shown to whoever wrote it.
- * Answers "which word is wrong, and what was probably meant?": file:line:column, the line, a caret under the word. */
+ * Answers "which word is wrong, and what was probably meant?": file:line:column, the line, a
+ * caret under the word. */
 #ifndef TRP_ROUTE_SOURCE_H
 #define TRP_ROUTE_SOURCE_H
 
@@ -10,8 +11,8 @@ struct trp_route_source {
     struct trp_str text; /* all of it; empty: only the line is told */
 };
 
-/* Fails at a node; the caret stands under `focus` (a key or value as it is written; empty: the node's own text), or under the first
- * word of the line where that is not found.
+/* Fails at a node; the caret stands under `focus` (a key or value as it is written; empty: the
+ * node's own text), or under the first word of the line where that is not found.
  *   Owns  : as trp_fail().
  *   Thread: control.
  *   Errors: returns INVALID_ARGUMENT. */
@@ -19,9 +20,10 @@ trp_status trp_route_source_fail(const struct trp_route_source *s, const struct 
                                  struct trp_str focus, struct trp_error *err, const char *format,
                                  ...) TRP_PRINTF(5, 6);
 
-/* Shows the place of an error that tells the file and a line only ("routes.yaml:3: 'a' is ..."): the column, the line, and a caret
- * under the first quoted word of the message that stands in it.
- *   Owns  : the error is the caller's; left as it is where its place is not one of this file, or is told already.
+/* Shows the place of an error that tells the file and a line only ("routes.yaml:3: 'a' is ..."):
+ * the column, the line, and a caret under the first quoted word of the message that stands in it.
+ *   Owns  : the error is the caller's; left as it is where its place is not one of this file, or is
+ *           told already.
  *   Thread: control.
  *   Errors: none. */
 void trp_route_source_point(const struct trp_route_source *s, struct trp_error *err);
@@ -33,7 +35,8 @@ void trp_route_source_point(const struct trp_route_source *s, struct trp_error *
 struct trp_str trp_route_source_line(const struct trp_route_source *s, uint32_t line,
                                      struct trp_str focus, uint32_t *out_column);
 
-/* Whichever of `known` is nearest to a word, if any is near; appends "; did you mean 'x'?" to a text.
+/* Whichever of `known` is nearest to a word, if any is near; appends "; did you mean 'x'?" to a
+ * text.
  *   Owns  : `out` is the caller's.
  *   Thread: any.
  *   Errors: none; empty when nothing is near. */

@@ -5,8 +5,9 @@
 
 #include "route/route_file_parts.h"
 
-/* Compiles the rules of a route once more, against what its targets take (one signature for each goal of the plan): an input that a
- * rule names is one of theirs, and of the type that they agree on.  What a route casts may come in any type.
+/* Compiles the rules of a route once more, against what its targets take (one signature for each
+ * goal of the plan): an input that a rule names is one of theirs, and of the type that they agree
+ * on.  What a route casts may come in any type.
  *   Owns  : nothing stays; signatures are borrowed.
  *   Thread: control.
  *   Errors: INVALID_ARGUMENT with file:line:column, the line and a caret; OUT_OF_MEMORY. */

@@ -60,7 +60,8 @@ static void count(const struct trp_route_visit *v)
     trp_counter_add(&s->errors[code > 0 && code < TRP_CODES ? code : TRP_UNKNOWN], 1);
 }
 
-/* Of a rule with a canary, how each of the two does as the first choice is compared; what they do for others would not be fair. */
+/* Of a rule with a canary, how each of the two does as the first choice is compared; what they
+ * do for others would not be fair. */
 void trp_route_visit_compare(const struct trp_route_visit *v, int32_t code)
 {
     struct trp_route_rule *rule = v->rule;

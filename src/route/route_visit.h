@@ -1,5 +1,6 @@
-/* route/route_visit.h - one call's visit to a route, shared by the files that lead it through (route_call, route_race).
- * Answers "how far is it, whom does it ask, and how does it end?".  Private to this room. */
+/* route/route_visit.h - one call's visit to a route, shared by the files that lead it through
+ * (route_call, route_race). Answers "how far is it, whom does it ask, and how does it end?".
+ * Private to this room. */
 #ifndef TRP_ROUTE_VISIT_H
 #define TRP_ROUTE_VISIT_H
 
@@ -59,7 +60,8 @@ static inline uint64_t trp_route_visit_chance(const struct trp_route_visit *v)
 void trp_route_visit_sign(struct trp_route_visit *v, const struct trp_call *answered,
                           bool is_hedge);
 
-/* Of a rule with a hedge or canary, notes how the first choice ended, with which it is compared; later attempts are not.
+/* Of a rule with a hedge or canary, notes how the first choice ended, with which it is compared;
+ * later attempts are not.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none. */
@@ -71,7 +73,8 @@ void trp_route_visit_compare(const struct trp_route_visit *v, int32_t code);
  *   Errors: none. */
 int32_t trp_route_visit_code_of(const struct trp_route_visit *v, int32_t code);
 
-/* Hears how the last attempt ended, and decides what is done next (v->step); true: somebody else is asked now.
+/* Hears how the last attempt ended, and decides what is done next (v->step); true: somebody else is
+ * asked now.
  *   Owns  : nothing.
  *   Thread: loop.
  *   Errors: none. */
@@ -83,7 +86,8 @@ bool trp_route_visit_next(struct trp_route_visit *v, int32_t code);
  *   Errors: none. */
 void trp_route_visit_conclude(struct trp_route_visit *v);
 
-/* Does what the step says: asks whom it names, passing over those that cannot even be asked, or concludes.
+/* Does what the step says: asks whom it names, passing over those that cannot even be asked, or
+ * concludes.
  *   Owns  : the visit may be gone.
  *   Thread: loop.
  *   Errors: in the call. */

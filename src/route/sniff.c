@@ -1,8 +1,8 @@
 /* route/sniff.c - see sniff.h.
  *
- * A beginning that text could have as well ("BM", "ID3") must be followed by what a file of that format goes on with.  Numbers of a
- * tensor that somebody packed into strings have no beginning of their own: those that are short, or made of zeros, are not in the
- * table (icons: 00 00 01 00). */
+ * A beginning that text could have as well ("BM", "ID3") must be followed by what a file of that
+ * format goes on with.  Numbers of a tensor that somebody packed into strings have no beginning of
+ * their own: those that are short, or made of zeros, are not in the table (icons: 00 00 01 00). */
 #include "route/sniff.h"
 
 #include "base/status.h"
@@ -128,7 +128,8 @@ static struct verdict bitmap(const unsigned char *p, size_t n)
     }
 }
 
-/* ---- MPEG audio without a container: frames behind one another, each with eleven bits set at its beginning ---- */
+/* ---- MPEG audio without a container: frames behind one another, each with eleven bits set at
+ * its beginning ---- */
 
 /* Bytes of the frame that begins here, of layer III; 0: none does.  ISO/IEC 11172-3, 13818-3. */
 static size_t mp3_frame(const unsigned char *p)

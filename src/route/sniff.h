@@ -1,6 +1,6 @@
 /* route/sniff.h - what kind of content these bytes are.
- * Answers "is that a picture, a sound, a text?", by the first bytes, as browsers do.  A guess about a stranger's bytes,
- * never a promise: what begins like a JPEG may be broken further on. */
+ * Answers "is that a picture, a sound, a text?", by the first bytes, as browsers do.  A guess about
+ * a stranger's bytes, never a promise: what begins like a JPEG may be broken further on. */
 #ifndef TRP_SNIFF_H
 #define TRP_SNIFF_H
 
@@ -8,7 +8,8 @@
 
 enum trp_content {
     TRP_CONTENT_OTHER, /* none of these */
-    TRP_CONTENT_TEXT, /* UTF-8 without control characters, as far as it was looked at; also no byte at all */
+    TRP_CONTENT_TEXT,  /* UTF-8 without control characters, as far as it was looked at; also no byte
+                       * at all */
     TRP_CONTENT_IMAGE,
     TRP_CONTENT_AUDIO,
     TRP_CONTENT_VIDEO,

@@ -58,7 +58,8 @@ static void claim(struct ring *r, uint32_t choice, uint32_t anchor, uint64_t par
     }
 }
 
-/* 1/2, 1/4, 3/4, 1/8, 5/8, ... of the ring, for 1, 2, 3, ...: each as far as can be from those before. */
+/* 1/2, 1/4, 3/4, 1/8, 5/8, ... of the ring, for 1, 2, 3, ...: each as far as can be from those
+ * before. */
 static uint32_t anchor_of(uint32_t n)
 {
     uint32_t reversed = 0;
@@ -135,8 +136,8 @@ uint32_t trp_sticky_place_of_text(uint64_t seed, struct trp_str key)
     return (uint32_t)(XXH3_64bits_withSeed(key.len ? key.ptr : "", key.len, seed) >> 32);
 }
 
-/* Numbers are hashed as texts are, with a byte in front that says what they are: nine bytes that are no client's text, or do no harm
- * if they are. */
+/* Numbers are hashed as texts are, with a byte in front that says what they are: nine bytes that
+ * are no client's text, or do no harm if they are. */
 static uint32_t place_of_bits(uint64_t seed, char kind, uint64_t bits)
 {
     char text[1 + sizeof bits] = { kind };

@@ -2,7 +2,8 @@
  *
  *   moment < first transition ......... the first type of the file (local mean time, as a rule)
  *   between two transitions ........... what the earlier one says
- *   behind the last ................... the footer, a rule as in the variable TZ: "CET-1CEST,M3.5.0,M10.5.0/3"
+ *   behind the last ................... the footer, a rule as in the variable TZ:
+ *   "CET-1CEST,M3.5.0,M10.5.0/3"
  *
  * Files that count leap seconds ("right/...") are refused: a Unix time has none. */
 #include "route/zone.h"

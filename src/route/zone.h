@@ -1,7 +1,7 @@
 /* route/zone.h - what the clock on the wall says, in a named place.
- * Answers "which hour, which weekday is it in Berlin?".  A zone is read once from the system's time zone files (TZif) and
- * is constant from then on; "UTC" needs no file.  Moments behind the last one in the file follow the rule that the file
- * ends with. */
+ * Answers "which hour, which weekday is it in Berlin?".  A zone is read once from the system's time
+ * zone files (TZif) and is constant from then on; "UTC" needs no file.  Moments behind the last one
+ * in the file follow the rule that the file ends with. */
 #ifndef TRP_ZONE_H
 #define TRP_ZONE_H
 
@@ -23,13 +23,13 @@ struct trp_civil {
 
 #define TRP_ZONE_FILE_MAX (256u * 1024)
 
-/* Opens a zone by its name, such as "Europe/Berlin", in the folder that the environment names with TZDIR, or in the
- * system's; open_in: in this folder.  close accepts NULL.
+/* Opens a zone by its name, such as "Europe/Berlin", in the folder that the environment names with
+ * TZDIR, or in the system's; open_in: in this folder.  close accepts NULL.
  *   Owns  : the caller closes; `alloc` is borrowed until then.
  *   Thread: any; a zone is constant.
  *   Blocks: disk.
- *   Errors: NOT_FOUND: no such zone here (and whether there are any), INVALID_ARGUMENT: no name of a zone, or the file is no
- *           whole TZif file; TOO_LARGE, OUT_OF_MEMORY, IO.
+ *   Errors: NOT_FOUND: no such zone here (and whether there are any), INVALID_ARGUMENT: no name of
+ *           a zone, or the file is no whole TZif file; TOO_LARGE, OUT_OF_MEMORY, IO.
  *   Source: RFC 9636 (TZif), POSIX.1-2017 section 8.3 (TZ). */
 trp_status trp_zone_open(const struct trp_alloc *alloc, struct trp_str name,
                          struct trp_zone **out_zone, struct trp_error *err);

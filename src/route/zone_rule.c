@@ -3,7 +3,8 @@
 
 /* ---- days and dates ---- */
 
-/* Years begin in March here, so that the day that is not always there is a year's last; 400 of them are an era. */
+/* Years begin in March here, so that the day that is not always there is a year's last; 400 of
+ * them are an era. */
 struct trp_zone_date trp_zone_date_of(int64_t day)
 {
     const int64_t z = day + 719468; /* since 1 March of year 0 */
@@ -155,8 +156,9 @@ static int64_t change_day(const struct trp_zone_change *c, int64_t year)
     return day;
 }
 
-/* The latest change before or at this moment tells.  A change may lie outside of its year, so the years beside it are looked at as
- * well; where the end and the beginning of summer time fall together, it is summer all the year. */
+/* The latest change before or at this moment tells.  A change may lie outside of its year, so the
+ * years beside it are looked at as well; where the end and the beginning of summer time fall
+ * together, it is summer all the year. */
 int32_t trp_zone_rule_offset(const struct trp_zone_rule *rule, int64_t at_s)
 {
     if (!rule->has_summer)

@@ -1,6 +1,6 @@
 /* route/zone_rule.h - a time zone as one line, and days as dates.
- * Answers "from when to when is it summer time?", for "CET-1CEST,M3.5.0,M10.5.0/3".  For zone.c only: files of time
- * zones end with such a rule. */
+ * Answers "from when to when is it summer time?", for "CET-1CEST,M3.5.0,M10.5.0/3".  For zone.c
+ * only: files of time zones end with such a rule. */
 #ifndef TRP_ZONE_RULE_H
 #define TRP_ZONE_RULE_H
 

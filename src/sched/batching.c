@@ -22,7 +22,8 @@ static uint32_t preferred(const struct trp_batching_rules *rules, uint32_t rows)
     return found > 0 ? found : rows;
 }
 
-/* The number that is waited for: what is called enough, or the next preferred one, or `most`; 0: one is reached already. */
+/* The number that is waited for: what is called enough, or the next preferred one, or `most`; 0:
+ * one is reached already. */
 static uint32_t awaited(const struct trp_batching_rules *rules, uint32_t waiting, uint32_t most)
 {
     if (rules->rows_enough > 0 && rules->rows_enough < most)
@@ -94,8 +95,8 @@ struct trp_batching_plan trp_batching_choose(const struct trp_batching_rules *ru
     return plan;
 }
 
-/* What others leave for a run: nothing while a more urgent class waits; while another line has a call with a deadline, the time until
- * that must begin. */
+/* What others leave for a run: nothing while a more urgent class waits; while another line has a
+ * call with a deadline, the time until that must begin. */
 static int64_t left_by_others(const struct trp_sched *s, const struct trp_sched_turn *turn,
                               int64_t now_ns)
 {
@@ -125,7 +126,8 @@ static int64_t sooner(int64_t a_ns, int64_t b_ns)
     return a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns;
 }
 
-/* How many executors could begin another run of the model beside this one: a sleeper is of no use to what has no slot. */
+/* How many executors could begin another run of the model beside this one: a sleeper is of no
+ * use to what has no slot. */
 static uint32_t helpers_of(const struct trp_sched_model *m, uint32_t idle)
 {
     const uint32_t taken = m->running + 1;

@@ -1,15 +1,17 @@
 /* sched/batching.h - which waiting calls share a run.
- * Answers "with whom does it run, and does it wait for more?".  Given whose turn it is (trp_sched_next()), joins further calls of
- * the same line, which have the same shape but for their rows.
+ * Answers "with whom does it run, and does it wait for more?".  Given whose turn it is
+ * (trp_sched_next()), joins further calls of the same line, which have the same shape but for their
+ * rows.
  *
- *  1. Without a delay nobody waits for company: a batch is what has gathered while all executors were busy.  While others are idle
- *     too, what waits is divided among as many as have a slot of the model; with a delay it is not, because company is what the owner
- *     wants.
- *  2. As many rows as pay by the cost curve (cost_curve.h), or as the rules say; a preferred number where one is reached, and nobody
- *     waits for more than that.
- *  3. No longer than the earliest deadline in the batch allows, or the model's longest run; and while more urgent work of others
- *     waits, no longer than a run of the first call alone.
- *  4. Company is chosen as turns are: by class, then the tenant that had least, then deadline.  Each tenant is charged its rows. */
+ *  1. Without a delay nobody waits for company: a batch is what has gathered while all executors
+ *     were busy.  While others are idle too, what waits is divided among as many as have a slot of
+ *     the model; with a delay it is not, because company is what the owner wants.
+ *  2. As many rows as pay by the cost curve (cost_curve.h), or as the rules say; a preferred number
+ *     where one is reached, and nobody waits for more than that.
+ *  3. No longer than the earliest deadline in the batch allows, or the model's longest run; and
+ *     while more urgent work of others waits, no longer than a run of the first call alone.
+ *  4. Company is chosen as turns are: by class, then the tenant that had least, then deadline.
+ *     Each tenant is charged its rows. */
 #ifndef TRP_BATCHING_H
 #define TRP_BATCHING_H
 
@@ -54,8 +56,8 @@ struct trp_batching_plan trp_batching_choose(const struct trp_batching_rules *ru
                                              struct trp_cost_curve *curve,
                                              const struct trp_batching_view *view);
 
-/* Takes the run whose turn it is: its first call, with a slot of its model, and the company it has.  False: the line rests for
- * company (resting.h), and somebody else's turn is next.
+/* Takes the run whose turn it is: its first call, with a slot of its model, and the company it has.
+ * False: the line rests for company (resting.h), and somebody else's turn is next.
  *   Units : ns, the clock of deadlines and stamps.
  *   Owns  : moves the calls into *out_calls; the slot is the caller's until trp_sched_end().
  *   Thread: owner.

@@ -1,7 +1,7 @@
 /* sched/flow.c - see flow.h.
  *
- * Flows are found by a digital search tree: at each step one more bit of the tenant's number, well mixed, says left or right.
- * It needs no balancing, and any leaf below a flow may stand in for it.
+ * Flows are found by a digital search tree: at each step one more bit of the tenant's number, well
+ * mixed, says left or right. It needs no balancing, and any leaf below a flow may stand in for it.
  * Source: Coffman, Eve: File structures using hashing functions, CACM 13(7), 1970. */
 #include "sched/flow.h"
 
@@ -35,7 +35,8 @@ static void link_in_lane(struct trp_queue_flow *flow)
     lane->flows = flow;
 }
 
-/* Whoever points at the flow in its lane's list points at `at` from now on: its successor or its new place. */
+/* Whoever points at the flow in its lane's list points at `at` from now on: its successor or its
+ * new place. */
 static void relink_in_lane(struct trp_queue_flow *flow, struct trp_queue_flow *next,
                            struct trp_queue_flow *prev)
 {

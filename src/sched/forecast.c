@@ -8,7 +8,8 @@ static int64_t capped(double ns)
     return ns < 4e18 ? (int64_t)ns : INT64_MAX / 2;
 }
 
-/* Of its tenant's own work what goes first: none of it, when its deadline is before all of theirs that may run. */
+/* Of its tenant's own work what goes first: none of it, when its deadline is before all of
+ * theirs that may run. */
 static int64_t own_work(const struct trp_sched_lane *lane, const struct trp_call *call)
 {
     const struct trp_queue_node *const first = trp_pairing_first(&lane->shown);
@@ -18,7 +19,8 @@ static int64_t own_work(const struct trp_sched_lane *lane, const struct trp_call
     return lane->work_ns;
 }
 
-/* In its class all tenants are served side by side, by weight, until its own work is done; no more than there is. */
+/* In its class all tenants are served side by side, by weight, until its own work is done; no
+ * more than there is. */
 static double work_in_class(const struct trp_sched_class *class, const struct trp_sched_lane *lane,
                             const struct trp_call *call, int64_t cost_ns)
 {
@@ -40,7 +42,8 @@ static double taken_by_floors(const struct trp_sched *s, uint32_t way)
     return permille * 1e-3;
 }
 
-/* What of its own model goes first takes this long by its slots, however many executors are idle. */
+/* What of its own model goes first takes this long by its slots, however many executors are
+ * idle. */
 static double time_by_slots(const struct trp_sched_model *m, uint32_t way, double share,
                             int64_t cost_ns)
 {

@@ -1,8 +1,9 @@
 /* sched/forecast.h - when a call would be answered, if it were queued now.
- * Answers "can its deadline be met at all?", so that what cannot is refused at once instead of in vain later.  The likely cost of all
- * that waits before it, by its class, its tenant's share and its deadline, over the executors there are.
- * It takes the calls' own word for their cost: whoever queues calls that will share runs gives the cost of their rows in such a run
- * (cost_curve.h), or the forecast is too dark. */
+ * Answers "can its deadline be met at all?", so that what cannot is refused at once instead of in
+ * vain later.  The likely cost of all that waits before it, by its class, its tenant's share and
+ * its deadline, over the executors there are. It takes the calls' own word for their cost: whoever
+ * queues calls that will share runs gives the cost of their rows in such a run (cost_curve.h),
+ * or the forecast is too dark. */
 #ifndef TRP_FORECAST_H
 #define TRP_FORECAST_H
 
@@ -21,7 +22,8 @@ struct trp_forecast {
     bool is_met;
 };
 
-/* Forecasts a call that is not queued yet.  Without a deadline, and while its cost is not known (ask->cost_ns 0), it is met always.
+/* Forecasts a call that is not queued yet.  Without a deadline, and while its cost is not known
+ * (ask->cost_ns 0), it is met always.
  *   Units : ns, the clock of deadlines.
  *   Owns  : nothing.
  *   Thread: owner.

@@ -37,7 +37,8 @@ static bool flow_before(const struct trp_queue_node *a, const struct trp_queue_n
     return x->seen_time != y->seen_time ? x->seen_time < y->seen_time : x->since < y->since;
 }
 
-/* A tenant's calls: earliest deadline first, because whoever has less time should not wait for whoever has more.
+/* A tenant's calls: earliest deadline first, because whoever has less time should not wait for
+ * whoever has more.
  * Source: Liu & Layland, JACM 20(1), 1973, section 7. */
 static bool shown_before(const struct trp_queue_node *a, const struct trp_queue_node *b)
 {

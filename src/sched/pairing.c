@@ -1,5 +1,6 @@
 /* sched/pairing.c - see pairing.h.
- * `child` is the first child, `next` the right neighbour, `prev` the left one or, for a first child, the parent. */
+ * `child` is the first child, `next` the right neighbour, `prev` the left one or, for a first
+ * child, the parent. */
 #include "sched/pairing.h"
 
 #include <stddef.h>
@@ -23,8 +24,8 @@ static struct trp_queue_node *meld(const struct trp_pairing *p, struct trp_queue
     return a;
 }
 
-/* Makes one heap of a row of siblings: in pairs from the left, then from the right into one.  The pairs are kept on a
- * list by `prev`, so that no depth of recursion depends on who queues what. */
+/* Makes one heap of a row of siblings: in pairs from the left, then from the right into one.  The
+ * pairs are kept on a list by `prev`, so that no depth of recursion depends on who queues what. */
 static struct trp_queue_node *gather(const struct trp_pairing *p, struct trp_queue_node *first)
 {
     struct trp_queue_node *pairs = NULL, *all = NULL;

@@ -1,7 +1,8 @@
 /* sched/pairing.h - a priority queue of things that bring their own links.
- * Answers "which one comes first?".  A pairing heap: pushing and looking are O(1), taking out any element is O(log n)
- * amortised, and nothing is allocated, whatever the number of queues.  Elements that neither comes `before` the other leave in
- * no particular order; give them a number to order them by. */
+ * Answers "which one comes first?".  A pairing heap: pushing and looking are O(1), taking out any
+ * element is O(log n) amortised, and nothing is allocated, whatever the number of queues.  Elements
+ * that neither comes `before` the other leave in no particular order; give them a number to
+ * order them by. */
 #ifndef TRP_PAIRING_H
 #define TRP_PAIRING_H
 
@@ -25,7 +26,8 @@ struct trp_pairing { /* zero but for `before` is an empty queue */
 void trp_pairing_push(struct trp_pairing *p, struct trp_queue_node *node);
 void trp_pairing_remove(struct trp_pairing *p, struct trp_queue_node *node);
 
-/* Puts a node where another one stands, which is out then: `to` becomes a copy of `from`, and nothing is compared.
+/* Puts a node where another one stands, which is out then: `to` becomes a copy of `from`, and
+ * nothing is compared.
  *   Owns  : `to` is borrowed instead of `from`.
  *   Thread: owner.
  *   Cost  : O(1).

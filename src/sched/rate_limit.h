@@ -1,8 +1,10 @@
 /* sched/rate_limit.h - how much of everything one model or tenant may ask for.
- * Answers "may it begin now, and if not, when?".  Three limits, each optional: requests a second, rows a second (both with a burst
- * on top of an even flow) and calls at once.  Pure: the owner brings the time.
+ * Answers "may it begin now, and if not, when?".  Three limits, each optional: requests a second,
+ * rows a second (both with a burst on top of an even flow) and calls at once.  Pure: the owner
+ * brings the time.
  * The even flow is kept as one moment, at which all that was let through would have been used up.
- *   Source: the generic cell rate algorithm, ITU-T I.371 annex A; it lets through what a token bucket does. */
+ *   Source: the generic cell rate algorithm, ITU-T I.371 annex A; it lets through what a token
+ *           bucket does. */
 #ifndef TRP_RATE_LIMIT_H
 #define TRP_RATE_LIMIT_H
 
@@ -33,8 +35,9 @@ struct trp_rate_answer {
     int64_t retry_after_ns; /* when it would say yes, if nobody else asks; CALLS: not known, 0 */
 };
 
-/* Asks all limits that apply to a request (its model's, its tenant's) and counts it in all of them, or, when one says no, in none.
- * A request of more rows than a burst passes once the burst is whole, and those after it wait for longer.
+/* Asks all limits that apply to a request (its model's, its tenant's) and counts it in all of them,
+ * or, when one says no, in none. A request of more rows than a burst passes once the burst is
+ * whole, and those after it wait for longer.
  *   Units : rows, ns; now_ns on the clock of the asks before.
  *   Owns  : the limits are borrowed; NULL ones are none.
  *   Thread: owner.

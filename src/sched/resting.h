@@ -1,14 +1,15 @@
 /* sched/resting.h - lines that wait a moment for company.
- * Answers "until when does a half full batch wait?".  A resting line shows nothing to run; its calls keep their order, expire and
- * are removed as ever.  A rest ends by time, by whoever finds that enough have come, or with the line's last call. */
+ * Answers "until when does a half full batch wait?".  A resting line shows nothing to run; its
+ * calls keep their order, expire and are removed as ever.  A rest ends by time, by whoever finds
+ * that enough have come, or with the line's last call. */
 #ifndef TRP_RESTING_H
 #define TRP_RESTING_H
 
 #include "sched/sched.h"
 
-/* Lets a line rest in which a call waits, until a moment or so many rows; looks whether a call that has joined it ends that: enough
- * rows are there, or this one cannot wait so long; ends its rest, if it does rest; ends all rests that are over; tells when
- * the first one ends (0: none).
+/* Lets a line rest in which a call waits, until a moment or so many rows; looks whether a call that
+ * has joined it ends that: enough rows are there, or this one cannot wait so long; ends its rest,
+ * if it does rest; ends all rests that are over; tells when the first one ends (0: none).
  *   Units : ns, the caller's clock; rows.
  *   Owns  : the line is borrowed while it rests.
  *   Thread: owner.

@@ -8,10 +8,11 @@
  *                            |
  *                           calls, by deadline, arrival                                  (sorted.c)
  *
- * A line shows in each class one flow, that of the tenant who had least, and only while a slot of its model is free.  So a
- * model whose slots are taken is simply not there, nobody searches past its calls, and taking or giving back a slot touches
- * three flows of each of its lines, however many tenants wait.  The first call of a flow has its first deadline, so a queue of
- * flows finds an expired call, whatever its class. */
+ * A line shows in each class one flow, that of the tenant who had least, and only while a slot of
+ * its model is free.  So a model whose slots are taken is simply not there, nobody searches past
+ * its calls, and taking or giving back a slot touches three flows of each of its lines, however
+ * many tenants wait.  The first call of a flow has its first deadline, so a queue of flows finds
+ * an expired call, whatever its class. */
 #include "sched/lane.h"
 #include "sched/resting.h"
 
@@ -210,7 +211,8 @@ static struct trp_pairing *expiry_of(struct trp_sched *s, uint32_t way)
     return way == TRP_SCHED_ASIDE ? &s->aside_expiry : &s->expiry;
 }
 
-/* Notes which call of a flow comes first, and puts the flow where that one's deadline says.  The flow is not shown. */
+/* Notes which call of a flow comes first, and puts the flow where that one's deadline says.  The
+ * flow is not shown. */
 static void set_first(struct trp_sched *s, struct trp_queue_flow *flow)
 {
     const struct trp_queue_spot *const first = trp_sorted_first(&flow->calls);
@@ -265,8 +267,8 @@ static uint32_t places_of(const struct trp_sched *s, const struct trp_sched_mode
                                                                   : s->model_queue_max;
 }
 
-/* What a call asks others stands where the first of it stood, each with a number of its own: what was begun is ended before more is
- * begun, and while its tensors still lie in a cache. */
+/* What a call asks others stands where the first of it stood, each with a number of its own: what
+ * was begun is ended before more is begun, and while its tensors still lie in a cache. */
 static int64_t arrival_of(struct trp_sched *s, struct trp_call *call)
 {
     struct trp_call *root = call;
@@ -352,7 +354,8 @@ static struct trp_call *first_of(const struct trp_sched_class *class)
     return flow ? trp_flow_first(flow) : NULL;
 }
 
-/* The class whose turn it is: the most urgent one, or a lesser one that is owed its next call; TRP_SCHED_WAYS: none. */
+/* The class whose turn it is: the most urgent one, or a lesser one that is owed its next call;
+ * TRP_SCHED_WAYS: none. */
 static uint32_t choose_way(const struct trp_sched *s)
 {
     uint32_t found = 0;

@@ -1,17 +1,19 @@
 /* sched/sched.h - which waiting call runs next.
- * Answers "when does it run?".  Pure: no threads, no clock, no I/O; time is an argument, so that a test or a simulator replays
- * any schedule exactly.  Whoever owns a scheduler (exec/runqueue.c) brings the lock and the time.
+ * Answers "when does it run?".  Pure: no threads, no clock, no I/O; whoever owns a scheduler brings
+ * the lock and the time (exec/runqueue.c, or a test or simulator, which replays it exactly).
  *
- *  1. Between classes: interactive before normal before batch; but a class that waits is owed its floor of all work done
- *     meanwhile, and goes first once it is owed its next call.
- *  2. In a class: the tenant that had least work for its weight.  A tenant's calls: earliest deadline, then arrival, across
- *     models as within one.  What a call asks others (steps, members, targets) stands where the first of it stood.
- *  3. A model (version) runs at most `slots` calls at once; while it does, its calls wait without standing in the way of
- *     other models'.
- *  4. A call whose deadline has passed is never handed out to be run: trp_sched_expire() takes it first.
- *  5. A model whose next call found no room for its run stands aside with all its calls, in their order, until it is unblocked.
- *  6. A call that nobody waits for (call->is_aside) goes after all others, alone, and only while its owner lets such calls go.
- *  7. The number of waiting calls is bounded, in all and for each model; shedding.h says who makes room.
+ *  1. Between classes: interactive before normal before batch; but a class that waits is owed its
+ *     floor of all work done meanwhile, and goes first once it is owed its next call.
+ *  2. In a class: the tenant that had least work for its weight.  A tenant's calls: earliest
+ *     deadline, then arrival, across models as within one.  What a call asks others (steps,
+ *     members, targets) stands where the first of it stood.
+ *  3. A model (version) runs at most `slots` calls at once; while it does, its calls wait without
+ *     standing in the way of other models'.
+ *  4. A call whose deadline has passed is never handed out: trp_sched_expire() takes it first.
+ *  5. A model whose next call found no room stands aside with all its calls until it is unblocked.
+ *  6. A call that nobody waits for (call->is_aside) goes after all others, alone, and only while
+ *     its owner lets such calls go.
+ *  7. How many wait is bounded, in all and for each model; shedding.h says who makes room.
  *  8. Nothing is allocated: calls, models and tenants bring their own links. */
 #ifndef TRP_SCHED_H
 #define TRP_SCHED_H
@@ -68,7 +70,7 @@ struct trp_sched {
     int64_t arrivals;
 };
 
-/* Calls of a model that may share a run: the same shape but for their rows.  Zero it and set `model`. */
+/* Calls of a model that may share a run, the same but for their rows.  Zero it, set `model`. */
 struct trp_sched_line {
     struct trp_sched_model *model;
     struct trp_sched_line *next, *prev; /* in model->lines */
@@ -82,7 +84,7 @@ struct trp_sched_line {
     bool is_resting, has_rested; /* has_rested: since its last run; it does so once */
 };
 
-/* A model's place in a scheduler; lives as long as calls of it wait or run.  Zero it, set `slots`, and it is ready. */
+/* A model's place in a scheduler; lives while calls of it wait or run.  Zero it, set `slots`. */
 struct trp_sched_model {
     struct trp_sched_line *lines;          /* with a waiting call */
     struct trp_sched_line own;             /* of calls that were pushed without a line */
@@ -110,7 +112,7 @@ static inline uint32_t trp_sched_wanted(const struct trp_sched_model *m)
  *   Errors: none. */
 void trp_sched_init(struct trp_sched *s, uint32_t queue_max, uint32_t model_queue_max);
 
-/* Sets what share of all work a class gets at least while it waits; those of all classes together must leave something over.
+/* Sets what share of all work a class gets at least while it waits; all together leave some over.
  *   Units : thousandths; 0: none, whoever is more urgent goes first always.
  *   Owns  : nothing.
  *   Thread: owner.
@@ -123,7 +125,7 @@ void trp_sched_set_floor(struct trp_sched *s, enum trp_priority_class class, uin
  *   Errors: none. */
 void trp_sched_tenant_init(struct trp_sched *s, struct trp_sched_tenant *tenant, uint32_t weight);
 
-/* The class of a number as Triton's clients send it: less is more urgent than `usual`, the model's default; 0 means that.
+/* The class of a number as Triton's clients send it: less is more urgent than `usual`, which 0 is.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */
@@ -146,8 +148,8 @@ struct trp_sched_ask {
 
 /* Queues a call for a model, or for a line of it, a tenant and a cost.
  *   Units : ns, rows.
- *   Owns  : QUEUED moves `call` to the scheduler until it is taken, expired, removed, shed or drained; model, line and tenant are
- *           borrowed as long.
+ *   Owns  : QUEUED moves `call` to the scheduler until it is taken, expired, removed, shed or
+ *           drained; model, line and tenant are borrowed as long.
  *   Thread: owner.
  *   Blocks: never.
  *   Cost  : O(log n) amortised, no allocation.
@@ -157,15 +159,16 @@ enum trp_sched_push trp_sched_push(struct trp_sched *s, struct trp_sched_model *
 enum trp_sched_push trp_sched_push_as(struct trp_sched *s, const struct trp_sched_ask *ask,
                                       struct trp_call *call);
 
-/* Takes the next call to run and a slot of its model (which trp_sched_end() gives back); NULL when none may run now.
+/* Takes the next call and a slot of its model, for trp_sched_end(); NULL when none may run now.
  *   Owns  : moves the call to the caller; *out_model is borrowed.
  *   Thread: owner.
  *   Cost  : O(log n) amortised.
  *   Errors: none. */
 struct trp_call *trp_sched_take(struct trp_sched *s, struct trp_sched_model **out_model);
 
-/* The same in steps, for runs of several calls (batching.h).  next: whose turn it is.  take_turn: its first call, with a slot; the
- * tenant is charged cost_ns (0: the call's own).  mate: who else of the line is next; take_mate: that one, without a slot.
+/* The same in steps, for runs of several calls (batching.h).  next: whose turn it is.  take_turn:
+ * its first call, with a slot; the tenant is charged cost_ns (0: the call's own).  mate: who else
+ * of the line is next; take_mate: that one, without a slot.
  *   Owns  : the takes move the call to the caller; the rest is borrowed.
  *   Thread: owner.
  *   Cost  : O(log n) amortised.
@@ -187,8 +190,9 @@ void trp_sched_take_mate(struct trp_sched *s, struct trp_call *call, int64_t cos
  *   Errors: none. */
 void trp_sched_reshow(struct trp_sched *s, struct trp_sched_line *line);
 
-/* Brings a taken call back to where it stood, with the slot of its model: there is no room for its run now.  Its model's calls wait
- * until trp_sched_unblock(), which lets all models that wait so be taken from again.
+/* Brings a taken call back to where it stood, with the slot of its model: there is no room for its
+ * run now.  Its model's calls wait until trp_sched_unblock(), which lets all models that wait so be
+ * taken from again.
  *   Owns  : moves the call to the scheduler; it is counted, and neither limit refuses it.
  *   Thread: owner.
  *   Cost  : O(log n) amortised; unblock: O(models with a waiting call).
@@ -196,30 +200,31 @@ void trp_sched_reshow(struct trp_sched *s, struct trp_sched_line *line);
 void trp_sched_put_back(struct trp_sched *s, struct trp_sched_model *model, struct trp_call *call);
 void trp_sched_unblock(struct trp_sched *s);
 
-/* Brings a taken call back to where it stood, or to a line (NULL: the one it stood in), without a slot: it is to have another run.
+/* Brings a taken call back to where it stood, or to a line (NULL: the one it stood in), without a
+ * slot: it is to have another run.
  *   Owns  : moves the call to the scheduler; it is counted, and neither limit refuses it.
  *   Thread: owner.
  *   Cost  : O(log n) amortised.
  *   Errors: none. */
 void trp_sched_give_back(struct trp_sched *s, struct trp_sched_line *line, struct trp_call *call);
 
-/* Takes a slot for a run that does not come from the queue (on the loop), if one is free and no call of the model waits for
- * it; gives a slot back.
+/* Takes a slot for a run that does not come from the queue (on the loop), if one is free and no
+ * call of the model waits for it; gives a slot back.
  *   Owns  : the slot is the caller's until trp_sched_end().
  *   Thread: owner.
  *   Errors: false: no slot is free, or others were first. */
 bool trp_sched_try_begin(struct trp_sched_model *model);
 void trp_sched_end(struct trp_sched *s, struct trp_sched_model *model);
 
-/* Changes how many runs of a model may go on at once; 0: no limit.  Runs that are over the new number go on to their end.
+/* Changes how many runs of a model may go on at once; 0: no limit.  Those beyond it go on.
  *   Owns  : nothing.
  *   Thread: owner.
  *   Cost  : O(lines of the model), each O(log n) amortised.
  *   Errors: none. */
 void trp_sched_resize(struct trp_sched *s, struct trp_sched_model *model, uint32_t slots);
 
-/* Takes one call out whose deadline is at or before now_ns; NULL when there is none.  next_expiry: the first deadline of all
- * that wait, 0 when none has one.
+/* Takes one call out whose deadline is at or before now_ns; NULL when there is none.  next_expiry:
+ * the first deadline of all that wait, 0 when none has one.
  *   Units : ns, the clock of call->deadline_ns.
  *   Owns  : moves the call to the caller.
  *   Thread: owner.
@@ -234,7 +239,7 @@ int64_t trp_sched_next_expiry_ns(const struct trp_sched *s);
  *   Errors: none. */
 bool trp_sched_remove(struct trp_sched *s, struct trp_call *call);
 
-/* Takes any call out, or any of a model's, for the end; NULL when none waits.  Slots do not matter here.
+/* Takes any call out, or any of a model's, for the end, whatever its slots; NULL: none waits.
  *   Owns  : moves the call to the caller.
  *   Thread: owner.
  *   Errors: none. */

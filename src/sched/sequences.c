@@ -1,7 +1,8 @@
 /* sched/sequences.c - see sequences.h.
  *
- * A sequence stands in a bucket while it is open, and in one row at most: the backlog while it waits for a slot, the idle ones while
- * it has one and no call.  All sequences of a model may be idle for equally long, so the row of idle ones is ordered by itself. */
+ * A sequence stands in a bucket while it is open, and in one row at most: the backlog while it
+ * waits for a slot, the idle ones while it has one and no call.  All sequences of a model may be
+ * idle for equally long, so the row of idle ones is ordered by itself. */
 #include "sched/sequences.h"
 
 /* ---- ids ---- */

@@ -1,7 +1,8 @@
 /* sched/sequences.h - the sequences of one model, and the requests that each has waiting.
- * Answers "may this request of a sequence run now, and which one is next?".  A sequence has an id, begins with a request that says
- * so and ends with one that says so; its requests run one at a time, in the order in which they came.  So many sequences have a
- * slot; others wait for one, in the order in which they began.  Pure: the owner brings the time, the memory and the lock.
+ * Answers "may this request of a sequence run now, and which one is next?".  A sequence has an id,
+ * begins with a request that says so and ends with one that says so; its requests run one at a
+ * time, in the order in which they came.  So many sequences have a slot; others wait for one, in
+ * the order in which they began.  Pure: the owner brings the time, the memory and the lock.
  *
  *                  start, a slot is free                      end, or idle for too long
  *   unknown ──────────────────────────────────► has a slot ───────────────────────────► unknown
@@ -82,8 +83,8 @@ struct trp_sequence *trp_sequences_find(const struct trp_sequences *t,
                                         const struct trp_sequence_id *id);
 
 /* Takes a call on.
- *   Owns  : HELD moves the call here; *inout_memory, if it is given, moves here when it is taken (it is NULL then).
- *           *out_sequence is the call's, after RUNS and HELD.
+ *   Owns  : HELD moves the call here; *inout_memory, if it is given, moves here when it is taken
+ *           (it is NULL then). *out_sequence is the call's, after RUNS and HELD.
  *   Thread: owner.
  *   Cost  : as trp_sequences_find().
  *   Errors: none; see enum trp_sequence_push. */
@@ -97,7 +98,8 @@ struct trp_sequence_step {
     struct trp_sequence *gone;  /* it is not open any more */
 };
 
-/* The running call of a sequence has ended: the next one may run, or it is idle, or over and another has its slot.
+/* The running call of a sequence has ended: the next one may run, or it is idle, or over and
+ * another has its slot.
  *   Units : now_ns monotonic.
  *   Owns  : moves the ready calls, and the sequence that has gone, to the caller.
  *   Thread: owner.
@@ -105,7 +107,8 @@ struct trp_sequence_step {
 void trp_sequences_end(struct trp_sequences *t, struct trp_sequence *s, int64_t now_ns,
                        struct trp_sequence_step *out);
 
-/* Takes a call back that waits.  A sequence that waits for a slot and has nothing else to do is gone with it.
+/* Takes a call back that waits.  A sequence that waits for a slot and has nothing else to do is
+ * gone with it.
  *   Units : now_ns monotonic.
  *   Owns  : as trp_sequences_end(); the call moves to the caller.
  *   Thread: owner.
@@ -113,7 +116,8 @@ void trp_sequences_end(struct trp_sequences *t, struct trp_sequence *s, int64_t 
 void trp_sequences_remove(struct trp_sequences *t, struct trp_call *call, int64_t now_ns,
                           struct trp_sequence_step *out);
 
-/* Ends one sequence that has been idle for too long; when the next one will have been (0: none is idle).
+/* Ends one sequence that has been idle for too long; when the next one will have been (0: none is
+ * idle).
  *   Units : ns, monotonic.
  *   Owns  : as trp_sequences_end().
  *   Thread: owner.
@@ -127,10 +131,12 @@ int64_t trp_sequences_due_ns(const struct trp_sequences *t);
  *   Errors: none. */
 void trp_sequences_resize(struct trp_sequences *t, uint32_t slots_n, struct trp_sequence_step *out);
 
-/* Ends any sequence that has no running call, whose waiting calls come out as refused; those with one are ending from now on.
+/* Ends any sequence that has no running call, whose waiting calls come out as refused; those with
+ * one are ending from now on.
  *   Owns  : moves the calls and the sequence that has gone to the caller.
  *   Thread: owner.
- *   Errors: false: there is none left to do this to; *out_refused may have got calls all the same. */
+ *   Errors: false: there is none left to do this to; *out_refused may have got calls all the
+ *           same. */
 bool trp_sequences_drop(struct trp_sequences *t, struct trp_call_list *out_refused,
                         struct trp_sequence **out_gone);
 

@@ -3,7 +3,8 @@
 
 #include "sched/flow.h"
 
-/* The flow of the tenant with most waiting, in which its newest call waits (or did, if that one has left). */
+/* The flow of the tenant with most waiting, in which its newest call waits (or did, if that one
+ * has left). */
 static struct trp_queue_flow *longest_of_all(const struct trp_sched *s, uint32_t way)
 {
     const struct trp_queue_node *const first = trp_pairing_first(&s->classes[way].loads);

@@ -1,7 +1,8 @@
 /* sched/sorted.c - see sorted.h.
  *
- * A few rows suffice for what clients do: those without a deadline, and those with one of the usual times.  A new spot goes behind the
- * row whose end comes latest but before it, so that the other rows stay open for earlier ones. */
+ * A few rows suffice for what clients do: those without a deadline, and those with one of the usual
+ * times.  A new spot goes behind the row whose end comes latest but before it, so that the other
+ * rows stay open for earlier ones. */
 #include "sched/sorted.h"
 
 #define IN_HEAP TRP_QUEUE_RUNS

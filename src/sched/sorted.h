@@ -1,7 +1,8 @@
 /* sched/sorted.h - calls in order of a key, then of arrival.
- * Answers "which one comes first?" for very many of them.  Keys that arrive in order (no deadline at all, or all the same
- * time from now) stand in rows, linked both ways: putting in and taking out touches neighbours only, whatever the number.  A
- * key that fits behind no row goes into a pairing heap. */
+ * Answers "which one comes first?" for very many of them.  Keys that arrive in order (no deadline
+ * at all, or all the same time from now) stand in rows, linked both ways: putting in and taking out
+ * touches neighbours only, whatever the number.  A key that fits behind no row goes into a
+ * pairing heap. */
 #ifndef TRP_SORTED_H
 #define TRP_SORTED_H
 

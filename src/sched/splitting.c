@@ -23,8 +23,8 @@ static bool is_known(const struct trp_cost_curve *curve, uint32_t rows)
            (double)trp_cost_curve_estimate(curve, rows) <= NOISE * believed(curve, rows);
 }
 
-/* What so many of the rows cost.  As long as that is not known they are hoped to cost their share of the whole: to divide a run is how
- * it becomes known. */
+/* What so many of the rows cost.  As long as that is not known they are hoped to cost their share
+ * of the whole: to divide a run is how it becomes known. */
 static double cost_of(const struct trp_splitting_rules *rules, const struct trp_cost_curve *curve,
                       uint32_t rows, uint32_t some)
 {

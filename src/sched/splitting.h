@@ -1,6 +1,7 @@
 /* sched/splitting.h - whether one large run should be several side by side.
- * Answers "how many parts, and how large?".  Rows that one slot would take long for are divided among the slots that are idle, where
- * the cost curve says that this saves time worth having and does not cost much more work in all. */
+ * Answers "how many parts, and how large?".  Rows that one slot would take long for are divided
+ * among the slots that are idle, where the cost curve says that this saves time worth having and
+ * does not cost much more work in all. */
 #ifndef TRP_SPLITTING_H
 #define TRP_SPLITTING_H
 
@@ -13,9 +14,10 @@ struct trp_splitting_rules {
     bool is_try;         /* what parts cost is hoped anew, whatever was measured */
 };
 
-/* Decides into how many parts to divide so many rows; 1: leave it whole.  The fewest parts within 5 % of the shortest time, if they
- * save a fifth of it at least, and all together take no more than half as much work again.  What parts cost counts as their share of
- * the whole until runs of their size have told, and again when those tell that fewer rows cost more.
+/* Decides into how many parts to divide so many rows; 1: leave it whole.  The fewest parts within 5
+ * % of the shortest time, if they save a fifth of it at least, and all together take no more than
+ * half as much work again.  What parts cost counts as their share of the whole until runs of their
+ * size have told, and again when those tell that fewer rows cost more.
  *   Units : rows, ns.
  *   Owns  : nothing.
  *   Thread: any.

@@ -407,8 +407,9 @@ trp_status trp_draft_finish(struct trp_draft *d, const char *source, struct trp_
     return st;
 }
 
-/* What lies under a key already is as good, unless it cannot be opened: then it makes room.  With the store to ourselves, so that of
- * two who find the same damage none removes what the other has just made. */
+/* What lies under a key already is as good, unless it cannot be opened: then it makes room.  With
+ * the store to ourselves, so that of two who find the same damage none removes what the other
+ * has just made. */
 static trp_status replace_damaged(struct trp_draft *d, const struct trp_sha256 *key,
                                   const char *path, struct trp_error *err)
 {

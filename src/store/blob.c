@@ -1,9 +1,10 @@
 /* store/blob.c - see blob.h.
  *
- *  1. A blob is written under a temporary name, dated, synced, and renamed, read only; nobody writes to it again.  So a mapping of
- *     it never changes, and removing it harms no mapping.  Who does write to it changes its date.
- *  2. One that is there is looked at before it is believed: a bad one is replaced, by rename, and whoever has mapped it keeps
- *     what he has. */
+ *  1. A blob is written under a temporary name, dated, synced, and renamed, read only; nobody
+ *     writes to it again.  So a mapping of it never changes, and removing it harms no mapping.  Who
+ *     does write to it changes its date.
+ *  2. One that is there is looked at before it is believed: a bad one is replaced, by rename, and
+ *     whoever has mapped it keeps what he has. */
 #include "store/blob.h"
 
 #include <fcntl.h>

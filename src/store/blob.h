@@ -1,6 +1,7 @@
 /* store/blob.h - pieces of weights, each once.
- * Answers "is this content here, and is it what its name says?".  A blob's name is made of its bytes, so equal weights of
- * whatever models, versions and processes are one file, and one set of pages in memory. */
+ * Answers "is this content here, and is it what its name says?".  A blob's name is made of its
+ * bytes, so equal weights of whatever models, versions and processes are one file, and one set
+ * of pages in memory. */
 #ifndef TRP_BLOB_H
 #define TRP_BLOB_H
 
@@ -21,7 +22,8 @@ struct trp_blob {
 trp_status trp_blob_describe(const void *data, uint64_t bytes, struct trp_blob *out,
                              struct trp_error *err);
 
-/* Stores what was described, unless it is there.  Whoever needs it later writes that down before: pins.h.
+/* Stores what was described, unless it is there.  Whoever needs it later writes that down before:
+ * pins.h.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Blocks: disk.
@@ -29,12 +31,13 @@ trp_status trp_blob_describe(const void *data, uint64_t bytes, struct trp_blob *
 trp_status trp_blob_put(struct trp_store *s, const void *data, const struct trp_blob *blob,
                         struct trp_error *err);
 
-/* Looks whether a blob is there with its size, its date and its first and last page, or (verify) with every byte, as fast as `pace`
- * says (NULL: as it can).
+/* Looks whether a blob is there with its size, its date and its first and last page, or (verify)
+ * with every byte, as fast as `pace` says (NULL: as it can).
  *   Owns  : borrowed.
  *   Thread: any.
  *   Blocks: disk; verify: as long as reading it takes.
- *   Errors: NOT_FOUND, DATA_LOSS with the blob's name and what is wrong, CANCELLED (by `pace`), else as trp_fail_errno(). */
+ *   Errors: NOT_FOUND, DATA_LOSS with the blob's name and what is wrong, CANCELLED (by `pace`),
+ *           else as trp_fail_errno(). */
 trp_status trp_blob_check(const struct trp_store *s, const struct trp_blob *blob,
                           struct trp_error *err);
 trp_status trp_blob_verify(const struct trp_store *s, const struct trp_blob *blob,

@@ -1,7 +1,9 @@
 /* store/blob_use.c - see blob_use.h.
  *
- *  1. A blob's entry lives as long as any model has it, and is charged as long as one of those is awake.
- *  2. Charges are made before counts are raised, and all of a model's or none: a refusal leaves everything as it was.
+ *  1. A blob's entry lives as long as any model has it, and is charged as long as one of those is
+ *     awake.
+ *  2. Charges are made before counts are raised, and all of a model's or none: a refusal leaves
+ *     everything as it was.
  *  3. The lock is held for as long as a model has blobs, never while a file is touched. */
 #include "store/blob_use.h"
 

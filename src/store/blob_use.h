@@ -1,6 +1,7 @@
 /* store/blob_use.h - which blobs this process has mapped, and for how many models.
- * Answers "what do shared weights take, who shares them, and what becomes free when one model goes?".  A blob is charged once, to
- * one account, as long as any model that has it is awake; a model's own bytes are charged elsewhere. */
+ * Answers "what do shared weights take, who shares them, and what becomes free when one model
+ * goes?".  A blob is charged once, to one account, as long as any model that has it is awake; a
+ * model's own bytes are charged elsewhere. */
 #ifndef TRP_BLOB_USE_H
 #define TRP_BLOB_USE_H
 
@@ -27,9 +28,11 @@ trp_status trp_blob_uses_create(const struct trp_alloc *alloc, struct trp_accoun
 void trp_blob_uses_destroy(struct trp_blob_uses *u); /* accepts NULL */
 
 /* A model is about to be opened, awake, with these blobs; it was closed.
- *   Owns  : the caller ends *out_use; `blobs` is borrowed for the call, `folder`, which their names begin in, is copied.
+ *   Owns  : the caller ends *out_use; `blobs` is borrowed for the call, `folder`, which their names
+ *           begin in, is copied.
  *   Thread: any.
- *   Errors: OUT_OF_MEMORY, OVER_BUDGET (the account's limit would be passed); nothing is charged then. */
+ *   Errors: OUT_OF_MEMORY, OVER_BUDGET (the account's limit would be passed); nothing is charged
+ *           then. */
 trp_status trp_blob_use_begin(struct trp_blob_uses *u, const char *folder,
                               const struct trp_blob *blobs, uint32_t n,
                               struct trp_blob_use **out_use, struct trp_error *err);
@@ -42,7 +45,8 @@ void trp_blob_use_end(struct trp_blob_use *use); /* accepts NULL */
 void trp_blob_use_sleep(struct trp_blob_use *use);
 trp_status trp_blob_use_wake(struct trp_blob_use *use, struct trp_error *err);
 
-/* Its blobs, each once, sorted by name; their bytes, and those of them that no other model needs that is awake.
+/* Its blobs, each once, sorted by name; their bytes, and those of them that no other model needs
+ * that is awake.
  *   Owns  : borrowed from the use.
  *   Thread: any; counts of others change meanwhile.
  *   Errors: none. */

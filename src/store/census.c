@@ -1,7 +1,7 @@
 /* store/census.c - see census.h.
  *
- * The order matters, for drafts are published while this looks: first the pins are read, then the artefacts.  A draft that is
- * published in between is seen twice, and never not at all. */
+ * The order matters, for drafts are published while this looks: first the pins are read, then the
+ * artefacts.  A draft that is published in between is seen twice, and never not at all. */
 #include "store/census.h"
 
 #include <stdio.h>
@@ -129,8 +129,8 @@ static int64_t last_use(const struct trp_store *s, const char *name)
                : 0;
 }
 
-/* A damaged manifest is noted, and one that went meanwhile is not; what keeps us from reading one ends the census: its blobs would
- * look as if nobody needed them. */
+/* A damaged manifest is noted, and one that went meanwhile is not; what keeps us from reading one
+ * ends the census: its blobs would look as if nobody needed them. */
 static trp_status visit_made(void *user, const char *name, struct trp_error *err)
 {
     struct taking *t = user;

@@ -1,5 +1,6 @@
 /* store/census.h - everything that a store holds, and who needs it.
- * Answers "which artefacts are there, which blobs do they share, and who uses them?".  Private to this room. */
+ * Answers "which artefacts are there, which blobs do they share, and who uses them?".  Private
+ * to this room. */
 #ifndef TRP_CENSUS_H
 #define TRP_CENSUS_H
 

@@ -3,9 +3,11 @@
  *   troupe signature 2
  *   file BYTES TIME INODE DEVICE PATH
  *   sha256 DIGITS of all that follows
- *   how many bytes the signature has, in 8 · its bytes (tensor/signature_bytes.h) · the card's (model/card_bytes.h)
+ *   how many bytes the signature has, in 8 · its bytes (tensor/signature_bytes.h) · the card's
+ *   (model/card_bytes.h)
  *
- * A file is looked at before it is read, and again when its signature is written down: what changed in between is not kept. */
+ * A file is looked at before it is read, and again when its signature is written down: what
+ * changed in between is not kept. */
 #include "store/known_signature.h"
 
 #include <inttypes.h>

@@ -1,11 +1,13 @@
-/* store/known_signature.h - what a model file takes and gives, and what it says it is for, written down.
- * Answers "what did this file declare when it was read last?".  Ten thousand models that nobody has loaded still say what they
- * take; with this, a server reads each of their files once, and not once a start.
+/* store/known_signature.h - what a model file takes and gives, and what it says it is for, written
+ * down.
+ * Answers "what did this file declare when it was read last?".  Ten thousand models that nobody has
+ * loaded still say what they take; with this, a server reads each of their files once, and not once
+ * a start.
  *
  *   STORE/signatures/PATH-HASH   for a file of this path, size, time and inode
  *
- * Anything that is not exactly right is as good as nothing: the file is read again.  So they are written without waiting for the
- * disk, and may be removed at any time. */
+ * Anything that is not exactly right is as good as nothing: the file is read again.  So they are
+ * written without waiting for the disk, and may be removed at any time. */
 #ifndef TRP_KNOWN_SIGNATURE_H
 #define TRP_KNOWN_SIGNATURE_H
 
@@ -14,7 +16,8 @@
 #include "store/store.h"
 #include "tensor/signature.h"
 
-/* Recalls the signature of a model file, or notes how the file is now (`out_stat`), before it is read.
+/* Recalls the signature of a model file, or notes how the file is now (`out_stat`), before it is
+ * read.
  *   Owns  : what is recalled lives in `arena`.
  *   Thread: any.
  *   Blocks: disk.

@@ -89,7 +89,8 @@ static trp_status prove(const struct trp_making *m, const struct trp_draft *draf
     return st;
 }
 
-/* What was made says what the files say now, and they may have been replaced since the key was made. */
+/* What was made says what the files say now, and they may have been replaced since the key was
+ * made. */
 static trp_status check_files(const struct trp_making *m, const struct trp_sha256 *key,
                               struct trp_error *err)
 {
@@ -146,8 +147,8 @@ static trp_status make(const struct trp_making *m, const struct trp_sha256 *key,
     return st;
 }
 
-/* Weights that lie elsewhere are what went wrong most often: a skeleton that has them inside still spares the optimising.  What
- * cannot be compared (UNIMPLEMENTED) cannot be so either way. */
+/* Weights that lie elsewhere are what went wrong most often: a skeleton that has them inside still
+ * spares the optimising.  What cannot be compared (UNIMPLEMENTED) cannot be so either way. */
 static trp_status make_somehow(const struct trp_making *m, const struct trp_sha256 *key,
                                struct trp_error *err)
 {

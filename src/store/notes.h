@@ -7,8 +7,9 @@
 
 #define TRP_NOTES_BAD_DAYS 30
 
-/* Removes notes of files that are gone (seen/), and refusals (bad/) and findings (rows/) that nobody has looked at for
- * TRP_NOTES_BAD_DAYS: their model, ONNX Runtime or processor is another by now.  To be wrong costs a reading, or another try.
+/* Removes notes of files that are gone (seen/), and refusals (bad/) and findings (rows/) that
+ * nobody has looked at for TRP_NOTES_BAD_DAYS: their model, ONNX Runtime or processor is another by
+ * now.  To be wrong costs a reading, or another try.
  *   Owns  : nothing; *out_n is how many went, or would.
  *   Thread: any.
  *   Blocks: disk.

@@ -1,9 +1,11 @@
 /* store/obsolete.c - see obsolete.h.
  *
- * First what nobody who is known has (the candidates), then a walk that looks for these alone: of ten thousand models that were never
- * read, only those are that have the size of a candidate.  A candidate is struck out by its content, which several may have.
+ * First what nobody who is known has (the candidates), then a walk that looks for these alone: of
+ * ten thousand models that were never read, only those are that have the size of a candidate.  A
+ * candidate is struck out by its content, which several may have.
  *
- *  1. To err is to keep: what is found too much only stays in the store, so every file counts, also of versions that no policy wants.
+ *  1. To err is to keep: what is found too much only stays in the store, so every file counts, also
+ *     of versions that no policy wants.
  *  2. What cannot be looked at may be what somebody needs: it ends the look. */
 #include "store/obsolete.h"
 
@@ -81,7 +83,8 @@ static bool is_same(const struct trp_file_stat *a, const struct trp_file_stat *b
     return a->inode == b->inode && a->device == b->device;
 }
 
-/* What a file cannot be that is no model, or none that could be loaded: nothing was prepared of it. */
+/* What a file cannot be that is no model, or none that could be loaded: nothing was prepared of
+ * it. */
 static bool is_no_model(int32_t code)
 {
     return code == TRP_NOT_FOUND || code == TRP_INVALID_ARGUMENT || code == TRP_DATA_LOSS ||

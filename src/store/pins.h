@@ -1,6 +1,7 @@
 /* store/pins.h - what a draft builds upon.
- * Answers "which blobs will somebody need in a moment?".  Beside a draft in tmp/ lies a list of the blobs that it will name; each
- * is written down before it is looked for or stored, so that no removal comes between. */
+ * Answers "which blobs will somebody need in a moment?".  Beside a draft in tmp/ lies a list of the
+ * blobs that it will name; each is written down before it is looked for or stored, so that no
+ * removal comes between. */
 #ifndef TRP_PINS_H
 #define TRP_PINS_H
 

@@ -1,8 +1,9 @@
 /* store/prover.c - see prover.h.
  *
- * A free size, and the range of integers that a model accepts (they may be indices), are not written anywhere.  So inputs are
- * tried: a trial is a pair of a size for all free dimensions and a largest integer.  A trial that the plain session refuses says
- * nothing; one that it answers twice in two ways ends the proof, for such a model cannot be compared; any other must be answered
+ * A free size, and the range of integers that a model accepts (they may be indices), are not
+ * written anywhere.  So inputs are tried: a trial is a pair of a size for all free dimensions and a
+ * largest integer.  A trial that the plain session refuses says nothing; one that it answers twice
+ * in two ways ends the proof, for such a model cannot be compared; any other must be answered
  * alike by both.  At least one trial must have counted. */
 #include "store/prover.h"
 
@@ -19,8 +20,9 @@
 #define RACE_CLOSE \
     0.2 /* to the usual time, by the logarithm of their ratio: no other input says more */
 
-/* An encoder that tells two kinds of tokens apart takes no integer above 1: for the race there are steps between its smallest
- * input, which says nothing of what it usually takes, and one that takes minutes. */
+/* An encoder that tells two kinds of tokens apart takes no integer above 1: for the race there are
+ * steps between its smallest input, which says nothing of what it usually takes, and one that
+ * takes minutes. */
 static const struct trial {
     int64_t free_size;
     uint32_t integer_top;
@@ -28,7 +30,8 @@ static const struct trial {
                { 4, 1 }, { 11, 1 }, { 128, 1 }, { 224, 1 } };
 
 #define TRIALS_ENOUGH \
-    3 /* when one of these has counted; the larger ones take long, and are for models that take no small input */
+    3 /* when one of these has counted; the larger ones take long, and are for models that take no
+       * small input */
 
 struct bench {
     const struct trp_proof *proof;

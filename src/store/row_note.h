@@ -3,7 +3,8 @@
  *
  *   STORE/rows/KEY     under the key that its prepared form has, or would have (store_key.h): yes, or why not
  *
- * Anything that is not exactly right is as good as nothing: it is found out again.  So notes may be removed at any time. */
+ * Anything that is not exactly right is as good as nothing: it is found out again.  So notes may
+ * be removed at any time. */
 #ifndef TRP_ROW_NOTE_H
 #define TRP_ROW_NOTE_H
 

@@ -1,8 +1,9 @@
 /* store/row_proof.c - see row_proof.h.
  *
- * As in prover.c, a trial is a size for all free dimensions and a largest integer.  One whose rows the model refuses alone says
- * nothing, and neither does one for which there was too little memory: that is how things are now, not how the model is.  Of any
- * other, the rows are run alone, one of them twice, then all together; the joint answer is cut by rows. */
+ * As in prover.c, a trial is a size for all free dimensions and a largest integer.  One whose rows
+ * the model refuses alone says nothing, and neither does one for which there was too little memory:
+ * that is how things are now, not how the model is.  Of any other, the rows are run alone, one
+ * of them twice, then all together; the joint answer is cut by rows. */
 #include "store/row_proof.h"
 
 #include "store/likeness.h"

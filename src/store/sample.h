@@ -1,6 +1,7 @@
 /* store/sample.h - inputs for a model that nobody has given any.
- * Answers "what could it be asked, to see what it does?".  A free size, and the range of integers that a model accepts (they may be
- * indices), are not written anywhere, so whoever tries a model tries several. */
+ * Answers "what could it be asked, to see what it does?".  A free size, and the range of integers
+ * that a model accepts (they may be indices), are not written anywhere, so whoever tries a model
+ * tries several. */
 #ifndef TRP_SAMPLE_H
 #define TRP_SAMPLE_H
 

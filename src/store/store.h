@@ -25,8 +25,8 @@
 
 #define TRP_STORE_PATH_MAX 4096
 
-/* Blobs and skeletons are all of one date, 2000-01-01 00:00 UTC: one that says another was written to, or is not the file that was put
- * there, and no look at its ends would tell. */
+/* Blobs and skeletons are all of one date, 2000-01-01 00:00 UTC: one that says another was written
+ * to, or is not the file that was put there, and no look at its ends would tell. */
 #define TRP_STORE_DATE_S INT64_C(946684800)
 
 struct trp_store;
@@ -38,11 +38,12 @@ struct trp_store_opts {
 };
 
 /* Opens a store, making its folders if need be, and leases it.
- *   Owns  : the caller closes, when nothing of it is mapped any more; opts are copied, the log borrowed.
+ *   Owns  : the caller closes, when nothing of it is mapped any more; opts are copied, the log
+ *           borrowed.
  *   Thread: any.
  *   Blocks: disk.
- *   Errors: as trp_fail_errno() (read-only, no room; NOT_FOUND with look_only), FAILED_PRECONDITION (of another layout),
- *           OUT_OF_MEMORY. */
+ *   Errors: as trp_fail_errno() (read-only, no room; NOT_FOUND with look_only), FAILED_PRECONDITION
+ *           (of another layout), OUT_OF_MEMORY. */
 trp_status trp_store_open(const struct trp_alloc *alloc, const struct trp_store_opts *opts,
                           struct trp_store **out_store, struct trp_error *err);
 void trp_store_close(struct trp_store *s); /* accepts NULL */
@@ -73,7 +74,8 @@ bool trp_store_temporary(struct trp_store *s, char out[TRP_STORE_PATH_MAX]);
 trp_status trp_store_replace(struct trp_store *s, const char *part, const char *name,
                              struct trp_str text, struct trp_error *err);
 
-/* Whether it is there still: of a file system that was unmounted a folder remains that is no store, and must not become half of one.
+/* Whether it is there still: of a file system that was unmounted a folder remains that is no store,
+ * and must not become half of one.
  *   Owns  : nothing.
  *   Thread: any.
  *   Cost  : one look at a file's entry.

@@ -1,15 +1,17 @@
 /* store/store_key.c - see store_key.h.
  *
- * Reading a gigabyte to name it takes longer than mapping it.  So what was read once is written down: for each model file a small
- * text in seen/ that holds the size, time, inode and device of all of its files, and the digest of their bytes:
+ * Reading a gigabyte to name it takes longer than mapping it.  So what was read once is written
+ * down: for each model file a small text in seen/ that holds the size, time, inode and device of
+ * all of its files, and the digest of their bytes:
  *
  *     troupe seen 1
  *     file 1048576 1700000000123456789 4242 65024 /models/a/model.onnx
  *     file ...
  *     digest 9f86d081...
  *
- * As long as stat() says the same of each, the digest holds.  A file that is replaced within one tick of the file system's clock,
- * at the same size and inode, is not noticed; nobody but its writer could tell. */
+ * As long as stat() says the same of each, the digest holds.  A file that is replaced within one
+ * tick of the file system's clock, at the same size and inode, is not noticed; nobody but its
+ * writer could tell. */
 #include "store/store_key.h"
 
 #include <inttypes.h>
@@ -69,7 +71,8 @@ static bool is_unchanged(const char *line)
            is.inode == was.inode && is.device == was.device;
 }
 
-/* The first file must be the model itself, of this path (NULL: whichever): two paths may have one hash. */
+/* The first file must be the model itself, of this path (NULL: whichever): two paths may have
+ * one hash. */
 static bool read_seen(char *text, const char *path, struct trp_sha256 *out)
 {
     bool is_first = true;

@@ -1,12 +1,16 @@
 /* store/store_lease.c - see store_lease.h.
  *
- * A lease is text, a line of 65 bytes for each place: the key of an artefact that is open, or dashes.
+ * A lease is text, a line of 65 bytes for each place: the key of an artefact that is open, or
+ * dashes.
  *
- *  1. A lease that nobody has locked belongs to somebody who is gone, and so does what begins with its name in tmp/.
- *  2. A lease is removed by whoever has locked it, and it counts only when it still has its name after it was locked: so nobody
- *     holds the lock of a file that others cannot see.
- *  3. A number comes back (in a container it is 1 every time): whoever takes a lease first removes what its last owner left.
- *  4. A line is written while STORE/lock is shared.  It is blanked without: a removal that still sees the key spares too much. */
+ *  1. A lease that nobody has locked belongs to somebody who is gone, and so does what begins with
+ *     its name in tmp/.
+ *  2. A lease is removed by whoever has locked it, and it counts only when it still has its name
+ *     after it was locked: so nobody holds the lock of a file that others cannot see.
+ *  3. A number comes back (in a container it is 1 every time): whoever takes a lease first removes
+ *     what its last owner left.
+ *  4. A line is written while STORE/lock is shared.  It is blanked without: a removal that still
+ *     sees the key spares too much. */
 #include "store/store_lease.h"
 
 #include <fcntl.h>
@@ -189,7 +193,8 @@ static trp_status write_line(struct trp_store_lease *l, uint32_t place,
     return trp_disk_write_at(l->fd, line, sizeof line, (uint64_t)place * LINE_BYTES, err);
 }
 
-/* The moment of its last use is the manifest's; it is a courtesy to whoever must choose what goes. */
+/* The moment of its last use is the manifest's; it is a courtesy to whoever must choose what
+ * goes. */
 static void touch(const struct trp_store *s, const struct trp_sha256 *key)
 {
     char path[TRP_STORE_PATH_MAX], name[TRP_SHA256_TEXT + 16], text[TRP_SHA256_TEXT];

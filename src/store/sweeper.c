@@ -1,13 +1,17 @@
 /* store/sweeper.c - see sweeper.h.
  *
- * Problem: a store is shared, and it is never still.  What nobody needs now may be what somebody writes down in the next moment.
+ * Problem: a store is shared, and it is never still.  What nobody needs now may be what somebody
+ * writes down in the next moment.
  *
- *  1. Who removes has the store's lock alone; who writes down what he uses, shares it (store_lease.h, pins.h).  What is written down
- *     before is seen, and who writes later looks at a store from which nothing is being removed.
+ *  1. Who removes has the store's lock alone; who writes down what he uses, shares it
+ *     (store_lease.h, pins.h).  What is written down before is seen, and who writes later looks at
+ *     a store from which nothing is being removed.
  *  2. An artefact goes before its blobs: at no moment is one visible whose blobs are not.
- *  3. What goes is moved to tmp/, where nobody looks for it, and removed when the lock is free: a terabyte takes a while, a name does
- *     not.  Whoever dies in between leaves it to the next who opens the store.
- *  4. What is not understood stays: entries of other shapes, and everything when one manifest cannot be read. */
+ *  3. What goes is moved to tmp/, where nobody looks for it, and removed when the lock is free: a
+ *     terabyte takes a while, a name does not.  Whoever dies in between leaves it to the next who
+ *     opens the store.
+ *  4. What is not understood stays: entries of other shapes, and everything when one manifest
+ *     cannot be read. */
 #include "store/sweeper.h"
 
 #include <stdio.h>
@@ -114,7 +118,8 @@ static trp_status remove_damaged(struct sweep *w, struct trp_error *err)
     return trp_ok();
 }
 
-/* What came after the look for models, or was used since, is none of those; nor is what somebody holds. */
+/* What came after the look for models, or was used since, is none of those; nor is what somebody
+ * holds. */
 static trp_status remove_obsolete(struct sweep *w, struct trp_error *err)
 {
     for (uint32_t i = 0; i < w->census.made_n; i++) {

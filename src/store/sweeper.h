@@ -53,14 +53,15 @@ struct trp_swept {
     uint64_t freed_bytes, kept_bytes; /* of blobs and skeletons */
 };
 
-/* Removes damaged artefacts, those of models that are gone, then the least recently used until the rest fits, then blobs that nobody
- * names, what dead processes left, and notes that nobody needs.  Nothing goes that a process holds (store_lease.h) or builds upon (pins.h).
+/* Removes damaged artefacts, those of models that are gone, then the least recently used until the
+ * rest fits, then blobs that nobody names, what dead processes left, and notes that nobody needs.
+ * Nothing goes that a process holds (store_lease.h) or builds upon (pins.h).
  *   Owns  : borrowed.
  *   Thread: any; one at a time in all processes, the others wait.
- *   Blocks: disk; who wants to hold something waits until all manifests are read and names are moved away; files are removed
- *           after that.
- *   Errors: UNAVAILABLE (another removal takes too long), FAILED_PRECONDITION (a store that is only looked at), OUT_OF_MEMORY, as
- *           trp_fail_errno(): nothing, or not all, was removed. */
+ *   Blocks: disk; who wants to hold something waits until all manifests are read and names are
+ *           moved away; files are removed after that.
+ *   Errors: UNAVAILABLE (another removal takes too long), FAILED_PRECONDITION (a store that is only
+ *           looked at), OUT_OF_MEMORY, as trp_fail_errno(): nothing, or not all, was removed. */
 trp_status trp_sweeper_gc(struct trp_store *s, const struct trp_gc_opts *opts,
                           struct trp_swept *out, struct trp_error *err);
 
@@ -82,8 +83,9 @@ struct trp_verified {
     uint64_t bytes; /* read */
 };
 
-/* Reads every byte of everything that an artefact names, each blob once.  What is damaged is removed with the artefacts that need
- * it, so that it is prepared anew; whoever has it mapped keeps what he has.
+/* Reads every byte of everything that an artefact names, each blob once.  What is damaged is
+ * removed with the artefacts that need it, so that it is prepared anew; whoever has it mapped keeps
+ * what he has.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Blocks: disk, as long as reading takes, and `sleep`.

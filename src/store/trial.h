@@ -16,8 +16,8 @@ struct trp_trial {
  *   Owns  : borrowed; `account` pays meanwhile.
  *   Thread: loader, in the background.
  *   Blocks: disk, device.
- *   Errors: NOT_FOUND, DATA_LOSS (it is not there any more), FAILED_PRECONDITION (they answer differently), CANCELLED,
- *           OUT_OF_MEMORY, and those of the backend. */
+ *   Errors: NOT_FOUND, DATA_LOSS (it is not there any more), FAILED_PRECONDITION (they answer
+ *           differently), CANCELLED, OUT_OF_MEMORY, and those of the backend. */
 trp_status trp_trial_run(const struct trp_making *m, const struct trp_sha256 *key,
                          struct trp_account *account, int64_t usual_ns, struct trp_trial *out,
                          struct trp_error *err);

@@ -1,9 +1,10 @@
 /* tensor/commons.c - see commons.h.
  *
- * A yard (yard.h) whose descriptor others get for reading only.  What was given back is forgotten at once: whoever takes from here
- * keeps what he will soon need again himself (pool.h).
+ * A yard (yard.h) whose descriptor others get for reading only.  What was given back is forgotten
+ * at once: whoever takes from here keeps what he will soon need again himself (pool.h).
  *
- *  1. Nothing but `paid_bytes` is touched before the flag is up, and nothing but that and the yard's own changes afterwards. */
+ *  1. Nothing but `paid_bytes` is touched before the flag is up, and nothing but that and the
+ *     yard's own changes afterwards. */
 #include "tensor/commons.h"
 
 #include <unistd.h>

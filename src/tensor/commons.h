@@ -1,6 +1,8 @@
-/* tensor/commons.h - memory of the server's that worker processes may look at, and do not write to by mistake.
- * Answers "must this input be copied, for another process to see it?".  One for the whole server, whatever the number of workers:
- * addresses in plenty, of which only pages that somebody writes to are taken.  There is none until the first worker is started. */
+/* tensor/commons.h - memory of the server's that worker processes may look at, and do not write to
+ * by mistake.
+ * Answers "must this input be copied, for another process to see it?".  One for the whole server,
+ * whatever the number of workers: addresses in plenty, of which only pages that somebody writes
+ * to are taken.  There is none until the first worker is started. */
 #ifndef TRP_COMMONS_H
 #define TRP_COMMONS_H
 
@@ -21,12 +23,13 @@ void trp_commons_destroy(struct trp_commons *c); /* accepts NULL */
 /* Opens it; once it is open that costs nothing.
  *   Owns  : nothing.
  *   Thread: any.
- *   Errors: as trp_shm_create(), trp_shm_open_reader(); it is as it was, and may be opened later. */
+ *   Errors: as trp_shm_create(), trp_shm_open_reader(); it is as it was, and may be opened
+ *           later. */
 trp_status trp_commons_open(struct trp_commons *c, struct trp_error *err);
 bool trp_commons_is_open(const struct trp_commons *c);
 
-/* Takes a plot of `bytes` or more, as trp_yard_take(), in somebody's name (NULL: the caller counts it); gives it back, and its pages to
- * the system.
+/* Takes a plot of `bytes` or more, as trp_yard_take(), in somebody's name (NULL: the caller counts
+ * it); gives it back, and its pages to the system.
  *   Units : bytes; give: as many as were asked for.
  *   Owns  : the caller gives it back; `payer` is borrowed until then.
  *   Thread: any.
@@ -43,7 +46,8 @@ void trp_commons_give(struct trp_commons *c, const struct troupe_account *payer,
  *   Errors: none. */
 uint64_t trp_commons_paid_bytes(const struct trp_commons *c);
 
-/* How full it is, and how often something had no place in it and was put elsewhere: that is copied for each worker process.
+/* How full it is, and how often something had no place in it and was put elsewhere: that is copied
+ * for each worker process.
  *   Units : bytes of addresses: all, and those of plots that are taken.
  *   Owns  : nothing.
  *   Thread: any.

@@ -16,7 +16,8 @@ const char *trp_dtype_name(int32_t dtype);
 enum troupe_dtype trp_dtype_parse_config(struct trp_str name);
 const char *trp_dtype_config_name(int32_t dtype);
 
-/* The type that somebody means who has another library's word for it: "float32", "double", "int64", "TYPE_FP32"; case says nothing.
+/* The type that somebody means who has another library's word for it: "float32", "double", "int64",
+ * "TYPE_FP32"; case says nothing.
  *   Owns  : static.
  *   Thread: any.
  *   Errors: TROUPE_NO_DTYPE: none. */

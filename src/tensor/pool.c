@@ -15,8 +15,9 @@
  *     bytes_max.  A block on the pile counts as leased until the owner has fetched it.
  *  2. idle never passes keep_bytes_max once a call of the owner has returned.
  *  3. Blocks above the largest class are never idle: they are freed by whoever releases them last.
- *  4. Once the commons are open, what a worker process would be sent a copy of lies where it can look: new blocks do, and those from
- *     before are freed as they come home.  Until then, and for smaller ones, nothing is different.
+ *  4. Once the commons are open, what a worker process would be sent a copy of lies where it can
+ *     look: new blocks do, and those from before are freed as they come home.  Until then, and for
+ *     smaller ones, nothing is different.
  *
  * Not done: no search in larger classes when the right one is empty; it would lend megabytes to
  * kilobytes and find nothing where it matters. */

@@ -32,7 +32,8 @@ struct trp_pool_opts {
 };
 
 /* Makes a pool.
- *   Owns  : the caller destroys, after every lease came home; `alloc` (the account) is borrowed, and so is what opts point to.
+ *   Owns  : the caller destroys, after every lease came home; `alloc` (the account) is borrowed,
+ *           and so is what opts point to.
  *   Thread: startup; afterwards trp_pool_acquire() by the owner only, trp_lease_release() by any.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_pool_create(const struct trp_alloc *alloc, const struct trp_pool_opts *opts,
@@ -52,8 +53,8 @@ void trp_lease_release(struct trp_lease *l); /* accepts NULL */
 void trp_lease_release_tensor(void *lease,
                               void *data); /* a troupe_tensor release function; user is the lease */
 
-/* Gives idle buffers back: all of them; or (age) those that nobody needed since the last time, so that
- * what a burst left behind goes after two calls and what is in use stays.
+/* Gives idle buffers back: all of them; or (age) those that nobody needed since the last time, so
+ * that what a burst left behind goes after two calls and what is in use stays.
  *   Owns  : nothing.
  *   Thread: owner.
  *   Errors: none. */

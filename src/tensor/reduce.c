@@ -1,8 +1,9 @@
 /* tensor/reduce.c - see reduce.h.
  *
- * Elements are turned into doubles, a block at a time, and each block is halved until eight lanes are left, so that compilers make
- * vector instructions of all loops without being allowed to change the meaning of floating-point arithmetic.  Turning an integer
- * into the nearest double keeps the order, so the smallest double is that of the smallest integer. */
+ * Elements are turned into doubles, a block at a time, and each block is halved until eight lanes
+ * are left, so that compilers make vector instructions of all loops without being allowed to change
+ * the meaning of floating-point arithmetic.  Turning an integer into the nearest double keeps
+ * the order, so the smallest double is that of the smallest integer. */
 #include "tensor/reduce.h"
 
 #include <math.h>

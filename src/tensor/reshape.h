@@ -1,5 +1,6 @@
 /* tensor/reshape.h - between the shape that clients see and the shape that the file says.
- * Answers "does this tensor fit here, and in which shape?".  Nearly always the two are one, so that part costs no call. */
+ * Answers "does this tensor fit here, and in which shape?".  Nearly always the two are one, so
+ * that part costs no call. */
 #ifndef TRP_RESHAPE_H
 #define TRP_RESHAPE_H
 
@@ -21,9 +22,10 @@ static inline bool trp_reshape_fits(const struct trp_io *io, const struct troupe
     return true;
 }
 
-/* Gives a tensor that fits `from` the shape that `to` declares (Triton's `reshape`): fixed sizes as declared, the k-th free one
- * from the k-th free one of `from`, a single free one that has no such partner from the number of elements.  What cannot be
- * resolved stays as it is: the backend says what it thinks of it.  `resolve` does the work when there is any.
+/* Gives a tensor that fits `from` the shape that `to` declares (Triton's `reshape`): fixed sizes as
+ * declared, the k-th free one from the k-th free one of `from`, a single free one that has no such
+ * partner from the number of elements.  What cannot be resolved stays as it is: the backend says
+ * what it thinks of it.  `resolve` does the work when there is any.
  *   Shape : the number of elements stays.
  *   Owns  : t->data stays where it is; a tensor that was not sent (NULL) is left alone.
  *   Thread: any.

@@ -1,7 +1,7 @@
 /* tensor/rows.h - a tensor as a row of rows: what its first axis counts.
- * Answers "which part of this memory belongs to these rows?".  Rows of several tensors are laid behind one another in one, and one
- * is cut into views of some of its rows.  The raw layout makes both a matter of bytes: rows lie one behind another, strings with
- * their lengths as well. */
+ * Answers "which part of this memory belongs to these rows?".  Rows of several tensors are laid
+ * behind one another in one, and one is cut into views of some of its rows.  The raw layout makes
+ * both a matter of bytes: rows lie one behind another, strings with their lengths as well. */
 #ifndef TRP_ROWS_H
 #define TRP_ROWS_H
 
@@ -18,7 +18,8 @@ static inline uint64_t trp_rows_count(const struct troupe_tensor *t)
     return t->rank > 0 && t->shape[0] > 0 ? (uint64_t)t->shape[0] : 0;
 }
 
-/* Whether two tensors differ in their first axis at most: type, rank and the other sizes agree, or neither is there.
+/* Whether two tensors differ in their first axis at most: type, rank and the other sizes agree, or
+ * neither is there.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */

@@ -164,7 +164,8 @@ trp_status trp_signature_build(struct trp_signature_builder *b, struct trp_signa
     return trp_ok();
 }
 
-/* Texts first and tensors together behind them: ten thousand signatures are kept, and a block half full is half lost. */
+/* Texts first and tensors together behind them: ten thousand signatures are kept, and a block
+ * half full is half lost. */
 static bool dup_names(struct trp_io *to, const struct trp_io *from, uint32_t n,
                       struct trp_arena *arena)
 {

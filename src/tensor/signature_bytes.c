@@ -3,7 +3,8 @@
  *   number of the format · inputs · outputs · batch_max · platform · each input · each output
  *   text: length, bytes            tensor: name · dtype · flags · rank · dims · names of dims
  *
- * All numbers have 8 bytes: a few hundred of them are read in less time than the file is opened in. */
+ * All numbers have 8 bytes: a few hundred of them are read in less time than the file is opened
+ * in. */
 #include "tensor/signature_bytes.h"
 
 #define FORMAT INT64_C(1)

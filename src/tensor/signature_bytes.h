@@ -1,6 +1,7 @@
 /* tensor/signature_bytes.h - a signature as a row of bytes.
- * Answers "how is it kept where no program runs?".  For files of our own on this machine: numbers in the machine's order, no
- * compatibility beyond the format's number.  Names of classes are not in it: they belong to the configuration. */
+ * Answers "how is it kept where no program runs?".  For files of our own on this machine: numbers
+ * in the machine's order, no compatibility beyond the format's number.  Names of classes are not
+ * in it: they belong to the configuration. */
 #ifndef TRP_SIGNATURE_BYTES_H
 #define TRP_SIGNATURE_BYTES_H
 

@@ -1,8 +1,10 @@
 /* tensor/yard.c - see yard.h.
  *
- * Sizes are rounded up to one of four steps between two powers of two; plots are not cut or joined.  That wastes addresses, of which
- * there mostly are plenty, and hardly any memory: pages that nobody writes to are not taken, and those of plots that lie idle are given
- * back.  Where addresses run out a new plot is laid in place of free ones that nothing in use lies behind; else a larger one serves. */
+ * Sizes are rounded up to one of four steps between two powers of two; plots are not cut or joined.
+ * That wastes addresses, of which there mostly are plenty, and hardly any memory: pages that nobody
+ * writes to are not taken, and those of plots that lie idle are given back.  Where addresses run
+ * out a new plot is laid in place of free ones that nothing in use lies behind; else a larger
+ * one serves. */
 #include "tensor/yard.h"
 
 #include "base/alloc.h"
@@ -79,7 +81,8 @@ static void forget_free(struct trp_yard *y, uint64_t at)
     }
 }
 
-/* Lays a new plot behind all others; where there is no room, in place of as few free ones at the end as will do.  The lock is held. */
+/* Lays a new plot behind all others; where there is no room, in place of as few free ones at the
+ * end as will do.  The lock is held. */
 static bool lay_out(struct trp_yard *y, struct trp_plot *p, uint64_t size)
 {
     struct trp_plot *below = y->last;

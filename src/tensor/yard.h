@@ -1,6 +1,7 @@
 /* tensor/yard.h - pieces of memory that two processes share.
- * Answers "where does a tensor lie that another process must see?".  One of the two owns a yard and hands out its plots; what it
- * knows of them is in its own memory, so whatever the other one writes into the yard does no harm here. */
+ * Answers "where does a tensor lie that another process must see?".  One of the two owns a yard and
+ * hands out its plots; what it knows of them is in its own memory, so whatever the other one
+ * writes into the yard does no harm here. */
 #ifndef TRP_YARD_H
 #define TRP_YARD_H
 
@@ -38,19 +39,22 @@ struct trp_yard {
 };
 
 /* Sets up over shared memory; deinit closes that.
- *   Owns  : shm moves to the yard; deinit when nobody looks at it any more, plots that were not given back included.
+ *   Owns  : shm moves to the yard; deinit when nobody looks at it any more, plots that were not
+ *           given back included.
  *   Thread: owner.
  *   Errors: none. */
 void trp_yard_init(struct trp_yard *y, const struct trp_shm *shm);
 void trp_yard_deinit(struct trp_yard *y);
 
-/* Takes a plot of `bytes` or more, aligned to 64, and to a page where it has one or more; gives it back.
+/* Takes a plot of `bytes` or more, aligned to 64, and to a page where it has one or more; gives it
+ * back.
  *   Units : bytes.
  *   Owns  : the caller gives it back.
  *   Thread: any.
- *   Cost  : the plot of that size that was given back last, when there is one: its pages are warm.  Where addresses run out, a walk
- *           through those that are free.
- *   Errors: NULL: the yard is full, or there is no memory; try: *out_lack says which, and is else as it was. */
+ *   Cost  : the plot of that size that was given back last, when there is one: its pages are warm.
+ *           Where addresses run out, a walk through those that are free.
+ *   Errors: NULL: the yard is full, or there is no memory; try: *out_lack says which, and is
+ *           else as it was. */
 struct trp_plot *trp_yard_take(struct trp_yard *y, uint64_t bytes);
 struct trp_plot *trp_yard_try(struct trp_yard *y, uint64_t bytes, enum trp_yard_lack *out_lack);
 void trp_yard_give(struct trp_yard *y, struct trp_plot *plot); /* accepts NULL */

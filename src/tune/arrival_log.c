@@ -182,7 +182,8 @@ static trp_status close_traced(struct trp_workload *w, struct traced *t, struct 
     return is_arrival ? trp_workload_add(w, &t->arrival, err) : trp_ok();
 }
 
-/* Who asks, and for what; members that are not there, or are none of ours, are left as they are by default. */
+/* Who asks, and for what; members that are not there, or are none of ours, are left as they are
+ * by default. */
 static trp_status open_traced(struct trp_workload *w, struct traced *t, struct trp_json object,
                               struct trp_str model, struct trp_error *err)
 {

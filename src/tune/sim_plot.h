@@ -1,6 +1,7 @@
 /* tune/sim_plot.h - a simulated day as a picture.
- * Answers "when did it become slow, and what was full then?".  An SVG without scripts or links, for any viewer: latency of each
- * class over time (p50, and p99 dashed, on a logarithmic scale), what waited, and how busy executors were. */
+ * Answers "when did it become slow, and what was full then?".  An SVG without scripts or links, for
+ * any viewer: latency of each class over time (p50, and p99 dashed, on a logarithmic scale),
+ * what waited, and how busy executors were. */
 #ifndef TRP_SIM_PLOT_H
 #define TRP_SIM_PLOT_H
 

@@ -78,7 +78,8 @@ struct pass {
     uint64_t *ends;     /* of each group's part of them; room for all groups */
 };
 
-/* Fills the lines of one way to tell arrivals apart: counts, then puts latencies where their group's are. */
+/* Fills the lines of one way to tell arrivals apart: counts, then puts latencies where their
+ * group's are. */
 static void fill(const struct pass *p, enum by by, struct trp_sim_line *lines, uint32_t lines_n)
 {
     const struct trp_arrival *arrivals = p->workload->arrivals;

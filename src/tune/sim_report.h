@@ -1,5 +1,6 @@
 /* tune/sim_report.h - what came of a simulated day.
- * Answers "who waited how long, what was turned away, how busy was it?".  All of it follows from the results of the arrivals. */
+ * Answers "who waited how long, what was turned away, how busy was it?".  All of it follows from
+ * the results of the arrivals. */
 #ifndef TRP_SIM_REPORT_H
 #define TRP_SIM_REPORT_H
 
@@ -43,7 +44,8 @@ void trp_sim_report_deinit(struct trp_sim_report *r);
  *   Errors: see b->failed. */
 void trp_sim_report_write(const struct trp_sim_report *r, struct trp_buf *b);
 
-/* How long an arrival took, until whatever answer; a quantile of numbers that are in order, as bench/ counts them (0: none).
+/* How long an arrival took, until whatever answer; a quantile of numbers that are in order, as
+ * bench/ counts them (0: none).
  *   Units : ns; 0 <= share <= 1.
  *   Owns  : nothing.
  *   Thread: any.

@@ -1,8 +1,9 @@
 /* tune/simulator.c - see simulator.h.
  *
- * Four kinds of events: a loop's next step, an executor's (it comes, or its run ends), the first deadline of all that wait, and the
- * first rest that is over.  The last two are the scheduler's, in O(1); executors stand in a heap; loops are few.  At one moment runs
- * end first, then deadlines pass, then rests end, then loops go on: so the order of events is the same every time. */
+ * Four kinds of events: a loop's next step, an executor's (it comes, or its run ends), the first
+ * deadline of all that wait, and the first rest that is over.  The last two are the scheduler's, in
+ * O(1); executors stand in a heap; loops are few.  At one moment runs end first, then deadlines
+ * pass, then rests end, then loops go on: so the order of events is the same every time. */
 #include "tune/simulator.h"
 
 #include "sched/forecast.h"
@@ -270,7 +271,8 @@ static void fill_call(const struct sim *s, struct trp_call *call, uint32_t numbe
     call->queue = NULL;
 }
 
-/* As exec counts: a call that will share a run costs its part of it, of as many rows as wait there with it. */
+/* As exec counts: a call that will share a run costs its part of it, of as many rows as wait
+ * there with it. */
 static int64_t cost_of(const struct model *m, const struct trp_sched_line *line, uint32_t rows,
                        int64_t alone_ns)
 {
@@ -292,7 +294,8 @@ static int64_t busy_ns(const struct sim *s)
     return (least_ns < TRP_SIM_RUN_MAX_NS ? least_ns : TRP_SIM_RUN_MAX_NS) * s->opts->executors_n;
 }
 
-/* A call of a model of which nothing waits or runs is let in whatever its run is thought to cost. */
+/* A call of a model of which nothing waits or runs is let in whatever its run is thought to
+ * cost. */
 static bool is_hopeless(const struct sim *s, const struct trp_sched_ask *ask,
                         const struct trp_call *call)
 {

@@ -1,18 +1,23 @@
 /* tune/simulator.h - a server that is not there, and a day that takes a second.
- * Answers "who would be answered when, if these came and the machine were so?".  The scheduler (sched/) is the server's own, and is
- * asked as exec asks it; threads, runs and time are played.  Pure: the same question gives the same answer.
+ * Answers "who would be answered when, if these came and the machine were so?".  The scheduler
+ * (sched/) is the server's own, and is asked as exec asks it; threads, runs and time are played.
+ * Pure: the same question gives the same answer.
  *
  *     arrivals -> loop: reads, runs what is tiny ------------> answers
  *                   | push                                        ^
  *                   v            wake            run, by its price |
  *                 sched ----------------> executor ---------------+
  *
- *  1. A loop does one thing at a time: it reads a request, makes a tiny run, or sends an answer; its requests come to it in turn.
- *  2. An executor that is woken takes some time to come; one that has ended a run takes the next at once.
- *  3. A run takes what the price list says for its rows, times chance, and is learned from as the server learns.
- *  4. Whose deadline passes while it waits leaves then; while it runs, it is answered so, and its run is stopped if nobody else
- *     of it may still be in time.
- *  5. Not played: memory, loading, runs in parts, rate limits, cancelled requests, and processors that are shared with others. */
+ *  1. A loop does one thing at a time: it reads a request, makes a tiny run, or sends an answer;
+ *     its requests come to it in turn.
+ *  2. An executor that is woken takes some time to come; one that has ended a run takes the next at
+ *     once.
+ *  3. A run takes what the price list says for its rows, times chance, and is learned from as the
+ *     server learns.
+ *  4. Whose deadline passes while it waits leaves then; while it runs, it is answered so, and its
+ *     run is stopped if nobody else of it may still be in time.
+ *  5. Not played: memory, loading, runs in parts, rate limits, cancelled requests, and
+ *     processors that are shared with others. */
 #ifndef TRP_SIMULATOR_H
 #define TRP_SIMULATOR_H
 
@@ -81,8 +86,8 @@ struct trp_sim_totals {
  *   Thread: owner.
  *   Blocks: never.
  *   Cost  : some microseconds an arrival; memory for as many requests as wait at once.
- *   Errors: INVALID_ARGUMENT (an option, a run that is too long), NOT_FOUND (a model without a price), TOO_LARGE (it lasts too
- *           long), OUT_OF_MEMORY. */
+ *   Errors: INVALID_ARGUMENT (an option, a run that is too long), NOT_FOUND (a model without a
+ *           price), TOO_LARGE (it lasts too long), OUT_OF_MEMORY. */
 struct trp_sim_question {
     const struct trp_sim_opts *opts;
     const struct trp_workload *workload;

@@ -1,13 +1,14 @@
 /* tune/traffic.h - arrivals that are made up.
- * Answers "who would come, if so many came in such a way?".  A stream is written as a kind and what it is made of:
+ * Answers "who would come, if so many came in such a way?".  A stream is written as a kind and what
+ * it is made of:
  *
  *   poisson:model=resnet50,rate=40                      at random, so many a second
  *   even:model=bert,rate=10,class=batch                 one after the other, at the same distance
  *   bursts:model=bert,rate=10,on=1s,off=4s              at random, all of them while it is on; both times are means, and random
  *   diurnal:model=mlp,rate=200,period=60s,swing=0.8     at random, between 0.2 and 1.8 times the rate; it begins low
  *
- * and class, tenant, timeout (50ms), rows (4, or 1-8: any of them), from and until (10s) where you like.  Several streams together
- * are a mix.  The same seed makes the same arrivals. */
+ * and class, tenant, timeout (50ms), rows (4, or 1-8: any of them), from and until (10s) where you
+ * like.  Several streams together are a mix.  The same seed makes the same arrivals. */
 #ifndef TRP_TRAFFIC_H
 #define TRP_TRAFFIC_H
 
@@ -47,7 +48,8 @@ bool trp_traffic_is_spec(struct trp_str text);
  *   Errors: INVALID_ARGUMENT: which part, and what is expected. */
 trp_status trp_traffic_parse(struct trp_str text, struct trp_traffic *out, struct trp_error *err);
 
-/* Adds its arrivals of so long a time to a workload, not in order with those of others (trp_workload_sort()).
+/* Adds its arrivals of so long a time to a workload, not in order with those of others
+ * (trp_workload_sort()).
  *   Units : ns.
  *   Owns  : copied.
  *   Thread: owner.

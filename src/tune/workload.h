@@ -1,6 +1,7 @@
 /* tune/workload.h - what a simulated server is asked.
- * Answers "who comes when, and wants what?".  Arrivals in order of time, with the names of models and tenants that they speak of.
- * From a file (arrival_log.h), made up (traffic.h), or both together. */
+ * Answers "who comes when, and wants what?".  Arrivals in order of time, with the names of models
+ * and tenants that they speak of. From a file (arrival_log.h), made up (traffic.h), or both
+ * together. */
 #ifndef TRP_WORKLOAD_H
 #define TRP_WORKLOAD_H
 
@@ -82,7 +83,8 @@ trp_status trp_workload_sort(struct trp_workload *w, struct trp_error *err);
  *   Errors: none. */
 void trp_workload_rebase(struct trp_workload *w);
 
-/* Makes everything come so many times as often: time between arrivals is divided, deadlines are left.
+/* Makes everything come so many times as often: time between arrivals is divided, deadlines are
+ * left.
  *   Units : rate > 0.
  *   Owns  : nothing.
  *   Thread: owner.

@@ -6,8 +6,8 @@
 #include "base/compress.h"
 #include "base/str.h"
 
-/* Chooses a coding from Accept-Encoding: the best quality wins, gzip before deflate at equal quality; identity when
- * neither is wanted, the field is empty, or identity is preferred.
+/* Chooses a coding from Accept-Encoding: the best quality wins, gzip before deflate at equal
+ * quality; identity when neither is wanted, the field is empty, or identity is preferred.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none; malformed parts are passed over.

@@ -1,7 +1,8 @@
 /* wire/h2.c - the only file that knows nghttp2.
  *
- * Written against 1.52, whose API also stands in later versions.  Windows are given back by hand, because flow control is
- * the back-pressure of streaming calls.  Frames are 16 KB unless a large body waits and the client takes more. */
+ * Written against 1.52, whose API also stands in later versions.  Windows are given back by hand,
+ * because flow control is the back-pressure of streaming calls.  Frames are 16 KB unless a large
+ * body waits and the client takes more. */
 #include "wire/h2.h"
 
 #include <nghttp2/nghttp2.h>
@@ -111,8 +112,8 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
     return 0;
 }
 
-/* nghttp2 answers what breaks the protocol by itself; before the client has acknowledged our settings, a stream too many
- * is refused alone, afterwards it is an error of the connection. */
+/* nghttp2 answers what breaks the protocol by itself; before the client has acknowledged our
+ * settings, a stream too many is refused alone, afterwards it is an error of the connection. */
 static void note_refused(struct trp_h2 *h2, bool is_connection, uint32_t error)
 {
     switch (error) {
@@ -134,8 +135,8 @@ static void note_refused(struct trp_h2 *h2, bool is_connection, uint32_t error)
     }
 }
 
-/* An answer that came before the question had ended: RST_STREAM(NO_ERROR) tells the client to stop sending, and it must
- * follow the last frame, or clients take the call for failed. */
+/* An answer that came before the question had ended: RST_STREAM(NO_ERROR) tells the client to stop
+ * sending, and it must follow the last frame, or clients take the call for failed. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct trp_h2 *h2 = user;
@@ -209,7 +210,8 @@ static int end_body(struct trp_h2 *h2, int32_t id, const struct trp_h2_body *b, 
     return nghttp2_is_fatal(rv) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-/* Fills one DATA frame: small pieces are copied, together when several messages wait; a large one is named. */
+/* Fills one DATA frame: small pieces are copied, together when several messages wait; a large
+ * one is named. */
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *out, size_t room,
                        uint32_t *flags, nghttp2_data_source *source, void *user)
 {

@@ -1,11 +1,12 @@
 /* wire/h2.h - HTTP/2 from bytes to events and back.
- * Answers "which streams are there, and what do they say?".  A thin, sans-I/O wrap of nghttp2's server session: bytes in
- * (trp_h2_receive), events out; replies in, bytes out (trp_h2_send) to a queue of the caller's.
+ * Answers "which streams are there, and what do they say?".  A thin, sans-I/O wrap of nghttp2's
+ * server session: bytes in (trp_h2_receive), events out; replies in, bytes out (trp_h2_send) to a
+ * queue of the caller's.
  *
- *  1. Events come from inside trp_h2_receive(), refills and output from inside trp_h2_send().  From there a caller may
- *     respond, reset, resume and consume, but neither receive nor send.
- *  2. Large pieces of a body are never copied: they are named to the caller's queue, behind the frame header that announces
- *     them, and must stay until he has written them. */
+ *  1. Events come from inside trp_h2_receive(), refills and output from inside trp_h2_send().  From
+ *     there a caller may respond, reset, resume and consume, but neither receive nor send.
+ *  2. Large pieces of a body are never copied: they are named to the caller's queue, behind the
+ *     frame header that announces them, and must stay until he has written them. */
 #ifndef TRP_H2_H
 #define TRP_H2_H
 
@@ -40,14 +41,16 @@ struct trp_h2_body {
 };
 
 struct trp_h2_events {
-    /* A request begins; the result is handed to every later event of the stream.  NULL refuses the stream. */
+    /* A request begins; the result is handed to every later event of the stream.  NULL refuses
+     * the stream. */
     void *(*begin)(void *user, int32_t id);
     void (*header)(void *user, void *stream, struct trp_str name, struct trp_str value);
     void (*head)(void *user, void *stream);                       /* all header fields are there */
     void (*data)(void *user, void *stream, struct trp_str bytes); /* not consumed yet */
     void (*end)(void *user, void *stream);                    /* the client has sent everything */
     void (*closed)(void *user, void *stream, uint32_t error); /* the last event of a stream */
-    /* `body` is used up and not last: put more into it (true), or wait for trp_h2_resume() (false). */
+    /* `body` is used up and not last: put more into it (true), or wait for trp_h2_resume()
+     * (false). */
     bool (*refill)(void *user, void *stream, struct trp_h2_body *body);
     /* Bytes to be sent next; a borrowed range stays where it is until it was written. */
     void (*output)(void *user, const void *ptr, size_t len, bool is_borrowed);
@@ -63,7 +66,8 @@ struct trp_h2_opts {
 struct trp_h2;
 
 /* Makes a server session; its SETTINGS are the first output.
- *   Owns  : the caller destroys (NULL is accepted; streams get no `closed`); `events` and `user` are borrowed.
+ *   Owns  : the caller destroys (NULL is accepted; streams get no `closed`); `events` and `user`
+ *           are borrowed.
  *   Thread: owner.
  *   Errors: OUT_OF_MEMORY. */
 trp_status trp_h2_create(const struct trp_alloc *alloc, const struct trp_h2_opts *opts,
@@ -74,7 +78,8 @@ void trp_h2_destroy(struct trp_h2 *h2);
 /* Takes bytes from the client, beginning with the connection preface.
  *   Owns  : borrowed for the call.
  *   Thread: owner.
- *   Errors: INVALID_ARGUMENT: not HTTP/2, flooding, or out of memory; the connection ends after what is queued was sent. */
+ *   Errors: INVALID_ARGUMENT: not HTTP/2, flooding, or out of memory; the connection ends after
+ *           what is queued was sent. */
 trp_status trp_h2_receive(struct trp_h2 *h2, struct trp_str bytes, struct trp_error *err);
 
 /* Frames what can be sent now, until about `bytes_max` were put out.
@@ -90,8 +95,8 @@ trp_status trp_h2_send(struct trp_h2 *h2, size_t bytes_max, struct trp_error *er
 trp_status trp_h2_respond(struct trp_h2 *h2, int32_t id, const struct trp_header *fields,
                           uint32_t fields_n, struct trp_h2_body *body, struct trp_error *err);
 
-/* Says that a body that waited has more; ends a stream at once; gives window back for received bytes (of the stream, or
- * of the connection with id 0).
+/* Says that a body that waited has more; ends a stream at once; gives window back for received
+ * bytes (of the stream, or of the connection with id 0).
  *   Owns  : nothing.
  *   Thread: owner.
  *   Errors: none that matter: a stream that is gone needs none of it. */
@@ -112,7 +117,8 @@ void trp_h2_goaway(struct trp_h2 *h2, bool is_final);
 bool trp_h2_is_alive(const struct trp_h2 *h2);
 bool trp_h2_has_output(const struct trp_h2 *h2);
 
-/* What the session has refused by itself: it told the client so by RST_STREAM or GOAWAY, or closes without a word. */
+/* What the session has refused by itself: it told the client so by RST_STREAM or GOAWAY, or
+ * closes without a word. */
 struct trp_h2_refused {
     uint32_t malformed; /* not HTTP/2, or not as it should be */
     uint32_t streams;   /* more than streams_max at once */

@@ -1,7 +1,7 @@
 /* wire/h2_memory.h - small blocks for HTTP/2 sessions, kept for reuse.
- * Answers "where does nghttp2 get its streams, headers and frames?".  It takes about ten small blocks a request and gives
- * them back soon; lists of free blocks by size, one set a loop, cost a fraction of malloc(), which joins and splits them
- * again and again. */
+ * Answers "where does nghttp2 get its streams, headers and frames?".  It takes about ten small
+ * blocks a request and gives them back soon; lists of free blocks by size, one set a loop, cost a
+ * fraction of malloc(), which joins and splits them again and again. */
 #ifndef TRP_H2_MEMORY_H
 #define TRP_H2_MEMORY_H
 

@@ -106,7 +106,8 @@ void trp_head_add_value(struct trp_head *h, const char *ptr, size_t len)
     h->spans[h->headers_n - 1].value_len += (uint32_t)len;
 }
 
-/* One reservation for both: this is the path of every field of HTTP/2, whose names are in lower case already. */
+/* One reservation for both: this is the path of every field of HTTP/2, whose names are in lower
+ * case already. */
 void trp_head_add(struct trp_head *h, struct trp_str name, struct trp_str value)
 {
     trp_head_begin_field(h);

@@ -1,6 +1,7 @@
 /* wire/head.h - the header of one request, whichever protocol brought it.
- * Answers "which fields came, and what do the ones we act upon say?".  A parser adds pieces as they come; trp_head_seal()
- * then resolves them to views.  The storage is kept from request to request. */
+ * Answers "which fields came, and what do the ones we act upon say?".  A parser adds pieces as they
+ * come; trp_head_seal() then resolves them to views.  The storage is kept from request to
+ * request. */
 #ifndef TRP_HEAD_H
 #define TRP_HEAD_H
 
@@ -73,8 +74,9 @@ void trp_head_init(struct trp_head *h, const struct trp_alloc *alloc, size_t byt
 void trp_head_deinit(struct trp_head *h);
 void trp_head_reset(struct trp_head *h);
 
-/* Add pieces: all of the target's together, and for each field its name and its value, each in as many pieces as they
- * came.  Names are turned to lower case.  `trp_head_add` adds a whole field whose name is in lower case.
+/* Add pieces: all of the target's together, and for each field its name and its value, each in as
+ * many pieces as they came.  Names are turned to lower case.  `trp_head_add` adds a whole field
+ * whose name is in lower case.
  *   Owns  : copied.
  *   Thread: owner.
  *   Errors: remembered; see trp_head_check(). */

@@ -1,13 +1,15 @@
 /* wire/http1.c - llhttp, and what it lets through.
  *
- * The danger with HTTP/1 is a proxy that reads the same bytes as other requests than we do (request smuggling).  llhttp in
- * its strict form refuses most of that: Content-Length beside Transfer-Encoding, two Content-Lengths, a space before the
- * colon.  It accepts a bare LF in several places, obs-fold, and HTTP/0.9.  So everything outside bodies runs through a
- * second look (`check_lines`): LF only behind CR, CR only before LF, no line that begins with white space.
+ * The danger with HTTP/1 is a proxy that reads the same bytes as other requests than we do (request
+ * smuggling).  llhttp in its strict form refuses most of that: Content-Length beside
+ * Transfer-Encoding, two Content-Lengths, a space before the colon.  It accepts a bare LF in
+ * several places, obs-fold, and HTTP/0.9.  So everything outside bodies runs through a second look
+ * (`check_lines`): LF only behind CR, CR only before LF, no line that begins with white space.
  *
- * The parser is driven by pauses: each callback that is an event returns HPE_PAUSED, so a feed gives one event and the
- * caller never runs inside llhttp.  Messages without a chunked body end at their header: the parser is reset and the
- * caller, who wants to receive the body elsewhere, counts its bytes.
+ * The parser is driven by pauses: each callback that is an event returns HPE_PAUSED, so a feed
+ * gives one event and the caller never runs inside llhttp.  Messages without a chunked body end at
+ * their header: the parser is reset and the caller, who wants to receive the body elsewhere, counts
+ * its bytes.
  *
  *  1. The result does not depend on how the bytes were cut.
  *  2. After an error nothing more is read. */
@@ -150,8 +152,8 @@ static int on_headers_complete(llhttp_t *parser)
     return HPE_PAUSED;
 }
 
-/* RFC 9112 section 2.2: a recipient may read a bare LF as a line end; who does and who does not is what smuggling is
- * made of.  Section 5.2: obs-fold must be refused or replaced. */
+/* RFC 9112 section 2.2: a recipient may read a bare LF as a line end; who does and who does not is
+ * what smuggling is made of.  Section 5.2: obs-fold must be refused or replaced. */
 static trp_status check_lines(struct trp_http1 *p, const char *end)
 {
     const char *at = p->seen;
@@ -251,8 +253,8 @@ const struct trp_http1_request *trp_http1_request(const struct trp_http1 *p)
     return &p->request;
 }
 
-/* llhttp's reason in our code and words; a callback's own comes first, then a line end that is none, which llhttp's versions
- * give different names. */
+/* llhttp's reason in our code and words; a callback's own comes first, then a line end that is
+ * none, which llhttp's versions give different names. */
 static trp_status explain(struct trp_http1 *p, llhttp_errno_t code, struct trp_str in,
                           struct trp_error *err)
 {

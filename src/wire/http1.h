@@ -1,6 +1,6 @@
 /* wire/http1.h - HTTP/1.x requests from bytes.
- * Answers "where does this request begin and end?".  Sans-I/O over llhttp, stricter than it where a proxy in front of us
- * might read the same bytes differently: see http1.c. */
+ * Answers "where does this request begin and end?".  Sans-I/O over llhttp, stricter than it where a
+ * proxy in front of us might read the same bytes differently: see http1.c. */
 #ifndef TRP_HTTP1_H
 #define TRP_HTTP1_H
 
@@ -38,19 +38,20 @@ trp_status trp_http1_create(const struct trp_alloc *alloc, struct trp_http1 **ou
                             struct trp_error *err);
 void trp_http1_destroy(struct trp_http1 *p);
 
-/* Gives the next message its storage, which is reset.  Needed before the first feed of every message.
+/* Gives the next message its storage, which is reset.  Needed before the first feed of every
+ * message.
  *   Owns  : `head` is borrowed until the message has ended.
  *   Thread: owner.
  *   Errors: none. */
 void trp_http1_begin(struct trp_http1 *p, struct trp_head *head);
 
-/* Reads on until something happened.  A body that is not chunked is not the parser's business: after HEAD the
- * next `content_length` bytes are the body, then the next message begins.
+/* Reads on until something happened.  A body that is not chunked is not the parser's business:
+ * after HEAD the next `content_length` bytes are the body, then the next message begins.
  *   Owns  : `in` is borrowed for the call; step->body points into it.
  *   Thread: owner.
- *   Errors: INVALID_ARGUMENT (malformed), URI_TOO_LONG, HEADERS_TOO_LARGE, VERSION_NOT_SUPPORTED, UNIMPLEMENTED (a
- *           transfer coding), METHOD_NOT_ALLOWED (TRACE, CONNECT), EXPECTATION_FAILED, OUT_OF_MEMORY.  The connection
- *           cannot go on then.
+ *   Errors: INVALID_ARGUMENT (malformed), URI_TOO_LONG, HEADERS_TOO_LARGE, VERSION_NOT_SUPPORTED,
+ *           UNIMPLEMENTED (a transfer coding), METHOD_NOT_ALLOWED (TRACE, CONNECT),
+ *           EXPECTATION_FAILED, OUT_OF_MEMORY.  The connection cannot go on then.
  *   Source: RFC 9112; RFC 9110 section 10.1.1 (Expect). */
 trp_status trp_http1_feed(struct trp_http1 *p, struct trp_str in, struct trp_http1_step *step,
                           struct trp_error *err);

@@ -289,7 +289,8 @@ static trp_status read_settings(struct reading *r, struct trp_json body)
     return trp_ok();
 }
 
-/* {"labels": {"canary": 4, "old": null}, "force": true}: null takes a label away, and stands as 0 in the tree. */
+/* {"labels": {"canary": 4, "old": null}, "force": true}: null takes a label away, and stands as
+ * 0 in the tree. */
 static trp_status read_labels(struct reading *r, struct trp_json body)
 {
     struct trp_json map, v;
@@ -357,8 +358,8 @@ static trp_status add_label(struct reading *r, struct trp_node *parent, const ch
     return made(r, trp_node_add_i64(r->arena, parent, key, number));
 }
 
-/* {"id": "17", "label": 3}: what was right about a request; a list has one for each of its rows.  Whoever misspells `model` would
- * teach all. */
+/* {"id": "17", "label": 3}: what was right about a request; a list has one for each of its rows.
+ * Whoever misspells `model` would teach all. */
 static trp_status read_feedback(struct reading *r, struct trp_json body)
 {
     struct trp_json v, item;

@@ -1,10 +1,13 @@
-/* tests/arithmetic/arithmetic_driver.c - the arithmetic of compositions, by hand: cases come in, results go out.
+/* tests/arithmetic/arithmetic_driver.c - the arithmetic of compositions, by hand: cases come in,
+ * results go out.
  *
- * tests/e2e/test_arithmetic.py asks and compares with numpy.  A case is a line of words and then tensors:
+ * tests/e2e/test_arithmetic.py asks and compares with numpy.  A case is a line of words and then
+ *   tensors:
  *   CASE: `op {kind: softmax, axis: 1} N`              | `vote KIND LOGITS TRIM OUT_DTYPE N`
  *         `rank KIND K OUT_DTYPE N` (scores)           | `lists KIND K PLACES N`
  *         `confidence KIND LOGITS N` (N is 1)
- *   N TENSORS: `DTYPE WEIGHT BYTES RANK DIMS..` and a line feed, then so many bytes; DTYPE `-` is a member that is missing.
+ *   N TENSORS: `DTYPE WEIGHT BYTES RANK DIMS..` and a line feed, then so many bytes; DTYPE `-` is a
+ *   member that is missing.
  * The answer is `ok N` and N tensors in the same form, or `error CODE TEXT`. */
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* tests/conformance/backend_conformance.c - what every backend must do, whatever it is.
  *
- * The program's argument names the backend; a second one, `isolated`, runs each model in a process of its own, which is this
- * program again.  Each backend brings its own model files for the same
+ * The program's argument names the backend; a second one, `isolated`, runs each model in a process
+ * of its own, which is this program again.  Each backend brings its own model files for the same
  * roles; where backends may answer differently (`null` answers zeros), the row of the backend says
  * so. */
 #include <setjmp.h>

@@ -15,8 +15,9 @@
  *   outside  what it has prepared answers otherwise when its weights are blobs
  *   nowhere  what it has prepared answers otherwise in any case
  *   hot      stands for ONNX Runtime: what it has mapped runs slowly, unless its weights are packed; prepares a model no further
- *            while there is a file MODEL.hold, and packs no weights while there is MODEL.race; says that it holds as much as its
- *            file is long; weighs as much as a file MODEL.weighs says, when it is prepared
+ *            while there is a file MODEL.hold, and packs no weights while there is MODEL.race; says
+ *            that it holds as much as its file is long; weighs as much as a file MODEL.weighs says,
+ *            when it is prepared
  *   twice    tells a device twice
  *   serial   works, but is not re-entrant: it fails when two runs are inside at once */
 #include <stdatomic.h>
@@ -79,7 +80,8 @@ static int32_t probe(void *self, const struct troupe_model_desc *desc,
     return TROUPE_OK;
 }
 
-/* Waits in the middle of something for as long as somebody wants it to; false: it was cancelled meanwhile. */
+/* Waits in the middle of something for as long as somebody wants it to; false: it was cancelled
+ * meanwhile. */
 static int is_let_on(const struct troupe_model_desc *desc, const char *ending)
 {
     char hold[4096];

@@ -40,7 +40,8 @@ struct harness {
  * <repository>/.deps. */
 void harness_set_up(struct harness *h, const char *backend);
 
-/* Each model in a process of its own; the program's main() must know what to do as a worker (backend/worker_main.h). */
+/* Each model in a process of its own; the program's main() must know what to do as a worker
+ * (backend/worker_main.h). */
 void harness_set_up_isolated(struct harness *h, const char *backend);
 void harness_tear_down(struct harness *h);
 

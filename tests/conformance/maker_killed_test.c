@@ -1,6 +1,7 @@
-/* A preparation with the real backend is killed wherever it changes a file: afterwards the store opens, nothing of it is visible or all
- * of it, and the same preparation succeeds.  Between two such calls nothing on the disk changes, so these are all the states that
- * there are.  ONNX Runtime is started in children only: its threads do not survive a fork. */
+/* A preparation with the real backend is killed wherever it changes a file: afterwards the store
+ * opens, nothing of it is visible or all of it, and the same preparation succeeds.  Between two
+ * such calls nothing on the disk changes, so these are all the states that there are.  ONNX
+ * Runtime is started in children only: its threads do not survive a fork. */
 #include "harness.h"
 #include "killed.h"
 #include "store/maker.h"
@@ -120,7 +121,8 @@ static uint32_t entries(const struct trp_store *s, const char *part)
     return seen.entries;
 }
 
-/* Opens the store, as the next process would; returns how many artefacts are visible, all of them whole. */
+/* Opens the store, as the next process would; returns how many artefacts are visible, all of
+ * them whole. */
 static uint32_t look(struct fixture *f)
 {
     const struct trp_store_opts opts = { .path = f->store };

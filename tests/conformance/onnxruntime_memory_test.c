@@ -1,5 +1,6 @@
-/* tests/conformance/onnxruntime_memory_test.c - every byte of weights, activations and outputs is in
- * an account, goes back when nobody needs it, and is refused with numbers when it may not be had. */
+/* tests/conformance/onnxruntime_memory_test.c - every byte of weights, activations and outputs is
+ * in an account, goes back when nobody needs it, and is refused with numbers when it may not be
+ * had. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -465,9 +466,11 @@ static void runs_side_by_side_and_a_trim_among_them_lose_nothing(void **state)
     assert_int_equal(held(), 0);
 }
 
-/* --- a trim and a close meet ------------------------------------------------------------------- */
+/* --- a trim and a close meet
+ * ------------------------------------------------------------------- */
 
-/* Runs are paid by this account, and what the trimming thread gives back to it is slow to arrive. */
+/* Runs are paid by this account, and what the trimming thread gives back to it is slow to
+ * arrive. */
 struct meeting {
     struct troupe_account face;
     struct trp_thread trimmer;

@@ -1,5 +1,5 @@
-/* tests/conformance/onnxruntime_prepare_test.c - a model is made into a skeleton and blobs, and what
- * opens from them answers like the model itself. */
+/* tests/conformance/onnxruntime_prepare_test.c - a model is made into a skeleton and blobs, and
+ * what opens from them answers like the model itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* tests/conformance/store_maker_test.c - models are prepared with the real backend, proven, published,
- * and opened from the store; what cannot be proven is refused with its reason. */
+/* tests/conformance/store_maker_test.c - models are prepared with the real backend, proven,
+ * published, and opened from the store; what cannot be proven is refused with its reason. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -420,7 +420,8 @@ static void a_model_that_is_replaced_meanwhile_is_not_published(void **state)
 
 /* --- the race --------------------------------------------------------------------------------- */
 
-/* Like an encoder that tells two kinds of tokens apart: integers are 0 or 1, and its work grows with their number. */
+/* Like an encoder that tells two kinds of tokens apart: integers are 0 or 1, and its work grows
+ * with their number. */
 static void write_two_kinds(const char *name)
 {
     struct onnx g = { 0 };
@@ -447,7 +448,8 @@ static struct trp_race race_at(const struct subject *s, int64_t usual_ns)
     return race;
 }
 
-/* The smallest input says of an encoder that packed weights halve its runs, where they save an eighth of those it really has. */
+/* The smallest input says of an encoder that packed weights halve its runs, where they save an
+ * eighth of those it really has. */
 static void a_race_is_run_on_inputs_of_about_the_usual_length(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* The page of metrics: written in steps, so that a thousand models that are asked hold nobody up; the same whatever the steps. */
+/* The page of metrics: written in steps, so that a thousand models that are asked hold nobody
+ * up; the same whatever the steps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -324,7 +325,8 @@ static void a_model_that_nobody_asked_for_an_hour_has_no_series(void **state)
     assert_int_equal(count(f, "\nnv_inference_count{model=\"model-0001\""), 1);
 }
 
-/* What is being written about is held: it may be unloaded, and the snapshot replaced, between two turns. */
+/* What is being written about is held: it may be unloaded, and the snapshot replaced, between
+ * two turns. */
 static void models_may_go_while_they_are_told_of(void **state)
 {
     struct fixture *f = *state;

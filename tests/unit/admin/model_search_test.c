@@ -1,4 +1,5 @@
-/* The list of models, narrowed and in pages: what is found, where a page ends, and what is said of a question that is none. */
+/* The list of models, narrowed and in pages: what is found, where a page ends, and what is said
+ * of a question that is none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* What is in memory, as the API tells it: written on the control thread, finished on the loop that asked. */
+/* What is in memory, as the API tells it: written on the control thread, finished on the loop
+ * that asked. */
 #include "unit/life/life_asking.h"
 
 #include "admin/admin_internal.h"

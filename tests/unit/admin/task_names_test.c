@@ -1,4 +1,5 @@
-/* Which model a task's name means: who is asked, what is kept from request to request, and what is said when nobody answers. */
+/* Which model a task's name means: who is asked, what is kept from request to request, and what
+ * is said when nobody answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Snapshots on their way to the loops and back: real loops, turned by the test itself, so that every order can be tried. */
+/* Snapshots on their way to the loops and back: real loops, turned by the test itself, so that
+ * every order can be tried. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

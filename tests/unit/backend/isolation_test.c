@@ -1,4 +1,5 @@
-/* tests/unit/backend/isolation_test.c - models in processes of their own: this program is the worker, too. */
+/* tests/unit/backend/isolation_test.c - models in processes of their own: this program is the
+ * worker, too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -141,7 +142,8 @@ static int32_t run_model(struct fixture *f, const struct troupe_tensor *inputs)
     return run_as(f, &run, inputs, f->out, &f->err);
 }
 
-/* Until the process that follows one that ended has the model open; a run before that may be told so. */
+/* Until the process that follows one that ended has the model open; a run before that may be
+ * told so. */
 static int32_t run_patiently(struct fixture *f, const struct troupe_tensor *inputs)
 {
     const int64_t until_ns = trp_clock_now_ns(trp_clock_system()) + PATIENCE_NS;
@@ -208,7 +210,8 @@ static bool is_shared(const void *at)
     return found;
 }
 
-/* Their lengths are checked once; who could write there after that would have the server read where nothing is. */
+/* Their lengths are checked once; who could write there after that would have the server read
+ * where nothing is. */
 static void strings_are_out_of_the_workers_reach(void **state)
 {
     struct fixture *f = *state;
@@ -417,7 +420,8 @@ static void the_next_process_sees_the_commons_too(void **state)
     forget_file(f);
 }
 
-/* As in this process: what was given back to the plugin, and what somebody has, is in the account until a trim. */
+/* As in this process: what was given back to the plugin, and what somebody has, is in the
+ * account until a trim. */
 static void what_runs_hold_there_is_in_the_account(void **state)
 {
     struct fixture *f = *state;
@@ -757,7 +761,8 @@ static void what_ends_one_harms_no_other_answer(void **state)
     forget_file(f);
 }
 
-/* As when there is no memory for its stack: the process goes on, and so does whoever has a lane already. */
+/* As when there is no memory for its stack: the process goes on, and so does whoever has a lane
+ * already. */
 static void a_process_without_a_thread_for_a_run_refuses_it_and_goes_on(void **state)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -1,4 +1,5 @@
-/* tests/unit/backend/passage_test.c - runs through a process that does not say the truth: this program is that process, too. */
+/* tests/unit/backend/passage_test.c - runs through a process that does not say the truth: this
+ * program is that process, too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,8 @@
 
 /* ---- the other process ---- */
 
-/* What it says of its output, by the number of the run: where it lies as seen from the input, and how large it is. */
+/* What it says of its output, by the number of the run: where it lies as seen from the input,
+ * and how large it is. */
 static const struct lie {
     int64_t from_input;
     uint64_t bytes;

@@ -16,7 +16,8 @@
 #include "base/file.h"
 #include "scratch.h"
 
-/* A clock that jumps a millisecond each time it is read, so that nothing here really waits; it tells somebody that it was read. */
+/* A clock that jumps a millisecond each time it is read, so that nothing here really waits; it
+ * tells somebody that it was read. */
 struct jumpy {
     int64_t now_ns;
     int reads;
@@ -281,7 +282,8 @@ static void a_run_stops_when_its_flag_is_up(void **state)
     }
 }
 
-/* Makes a file beside the test once the script has begun to wait; tells that it did so before it does. */
+/* Makes a file beside the test once the script has begun to wait; tells that it did so before it
+ * does. */
 struct opener {
     const char *path;
     sem_t waits;

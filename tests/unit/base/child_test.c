@@ -1,4 +1,5 @@
-/* tests/unit/base/child_test.c - a process that this one starts: this program again, told by its argument what to do. */
+/* tests/unit/base/child_test.c - a process that this one starts: this program again, told by its
+ * argument what to do. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Whole bodies through a coder, in pieces of a given size, for tests that want to talk compressed. */
+/* Whole bodies through a coder, in pieces of a given size, for tests that want to talk
+ * compressed. */
 #ifndef CODING_H
 #define CODING_H
 

@@ -1,4 +1,5 @@
-/* Bodies packed and unpacked, in steps of any size: what comes back, and what a bad stream is told. */
+/* Bodies packed and unpacked, in steps of any size: what comes back, and what a bad stream is
+ * told. */
 #include "base/compress.h"
 
 #include <setjmp.h>

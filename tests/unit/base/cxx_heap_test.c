@@ -10,7 +10,8 @@
 
 #include "base/thread.h"
 
-/* The operators as a C++ library calls them: `operator new(size_t)`, with an alignment, without exceptions; and their ends. */
+/* The operators as a C++ library calls them: `operator new(size_t)`, with an alignment, without
+ * exceptions; and their ends. */
 void *_Znwm(size_t bytes);
 void *_ZnwmSt11align_val_t(size_t bytes, size_t align);
 void *_ZnamRKSt9nothrow_t(size_t bytes, const char *nothrow);

@@ -47,7 +47,8 @@ static void run_in_thread(void *user)
     read_a_cut_file(user);
 }
 
-/* Loader threads are made with every signal blocked, and a blocked SIGBUS ends the process whatever its handler. */
+/* Loader threads are made with every signal blocked, and a blocked SIGBUS ends the process
+ * whatever its handler. */
 static void a_thread_of_ours_is_guarded_too(void **state)
 {
     struct trp_thread thread = { 0 };

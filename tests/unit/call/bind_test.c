@@ -1,4 +1,5 @@
-/* Binding: a row per way in which a request can fit a model, or not; the words are those that clients match. */
+/* Binding: a row per way in which a request can fit a model, or not; the words are those that
+ * clients match. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,7 +53,8 @@ static int tear_down(void **state)
 
 static char memory[4096];
 
-/* An input as a client sends it, with as many bytes as its shape asks for unless `bytes` says otherwise. */
+/* An input as a client sends it, with as many bytes as its shape asks for unless `bytes` says
+ * otherwise. */
 struct sent {
     const char *name;
     int32_t dtype;
@@ -222,7 +224,8 @@ static void says_what_came_and_what_was_expected(void **state)
     }
 }
 
-/* Its sizes do not exist, so no message may spell them out: a fixed shape once was compared, and printed, first. */
+/* Its sizes do not exist, so no message may spell them out: a fixed shape once was compared, and
+ * printed, first. */
 static void a_rank_that_no_tensor_has_is_refused_before_its_sizes_are_read(void **state)
 {
     struct world *w = *state;

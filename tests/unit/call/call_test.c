@@ -201,7 +201,8 @@ static void cancelling_reaches_the_calls_below(void **state)
     give_back(child);
 }
 
-/* A step of a pipeline to come: its token tells it that nobody wants it any more, and its own outcome follows, once. */
+/* A step of a pipeline to come: its token tells it that nobody wants it any more, and its own
+ * outcome follows, once. */
 static void cancel_step(struct trp_cancel *token)
 {
     assert_true(trp_call_try_cancel(TRP_CONTAINER_OF(token, struct trp_call, cancel)));

@@ -1,4 +1,5 @@
-/* The picture of the names that are no models: who is in it, who is kept by it, and what memory that runs out leaves behind. */
+/* The picture of the names that are no models: who is in it, who is kept by it, and what memory
+ * that runs out leaves behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Routes and compositions that ask each other: a way back to where one came from is a mistake, told with the way. */
+/* Routes and compositions that ask each other: a way back to where one came from is a mistake,
+ * told with the way. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Pictures of names on their way to the loops: the newest arrives, the old ones go home, and nothing is left at the end. */
+/* Pictures of names on their way to the loops: the newest arrives, the old ones go home, and
+ * nothing is left at the end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* What is declared, read again and again: what goes on in place of a folder that is wrong is part of what serves. */
+/* What is declared, read again and again: what goes on in place of a folder that is wrong is
+ * part of what serves. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -510,7 +511,8 @@ static void who_asks_one_that_is_wrong_is_not_blamed_for_it(void **state)
     assert_non_null(item("s")->target);
 }
 
-/* Each pair is a circle of its own, of which one gives way; and a chain that is too long has one end. */
+/* Each pair is a circle of its own, of which one gives way; and a chain that is too long has one
+ * end. */
 static void each_circle_is_told_with_its_way(void **state)
 {
     static const struct folder pairs[] = {
@@ -531,7 +533,8 @@ static void each_circle_is_told_with_its_way(void **state)
     is_taken_up("h");
 }
 
-/* Of each five one is right, two ask each other, and two ask nobody: whoever read everything again for each of them would not end. */
+/* Of each five one is right, two ask each other, and two ask nobody: whoever read everything
+ * again for each of them would not end. */
 static void thousands_that_are_wrong_are_told_in_a_few_readings(void **state)
 {
     static const char *const texts[] = { "route: [ { use: a } ]\n",
@@ -598,7 +601,8 @@ static void all_that_have_a_name_of_the_file_give_way_at_once(void **state)
     "lists: { " lists " }\nroutes:\n  r: [ { when: params.user in lists.gold, use: a }, " \
     "{ use: " last " } ]\n"
 
-/* Turns the control loop until the reading that is under way has asked for its models, or was refused, and lets it end. */
+/* Turns the control loop until the reading that is under way has asked for its models, or was
+ * refused, and lets it end. */
 static void read_lists(void)
 {
     for (int i = 0; i < 3000 && !answer(TRP_ORDER_SURVEY); i++) {
@@ -697,7 +701,8 @@ static const struct folder before[] = { { "x", "route: [ { use: a } ]\n" } };
 static const struct folder after[] = { { "x", "route: [ { use: b } ]\n" },
                                        { "y", "route: [ { use: c } ]\n" } };
 
-/* A listing of before is read when that of the request comes; the request ends before the reading or after it. */
+/* A listing of before is read when that of the request comes; the request ends before the
+ * reading or after it. */
 static void ask_while_it_is_read(bool ends_first)
 {
     struct trp_routing_order order = { .name = TRP_STR_LIT("y"), .done = told };
@@ -779,7 +784,8 @@ static void make_many_models(void)
     trp_routing_published(fx.routing, trp_registry_publish(fx.registry));
 }
 
-/* Routes and ensembles in turn, each of two models that nobody else asks; every so many of them are wrong (0: none). */
+/* Routes and ensembles in turn, each of two models that nobody else asks; every so many of them
+ * are wrong (0: none). */
 static void list_many(uint32_t wrong_every)
 {
     static char names[MANY][16], texts[MANY][96];

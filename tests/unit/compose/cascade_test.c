@@ -1,7 +1,8 @@
 /* Cascades: the cheap model first, and the others only where it is not sure. */
 #include "unit/compose/compose_fixture.h"
 
-/* Rows of probabilities: the first is sure of its answer, the second is not, the third is in between. */
+/* Rows of probabilities: the first is sure of its answer, the second is not, the third is in
+ * between. */
 static float x[] = { 0.95F, 0.03F, 0.02F, 0.4F, 0.35F, 0.25F, 0.1F, 0.1F, 0.8F };
 
 static int set_up(void **state)

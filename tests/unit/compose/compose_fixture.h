@@ -1,5 +1,7 @@
-/* What the tests of compositions share: a loop with a clock of its own, models that multiply, and a client.
- * Model m takes x [-1, 3] and gives y = factor * x of the same shape; it answers in the next turn, when the test says so, or fails. */
+/* What the tests of compositions share: a loop with a clock of its own, models that multiply, and a
+ * client.
+ * Model m takes x [-1, 3] and gives y = factor * x of the same shape; it answers in the next
+ * turn, when the test says so, or fails. */
 #ifndef COMPOSE_FIXTURE_H
 #define COMPOSE_FIXTURE_H
 
@@ -379,8 +381,8 @@ static inline void fixture_give_back(void)
     assert_int_equal(trp_call_pool_out(fx.pool), 0);
 }
 
-/* Asks with one piece of memory more each time, from what the client's own call needs on, until it is answered: whatever is lacking,
- * everything is given back. */
+/* Asks with one piece of memory more each time, from what the client's own call needs on, until it
+ * is answered: whatever is lacking, everything is given back. */
 static inline void fixture_lacks_memory(const char *name, float *values, int64_t rows)
 {
     bool is_whole = false;

@@ -1,4 +1,5 @@
-/* What is made of models, when one of these takes or gives something else: what goes on, and what would not. */
+/* What is made of models, when one of these takes or gives something else: what goes on, and
+ * what would not. */
 #include "compose_fixture.h"
 
 static const struct trp_io other_x = FAKE_ROWS("x", TROUPE_FP64, 3);
@@ -215,7 +216,8 @@ static void read_next_with(const char *name, const char *yaml)
     trp_cookbook_destroy(old);
 }
 
-/* Writes down for whom a check has failed; the file's own, whose names begin with f, are not spared. */
+/* Writes down for whom a check has failed; the file's own, whose names begin with f, are not
+ * spared. */
 static bool write_down(void *user, struct trp_str name, const struct trp_error *why)
 {
     assert_true(trp_failed(why->status));

@@ -299,7 +299,8 @@ static void note_back(struct trp_crew_job *job)
     TRP_CONTAINER_OF(job, struct errand, job)->back_n++;
 }
 
-/* Whatever comes and goes, of more tenants than there are places: each that was taken comes back once, worked on once or not at all. */
+/* Whatever comes and goes, of more tenants than there are places: each that was taken comes back
+ * once, worked on once or not at all. */
 static void nothing_is_lost_or_done_twice(void **state)
 {
     (void)state;

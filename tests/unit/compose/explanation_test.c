@@ -1,4 +1,5 @@
-/* What a composition would do with a request is told without doing it: by the rules that it is done by. */
+/* What a composition would do with a request is told without doing it: by the rules that it is
+ * done by. */
 #include "unit/compose/compose_fixture.h"
 
 static float x[] = { 1, 2, 3, 4, 5, 6 };

@@ -1,4 +1,5 @@
-/* Answers that wait for their outcome: found by id, once; forgotten by age and by number; several threads; and ensembles that learn. */
+/* Answers that wait for their outcome: found by id, once; forgotten by age and by number;
+ * several threads; and ensembles that learn. */
 #include "unit/compose/compose_fixture.h"
 
 #include "base/thread.h"

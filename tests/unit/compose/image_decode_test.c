@@ -1,4 +1,5 @@
-/* Pictures: what comes out of files that the libraries' own encoders made, and what is said about bad ones. */
+/* Pictures: what comes out of files that the libraries' own encoders made, and what is said
+ * about bad ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -162,7 +163,8 @@ static void jpeg_files_are_decoded(void **state)
     }
 }
 
-/* Adobe's: what is stored is what is left of the light, so colour times black is the colour that is seen. */
+/* Adobe's: what is stored is what is left of the light, so colour times black is the colour that
+ * is seen. */
 static void cmyk_is_inverted(void **state)
 {
     (void)state;
@@ -205,7 +207,8 @@ static void pictures_are_turned_when_that_is_asked_for(void **state)
 {
     (void)state;
     unsigned char out[PIXELS];
-    /* where the first pixel of the result lies in the file, and how the result's x and y go through it */
+    /* where the first pixel of the result lies in the file, and how the result's x and y go
+     * through it */
     static const struct turn {
         uint32_t x, y;
         int x_by_x, y_by_x, x_by_y, y_by_y;

@@ -1,4 +1,5 @@
-/* Weights that are learned: what one outcome does, the floor, who did not speak, and what is as good as the best. */
+/* Weights that are learned: what one outcome does, the floor, who did not speak, and what is as
+ * good as the best. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -124,7 +125,8 @@ static void shares_stay_shares_whatever_happens(void **state)
     }
 }
 
-/* Hedge's bound: the loss of the shares is at most that of the best, and ln(n) / rate + rate * T / 8. */
+/* Hedge's bound: the loss of the shares is at most that of the best, and ln(n) / rate + rate * T
+ * / 8. */
 static void the_mixture_is_nearly_as_good_as_the_best(void **state)
 {
     (void)state;

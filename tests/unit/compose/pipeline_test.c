@@ -1,5 +1,5 @@
-/* Pipelines: tensors pass from step to step where they lie; steps have conditions, and rows of their own; Triton's form is read
- * unchanged. */
+/* Pipelines: tensors pass from step to step where they lie; steps have conditions, and rows of
+ * their own; Triton's form is read unchanged. */
 #include "unit/compose/compose_fixture.h"
 
 static float x[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
@@ -98,7 +98,8 @@ static void a_condition_that_nobody_can_tell_is_counted_and_told(void **state)
     fx.wanted = NULL;
 }
 
-/* Of a step: the whole of routes.yaml but for its second step's condition, and what is told of it. */
+/* Of a step: the whole of routes.yaml but for its second step's condition, and what is told of
+ * it. */
 static void a_condition_knows_what_its_tensors_are(void **state)
 {
     (void)state;
@@ -354,7 +355,8 @@ static void idle_work(struct trp_crew_job *job)
     (void)job;
 }
 
-/* Four steps wait at most (compose_fixture.h): ours and three of somebody else's, who is more urgent and comes once more. */
+/* Four steps wait at most (compose_fixture.h): ours and three of somebody else's, who is more
+ * urgent and comes once more. */
 static void one_that_makes_room_for_others_is_told_so(void **state)
 {
     (void)state;

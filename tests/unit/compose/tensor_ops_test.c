@@ -1,4 +1,5 @@
-/* Built-in steps: what they say of shapes at load, what they refuse, and that they run within what they planned. */
+/* Built-in steps: what they say of shapes at load, what they refuse, and that they run within
+ * what they planned. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* What members said, and how wrong that was: every form, who is missing, NaN, rows, and labels that cannot be. */
+/* What members said, and how wrong that was: every form, who is missing, NaN, rows, and labels
+ * that cannot be. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Votes of members: what each kind gives, ties, who is missing, NaN, labels, and what is refused. */
+/* Votes of members: what each kind gives, ties, who is missing, NaN, labels, and what is
+ * refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
-/* docs/models.md lists every key of the schema: the part between its two marks is written from the table.  When this test fails
- * because a key changed, TROUPE_WRITE_DOCS=1 in the environment makes it write the page instead. */
+/* docs/models.md lists every key of the schema: the part between its two marks is written from the
+ * table.  When this test fails because a key changed, TROUPE_WRITE_DOCS=1 in the environment
+ * makes it write the page instead. */
 #include "tree.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* The table of a model's keys: it agrees with Triton's, warns of what waits, and one configuration means the same in both
- * spellings. */
+/* The table of a model's keys: it agrees with Triton's, warns of what waits, and one configuration
+ * means the same in both spellings. */
 #include "tree.h"
 
 #include <string.h>
@@ -93,8 +93,8 @@ static void one_configuration_in_every_spelling(void **state)
 
 static void what_config_prints_can_be_given_back(void **state)
 {
-    (void)
-        state; /* a client reads /config, changes a value, and loads with it: zeros are no demands */
+    (void)state; /* a client reads /config, changes a value, and loads with it: zeros are no
+                * demands */
     struct fixture f;
     struct trp_node *n;
     struct trp_str warnings;

@@ -1,4 +1,5 @@
-/* Trees built by hand: looking up, copying, finding keys that stand twice, failing with the place. */
+/* Trees built by hand: looking up, copying, finding keys that stand twice, failing with the
+ * place. */
 #include "tree.h"
 
 #include <math.h>

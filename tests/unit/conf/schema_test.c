@@ -1,5 +1,5 @@
-/* The schema's work on trees: normal form, JSON, protobuf bytes both ways, descriptors.  A small message table of its own
- * holds every type and label. */
+/* The schema's work on trees: normal form, JSON, protobuf bytes both ways, descriptors.  A small
+ * message table of its own holds every type and label. */
 #include "tree.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* Several calls that run together: who meets, what each gets, and what becomes of those whose batch fails.  Real threads, but one
- * executor only, which is kept busy while calls gather. */
+/* Several calls that run together: who meets, what each gets, and what becomes of those whose batch
+ * fails.  Real threads, but one executor only, which is kept busy while calls gather. */
 #include "unit/exec/exec_fixture.h"
 
 #define ROWS "input x FP32 [-1,2]\noutput y FP32 [-1,2]\n"

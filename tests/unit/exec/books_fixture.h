@@ -1,4 +1,5 @@
-/* tests/unit/exec/books_fixture.h - a budget of 100 MiB that a world's runs must fit into; at the end nothing of it is held. */
+/* tests/unit/exec/books_fixture.h - a budget of 100 MiB that a world's runs must fit into; at
+ * the end nothing of it is held. */
 #ifndef TRP_BOOKS_FIXTURE_H
 #define TRP_BOOKS_FIXTURE_H
 

@@ -1,4 +1,5 @@
-/* tests/unit/exec/exec_fixture.h - a loop, a clock and models of the echo backend, for the tests of exec. */
+/* tests/unit/exec/exec_fixture.h - a loop, a clock and models of the echo backend, for the tests
+ * of exec. */
 #ifndef TRP_EXEC_FIXTURE_H
 #define TRP_EXEC_FIXTURE_H
 
@@ -134,7 +135,8 @@ static inline void place_slots(struct trp_version *v, const struct troupe_device
     v->config.devices_n = n;
 }
 
-/* Opens a model of the echo backend from the text of its file, on so many of its two GPUs (0: on the CPU). */
+/* Opens a model of the echo backend from the text of its file, on so many of its two GPUs (0: on
+ * the CPU). */
 static inline struct trp_version *make_version_on(struct world *w, const char *script,
                                                   struct trp_exec *runner, uint32_t devices_n)
 {

@@ -1,5 +1,6 @@
-/* Long runs of many rows that executors share which have nothing to do: what comes back is what one run would have given.  Real
- * threads; a run of the model takes as long as its rows are many, and how many executors are idle is known before each run. */
+/* Long runs of many rows that executors share which have nothing to do: what comes back is what one
+ * run would have given.  Real threads; a run of the model takes as long as its rows are many,
+ * and how many executors are idle is known before each run. */
 #include "exec/executor.h"
 #include "unit/exec/books_fixture.h"
 
@@ -410,7 +411,8 @@ static void a_part_without_room_runs_after_the_others(void **state)
     assert_true(trp_counter_get(&v->activations.peak) <= 100 * MIB);
 }
 
-/* Two executors around a queue of their own; the test's thread is a third, which has formed a batch. */
+/* Two executors around a queue of their own; the test's thread is a third, which has formed a
+ * batch. */
 struct crew {
     struct trp_runqueue queue;
     struct trp_run_place place;

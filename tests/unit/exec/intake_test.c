@@ -1,4 +1,5 @@
-/* The way into the queue: shares of tenants, what cannot be in time, who makes room, and what a model's rules leave. */
+/* The way into the queue: shares of tenants, what cannot be in time, who makes room, and what a
+ * model's rules leave. */
 #include "exec/quota.h"
 #include "exec/runqueue.h"
 #include "exec/waiting.h"

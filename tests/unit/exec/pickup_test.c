@@ -1,4 +1,5 @@
-/* Lines that rest for company, with real executors and the real clock: who ends the rest, and that somebody always keeps the time. */
+/* Lines that rest for company, with real executors and the real clock: who ends the rest, and
+ * that somebody always keeps the time. */
 #include "exec/runqueue.h"
 #include "unit/exec/exec_fixture.h"
 
@@ -157,7 +158,8 @@ static void a_rest_that_begins_later_may_end_sooner(void **state)
     assert_int_equal(last->error.status.code, TRP_CANCELLED);
 }
 
-/* Together they end the rest, but not in one run: nobody was woken for the second, and the first one takes a minute. */
+/* Together they end the rest, but not in one run: nobody was woken for the second, and the first
+ * one takes a minute. */
 static void who_is_left_over_when_a_rest_ends_has_another_executor(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* One run: what it stamps, counts and learns, where outputs go, and what each failure says.  Time is a fake clock that moves
- * 10 us with every look. */
+/* One run: what it stamps, counts and learns, where outputs go, and what each failure says.  Time
+ * is a fake clock that moves 10 us with every look. */
 #include "unit/exec/exec_fixture.h"
 
 #define X_ONLY "input x FP32 [-1]\noutput y FP32 [-1]\n"

@@ -1,5 +1,6 @@
-/* Requests of sequences, from their start to their end: what the model is told, what is kept for the next one, who waits.  The model
- * echoes: `before` is the state, which is the `x` of the request before. */
+/* Requests of sequences, from their start to their end: what the model is told, what is kept for
+ * the next one, who waits.  The model echoes: `before` is the state, which is the `x` of the
+ * request before. */
 #include "unit/exec/exec_fixture.h"
 
 #include "conf/model_schema.h"
@@ -254,7 +255,8 @@ static void a_start_that_failed_is_told_to_the_next(void **state)
     assert_float_equal(before(next), 0, 0);
 }
 
-/* It could not even be given its state: what follows does not go on with that of the sequence before. */
+/* It could not even be given its state: what follows does not go on with that of the sequence
+ * before. */
 static void a_start_without_memory_begins_anew_as_well(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Runs that never fit as a whole: done in parts by rows, joined in order.  Real threads, models that hold so much for each row. */
+/* Runs that never fit as a whole: done in parts by rows, joined in order.  Real threads, models
+ * that hold so much for each row. */
 #include "unit/exec/books_fixture.h"
 
 #define IO "input x FP32 [-1]\noutput y FP32 [-1]\n"

@@ -1,4 +1,5 @@
-/* A loop's turn: what runs here, what is handed over, what waits; with a fake clock and no executor. */
+/* A loop's turn: what runs here, what is handed over, what waits; with a fake clock and no
+ * executor. */
 #include "exec/turn.h"
 #include "unit/exec/exec_fixture.h"
 

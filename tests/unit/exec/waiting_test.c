@@ -1,4 +1,5 @@
-/* Calls that wait for a model to be loaded: who is told, in which order they go on, and that each comes back once. */
+/* Calls that wait for a model to be loaded: who is told, in which order they go on, and that
+ * each comes back once. */
 #include "exec/waiting.h"
 
 #include "base/thread.h"

@@ -36,8 +36,8 @@ static void open_with_a_late_run(struct fixture *f, struct late *late)
     assert_int_equal(trp_timer_arm(f->loop, &late->timer, 0, NULL).code, TRP_OK);
 }
 
-/* After 2,000 turns the front used to be given up with the memory of its requests, and then their pool asserted that nothing of
- * it was lent: a slow run ended the process by abort(). */
+/* After 2,000 turns the front used to be given up with the memory of its requests, and then their
+ * pool asserted that nothing of it was lent: a slow run ended the process by abort(). */
 static void a_run_that_takes_its_time_is_waited_for(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
-/* What stands behind the front in the tests of this room.  Model "echo" answers at once, "held" when the test says so, "bad"
- * fails; each gives its input back.  Control requests are answered from the ready list, or when the test says so. */
+/* What stands behind the front in the tests of this room.  Model "echo" answers at once, "held"
+ * when the test says so, "bad" fails; each gives its input back.  Control requests are answered
+ * from the ready list, or when the test says so. */
 #ifndef FRONT_FAKE_H
 #define FRONT_FAKE_H
 

@@ -1,4 +1,5 @@
-/* What the tests of this room share: a front on a loop with a clock of its own, and sockets into it. */
+/* What the tests of this room share: a front on a loop with a clock of its own, and sockets into
+ * it. */
 #ifndef FRONT_FIXTURE_H
 #define FRONT_FIXTURE_H
 

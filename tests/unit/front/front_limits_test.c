@@ -194,8 +194,9 @@ static void a_header_that_takes_too_long_is_counted(void **state)
 
 /* -- answers of others -- */
 
-/* What a run says of itself is counted once, whether or not somebody still waits for it.  A run that had no memory of its own was
- * not counted at all, and one of the request's memory neither: every failed call was taken for counted. */
+/* What a run says of itself is counted once, whether or not somebody still waits for it.  A run
+ * that had no memory of its own was not counted at all, and one of the request's memory neither:
+ * every failed call was taken for counted. */
 static void what_a_run_passes_is_counted_by_name(void **state)
 {
     (void)state;

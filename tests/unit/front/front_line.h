@@ -148,7 +148,8 @@ static inline bool says(const struct client_stream *s, const char *words)
     return strstr(s->fields, words) != NULL;
 }
 
-/* Takes what the client has to say to the server; the client reads nothing.  What the server does not take either is kept. */
+/* Takes what the client has to say to the server; the client reads nothing.  What the server
+ * does not take either is kept. */
 static inline void push(struct line *l)
 {
     for (int silent = 0; silent < 5; fixture_turns(l->f, 1))

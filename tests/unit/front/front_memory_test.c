@@ -47,8 +47,8 @@ static int ask(struct fixture *f, int fd, const char *text, char *reply, size_t 
     return strncmp(reply, "HTTP/1.1 ", 9) == 0 ? atoi(reply + 9) : 0;
 }
 
-/* A deadline that nobody watches was taken without a word: the client that asked for an answer within a second waited for as
- * long as the model took. */
+/* A deadline that nobody watches was taken without a word: the client that asked for an answer
+ * within a second waited for as long as the model took. */
 static void a_deadline_that_cannot_be_watched_is_refused(void **state)
 {
     (void)state;
@@ -124,8 +124,8 @@ static void *fail_one(const struct trp_alloc *a, size_t bytes, size_t align)
     return countdown && --countdown == 0 ? NULL : scarce_get(a, bytes, align);
 }
 
-/* An answer without memory for its body announced the body's length all the same: the client took the next answer's header
- * for it, and every later answer was out of step. */
+/* An answer without memory for its body announced the body's length all the same: the client took
+ * the next answer's header for it, and every later answer was out of step. */
 static void an_answer_without_memory_keeps_the_client_in_step(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Clients that ask and do not read: what their answers take is bounded, and all of them are answered when they read again. */
+/* Clients that ask and do not read: what their answers take is bounded, and all of them are
+ * answered when they read again. */
 #include "unit/front/front_line.h"
 
 #include "front/conn.h"
@@ -27,7 +28,8 @@ static void answer_all(struct fixture *f)
     fixture_turns(f, 2);
 }
 
-/* The client takes what comes and keeps nothing of it; it says nothing, so no window is opened again. */
+/* The client takes what comes and keeps nothing of it; it says nothing, so no window is opened
+ * again. */
 static void hear(struct line *l)
 {
     static char in[1 << 16];
@@ -97,7 +99,8 @@ static void a_socket_that_takes_nothing_is_not_read_from(void **state)
     line_end(&l);
 }
 
-/* The socket is read to the end, but the client opens no window: nothing may be sent, so little may be begun. */
+/* The socket is read to the end, but the client opens no window: nothing may be sent, so little
+ * may be begun. */
 static void a_client_that_opens_no_window_gets_little_begun(void **state)
 {
     (void)state;

@@ -134,7 +134,8 @@ static int64_t slept_ms(struct fixture *f)
     return (trp_clock_now_ns(trp_clock_system()) - before) / TRP_MS(1);
 }
 
-/* A client that has closed its half while we do not read was told of in every turn: the loop span until it was gone. */
+/* A client that has closed its half while we do not read was told of in every turn: the loop
+ * span until it was gone. */
 static void a_half_that_is_closed_while_we_do_not_read_costs_nothing(void **state)
 {
     (void)state;
@@ -811,8 +812,8 @@ static void shared_memory_is_held_while_the_call_lives(void **state)
     fixture_close(&f);
 }
 
-/* Backends read elements at their alignment, and strings that nobody changes any more.  (The model takes FP32 only; the others are
- * refused, but later.) */
+/* Backends read elements at their alignment, and strings that nobody changes any more.  (The model
+ * takes FP32 only; the others are refused, but later.) */
 static void what_shared_memory_cannot_give_in_place_is_copied(void **state)
 {
     (void)state;

@@ -230,7 +230,8 @@ static uint64_t copied_of(struct fixture *f, const struct trp_buf *m, size_t cut
     return fixture_metric(f, TRP_METRIC_BYTES_COPIED) - before;
 }
 
-/* A tensor was copied once more when the message's first bytes came alone: nobody could tell then where it would lie. */
+/* A tensor was copied once more when the message's first bytes came alone: nobody could tell
+ * then where it would lie. */
 static void tensors_lie_aligned_wherever_a_message_is_cut(void **state)
 {
     (void)state;
@@ -319,8 +320,8 @@ static void a_stream_reads_no_further_than_its_limit(void **state)
     line_end(&l);
 }
 
-/* What waits of a stream once held all that had ever waited since it was last empty: a client that stayed ahead of the server
- * was refused after 16 MB. */
+/* What waits of a stream once held all that had ever waited since it was last empty: a client that
+ * stayed ahead of the server was refused after 16 MB. */
 static void a_client_may_stay_ahead_of_its_stream_for_ever(void **state)
 {
     (void)state;
@@ -350,7 +351,8 @@ static void a_client_may_stay_ahead_of_its_stream_for_ever(void **state)
     line_end(&l);
 }
 
-/* Whoever opens all windows and reads nothing used to be framed for in every turn that his requests came in. */
+/* Whoever opens all windows and reads nothing used to be framed for in every turn that his
+ * requests came in. */
 static void answers_are_framed_no_further_ahead_than_the_socket_takes(void **state)
 {
     (void)state;
@@ -681,7 +683,8 @@ static void draining_says_goodbye_twice_and_lets_calls_end(void **state)
     line_end(&l);
 }
 
-/* Whoever watches, or keeps a stream open, would hold up the end of the server for as long as it may take. */
+/* Whoever watches, or keeps a stream open, would hold up the end of the server for as long as it
+ * may take. */
 static void draining_ends_streams_in_which_nothing_is_under_way(void **state)
 {
     (void)state;

@@ -67,7 +67,8 @@ static void text_and_borrowed_ranges_keep_their_order(void **state)
     wire_close(&w);
 }
 
-/* The socket takes some, again and again, while more is added: nothing is lost, doubled or moved. */
+/* The socket takes some, again and again, while more is added: nothing is lost, doubled or
+ * moved. */
 static void a_full_socket_is_gone_on_with_where_it_stopped(void **state)
 {
     (void)state;

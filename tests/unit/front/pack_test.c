@@ -1,5 +1,5 @@
-/* Bodies and replies that take many turns: what a turn does of them, who gets an answer meanwhile, and what becomes of them when
- * their client, or their time, is gone. */
+/* Bodies and replies that take many turns: what a turn does of them, who gets an answer meanwhile,
+ * and what becomes of them when their client, or their time, is gone. */
 #include "unit/front/front_line.h"
 
 #include "front/pack.h"
@@ -65,7 +65,8 @@ static struct trp_buf packed_zeros(size_t len)
     return b;
 }
 
-/* A binary request for x of shape [1, n]: `n` floats that do not shrink to nothing; *out_json is the length of its text. */
+/* A binary request for x of shape [1, n]: `n` floats that do not shrink to nothing; *out_json is
+ * the length of its text. */
 static struct trp_buf request_of(size_t n, size_t *out_json)
 {
     struct trp_buf b;
@@ -153,7 +154,8 @@ static void input_that_becomes_nothing_is_limited_as_well(void **state)
     fixture_close(&f);
 }
 
-/* A megabyte of floats comes back as it was; what came before the last byte was unpacked already. */
+/* A megabyte of floats comes back as it was; what came before the last byte was unpacked
+ * already. */
 static void check_large_body(enum trp_coding coding, bool is_chunked)
 {
     struct fixture f;
@@ -265,7 +267,8 @@ static void a_small_body_does_not_wait_for_large_ones(void **state)
     fixture_close(&f);
 }
 
-/* Each block that unpacking takes is refused in turn; the client is told, and the connection stays. */
+/* Each block that unpacking takes is refused in turn; the client is told, and the connection
+ * stays. */
 static void without_memory_a_body_is_refused(void **state)
 {
     (void)state;

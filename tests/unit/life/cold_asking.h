@@ -1,4 +1,5 @@
-/* tests/unit/life/cold_asking.h - calls as front makes them, on the control loop: it is the only one here. */
+/* tests/unit/life/cold_asking.h - calls as front makes them, on the control loop: it is the only
+ * one here. */
 #ifndef TRP_COLD_ASKING_H
 #define TRP_COLD_ASKING_H
 

@@ -1,4 +1,5 @@
-/* Models that are loaded by their first call, let go, tried again, and loaded by themselves beside serving. */
+/* Models that are loaded by their first call, let go, tried again, and loaded by themselves
+ * beside serving. */
 #include "cold_asking.h"
 
 #define ECHO "input X FP32 [-1]\noutput Y FP32 [-1]\n"

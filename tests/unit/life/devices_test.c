@@ -1,4 +1,5 @@
-/* Models whose configuration places them on devices: where they are opened, what is run there first, and what cannot be. */
+/* Models whose configuration places them on devices: where they are opened, what is run there
+ * first, and what cannot be. */
 #include "life_asking.h"
 
 #define ECHO "input X FP32 [-1,4]\n"

@@ -1,4 +1,5 @@
-/* Models that sleep instead of going, and what wakes them.  Those of this page fail each run that comes while they sleep. */
+/* Models that sleep instead of going, and what wakes them.  Those of this page fail each run
+ * that comes while they sleep. */
 #include "cold_asking.h"
 
 #include "exec/batch.h"
@@ -484,7 +485,8 @@ static void no_more_sleep_than_may(void **state)
     assert_true(log_says(f, "go: others hibernate"));
 }
 
-/* Between a call that begins and one that is answered it is tried to have it hibernate, as often as the loop turns. */
+/* Between a call that begins and one that is answered it is tried to have it hibernate, as often
+ * as the loop turns. */
 static void a_storm_of_calls_loses_none(void **state)
 {
     struct fixture *f = *state;

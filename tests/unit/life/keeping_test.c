@@ -1,4 +1,5 @@
-/* What an operator says of who stays: pinned, unpinned, evicted, one order after the other; and what is told of who is in memory. */
+/* What an operator says of who stays: pinned, unpinned, evicted, one order after the other; and
+ * what is told of who is in memory. */
 #include "life_asking.h"
 
 #include "life/presence.h"

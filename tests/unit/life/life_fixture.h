@@ -1,4 +1,5 @@
-/* A repository in a temporary folder, a control loop on a clock of our own, and the built-in backends.
+/* A repository in a temporary folder, a control loop on a clock of our own, and the built-in
+ * backends.
  * Loader threads are real; pump() turns the loop until something holds. */
 #ifndef TRP_LIFE_FIXTURE_H
 #define TRP_LIFE_FIXTURE_H
@@ -165,7 +166,8 @@ static inline void turn(struct fixture *f)
         acknowledge(f);
 }
 
-/* Turns until `condition` holds; TURNS_MAX milliseconds of real time, or a little more, are the limit. */
+/* Turns until `condition` holds; TURNS_MAX milliseconds of real time, or a little more, are the
+ * limit. */
 #define pump(f, condition)                                   \
     do {                                                     \
         int turns_ = 0;                                      \

@@ -174,7 +174,8 @@ static void an_unloaded_model_stays_in_the_index_with_its_signature(void **state
     assert_true(is(f, "m", "READY"));
 }
 
-/* What the next looks find is told, and does not hide that an operator unloaded it; a load that is asked for is another matter. */
+/* What the next looks find is told, and does not hide that an operator unloaded it; a load that
+ * is asked for is another matter. */
 static void what_was_unloaded_stays_so_when_its_files_turn_out_wrong(void **state)
 {
     struct fixture *f = *state;

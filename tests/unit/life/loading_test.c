@@ -1,5 +1,5 @@
-/* Model files as they are found in the wild, looked into and loaded without any runtime: everything that is refused must be
- * refused before one would have opened it. */
+/* Model files as they are found in the wild, looked into and loaded without any runtime: everything
+ * that is refused must be refused before one would have opened it. */
 #include "life_asking.h"
 
 #define MODELS "tests/models/" /* tests run in the source folder */
@@ -95,7 +95,8 @@ static void a_division_that_can_end_the_process_is_a_warning(void **state)
     trp_version_unref(l.version);
 }
 
-/* What a survey read is gone when it ends; once the names of the file's signature still pointed there. */
+/* What a survey read is gone when it ends; once the names of the file's signature still pointed
+ * there. */
 static void a_survey_keeps_what_clients_see_and_nothing_of_the_file(void **state)
 {
     struct fixture *f = *state;

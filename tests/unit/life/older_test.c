@@ -1,4 +1,5 @@
-/* What served beside newer files that do not load goes from memory, and comes back as it was: clients see nothing of it. */
+/* What served beside newer files that do not load goes from memory, and comes back as it was:
+ * clients see nothing of it. */
 #include "cold_asking.h"
 
 #define ECHO "input X FP32 [-1]\noutput Y FP32 [-1]\n"

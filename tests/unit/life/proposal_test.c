@@ -1,4 +1,5 @@
-/* Other versions take over unless that would break what is made of the model: then they are held back, or forced. */
+/* Other versions take over unless that would break what is made of the model: then they are held
+ * back, or forced. */
 #include "cold_asking.h"
 
 #define ECHO "input X FP32 [-1]\noutput Y FP32 [-1]\n"

@@ -109,7 +109,8 @@ static void an_order_does_not_wait_until_a_large_listing_is_taken_up(void **stat
     char name[64];
     f->opts.clock = &clock;
     start(f);
-    /* The order comes to this one: it waits for nothing but the control thread, least of all for a load. */
+    /* The order comes to this one: it waits for nothing but the control thread, least of all for
+     * a load. */
     put(f, "m000/model.yaml", "load: explicit\n");
     put(f, "m000/1/model.echo", ECHO);
     for (int i = 1; i < MANY; i++) {

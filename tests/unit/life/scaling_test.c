@@ -1,4 +1,5 @@
-/* How many runs of a model an operator lets go on at once: for which versions, and how long it holds. */
+/* How many runs of a model an operator lets go on at once: for which versions, and how long it
+ * holds. */
 #include "life_asking.h"
 
 #include "exec/exec.h"

@@ -1,5 +1,6 @@
-/* A thousand random steps of orders that overlap, of files that change and break, of versions that somebody holds: against a small
- * model of what must be there.  TROUPE_SEED and TROUPE_STEPS choose others. */
+/* A thousand random steps of orders that overlap, of files that change and break, of versions that
+ * somebody holds: against a small model of what must be there.  TROUPE_SEED and TROUPE_STEPS
+ * choose others. */
 #include "life_asking.h"
 
 #include "life/hibernation.h"

@@ -149,7 +149,8 @@ static void files_that_are_back_before_their_leaving_was_done_are_taken_up(void 
     pump(f, takes(f, "m", "Other"));
 }
 
-/* Somebody moves a new repository into the place of the old one; in between there is none, and the kernel tells of the old one. */
+/* Somebody moves a new repository into the place of the old one; in between there is none, and
+ * the kernel tells of the old one. */
 static void a_repository_that_was_away_for_a_moment_is_found_again(void **state)
 {
     struct fixture *f = *state;

@@ -1,4 +1,5 @@
-/* Why a model is in memory, or why it is not: each answer that there is, and what it says of the next step. */
+/* Why a model is in memory, or why it is not: each answer that there is, and what it says of the
+ * next step. */
 #include "life_asking.h"
 
 #include "life/whereabouts.h"

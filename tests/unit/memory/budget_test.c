@@ -144,7 +144,8 @@ static void every_resource_has_a_name(void **state)
     assert_string_equal(trp_resource_name(TRP_RESOURCES), "unknown");
 }
 
-/* --- many steps beside a plain list of who holds what ------------------------------------------ */
+/* --- many steps beside a plain list of who holds what
+ * ------------------------------------------ */
 
 #define HOLDERS 12
 

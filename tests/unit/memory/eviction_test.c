@@ -68,7 +68,8 @@ static void assert_victims(const struct house *h, const char *want)
     assert_string_equal(got, want);
 }
 
-/* --- rows -------------------------------------------------------------------------------------- */
+/* --- rows
+ * -------------------------------------------------------------------------------------- */
 
 static void who_costs_least_for_what_it_frees_goes_first(void **state)
 {
@@ -452,7 +453,8 @@ static void everything_has_a_name(void **state)
     assert_string_equal(trp_standing_name(TRP_STANDINGS), "unknown");
 }
 
-/* --- the plain reference ----------------------------------------------------------------------- */
+/* --- the plain reference
+ * ----------------------------------------------------------------------- */
 
 #define FEW 9 /* residents, so that all 512 sets of them can be tried */
 #define BLOBS 4

@@ -309,7 +309,8 @@ static void a_model_that_comes_back_is_known(void **state)
     drop(&w);
 }
 
-/* Run after run keeps memory that the next one cannot use: the hold covered them all, and was passed. */
+/* Run after run keeps memory that the next one cannot use: the hold covered them all, and was
+ * passed. */
 static void what_was_not_expected_is_reserved_when_it_is_taken_or_refused(void **state)
 {
     (void)state;
@@ -386,7 +387,8 @@ static void threads_never_run_more_than_there_is_room_for(void **state)
     drop(&w);
 }
 
-/* A batch that finds no room is halved, and its model's runs go on: nobody waits, so nobody is kept waiting for it. */
+/* A batch that finds no room is halved, and its model's runs go on: nobody waits, so nobody is
+ * kept waiting for it. */
 static void who_only_tried_keeps_nobody_from_growing(void **state)
 {
     struct world w;
@@ -408,7 +410,8 @@ static void who_only_tried_keeps_nobody_from_growing(void **state)
     drop(&w);
 }
 
-/* Two first runs of a model: one grows, the other is refused and tried again.  What the first has grown by is still there. */
+/* Two first runs of a model: one grows, the other is refused and tried again.  What the first
+ * has grown by is still there. */
 static void who_was_refused_takes_nothing_from_who_was_not(void **state)
 {
     struct world w;

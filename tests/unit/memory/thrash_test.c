@@ -118,7 +118,8 @@ static void the_ghost_without_news_for_longest_gives_up_its_place(void **state)
     assert_false(trp_thrash_wanted(&t, 1, S(1), S(2)));
 }
 
-/* --- the cure, tried out ----------------------------------------------------------------------- */
+/* --- the cure, tried out
+ * ----------------------------------------------------------------------- */
 
 #define MODELS 40
 

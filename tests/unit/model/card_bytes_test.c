@@ -64,7 +64,8 @@ static void nothing_is_a_card_too(void **state)
     trp_arena_deinit(&arena);
 }
 
-/* Cut anywhere, and with any byte changed: a card or an error, nothing else (a sanitizer looks on). */
+/* Cut anywhere, and with any byte changed: a card or an error, nothing else (a sanitizer looks
+ * on). */
 static void damaged_bytes_are_survived(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* What a tensor carries, by its name, type and shape: a row per case, and the names of the kinds. */
+/* What a tensor carries, by its name, type and shape: a row per case, and the names of the
+ * kinds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -239,7 +239,8 @@ static void what_was_written_is_kept_and_ordered(void **state)
                   "output: {name: y, label_filename: l.txt}\n"
                   "input:\n- {name: b, format: FORMAT_NCHW, dims: [-1, 2]}\n- {name: a}\n"
                   "version_policy: {all: {}}\nname: m\n");
-    /* The tree keeps the writer's order, the signature the file's; `load` is ours and not for clients. */
+    /* The tree keeps the writer's order, the signature the file's; `load` is ours and not for
+     * clients. */
     assert_string_equal(
         json(&f),
         "{\"name\":\"m\",\"platform\":\"onnxruntime_onnx\",\"version_policy\":{\"all\":{}},"

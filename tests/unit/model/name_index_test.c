@@ -1,4 +1,5 @@
-/* The hash table beside the registry's tree: it finds what is there in every one of its versions, and nothing else. */
+/* The hash table beside the registry's tree: it finds what is there in every one of its
+ * versions, and nothing else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

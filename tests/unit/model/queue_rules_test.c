@@ -1,4 +1,5 @@
-/* What a model's owner says of its queue: Triton's levels and policies, and our deadline and rate limit. */
+/* What a model's owner says of its queue: Triton's levels and policies, and our deadline and
+ * rate limit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

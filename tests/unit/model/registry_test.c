@@ -1,4 +1,5 @@
-/* The persistent tree: what a change costs, what readers see, and the words for what is not there. */
+/* The persistent tree: what a change costs, what readers see, and the words for what is not
+ * there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -408,7 +409,8 @@ static void a_pick_gives_the_highest_ready_version_or_the_words_that_clients_mat
         check_pick(&rows[i]);
 }
 
-/* Triton knows no loads by demand and no budget: nobody matches its words there, and the name is known. */
+/* Triton knows no loads by demand and no budget: nobody matches its words there, and the name is
+ * known. */
 static void what_only_we_say_begins_with_what_went_wrong(void **state)
 {
     (void)state;

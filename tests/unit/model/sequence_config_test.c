@@ -1,4 +1,5 @@
-/* sequence_batching against a file: what clients do not see any more, what a sequence begins with, what is refused. */
+/* sequence_batching against a file: what clients do not see any more, what a sequence begins
+ * with, what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

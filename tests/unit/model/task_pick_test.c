@@ -1,4 +1,5 @@
-/* Which of several models for a task answers: a row per situation, and the order is always the same. */
+/* Which of several models for a task answers: a row per situation, and the order is always the
+ * same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* tests/unit/onnx/onnx_build.h - writes small models for the tests, field by field.
- * Each function opens or writes a message of onnx.proto; `end` closes it.  Memory comes from one buffer per test. */
+ * Each function opens or writes a message of onnx.proto; `end` closes it.  Memory comes from one
+ * buffer per test. */
 #ifndef TRP_TEST_ONNX_BUILD_H
 #define TRP_TEST_ONNX_BUILD_H
 

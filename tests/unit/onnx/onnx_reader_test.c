@@ -533,7 +533,8 @@ static void every_allocation_that_fails_is_an_error_and_leaves_nothing_behind(vo
     }
 }
 
-/* Memory that cuts a file when it is first asked for some: the file is mapped by then, and not yet looked at. */
+/* Memory that cuts a file when it is first asked for some: the file is mapped by then, and not
+ * yet looked at. */
 struct scissors {
     struct trp_alloc alloc;
     const char *path;
@@ -552,7 +553,8 @@ static void drop(const struct trp_alloc *a, void *block)
     trp_alloc_free(trp_heap(), block);
 }
 
-/* `cp new.onnx model.onnx` begins with cutting the old one, and once ended the server that was reading it. */
+/* `cp new.onnx model.onnx` begins with cutting the old one, and once ended the server that was
+ * reading it. */
 static void a_large_file_that_is_copied_over_while_it_is_read_is_an_error(void **state)
 {
     (void)state;

@@ -1,7 +1,8 @@
 /* Sizes of tensors in every spelling, and what is refused. */
 #include "onnx_build.h"
 
-/* One initialiser `w` of two dims, with or without packed dims, raw data of raw_n bytes (-1: none). */
+/* One initialiser `w` of two dims, with or without packed dims, raw data of raw_n bytes (-1:
+ * none). */
 static trp_status read_tensor(struct build *b, int32_t elem, int64_t d0, int64_t d1, bool packed,
                               int64_t raw_n)
 {

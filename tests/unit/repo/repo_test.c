@@ -230,7 +230,8 @@ static void a_default_file_name_is_what_counts(void **state)
     check_one(f, "m", 1, "m/1/net.onnx");
 }
 
-/* It could name any file of the machine, and once did: names were joined and only the last one was looked at. */
+/* It could name any file of the machine, and once did: names were joined and only the last one
+ * was looked at. */
 static void a_default_file_name_does_not_lead_out_of_the_version(void **state)
 {
     struct fixture *f = *state;

@@ -1,4 +1,5 @@
-/* tests/unit/residence/residence_fixture.h - a residence on a clock of our own; models are names and numbers here. */
+/* tests/unit/residence/residence_fixture.h - a residence on a clock of our own; models are names
+ * and numbers here. */
 #ifndef TRP_RESIDENCE_FIXTURE_H
 #define TRP_RESIDENCE_FIXTURE_H
 

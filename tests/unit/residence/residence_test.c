@@ -340,7 +340,8 @@ static void what_the_newcomer_shares_is_no_room(void **state)
     assert_int_equal(used(h), (45 + 40 + 15) * MB);
 }
 
-/* Counted as what really became free, also by the thrash meter: not as nothing, and the blob not twice. */
+/* Counted as what really became free, also by the thrash meter: not as nothing, and the blob not
+ * twice. */
 static void what_goes_together_is_counted_as_what_it_frees(void **state)
 {
     struct house *h = *state;
@@ -566,7 +567,8 @@ static void a_rate_outlives_an_eviction(void **state)
     assert_true(trp_rate_weight(&a->guest->rate, h->now_ns, TRP_S(300)) > 39);
 }
 
-/* Three models in a circle, room for two of them: each load is one that a larger memory would have saved. */
+/* Three models in a circle, room for two of them: each load is one that a larger memory would
+ * have saved. */
 static void thrashing_is_told_with_the_bytes_that_cure_it(void **state)
 {
     struct house *h = *state;

@@ -63,7 +63,8 @@ static void large_numbers_take_no_longer_and_stay_exact(void **state)
     assert_true(trp_binomial_tail(100000000, 0.01, 2000000) < 1e-300);
 }
 
-/* Both alike: "less than one in a hundred" is found in no more than about one of a hundred comparisons. */
+/* Both alike: "less than one in a hundred" is found in no more than about one of a hundred
+ * comparisons. */
 static void chance_alone_seldom_looks_like_a_difference(void **state)
 {
     (void)state;

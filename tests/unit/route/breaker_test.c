@@ -215,7 +215,8 @@ static void odd_options_are_made_possible(void **state)
     assert_string_equal(trp_breaker_phase_name(TRP_BREAKER_HALF_OPEN), "half_open");
 }
 
-/* Threads ask and tell; whatever they do, there are never more probes out than may be, and it closes in the end. */
+/* Threads ask and tell; whatever they do, there are never more probes out than may be, and it
+ * closes in the end. */
 /* Whoever asked the old one reports there: its probes are nobody's any more. */
 static void what_takes_its_place_lets_probes_out_again(void **state)
 {

@@ -1,9 +1,10 @@
 /* The compiled evaluator against a slow one, on random rules.
  *
- * A rule is made as a tree of this file's own, with its text: so the lexer, the parser, the checker, folding, the compiler and
- * the evaluator all stand against one walk over the tree that does what docs/rules.md says, in the plainest way.  Values are
- * typed, as rules must be to compile; what is unknown comes from missing parameters, from parameters of a type that the rule does
- * not expect, and from arithmetic. */
+ * A rule is made as a tree of this file's own, with its text: so the lexer, the parser, the
+ * checker, folding, the compiler and the evaluator all stand against one walk over the tree that
+ * does what docs/rules.md says, in the plainest way.  Values are typed, as rules must be to
+ * compile; what is unknown comes from missing parameters, from parameters of a type that the
+ * rule does not expect, and from arithmetic. */
 #include "rules.h"
 
 #include <math.h>

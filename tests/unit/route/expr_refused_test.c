@@ -1,4 +1,5 @@
-/* What is wrong with a rule is told before it is used: where, what, and what may have been meant. */
+/* What is wrong with a rule is told before it is used: where, what, and what may have been
+ * meant. */
 #include "rules.h"
 
 #include "tensor/signature.h"
@@ -261,7 +262,8 @@ static void the_caret_stands_below_the_mistake(void **state)
     assert_string_equal(r.err.text, "routes.yaml:7:37: no input 'imge'; did you mean 'image'?\n"
                                     "  params.a == 1 && inputs.imge.rows > 2\n"
                                     "                          ^");
-    /* Of several lines the one with the mistake; only the first begins within a line of the file. */
+    /* Of several lines the one with the mistake; only the first begins within a line of the
+     * file. */
     assert_null(rules_compile(&r, "params.a == 1 &&\n   '\xc3\xa4' == 2"));
     assert_string_equal(r.err.text, "routes.yaml:8:4: cannot compare a text with an int\n"
                                     "     '\xc3\xa4' == 2\n"

@@ -1,5 +1,6 @@
-/* Every operator and function of rules with operands of every type: what does not fit is refused where it stands, in words that name
- * both types; what fits has a type, which `duration(...)` tells, because it refuses whatever it is given. */
+/* Every operator and function of rules with operands of every type: what does not fit is refused
+ * where it stands, in words that name both types; what fits has a type, which `duration(...)`
+ * tells, because it refuses whatever it is given. */
 #include "rules.h"
 
 #include "tensor/signature.h"

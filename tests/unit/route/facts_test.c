@@ -96,7 +96,8 @@ static void tensors_have_features(void **state)
     rules_deinit(&r);
 }
 
-/* Nothing was checked when a route is asked: what does not fit is unknown, and nothing is read beyond the end. */
+/* Nothing was checked when a route is asked: what does not fit is unknown, and nothing is read
+ * beyond the end. */
 static void broken_tensors_are_unknown(void **state)
 {
     (void)state;

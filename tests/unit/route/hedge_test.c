@@ -107,7 +107,8 @@ static void the_budget_limits_it(void **state)
     assert_int_equal(trp_counter_get(&h.won), 1);
 }
 
-/* One answer in thirty hangs for a second.  With a second request after p95 hardly a client waits for it, for a few percent more. */
+/* One answer in thirty hangs for a second.  With a second request after p95 hardly a client
+ * waits for it, for a few percent more. */
 static void a_tail_is_cut_for_a_few_percent(void **state)
 {
     (void)state;

@@ -84,7 +84,8 @@ static void keys_may_be_any_bytes_but_ends_of_lines(void **state)
     trp_key_set_unref(set);
 }
 
-/* Keys of few letters, so that many are drawn twice; what a set of all of them would say is kept beside. */
+/* Keys of few letters, so that many are drawn twice; what a set of all of them would say is kept
+ * beside. */
 static void many_keys_are_found_and_their_neighbours_are_not(void **state)
 {
     enum { SPACE = 200000, DRAWN = 100000 };

@@ -41,7 +41,8 @@ static void a_busy_one_has_its_share(void **state)
     assert_int_equal(taken, 108);
 }
 
-/* Every request fails and would be retried for ever: what is asked grows by a tenth and the floor, not more. */
+/* Every request fails and would be retried for ever: what is asked grows by a tenth and the
+ * floor, not more. */
 static void it_holds_whatever_fails(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* One call on its way through a route: who is asked, who is asked next, and that it comes back once, as the rules say. */
+/* One call on its way through a route: who is asked, who is asked next, and that it comes back
+ * once, as the rules say. */
 #include "routes.h"
 
 #include "model/stats.h"
@@ -402,7 +403,8 @@ static void old_rules_end_what_they_began(void **state)
     assert_string_equal(r->model_name, "b");
 }
 
-/* A call to the route whose first target fails after 200 ms, and whose second one answers 3 ms later; counted as front does it. */
+/* A call to the route whose first target fails after 200 ms, and whose second one answers 3 ms
+ * later; counted as front does it. */
 static int32_t ask_a_late_one(struct routes *r)
 {
     struct model *a = routes_model(r, "a"), *b = routes_model(r, "b");
@@ -549,7 +551,8 @@ static void an_answer_knows_which_output_it_is(void **state)
     }
 }
 
-/* Each of them asks by a child: the client's call has the signature of whoever answered, however deep it was. */
+/* Each of them asks by a child: the client's call has the signature of whoever answered, however
+ * deep it was. */
 static void an_answer_from_behind_two_routes_knows_it_too(void **state)
 {
     struct routes *r = *state;

@@ -1,5 +1,5 @@
-/* The canary of a rule: it gets its share, is taken back when it fails, goes on when its route is read again; in models that do as they
- * are told, and a clock of its own. */
+/* The canary of a rule: it gets its share, is taken back when it fails, goes on when its route is
+ * read again; in models that do as they are told, and a clock of its own. */
 #include "routes.h"
 
 #include "route/route_canary.h"

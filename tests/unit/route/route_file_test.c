@@ -1,4 +1,5 @@
-/* What may be written in a file of routes, and what each mistake is told; and whether routes can be followed. */
+/* What may be written in a file of routes, and what each mistake is told; and whether routes can
+ * be followed. */
 #include "routes.h"
 
 #include "route/route_parts.h"
@@ -512,7 +513,8 @@ static void a_folder_that_is_wrong_is_left_out_and_counts_are_carried(void **sta
     trp_arena_deinit(&arena);
 }
 
-/* Routes of an earlier file that go on: found and led through, checked by their index only, by their own lists. */
+/* Routes of an earlier file that go on: found and led through, checked by their index only, by
+ * their own lists. */
 static void routes_that_go_on_outlive_their_file(void **state)
 {
     struct routes *r = *state;
@@ -635,7 +637,8 @@ static void who_stands_in_gives_the_same_outputs_and_a_shadow_takes_the_same(voi
     }
 }
 
-/* A route is what its targets are, where they are alike; where they are not, only its own rules know. */
+/* A route is what its targets are, where they are alike; where they are not, only its own rules
+ * know. */
 static void a_route_behind_a_route_is_checked_like_its_targets(void **state)
 {
     struct routes *r = *state;

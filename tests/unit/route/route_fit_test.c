@@ -1,4 +1,5 @@
-/* A request that is changed on its way to a target: names, types, what is given; and that everything is put back. */
+/* A request that is changed on its way to a target: names, types, what is given; and that
+ * everything is put back. */
 #include "routes.h"
 
 #include "call/call_child.h"
@@ -213,7 +214,8 @@ static void constants_are_given_once_a_row(void **state)
     trp_call_give_back(call);
 }
 
-/* The target stands for others, as an ensemble does: one of them is at work while the other has failed. */
+/* The target stands for others, as an ensemble does: one of them is at work while the other has
+ * failed. */
 struct part {
     struct trp_call *call, *child;
 };
@@ -238,7 +240,8 @@ static void end_part(struct routes *r, struct part *p)
     routes_end(r, p->call);
 }
 
-/* What it reads has to be there as long as it works, whatever the route does with the call meanwhile. */
+/* What it reads has to be there as long as it works, whatever the route does with the call
+ * meanwhile. */
 static void what_was_cast_stays_while_a_step_reads_it(void **state)
 {
     struct routes *r = *state;

@@ -1,5 +1,5 @@
-/* A second request for an answer that is late: when it is sent, who wins, and that everybody comes back; in models that do as they are
- * told, and a clock of its own. */
+/* A second request for an answer that is late: when it is sent, who wins, and that everybody comes
+ * back; in models that do as they are told, and a clock of its own. */
 #include "routes.h"
 
 #include "route/route_canary.h"
@@ -238,7 +238,8 @@ static struct trp_breaker_view breaker_of(const struct routes *r, uint32_t goal)
     return trp_breaker_get(&p->goals[goal].breaker, r->now_ns);
 }
 
-/* The first answers after 25 ms with this code (0: when it is given up), the second after 30; who is asked is left as it was. */
+/* The first answers after 25 ms with this code (0: when it is given up), the second after 30;
+ * who is asked is left as it was. */
 static int32_t ask_late(struct routes *r, int32_t first, int32_t second)
 {
     struct model *a = routes_model(r, "a"), *b = routes_model(r, "b");

@@ -1,4 +1,5 @@
-/* tests/unit/route/routes.h - a file of routes over models that do as they are told, on a loop of its own. */
+/* tests/unit/route/routes.h - a file of routes over models that do as they are told, on a loop
+ * of its own. */
 #ifndef ROUTES_H
 #define ROUTES_H
 

@@ -27,7 +27,8 @@ struct rules {
     struct trp_matcher *matcher;
 };
 
-/* Two models are watched: `fast` serves, `slow` answers badly; nothing was answered by `idle` so far. */
+/* Two models are watched: `fast` serves, `slow` answers badly; nothing was answered by `idle` so
+ * far. */
 static inline bool rules_model(void *user, uint32_t loop_index, struct trp_str name,
                                struct trp_model_load *out)
 {

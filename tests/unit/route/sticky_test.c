@@ -33,7 +33,8 @@ static int place_keys(void **state)
     return 0;
 }
 
-/* Looks at every key under two splits: how many have each choice in the second one, and how many moved from where to where. */
+/* Looks at every key under two splits: how many have each choice in the second one, and how many
+ * moved from where to where. */
 struct moves {
     uint32_t shares[8], moved[8][8], all;
 };
@@ -124,7 +125,8 @@ static void one_more_choice_moves_only_what_it_takes(void **state)
     trp_arena_deinit(&arena);
 }
 
-/* Whatever the change, no more than twice what must move, as long as the first choice has room between the others. */
+/* Whatever the change, no more than twice what must move, as long as the first choice has room
+ * between the others. */
 static void any_change_moves_little(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Time zones: the system's, against the C library's reading of the same files; and files that are none. */
+/* Time zones: the system's, against the C library's reading of the same files; and files that
+ * are none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -147,7 +148,8 @@ static void a_folder_can_be_named_by_the_environment(void **state)
 
 /* ---- files ---- */
 
-/* Version 2: an empty first part, then one change at 1000 s from +60 s to +120 s, and no rule behind it. */
+/* Version 2: an empty first part, then one change at 1000 s from +60 s to +120 s, and no rule
+ * behind it. */
 static const char small[] = "TZif2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
                             "\0\0\0\0"
                             "\0\0\0\0"

@@ -116,8 +116,9 @@ static void slots_of_its_model_may_be_what_it_waits_for(void **state)
     assert_int_equal(forecast(&g.model, 0, TRP_MS(1), TRP_PRIORITY_NORMAL, 0).start_ns, TRP_MS(2));
 }
 
-/* Open arrivals at twice what one executor can do, each with 50 ms of time: most of what is let in is answered in time, and the
- * executor is hardly ever without work.  Without the forecast hardly anything would be in time. */
+/* Open arrivals at twice what one executor can do, each with 50 ms of time: most of what is let in
+ * is answered in time, and the executor is hardly ever without work.  Without the forecast
+ * hardly anything would be in time. */
 struct tally {
     uint32_t arrived, refused, in_time, late;
 };

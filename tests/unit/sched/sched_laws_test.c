@@ -1,5 +1,6 @@
-/* The laws of scheduling, over random and adversarial arrivals with a fake clock: nothing is lost or given out twice, shares and
- * floors are kept, nobody starves.  TROUPE_SEED=N replays one seed. */
+/* The laws of scheduling, over random and adversarial arrivals with a fake clock: nothing is lost
+ * or given out twice, shares and floors are kept, nobody starves.  TROUPE_SEED=N replays one
+ * seed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -279,7 +280,8 @@ static void every_call_comes_out_exactly_once(void **state)
         replay(i);
 }
 
-/* Shares: tenants that always have calls waiting, one executor, `runs` runs; the work done for each. */
+/* Shares: tenants that always have calls waiting, one executor, `runs` runs; the work done for
+ * each. */
 struct offer {
     struct trp_sched_tenant *tenant;
     uint32_t model, backlog; /* kept waiting */
@@ -414,7 +416,8 @@ static void newcomers_without_end_starve_nobody(void **state)
         ;
 }
 
-/* Someone who keeps many calls waiting for models that have no slot saves nothing up against those who come later. */
+/* Someone who keeps many calls waiting for models that have no slot saves nothing up against
+ * those who come later. */
 static void a_tenant_that_was_idle_has_saved_nothing(void **state)
 {
     (void)state;

@@ -234,7 +234,8 @@ static void draining_finds_calls_behind_taken_slots_too(void **state)
     assert_int_equal(s.queued, 0);
 }
 
-/* A small simulation against a plain model of the rules: 5 models, random classes and deadlines, 20,000 steps. */
+/* A small simulation against a plain model of the rules: 5 models, random classes and deadlines,
+ * 20,000 steps. */
 #define MODELS 5
 #define CALLS 40
 static bool is_better(const struct trp_call *a, const struct trp_call *b)

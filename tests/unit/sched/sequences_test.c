@@ -1,4 +1,5 @@
-/* Which request of which sequence may run now.  Calls are bare structures, the clock an argument. */
+/* Which request of which sequence may run now.  Calls are bare structures, the clock an
+ * argument. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -306,8 +307,8 @@ static void dropping_leaves_what_runs_to_its_end(void **state)
     tear_down(&w);
 }
 
-/* Whatever comes in whatever order: each call that was taken on runs once or was taken back, those of a sequence in order, and never
- * more sequences than slots. */
+/* Whatever comes in whatever order: each call that was taken on runs once or was taken back, those
+ * of a sequence in order, and never more sequences than slots. */
 struct model {
     uint64_t next[8], ran[8]; /* by id: the place of the next push, of the last run */
     uint64_t runs_n, taken_back_n, pushed_n;

@@ -82,7 +82,8 @@ static void what_is_not_known_of_parts_is_hoped_until_they_have_told(void **stat
     assert_int_equal(trp_splitting_parts(&rules, &curve, 64), 2);
 }
 
-/* Runs of half the rows that were made beside others' work must not keep it from being divided for good. */
+/* Runs of half the rows that were made beside others' work must not keep it from being divided
+ * for good. */
 static void fewer_rows_never_cost_more(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Whoever works on a store is killed at each of its system calls: afterwards the store opens, what is visible is whole, nothing is left
- * lying about, and the same work succeeds. */
+/* Whoever works on a store is killed at each of its system calls: afterwards the store opens, what
+ * is visible is whole, nothing is left lying about, and the same work succeeds. */
 #include "killed.h"
 #include "made.h"
 #include "store/store_key.h"
@@ -27,7 +27,8 @@ static struct trp_store *open_at(const char *path)
     return trp_failed(trp_store_open(trp_heap(), &opts, &s, NULL)) ? NULL : s;
 }
 
-/* All that becomes of a model: its files are read, it is prepared, opened, closed; another is refused. */
+/* All that becomes of a model: its files are read, it is prepared, opened, closed; another is
+ * refused. */
 static int prepare(void *path)
 {
     const struct trp_store_subject subject = { .path = MODEL, .backend = "b", .fingerprint = "1" };

@@ -1,4 +1,5 @@
-/* What was prepared of a model that is gone is found by what was in its files, and nothing else is. */
+/* What was prepared of a model that is gone is found by what was in its files, and nothing else
+ * is. */
 #include "store/obsolete.h"
 
 #include "made.h"
@@ -280,7 +281,8 @@ static void a_repository_without_any_model_tells_nothing(void **state)
     assert_int_equal(state_of(&r->f, "b"), TRP_OK);
 }
 
-/* Links in circles, to nothing and into a hidden folder, a pipe, what is no model though it has the size of one. */
+/* Links in circles, to nothing and into a hidden folder, a pipe, what is no model though it has
+ * the size of one. */
 static void odd_things_in_a_repository_do_no_harm(void **state)
 {
     struct repository *r = *state;

@@ -1,5 +1,5 @@
-/* Whether rows are independent: what the test backends pretend to be, and what is written down of it.  Real models whose rows depend on
- * each other are in tests/e2e/test_batching.py. */
+/* Whether rows are independent: what the test backends pretend to be, and what is written down of
+ * it.  Real models whose rows depend on each other are in tests/e2e/test_batching.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

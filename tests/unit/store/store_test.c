@@ -1,4 +1,5 @@
-/* A store's folder: what is put there is found again, whole or not at all, by this process and the next. */
+/* A store's folder: what is put there is found again, whole or not at all, by this process and
+ * the next. */
 #include "store/artefact.h"
 
 #include <fcntl.h>

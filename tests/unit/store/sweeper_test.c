@@ -1,4 +1,5 @@
-/* What lies in a store is listed, verified and removed; what somebody uses stays, whoever he is and whenever he comes. */
+/* What lies in a store is listed, verified and removed; what somebody uses stays, whoever he is
+ * and whenever he comes. */
 #include "store/sweeper.h"
 
 #include <signal.h>
@@ -339,8 +340,8 @@ static void blobs_of_a_held_artefact_that_cannot_be_read_stay_with_all_others(vo
     assert_int_equal(swept.blobs_n, 1);
 }
 
-/* A child that publishes and one that removes all that it may, as fast as they can: what is published and held can be opened, each
- * time. */
+/* A child that publishes and one that removes all that it may, as fast as they can: what is
+ * published and held can be opened, each time. */
 static int publish_and_open(const char *path, int rounds)
 {
     const struct trp_store_opts opts = { .path = path };

@@ -70,7 +70,8 @@ static bool is_same(double a, double b)
     return a == b || (isnan(a) && isnan(b));
 }
 
-/* Random bytes are also NaN and infinities; half of the time they are small numbers, so that sums mean something. */
+/* Random bytes are also NaN and infinities; half of the time they are small numbers, so that
+ * sums mean something. */
 static void draw(unsigned char *at, uint64_t n, int32_t dtype, struct trp_random *r)
 {
     const bool is_wild = trp_random_next(r) & 1;

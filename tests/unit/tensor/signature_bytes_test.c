@@ -100,7 +100,8 @@ static void half_of_it_and_more_than_it_are_no_signature(void **state)
         trp_signature_bytes_decode(trp_buf_str(&f->bytes), &f->arena, &back, NULL).code, TRP_OK);
 }
 
-/* Whatever is changed, nothing is read beyond the end, and what is taken is a signature within the limits. */
+/* Whatever is changed, nothing is read beyond the end, and what is taken is a signature within
+ * the limits. */
 static void damaged_bytes_are_refused_or_harmless(void **state)
 {
     struct fixture *f = *state;

@@ -1,4 +1,5 @@
-/* Reports and pictures: the numbers that they show are those of the arrivals, and any viewer can read them. */
+/* Reports and pictures: the numbers that they show are those of the arrivals, and any viewer can
+ * read them. */
 #include "unit/tune/sim_world.h"
 
 #include <stdlib.h>
@@ -91,7 +92,8 @@ static void its_json_can_be_read(void **state)
     assert_true(is_read);
 }
 
-/* An XML document in small: every element that is opened is closed, in its order, and nothing else stands there. */
+/* An XML document in small: every element that is opened is closed, in its order, and nothing
+ * else stands there. */
 static bool is_well_formed(const char *text)
 {
     char open[16][16];

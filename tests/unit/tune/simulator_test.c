@@ -1,4 +1,5 @@
-/* The simulated server, against what is known of queues, and against its own laws.  TROUPE_SEED=N replays one seed of the laws. */
+/* The simulated server, against what is known of queues, and against its own laws.
+ * TROUPE_SEED=N replays one seed of the laws. */
 #include "unit/tune/sim_world.h"
 
 #include <math.h>

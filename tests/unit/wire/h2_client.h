@@ -1,4 +1,5 @@
-/* A small HTTP/2 client over nghttp2, for tests: bytes in, bytes out, and what each stream got as text. */
+/* A small HTTP/2 client over nghttp2, for tests: bytes in, bytes out, and what each stream got
+ * as text. */
 #ifndef H2_CLIENT_H
 #define H2_CLIENT_H
 
