@@ -223,7 +223,7 @@ static inline uint32_t trp_refs_get(const struct trp_refs *r)
 /* The head of an intrusive list that any thread adds to and one thread takes whole, newest first.
  * Release on push, acquire on take: what was written to a node before it was pushed is seen by
  * whoever takes it.  To push: void *top = trp_pile_top(p); do node->next = top; while
- * (!trp_pile_try_push(p, &top, node)); `top` is what lay there before.  None is popped, so no ABA. */
+ * (!trp_pile_try_push(p, &top, node)); `top` lay there before.  None is popped: no ABA. */
 struct trp_pile {
     _Atomic uintptr_t top; /* a number, because { 0 } must initialise it under every compiler */
 };
