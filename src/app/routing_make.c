@@ -53,6 +53,7 @@ static void set_cookbook(struct trp_server *s)
         .alloc = s->alloc,
         .env = { .finder = { .find = trp_admin_find, .finished = trp_admin_finished },
                  .requests = &s->accounts[TRP_ACCOUNT_REQUEST].alloc,
+                 .pools = s->pools,
                  .metrics = s->metrics,
                  .clock = &s->rule_clock.clock,
                  .load = trp_load_facts_view(s->facts),

@@ -91,8 +91,8 @@ void trp_server_destroy(struct trp_server *s)
     trp_life_destroy(s->life);
     trp_directories_close(&s->directories);
     trp_exec_destroy(s->exec);
-    for (uint32_t i = 0; s->rooms && i < s->readers.n; i++)
-        trp_pool_destroy(s->rooms[i].pool);
+    for (uint32_t i = 0; s->pools && i < s->readers.n; i++)
+        trp_pool_destroy(s->pools[i]);
     trp_trace_destroy(s->trace); /* its thread may still be inside a post to a loop */
     if (s->facts)
         trp_load_facts_stop(s->facts);
@@ -117,6 +117,7 @@ void trp_server_destroy(struct trp_server *s)
     trp_alloc_free(s->alloc, s->loops);
     trp_alloc_free(s->alloc, s->fronts);
     trp_alloc_free(s->alloc, s->rooms);
+    trp_alloc_free(s->alloc, s->pools);
     trp_alloc_free(s->alloc, s->tenant_rules);
     if (s->signals_fd >= 0)
         close(s->signals_fd);

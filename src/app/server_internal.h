@@ -24,7 +24,6 @@ enum phase { PHASE_SERVING, PHASE_DRAINING, PHASE_CLOSING };
 
 struct loop_room { /* what one loop thread owns besides its loop */
     struct trp_server *server;
-    struct trp_pool *pool;
     struct trp_front *front;
     struct trp_mail drain_mail, drained_mail, give_up_mail;
 };
@@ -65,6 +64,7 @@ struct trp_server {
     struct trp_canary_watch canaries;
     char routes_path[4096], routes_folder[4096];
     struct loop_room *rooms;
+    struct trp_pool **pools; /* one for each loop */
     struct trp_front **fronts;
     struct trp_loop **loops;
     struct trp_counter connections;

@@ -118,7 +118,8 @@ static trp_status make_loops(struct trp_server *s, uint32_t loops_n, struct trp_
     s->loops = trp_alloc_zeroed(s->alloc, loops_n, sizeof(struct trp_loop *));
     s->fronts = trp_alloc_zeroed(s->alloc, loops_n, sizeof(struct trp_front *));
     s->rooms = trp_alloc_zeroed(s->alloc, loops_n, sizeof *s->rooms);
-    if (!s->loops || !s->fronts || !s->rooms)
+    s->pools = trp_alloc_zeroed(s->alloc, loops_n, sizeof(struct trp_pool *));
+    if (!s->loops || !s->fronts || !s->rooms || !s->pools)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "%u loops", loops_n);
     for (uint32_t i = 0; i < loops_n; i++)
         s->loops[i] = s->readers.items[i].loop;
@@ -465,7 +466,7 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
         const struct trp_pool_opts pool = { .commons = s->commons,
                                             .payer = &s->accounts[TRP_ACCOUNT_REQUEST].plugin };
         s->rooms[i].server = s;
-        TRP_CHECK(trp_pool_create(requests, &pool, &s->rooms[i].pool, err));
+        TRP_CHECK(trp_pool_create(requests, &pool, &s->pools[i], err));
         const struct trp_front_opts opts = {
             .loop_index = i,
             .loop = s->loops[i],
@@ -481,7 +482,7 @@ static trp_status make_fronts(struct trp_server *s, struct trp_error *err)
             .log = s->log,
             .metrics = trp_metrics_shard(s->metrics, i),
             .trace = s->trace,
-            .pool = s->rooms[i].pool,
+            .pool = s->pools[i],
             .requests = requests,
             .connections = &s->connections,
             .age_ns = (int64_t)setting(s, TRP_SETTING_ID_TRIM),

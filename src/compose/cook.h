@@ -25,6 +25,7 @@ struct trp_crew;
 struct trp_cook_env {
     struct trp_finder finder;
     const struct trp_alloc *requests;    /* the account of what steps make */
+    struct trp_pool *const *pools;       /* one for each loop, of that account; NULL: none */
     struct trp_metrics *metrics;         /* shard i is loop i's; NULL: nothing is counted */
     const struct trp_clock *clock;       /* its wall clock is what conditions see */
     const struct trp_load_view *load;    /* what conditions see of it; NULL: nothing */

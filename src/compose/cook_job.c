@@ -15,10 +15,26 @@ static void free_block(void *alloc, void *block)
     trp_alloc_free(alloc, block);
 }
 
-trp_status trp_cook_memory(const struct trp_cook_env *env, struct trp_call *maker,
-                           struct troupe_tensor *t, uint64_t bytes, struct trp_error *err)
+/* A fresh block would be page faults, as many as it has pages, in front of whoever writes there. */
+static void take_pooled(struct trp_pool *pool, struct troupe_tensor *t)
 {
-    const uint64_t most = env->output_bytes;
+    struct trp_lease *lease = trp_pool_acquire(pool, (size_t)t->bytes);
+    t->data = lease ? lease->ptr : NULL;
+    t->release = lease ? trp_lease_release_tensor : NULL;
+    t->release_user = lease;
+}
+
+static void take_fresh(const struct trp_alloc *alloc, struct troupe_tensor *t)
+{
+    t->data = trp_alloc_aligned(alloc, (size_t)t->bytes, ALIGNMENT);
+    t->release = t->data ? free_block : NULL;
+    t->release_user = (void *)(uintptr_t)alloc;
+}
+
+trp_status trp_cook_memory(const struct trp_cook_job *j, struct troupe_tensor *t, uint64_t bytes,
+                           struct trp_error *err)
+{
+    const uint64_t most = j->env->output_bytes;
     if (most != 0 && bytes > most)
         return trp_fail_limit(err, TRP_TOO_LARGE, TRP_LIMIT_OUTPUT,
                               "an output of %llu bytes; limits.output_bytes is %llu",
@@ -26,11 +42,11 @@ trp_status trp_cook_memory(const struct trp_cook_env *env, struct trp_call *make
     t->bytes = bytes;
     t->release = NULL;
     if (bytes <= SMALL_BYTES) {
-        t->data = trp_arena_get(&maker->arena, bytes + 1);
+        t->data = trp_arena_get(&j->maker->arena, bytes + 1);
+    } else if (j->pool) {
+        take_pooled(j->pool, t);
     } else {
-        t->data = trp_alloc_aligned(env->requests, (size_t)bytes, ALIGNMENT);
-        t->release = t->data ? free_block : NULL;
-        t->release_user = (void *)(uintptr_t)env->requests;
+        take_fresh(j->env->requests, t);
     }
     if (!t->data)
         return trp_fail_limit(err, TRP_OUT_OF_MEMORY, TRP_LIMIT_MEMORY,
@@ -73,6 +89,7 @@ trp_status trp_cook_job_make(struct trp_cook *k, uint32_t step, uint32_t outputs
     j->cook = k;
     j->maker = maker;
     j->step = step;
+    j->pool = k->env->pools ? k->env->pools[trp_call_loop_index(maker)] : NULL;
     *out_job = j;
     return trp_ok();
 }
@@ -131,6 +148,7 @@ static trp_status send(struct trp_cook_job *j, struct trp_error *err)
     s->parts = &s->one;
     s->parts_n = s->out_n = s->begun_n = 1;
     s->one = (struct trp_cook_part){ .child = j->maker, .job = j };
+    j->pool = NULL;
     const trp_status st = trp_crew_push(j->env->crew, &j->errand, err);
     if (!trp_failed(st))
         return st;

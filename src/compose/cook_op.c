@@ -33,7 +33,7 @@ static trp_status work(struct trp_cook_job *j, struct trp_error *err)
     if (!o->is_planned)
         TRP_CHECK(plan(o, err));
     for (uint32_t i = 0; i < o->out_n; i++) {
-        TRP_CHECK(trp_cook_memory(j->env, j->maker, &o->out[i], o->out[i].bytes, err));
+        TRP_CHECK(trp_cook_memory(j, &o->out[i], o->out[i].bytes, err));
         j->maker->outputs[i].tensor = o->out[i];
     }
     TRP_CHECK(trp_cook_scratch(j->env, o->scratch.bytes, &o->scratch.ptr, err));

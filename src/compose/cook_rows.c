@@ -145,7 +145,7 @@ static trp_status pick_one(struct pick_job *p, const struct troupe_tensor *from,
     out->shape[0] = (int64_t)p->rows_n;
     out->data = NULL;
     out->release = NULL;
-    TRP_CHECK(trp_cook_memory(p->job.env, p->job.maker, out, p->rows_n * width, err));
+    TRP_CHECK(trp_cook_memory(&p->job, out, p->rows_n * width, err));
     for (uint64_t i = 0; i < p->rows_n; i++)
         memcpy((char *)out->data + i * width, (const char *)from->data + p->rows[i] * width,
                (size_t)width);
@@ -232,7 +232,7 @@ static trp_status put_rows(struct unite_job *u, uint32_t output, struct troupe_t
     *out = *others;
     out->data = NULL;
     out->release = NULL;
-    TRP_CHECK(trp_cook_memory(u->job.env, u->job.maker, out, others->bytes, err));
+    TRP_CHECK(trp_cook_memory(&u->job, out, others->bytes, err));
     memcpy(out->data, others->data, (size_t)others->bytes);
     for (uint64_t i = 0; i < u->rows_n; i++)
         memcpy((char *)out->data + u->rows[i] * width, (const char *)rows->data + i * width,
@@ -269,7 +269,7 @@ static trp_status join_rows(struct trp_cook_job *j, uint32_t output, struct trou
     out->shape[0] = (int64_t)rows;
     out->data = NULL;
     out->release = NULL;
-    TRP_CHECK(trp_cook_memory(j->env, j->maker, out, bytes, err));
+    TRP_CHECK(trp_cook_memory(j, out, bytes, err));
     for (uint32_t i = 0; i < j->parts_n; i++) {
         const struct troupe_tensor *t = &j->parts[i].child->outputs[output].tensor;
         if (t->bytes > 0)

@@ -44,6 +44,7 @@ struct trp_cook_job {
     struct trp_cook *cook;
     struct trp_call *maker;
     uint32_t step;
+    struct trp_pool *pool;             /* the loop's; NULL: there is none, or a helper has it */
     uint64_t copied;                   /* bytes, from one tensor to another */
     struct trp_cook_part only, *parts; /* children that it looks at, and that are over when it is */
     uint32_t parts_n;
@@ -128,13 +129,13 @@ void trp_cook_job_let_go(struct trp_cook_job *j);
 void trp_cook_job_drop(struct trp_cook_job *j);
 trp_status trp_cook_job_starve(struct trp_cook_job *j, struct trp_error *err);
 
-/* Memory for an output of a child that was never started, or for the time of a call, which the
- * caller frees.
+/* Memory for an output of a job's maker, from the loop's pool while the job is on the loop; or for
+ * the time of a call, which the caller frees.
  *   Owns  : memory is the maker's; the caller's.
- *   Thread: any; nobody else works on that child.
+ *   Thread: any; nobody else works on that job.
  *   Errors: OUT_OF_MEMORY, TOO_LARGE (limits.output_bytes). */
-trp_status trp_cook_memory(const struct trp_cook_env *env, struct trp_call *maker,
-                           struct troupe_tensor *t, uint64_t bytes, struct trp_error *err);
+trp_status trp_cook_memory(const struct trp_cook_job *j, struct troupe_tensor *t, uint64_t bytes,
+                           struct trp_error *err);
 trp_status trp_cook_scratch(const struct trp_cook_env *env, uint64_t bytes, void **out,
                             struct trp_error *err);
 

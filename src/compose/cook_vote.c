@@ -23,7 +23,8 @@ static struct vote_job *vote_of(struct trp_cook_job *j)
     return TRP_CONTAINER_OF(j, struct vote_job, job);
 }
 
-/* An output of the shape of the members', of the type that was promised. */
+/* An output of the shape of the members', of the type that was promised.  On the loop: it has a
+ * pool. */
 static trp_status make_like(struct vote_job *v, struct trp_error *err)
 {
     struct troupe_tensor *out = &v->job.maker->outputs[0].tensor;
@@ -32,13 +33,12 @@ static trp_status make_like(struct vote_job *v, struct trp_error *err)
     memcpy(out->shape, v->first->shape, sizeof out->shape);
     if (!trp_shape_bytes(out->shape, out->rank, out->dtype, &bytes))
         return trp_fail(err, TRP_TOO_LARGE, "the members' answers are too large");
-    return trp_cook_memory(v->job.env, v->job.maker, out, bytes, err);
+    return trp_cook_memory(&v->job, out, bytes, err);
 }
 
 static trp_status run_vote(struct vote_job *v, struct trp_error *err)
 {
     void *scratch;
-    TRP_CHECK(make_like(v, err));
     struct troupe_tensor *out = &v->job.maker->outputs[0].tensor;
     const uint64_t bytes = trp_vote_scratch(&v->vote, v->members_n, out);
     if (bytes == UINT64_MAX)
@@ -53,7 +53,6 @@ static trp_status rank_scores(struct vote_job *v, struct trp_error *err)
 {
     void *scratch;
     const int64_t items = v->first->rank > 0 ? v->first->shape[v->first->rank - 1] : 0;
-    TRP_CHECK(make_like(v, err));
     TRP_CHECK(trp_cook_scratch(v->job.env, trp_rank_scores_scratch(items > 0 ? (uint64_t)items : 0),
                                &scratch, err));
     const trp_status st = trp_rank_scores(&v->rank, v->members, v->members_n,
@@ -69,8 +68,8 @@ static trp_status rank_lists(struct vote_job *v, struct trp_error *err)
     struct trp_call *maker = v->job.maker;
     struct troupe_tensor *ids = &maker->outputs[0].tensor, *scores = &maker->outputs[1].tensor;
     TRP_CHECK(trp_rank_lists_plan(&v->rank, v->members, v->members_n, &room, err));
-    TRP_CHECK(trp_cook_memory(v->job.env, maker, ids, room.ids_bytes, err));
-    TRP_CHECK(trp_cook_memory(v->job.env, maker, scores, room.scores_bytes, err));
+    TRP_CHECK(trp_cook_memory(&v->job, ids, room.ids_bytes, err));
+    TRP_CHECK(trp_cook_memory(&v->job, scores, room.scores_bytes, err));
     TRP_CHECK(trp_cook_scratch(v->job.env, room.scratch_bytes, &scratch, err));
     const trp_status st =
         trp_rank_lists(&v->rank, v->members, v->members_n, ids, scores, scratch, err);
@@ -163,5 +162,9 @@ trp_status trp_cook_do_vote(struct trp_cook *k, uint32_t step, struct trp_error 
         return trp_cook_job_starve(j, err);
     const uint64_t bytes = collect(k, s, v);
     v->rank.places = s->ranks_lists ? places_of(s, v) : v->rank.places;
-    return trp_cook_job_do(j, bytes, err);
+    const trp_status st = v->ranks_lists ? trp_ok() : make_like(v, err);
+    if (!trp_failed(st))
+        return trp_cook_job_do(j, bytes, err);
+    trp_cook_job_drop(j);
+    return st;
 }

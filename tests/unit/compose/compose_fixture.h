@@ -42,6 +42,7 @@ struct fixture {
     struct trp_loop *loop;
     struct trp_crew *crew; /* without threads: the test does the work */
     struct trp_call_pool *pool;
+    struct trp_pool *bodies; /* the loop's */
     struct trp_metrics *metrics;
     struct fake_model fakes[FAKES_MAX];
     uint32_t fakes_n;
@@ -256,6 +257,8 @@ static int fixture_set_up(void **state)
     assert_false(trp_failed(trp_crew_create(trp_heap(), &crew, &fx.crew, NULL)));
     assert_false(trp_failed(
         trp_call_pool_create(&fx.requests.alloc, fx.loop, 8192, 1 << 24, 200, &fx.pool, NULL)));
+    const struct trp_pool_opts bodies = { 0 };
+    assert_false(trp_failed(trp_pool_create(&fx.requests.alloc, &bodies, &fx.bodies, NULL)));
     assert_false(trp_failed(trp_metrics_create(trp_heap(), 1, &fx.metrics, NULL)));
     assert_false(trp_failed(trp_loop_turn(fx.loop, 0, NULL))); /* this thread is the loop's now */
     trp_arena_init(&fx.arena, trp_heap(), 4096, 0);
@@ -263,6 +266,7 @@ static int fixture_set_up(void **state)
         (struct trp_cookbook_opts){ .alloc = trp_heap(),
                                     .env = { .finder = { &fx, fixture_find, fixture_finished },
                                              .requests = &fx.requests.alloc,
+                                             .pools = &fx.bodies,
                                              .metrics = fx.metrics,
                                              .clock = &fx.clock,
                                              .crew = fx.crew } };
@@ -278,6 +282,7 @@ static int fixture_tear_down(void **state)
     trp_cookbook_destroy(fx.book);
     assert_int_equal(trp_call_pool_out(fx.pool), 0);
     trp_call_pool_destroy(fx.pool);
+    trp_pool_destroy(fx.bodies);
     assert_int_equal(trp_counter_get(&fx.requests.out), 0);
     trp_metrics_destroy(fx.metrics);
     trp_arena_deinit(&fx.arena);
@@ -389,6 +394,7 @@ static inline void fixture_lacks_memory(const char *name, float *values, int64_t
     for (uint64_t left = 3; !is_whole; left++) {
         trp_call_pool_age(fx.pool);
         trp_call_pool_age(fx.pool);
+        trp_pool_trim(fx.bodies);
         trp_counter_set(&fx.requests.left, UINT64_MAX);
         struct trp_call *warm = trp_call_take(fx.pool);
         (void)trp_arena_get(&warm->arena, 1);

@@ -106,6 +106,30 @@ static void a_vote_over_much_is_taken_by_a_helper(void **state)
     fixture_give_back();
 }
 
+/* Whoever takes the vote: a fresh block would be a page fault for each page of it. */
+static void what_a_vote_has_made_is_kept_for_the_next(void **state)
+{
+    static float many[MANY * 3];
+    static const int64_t rows[] = { 2000, MANY };
+    (void)state;
+    fake("one")->signature = fake("two")->signature = &fake_unbounded;
+    fixture_serve("ensembles: { both: { members: [one, two], vote: mean } }");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const void *made[2] = { NULL };
+        for (int turn = 0; turn < 2; turn++) {
+            struct trp_call *call = fixture_start("both", many, rows[i]);
+            fixture_turns(5);
+            assert_int_equal(trp_crew_do_one(fx.crew), rows[i] == MANY);
+            fixture_turns(2);
+            assert_int_equal(call->error.status.code, TRP_OK);
+            made[turn] = call->outputs[0].tensor.data;
+            assert_true(trp_pool_leased_bytes(fx.bodies) >= call->outputs[0].tensor.bytes);
+            fixture_give_back();
+        }
+        assert_ptr_equal(made[0], made[1]);
+    }
+}
+
 /* The helper is at it when nobody waits any more: it is let go once it is back. */
 static void a_vote_that_comes_too_late_is_let_go(void **state)
 {
@@ -419,6 +443,10 @@ static void without_memory_a_request_is_refused_and_lets_everything_go(void **st
     static float many[3 * 8 * 200];
     fixture_serve("ensembles: { three: { members: [one, two, six], vote: median } }");
     fixture_lacks_memory("three", many, 8);
+    for (uint32_t i = 0; i < fx.fakes_n; i++)
+        fx.fakes[i].signature = &fake_unbounded;
+    fixture_serve("ensembles: { much: { members: [one, two, six], vote: median } }");
+    fixture_lacks_memory("much", many, 1600); /* more than the request's own arena takes */
 }
 
 int main(void)
@@ -430,6 +458,7 @@ int main(void)
         TEST(members_without_brackets_are_told_to_have_some),
         TEST(weights_that_would_count_for_nothing_are_refused),
         TEST(a_vote_over_much_is_taken_by_a_helper),
+        TEST(what_a_vote_has_made_is_kept_for_the_next),
         TEST(a_vote_that_comes_too_late_is_let_go),
         TEST(ranks_are_fused),
         TEST(lists_of_items_are_fused_with_their_scores),
