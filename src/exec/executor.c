@@ -185,7 +185,9 @@ static void learn(struct trp_executor *e, const struct trp_call *ran, uint64_t r
     const int64_t took_ns = at[TRP_PHASE_RUN_END] - at[TRP_PHASE_RUN_START];
     const int64_t own_ns = own_time(e, took_ns);
     trp_runqueue_learn(e->queue, v, rows, own_ns);
-    trp_station_hear(&e->station, at[TRP_PHASE_RUN_END], took_ns, took_ns - own_ns);
+    if (!ran->is_aside) /* which lets everybody go first */
+        trp_station_hear(&e->station, at[TRP_PHASE_RUN_END], took_ns + e->woke_late_ns,
+                         took_ns - own_ns + e->woke_late_ns);
 }
 
 /* Half of them wait on, where they stood: who can, takes them. */
@@ -280,6 +282,16 @@ static void take_turns(struct trp_executor *e, bool is_aside)
     e->is_aside = is_aside;
 }
 
+/* Who was called up may find another on its core. */
+static void look_how_late(struct trp_executor *e)
+{
+    if (!e->place.waited_ns || !trp_station_is_own(&e->station))
+        return;
+    const int64_t waited_ns = e->place.waited_ns();
+    e->woke_late_ns = waited_ns - e->waited_ns;
+    e->waited_ns = waited_ns;
+}
+
 /* As run(), of all that was taken. */
 static bool run_taken(struct trp_executor *e, struct trp_call_list *calls,
                       struct trp_call_list *done)
@@ -333,13 +345,18 @@ static void run_until_stopped(void *user)
     struct trp_call_list calls, next = { 0 };
     trp_thread_yield_to_others(e->nice);
     trp_station_begin(&e->station, e->index, e->of);
+    e->waited_ns = e->place.waited_ns ? e->place.waited_ns() : 0;
     for (;;) {
         calls = next;
         take_turns(e, calls.first && calls.first->is_aside);
         if (!calls.first) /* it may sleep now, and wakes where there is most room */
             trp_station_go(&e->station, NULL, e->place.metrics);
-        if (!calls.first && !trp_runqueue_take(e->queue, e->place.clock, NULL, &calls, &expired))
-            return;
+        e->woke_late_ns = 0;
+        if (!calls.first) {
+            if (!trp_runqueue_take(e->queue, e->place.clock, NULL, &calls, &expired))
+                return;
+            look_how_late(e);
+        }
         answer_late_calls(&expired);
         if (!calls.first)
             continue;

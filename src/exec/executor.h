@@ -18,6 +18,7 @@ struct trp_executor {
     int64_t long_run_ns;          /* what runs longer is long: a loop would not take it on */
     struct trp_thread_use before; /* the run under way */
     int64_t waited_ns;            /* for a processor, when that was looked up last */
+    int64_t woke_late_ns;         /* for one, since it was called up for the run under way */
     bool is_aside; /* its turns on the processor are those of what nobody waits for */
 };
 

@@ -3,7 +3,8 @@
 
 #include "base/clock.h"
 
-#define CROWDED_NS TRP_S(1)
+#define CROWDED_FIRST_NS TRP_S(1)
+#define CROWDED_MOST_NS TRP_S(64)
 #define CROWDED_LEAST_NS TRP_US(500) /* less is a loop's turn, or a tick */
 #define CROWDED_PART 4
 #define CROWDED_RUNS 3 /* one after the other: what happens once is no neighbour */
@@ -23,11 +24,22 @@ void trp_station_begin(struct trp_station *s, uint32_t index, uint32_t executors
     set_home(s, &s->own);
 }
 
+/* Whoever is back and finds the neighbour again stays away for longer: each time costs some runs. */
+static int64_t leave_for(struct trp_station *s, int64_t now_ns)
+{
+    const bool is_again = s->crowded_for_ns != 0 && now_ns - s->back_ns < s->crowded_for_ns;
+    s->crowded_for_ns = is_again ? s->crowded_for_ns * 2 : CROWDED_FIRST_NS;
+    if (s->crowded_for_ns > CROWDED_MOST_NS)
+        s->crowded_for_ns = CROWDED_MOST_NS;
+    return s->crowded_for_ns;
+}
+
 void trp_station_hear(struct trp_station *s, int64_t now_ns, int64_t took_ns, int64_t waited_ns)
 {
     if (s->crowded_till_ns != 0) {
         if (now_ns < s->crowded_till_ns) /* whatever it waits now, the cause may be that it roams */
             return;
+        s->back_ns = s->crowded_till_ns;
         s->crowded_till_ns = 0;
         set_home(s, &s->own);
         return;
@@ -37,7 +49,7 @@ void trp_station_hear(struct trp_station *s, int64_t now_ns, int64_t took_ns, in
     if (s->waits < CROWDED_RUNS)
         return;
     s->waits = 0;
-    s->crowded_till_ns = now_ns + CROWDED_NS;
+    s->crowded_till_ns = now_ns + leave_for(s, now_ns);
     set_home(s, &s->all);
 }
 

@@ -438,7 +438,8 @@ static void init_fanout(struct crew *c, struct trp_fanout *f)
     trp_fanout_init(f);
 }
 
-static void start_crew(struct crew *c)
+/* `of` as many: with a core of its own for each where there are so many cores. */
+static void start_crew_of(struct crew *c, uint32_t of)
 {
     memset(c, 0, sizeof *c);
     trp_runqueue_init(&c->queue, 100, 100);
@@ -451,6 +452,8 @@ static void start_crew(struct crew *c)
     for (uint32_t i = 0; i < ARRAY_LEN(c->executors); i++) {
         struct trp_executor *e = &c->executors[i];
         e->queue = &c->queue;
+        e->index = i;
+        e->of = of;
         e->place = c->place;
         e->place.metrics = trp_metrics_shard(w.metrics, 2 + i);
         e->place.fanout = &e->fanout;
@@ -458,6 +461,11 @@ static void start_crew(struct crew *c)
         init_fanout(c, &e->fanout);
         assert_false(trp_failed(trp_executor_start(e, i, NULL)));
     }
+}
+
+static void start_crew(struct crew *c)
+{
+    start_crew_of(c, 0);
 }
 
 static void stop_crew(struct crew *c)
@@ -540,6 +548,34 @@ static void parts_are_learned_without_the_time_that_they_had_no_processor(void *
     assert_int_equal(seen[1], 2); /* nothing that could be told apart from waiting */
 }
 
+/* The runs themselves are not interrupted: what they wait for is to begin. */
+static void who_finds_another_on_its_core_goes_where_there_is_room(void **state)
+{
+    (void)state;
+    static struct crew crew;
+    struct trp_cores all;
+    struct trp_call_list first = { 0 }, refused = { 0 };
+    assert_true(trp_cores_of_thread(&all));
+    const uint32_t cores = trp_cores_count(&all);
+    if (cores < ARRAY_LEN(crew.executors))
+        skip();
+    struct trp_version *v = make_apart("input x FP32 [-1,2]\noutput y FP32 [-1,2]\n");
+    start_crew_of(&crew, cores);
+    turn_until(trp_gauge_get(&crew.queue.idle) == 2);
+    const int64_t at_home = metric(TRP_METRIC_CORES_MOVED);
+    trp_flag_raise(&is_held_up);
+    for (uint32_t i = 0; i < 5; i++) { /* one of the two has three of them */
+        trp_call_list_push(&first, enter(v, 1));
+        trp_runqueue_push(&crew.queue, &first, &refused);
+        turn_until(w.finished_n == i + 1 && trp_gauge_get(&crew.queue.idle) == 2);
+        if (i == 1)
+            assert_int_equal(metric(TRP_METRIC_CORES_MOVED), at_home);
+    }
+    trp_flag_lower(&is_held_up);
+    stop_crew(&crew);
+    assert_true(metric(TRP_METRIC_CORES_MOVED) > at_home);
+}
+
 int main(void)
 {
 #define FANOUT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -564,6 +600,7 @@ int main(void)
         FANOUT_TEST(a_part_without_room_runs_after_the_others),
         FANOUT_TEST(a_batch_that_was_formed_is_shared_and_each_gets_its_rows),
         FANOUT_TEST(parts_are_learned_without_the_time_that_they_had_no_processor),
+        FANOUT_TEST(who_finds_another_on_its_core_goes_where_there_is_room),
     };
     return cmocka_run_group_tests_name("fanout", tests, NULL, NULL);
 }

@@ -101,7 +101,12 @@ static void each_has_a_core_of_its_own_until_others_want_it(void **state)
         { TRP_S(10), TRP_MS(3), false }, { TRP_S(10), TRP_MS(3), false },
         { TRP_S(11), TRP_MS(3), true },  { TRP_S(12) - 1, TRP_MS(9), true },
         { TRP_S(12), TRP_MS(9), false }, /* it tries again, whatever there was while it roamed */
-        { TRP_S(12), TRP_MS(3), false },
+        { TRP_S(12), TRP_MS(3), false }, { TRP_S(12), TRP_MS(3), false },
+        { TRP_S(12), TRP_MS(3), true }, /* again: for longer */
+        { TRP_S(14) - 1, 0, true },      { TRP_S(14), 0, false },
+        { TRP_S(19), TRP_MS(3), false }, { TRP_S(19), TRP_MS(3), false },
+        { TRP_S(19), TRP_MS(3), true }, /* after a while in peace it is as the first time */
+        { TRP_S(20) - 1, 0, true },      { TRP_S(20), 0, false },
     };
     for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
         trp_station_hear(&s, runs[i].at_ns, TRP_MS(10), runs[i].waited_ns);
