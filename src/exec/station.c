@@ -24,7 +24,7 @@ void trp_station_begin(struct trp_station *s, uint32_t index, uint32_t executors
     set_home(s, &s->own);
 }
 
-/* Whoever is back and finds the neighbour again stays away for longer: each time costs some runs. */
+/* Whoever is back and finds the neighbour again stays away for longer: it costs runs each time. */
 static int64_t leave_for(struct trp_station *s, int64_t now_ns)
 {
     const bool is_again = s->crowded_for_ns != 0 && now_ns - s->back_ns < s->crowded_for_ns;
