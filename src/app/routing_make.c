@@ -1,25 +1,5 @@
 /* app/routing_make.c - what routes of this server are given. */
-#include <stdio.h>
-#include <string.h>
-
 #include "app/server_internal.h"
-
-/* Lists stand beside the file of routes. */
-static trp_status name_file(struct trp_server *s, struct trp_error *err)
-{
-    const char *path = trp_settings_text(s->opts.settings, TRP_SETTING_ID_ROUTES_PATH);
-    const char *repository = s->opts.repositories[0];
-    const int n =
-        *path ? snprintf(s->routes_path, sizeof s->routes_path, "%s", path)
-              : snprintf(s->routes_path, sizeof s->routes_path, "%s/routes.yaml", repository);
-    if (n < 0 || (size_t)n >= sizeof s->routes_path)
-        return trp_fail(err, TRP_INVALID_ARGUMENT, "routes.path is too long");
-    const char *slash = strrchr(s->routes_path, '/');
-    const size_t len = slash ? (size_t)(slash - s->routes_path) : 0;
-    memcpy(s->routes_folder, slash ? s->routes_path : ".", slash ? len : 1);
-    s->routes_folder[slash ? len : 1] = '\0';
-    return trp_ok();
-}
 
 static trp_status make_matchers(struct trp_server *s, struct trp_error *err)
 {
@@ -85,7 +65,8 @@ static trp_status make_crew(struct trp_server *s, struct trp_error *err)
 
 trp_status trp_server_make_routing(struct trp_server *s, struct trp_error *err)
 {
-    TRP_CHECK(name_file(s, err));
+    TRP_CHECK(
+        trp_routes_place_find(s->opts.settings, s->opts.repositories[0], &s->routes_place, err));
     TRP_CHECK(make_matchers(s, err));
     TRP_CHECK(
         trp_directories_init(&s->directories, s->alloc, s->loops, s->readers.n, s->control, err));
@@ -104,8 +85,8 @@ trp_status trp_server_make_routing(struct trp_server *s, struct trp_error *err)
     TRP_CHECK(make_feedback(s, err));
     set_cookbook(s);
     const struct trp_routing_opts opts = {
-        .path = s->routes_path,
-        .folder = s->routes_folder,
+        .path = s->routes_place.path,
+        .folder = s->routes_place.folder,
         .bytes_max = trp_settings_u64(s->opts.settings, TRP_SETTING_ID_FILE_BYTES),
         .env = &s->route_env,
         .cookbook = &s->cookbook_opts,

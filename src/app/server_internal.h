@@ -6,6 +6,7 @@
 #include "admin/admin.h"
 #include "app/meter.h"
 #include "app/readers.h"
+#include "app/routes_place.h"
 #include "app/server.h"
 #include "base/shifted_clock.h"
 #include "base/thread.h"
@@ -62,7 +63,7 @@ struct trp_server {
     struct trp_crew *crew; /* of compositions */
     struct trp_routing *routing;
     struct trp_canary_watch canaries;
-    char routes_path[4096], routes_folder[4096];
+    struct trp_routes_place routes_place;
     struct loop_room *rooms;
     struct trp_pool **pools; /* one for each loop */
     struct trp_front **fronts;

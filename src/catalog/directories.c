@@ -6,7 +6,7 @@ trp_status trp_directories_init(struct trp_directories *d, const struct trp_allo
                                 struct trp_error *err)
 {
     *d = (struct trp_directories){ .alloc = alloc, .control = control };
-    d->seats = trp_alloc_zeroed(alloc, n, sizeof *d->seats);
+    d->seats = trp_alloc_zeroed(alloc, (size_t)n + 1, sizeof *d->seats);
     if (!d->seats)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "names of routes for %u loops", n);
     d->n = n;

@@ -142,11 +142,16 @@ def test_fifty_folders_that_are_wrong_are_told_at_once(serve, repository):
     ("cascades:\n  c: { steps: [a, b], confidence: margn, threshold: 0.5 }\n", "did you mean 'margin'?"),
     ("cascades:\n  c: { steps: [a, b], threshold: 5 }\n", "routes.yaml:2:23: 'threshold' is a number from 0 to 1"),
     ("pipelines:\n  p: { steps: [{ modle: a }], outputs: [y] }\n", "routes.yaml:2:"),
+    ("ensembles:\n  e: { members: [a, bee], vote: mean }\n", "routes.yaml:2:21: there is no model, route or composition 'bee'"),
+    ("cascades:\n  c: { steps: [a, aa], threshold: 0.5 }\n", "'aa'; did you mean 'a'?"),
+    ("pipelines:\n  p: { steps: [{ model: a, inputs: { q: x } }], outputs: [y] }\n", "'a' has no input \"q\""),
     ("ensembles:\n  e: { members: [a, b], vote: mean }\n", None),
 ])
-def test_config_reads_what_is_composed(tmp_path, text, place):
-    (tmp_path / "routes.yaml").write_text(text)
-    run = subprocess.run([str(TROUPE), "config", str(tmp_path)], capture_output=True, text=True, timeout=60 * SLOW)
+def test_config_reads_what_is_composed(repository, text, place):
+    for name in "ab":
+        repository.write(f"{name}.echo", ECHO)
+    repository.write("routes.yaml", text)
+    run = subprocess.run([str(TROUPE), "config", str(repository.path)], capture_output=True, text=True, timeout=60 * SLOW)
     assert run.returncode == (1 if place else 0), run.stderr
     assert (place or "") in run.stderr
 

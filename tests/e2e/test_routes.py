@@ -623,6 +623,33 @@ def test_the_configuration_tells_a_mistake_in_routes(models):
     assert answer.returncode == 1 and "cascade 'warm' leads back to itself: 'warm' asks 'warm'" in answer.stderr, answer.stderr
 
 
+def test_the_configuration_tells_what_a_server_would_say_of_routes_and_their_models(serve, models, tmp_path):
+    def config(*more):
+        return subprocess.run([str(TROUPE), "config", "--json", str(models.path), *more], capture_output=True, text=True, timeout=60 * SLOW)
+    unknown = "there is no model, route or composition 'warn'; did you mean 'warm'?"
+    models.write("routes.yaml", "routes: { r: [ { use: warn } ] }\n")
+    models.write("pair/model.yaml", "ensemble: { members: [warn, cold], vote: mean }\n")
+    answer = config()
+    assert answer.returncode == 1 and answer.stderr.count(unknown) == 2 and "^" in answer.stderr, answer.stderr
+    assert "routes.yaml:1:23" in answer.stderr and "troupe config: pair/model.yaml:1:23" in answer.stderr
+    assert json.loads(answer.stdout)["routes.path"], "the settings are printed all the same"
+    server = serve(models.path).wait_ready()
+    server.wait(lambda: server.log().count(unknown) >= 2, "the server to say the same")
+    further = tmp_path / "further"
+    further.mkdir()
+    (further / "warn.echo").write_text("input x FP32 [-1]\noutput y FP32 [-1]\n")
+    answer = config(str(further))
+    assert answer.returncode == 0 and not answer.stderr, "a model of a second repository counts"
+    (further / "warn.echo").write_text("input x INT64 [-1]\noutput y INT64 [-1]\n")
+    answer = config(str(further))
+    assert answer.returncode == 1 and "pair/model.yaml:1:" in answer.stderr and "INT64" in answer.stderr, answer.stderr
+    models.write("routes.yaml", "routes: { r: [ { use: warm, fallback: cut } ] }\n")
+    models.write("pair/model.yaml", "route: [ { use: warm } ]\n")
+    models.write("cut.onnx", "\x08")
+    answer = config()
+    assert answer.returncode == 0 and "troupe config: warning: model 'cut/1' cannot be loaded: " in answer.stderr, answer.stderr
+
+
 BAD_ENSEMBLE = "ensemble: { members: [warm, cold], vote: meen }\n"
 GOOD_ENSEMBLE = "ensemble: { members: [warm, cold], vote: mean }\n"
 
