@@ -3,13 +3,17 @@
  * What is wrong with several models at once (no runtime, most of all) is said once, below the
  * table; there stands all of a reason of several lines, too. */
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/composed.h"
 #include "cli/model_list.h"
 #include "cli/reply_fields.h"
 
+#define PATIENCE_NS TRP_S(5) /* with a server that has only just begun to look around */
+#define PAUSE_NS TRP_MS(20)
 #define NOTES_MAX 16u
 #define NOTE_BYTES_MIN 40u /* shorter reasons are repeated: a mark would not save anything */
 
@@ -187,6 +191,19 @@ static bool is_shown(const struct listing *l, const char *title)
            (l->has_kinds || strcmp(title, "KIND") != 0);
 }
 
+static bool is_all(const struct cli_model_list *list, const struct cli_composed *composed,
+                   bool is_filtered)
+{
+    return list->is_listed && (is_filtered || composed->is_read);
+}
+
+static void print_emptiness(bool is_filtered, bool is_all)
+{
+    puts(is_filtered ? "no such models"
+         : is_all    ? "no models: the repository is empty"
+                     : "no models yet");
+}
+
 static void print_models(struct listing *l, const struct cli_model_list *list,
                          struct cli_composed *composed, bool is_filtered)
 {
@@ -209,13 +226,14 @@ static void print_models(struct listing *l, const struct cli_model_list *list,
     while (composed->has_any && trp_json_next(&composed->it, NULL, &item))
         add_composed(l, item);
     if (l->models_n == 0)
-        puts(is_filtered ? "no such models"
-                         : "no models: the repository is empty, or is still being listed");
+        print_emptiness(is_filtered, is_all(list, composed, is_filtered));
     else
         cli_table_print(&l->table, stdout);
     print_notes(l);
     if (composed->trouble.len)
         printf("\nnot taken up: %.*s\n", TRP_STR(composed->trouble));
+    if (!is_all(list, composed, is_filtered))
+        puts("\nthe server is still looking through its repository: more may come");
 }
 
 static void print_json(const struct cli_model_list *list, struct trp_str composed)
@@ -231,10 +249,11 @@ static void print_json(const struct cli_model_list *list, struct trp_str compose
         fwrite(text.ptr, 1, text.len, stdout);
         is_first = false;
     }
-    if (composed.len) /* `{"routes":[ ... ],"trouble":""}` */
-        printf("],%.*s\n", (int)composed.len - 1, composed.ptr + 1);
+    printf("],\"listed\":%s", list->is_listed ? "true" : "false");
+    if (composed.len) /* `{"routes":[ ... ],"trouble":"","read":true}` */
+        printf(",%.*s\n", (int)composed.len - 1, composed.ptr + 1);
     else
-        puts("]}");
+        puts("}");
 }
 
 /* "task=ranking&tag=shop": what the options ask for. */
@@ -260,16 +279,44 @@ static const char *query_of(struct cli *cli)
     return query;
 }
 
+/* False: there was patience enough. */
+static bool wait_a_little(int64_t until_ns)
+{
+    const struct timespec pause = { .tv_nsec = PAUSE_NS };
+    if (trp_clock_now_ns(trp_clock_system()) >= until_ns)
+        return false;
+    (void)nanosleep(&pause, NULL);
+    return true;
+}
+
+/* What a server that was started a moment ago has not seen yet is waited for. */
+static trp_status ask(struct cli *cli, const char *query, struct cli_model_list *list,
+                      struct cli_composed *composed, struct trp_error *err)
+{
+    const int64_t until_ns = trp_clock_now_ns(trp_clock_system()) + PATIENCE_NS;
+    TRP_CHECK(cli_model_list_ask(cli, query, list, err));
+    while (!list->is_listed && wait_a_little(until_ns)) {
+        cli_model_list_free(list);
+        TRP_CHECK(cli_model_list_ask(cli, query, list, err));
+    }
+    if (query[0]) /* the options ask for what only models have */
+        return trp_ok();
+    TRP_CHECK(cli_composed_ask(cli, NULL, composed, err));
+    while (!composed->is_read && wait_a_little(until_ns)) {
+        cli_composed_free(composed);
+        TRP_CHECK(cli_composed_ask(cli, NULL, composed, err));
+    }
+    return trp_ok();
+}
+
 static int run(struct cli *cli)
 {
     struct trp_error err = { 0 };
-    struct cli_model_list list;
+    struct cli_model_list list = { 0 };
     struct cli_composed composed = { 0 };
     struct listing l = { .cli = cli };
     const char *query = query_of(cli);
-    trp_status st = cli_model_list_ask(cli, query, &list, &err);
-    if (!trp_failed(st) && !query[0]) /* the options ask for what only models have */
-        st = cli_composed_ask(cli, NULL, &composed, &err);
+    const trp_status st = ask(cli, query, &list, &composed, &err);
     if (!trp_failed(st) && cli_flag(cli, "json"))
         print_json(&list, composed.body);
     else if (!trp_failed(st))
@@ -291,6 +338,9 @@ const struct cli_command cmd_ls = {
         "Routes, ensembles, cascades and pipelines stand behind the models, unless options narrow "
         "the "
         "list.\n"
+        "Of a server that has only just begun to look through its repository the end of that is "
+        "waited\n"
+        "for, 5 s at most.\n"
         "ANSWERED counts rows of batches, as Triton does.  --input, --dtype and --shape ask for "
         "one\ninput that is all of these; models that are not loaded are found as well.",
     .example = "troupe ls\n"

@@ -18,7 +18,7 @@ trp_status cli_composed_ask(struct cli *cli, const char *name, struct cli_compos
         .path = name ? cli_path(cli, "/api/routes/%s", name) : "/api/routes",
         .json_bytes = -1,
     };
-    *out = (struct cli_composed){ 0 };
+    *out = (struct cli_composed){ .is_read = true };
     const trp_status st = cli_ask(cli, &request, &reply, err);
     if (st.code == TRP_NOT_FOUND)
         return trp_ok();
@@ -29,6 +29,7 @@ trp_status cli_composed_ask(struct cli *cli, const char *name, struct cli_compos
         return cli_fail_foreign(cli, err);
     out->body = reply.body;
     out->has_any = trp_json_begin(routes, &out->it);
+    out->is_read = !cli_field_is_false(root, "read");
     out->trouble = cli_field_text(root, "trouble");
     return trp_ok();
 }

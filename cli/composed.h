@@ -12,6 +12,7 @@ struct cli_composed {
     struct trp_str body;     /* the server's JSON; empty: it knows nothing of routes */
     struct trp_json_iter it; /* over the names */
     bool has_any;
+    bool is_read;           /* the server has read them once: this is all */
     struct trp_str trouble; /* why the newest files are not in force; empty: they are */
 };
 

@@ -49,6 +49,7 @@ static trp_status add_page(struct cli *cli, struct cli_model_list *list, struct 
         !cut_models(body, &page->text))
         return cli_fail_foreign(cli, err);
     (void)trp_json_begin(models, &page->models); /* false for a page of no models */
+    list->is_listed = !cli_field_is_false(root, "listed");
     *out_token = cli_field_text(root, "next_page_token");
     return trp_ok();
 }

@@ -13,6 +13,7 @@ struct cli_model_list { /* zero is empty */
         struct trp_str text; /* the models as JSON, without the brackets around them */
     } * pages;
     uint32_t pages_n, capacity;
+    bool is_listed; /* the server has looked through its repository once: this is all */
 };
 
 /* Asks for all that fit `query` ("task=ranking&name=x"; empty: all), page by page.

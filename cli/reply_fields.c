@@ -16,6 +16,13 @@ struct trp_str cli_field_text(struct trp_json object, const char *key)
     return s;
 }
 
+bool cli_field_is_false(struct trp_json object, const char *key)
+{
+    struct trp_json v;
+    bool is = true;
+    return trp_json_find(object, key, &v) && trp_json_as_bool(v, &is) && !is;
+}
+
 struct trp_str cli_field_number(struct cli *cli, struct trp_json object, const char *key)
 {
     struct trp_json v;

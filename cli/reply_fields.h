@@ -16,6 +16,12 @@ struct trp_str cli_field_text(struct trp_json object, const char *key);
 struct trp_str cli_field_number(struct cli *cli, struct trp_json object, const char *key);
 struct trp_str cli_field_shape(struct cli *cli, struct trp_json object);
 
+/* Whether it says false; what is not there, or no boolean, does not.
+ *   Owns  : nothing.
+ *   Thread: owner.
+ *   Errors: none. */
+bool cli_field_is_false(struct trp_json object, const char *key);
+
 /* Asks for `path`; prints the reply as it is with --json, otherwise as `print` does.
  *   Owns  : `root` is borrowed for the call.
  *   Thread: owner.

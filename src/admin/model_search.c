@@ -267,7 +267,8 @@ static bool look_at_entry(void *user, const struct trp_entry *e)
     return true;
 }
 
-static void write_page(struct model_search *s, const struct trp_snapshot *snapshot)
+/* `is_listed` is as it was before the snapshot was looked at, which has it all then. */
+static void write_page(struct model_search *s, const struct trp_snapshot *snapshot, bool is_listed)
 {
     struct trp_buf *b = &s->out;
     trp_buf_add_text(b, "{\"models\":[");
@@ -283,15 +284,17 @@ static void write_page(struct model_search *s, const struct trp_snapshot *snapsh
         b->failed = b->failed ? b->failed : token.failed;
         trp_buf_deinit(&token);
     }
+    trp_json_add_bool(b, "listed", is_listed);
     trp_buf_add_char(b, '}');
 }
 
 trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, struct trp_error *err)
 {
     struct model_search s = { .looked_n = 0 };
+    const bool is_listed = trp_life_is_listed(a->opts.life);
     TRP_CHECK(read_search(c, &s, err));
     trp_buf_init(&s.out, a->alloc, PAGE_BYTES_MAX);
-    write_page(&s, trp_admin_snapshot(a, c));
+    write_page(&s, trp_admin_snapshot(a, c), is_listed);
     trp_status st = trp_buf_check(&s.out, "list of models", err);
     if (!trp_failed(st))
         st = trp_control_reply_json(c, &s.out, err);

@@ -110,6 +110,7 @@ static trp_status write_all(const struct trp_directory *d, const struct trp_cont
                         TRP_STR(c->model));
     trp_buf_add_text(b, "],\"trouble\":");
     trp_json_write_str(b, trp_directory_trouble(d));
+    trp_json_add_bool(b, "read", d != NULL); /* a loop has none before the first reading ended */
     trp_buf_add_char(b, '}');
     return trp_buf_check(b, "reply", err);
 }

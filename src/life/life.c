@@ -288,18 +288,32 @@ static void loaders_idle(void *user)
     trp_life_check(user);
 }
 
+static void first_is_listed(struct trp_order *order, void *user)
+{
+    struct trp_life *l = user;
+    (void)order; /* whether it went well or not, which was logged */
+    trp_flag_raise(&l->listed);
+}
+
 void trp_life_start(struct trp_life *l)
 {
     trp_watcher_start(l->watcher);
     trp_trimmer_start(l);
     trp_verifier_start(l->verifier);
     trp_heat_start(l);
-    trp_rescan_begin(l, false, NULL);
+    l->first_listing =
+        (struct trp_order){ .kind = TRP_ORDER_RESCAN, .done = first_is_listed, .user = l };
+    trp_rescan_begin(l, false, &l->first_listing);
 }
 
 bool trp_life_is_started(const struct trp_life *l)
 {
     return trp_flag_is_up(&l->started);
+}
+
+bool trp_life_is_listed(const struct trp_life *l)
+{
+    return trp_flag_is_up(&l->listed);
 }
 
 bool trp_life_is_settled(const struct trp_life *l)

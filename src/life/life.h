@@ -147,10 +147,12 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order);
  *   Errors: logged. */
 void trp_life_reconsider(struct trp_life *l);
 
-/* Whether the first loads have ended, and whether all that should be ready is.
+/* Whether the first look at the repository is over, so that every reader's snapshot has what it
+ * found; whether the first loads have ended; and whether all that should be ready is.
  *   Owns  : nothing.
  *   Thread: any.
  *   Errors: none. */
+bool trp_life_is_listed(const struct trp_life *l);
 bool trp_life_is_started(const struct trp_life *l);
 bool trp_life_is_settled(const struct trp_life *l);
 

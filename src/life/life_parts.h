@@ -163,10 +163,10 @@ struct trp_life {
     struct trp_job trim_job;
 
     /* the start and the end */
-    bool has_listed;
+    bool has_listed, is_stopping;
     uint32_t first_n, unsettled_n; /* first loads that have not ended; models that is_unsettled */
-    struct trp_flag started, settled;
-    bool is_stopping;
+    struct trp_flag started, settled, listed;
+    struct trp_order first_listing; /* raises `listed` */
     struct trp_task stopped_task;
     void (*stopped)(void *user);
     void *stopped_user;

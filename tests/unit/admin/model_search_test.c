@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "admin/admin_internal.h"
+#include "life/life_parts.h"
 #include "unit/base/scarce.h"
 
 static const struct trp_io input = {
@@ -19,6 +20,7 @@ static const struct trp_io input = {
 struct fixture {
     struct trp_registry *registry;
     struct trp_admin admin;
+    struct trp_life life; /* asked whether its first look is over */
     struct trp_arena arena;
     struct trp_control control;
     struct trp_node *query;
@@ -46,6 +48,7 @@ static int set_up(void **state)
     static struct fixture f; /* one test at a time */
     f = (struct fixture){ .err = { .status = { TRP_OK } } };
     f.admin.alloc = scarce_init(&f.memory, UINT64_MAX / 2);
+    f.admin.opts.life = &f.life;
     f.admin.opts.snapshot = snapshot;
     f.admin.opts.snapshot_user = &f;
     trp_arena_init(&f.arena, trp_heap(), 4096, 1u << 20);
@@ -112,7 +115,10 @@ static void refused(struct fixture *f, const char *key, const char *value, const
 static void what_there_is_is_told_in_order(void **state)
 {
     struct fixture *f = *state;
-    assert_string_equal(answer(f), "{\"models\":[]}");
+    assert_string_equal(answer(f), "{\"models\":[],\"listed\":false}");
+    trp_flag_raise(&f->life.listed);
+    begin(f);
+    assert_string_equal(answer(f), "{\"models\":[],\"listed\":true}");
     put(f, "b", "ranking", 2);
     put(f, "a", NULL, 1);
     put(f, "c", NULL, 0);

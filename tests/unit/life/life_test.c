@@ -471,6 +471,26 @@ static void an_order_is_answered_when_every_reader_has_seen_its_result(void **st
     f->readers_sleep = false;
 }
 
+/* Who is told that the first look is over finds all that it has found. */
+static void the_first_listing_is_over_when_every_reader_has_seen_it(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "m.echo", ECHO);
+    put(f, "n.echo", ECHO);
+    create(f);
+    f->readers_sleep = true;
+    trp_life_start(f->life);
+    assert_false(trp_life_is_listed(f->life));
+    pump(f, entry(f, "n") && trp_life_is_started(f->life));
+    trp_life_seen(f->life, 0, f->published);
+    turn(f);
+    assert_false(trp_life_is_listed(f->life)); /* the other reader knows of nothing yet */
+    acknowledge(f);
+    turn(f);
+    assert_true(trp_life_is_listed(f->life));
+    f->readers_sleep = false;
+}
+
 static void labels_must_lie_in_the_models_folder(void **state)
 {
     struct fixture *f = *state;
@@ -542,6 +562,7 @@ static void a_repository_that_is_not_there_is_an_empty_one(void **state)
     f->opts.repo.path = "/nonexistent/models";
     start(f);
     assert_true(log_says(f, "/nonexistent/models"));
+    pump(f, trp_life_is_listed(f->life)); /* there is nothing to wait for */
     struct wish w = { .order = { .kind = TRP_ORDER_RESCAN, .done = note_done } };
     trp_life_submit(f->life, &w.order);
     check_order(f, &w, TRP_NOT_FOUND, "/nonexistent/models");
@@ -572,6 +593,7 @@ int main(void)
         WITH_LIFE(names_to_load_at_the_start_are_loaded_and_missing_ones_named),
         WITH_LIFE(a_model_says_for_itself_whether_it_is_loaded),
         WITH_LIFE(an_order_is_answered_when_every_reader_has_seen_its_result),
+        WITH_LIFE(the_first_listing_is_over_when_every_reader_has_seen_it),
         WITH_LIFE(labels_must_lie_in_the_models_folder),
         WITH_LIFE(a_backend_that_is_not_there_is_named),
         WITH_LIFE(the_end_waits_for_calls_in_flight_and_answers_everybody),
