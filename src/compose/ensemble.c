@@ -78,18 +78,6 @@ static trp_status read_member(struct trp_ensemble *e, const struct trp_node *n,
     return trp_ok();
 }
 
-/* "{ members: a, b }" has a member 'a' and a key 'b': the brackets are missed before the key is. */
-static trp_status check_members(const struct trp_node *at, struct trp_error *err)
-{
-    const struct trp_node *n = at->kind == TRP_NODE_MAP ? trp_node_get(at, "members") : NULL;
-    if (!n || (n->kind != TRP_NODE_WORD && n->kind != TRP_NODE_STR) || n->v.s.len == 0)
-        return trp_ok();
-    return trp_node_fail(n, err, TRP_INVALID_ARGUMENT,
-                         "members are a list in brackets, such as [ a, b ], or names with weights, "
-                         "such as { a: 1, b: 2 }; '%.*s' is neither",
-                         TRP_STR(n->v.s));
-}
-
 static trp_status read_members(struct trp_ensemble *e, const struct trp_node *at,
                                struct trp_error *err)
 {
@@ -243,7 +231,10 @@ trp_status trp_ensemble_read(struct trp_recipe *r, const struct trp_node *at,
     static const char *const known[] = { "members", "vote",   "logits",   "trim",  "k",    "places",
                                          "quorum",  "output", "deadline", "stack", "learn" };
     *out = (struct trp_ensemble){ .recipe = r };
-    TRP_CHECK(check_members(at, err));
+    TRP_CHECK(trp_written_brackets(at, "members",
+                                   "members are a list in brackets, such as [ a, b ], or names "
+                                   "with weights, such as { a: 1, b: 2 }",
+                                   err));
     TRP_CHECK(trp_written_keys(at, known, ARRAY_LEN(known), err));
     TRP_CHECK(read_members(out, at, err));
     TRP_CHECK(read_vote(out, at, err));
@@ -459,13 +450,18 @@ trp_status trp_cascade_read(struct trp_recipe *r, const struct trp_node *at,
     static const char *const known[] = { "steps",  "confidence", "threshold",
                                          "logits", "output",     "per" };
     *out = (struct trp_ensemble){ .recipe = r };
+    TRP_CHECK(trp_written_brackets(at, "steps",
+                                   "steps are a list in brackets, the cheapest first, such as "
+                                   "[ a, b ]",
+                                   err));
     TRP_CHECK(trp_written_keys(at, known, ARRAY_LEN(known), err));
     TRP_CHECK(read_doubt(out, at, err));
     TRP_CHECK(trp_written_text(at, "output", &out->output, err));
     const struct trp_node *steps = trp_node_get(at, "steps");
     if (!steps || steps->kind != TRP_NODE_LIST || steps->children_n < 2)
         return trp_node_fail(steps ? steps : at, err, TRP_INVALID_ARGUMENT,
-                             "a cascade has a list of two or more steps, the cheapest first");
+                             "a cascade has a list of two or more steps, the cheapest first, such "
+                             "as `steps: [ a, b ]`");
     if (steps->children_n > TRP_RECIPE_STEPS_MAX)
         return trp_node_fail(steps, err, TRP_TOO_LARGE, "more than %u steps", TRP_RECIPE_STEPS_MAX);
     if (!make_lists(out, steps->children_n))

@@ -248,11 +248,17 @@ trp_status trp_pipeline_read(struct trp_recipe *r, const struct trp_alloc *alloc
                              const struct trp_node *at, struct trp_error *err)
 {
     static const char *const known[] = { "inputs", "steps", "outputs" };
+    TRP_CHECK(trp_written_brackets(
+        at, "steps", "steps are a list, such as [ { model: a }, { model: b } ]", err));
+    TRP_CHECK(trp_written_brackets(at, "outputs",
+                                   "outputs are a list in brackets, such as [ y, z ], or names "
+                                   "with their tensors, such as { y: h }",
+                                   err));
     TRP_CHECK(trp_written_keys(at, known, ARRAY_LEN(known), err));
     const struct trp_node *steps = trp_node_get(at, "steps");
     if (!steps || steps->kind != TRP_NODE_LIST || steps->children_n == 0)
         return trp_node_fail(steps ? steps : at, err, TRP_INVALID_ARGUMENT,
-                             "a pipeline has a list of `steps`");
+                             "a pipeline has a list of `steps`, such as [ { model: a } ]");
     TRP_CHECK(read_inputs(r, at, err));
     for (const struct trp_node *n = steps->first; n; n = n->next)
         TRP_CHECK(read_step(r, alloc, n, err));

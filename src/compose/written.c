@@ -21,6 +21,15 @@ trp_status trp_written_keys(const struct trp_node *map, const char *const *known
     return trp_ok();
 }
 
+trp_status trp_written_brackets(const struct trp_node *map, const char *key, const char *expected,
+                                struct trp_error *err)
+{
+    const struct trp_node *n = map->kind == TRP_NODE_MAP ? trp_node_get(map, key) : NULL;
+    if (!n || (n->kind != TRP_NODE_WORD && n->kind != TRP_NODE_STR) || n->v.s.len == 0)
+        return trp_ok();
+    return trp_node_fail(n, err, TRP_INVALID_ARGUMENT, "%s, not '%.*s'", expected, TRP_STR(n->v.s));
+}
+
 trp_status trp_written_scalar(const struct trp_node *n, struct trp_str *out, struct trp_error *err)
 {
     if ((n->kind != TRP_NODE_WORD && n->kind != TRP_NODE_STR) || n->v.s.len == 0)

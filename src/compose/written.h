@@ -12,6 +12,14 @@
 trp_status trp_written_keys(const struct trp_node *map, const char *const *known, uint32_t known_n,
                             struct trp_error *err);
 
+/* Refuses a word where a list is meant: "{ steps: a, b }" has a step 'a' and a key 'b', so this is
+ * asked before the keys are.  `expected` says what may stand there, and shows it.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: INVALID_ARGUMENT with file:line: it is a word. */
+trp_status trp_written_brackets(const struct trp_node *map, const char *key, const char *expected,
+                                struct trp_error *err);
+
 /* Read a value; what is not written leaves *io as it is.  scalar: of a node itself.
  *   Units : low <= number <= high; ns.
  *   Owns  : texts are borrowed from the tree.

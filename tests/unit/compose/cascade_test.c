@@ -245,6 +245,29 @@ static void without_memory_a_request_is_refused_and_lets_everything_go(void **st
     fixture_lacks_memory("c", many, 8);
 }
 
+static void steps_without_brackets_are_told_to_have_some(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *want;
+    } rows[] = {
+        { "cascades:\n  c:\n    steps: small, large\n    threshold: 0.9\n",
+          "routes.yaml:3: steps are a list in brackets, the cheapest first, such as [ a, b ], not "
+          "'small, large'" },
+        { "cascades: { c: { steps: small, large, threshold: 0.9 } }",
+          "the cheapest first, such as [ a, b ], not 'small'" },
+        { "cascades: { c: { steps: [ small ], threshold: 0.9 } }",
+          "a list of two or more steps, the cheapest first, such as `steps: [ a, b ]`" },
+        { "cascades: { c: { threshold: 0.9 } }", "such as `steps: [ a, b ]`" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        fx.err = (struct trp_error){ 0 };
+        assert_true(trp_failed(fixture_read(rows[i].yaml)));
+        if (!strstr(fx.err.text, rows[i].want))
+            fail_msg("'%s' and not '%s'", fx.err.text, rows[i].want);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fixture_tear_down)
@@ -263,6 +286,7 @@ int main(void)
         TEST(a_margin_is_another_confidence),
         TEST(a_step_that_fails_fails_the_whole),
         TEST(without_memory_a_request_is_refused_and_lets_everything_go),
+        TEST(steps_without_brackets_are_told_to_have_some),
     };
     return cmocka_run_group_tests_name("cascade", tests, NULL, NULL);
 }

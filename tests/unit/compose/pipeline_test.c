@@ -286,6 +286,16 @@ static void what_does_not_fit_is_told_with_what_helps(void **state)
         { "pipelines: { p: { inputs: { image: { dims: [-1, 64] } },\n"
           "    steps: [ { op: argmax, input: image, output: b } ], outputs: [b] } }",
           "has a dtype, such as FP32, and a list of dims" },
+        { "pipelines:\n  p:\n    steps: one, two\n    outputs: [y]\n",
+          "routes.yaml:3: steps are a list, such as [ { model: a }, { model: b } ], not 'one, "
+          "two'" },
+        { "pipelines: { p: { steps: one, two, outputs: [y] } }",
+          "such as [ { model: a }, { model: b } ], not 'one'" },
+        { "pipelines: { p: { steps: [], outputs: [y] } }",
+          "a pipeline has a list of `steps`, such as [ { model: a } ]" },
+        { "pipelines: { p: { steps: [ { model: one } ], outputs: y, z } }",
+          "outputs are a list in brackets, such as [ y, z ], or names with their tensors, such as "
+          "{ y: h }, not 'y'" },
     };
     static const struct trp_io deep_x = {
         .name = { "x", 1 }, .dtype = TROUPE_FP32, .rank = 3, .dims = { -1, 3, 1 }
