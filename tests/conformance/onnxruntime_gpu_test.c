@@ -17,7 +17,7 @@
 #include "backend/device_list.h"
 #include "base/thread.h"
 #include "fake_cuda.h"
-#include "harness.h"
+#include "onnxruntime_fixture.h"
 
 #define SKIPPED 77
 #define FAKE TRP_FAKE_CUDA "/libonnxruntime.so"
@@ -29,7 +29,6 @@
 #define SIDE 8 /* of a picture */
 #define CLASSES 3
 
-static struct harness h;
 static const struct troupe_device_id gpu0 = { .kind = TROUPE_DEVICE_GPU };
 static const struct troupe_device_id both[] = { { .kind = TROUPE_DEVICE_GPU, .ordinal = 1 },
                                                 { .kind = TROUPE_DEVICE_CPU },
@@ -54,20 +53,11 @@ static int start_fake(void **state)
     return 0;
 }
 
-static int start_real(void **state)
-{
-    (void)state;
-    harness_set_up(&h, "onnxruntime");
-    return 0;
-}
-
 static int stop(void **state)
 {
-    (void)state;
-    harness_tear_down(&h);
     unsetenv("TRP_FAKE_GPUS");
     unsetenv("TRP_FAKE_BROKEN");
-    return 0;
+    return close_onnxruntime(state);
 }
 
 static const struct fake_cuda *look(void)
@@ -532,11 +522,11 @@ static bool has_gpu(void)
 static int run_real(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_gpu_answers_what_the_cpu_does, start_real, stop),
-        cmocka_unit_test_setup_teardown(many_threads_share_a_gpu, start_real, stop),
+        cmocka_unit_test_setup_teardown(a_gpu_answers_what_the_cpu_does, open_onnxruntime, stop),
+        cmocka_unit_test_setup_teardown(many_threads_share_a_gpu, open_onnxruntime, stop),
         cmocka_unit_test_setup_teardown(too_little_of_its_memory_fails_a_run_and_no_more,
-                                        start_real, stop),
-        cmocka_unit_test_setup_teardown(it_comes_and_goes_again_and_again, start_real, stop),
+                                        open_onnxruntime, stop),
+        cmocka_unit_test_setup_teardown(it_comes_and_goes_again_and_again, open_onnxruntime, stop),
     };
     return has_gpu() ? cmocka_run_group_tests_name("onnxruntime on a GPU", tests, NULL, NULL)
                      : SKIPPED;

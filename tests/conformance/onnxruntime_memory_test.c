@@ -10,36 +10,12 @@
 #include <time.h>
 
 #include "base/thread.h"
-#include "harness.h"
+#include "onnxruntime_fixture.h"
 
 #define SIDE 512
 #define WEIGHT_BYTES (SIDE * SIDE * sizeof(float))
 #define ROWS 256
 #define ROWS_BYTES (ROWS * SIDE * sizeof(float))
-
-static struct harness h;
-
-static int set_up(void **state)
-{
-    (void)state;
-    harness_set_up(&h, "onnxruntime");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    harness_tear_down(&h);
-    return 0;
-}
-
-static int close_what_is_open(void **state)
-{
-    (void)state;
-    harness_close_all(&h);
-    h.account.limit = 0;
-    return 0;
-}
 
 static uint64_t held(void)
 {
@@ -550,5 +526,6 @@ int main(void)
         TEST(runs_side_by_side_and_a_trim_among_them_lose_nothing),
         TEST(what_a_trim_took_is_back_when_the_model_is_closed),
     };
-    return cmocka_run_group_tests_name("onnxruntime_memory", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("onnxruntime_memory", tests, open_onnxruntime,
+                                       close_onnxruntime);
 }

@@ -10,34 +10,11 @@
 #include <unistd.h>
 
 #include "base/map_loss.h"
-#include "harness.h"
+#include "onnxruntime_fixture.h"
 
 #define SIDE 64
 #define WEIGHT_BYTES (SIDE * SIDE * sizeof(float))
 #define GRAPH_BYTES 200000u /* of a session, at most: what is no weight */
-
-static struct harness h;
-
-static int set_up(void **state)
-{
-    (void)state;
-    harness_set_up(&h, "onnxruntime");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    harness_tear_down(&h);
-    return 0;
-}
-
-static int close_what_is_open(void **state)
-{
-    (void)state;
-    harness_close_all(&h);
-    return 0;
-}
 
 /* --- a store that only counts ----------------------------------------------------------------- */
 
@@ -484,5 +461,6 @@ int main(void)
         TEST(a_preparation_is_given_up_between_two_weights),
         TEST(it_says_what_a_skeleton_depends_on),
     };
-    return cmocka_run_group_tests_name("onnxruntime_prepare", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("onnxruntime_prepare", tests, open_onnxruntime,
+                                       close_onnxruntime);
 }

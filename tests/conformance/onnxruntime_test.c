@@ -9,23 +9,7 @@
 #include <unistd.h>
 
 #include "base/thread.h"
-#include "harness.h"
-
-static struct harness h;
-
-static int set_up(void **state)
-{
-    (void)state;
-    harness_set_up(&h, "onnxruntime");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    harness_tear_down(&h);
-    return 0;
-}
+#include "onnxruntime_fixture.h"
 
 static void save(struct onnx *graph, const char *name)
 {
@@ -531,13 +515,6 @@ static void shared_threads_run_too(void **state)
     subject_close(s);
 }
 
-static int close_what_is_open(void **state)
-{
-    (void)state;
-    harness_close_all(&h);
-    return 0;
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, close_what_is_open)
@@ -561,5 +538,5 @@ int main(void)
         TEST(a_load_under_way_can_be_given_up),
         TEST(shared_threads_run_too),
     };
-    return cmocka_run_group_tests_name("onnxruntime", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("onnxruntime", tests, open_onnxruntime, close_onnxruntime);
 }

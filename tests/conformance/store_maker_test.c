@@ -11,21 +11,19 @@
 #include <unistd.h>
 
 #include "base/disk.h"
-#include "harness.h"
+#include "onnxruntime_fixture.h"
 #include "store/maker.h"
 #include "store/prover.h"
 
 #define SIDE 64
 #define WEIGHT_BYTES (SIDE * SIDE * sizeof(float))
 
-static struct harness h;
 static struct trp_store *store;
 static char store_folder[SCRATCH_PATH_MAX];
 
 static int set_up(void **state)
 {
-    (void)state;
-    harness_set_up(&h, "onnxruntime");
+    (void)open_onnxruntime(state);
     scratch_folder(store_folder, "maker");
     const struct trp_store_opts opts = { .path = store_folder };
     assert_int_equal(trp_store_open(trp_heap(), &opts, &store, &h.err).code, TRP_OK);
@@ -34,18 +32,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    (void)state;
     trp_store_close(store);
     assert_int_equal(trp_disk_remove(store_folder, &h.err).code, TRP_OK);
-    harness_tear_down(&h);
-    return 0;
-}
-
-static int close_what_is_open(void **state)
-{
-    (void)state;
-    harness_close_all(&h);
-    return 0;
+    return close_onnxruntime(state);
 }
 
 /* --- making and opening ----------------------------------------------------------------------- */
