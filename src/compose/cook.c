@@ -12,10 +12,9 @@
 
 #include <stdio.h>
 
-#include "compose/cook_state.h"
+#include "compose/cook_missing.h"
 #include "route/route.h"
 
-#define NAMES_MAX 256
 #define UNKNOWN_WORDS_MAX 256
 
 static void count(const struct trp_cook *k, enum trp_metric id)
@@ -81,42 +80,6 @@ static void fail(struct trp_cook *k, const struct trp_recipe_step *step,
     if (step)
         trp_error_within(&k->call->error, "step '%.*s'", TRP_STR(step->name));
     end(k);
-}
-
-/* ---- who is missing ---- */
-
-/* "cnn, mlp", of those whose tensors the step would have used. */
-static struct trp_str missing_names(const struct trp_cook *k, const struct trp_recipe_step *join)
-{
-    char names[NAMES_MAX];
-    size_t len = 0;
-    names[0] = '\0';
-    for (uint32_t i = 0; i < join->uses_n && len < sizeof names; i++) {
-        if (k->tensors[join->uses[i].tensor])
-            continue;
-        const struct trp_recipe_step *maker =
-            &k->recipe->steps[k->recipe->tensors[join->uses[i].tensor].maker];
-        len += (size_t)snprintf(names + len, sizeof names - len, "%s%.*s", len ? ", " : "",
-                                TRP_STR(maker->name));
-    }
-    return trp_arena_dup(&k->call->arena, trp_str_of(names));
-}
-
-static void note_missing(struct trp_cook *k, const struct trp_recipe_step *join)
-{
-    const struct trp_str names = missing_names(k, join);
-    struct trp_param *notes = trp_arena_zeroed(&k->call->arena, 2, sizeof *notes);
-    if (!names.ptr || !notes) /* the answer holds all the same; the next one says so again */
-        return;
-    notes[0] = (struct trp_param){ .name = TRP_STR_LIT("troupe_partial"),
-                                   .kind = TRP_PARAM_BOOL,
-                                   .v.b = true };
-    notes[1] = (struct trp_param){ .name = TRP_STR_LIT("troupe_missing"),
-                                   .kind = TRP_PARAM_STR,
-                                   .v.s = names };
-    k->call->notes = notes;
-    k->call->notes_n = 2;
-    count(k, TRP_METRIC_COMPOSED_PARTIAL);
 }
 
 /* ---- steps ---- */
@@ -368,7 +331,7 @@ static bool consider_vote(struct trp_cook *k, uint32_t i)
         return false;
     leave_late_out(k, step);
     if (spoken < step->uses_n)
-        note_missing(k, step);
+        trp_cook_note_missing(k, step);
     begin(k, i);
     return true;
 }
@@ -493,6 +456,7 @@ void trp_cook_child_back(struct trp_call *child, void *cook)
         go_on(k);
         return;
     }
+    trp_cook_note_partial(k, child);
     part->is_back = true;
     if (s->out_n == 0 && s->begun_n == s->parts_n && trp_failed(trp_cook_take(k, i, &err)))
         lose(k, i, &err);

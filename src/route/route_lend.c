@@ -69,6 +69,8 @@ trp_status trp_route_take_answer(struct trp_call *call, const struct trp_call *c
     call->answered_as = trp_call_answer_signature(child);
     call->outputs = outputs;
     call->outputs_n = n;
+    call->notes = child->notes;
+    call->notes_n = child->notes_n;
     call->wanted = wanted;
     call->wanted_n = call->wanted_named ? call->wanted_n : n;
     return trp_ok();

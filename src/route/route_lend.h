@@ -27,7 +27,8 @@ trp_status trp_route_lend_fit(const struct trp_router *r, const struct trp_route
                               struct trp_call *child, struct trp_route_unfit *undo,
                               struct trp_error *err);
 
-/* Gives a child's outputs to the call, which answers with them.
+/* Gives a child's outputs to the call, which answers with them, and what is said of them besides
+ * (`notes`).
  *   Owns  : lent from now on: the child is kept by the call (trp_call_child_keep).
  *   Thread: loop.
  *   Errors: OUT_OF_MEMORY. */

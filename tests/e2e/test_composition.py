@@ -187,6 +187,31 @@ def test_what_is_missing_is_told(serve, repository):
     assert server.metric("troupe_composition_steps_total", result="late") >= 2
 
 
+def test_a_partial_answer_is_told_by_whatever_stands_on_it(serve, repository):
+    """A composition behind a composition or behind a route's own attempt (a timeout, a hedge) says who was missing as it does itself."""
+    for name, more in (("a", ""), ("b", "fail UNAVAILABLE it is out\n")):
+        repository.write(f"{name}/model.echo", ECHO + more)
+    repository.write("routes.yaml",
+                     "ensembles:\n  two: { members: [a, b], vote: mean, quorum: 1, deadline: 30s }\n"
+                     "  outer: { members: [two, a, b], vote: mean, quorum: 2, deadline: 30s }\n"
+                     "cascades: { surer: { steps: [two, a], threshold: 0.9 } }\n"
+                     "pipelines:\n  piped: { steps: [ { name: pair, model: two, outputs: { y: m } }, { op: softmax, input: m, output: z } ], outputs: { y: z } }\n"
+                     "  rows: { steps: [ { model: two, each: row } ], outputs: [y] }\n"
+                     "routes:\n  timed: [ { use: two, timeout: 30s } ]\n  hedged: [ { use: two, hedge: 30s } ]\n"
+                     "  instead: [ { use: b, fallback: two } ]\n  over: [ { use: rows, timeout: 30s } ]\n  whole: [ { use: b, fallback: a } ]\n")
+    server = serve(repository.path).wait_ready("a", "b")
+    missing = {"two": "b", "outer": "two/b, b", "surer": "two/b", "piped": "pair/b", "rows": "two/b", "timed": "b", "hedged": "b",
+               "instead": "b", "over": "two/b", "whole": None}
+    wait_for(server, *missing)
+    x = np.array([[1, 2, 3], [3, 2, 1]], dtype=np.float32)
+    with triton_grpc.InferenceServerClient(server.url) as client:
+        for model, names_of in missing.items():
+            said = json.loads(server.request("POST", f"/v2/models/{model}/infer", body(x))[1]).get("parameters", {})
+            assert (said.get("troupe_partial"), said.get("troupe_missing")) == (names_of and True, names_of), model
+            said = ask(client, model, x, "x").get_response().parameters
+            assert ("troupe_partial" in said, said["troupe_missing"].string_param) == (names_of is not None, names_of or ""), model
+
+
 def test_a_cascade_asks_the_large_model_for_doubtful_rows_only(serve, examples):
     examples.write("routes.yaml", "cascades:\n  cheap: { steps: [digits_linear, digits_cnn], threshold: 0.9, per: row }\n")
     server = serve(examples.path).wait_ready(*DIGITS)

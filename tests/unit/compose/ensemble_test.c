@@ -276,6 +276,34 @@ static void who_fails_is_left_out_of_a_quorum(void **state)
     fixture_give_back();
 }
 
+static void who_asks_for_a_partial_answer_gives_one(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles:\n"
+                  "  two_of: { members: [one, two, six], vote: mean, quorum: 1, deadline: 20ms }\n"
+                  "  whole: { members: [two_of, one], vote: mean }\n"
+                  "  both: { members: [two_of, two], vote: mean, quorum: 1, deadline: 20ms }\n"
+                  "  rows: { members: [each], vote: mean }\n"
+                  "pipelines:\n"
+                  "  each: { steps: [{ model: two_of, each: row }], outputs: [y] }\n");
+    fake("two")->way = fake("six")->way = FAKE_FAILS;
+    static const struct {
+        const char *name, *missing;
+        uint32_t rows;
+    } rows[] = { { "whole", "two_of/two, two_of/six", 1 },
+                 { "both", "two_of/two, two_of/six, two", 1 },
+                 { "rows", "each/two_of/two, each/two_of/six", 3 } };
+    for (uint32_t i = 0; i < ARRAY_LEN(rows); i++) {
+        static float three[] = { 1, 2, 3, 1, 2, 3, 1, 2, 3 };
+        struct trp_call *call = fixture_ask(rows[i].name, three, rows[i].rows);
+        assert_int_equal(call->error.status.code, TRP_OK);
+        assert_string_equal(fixture_note(call, "troupe_partial"), "true");
+        assert_string_equal(fixture_note(call, "troupe_missing"), rows[i].missing);
+        fixture_give_back();
+    }
+    assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_PARTIAL), 2 + 2 + 3 + 1 + 1);
+}
+
 static void without_a_quorum_of_answers_the_first_reason_is_told(void **state)
 {
     (void)state;
@@ -468,6 +496,7 @@ int main(void)
         TEST(with_a_deadline_the_others_are_waited_for),
         TEST(after_the_deadline_the_quorum_is_enough),
         TEST(who_fails_is_left_out_of_a_quorum),
+        TEST(who_asks_for_a_partial_answer_gives_one),
         TEST(without_a_quorum_of_answers_the_first_reason_is_told),
         TEST(who_comes_late_is_let_go_when_he_comes),
         TEST(a_cancelled_request_comes_back_when_its_steps_have),
