@@ -19,8 +19,11 @@
 #include "call/call.h"
 #include "call/finder.h"
 
-/* Of children below a client's call: what stands for others may stand for such again. */
-#define TRP_CHILD_DEPTH_MAX 8u
+/* What stands for others may stand for such again.  Of compositions behind each other, as they are
+ * written; and of children below a client's call: a composition asks with one, and so may each of
+ * the four routes that may lead to it. */
+#define TRP_COMPOSED_DEPTH_MAX 8u
+#define TRP_CHILD_DEPTH_MAX (TRP_COMPOSED_DEPTH_MAX * 5u + 4u)
 
 /* What a child asks, and who is told. */
 struct trp_child_ask {

@@ -94,7 +94,7 @@ static trp_status fail_height(const struct walk *w, const struct node *node, str
     const struct trp_directory_item *item = node->item;
     (void)trp_fail(&why, TRP_INVALID_ARGUMENT,
                    "%.*s: more than %u compositions stand behind each other, from %s '%.*s' on",
-                   TRP_STR(item->place), TRP_CHILD_DEPTH_MAX, item->kind, TRP_STR(item->name));
+                   TRP_STR(item->place), TRP_COMPOSED_DEPTH_MAX, item->kind, TRP_STR(item->name));
     return blame(w, node, node, &why, err);
 }
 
@@ -115,7 +115,7 @@ static trp_status visit(const struct walk *w, struct node *node, uint32_t above,
             TRP_CHECK(fail_circle(w, asked, node, err));
             continue;
         }
-        if (above + own >= TRP_CHILD_DEPTH_MAX && !asked->route) {
+        if (above + own >= TRP_COMPOSED_DEPTH_MAX && !asked->route) {
             TRP_CHECK(fail_height(w, node, err));
             continue;
         }
@@ -127,7 +127,7 @@ static trp_status visit(const struct walk *w, struct node *node, uint32_t above,
             node->height = asked->height + own;
     }
     node->state = DONE;
-    return node->height > TRP_CHILD_DEPTH_MAX ? fail_height(w, node, err) : trp_ok();
+    return node->height > TRP_COMPOSED_DEPTH_MAX ? fail_height(w, node, err) : trp_ok();
 }
 
 static trp_status walk_all(struct walk *w, struct node *nodes,

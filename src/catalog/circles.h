@@ -19,7 +19,7 @@
  *   Thread: control.
  *   Cost  : O(names and what they name).
  *   Errors: INVALID_ARGUMENT with file:line and the way round: one leads back to itself, or more
- *           than TRP_CHILD_DEPTH_MAX compositions stand behind each other; OUT_OF_MEMORY. */
+ *           than TRP_COMPOSED_DEPTH_MAX compositions stand behind each other; OUT_OF_MEMORY. */
 trp_status trp_circles_check(struct trp_arena *arena, const struct trp_directory_item *items,
                              uint32_t n, const struct trp_declared *declared,
                              const struct trp_route_check *check, struct trp_error *err);

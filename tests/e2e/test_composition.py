@@ -334,6 +334,24 @@ def test_compositions_and_routes_nest(serve, repository):
     assert status == 200 and json.loads(reply)["outputs"][0]["data"] == [1, 2, 3]
 
 
+def test_eight_compositions_stand_behind_each_other_whatever_routes_lead_to_them(serve, repository):
+    """A route with a timeout or a hedge asks with a call of its own: it is a level more, and not one of the eight."""
+    repository.write("a/model.echo", ECHO)
+    levels = range(1, 9)
+    repository.write("routes.yaml", "ensembles:\n" + "".join(f"  e{i}: {{ members: [r{i}], vote: mean }}\n" for i in levels) + "routes:\n  top: [ { use: e8, timeout: 40s } ]\n"
+                     + "".join(f"  r{i}: [ {{ use: s{i}, timeout: 30s }} ]\n  s{i}: [ {{ use: {f'e{i - 1}' if i > 1 else 'a'}, hedge: 30s }} ]\n" for i in levels))
+    server = serve(repository.path).wait_ready("a")
+    wait_for(server, "top", "e8")
+    x = np.array([[1, 2, 3]], dtype=np.float32)
+    with clients(server) as both:
+        for client in both.values():
+            assert (ask(client, "top", x, "x").as_numpy("y") == x).all()
+    with open(repository.path / "routes.yaml", "a", encoding="utf-8") as file:
+        file.write("  over: [ { use: e8 } ]\npipelines: { ninth: { steps: [ { model: over } ], outputs: [y] } }\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait(lambda: "more than 8 compositions stand behind each other, from pipeline 'ninth' on" in server.log(), "the ninth to be refused")
+
+
 EXPLAINED = """
 routes:
   choose: [{ when: inputs.x.max > 2, use: pair }, { use: c }]
