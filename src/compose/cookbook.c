@@ -286,6 +286,8 @@ static trp_status look(void *user, struct trp_str model, int64_t version, struct
         return trp_signature_dup(s, arena, out, err);
     if (check->known(check->user, model, version))
         return fail_unknown(model, err);
+    if (version != 0 && check->known(check->user, model, 0))
+        return trp_fail(err, TRP_NOT_FOUND, "'%.*s' has no such version or label", TRP_STR(model));
     if (check->nearest)
         check->nearest(check->user, model, hint);
     return trp_fail(err, TRP_NOT_FOUND, "there is no model, route or composition '%.*s'%s",

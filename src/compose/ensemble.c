@@ -11,7 +11,8 @@
 #include "route/route_plan.h"
 
 #define WEIGHT_MAX 1e9
-#define PLACES_MAX 1e6
+#define PLACES_MAX 1000000
+#define TRIM 0.1 /* or as much as leaves one out at each end */
 #define LEARN_RATE 0.1
 #define LEARN_FLOOR 0.01 /* of at most TRP_VOTE_MEMBERS_MAX members */
 
@@ -85,7 +86,7 @@ static trp_status read_members(struct trp_ensemble *e, const struct trp_node *at
     if (!members || (members->kind != TRP_NODE_MAP && members->kind != TRP_NODE_LIST) ||
         members->children_n == 0)
         return trp_node_fail(members ? members : at, err, TRP_INVALID_ARGUMENT,
-                             "an ensemble has members: names, each with its weight");
+                             "an ensemble has 'members': names, each with its weight");
     if (members->children_n > TRP_VOTE_MEMBERS_MAX - 2)
         return trp_node_fail(members, err, TRP_TOO_LARGE, "more than %u members",
                              TRP_VOTE_MEMBERS_MAX - 2);
@@ -107,18 +108,35 @@ static trp_status fail_vote(const struct trp_node *n, struct trp_str text, struc
                          near ? "'?" : "");
 }
 
+/* A trimmed mean that leaves nobody out is a mean, and whoever wants that writes it. */
+static trp_status read_trim(struct trp_ensemble *e, const struct trp_node *at,
+                            struct trp_error *err)
+{
+    const struct trp_node *n = trp_node_get(at, "trim");
+    const double one_of_all = (1 + 1e-9) / e->members_n; /* so that cutting it off leaves one */
+    e->vote.trim = one_of_all > TRIM && e->members_n > 2 ? one_of_all : TRIM;
+    TRP_CHECK(trp_written_number(at, "trim", 0, 0.499999, &e->vote.trim, err));
+    if (e->vote.kind != TRP_VOTE_TRIMMED_MEAN || (n && e->vote.trim <= 0) ||
+        e->vote.trim * e->members_n >= 1)
+        return trp_ok();
+    if (e->members_n < 3)
+        return trp_node_fail(trp_node_get(at, "vote"), err, TRP_INVALID_ARGUMENT,
+                             "'trimmed_mean' leaves one out at each end, and takes three members "
+                             "at least");
+    return trp_node_fail(n, err, TRP_INVALID_ARGUMENT,
+                         "'trim' of %g would leave out nobody of %u members: 0.%02u leaves out one "
+                         "at each end",
+                         e->vote.trim, e->members_n, (99 + e->members_n) / e->members_n);
+}
+
 static trp_status read_vote(struct trp_ensemble *e, const struct trp_node *at,
                             struct trp_error *err)
 {
     struct trp_str vote = TRP_STR_LIT("soft");
-    double places = 0;
     TRP_CHECK(trp_written_text(at, "vote", &vote, err));
     TRP_CHECK(trp_written_bool(at, "logits", &e->vote.logits, err));
-    e->vote.trim = 0.1;
-    TRP_CHECK(trp_written_number(at, "trim", 0, 0.499999, &e->vote.trim, err));
     TRP_CHECK(trp_written_number(at, "k", 0, WEIGHT_MAX, &e->rank.k, err));
-    TRP_CHECK(trp_written_number(at, "places", 1, PLACES_MAX, &places, err));
-    e->places = (int64_t)places;
+    TRP_CHECK(trp_written_whole(at, "places", 1, PLACES_MAX, &e->places, err));
     e->vote_name = vote;
     if (trp_vote_parse(vote, &e->vote.kind))
         e->join = TRP_RECIPE_VOTE;
@@ -126,6 +144,33 @@ static trp_status read_vote(struct trp_ensemble *e, const struct trp_node *at,
         e->join = TRP_RECIPE_RANK;
     else
         return fail_vote(trp_node_get(at, "vote"), vote, err);
+    return read_trim(e, at, err);
+}
+
+/* A key of another vote would be passed over in silence. */
+static trp_status check_keys(const struct trp_ensemble *e, const struct trp_node *at,
+                             struct trp_error *err)
+{
+    const bool is_vote = e->join == TRP_RECIPE_VOTE, is_rank = e->join == TRP_RECIPE_RANK;
+    const struct {
+        const char *key, *of;
+        bool counts;
+    } keys[] = {
+        { "logits", "soft and hard",
+          is_vote && (e->vote.kind == TRP_VOTE_SOFT || e->vote.kind == TRP_VOTE_HARD) },
+        { "trim", "trimmed_mean", is_vote && e->vote.kind == TRP_VOTE_TRIMMED_MEAN },
+        { "k", "reciprocal_rank", is_rank && e->rank.kind == TRP_RANK_RECIPROCAL },
+        { "places", "borda and reciprocal_rank", is_rank },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        const struct trp_node *n = trp_node_get(at, keys[i].key);
+        if (n && !keys[i].counts)
+            return trp_node_fail(n, err, TRP_INVALID_ARGUMENT,
+                                 "'%s' would count for nothing%s%.*s%s; it is for %s", keys[i].key,
+                                 e->stack.len ? " beside a stacked model" : " with `vote: ",
+                                 e->stack.len ? 0 : (int)e->vote_name.len, e->vote_name.ptr,
+                                 e->stack.len ? "" : "`", keys[i].of);
+    }
     return trp_ok();
 }
 
@@ -214,13 +259,13 @@ static trp_status read_learning(struct trp_ensemble *e, const struct trp_node *a
 static trp_status read_quorum(struct trp_ensemble *e, const struct trp_node *at,
                               struct trp_error *err)
 {
-    double quorum = e->members_n;
-    TRP_CHECK(trp_written_number(at, "quorum", 1, e->members_n, &quorum, err));
+    int64_t quorum = e->members_n;
+    TRP_CHECK(trp_written_whole(at, "quorum", 1, e->members_n, &quorum, err));
     TRP_CHECK(trp_written_duration(at, "deadline", &e->deadline_ns, err));
     e->quorum = (uint32_t)quorum;
     if (e->deadline_ns > 0 && e->quorum == e->members_n)
         return trp_node_fail(trp_node_get(at, "deadline"), err, TRP_INVALID_ARGUMENT,
-                             "a deadline needs a quorum below the number of members: without one "
+                             "a 'deadline' needs a quorum below the number of members: without one "
                              "all are waited for");
     return trp_ok();
 }
@@ -239,6 +284,7 @@ trp_status trp_ensemble_read(struct trp_recipe *r, const struct trp_node *at,
     TRP_CHECK(read_members(out, at, err));
     TRP_CHECK(read_vote(out, at, err));
     TRP_CHECK(read_stack(out, at, err));
+    TRP_CHECK(check_keys(out, at, err));
     TRP_CHECK(check_weights(out, err));
     TRP_CHECK(read_learning(out, at, err));
     TRP_CHECK(read_quorum(out, at, err));
@@ -333,6 +379,9 @@ static trp_status settle_join(struct trp_ensemble *e, const struct trp_str *tens
         TRP_CHECK(trp_recipe_use(r, step, tensors[i], r->steps[i].name, r->at, err));
     const struct trp_str joined = TRP_STR_LIT("vote/answer"), scores = TRP_STR_LIT("vote/scores");
     const bool is_list = e->join == TRP_RECIPE_RANK && io && !trp_numbers_is_float(io->dtype);
+    if (e->places > 0 && !is_list)
+        return trp_node_fail(r->at, err, TRP_INVALID_ARGUMENT,
+                             "'places' are of lists of ids, and members give scores of all items");
     TRP_CHECK(trp_recipe_give(r, step, joined, name, r->at, err));
     if (is_list)
         TRP_CHECK(trp_recipe_give(r, step, scores, TRP_STR_LIT("scores"), r->at, err));
@@ -459,9 +508,10 @@ trp_status trp_cascade_read(struct trp_recipe *r, const struct trp_node *at,
     TRP_CHECK(trp_written_text(at, "output", &out->output, err));
     const struct trp_node *steps = trp_node_get(at, "steps");
     if (!steps || steps->kind != TRP_NODE_LIST || steps->children_n < 2)
-        return trp_node_fail(steps ? steps : at, err, TRP_INVALID_ARGUMENT,
-                             "a cascade has a list of two or more steps, the cheapest first, such "
-                             "as `steps: [ a, b ]`");
+        return trp_node_fail(
+            steps ? steps : at, err, TRP_INVALID_ARGUMENT,
+            "a cascade has 'steps': a list of two or more steps, the cheapest first, such "
+            "as `steps: [ a, b ]`");
     if (steps->children_n > TRP_RECIPE_STEPS_MAX)
         return trp_node_fail(steps, err, TRP_TOO_LARGE, "more than %u steps", TRP_RECIPE_STEPS_MAX);
     if (!make_lists(out, steps->children_n))

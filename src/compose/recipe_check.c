@@ -277,8 +277,8 @@ static trp_status check_op(struct trp_recipe *r, const struct trp_recipe_step *s
     trp_tensor_op_counts(&step->op, &min, &max, &outputs_n);
     if (step->uses_n < min || step->uses_n > max || step->uses_n > TRP_TENSOR_OP_INPUTS_MAX)
         return trp_node_fail(step->at, err, TRP_INVALID_ARGUMENT,
-                             "step '%.*s' takes %u to %u inputs, not %u", TRP_STR(step->name), min,
-                             max, step->uses_n);
+                             "step '%.*s' takes %u%s input%s, not %u", TRP_STR(step->name), min,
+                             min < max ? " or more" : "", max == 1 ? "" : "s", step->uses_n);
     if (step->gives_n == 0 || step->gives_n > outputs_n)
         return trp_node_fail(step->at, err, TRP_INVALID_ARGUMENT,
                              "step '%.*s' gives %u outputs, not %u", TRP_STR(step->name), outputs_n,
@@ -296,7 +296,11 @@ static trp_status check_vote(struct trp_recipe *r, const struct trp_recipe_step 
 {
     struct trp_io in[TRP_VOTE_MEMBERS_MAX], out = { 0 };
     TRP_CHECK(take_ios(r, step, in, err));
-    TRP_CHECK(within_step(step, trp_vote_signature(&step->vote, in, step->uses_n, &out, err), err));
+    /* The first that does not go with those before it is to blame, not the vote. */
+    for (uint32_t n = 1; n <= step->uses_n; n++) {
+        const struct trp_recipe_step *last = &r->steps[r->tensors[step->uses[n - 1].tensor].maker];
+        TRP_CHECK(within_step(last, trp_vote_signature(&step->vote, in, n, &out, err), err));
+    }
     set_made(r, step->gives[0].tensor, &out);
     return trp_ok();
 }

@@ -95,6 +95,22 @@ trp_status trp_written_number(const struct trp_node *map, const char *key, doubl
     return trp_ok();
 }
 
+trp_status trp_written_whole(const struct trp_node *map, const char *key, int64_t low, int64_t high,
+                             int64_t *io, struct trp_error *err)
+{
+    const struct trp_node *n = trp_node_get(map, key);
+    double v;
+    if (!n)
+        return trp_ok();
+    if (!trp_written_is_number(n, &v) || !(v >= (double)low && v <= (double)high) ||
+        v < (double)(int64_t)v || v > (double)(int64_t)v)
+        return trp_node_fail(n, err, TRP_INVALID_ARGUMENT,
+                             "'%s' is a whole number from %lld to %lld", key, (long long)low,
+                             (long long)high);
+    *io = (int64_t)v;
+    return trp_ok();
+}
+
 trp_status trp_written_bool(const struct trp_node *map, const char *key, bool *io,
                             struct trp_error *err)
 {

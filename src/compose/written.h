@@ -30,6 +30,8 @@ trp_status trp_written_text(const struct trp_node *map, const char *key, struct 
                             struct trp_error *err);
 trp_status trp_written_number(const struct trp_node *map, const char *key, double low, double high,
                               double *io, struct trp_error *err);
+trp_status trp_written_whole(const struct trp_node *map, const char *key, int64_t low, int64_t high,
+                             int64_t *io, struct trp_error *err);
 trp_status trp_written_bool(const struct trp_node *map, const char *key, bool *io,
                             struct trp_error *err);
 trp_status trp_written_duration(const struct trp_node *map, const char *key, int64_t *io,

@@ -456,6 +456,8 @@ def test_a_route_to_a_composition_with_names_of_its_own_is_a_step(serve, reposit
 @pytest.mark.parametrize("text,error", [
     ("ensembles: { e: { members: [a, nobody], vote: mean } }", "routes.yaml:1:32: there is no model, route or composition 'nobody'"),
     ("ensembles:\n  e:\n    members:\n      - a\n      - bb\n", "routes.yaml:5:9: there is no model, route or composition 'bb'; did you mean 'b'?"),
+    ("ensembles: { e: { members: [a, b@7] } }", "step 'b@7': 'b' has no such version or label"),
+    ("cascades: { c: { steps: [a, b@canary], threshold: 0.9 } }", "step 'b@canary': 'b' has no such version or label"),
     ("ensembles: { first: { members: [a, b] }, e: { members: [a, frist] } }", "did you mean 'first'?"),
     ("ensembles: { e: { members: [a, b], vote: meen } }", "did you mean 'mean'?"),
     ("ensembles: { e: { members: [labels] } }", "gives INT64, and a soft vote (the default) takes probabilities"),

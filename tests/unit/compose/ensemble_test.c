@@ -1,6 +1,9 @@
 /* Ensembles: who is asked, whose answers count, and what if somebody does not speak. */
 #include "unit/compose/compose_fixture.h"
 
+static const struct trp_io fake_wide_y = FAKE_ROWS("y", TROUPE_FP32, 4);
+static const struct trp_signature fake_wide = { &fake_x, &fake_wide_y, 1, 1, .batch_max = 8 };
+
 static float x[] = { 0.125F, 0.25F, 0.625F, 1, 2, 3 };
 
 static void the_mean_of_two_models_is_asked_in_ten_lines(void **state)
@@ -30,6 +33,65 @@ static void weights_count(void **state)
                   "                     vote: average } }");
     fixture_expect(fixture_ask("both", x, 1), (const float[]){ 0.46875F, 0.9375F, 2.34375F }, 3);
     fixture_give_back();
+}
+
+static void a_trimmed_mean_leaves_one_out_at_each_end_unless_more_is_said(void **state)
+{
+    (void)state;
+    fake("one")->factor = 1;
+    fake("two")->factor = 2;
+    fake("six")->factor = 300;
+    fixture_serve("ensembles:\n"
+                  "  three: { members: [one, two, six], vote: trimmed_mean }\n"
+                  "  plain: { members: [one, two, six], vote: trimmed_mean, trim: 0 }\n");
+    fixture_expect(fixture_ask("three", x, 1), (const float[]){ 0.25F, 0.5F, 1.25F }, 3);
+    fixture_give_back();
+    fixture_expect(fixture_ask("plain", x, 1), (const float[]){ 12.625F, 25.25F, 63.125F }, 3);
+    fixture_give_back();
+}
+
+static void what_would_count_for_nothing_is_refused(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *keys, *want;
+    } rows[] = {
+        { "members: [one, two], quorum: 1.5", "'quorum' is a whole number from 1 to 2" },
+        { "members: [one, two], quorum: 3", "'quorum' is a whole number from 1 to 2" },
+        { "members: [one, two], deadline: 5ms", "a 'deadline' needs a quorum" },
+        { "members: [one, two], trim: 0.2",
+          "'trim' would count for nothing with `vote: soft`; it is for trimmed_mean" },
+        { "members: [one, two], vote: mean, logits: true",
+          "'logits' would count for nothing with `vote: mean`; it is for soft and hard" },
+        { "members: [one, two], vote: borda, k: 3",
+          "'k' would count for nothing with `vote: borda`; it is for reciprocal_rank" },
+        { "members: [one, two], vote: hard, places: 3", "'places' would count for nothing" },
+        { "members: [one, two], vote: borda, places: 2.5", "'places' is a whole number from 1" },
+        { "members: [one, two], vote: borda, places: 2", "'places' are of lists of ids" },
+        { "members: [one, two], stack: six, trim: 0.2",
+          "'trim' would count for nothing beside a stacked model" },
+        { "members: [one, two], vote: trimmed_mean", "takes three members at least" },
+        { "members: [one, two, six], vote: trimmed_mean, trim: 0.3",
+          "'trim' of 0.3 would leave out nobody of 3 members: 0.34 leaves out one at each end" },
+    };
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        char text[256];
+        (void)snprintf(text, sizeof text, "ensembles: { e%d: { %s } }", (int)(r - rows), r->keys);
+        fx.err = (struct trp_error){ 0 };
+        print_message("%s\n", text);
+        assert_true(trp_failed(fixture_read(text)));
+        assert_non_null(strstr(fx.err.text, r->want));
+    }
+}
+
+static void the_member_that_does_not_fit_is_named(void **state)
+{
+    (void)state;
+    fake("two")->signature = &fake_wide;
+    assert_true(trp_failed(fixture_read("ensembles:\n  e:\n    vote: mean\n    members:\n"
+                                        "      - one\n      - two\n      - six\n")));
+    assert_string_equal(fx.err.text, "routes.yaml:6: step 'two': member 1: has shape [-1,4], the "
+                                     "others have [-1,3]");
 }
 
 static void members_without_brackets_are_told_to_have_some(void **state)
@@ -483,6 +545,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_mean_of_two_models_is_asked_in_ten_lines),
         TEST(weights_count),
+        TEST(a_trimmed_mean_leaves_one_out_at_each_end_unless_more_is_said),
+        TEST(what_would_count_for_nothing_is_refused),
+        TEST(the_member_that_does_not_fit_is_named),
         TEST(members_without_brackets_are_told_to_have_some),
         TEST(weights_that_would_count_for_nothing_are_refused),
         TEST(a_vote_over_much_is_taken_by_a_helper),
