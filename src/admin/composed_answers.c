@@ -2,7 +2,7 @@
  *
  * Metadata, readiness, configuration, statistics and the index are asked of the target, as of a
  * model's.  What only models have (labels, residency, instances) is refused in words.  Loading
- * one reads its file again. */
+ * one reads its file again, and loads the models that it needs. */
 #include <inttypes.h>
 
 #include "admin/admin_internal.h"
@@ -282,19 +282,35 @@ static void submit(struct trp_mail *mail)
     r->admin->opts.reload(r->admin->opts.directory_user, &r->request);
 }
 
+static trp_status refuse_override(const struct trp_control *c, struct trp_error *err)
+{
+    const struct trp_node *params = trp_node_get(c->request, "parameters");
+    for (const struct trp_node *p = params ? params->first : NULL; p; p = p->next)
+        if (trp_str_is(p->key, "config") || trp_str_starts_with(p->key, TRP_STR_LIT("file:")))
+            return trp_fail(err, TRP_INVALID_ARGUMENT,
+                            "load of '%.*s': it is what the file says that declares it, and takes "
+                            "no '%.*s' from a request",
+                            TRP_STR(c->model), TRP_STR(p->key));
+    return trp_ok();
+}
+
 void trp_composed_reload_begin(struct trp_admin *a, struct trp_control *c)
 {
     struct reload *r = trp_arena_zeroed(c->arena, 1, sizeof *r);
-    if (!r || trp_flag_is_up(&a->draining) || !a->opts.reload) {
-        c->error.status =
-            r ? trp_fail(&c->error, TRP_UNAVAILABLE, "Server not ready: it is stopping")
-              : no_memory(&c->error);
+    if (!r)
+        c->error.status = no_memory(&c->error);
+    else if (trp_flag_is_up(&a->draining) || !a->opts.reload)
+        c->error.status = trp_fail(&c->error, TRP_UNAVAILABLE, "Server not ready: it is stopping");
+    else
+        c->error.status = refuse_override(c, &c->error);
+    if (!r || trp_failed(c->error.status)) {
         trp_control_finish_soon(c);
         return;
     }
     r->control = c;
     r->admin = a;
     r->request.name = c->model;
+    r->request.loads = true;
     r->request.done = reloaded;
     r->mail.deliver = submit;
     trp_loop_post(a->opts.control, &r->mail);

@@ -153,7 +153,9 @@ static void order_done(struct trp_order *done, void *user)
         return;
     }
     if (may_be_composed(o, done)) {
-        o->reload = (struct trp_routing_order){ .name = o->control->model, .done = reloaded };
+        o->reload = (struct trp_routing_order){ .name = o->control->model,
+                                                .loads = true,
+                                                .done = reloaded };
         o->admin->opts.reload(o->admin->opts.directory_user, &o->reload);
         return;
     }

@@ -114,6 +114,7 @@ void trp_server_destroy(struct trp_server *s)
         trp_account_deinit(&s->accounts[i]);
     trp_metrics_destroy(s->metrics);
     trp_log_destroy(s->log);
+    trp_alloc_free(s->alloc, s->named);
     trp_alloc_free(s->alloc, s->loops);
     trp_alloc_free(s->alloc, s->fronts);
     trp_alloc_free(s->alloc, s->rooms);
@@ -262,6 +263,32 @@ static void rescanned(struct trp_routing_order *order)
     }
 }
 
+static void named_loaded(struct trp_routing_order *order)
+{
+    struct trp_server *s = order->user;
+    if (order->is_there && trp_failed(order->error.status))
+        TRP_ERROR_LOG(s->log, "app", "--load-model: %s", order->error.text);
+}
+
+static trp_status make_named(struct trp_server *s, struct trp_error *err)
+{
+    const uint32_t n = s->opts.load_at_start_n;
+    s->named = trp_alloc_zeroed(s->alloc, (size_t)n + 1, sizeof *s->named);
+    return s->named ? trp_ok() : trp_fail(err, TRP_OUT_OF_MEMORY, "%u names to load", n);
+}
+
+/* Life loads those that are models; of those that are made of some, what they need. */
+static void load_named(struct trp_server *s)
+{
+    for (uint32_t i = 0; i < s->opts.load_at_start_n; i++) {
+        s->named[i] = (struct trp_routing_order){ .name = trp_str_of(s->opts.load_at_start[i]),
+                                                  .loads = true,
+                                                  .done = named_loaded,
+                                                  .user = s };
+        trp_routing_reload(s->routing, &s->named[i]);
+    }
+}
+
 static void rescan(struct trp_server *s)
 {
     if (s->rescan_running || s->phase != PHASE_SERVING)
@@ -380,11 +407,14 @@ static trp_status start_threads(struct trp_server *s, struct trp_error *err)
 
 trp_status trp_server_run(struct trp_server *s, struct trp_error *err)
 {
-    trp_status st = start_threads(s, err);
+    trp_status st = make_named(s, err);
+    if (!trp_failed(st))
+        st = start_threads(s, err);
     if (!trp_failed(st)) {
         tell_addresses(s);
         tell_repository(s);
         trp_life_start(s->life);
+        load_named(s);
         st = trp_loop_run(s->control, err);
     }
     trp_meter_stop(&s->meter);

@@ -81,6 +81,7 @@ struct trp_server {
     struct trp_mail stop_mail, acceptor_mail;
     struct trp_flag stop_asked;
     struct trp_routing_order rescan;
+    struct trp_routing_order *named; /* one for each name that is loaded at the start */
     bool rescan_running;
     uint32_t drained_n;
     bool drain_expired;

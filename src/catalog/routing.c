@@ -8,6 +8,7 @@
 #include "catalog/circles.h"
 #include "catalog/declared.h"
 #include "catalog/known_names.h"
+#include "catalog/unloaded.h"
 #include "catalog/upkeep.h"
 #include "repo/digest.h"
 #include "route/key_list.h"
@@ -109,6 +110,48 @@ void trp_routing_set_life(struct trp_routing *r, const struct trp_routing_life *
 static void begin_rescan(struct trp_routing *r);
 static void look_again(struct trp_routing *r);
 
+static void load_next(struct trp_routing_order *request);
+
+static void loaded(struct trp_order *order, void *user)
+{
+    struct trp_routing_order *request = user;
+    request->loaded_n++;
+    if (trp_failed(order->error.status)) {
+        request->error = order->error;
+        request->loaded_n = request->models_n; /* without it the others do not help */
+        trp_error_within(&request->error, "'%.*s'", TRP_STR(request->name));
+    }
+    load_next(request);
+}
+
+static void load_next(struct trp_routing_order *request)
+{
+    const struct trp_routing *r = request->routing;
+    if (request->loaded_n == request->models_n) {
+        trp_arena_deinit(&request->arena);
+        request->done(request);
+        return;
+    }
+    request->load = (struct trp_order){ .kind = TRP_ORDER_LOAD,
+                                        .model = request->models[request->loaded_n],
+                                        .done = loaded,
+                                        .user = request };
+    r->life.submit(r->life.user, &request->load);
+}
+
+/* Told, or loaded first. */
+static void tell(struct trp_routing *r, struct trp_routing_order *request)
+{
+    request->routing = r;
+    request->models_n = request->loaded_n = 0;
+    trp_arena_init(&request->arena, r->alloc, 1024, 0);
+    if (request->loads && request->is_there && !trp_failed(request->error.status))
+        request->error.status =
+            trp_unloaded_find(&request->arena, r->opts.directories->newest, r->snapshot,
+                              request->name, &request->models, &request->models_n, &request->error);
+    load_next(request);
+}
+
 /* `failure`: the files could not even be listed; NULL: they were. */
 static void answer_waiting(struct trp_routing *r, const struct trp_error *failure)
 {
@@ -126,7 +169,7 @@ static void answer_waiting(struct trp_routing *r, const struct trp_error *failur
             request->error = *failure;
         else if (item && item->reason.len)
             (void)trp_fail(&request->error, TRP_INVALID_ARGUMENT, "%.*s", TRP_STR(item->reason));
-        request->done(request);
+        tell(r, request);
         request = next;
     }
 }

@@ -29,10 +29,19 @@ struct trp_routing;
  * on the control thread. */
 struct trp_routing_order {
     struct trp_str name;    /* borrowed until `done` */
+    bool loads;             /* then the models that it needs are loaded (unloaded.h) */
     bool is_there;          /* it is a route's or a composition's now */
-    struct trp_error error; /* what is wrong with it; with the file, if there is no such name */
+    struct trp_error error; /* what is wrong with it; with the file, if there is no such name; and
+                             * why one of the models could not be loaded */
     void (*done)(struct trp_routing_order *request);
-    void *slot; /* of whoever works on it */
+    void *user;
+    /* of whoever works on it */
+    void *slot;
+    struct trp_routing *routing;
+    struct trp_arena arena;
+    struct trp_order load;
+    const struct trp_str *models;
+    uint32_t models_n, loaded_n;
 };
 
 struct trp_routing_opts {
@@ -92,7 +101,8 @@ trp_status trp_routing_fits(void *user, const struct trp_proposal *next,
                             const struct trp_proposal *now, struct trp_error *err);
 
 /* Lists the repository and reads everything again; `done` is told when that has ended, with why it
- * was refused.
+ * was refused, and when the models are loaded that were to be, one after the other, as if each had
+ * been named.
  *   Owns  : the request is the caller's until `done`.
  *   Thread: control.
  *   Errors: in the request. */

@@ -316,6 +316,54 @@ def test_tritons_ensembles_are_served_unchanged(serve, examples):
     assert [s["model_name"] for s in config["ensemble_scheduling"]["step"]] == ["echo", "digits_cnn"]
 
 
+@pytest.fixture
+def told(repository):
+    """Models that are loaded when told, and what is made of them."""
+    for name in ("one", "two", "three"):
+        repository.write(f"{name}/model.echo", ECHO)
+    repository.write("bad/model.echo", ECHO + "load_fail no luck today\n")
+    repository.write("tri/config.pbtxt", 'platform: "ensemble"\nmax_batch_size: 0\ninput { name: "x" data_type: TYPE_FP32 dims: [ -1, 3 ] }\n'
+                     'output { name: "y" data_type: TYPE_FP32 dims: [ -1, 3 ] }\nensemble_scheduling { step [\n'
+                     '  { model_name: "one" model_version: -1 input_map { key: "x" value: "x" } output_map { key: "y" value: "m" } },\n'
+                     '  { model_name: "way" model_version: -1 input_map { key: "x" value: "m" } output_map { key: "y" value: "y" } } ] }\n')
+    repository.write("routes.yaml", "routes:\n  way: [ { use: two } ]\nensembles:\n  broken: { members: [three, bad], vote: mean }\n")
+    return repository
+
+
+def states(server):
+    return {name: m.get("state") for name, m in names(server).items()}
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_who_loads_an_ensemble_loads_its_models(serve, told, kind):
+    """As Triton does; through the routes and compositions that stand between."""
+    server = serve(told.path, settings={"models.load": "explicit"})
+    server.wait(lambda: "tri" in names(server), "the ensemble to be read")
+    x = np.array([[1, 2, 3]], dtype=np.float32)
+    with clients(server) as both:
+        client = both[kind]
+        with pytest.raises(InferenceServerException, match="nobody knows yet what 'one' takes"):
+            ask(client, "tri", x, "x")
+        client.load_model("tri")
+        assert client.is_model_ready("tri") and (ask(client, "tri", x, "x").as_numpy("y") == x).all()
+        assert {n: s for n, s in states(server).items() if s == "READY"}.keys() == {"one", "two", "way", "tri"}
+        with pytest.raises(InferenceServerException, match="'broken': load failed for model 'bad'.*no luck today"):
+            client.load_model("broken")
+        with pytest.raises(InferenceServerException, match="takes no 'config' from a request"):
+            client.load_model("tri", config='{"max_batch_size": 4}')
+        client.load_model("way")  # a route goes on without some of its targets: its file is read again
+        told.write("late/model.yaml", "ensemble: { members: [ one, three ], vote: mean }\n")
+        client.load_model("late")  # which nobody has listed yet
+        assert (ask(client, "late", x, "x").as_numpy("y") == x).all()
+
+
+def test_an_ensemble_may_be_named_for_the_start(serve, told):
+    server = serve(told.path, "--load-model=tri", settings={"models.load": "explicit"})
+    wait_for(server, "tri")
+    assert {n for n, s in states(server).items() if s == "READY"} == {"one", "two", "way", "tri"}
+    assert "is no model" not in server.log()
+
+
 def test_compositions_and_routes_nest(serve, repository):
     for name in "abc":
         repository.write(f"{name}/model.echo", ECHO)

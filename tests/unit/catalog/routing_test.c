@@ -736,6 +736,66 @@ static void a_request_is_not_answered_from_an_older_listing_that_ends_early(void
     ask_while_it_is_read(false);
 }
 
+/* Answers the load of a model, which is the only one that waits; `code` OK: it is there. */
+static void answer_load(const char *model, enum trp_code code)
+{
+    struct trp_order *load = NULL;
+    for (uint32_t i = fx.orders_first; i < fx.orders_n; i++) {
+        if (!fx.orders[i] || fx.orders[i]->kind != TRP_ORDER_LOAD)
+            continue;
+        assert_null(load);
+        load = fx.orders[i];
+    }
+    if (!load || !trp_str_is(load->model, model)) {
+        fail_msg("'%s' is not loaded", model);
+        return;
+    }
+    if (code != TRP_OK)
+        (void)trp_fail(&load->error, code, "no luck today");
+    assert_true(answer(TRP_ORDER_LOAD));
+}
+
+/* The models of the test have no version that takes calls. */
+static void who_loads_a_composition_has_its_models_loaded_one_after_the_other(void **state)
+{
+    (void)state;
+    static const struct folder folders[] = {
+        { "r", "route: [ { use: c } ]\n" },
+        { "x", "ensemble: { members: [ a, y ] }\n" },
+        { "y", "ensemble: { members: [ b, r, a ] }\n" },
+    };
+    static const struct {
+        const char *name;
+        bool loads;
+        const char *models[4];
+        enum trp_code last;
+        const char *error;
+    } rows[] = {
+        { "x", true, { "a", "b", "c" }, TRP_OK, "" },
+        { "x", true, { "a", "b" }, TRP_NOT_FOUND, "'x': no luck today" },
+        { "r", true, { NULL }, TRP_OK, "" }, /* it goes on without some of its targets */
+        { "x", false, { NULL }, TRP_OK, "" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct trp_routing_order order = { .name = trp_str_of(rows[i].name),
+                                           .loads = rows[i].loads,
+                                           .done = told };
+        fx.answered = 0;
+        trp_routing_reload(fx.routing, &order);
+        list(folders, ARRAY_LEN(folders));
+        assert_true(answer(TRP_ORDER_RESCAN));
+        end_reading();
+        for (uint32_t m = 0; rows[i].models[m]; m++) {
+            assert_int_equal(fx.answered, 0);
+            answer_load(rows[i].models[m], rows[i].models[m + 1] ? TRP_OK : rows[i].last);
+        }
+        assert_int_equal(fx.answered, 1);
+        assert_false(answer(TRP_ORDER_LOAD));
+        assert_true(fx.is_there);
+        assert_string_equal(fx.error.text, rows[i].error);
+    }
+}
+
 static void what_was_listed_meanwhile_is_read_without_being_asked_for(void **state)
 {
     (void)state;
@@ -855,6 +915,7 @@ int main(void)
         AND_LISTS(a_storm_of_listings_ends_with_the_newest),
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_late),
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_early),
+        WITH_FIXTURE(who_loads_a_composition_has_its_models_loaded_one_after_the_other),
         WITH_FIXTURE(what_was_listed_meanwhile_is_read_without_being_asked_for),
         WITH_FIXTURE(without_memory_nothing_is_taken_up_and_what_served_goes_on),
         WITH_FIXTURE(ten_thousand_names_that_ask_twenty_thousand_are_read_again_and_again),
