@@ -9,6 +9,7 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.grpc.aio as triton_grpc_aio
 import tritonclient.http as triton_http
 import tritonclient.http.aio as triton_http_aio
+import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException
 
 from conftest import SLOW, Server
@@ -88,6 +89,28 @@ def test_a_client_that_waits(server, module, name):
         check_classes(name, client.infer(name, tensor(module), outputs=classes))
         with pytest.raises(InferenceServerException, match="shape"):
             client.infer(name, tensor(module, X[:, :2].copy()))
+
+
+@pytest.mark.parametrize("module", [triton_http, triton_grpc], ids=["http", "grpc"])
+def test_a_client_whose_tensors_lie_in_shared_memory(server, module):
+    """What it sends and what it is answered, also where the answer is another's, or is put together of rows."""
+    handle = shm.create_shared_memory_region("names", "/troupe_test_names", 8192)
+    try:
+        with module.InferenceServerClient(server.url) as client:
+            client.register_system_shared_memory("names", "/troupe_test_names", 8192)
+            for name in NAMES:
+                shm.set_shared_memory_region(handle, [X, np.full_like(X, -1)])
+                value, answer = module.InferInput("x", list(X.shape), "FP32"), module.InferRequestedOutput("y")
+                value.set_shared_memory("names", X.nbytes)
+                answer.set_shared_memory("names", X.nbytes, offset=X.nbytes)
+                client.infer(name, [value], outputs=[answer])
+                np.testing.assert_allclose(shm.get_contents_as_numpy(handle, np.float32, X.shape, offset=X.nbytes), expected(name), rtol=1e-6)
+                answer.set_shared_memory("names", X.nbytes - 4, offset=X.nbytes)
+                with pytest.raises(InferenceServerException):
+                    client.infer(name, [value], outputs=[answer])
+            client.unregister_system_shared_memory("names")
+    finally:
+        shm.destroy_shared_memory_region(handle)
 
 
 @pytest.mark.parametrize("name", NAMES)
