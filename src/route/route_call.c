@@ -28,15 +28,34 @@
 
 /* ---- one attempt on the client's own call ---- */
 
-/* An answer whose outputs cannot be named is none. */
+/* What the target gave becomes what clients of the route get; where that cannot be, it has
+ * failed. */
+static int32_t take_answer(struct trp_route_visit *v)
+{
+    struct trp_call *call = v->call;
+    if (v->is_fitted && !trp_failed(call->error.status))
+        call->error.status = trp_route_fit_answer(v->goal->fit, call, &call->error);
+    return call->error.status.code;
+}
+
 static void unfit(struct trp_route_visit *v, bool is_answered)
 {
     if (!v->is_fitted)
         return;
     v->is_fitted = false;
     trp_route_fit_undo(v->call, &v->unfit, is_answered);
-    if (is_answered)
-        (void)trp_route_fit_rename(v->goal->fit, v->call, &v->call->error);
+}
+
+/* An answer that nobody gets: it may be a view of inputs that were made for the target. */
+static void drop_outputs(struct trp_call *call)
+{
+    for (uint32_t i = 0; i < call->outputs_n; i++) {
+        const struct troupe_tensor *t = &call->outputs[i].tensor;
+        if (t->release)
+            t->release(t->release_user, t->data);
+    }
+    call->outputs = NULL;
+    call->outputs_n = 0;
 }
 
 static trp_status find(struct trp_route_visit *v, struct trp_error *err)
@@ -132,6 +151,7 @@ static bool take_back(struct trp_route_visit *v)
     struct trp_call *call = v->call;
     const bool was_bound = !call->is_unbound && !v->is_fitted && v->is_pinned;
     count_attempt(v);
+    drop_outputs(call);
     unfit(v, false);
     call->error = (struct trp_error){ 0 };
     if (was_bound && trp_failed(trp_call_unbind(call, &call->error))) {
@@ -141,8 +161,6 @@ static bool take_back(struct trp_route_visit *v)
     }
     unpin(v);
     call->answered_as = NULL;
-    call->outputs = NULL;
-    call->outputs_n = 0;
     call->notes = NULL;
     call->notes_n = 0;
     call->is_too_late = false;
@@ -154,7 +172,7 @@ static bool take_back(struct trp_route_visit *v)
 static void plain_done(struct trp_call *call, void *user)
 {
     struct trp_route_visit *v = user;
-    unfit(v, !trp_failed(call->error.status));
+    unfit(v, take_answer(v) == TRP_OK);
     trp_route_visit_compare(v, call->error.status.code);
     if (!trp_failed(call->error.status))
         trp_route_visit_sign(v, call, false);
@@ -169,7 +187,7 @@ static void own_done(struct trp_call *call, void *user)
 {
     struct trp_route_visit *v = user;
     const struct trp_attempts_step asked = v->step;
-    const int32_t code = call->error.status.code;
+    const int32_t code = take_answer(v);
     trp_route_visit_compare(v, code);
     if (code != TRP_OK)
         trp_counter_add(&v->goal->failed, 1);

@@ -148,19 +148,51 @@ static const struct trp_node *line_of(const struct trp_route_goal *g, const char
     return g->target ? g->target : g->at;
 }
 
-static trp_status lacks(const struct checking *c, const struct trp_route_plan *p,
-                        const struct trp_route_goal *g, const char *section, struct trp_str name,
-                        const struct side *in)
+static void nearest_of(const struct side *in, struct trp_str name, char hint[TRP_ROUTE_HINT_MAX])
 {
     struct trp_str known[64];
-    char hint[TRP_ROUTE_HINT_MAX];
     uint32_t i = 0;
     for (; i < in->n && i < ARRAY_LEN(known); i++)
         known[i] = in->ios[i].name;
     trp_route_hint(hint, name, known, i);
+}
+
+static trp_status lacks(const struct checking *c, const struct trp_route_plan *p,
+                        const struct trp_route_goal *g, const char *section, struct trp_str name,
+                        const struct side *in)
+{
+    char hint[TRP_ROUTE_HINT_MAX];
+    nearest_of(in, name, hint);
     return trp_route_source_fail(p->source, line_of(g, section, name), name, c->err,
                                  "'%.*s' has no %s '%.*s', which the route names%s",
                                  TRP_STR(g->model), in->what, TRP_STR(name), hint);
+}
+
+/* An input becomes what the target takes; an output whatever is no text. */
+static trp_status check_cast(const struct checking *c, const struct trp_route_plan *p,
+                             const struct trp_route_goal *g, const struct trp_signature *s,
+                             const struct trp_route_cast *cast)
+{
+    const struct trp_io *in = trp_signature_input(s, cast->name);
+    const struct trp_io *out = trp_signature_output(s, cast->name);
+    const struct side inputs = { "input or output", s->inputs, s->inputs_n };
+    const struct side outputs = { "input or output", s->outputs, s->outputs_n };
+    char hint[TRP_ROUTE_HINT_MAX];
+    nearest_of(&outputs, cast->name, hint);
+    if (!in && !out)
+        return lacks(c, p, g, "cast", cast->name, hint[0] ? &outputs : &inputs);
+    if (in && in->dtype != cast->dtype)
+        return trp_route_source_fail(p->source, line_of(g, "cast", in->name), in->name, c->err,
+                                     "'%.*s' takes %s for input '%.*s', not %s", TRP_STR(g->model),
+                                     trp_dtype_name(in->dtype), TRP_STR(in->name),
+                                     trp_dtype_name(cast->dtype));
+    if (!in && out->dtype == TROUPE_BYTES)
+        return trp_route_source_fail(p->source, line_of(g, "cast", out->name), out->name, c->err,
+                                     "'%.*s' gives texts (BYTES) for output '%.*s', which cannot "
+                                     "become %s",
+                                     TRP_STR(g->model), TRP_STR(out->name),
+                                     trp_dtype_name(cast->dtype));
+    return trp_ok();
 }
 
 static trp_status check_fit(const struct checking *c, const struct trp_route_plan *p,
@@ -175,16 +207,8 @@ static trp_status check_fit(const struct checking *c, const struct trp_route_pla
     for (uint32_t i = 0; fit && i < fit->outputs_n; i++)
         if (!trp_signature_output(s, fit->outputs[i].theirs))
             return lacks(c, p, g, "outputs", fit->outputs[i].theirs, &outputs);
-    for (uint32_t i = 0; fit && i < fit->casts_n; i++) {
-        const struct trp_io *io = trp_signature_input(s, fit->casts[i].name);
-        if (!io)
-            return lacks(c, p, g, "cast", fit->casts[i].name, &inputs);
-        if (io->dtype != fit->casts[i].dtype)
-            return trp_route_source_fail(p->source, line_of(g, "cast", io->name), io->name, c->err,
-                                         "'%.*s' takes %s for input '%.*s', not %s",
-                                         TRP_STR(g->model), trp_dtype_name(io->dtype),
-                                         TRP_STR(io->name), trp_dtype_name(fit->casts[i].dtype));
-    }
+    for (uint32_t i = 0; fit && i < fit->casts_n; i++)
+        TRP_CHECK(check_cast(c, p, g, s, &fit->casts[i]));
     for (uint32_t i = 0; fit && i < fit->constants_n; i++) {
         const struct trp_io *io = trp_signature_input(s, fit->constants[i].name);
         if (!io)
@@ -295,13 +319,15 @@ static trp_status check_gives(const struct checking *c, const struct trp_route_p
                                          "cannot stand in for the other; a pipeline of one step "
                                          "with fewer `outputs` can",
                                          TRP_STR(from->text), TRP_STR(name), TRP_STR(to->text));
-        if (theirs->dtype != io->dtype)
+        const int32_t given = trp_route_fit_dtype_given(from->fit, first->signature, io);
+        const int32_t given_too = trp_route_fit_dtype_given(to->fit, other->signature, theirs);
+        if (given != given_too)
             return trp_route_source_fail(p->source, other->at, to->text, c->err,
                                          "'%.*s' gives %s for '%.*s', and '%.*s' gives %s: one "
-                                         "cannot stand in for the other",
-                                         TRP_STR(from->text), trp_dtype_name(io->dtype),
-                                         TRP_STR(name), TRP_STR(to->text),
-                                         trp_dtype_name(theirs->dtype));
+                                         "cannot stand in for the other; `cast` of an output can "
+                                         "change that",
+                                         TRP_STR(from->text), trp_dtype_name(given), TRP_STR(name),
+                                         TRP_STR(to->text), trp_dtype_name(given_too));
     }
     return trp_ok();
 }
@@ -334,8 +360,9 @@ static trp_status find_fitted(const struct checking *c, const struct trp_route_g
                               const struct trp_signature **out)
 {
     TRP_CHECK(find_signature(c, g, out));
-    if (*out && g->fit && g->fit->casts_n > 0)
-        *out = NULL; /* it takes numbers of other types, too */
+    for (uint32_t i = 0; *out && g->fit && i < g->fit->casts_n; i++)
+        if (trp_signature_input(*out, g->fit->casts[i].name))
+            *out = NULL; /* it takes numbers of other types, too */
     if (!*out || !g->fit)
         return trp_ok();
     struct trp_signature *s = trp_arena_zeroed(c->arena, 1, sizeof *s);

@@ -120,7 +120,7 @@ static trp_status read_casts(const struct trp_route_fit_reader *r, const struct 
     if (!at)
         return trp_ok();
     if (at->kind != TRP_NODE_MAP || at->children_n > NAMES_MAX)
-        return FAIL(r, at, err, "cast: expected { INPUT: DATATYPE, ... }");
+        return FAIL(r, at, err, "cast: expected { INPUT_OR_OUTPUT: DATATYPE, ... }");
     struct trp_route_cast *all =
         trp_arena_zeroed(r->arena, at->children_n + (size_t)1, sizeof *all);
     if (!all)
@@ -279,22 +279,21 @@ trp_status trp_route_fit_read(const struct trp_route_fit_reader *r, const struct
 
 /* ---- on the way there ---- */
 
-static trp_status cast(struct trp_call *call, int32_t dtype, struct trp_call_tensor *in,
-                       struct trp_error *err)
+enum cast_end { CAST_DONE, CAST_IMPOSSIBLE, CAST_ELEMENT, CAST_NO_MEMORY };
+
+/* Another type for a tensor, in memory of the call's; *out_at: the first element that it cannot
+ * hold.  Unchanged unless DONE. */
+static enum cast_end convert(struct trp_call *call, const struct trp_alloc *alloc, int32_t dtype,
+                             struct troupe_tensor *t, uint64_t *out_at)
 {
-    struct troupe_tensor *t = &in->tensor;
-    const struct trp_alloc *alloc = in->account ? in->account : call->arena.alloc;
     uint64_t n = 0, bytes = 0;
-    if (t->dtype == dtype)
-        return trp_ok();
     if (!trp_shape_elements(t->shape, t->rank, &n) ||
         !trp_shape_bytes(t->shape, t->rank, dtype, &bytes) || t->dtype == TROUPE_BYTES)
-        return trp_fail(err, TRP_INVALID_ARGUMENT, "input '%.*s' of %s cannot become %s",
-                        TRP_STR(in->name), trp_dtype_name(t->dtype), trp_dtype_name(dtype));
+        return CAST_IMPOSSIBLE;
     const uint32_t width = trp_dtype_bytes(dtype);
     char *to = trp_call_memory_get(call, alloc, bytes);
     if (!to)
-        return no_memory(err);
+        return CAST_NO_MEMORY;
     for (uint64_t i = 0; i < n; i++) {
         int64_t whole;
         double real;
@@ -302,15 +301,44 @@ static trp_status cast(struct trp_call *call, int32_t dtype, struct trp_call_ten
             trp_reduce_element_int(t, i, &whole) && dtype <= TROUPE_INT64
                 ? store_int(dtype, whole, to + i * width)
                 : trp_reduce_element(t, i, &real) && store_double(dtype, real, to + i * width);
-        if (is_held)
-            continue;
-        return trp_fail(err, TRP_INVALID_ARGUMENT,
-                        "input '%.*s': element %llu of %s cannot become %s", TRP_STR(in->name),
-                        (unsigned long long)i, trp_dtype_name(t->dtype), trp_dtype_name(dtype));
+        *out_at = i;
+        if (!is_held)
+            return CAST_ELEMENT;
     }
     t->dtype = dtype;
     t->data = to;
     t->bytes = bytes;
+    return CAST_DONE;
+}
+
+/* An input that cannot be cast is the client's mistake, an output its target's. */
+static trp_status cast(struct trp_call *call, int32_t dtype, struct trp_call_tensor *one,
+                       bool is_output, struct trp_error *err)
+{
+    const char *const what = is_output ? "output" : "input";
+    const enum trp_code fault = is_output ? TRP_BACKEND_FAILED : TRP_INVALID_ARGUMENT;
+    const struct trp_alloc *alloc = !is_output && one->account ? one->account : call->arena.alloc;
+    const struct troupe_tensor was = one->tensor;
+    uint64_t at = 0;
+    if (was.dtype == dtype)
+        return trp_ok();
+    switch (convert(call, alloc, dtype, &one->tensor, &at)) {
+    case CAST_NO_MEMORY:
+        return no_memory(err);
+    case CAST_IMPOSSIBLE:
+        return trp_fail(err, fault, "%s '%.*s' of %s cannot become %s", what, TRP_STR(one->name),
+                        trp_dtype_name(was.dtype), trp_dtype_name(dtype));
+    case CAST_ELEMENT:
+        return trp_fail(err, fault, "%s '%.*s': element %llu of %s cannot become %s", what,
+                        TRP_STR(one->name), (unsigned long long)at, trp_dtype_name(was.dtype),
+                        trp_dtype_name(dtype));
+    default:
+        break;
+    }
+    one->tensor.release = NULL;
+    one->tensor.release_user = NULL;
+    if (was.release)
+        was.release(was.release_user, was.data);
     return trp_ok();
 }
 
@@ -385,7 +413,7 @@ static trp_status fit_input(const struct trp_route_fit *fit, struct trp_call *ca
     in->name = theirs(fit->inputs, fit->inputs_n, in->name);
     for (uint32_t i = 0; i < fit->casts_n; i++)
         if (trp_str_is_equal(fit->casts[i].name, in->name))
-            return cast(call, fit->casts[i].dtype, in, err);
+            return cast(call, fit->casts[i].dtype, in, false, err);
     return trp_ok();
 }
 
@@ -402,6 +430,14 @@ static trp_status fit_inputs(const struct trp_route_fit *fit, struct trp_call *c
     for (uint32_t i = 0; !trp_failed(st) && i < fit->constants_n; i++, n++)
         st = give(&fit->constants[i], call, rows, &to[n], err);
     return st;
+}
+
+static bool is_named(const struct trp_route_fit *fit, struct trp_str name)
+{
+    for (uint32_t i = 0; i < fit->casts_n; i++)
+        if (trp_str_is_equal(fit->casts[i].name, name))
+            return true;
+    return false;
 }
 
 trp_status trp_route_fit_apply(const struct trp_route_fit *fit, struct trp_call *call,
@@ -428,6 +464,8 @@ trp_status trp_route_fit_apply(const struct trp_route_fit *fit, struct trp_call 
     for (uint32_t i = 0; i < call->wanted_n; i++) {
         wanted[i] = call->wanted[i];
         wanted[i].name = theirs(fit->outputs, fit->outputs_n, wanted[i].name);
+        if (is_named(fit, wanted[i].name))
+            wanted[i].memory = NULL; /* it comes as another type, and may be larger */
     }
     call->inputs = inputs;
     call->inputs_n = n;
@@ -451,9 +489,30 @@ static trp_status rename_one(const struct trp_route_fit *fit, struct trp_call *c
     return trp_ok();
 }
 
-trp_status trp_route_fit_rename(const struct trp_route_fit *fit, struct trp_call *call,
+/* Whether it is an input that `cast` means. */
+static bool is_input(const struct trp_call *call, struct trp_str name)
+{
+    for (uint32_t i = 0; i < call->inputs_n; i++)
+        if (trp_str_is_equal(call->inputs[i].name, name))
+            return true;
+    return false;
+}
+
+static trp_status cast_outputs(const struct trp_route_fit *fit, struct trp_call *call,
+                               struct trp_error *err)
+{
+    for (uint32_t i = 0; i < call->outputs_n; i++)
+        for (uint32_t k = 0; k < fit->casts_n; k++)
+            if (trp_str_is_equal(fit->casts[k].name, call->outputs[i].name) &&
+                !is_input(call, fit->casts[k].name))
+                TRP_CHECK(cast(call, fit->casts[k].dtype, &call->outputs[i], true, err));
+    return trp_ok();
+}
+
+trp_status trp_route_fit_answer(const struct trp_route_fit *fit, struct trp_call *call,
                                 struct trp_error *err)
 {
+    TRP_CHECK(cast_outputs(fit, call, err));
     for (uint32_t i = 0; i < call->outputs_n; i++)
         TRP_CHECK(rename_one(fit, call, &call->outputs[i].name, err));
     for (uint32_t i = 0; i < call->wanted_n; i++)
@@ -465,12 +524,24 @@ void trp_route_fit_undo(struct trp_call *call, const struct trp_route_unfit *und
 {
     call->inputs = undo->inputs;
     call->inputs_n = undo->inputs_n;
+    for (uint32_t i = 0; is_answered && call->wanted_named && i < undo->wanted_n; i++)
+        call->wanted[i].memory = undo->wanted[i].memory;
     if (is_answered)
         return;
     if (call->lent_n == 0)
         trp_call_memory_free(call, undo->memory);
     call->wanted = undo->wanted;
     call->wanted_n = undo->wanted_n;
+}
+
+int32_t trp_route_fit_dtype_given(const struct trp_route_fit *fit, const struct trp_signature *s,
+                                  const struct trp_io *output)
+{
+    for (uint32_t i = 0; fit && i < fit->casts_n; i++)
+        if (trp_str_is_equal(fit->casts[i].name, output->name) &&
+            !trp_signature_input(s, output->name))
+            return fit->casts[i].dtype;
+    return output->dtype;
 }
 
 trp_status trp_route_fit_describe(const struct trp_route_fit *fit, struct trp_arena *arena,
@@ -494,6 +565,7 @@ trp_status trp_route_fit_describe(const struct trp_route_fit *fit, struct trp_ar
     for (uint32_t i = 0; i < s->outputs_n; i++) {
         outputs[i] = s->outputs[i];
         outputs[i].name = ours(fit->outputs, fit->outputs_n, s->outputs[i].name);
+        outputs[i].dtype = trp_route_fit_dtype_given(fit, s, &s->outputs[i]);
     }
     s->inputs = inputs;
     s->inputs_n = n;

@@ -1,13 +1,13 @@
 /* route/route_fit.h - changes a request on its way to a target, and its answer on the way back.
  * Answers "how can models that call things otherwise stand behind one name?".  Inputs and outputs
- * get other names, inputs another element type, and inputs that the client does not send are given;
+ * get other names and another element type, and inputs that the client does not send are given;
  * see docs/routing.md.
  *
  *     targets: { deep: { model: two_tower@2, inputs: { user: user_id }, outputs: { items: top },
- *                        cast: { user_id: INT64 }, constants: { k: 10 } } }
+ *                        cast: { user_id: INT64, top: INT32 }, constants: { k: 10 } } }
  *
  * Left stands what clients say, right what the target says; `cast` and `constants` name the
- * target's. */
+ * target's.  A name that is one of its inputs and of its outputs is cast as an input only. */
 #ifndef TRP_ROUTE_FIT_H
 #define TRP_ROUTE_FIT_H
 
@@ -48,12 +48,14 @@ trp_status trp_route_fit_apply(const struct trp_route_fit *fit, struct trp_call 
                                int32_t batch_max, struct trp_route_unfit *undo,
                                struct trp_error *err);
 
-/* Gives the outputs of an answered call their names in the route.
- *   Owns  : names are copied: the call is encoded when the route may be gone.
+/* Gives the outputs of an answered call, whose inputs are still the target's, their types and names
+ * in the route.
+ *   Owns  : names are copied, and what was cast is the call's: it is encoded when the route may be
+ *           gone.
  *   Thread: loop.
- *   Errors: OUT_OF_MEMORY; some have their names then, and the call is not to be answered with
- *           them. */
-trp_status trp_route_fit_rename(const struct trp_route_fit *fit, struct trp_call *call,
+ *   Errors: BACKEND_FAILED: a value that cannot be cast; OUT_OF_MEMORY; some are changed then, and
+ *           the call is not to be answered with them. */
+trp_status trp_route_fit_answer(const struct trp_route_fit *fit, struct trp_call *call,
                                 struct trp_error *err);
 
 /* Puts the inputs back and, of a call that was not answered, the wishes.
@@ -64,6 +66,13 @@ trp_status trp_route_fit_rename(const struct trp_route_fit *fit, struct trp_call
  *   Errors: none. */
 void trp_route_fit_undo(struct trp_call *call, const struct trp_route_unfit *undo,
                         bool is_answered);
+
+/* The element type that clients get for an output of a target; `fit` may be NULL.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+int32_t trp_route_fit_dtype_given(const struct trp_route_fit *fit, const struct trp_signature *s,
+                                  const struct trp_io *output);
 
 /* Changes the description of a target to that of the route in front of it.
  *   Owns  : lives in the arena.

@@ -70,6 +70,13 @@ static void abandon_both(struct trp_route_visit *v, bool (*wake)(struct trp_call
     tell_second(v, TRP_CANCELLED);
 }
 
+/* What a target gave becomes what clients get; where that cannot be, it has failed. */
+static void take_as_ours(const struct trp_route_goal *goal, struct trp_call *child)
+{
+    if (goal->fit && !trp_failed(child->error.status))
+        child->error.status = trp_route_fit_answer(goal->fit, child, &child->error);
+}
+
 /* One of the two came back, and those who watch it are told; true: the other is waited for. */
 static bool is_for_the_other(struct trp_route_visit *v, struct trp_call *child,
                              struct trp_route_goal *goal, bool is_hedge)
@@ -95,8 +102,9 @@ static void overtaken_done(struct trp_call *child, void *user)
 {
     struct trp_route_visit *v = user;
     struct trp_router *r = v->route;
-    const int32_t code = child->error.status.code;
     trp_timer_disarm(child->loop, &v->timer);
+    take_as_ours(v->goal, child);
+    const int32_t code = child->error.status.code;
     if (code != TRP_OK)
         trp_counter_add(&v->goal->failed, 1);
     trp_route_visit_compare(v, code);
@@ -192,6 +200,7 @@ static void child_done(struct trp_call *child, void *user)
     struct trp_route_goal *goal = is_hedge ? hedge_goal(v) : v->goal;
     *(is_hedge ? &v->second : &v->child) = NULL;
     trp_timer_disarm(call->loop, &v->hedge_timer);
+    take_as_ours(goal, child);
     if (is_for_the_other(v, child, goal, is_hedge))
         return;
     const bool is_overtaken = v->child != NULL;
@@ -202,8 +211,6 @@ static void child_done(struct trp_call *child, void *user)
         hear_out(v);
     abandon_both(v, trp_call_child_cancel);
     struct trp_error error = child->error;
-    if (goal->fit && !trp_failed(error.status))
-        error.status = trp_route_fit_rename(goal->fit, child, &error);
     if (!trp_failed(error.status))
         error.status = trp_route_take_answer(call, child, &error);
     if (trp_failed(error.status)) {

@@ -70,7 +70,7 @@ def test_a_page_begins_with_something_to_try(page):
 # ---- the others ----
 
 TAKES = "input user INT64 [-1]\noutput items INT64 [-1]\n"
-OTHERWISE = "input user_id INT64 [-1]\ninput k INT64 [-1]\noutput top_items INT64 [-1]\noutput rest INT64 [-1]\n"
+OTHERWISE = "input user_id INT32 [-1]\ninput k INT64 [-1]\noutput top_items INT32 [-1]\noutput rest INT64 [-1]\n"
 
 
 def wrapped(example):

@@ -378,11 +378,15 @@ routes:
         model: theirs
         inputs: { x: pixels }
         outputs: { y: probabilities }
-        cast: { pixels: FP64 }
+        cast: { pixels: FP64, probabilities: FP32 }
         constants: { k: 10 }
+      narrow: { model: theirs, inputs: { x: pixels }, outputs: { y: probabilities }, cast: { pixels: FP64, probabilities: INT8 }, constants: { k: 10 } }
     rules:
       - when: params.which == 'theirs'
         use: other
+        fallback: warm
+      - when: params.which == 'narrow'
+        use: narrow
       - use: warm
 """
 
@@ -395,9 +399,13 @@ def test_models_of_unlike_signatures_stand_behind_one_name(serve, models):
     status, reply = ask(server, "one", {"which": "theirs"})
     assert status == 200, reply
     outputs = {o["name"]: o for o in reply["outputs"]}
-    assert outputs["y"]["datatype"] == "FP64" and outputs["y"]["data"] == [1.0, 2.0]
+    assert outputs["y"]["datatype"] == "FP32" and outputs["y"]["data"] == [1.0, 2.0]  # as what stands in for it gives
     assert outputs["rest"]["data"] == [10]
     assert who(server, "one") == "warm"
+    status, reply = ask(server, "one", {"which": "narrow"})
+    assert status == 200 and reply["outputs"][0]["datatype"] == "INT8" and reply["outputs"][0]["data"] == [1, 2]
+    status, reply = ask(server, "one", {"which": "narrow"}, data=(1, 300))
+    assert status == 500 and "output 'probabilities': element 1 of FP64 cannot become INT8" in reply["error"], reply
 
 
 def test_routes_stand_behind_routes_and_never_behind_themselves(serve, models):

@@ -605,6 +605,7 @@ static void who_stands_in_gives_the_same_outputs_and_a_shadow_takes_the_same(voi
     struct routes *r = *state;
     routes_model(r, "b")->output.name = TRP_STR_LIT("other");
     struct model *c = routes_add(r, "c"), *d = routes_add(r, "d");
+    routes_add(r, "e")->output.dtype = TROUPE_BYTES;
     c->output.dtype = TROUPE_INT64;
     d->input.name = TRP_STR_LIT("z");
     static const struct mistake mistakes[] = {
@@ -612,7 +613,17 @@ static void who_stands_in_gives_the_same_outputs_and_a_shadow_takes_the_same(voi
           "'a' has the output 'y', and 'b' does not: one cannot stand in for the other; a pipeline "
           "of one step with fewer `outputs` can" },
         { "routes: { r: [ { use: a, fallback: c } ] }",
-          "'a' gives FP32 for 'y', and 'c' gives INT64: one cannot stand in for the other" },
+          "'a' gives FP32 for 'y', and 'c' gives INT64: one cannot stand in for the other; `cast` "
+          "of an output can change that" },
+        { "routes: { r: { targets: { t: { model: c, cast: { y: FP64 } } }, rules: [ { use: a, "
+          "fallback: t } ] } }",
+          "'a' gives FP32 for 'y', and 't' gives FP64" },
+        { "routes: { r: { targets: { t: { model: c, cast: { yy: FP64 } } }, rules: [ { use: t } ] "
+          "} }",
+          "'c' has no input or output 'yy', which the route names; did you mean 'y'?" },
+        { "routes: { r: { targets: { t: { model: e, cast: { y: FP32 } } }, rules: [ { use: t } ] "
+          "} }",
+          "'e' gives texts (BYTES) for output 'y', which cannot become FP32" },
         { "routes: { r: [ { use: a, hedge: { use: b, after: 5ms } } ] }", "'b' does not" },
         { "routes: { r: [ { use: a, canary: b } ] }", "'b' does not" },
         { "routes: { r: [ { use: a, shadow: d } ] }", "'d' does not take it" },
@@ -622,6 +633,8 @@ static void who_stands_in_gives_the_same_outputs_and_a_shadow_takes_the_same(voi
         "routes: { r: [ { use: a, shadow: b } ] }",
         "routes: { r: [ { use: a, hedge: 5ms, canary: popularity, fallback: a, shadow: b } ] }",
         "routes: { r: { targets: { t: { model: b, outputs: { y: other } } }, rules: [ { use: a, "
+        "fallback: t } ] } }",
+        "routes: { r: { targets: { t: { model: c, cast: { y: FP32 } } }, rules: [ { use: a, "
         "fallback: t } ] } }",
     };
     for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {

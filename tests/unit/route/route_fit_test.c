@@ -40,6 +40,68 @@ static void names_and_types_are_the_targets_there_and_the_clients_back(void **st
     routes_end(r, call);
 }
 
+/* The target's INT64 is FP32 for clients, whether it was asked by their own call, or by one that
+ * has a time of its own. */
+static void outputs_become_what_clients_are_to_get(void **state)
+{
+    struct routes *r = *state;
+    static const char *const rules[] = { "{ use: t }", "{ use: t, fallback: ours }",
+                                         "{ use: t, timeout: 1s }", "{ use: t, hedge: 1s }" };
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        char text[400], room[8] = "";
+        (void)snprintf(text, sizeof text,
+                       "routes: { r: { targets: { t: { model: theirs, inputs: { x: pixels }, "
+                       "outputs: { y: top }, cast: { pixels: INT64, top: FP32 } } }, rules: [ %s ] "
+                       "} }",
+                       rules[i]);
+        routes_read_ok(r, text);
+        r->wanted = (struct trp_wanted){ .name = { "y", i % 2 },
+                                         .memory = room,
+                                         .memory_bytes = sizeof room };
+        struct trp_call *call = routes_start(r, "r");
+        for (int k = 0; !r->answered && k < 100; k++)
+            routes_turn(r);
+        assert_int_equal(call->error.status.code, TRP_OK);
+        assert_int_equal(call->outputs_n, 1);
+        const struct troupe_tensor *y = &call->outputs[0].tensor;
+        assert_true(trp_str_is(call->outputs[0].name, "y"));
+        assert_int_equal(y->dtype, TROUPE_FP32);
+        assert_int_equal(y->bytes, 8);
+        assert_memory_equal(y->data, call->inputs[0].tensor.data, 8);
+        if (call->wanted_named) /* where it goes in the end; the model is not shown it */
+            assert_ptr_equal(call->wanted[0].memory, room);
+        routes_end(r, call);
+    }
+    r->wanted = (struct trp_wanted){ 0 };
+}
+
+/* 2 is no BOOL: whoever gives it has failed, and the next one is asked. */
+static void an_output_that_cannot_be_cast_is_a_failure_of_its_target(void **state)
+{
+    struct routes *r = *state;
+    static const char *const rules[] = { "{ use: t }", "{ use: t, fallback: u }",
+                                         "{ use: t, timeout: 1s }",
+                                         "{ use: t, timeout: 1s, fallback: u }" };
+    routes_model(r, "theirs")->input.dtype = TROUPE_FP32;
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        char text[400];
+        (void)snprintf(text, sizeof text,
+                       "routes: { r: { targets: { t: { model: theirs, inputs: { x: pixels }, "
+                       "cast: { top: BOOL } }, u: { model: ours, cast: { y: INT32 } } }, "
+                       "rules: [ %s ] } }",
+                       rules[i]);
+        routes_read_ok(r, text);
+        assert_int_equal(routes_ask(r, "r"), i % 2 ? TRP_OK : TRP_BACKEND_FAILED);
+        if (i % 2)
+            assert_string_equal(r->model_name, "ours");
+        else
+            assert_non_null(
+                strstr(r->err.text, "output 'top': element 1 of FP32 cannot become BOOL"));
+        assert_int_equal(
+            trp_counter_get(&trp_route_plan_of(trp_route_file_at(r->file, 0))->goals[0].failed), 1);
+    }
+}
+
 static void a_fallback_gets_the_request_as_it_came(void **state)
 {
     struct routes *r = *state;
@@ -63,6 +125,13 @@ static void clients_are_shown_their_own_names(void **state)
     assert_false(trp_failed(t->ops->describe(t, 0, &arena, &s, NULL)));
     assert_true(trp_str_is(s.inputs[0].name, "x"));
     assert_true(trp_str_is(s.outputs[0].name, "y"));
+    assert_int_equal(s.outputs[0].dtype, TROUPE_FP32);
+    routes_read_ok(r, "routes: { r: { targets: { t: { model: theirs, cast: { top: INT8, pixels: "
+                      "INT64 } } }, rules: [ { use: t } ] } }");
+    t = trp_route_target(trp_route_file_at(r->file, 0));
+    assert_false(trp_failed(t->ops->describe(t, 0, &arena, &s, NULL)));
+    assert_int_equal(s.outputs[0].dtype, TROUPE_INT8);
+    assert_int_equal(s.inputs[0].dtype, TROUPE_INT64);
     assert_false(trp_failed(t->ops->describe(t, 0, &arena, NULL, NULL)));
     routes_model(r, "theirs")->is_missing = true;
     assert_int_equal(t->ops->describe(t, 0, &arena, NULL, &r->err).code, TRP_NOT_READY);
@@ -331,6 +400,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, routes_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(names_and_types_are_the_targets_there_and_the_clients_back),
+        TEST(outputs_become_what_clients_are_to_get),
+        TEST(an_output_that_cannot_be_cast_is_a_failure_of_its_target),
         TEST(a_fallback_gets_the_request_as_it_came),
         TEST(clients_are_shown_their_own_names),
         TEST(while_nobody_of_the_last_rule_is_there_clients_are_shown_another),
