@@ -317,6 +317,16 @@ trp_status trp_call_bind(struct trp_call *call, const struct trp_signature *sign
  *   Errors: OUT_OF_MEMORY; it can still be answered. */
 trp_status trp_call_unbind(struct trp_call *call, struct trp_error *err);
 
+/* Whether it belongs to a sequence: who answers it may keep a state, which one request moves on
+ * once.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: none. */
+static inline bool trp_call_is_in_sequence(const struct trp_call *call)
+{
+    return call->sequence_number != 0 || call->sequence_text.len != 0;
+}
+
 /* Says what the index of a wanted output means, once the call was answered: the signature of its
  * target, or, of a route, of whom a child has asked for it.  NULL: nobody was asked.
  *   Owns  : borrowed, as long as the call is not given back.

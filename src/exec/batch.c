@@ -105,7 +105,7 @@ void trp_batch_mark(struct trp_call *call)
 {
     uint64_t key = 0, rows = 0;
     call->batch_key = 0;
-    if (!call->sequence && (call->sequence_number != 0 || call->sequence_text.len != 0))
+    if (!call->sequence && trp_call_is_in_sequence(call))
         return; /* whose state nobody here knows */
     for (uint32_t i = 0; i < call->inputs_n; i++)
         if (!add_input(&call->inputs[i].tensor, &key, &rows))

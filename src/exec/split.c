@@ -38,7 +38,7 @@ static int64_t rows_of(const struct trp_call *call)
 {
     struct trp_version *v = version_of(call);
     int64_t rows = 0;
-    const bool is_apart = call->sequence_number == 0 && call->sequence_text.len == 0;
+    const bool is_apart = !trp_call_is_in_sequence(call);
     const bool has_rows = v->signature.batch_max > 0 || (is_apart && trp_batch_limit(v) > 0);
     for (uint32_t i = 0; has_rows && i < call->inputs_n; i++) {
         const struct troupe_tensor *t = &call->inputs[i].tensor;

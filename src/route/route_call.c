@@ -372,7 +372,7 @@ void trp_route_start(struct trp_target *t, struct trp_call *call)
     trp_route_retain(t); /* the call's own reference goes when another target is pinned */
     v->is_starting = true;
     v->goal = &r->plan->goals[v->chosen];
-    struct trp_route_shadow *shadow = trp_route_shadow_prepare(r, v->rule, call);
+    struct trp_route_shadow *shadow = trp_route_shadow_prepare(r, v->rule, v->goal, call);
     v->shadow = shadow;
     send_first(v);
     if (shadow)

@@ -58,7 +58,7 @@ static bool find_place(const struct trp_route_plan *p, const struct trp_route_ru
         *out = trp_sticky_place_of_int(p->seed, (int64_t)call->sequence_number);
     else
         *out = trp_sticky_place_of_turn(p->seed + facts->loop_index, call->number);
-    return call->sequence_text.len || call->sequence_number;
+    return trp_call_is_in_sequence(call);
 }
 
 static void choose(const struct trp_route_plan *p, const struct trp_route_rule *rule,

@@ -321,6 +321,8 @@ static void ask_another(struct trp_timer *timer, int64_t at_ns)
 int64_t trp_route_race_hedge_at(const struct trp_route_visit *v)
 {
     const int64_t deadline_ns = v->step.deadline_ns ? v->step.deadline_ns : v->call->deadline_ns;
+    if (trp_call_is_in_sequence(v->call)) /* it would be a step too many of its state */
+        return 0;
     return v->rule->hedge && v->step.place == 0 && v->step.why == TRP_ATTEMPTS_FIRST
                ? trp_hedge_when_ns(&v->rule->hedge->hedge, deadline_ns, trp_route_visit_now_ns(v))
                : 0;

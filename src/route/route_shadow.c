@@ -42,14 +42,39 @@ static void set_urgency(struct trp_call *child)
     child->deadline_ns = trp_loop_now_ns(child->loop) + PATIENCE_NS;
 }
 
+/* Who stands behind a name now; only to be compared.  NULL: nobody. */
+static const struct trp_target *target_of(const struct trp_router *r,
+                                          const struct trp_route_goal *goal, struct trp_call *call)
+{
+    const struct trp_sought sought = { goal->model, goal->version, NULL };
+    struct trp_target *target = NULL;
+    void (*release)(struct trp_target *) = NULL;
+    if (trp_failed(trp_finder_find(&r->env->finder, trp_call_loop_index(call), &sought, &target,
+                                   &release, NULL)))
+        return NULL;
+    release(target);
+    return target;
+}
+
+/* A sequence has one state with a version of a model, which a second request would move on,
+ * whatever label it comes by. */
+static bool would_be_a_step(const struct trp_router *r, const struct trp_route_goal *shadow,
+                            const struct trp_route_goal *chosen, struct trp_call *call)
+{
+    return trp_call_is_in_sequence(call) && trp_str_is_equal(shadow->model, chosen->model) &&
+           target_of(r, shadow, call) == target_of(r, chosen, call);
+}
+
 struct trp_route_shadow *trp_route_shadow_prepare(struct trp_router *r, struct trp_route_rule *rule,
+                                                  const struct trp_route_goal *chosen,
                                                   struct trp_call *call)
 {
     struct trp_route_shadow *s = NULL;
     struct trp_error err;
     if (rule->shadow == 0 || !is_due(rule, call))
         return NULL;
-    if (trp_gauge_get(&rule->shadows_out) < OUT_MAX)
+    if (!would_be_a_step(r, &r->plan->goals[rule->shadow - 1], chosen, call) &&
+        trp_gauge_get(&rule->shadows_out) < OUT_MAX)
         s = trp_arena_zeroed(&call->arena, 1, sizeof *s);
     struct trp_call *child = s ? trp_call_child(call, 0, &err) : NULL;
     if (!child) {

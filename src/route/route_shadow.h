@@ -9,12 +9,14 @@
 
 struct trp_route_shadow;
 
-/* Prepares a shadow of a call that is neither fitted nor bound yet; NULL: it has none, or there are
- * too many under way.
+/* Prepares a shadow of a call that is neither fitted nor bound yet; NULL: it has none, there are
+ * too many under way, or the model that was chosen keeps the state of its sequence and would be
+ * asked twice.
  *   Owns  : lives in the call's arena; the call stays until the shadow has ended.
  *   Thread: loop.
  *   Errors: counted as dropped. */
 struct trp_route_shadow *trp_route_shadow_prepare(struct trp_router *r, struct trp_route_rule *rule,
+                                                  const struct trp_route_goal *chosen,
                                                   struct trp_call *call);
 
 /* Starts it: after the call itself has been.  And: the call has been answered, or not; its outputs

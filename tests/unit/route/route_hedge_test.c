@@ -100,6 +100,32 @@ static void one_that_answers_in_time_is_asked_once(void **state)
     assert_int_equal(trp_counter_get(&hedge_of(r)->sent), 0);
 }
 
+/* The model keeps a state for it, which a second request would move on. */
+static void what_belongs_to_a_sequence_is_asked_once(void **state)
+{
+    struct routes *r = *state;
+    routes_read_ok(r, "routes: { r: [ { use: a, hedge: 20ms, shadow: a } ] }");
+    struct model *a = routes_model(r, "a");
+    a->keeps = true;
+    for (int is_text = 0; is_text < 2; is_text++) {
+        r->sequence_number = is_text ? 0 : 7;
+        r->sequence_text = is_text ? TRP_STR_LIT("seven") : (struct trp_str){ 0 };
+        struct trp_call *call = routes_start(r, "r");
+        later(r, TRP_MS(30));
+        assert_int_equal(a->asked, 1 + is_text);
+        model_answer(a, a->kept);
+        turn(r);
+        assert_ptr_equal(r->answered, call);
+        routes_end(r, call);
+    }
+    assert_int_equal(trp_counter_get(&hedge_of(r)->sent), 0);
+    a->keeps = false; /* a shadow of another model has a state of its own */
+    routes_read_ok(r, "routes: { r: [ { use: a, shadow: b } ] }");
+    assert_int_equal(routes_ask(r, "r"), TRP_OK);
+    turn(r);
+    assert_int_equal(routes_model(r, "b")->asked, 1);
+}
+
 static void a_bad_answer_waits_for_the_other(void **state)
 {
     struct routes *r = *state;
@@ -378,6 +404,7 @@ int main(void)
         TEST(the_second_answers_and_the_first_comes_back_later),
         TEST(the_first_answers_and_the_second_comes_back_later),
         TEST(one_that_answers_in_time_is_asked_once),
+        TEST(what_belongs_to_a_sequence_is_asked_once),
         TEST(a_bad_answer_waits_for_the_other),
         TEST(the_time_of_an_attempt_ends_both),
         TEST(a_client_that_goes_ends_both),

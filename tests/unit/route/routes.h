@@ -49,6 +49,8 @@ struct routes {
     struct trp_route_file *file;
     struct trp_param params[4];
     uint32_t params_n;
+    uint64_t sequence_number; /* of the calls to come */
+    struct trp_str sequence_text;
     struct trp_wanted wanted;        /* by the calls to come; without a name: all */
     const struct trp_alloc *account; /* of their inputs; NULL: none */
     struct trp_call *answered;
@@ -276,6 +278,8 @@ static inline struct trp_call *routes_start(struct routes *r, const char *name)
         call->wanted_n = 1;
     }
     call->deadline_ns = r->deadline_ns;
+    call->sequence_number = r->sequence_number;
+    call->sequence_text = r->sequence_text;
     call->stamps_ns[TRP_PHASE_ARRIVED] = r->now_ns;
     struct trp_router *route = routes_route(r, call->model);
     assert_non_null(route);

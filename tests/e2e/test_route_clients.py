@@ -1,0 +1,144 @@
+"""The clients of Triton against routes, in all that they can ask of a model: binary and JSON tensors, classes, shared memory, streams, asyncio,
+sequences; whether the rule asks by the client's own call or by one of its own, and whoever answers under names and types of its own."""
+import asyncio
+import queue
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.grpc.aio as triton_grpc_aio
+import tritonclient.http as triton_http
+import tritonclient.http.aio as triton_http_aio
+import tritonclient.utils.shared_memory as shm
+
+from conftest import SLOW
+from test_repository import clients
+from test_routes import PLAIN, routes
+from test_sequences import ECHO, ECHO_CONFIG, MINUTES
+
+ROUTES = """\
+routes:
+  r:
+    targets:
+      other: { model: theirs, inputs: { x: pixels }, outputs: { y: top }, cast: { pixels: FP64, top: FP32 }, constants: { k: 10 } }
+    rules:
+      - { when: params.how == 'plain', use: own }
+      - { when: params.how == 'fitted', use: other }
+      - { when: params.how == 'fallback', use: broken, fallback: other }
+      - { when: params.how == 'timed', use: other, timeout: 60s }
+      - { when: params.how == 'hedged', use: own, hedge: 50s, shadow: other }
+      - { when: params.how == 'behind', use: inner }
+  inner: [ { use: own, timeout: 60s } ]
+"""
+HOW = {"plain": "own", "fitted": "theirs", "fallback": "theirs", "timed": "theirs", "hedged": "own", "behind": "own"}
+X = np.array([0.5, 3, 2, 1], np.float32)
+
+
+@pytest.fixture
+def server(serve, repository):
+    repository.write("own/model.echo", PLAIN)
+    repository.write("theirs/model.echo", "input pixels FP64 [-1]\ninput k INT64 [1]\noutput top FP64 [-1]\noutput rest INT64 [1]\n")
+    repository.write("broken/model.echo", PLAIN + "fail BACKEND_FAILED it is broken\n")
+    repository.write("routes.yaml", ROUTES)
+    started = serve(repository.path).wait_ready("own", "theirs", "broken")
+    started.wait(lambda: "r" in routes(started), "the routes")
+    return started
+
+
+def tensor(library):
+    x = library.InferInput("x", [4], "FP32")
+    x.set_data_from_numpy(X)
+    return x
+
+
+def chosen(answer):
+    """Who answered, and what the answer says of that."""
+    reply = answer.get_response()
+    if isinstance(reply, dict):
+        return reply["model_name"], reply["parameters"]["troupe_choice"]
+    return reply.model_name, reply.parameters["troupe_choice"].string_param
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_tensors_classes_and_shared_memory(server, how):
+    with clients(server) as both:
+        for name, client in both.items():
+            library = triton_http if name == "http" else triton_grpc
+            asked = [{}, {"outputs": [library.InferRequestedOutput("y")]}]
+            if name == "http":
+                asked.append({"outputs": [library.InferRequestedOutput("y", binary_data=False)]})
+            for more in asked:
+                answer = client.infer("r", [tensor(library)], parameters={"how": how}, **more)
+                assert answer.as_numpy("y").dtype == np.float32 and np.array_equal(answer.as_numpy("y"), X)
+                who, why = chosen(answer)
+                assert who == HOW[how] and why.startswith("route r, rule ") and why.endswith(f" -> {who}/1")
+            answer = client.infer("r", [tensor(library)], parameters={"how": how}, outputs=[library.InferRequestedOutput("y", class_count=2)])
+            assert list(answer.as_numpy("y")) == [b"3.000000:1", b"2.000000:2"]
+            given, taken = (shm.create_shared_memory_region(f"{word}_{name}", f"/routes_{word}_{server.port}_{name}", 16) for word in ("in", "out"))
+            try:
+                shm.set_shared_memory_region(given, [X])
+                for word in ("in", "out"):
+                    client.register_system_shared_memory(f"{word}_{name}", f"/routes_{word}_{server.port}_{name}", 16)
+                x, y = library.InferInput("x", [4], "FP32"), library.InferRequestedOutput("y")
+                x.set_shared_memory(f"in_{name}", 16)
+                y.set_shared_memory(f"out_{name}", 16)  # no room for FP64: what is cast goes there as clients get it
+                client.infer("r", [x], parameters={"how": how}, outputs=[y])
+                assert np.array_equal(shm.get_contents_as_numpy(taken, np.float32, [4]), X)
+            finally:
+                client.unregister_system_shared_memory()
+                shm.destroy_shared_memory_region(given)
+                shm.destroy_shared_memory_region(taken)
+
+
+def test_streams_and_asyncio(server):
+    answers = queue.Queue()
+    with triton_grpc.InferenceServerClient(server.url) as client:
+        client.start_stream(lambda result, error: answers.put((result, error)))
+        for i, how in enumerate([*HOW, "nobody's"]):
+            client.async_stream_infer("r", [tensor(triton_grpc)], request_id=str(i), parameters={"how": how})
+        met = {}
+        for _ in range(len(HOW) + 1):
+            result, error = answers.get(timeout=30 * SLOW)
+            if error:
+                assert "no rule of route 'r' matches" in str(error)
+                continue
+            assert np.array_equal(result.as_numpy("y"), X)
+            met[list(HOW)[int(result.get_response().id)]] = chosen(result)[0]
+        client.stop_stream()
+    assert met == HOW
+
+    async def ask_all():
+        async with triton_http_aio.InferenceServerClient(server.url) as http, triton_grpc_aio.InferenceServerClient(server.url) as grpc:
+            for library, client in ((triton_http, http), (triton_grpc, grpc)):
+                assert await client.is_model_ready("r")
+                all_of_it = [client.infer("r", [tensor(library)], parameters={"how": how}) for how in HOW]
+                assert [chosen(answer)[0] for answer in await asyncio.gather(*all_of_it)] == list(HOW.values())
+    asyncio.run(ask_all())
+
+
+def test_a_sequence_stays_with_a_model_and_moves_its_state_on_once(serve, repository):
+    """Whatever the rule does besides: a hedge or a shadow of the same model would be a step too many."""
+    for name in ("one", "two"):
+        repository.write(f"{name}/model.echo", ECHO + "sleep 20ms\n")
+        repository.write(f"{name}/config.pbtxt", ECHO_CONFIG.format(idle_us=MINUTES, strategy="direct { }", initial=""))
+    repository.write("routes.yaml", "routes:\n  split: [ { split: { one: 1, two: 1 } } ]\n"
+                                    "  hedged: { budget: 100%, rules: [ { use: one, hedge: 1ms, shadow: one } ] }\n"
+                                    "  timed: [ { use: one, timeout: 60s, fallback: two, shadow: two } ]\n")
+    server = serve(repository.path).wait_ready("one", "two")
+    server.wait(lambda: "timed" in routes(server), "the routes")
+    met = set()
+    with triton_grpc.InferenceServerClient(server.url) as client:
+        for route in ("split", "hedged", "timed"):
+            for sequence in (*range(1, 9), "a word"):
+                who = set()
+                for step in range(3):
+                    x = triton_grpc.InferInput("x", [1, 1], "FP32")
+                    x.set_data_from_numpy(np.array([[step + 1]], np.float32))
+                    own = sequence if isinstance(sequence, str) else sequence + 100 * len(route)
+                    answer = client.infer(route, [x], sequence_id=own, sequence_start=step == 0, sequence_end=step == 2)
+                    assert answer.as_numpy("before")[0, 0] == step, "the state is what the request before has sent"
+                    who.add(chosen(answer)[0])
+                assert len(who) == 1
+                met |= {(route, *who)}
+    assert met == {("split", "one"), ("split", "two"), ("hedged", "one"), ("timed", "one")}
+    assert routes(server)["hedged"]["rules"][0]["hedge"]["sent"] == 0
