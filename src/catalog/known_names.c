@@ -1,6 +1,8 @@
 /* catalog/known_names.c - see known_names.h. */
 #include "catalog/known_names.h"
 
+#include <stdio.h>
+
 #define NAMES_MAX 20000u
 #define HINTS_MAX 100u /* of one check: each looks at all names */
 
@@ -114,12 +116,30 @@ static void compare_entry(void *user, const struct trp_entry *e)
     compare(user, e->name);
 }
 
+/* "model@label" */
+static void compare_labels(const struct trp_known_names *names, struct nearest *n)
+{
+    struct trp_str model;
+    int64_t version;
+    char room[TRP_ROUTE_HINT_MAX];
+    const struct trp_entry *e = names->snapshot && trp_route_goal_parse(n->word, &model, &version)
+                                    ? trp_snapshot_find(names->snapshot, model)
+                                    : NULL;
+    for (uint32_t i = 0; e && version < 0 && i < e->labels_n; i++) {
+        const int len =
+            snprintf(room, sizeof room, "%.*s@%.*s", TRP_STR(model), TRP_STR(e->labels[i].name));
+        if (len > 0 && (size_t)len < sizeof room)
+            compare(n, trp_str_make(room, (size_t)len));
+    }
+}
+
 static void nearest(void *user, struct trp_str name, char hint[TRP_ROUTE_HINT_MAX])
 {
     struct trp_known_names *names = user;
     struct nearest n = { name, hint, name.len < 4 ? 1 : name.len < 8 ? 2 : 3 };
     if (names->hints_n++ >= HINTS_MAX)
         return;
+    compare_labels(names, &n);
     for (uint32_t i = 0; names->file && i < trp_route_file_count(names->file); i++)
         compare(&n, trp_route_plan_of(trp_route_file_at(names->file, i))->name);
     for (uint32_t i = 0; i < trp_cookbook_count(names->book); i++)

@@ -39,16 +39,36 @@ static const struct trp_route_plan *plan_named(const struct trp_route_file *f, s
 
 /* ---- names ---- */
 
-/* The nearest name is one of a route: who knows the others cannot list them. */
-static void hint_at(const struct checking *c, struct trp_str name, char hint[TRP_ROUTE_HINT_MAX])
+/* The nearest name is one of the route's own targets or of another route: who knows the others
+ * cannot list them. */
+static void hint_at(const struct checking *c, const struct trp_route_plan *p, struct trp_str name,
+                    char hint[TRP_ROUTE_HINT_MAX])
 {
     struct trp_str names[64];
     uint32_t n = 0;
+    const struct trp_node *targets =
+        p->at->kind == TRP_NODE_MAP ? trp_node_get(p->at, "targets") : NULL;
+    for (const struct trp_node *t = targets ? targets->first : NULL; t; t = t->next)
+        if (n < ARRAY_LEN(names) / 2)
+            names[n++] = t->key;
     for (uint32_t i = 0; i < c->file->routes_n && n < ARRAY_LEN(names); i++)
-        names[n++] = trp_route_plan_of(c->file->routes[i])->name;
+        if (trp_route_plan_of(c->file->routes[i]) != p) /* it would lead back to itself */
+            names[n++] = trp_route_plan_of(c->file->routes[i])->name;
     trp_route_hint(hint, name, names, n);
     if (!hint[0] && c->check->nearest)
         c->check->nearest(c->check->user, name, hint);
+}
+
+/* `written`: with its version or label. */
+static trp_status no_version(const struct checking *c, const struct trp_route_plan *p,
+                             const struct trp_node *at, struct trp_str model,
+                             struct trp_str written)
+{
+    char hint[TRP_ROUTE_HINT_MAX] = "";
+    if (c->check->nearest)
+        c->check->nearest(c->check->user, written, hint);
+    return trp_route_source_fail(p->source, at, written, c->err,
+                                 "'%.*s' has no such version or label%s", TRP_STR(model), hint);
 }
 
 static trp_status check_name(const struct checking *c, const struct trp_route_plan *p,
@@ -65,9 +85,8 @@ static trp_status check_name(const struct checking *c, const struct trp_route_pl
     if (other || p->may_miss || c->check->known(c->check->user, g->model, g->version))
         return trp_ok();
     if (g->version != 0 && c->check->known(c->check->user, g->model, 0))
-        return trp_route_source_fail(p->source, at, focus, c->err,
-                                     "'%.*s' has no such version or label", TRP_STR(g->model));
-    hint_at(c, g->model, hint);
+        return no_version(c, p, at, g->model, focus);
+    hint_at(c, p, g->model, hint);
     return trp_route_source_fail(p->source, at, focus, c->err,
                                  "there is no model, route or composition '%.*s'%s (`missing: "
                                  "allow` of the route lets it be named all the same)",
@@ -90,7 +109,9 @@ static trp_status check_loads(const struct checking *c, const struct trp_route_p
         }
         if (plan_named(c->file, model) || c->check->known(c->check->user, model, version))
             continue;
-        hint_at(c, model, hint);
+        if (version != 0 && c->check->known(c->check->user, model, 0))
+            return no_version(c, p, at, model, name);
+        hint_at(c, p, model, hint);
         return trp_route_source_fail(p->source, at, name, c->err,
                                      "there is no model, route or composition '%.*s'%s (`missing: "
                                      "allow` of the route lets it be named all the same)",

@@ -338,7 +338,7 @@ static trp_status take_breaker(struct reading *r, const struct trp_node *at, str
     if (!at ||
         !trp_failed(trp_policy_read_breaker(at, &r->breaker, &r->has_breakers, &wrong, &why)))
         return trp_ok();
-    return FAIL(r, wrong ? wrong : at, none, err, "%s", why.text);
+    return FAIL(r, wrong ? wrong : at, wrong ? wrong->key : none, err, "%s", why.text);
 }
 
 static trp_status take_budget(struct reading *r, const struct trp_node *at, struct trp_error *err)

@@ -430,10 +430,16 @@ def test_routes_stand_behind_routes_and_never_behind_themselves(serve, models):
     ("routes: { r: [ { use: warm, fallback: other } ] }", "one cannot stand in for the other"),
     ("routes: { r: [ { use: warm, sticky: params.u } ] }", "sticky belongs to a split"),
     ("routess: {}", "did you mean 'routes'?"),
+    ("routes:\n  r: [ { use: warm@canry } ]\n", "routes.yaml:2:15: 'warm' has no such version or label; did you mean 'warm@canary'?"),
+    ("routes:\n  r:\n    - { when: \"models['warm@canry'].p99 > 1s\", use: cold }\n    - use: warm\n",
+     "routes.yaml:3:24: 'warm' has no such version or label; did you mean 'warm@canary'?"),
+    ("routes:\n  r: { targets: { night: { model: warm } }, rules: [ { use: nigt } ] }\n", "'nigt'; did you mean 'night'?"),
+    ("routes:\n  r: { breaker: { rwo: 3 }, rules: [ { use: warm } ] }\n", "routes.yaml:2:19: unknown key 'rwo' of breaker; did you mean 'row'?"),
     ("routes: { r: [ { when: in lists.nobody, use: warm } ] }", "routes.yaml:1:"),
 ])
 def test_a_mistake_keeps_the_old_routes_and_shows_where_it_is(serve, models, text, words):
     models.write("other/model.echo", "input z INT64 [-1]\n")
+    models.write("warm/model.yaml", "labels: { canary: 1 }\n")
     models.write("routes.yaml", "routes: { r: [ { use: cold } ] }")
     server = serve(models.path).wait_ready()
     server.wait(lambda: "r" in routes(server), "the route")
