@@ -21,6 +21,35 @@ static bool is_true(struct trp_json object, const char *key)
     return trp_json_find(object, key, &v) && trp_json_as_bool(v, &value) && value;
 }
 
+/* A stranger's bytes must not move the cursor. */
+static void print_text(struct trp_str text)
+{
+    putchar('\'');
+    for (size_t i = 0; i < text.len; i++) {
+        const unsigned char c = (unsigned char)text.ptr[i];
+        if (c < 0x20 || c == 0x7f)
+            printf("\\x%02x", c);
+        else
+            putchar(c);
+    }
+    putchar('\'');
+}
+
+/* A shape. */
+static void print_list(struct trp_json list)
+{
+    struct trp_json one;
+    struct trp_json_iter it;
+    double number;
+    const char *between = "";
+    putchar('[');
+    for (bool more = trp_json_begin(list, &it); more && trp_json_next(&it, NULL, &one);
+         between = ", ")
+        if (trp_json_as_f64(one, &number))
+            printf("%s%.10g", between, number);
+    putchar(']');
+}
+
 /* true, false, 3, "x", or what is not known. */
 static void print_value(struct trp_json of)
 {
@@ -36,9 +65,9 @@ static void print_value(struct trp_json of)
     } else if (trp_json_as_f64(v, &number)) {
         printf("%.10g", number);
     } else if (trp_json_as_str(v, &text)) {
-        printf("'%.*s'", TRP_STR(text));
+        print_text(text);
     } else {
-        fputs("a list", stdout);
+        print_list(v);
     }
 }
 

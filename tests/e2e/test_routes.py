@@ -510,11 +510,16 @@ def test_a_storm_of_reloads_costs_no_request(serve, models):
     assert not failures and len(answered) > 20
 
 
-def test_the_command_line_explains(routed):
+def test_the_command_line_explains(routed, models):
     answer = subprocess.run([str(TROUPE), "explain", "recommend", "x=[1,2]", "--param", "purchases=0", "--server", routed.url],
                             capture_output=True, text=True, timeout=60 * SLOW)
     assert answer.returncode == 0, answer.stderr
     assert "rule 1" in answer.stdout and "cold" in answer.stdout and "params.purchases == 0" in answer.stdout
+    text = command(routed, "explain", "recommend", "x=[1,2]", "--param", "user=\x1b[2Jann\n")
+    assert r"params.user = '\x1b[2Jann\x0a'" in text and "\x1b" not in text
+    models.write("routes.yaml", ROUTES + "  shaped:\n    - when: inputs.x.shape == [2]\n      use: cold\n    - use: warm\n")
+    assert load(routed, "shaped")[0] == 200
+    assert "inputs.x.shape = [3]" in command(routed, "explain", "shaped", "x=[1,2,3]")
 
 
 def command(server, *words, code=0):
