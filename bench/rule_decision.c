@@ -113,7 +113,7 @@ static void make_request(struct request *r, struct trp_random *random)
 
 static void compile(struct trp_expr **out, uint32_t n)
 {
-    static const struct trp_expr_place place = { "rules", 1, 1 };
+    static const struct trp_expr_place place = { "rules", 1, 1, NULL };
     static const struct trp_expr_env env = { .purpose = TRP_EXPR_CONDITION };
     for (uint32_t i = 0; i < n; i++) {
         struct trp_error err = { 0 };

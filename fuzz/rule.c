@@ -129,7 +129,7 @@ static void check_rule(const struct trp_expr *e, const struct asked *a)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct trp_expr_place place = { "fuzz.yaml", 3, 5 };
+    static const struct trp_expr_place place = { "fuzz.yaml", 3, 5, NULL };
     static const struct trp_str lists[] = { { "known", 5 } };
     const uint8_t *zero = size > 0 ? memchr(data, 0, size) : NULL;
     const size_t n = zero ? (size_t)(zero - data) : size;

@@ -2,6 +2,8 @@
  * as a model's configuration it keeps its meaning through JSON and protobuf. */
 #include "conf_fuzz.h"
 
+#include "conf/node_written.h"
+
 enum { KEY_BYTES_MAX = 1000 }; /* YAML itself refuses a longer key on one line */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,6 +27,18 @@ static void check_same(struct trp_arena *a, const struct trp_node *root)
     trp_buf_deinit(&twice);
 }
 
+/* What is known of how a text was written lies within the file. */
+static void check_places(const struct trp_node *n, uint32_t lines, uint32_t nodes_left)
+{
+    for (size_t at = 0; n->written && at <= n->v.s.len && at < 100; at++) {
+        uint32_t line = 0, column = 0;
+        if (trp_node_written_at(n, at, &line, &column))
+            TRP_ASSERT(line >= n->written->line && line <= lines && column > 0);
+    }
+    for (const struct trp_node *c = n->first; c && nodes_left > 0; c = c->next)
+        check_places(c, lines, nodes_left - 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct trp_str text = trp_str_make((const char *)data, size);
@@ -37,6 +51,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     TRP_ASSERT((root != NULL) == !trp_failed(st));
     if (root && size < KEY_BYTES_MAX / 10) /* an escape is at most ten times as long as its text */
         check_same(&a, root);
+    uint32_t lines = 1;
+    for (size_t i = 0; i < size; i++)
+        lines += data[i] == '\n';
+    if (root && size < 10000)
+        check_places(root, lines + 1, TRP_NODE_DEPTH_MAX);
     if (root)
         fuzz_config(text, "m.yaml");
     trp_arena_deinit(&a);

@@ -61,7 +61,7 @@ static trp_status read_when(const struct trp_recipe *r, struct trp_recipe_step *
     if (!n)
         return trp_ok();
     TRP_CHECK(trp_written_scalar(n, &text, err));
-    const struct trp_expr_place place = { n->file, n->line, n->column };
+    const struct trp_expr_place place = { n->file, n->line, n->column, n };
     step->when_at = n;
     return trp_expr_compile(alloc, text, &place, &env, &step->when, err);
 }

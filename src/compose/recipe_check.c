@@ -388,7 +388,7 @@ static trp_status check_when(const struct trp_recipe *r, const struct trp_recipe
                                       .input_words = "tensor that the step uses is called",
                                       .lists = r->lists,
                                       .lists_n = r->lists_n };
-    const struct trp_expr_place place = { at->file, at->line, at->column };
+    const struct trp_expr_place place = { at->file, at->line, at->column, at };
     struct trp_expr *typed = NULL;
     const trp_status st = trp_expr_compile(r->arena->alloc, at->v.s, &place, &env, &typed, err);
     trp_expr_destroy(typed);

@@ -1,5 +1,5 @@
 /* conf/node.c - see node.h. */
-#include "conf/node.h"
+#include "conf/node_written.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -266,7 +266,15 @@ static bool copy_value(struct trp_arena *a, struct trp_node *to, const struct tr
     if (from->kind != TRP_NODE_STR && from->kind != TRP_NODE_WORD)
         return true;
     to->v.s = trp_arena_dup(a, from->v.s);
-    return to->v.s.ptr != NULL;
+    if (!from->written || !to->v.s.ptr)
+        return to->v.s.ptr != NULL;
+    struct trp_node_written *w = trp_arena_zeroed(a, 1, sizeof *w);
+    if (!w)
+        return false;
+    *w = *from->written;
+    w->text = trp_arena_dup(a, w->text);
+    to->written = w;
+    return w->text.ptr != NULL;
 }
 
 /* What the copies of one file's nodes share: its name, in the arena, too. */

@@ -27,8 +27,11 @@ enum trp_node_kind {
     TRP_NODE_MAP
 };
 
+struct trp_node_written; /* conf/node_written.h */
+
 struct trp_node {
     enum trp_node_kind kind;
+    uint32_t children_n;
     struct trp_str key; /* inside a map; empty in a list */
     union {
         bool b;
@@ -38,11 +41,11 @@ struct trp_node {
         struct trp_str s;
     } v;
     struct trp_node *first, *last, *next; /* children, sibling */
-    uint32_t children_n;
-    const char *file; /* NULL: not from a file */
+    const char *file;                     /* NULL: not from a file */
     uint32_t line;
     uint32_t
         column; /* of a YAML scalar's first character, from 1; 0: not in that line, or not told */
+    const struct trp_node_written *written; /* NULL: the text stands there as it is, or not told */
 };
 
 /* Make nodes in an arena; `add` appends to a list or map (key empty for lists).  NULL parents and

@@ -7,7 +7,7 @@
  * parents, so depth costs no recursion. */
 #include <yaml.h>
 
-#include "conf/node.h"
+#include "conf/node_written.h"
 
 struct yaml_reader {
     struct trp_arena *arena;
@@ -22,6 +22,7 @@ struct yaml_reader {
     uint32_t key_line;  /* 0: no key is waiting */
     uint32_t rule_line; /* of `when`, if it was the last key and only its value came since */
     uint32_t documents_n;
+    size_t line_n, line_at; /* a line that was looked for, from 0, and where it begins */
 };
 
 static uint32_t line_of(const yaml_event_t *e)
@@ -40,6 +41,43 @@ static uint32_t column_of(const yaml_event_t *e, uint32_t line)
         (style != YAML_PLAIN_SCALAR_STYLE && !is_quoted))
         return 0;
     return (uint32_t)e->start_mark.column + 1 + is_quoted;
+}
+
+/* The reader's marks count characters, so the byte is looked for by line and column. */
+static size_t byte_at(struct yaml_reader *r, const yaml_mark_t *mark)
+{
+    const char *const text = r->text.ptr;
+    if (mark->line < r->line_n)
+        r->line_n = r->line_at = 0;
+    while (r->line_n < mark->line && r->line_at < r->text.len) {
+        const char *newline = memchr(text + r->line_at, '\n', r->text.len - r->line_at);
+        r->line_at = newline ? (size_t)(newline - text) + 1 : r->text.len;
+        r->line_n++;
+    }
+    size_t at = r->line_at, column = 0;
+    for (; at < r->text.len && (column < mark->column || (text[at] & 0xc0) == 0x80); at++)
+        column += (text[at] & 0xc0) != 0x80;
+    return at;
+}
+
+/* Keeps how a text is written where that is not what it says. */
+static bool keep_written(struct yaml_reader *r, const yaml_event_t *e, struct trp_node *n)
+{
+    const size_t from = byte_at(r, &e->start_mark), to = byte_at(r, &e->end_mark);
+    const size_t quotes = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? 0 : 2;
+    const bool is_one_line = e->start_mark.line == e->end_mark.line;
+    if (to <= from || e->data.scalar.tag ||
+        (is_one_line && to - from == e->data.scalar.length + quotes))
+        return true;
+    struct trp_node_written *w = trp_arena_zeroed(r->arena, 1, sizeof *w);
+    if (w)
+        w->text = trp_arena_dup(r->arena, trp_str_make(r->text.ptr + from, to - from));
+    if (!w || !w->text.ptr)
+        return false;
+    w->line = line_of(e);
+    w->column = (uint32_t)e->start_mark.column + 1;
+    n->written = w;
+    return true;
 }
 
 static trp_status refuse(const struct yaml_reader *r, uint32_t line, const char *what)
@@ -154,7 +192,7 @@ static trp_status take_scalar(struct yaml_reader *r, const yaml_event_t *e)
     TRP_CHECK(place(r, plain ? TRP_NODE_WORD : TRP_NODE_STR, line_of(e), &n));
     n->v.s = text;
     n->column = column_of(e, n->line);
-    return trp_ok();
+    return keep_written(r, e, n) ? trp_ok() : no_memory(r);
 }
 
 static const yaml_char_t *anchor_of(const yaml_event_t *e)

@@ -25,6 +25,7 @@
 #include "route/facts.h"
 
 struct trp_expr;
+struct trp_node;
 
 #define TRP_EXPR_BYTES_MAX (64u * 1024)
 #define TRP_EXPR_NODES_MAX 8192u
@@ -32,10 +33,12 @@ struct trp_expr;
 #define TRP_EXPR_STACK_MAX 32u
 
 /* Where a text was written; `line` and `column` count from 1.  column 0: not known, the text's
- * own is told. */
+ * own is told.  `node`: whose text it is, which knows it better where it has several lines; NULL:
+ * nobody does. */
 struct trp_expr_place {
     const char *file;
     uint32_t line, column;
+    const struct trp_node *node;
 };
 
 enum trp_expr_purpose {

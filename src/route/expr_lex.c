@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "conf/node_written.h"
 #include "route/expr_tree.h"
 
 /* ---- what is wrong, and where ---- */
@@ -41,6 +42,7 @@ static void find_spot(const struct trp_expr_work *w, uint32_t at, struct spot *o
         out->line += *c == '\n';
     const bool placed = begin == text && w->place->column > 0;
     out->column = width(begin, here) + (placed ? w->place->column : 1);
+    (void)trp_node_written_at(w->place->node, at, &out->line, &out->column);
     while (begin < here && (size_t)(here - begin) > SHOWN_MAX / 2)
         for (begin++; begin < here && continues(*begin); begin++) {
         }

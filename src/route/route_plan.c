@@ -378,7 +378,7 @@ static trp_status take_expr(struct reading *r, const struct trp_node *at,
         return FAIL(r, at, at->key, err, "%.*s: expected an expression, such as params.n == 0",
                     TRP_STR(at->key));
     const struct trp_route_reader *reader = r->reader;
-    struct trp_expr_place place = { .file = reader->source->file, .line = at->line };
+    struct trp_expr_place place = { .file = reader->source->file, .line = at->line, .node = at };
     (void)trp_route_source_line(reader->source, at->line, at->v.s, &place.column);
     const struct trp_expr_env env = { .purpose = purpose,
                                       .lists = reader->lists,

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conf/node_written.h"
+
 #define SHOWN_MAX 100u /* bytes of a line that are shown */
 
 static struct trp_str line_of(struct trp_str text, uint32_t line)
@@ -62,6 +64,15 @@ static void show(char *out, size_t out_size, struct trp_str line, uint32_t colum
                    "");
 }
 
+/* A word within a text of several lines. */
+static bool find_within(const struct trp_node *at, struct trp_str focus, uint32_t *out_line,
+                        uint32_t *out_column)
+{
+    const bool has_text = at->kind == TRP_NODE_WORD || at->kind == TRP_NODE_STR;
+    const uint32_t place = has_text && at->written ? column_of(at->v.s, focus) : 0;
+    return place > 0 && trp_node_written_at(at, place - 1, out_line, out_column);
+}
+
 trp_status trp_route_source_fail(const struct trp_route_source *s, const struct trp_node *at,
                                  struct trp_str focus, struct trp_error *err, const char *format,
                                  ...)
@@ -74,15 +85,17 @@ trp_status trp_route_source_fail(const struct trp_route_source *s, const struct 
     const bool has_text = at->kind == TRP_NODE_WORD || at->kind == TRP_NODE_STR;
     if (focus.len == 0)
         focus = has_text ? at->v.s : at->key;
-    uint32_t column;
-    const struct trp_str line = trp_route_source_line(s, at->line, focus, &column);
-    if (at->line == 0)
+    uint32_t column, number = at->line;
+    struct trp_str line = trp_route_source_line(s, number, focus, &column);
+    if (column == 0 && find_within(at, focus, &number, &column))
+        line = line_of(s->text, number);
+    if (number == 0)
         return trp_fail(err, TRP_INVALID_ARGUMENT, "%s: %s", s->file, words);
     if (line.len == 0)
-        return trp_fail(err, TRP_INVALID_ARGUMENT, "%s:%u: %s", s->file, at->line, words);
+        return trp_fail(err, TRP_INVALID_ARGUMENT, "%s:%u: %s", s->file, number, words);
     column = column ? column : first_word(line);
     show(shown, sizeof shown, line, column);
-    return trp_fail(err, TRP_INVALID_ARGUMENT, "%s:%u:%u: %s%s", s->file, at->line, column, words,
+    return trp_fail(err, TRP_INVALID_ARGUMENT, "%s:%u:%u: %s%s", s->file, number, column, words,
                     shown);
 }
 

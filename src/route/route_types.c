@@ -42,7 +42,7 @@ static trp_status compile(const struct trp_route_file *f, const struct trp_route
                           struct trp_error *err)
 {
     struct trp_expr *expr = NULL;
-    struct trp_expr_place place = { .file = plan->source->file, .line = at->line };
+    struct trp_expr_place place = { .file = plan->source->file, .line = at->line, .node = at };
     (void)trp_route_source_line(plan->source, at->line, at->v.s, &place.column);
     const trp_status st = trp_expr_compile(f->alloc, at->v.s, &place, env, &expr, err);
     trp_expr_destroy(expr);

@@ -430,6 +430,10 @@ def test_routes_stand_behind_routes_and_never_behind_themselves(serve, models):
     ("routes: { r: [ { use: warm, fallback: other } ] }", "one cannot stand in for the other"),
     ("routes: { r: [ { use: warm, sticky: params.u } ] }", "sticky belongs to a split"),
     ("routess: {}", "did you mean 'routes'?"),
+    ("routes:\n  r:\n    - when: |\n        params.n == 1 &&\n        paramz.m == 2\n      use: cold\n    - use: warm\n",
+     "routes.yaml:5:9: no name 'paramz'; did you mean 'params'?"),
+    ("routes: { r: [ { use: p } ] }\npipelines:\n  p:\n    steps:\n      - model: warm\n        when: >\n          params.n == 1\n          || paramz.m\n"
+     "    outputs: [y]\n", "routes.yaml:8:14: no name 'paramz'"),
     ("routes:\n  r: [ { use: warm@canry } ]\n", "routes.yaml:2:15: 'warm' has no such version or label; did you mean 'warm@canary'?"),
     ("routes:\n  r:\n    - { when: \"models['warm@canry'].p99 > 1s\", use: cold }\n    - use: warm\n",
      "routes.yaml:3:24: 'warm' has no such version or label; did you mean 'warm@canary'?"),

@@ -429,7 +429,7 @@ static void scarce_free(const struct trp_alloc *a, void *block)
 static void a_rule_without_memory_fails_and_leaves_nothing_behind(void **state)
 {
     (void)state;
-    static const struct trp_expr_place place = { "routes.yaml", 1, 1 };
+    static const struct trp_expr_place place = { "routes.yaml", 1, 1, NULL };
     struct scarce s = { .alloc = { .alloc = scarce_get, .free = scarce_free, .name = "scarce" } };
     struct rules r;
     struct trp_expr *e = NULL;

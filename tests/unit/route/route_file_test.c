@@ -58,6 +58,10 @@ static void each_mistake_is_told_with_its_place(void **state)
     struct routes *r = *state;
     static const struct mistake mistakes[] = {
         { "routes: 3", "routes.yaml:1:1: routes: expected names" },
+        { "routes:\n  r:\n    - when: |\n        params.n == 1 &&\n        paramz.m == 2\n      "
+          "use: a\n    - "
+          "use: b\n",
+          "routes.yaml:5:9: no name 'paramz'" },
         { "routes: { r: [ { use: a, fallback_on: error } ] }",
           "fallback_on belongs to a rule with a fallback" },
         { "routes: { r: [ { use: a, fallback: b, fallback_on: [error, client] } ] }",
@@ -235,6 +239,14 @@ static void a_mistake_is_told_where_it_was_made(void **state)
           "routes.yaml:7:14: 'a' has no output 'yy'" },
         { TARGET "        cast: { x: INT8 }\n    rules: [ { use: t } ]\n",
           "routes.yaml:6:17: 'a' takes FP32 for input 'x', not INT8" },
+        { "routes:\n  r:\n    - when: params.n == 1 &&\n        models.nobody.ready\n      use: "
+          "a\n    - "
+          "use: b\n",
+          "routes.yaml:4:16: there is no model, route or composition 'nobody'" },
+        { "routes:\n  r:\n    - use: a\n      when: >-\n        params.n >\n        inputs.z[0]\n  "
+          "  - use: "
+          "a\n",
+          "routes.yaml:6:16: no input 'z'" },
         { TARGET "        constants: { zz: 1 }\n    rules: [ { use: t } ]\n",
           "routes.yaml:6:22: 'a' has no input 'zz'" },
     };

@@ -124,7 +124,7 @@ static inline void rules_begin(struct rules *r)
 
 static inline struct trp_expr *rules_compile(struct rules *r, const char *text)
 {
-    static const struct trp_expr_place place = { "routes.yaml", 7, 13 };
+    static const struct trp_expr_place place = { "routes.yaml", 7, 13, NULL };
     struct trp_expr *e;
     r->err = (struct trp_error){ 0 };
     const trp_status st =
