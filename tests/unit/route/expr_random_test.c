@@ -3,8 +3,9 @@
  * A rule is made as a tree of this file's own, with its text: so the lexer, the parser, the
  * checker, folding, the compiler and the evaluator all stand against one walk over the tree that
  * does what docs/rules.md says, in the plainest way.  Values are typed, as rules must be to
- * compile; what is unknown comes from missing parameters, from parameters of a type that the
- * rule does not expect, and from arithmetic. */
+ * compile; what is unknown comes from missing parameters, headers, elements and inputs, from
+ * parameters of a type that the rule does not expect, and from arithmetic.  Half of the rules have
+ * all parentheses, half of them only those that they need: what binds how is tried as well. */
 #include "rules.h"
 
 #include <math.h>
@@ -23,7 +24,47 @@ enum {
     STRING_BYTES = 32
 };
 
-enum kind { UNKNOWN, BOOL, NUMBER_INT, NUMBER_DOUBLE, TEXT };
+enum kind { UNKNOWN, BOOL, NUMBER_INT, NUMBER_DOUBLE, TEXT, DURATION };
+
+/* What a rule may name, beside parameters.  Of the first ones each request has others, or none; the
+ * rest is as rules.h tells it. */
+enum named { TIER, TENANT, FIRST_INT, LAST_INT, NO_INT, REAL, WORD, DRAWN };
+
+static const struct fact {
+    const char *text;
+    enum kind kind; /* as a rule knows it when it is read; UNKNOWN: any */
+    int64_t i;
+    double d;
+    bool is_there;
+} facts[] = {
+    [TIER] = { "headers['X-Tier']", TEXT, 0, 0, true },
+    [TENANT] = { "request.tenant", TEXT, 0, 0, true },
+    [FIRST_INT] = { "inputs.ints[0]", UNKNOWN, 0, 0, true },
+    [LAST_INT] = { "inputs.ints[1]", UNKNOWN, 0, 0, true },
+    [NO_INT] = { "inputs.ints[2]", UNKNOWN, 0, 0, true },
+    [REAL] = { "inputs.reals[1]", UNKNOWN, 0, 0, true },
+    [WORD] = { "inputs.words[0]", UNKNOWN, 0, 0, true },
+    { "inputs.ints.rows", NUMBER_INT, 2, 0, true },
+    { "inputs.reals.shape[0]", NUMBER_INT, 2, 0, true },
+    { "size(inputs.reals)", NUMBER_INT, 2, 0, true },
+    { "inputs.none.bytes", NUMBER_INT, 0, 0, false },
+    { "models.fast.queue", NUMBER_INT, 2, 0, true },
+    { "models['none'].queue", NUMBER_INT, 0, 0, false },
+    { "time.hour", NUMBER_INT, 4, 0, true },
+    { "time.day", NUMBER_INT, 26, 0, true },
+    { "server.cpu", NUMBER_DOUBLE, 0, 0.75, true },
+    { "models.slow.errors", NUMBER_DOUBLE, 0, 0.25, true },
+    { "inputs.none.mean", NUMBER_DOUBLE, 0, 0, false },
+    { "models.fast.ready", BOOL, 1, 0, true },
+    { "models.slow.ready", BOOL, 0, 0, true },
+    { "time.within('* 4 * * thu')", BOOL, 1, 0, true },
+    { "models.fast.p99", DURATION, 9000000, 0, true },
+    { "models.slow.wait", DURATION, 300000000, 0, true },
+    { "models.idle.p99", DURATION, 0, 0, false },
+    { "9ms", DURATION, 9000000, 0, true },
+    { "duration('300ms')", DURATION, 300000000, 0, true },
+    { "0.5s", DURATION, 500000000, 0, true },
+};
 
 struct value {
     enum kind kind;
@@ -36,6 +77,7 @@ struct value {
 struct tree {
     char op[12];
     int param; /* of a leaf: which; -1: a constant */
+    int fact;  /* of a leaf: which, + 1; 0: none */
     struct value value;
     struct tree *kids[3];
     char *written; /* by string() */
@@ -49,6 +91,10 @@ struct maker {
     int strings_n;
     struct value params[8];
     bool has_param[8];
+    struct value drawn[DRAWN]; /* of `facts` */
+    int64_t ints[2];
+    double reals[2];
+    char words[16];
 };
 
 static uint32_t draw(struct maker *m, uint32_t n)
@@ -90,9 +136,9 @@ static struct value slow_compare(const char *op, struct value a, struct value b)
     } else if (a.kind == TEXT) {
         order = strcmp(a.s, b.s);
     } else {
-        if (strcmp(op, "==") != 0 && strcmp(op, "!=") != 0)
+        if (a.kind == BOOL && strcmp(op, "==") != 0 && strcmp(op, "!=") != 0)
             return unknown;
-        order = a.b != b.b;
+        order = a.kind == BOOL ? a.b != b.b : a.i < b.i ? -1 : a.i > b.i;
     }
     if (strcmp(op, "==") == 0)
         return of_bool(order == 0);
@@ -184,7 +230,7 @@ static struct value slow_int(struct value a)
 {
     if (a.kind == NUMBER_INT)
         return a;
-    if (a.kind == NUMBER_DOUBLE && a.d > -9.3e18 && a.d < 9.2e18)
+    if (a.kind == NUMBER_DOUBLE && a.d >= -9223372036854775808.0 && a.d < 9223372036854775808.0)
         return (struct value){ .kind = NUMBER_INT, .i = (int64_t)a.d };
     if (a.kind == TEXT && strcmp(a.s, "7") == 0) /* the only number among the texts */
         return (struct value){ .kind = NUMBER_INT, .i = 7 };
@@ -271,8 +317,19 @@ static const char *const functions[] = { "has",    "abs",  "int", "double",
 static const char *const methods[] = { "orValue", "startsWith", "endsWith", "contains", "matches" };
 static const char *const patterns[] = { "^a", "b$", "^[0-9]*$" };
 
+static struct value slow_fact(const struct maker *m, int which)
+{
+    const struct fact *f = &facts[which];
+    if (which < DRAWN)
+        return m->drawn[which];
+    return f->is_there ? (struct value){ .kind = f->kind, .b = f->i != 0, .i = f->i, .d = f->d }
+                       : unknown;
+}
+
 static struct value slow_leaf(const struct maker *m, const struct tree *t)
 {
+    if (t->fact > 0)
+        return slow_fact(m, t->fact - 1);
     if (t->param < 0)
         return t->value;
     return m->has_param[t->param] ? m->params[t->param] : unknown;
@@ -341,11 +398,32 @@ static struct tree *leaf(struct maker *m, enum kind kind)
     return t;
 }
 
+/* One of a kind, or of any. */
+static struct tree *named(struct maker *m, enum kind kind)
+{
+    struct tree *t = leaf(m, UNKNOWN);
+    int which;
+    do
+        which = (int)draw(m, ARRAY_LEN(facts));
+    while (facts[which].kind != kind);
+    t->fact = which + 1;
+    return t;
+}
+
+/* Of whatever type comes. */
 static struct tree *param(struct maker *m)
 {
+    if (draw(m, 4) == 0)
+        return named(m, UNKNOWN);
     struct tree *t = leaf(m, UNKNOWN);
     t->param = (int)draw(m, 8);
     return t;
+}
+
+/* A constant, or what has this type whatever comes. */
+static struct tree *typed(struct maker *m, enum kind kind)
+{
+    return draw(m, 3) ? leaf(m, kind) : named(m, kind);
 }
 
 static struct tree *node(struct maker *m, const char *op, struct tree *a, struct tree *b,
@@ -366,14 +444,14 @@ static struct tree *make_text(struct maker *m)
         t->written = m->strings[m->strings_n++];
         return t;
     }
-    return draw(m, 2) ? param(m) : leaf(m, TEXT);
+    return draw(m, 2) ? param(m) : typed(m, TEXT);
 }
 
 static struct tree *make_number(struct maker *m, int depth)
 {
     static const char *const ops[] = { "+", "-", "*", "/" };
     if (depth <= 0 || m->trees_n > TREE_MAX - 16 || draw(m, 3) == 0)
-        return draw(m, 2) ? param(m) : leaf(m, draw(m, 2) ? NUMBER_INT : NUMBER_DOUBLE);
+        return draw(m, 2) ? param(m) : typed(m, draw(m, 2) ? NUMBER_INT : NUMBER_DOUBLE);
     switch (draw(m, 14)) {
     case 12:
         return node(m, "double", draw(m, 2) ? param(m) : make_number(m, depth - 1), NULL, NULL);
@@ -414,8 +492,12 @@ static struct tree *make_bool(struct maker *m, int depth)
     const char *compare = compares[draw(m, ARRAY_LEN(compares))];
     struct tree *a, *b;
     if (depth <= 0 || m->trees_n > TREE_MAX - 16)
-        return draw(m, 2) ? param(m) : leaf(m, BOOL);
-    switch (draw(m, 11)) {
+        return draw(m, 2) ? param(m) : typed(m, BOOL);
+    switch (draw(m, 12)) {
+    case 11:
+        a = named(m, DURATION);
+        a = draw(m, 4) ? a : node(m, "orValue", a, named(m, DURATION), NULL);
+        return node(m, compare, a, draw(m, 4) ? named(m, DURATION) : param(m), NULL);
     case 10:
         a = make_text(m);
         b = leaf(m, TEXT);
@@ -456,10 +538,37 @@ static struct tree *make(struct maker *m, enum kind kind, int depth)
 
 /* ---- as text ---- */
 
+/* How closely it binds, as docs/rules.md has it. */
+enum binding { CONDITION, OR, AND, RELATION, SUM, PRODUCT, SIGN, PATH };
+
+static enum binding binding_of(const struct tree *t)
+{
+    static const char *const loose[] = { "?", "||", "&&" };
+    for (int i = 0; i < 3; i++)
+        if (strcmp(t->op, loose[i]) == 0)
+            return (enum binding)i;
+    if (strcmp(t->op, "!") == 0 || strcmp(t->op, "neg") == 0)
+        return SIGN;
+    if (!t->op[0] || is_one_of(t->op, functions, ARRAY_LEN(functions)) ||
+        is_one_of(t->op, methods, ARRAY_LEN(methods)))
+        return PATH;
+    if (strchr("+-", t->op[0]))
+        return SUM;
+    return strchr("*/%", t->op[0]) ? PRODUCT : RELATION;
+}
+
+struct writer {
+    struct trp_buf *b;
+    bool is_sparing; /* only the parentheses that it takes */
+};
+
 static void write_leaf(struct trp_buf *b, const struct tree *t)
 {
-    if (t->param >= 0) {
-        trp_buf_addf(b, "params.p%d", t->param);
+    if (t->fact > 0 || t->param >= 0) {
+        if (t->fact > 0)
+            trp_buf_add_text(b, facts[t->fact - 1].text);
+        else
+            trp_buf_addf(b, "params.p%d", t->param);
         return;
     }
     switch (t->value.kind) {
@@ -478,36 +587,112 @@ static void write_leaf(struct trp_buf *b, const struct tree *t)
     }
 }
 
-static void write_tree(struct trp_buf *b, const struct tree *t)
+static void write_tree(const struct writer *w, const struct tree *t, enum binding least);
+
+static void write_call(const struct writer *w, const struct tree *t)
 {
-    if (!t->op[0]) {
-        write_leaf(b, t);
+    const bool is_method = is_one_of(t->op, methods, ARRAY_LEN(methods));
+    const struct tree *first = t->kids[0];
+    if (is_method) {
+        /* 5.orValue(1) would begin with a number that has a point */
+        const bool is_number = !first->op[0] && first->param < 0 && first->fact == 0;
+        trp_buf_add_text(w->b, is_number ? "(" : "");
+        write_tree(w, first, PATH);
+        trp_buf_addf(w->b, "%s.%s(", is_number ? ")" : "", t->op);
+    } else {
+        trp_buf_addf(w->b, "%s(", t->op);
+        write_tree(w, first, CONDITION);
+    }
+    for (int i = 1; i < 3 && t->kids[i]; i++) {
+        trp_buf_add_text(w->b, i > 1 || !is_method ? ", " : "");
+        write_tree(w, t->kids[i], CONDITION);
+    }
+    trp_buf_add_text(w->b, ")");
+}
+
+static void write_bare(const struct writer *w, const struct tree *t, enum binding own)
+{
+    switch (own) {
+    case CONDITION:
+        write_tree(w, t->kids[0], OR);
+        trp_buf_add_text(w->b, " ? ");
+        write_tree(w, t->kids[1], OR);
+        trp_buf_add_text(w->b, " : ");
+        write_tree(w, t->kids[2], CONDITION);
+        return;
+    case SIGN:
+        trp_buf_add_text(w->b, t->op[0] == '!' ? "!" : "-");
+        write_tree(w, t->kids[0], SIGN);
+        return;
+    case PATH:
+        if (t->op[0])
+            write_call(w, t);
+        else
+            write_leaf(w->b, t);
+        return;
+    default: /* of equals, from left to right */
+        write_tree(w, t->kids[0], own);
+        trp_buf_addf(w->b, " %s ", t->op);
+        if (strcmp(t->op, "in") != 0) {
+            write_tree(w, t->kids[1], (enum binding)(own + 1));
+            return;
+        }
+        trp_buf_add_text(w->b, "[");
+        write_tree(w, t->kids[1], CONDITION);
+        trp_buf_add_text(w->b, ", ");
+        write_tree(w, t->kids[2], CONDITION);
+        trp_buf_add_text(w->b, "]");
         return;
     }
-    const bool is_call = is_one_of(t->op, functions, ARRAY_LEN(functions));
-    const bool is_method = is_one_of(t->op, methods, ARRAY_LEN(methods));
-    if (is_call)
-        trp_buf_add_text(b, t->op);
-    trp_buf_add_text(b, strcmp(t->op, "!") == 0 ? "!(" : "(");
-    if (strcmp(t->op, "neg") == 0)
-        trp_buf_add_text(b, "-");
-    write_tree(b, t->kids[0]);
-    if (is_method)
-        trp_buf_addf(b, ".%s(", t->op);
-    else if (is_call && t->kids[1])
-        trp_buf_add_text(b, ", ");
-    else if (t->kids[1])
-        trp_buf_addf(b, " %s %s", t->op, strcmp(t->op, "in") == 0 ? "[" : "");
-    if (t->kids[1])
-        write_tree(b, t->kids[1]);
-    if (t->kids[2]) {
-        trp_buf_add_text(b, t->op[0] == '?' ? " : " : ", ");
-        write_tree(b, t->kids[2]);
-    }
-    trp_buf_add_text(b, strcmp(t->op, "in") == 0 ? "])" : is_method ? "))" : ")");
+}
+
+/* Where something that binds less closely than `least` needs parentheses. */
+static void write_tree(const struct writer *w, const struct tree *t, enum binding least)
+{
+    const enum binding own = binding_of(t);
+    const bool is_wrapped = own < least || (!w->is_sparing && t->op[0]);
+    trp_buf_add_text(w->b, is_wrapped ? "(" : "");
+    write_bare(w, t, own);
+    trp_buf_add_text(w->b, is_wrapped ? ")" : "");
 }
 
 /* ---- the two against each other ---- */
+
+static struct value drawn_text(const char *s)
+{
+    return s ? (struct value){ .kind = TEXT, .s = s } : unknown;
+}
+
+/* A header, a tenant and three inputs, or fewer of them. */
+static void draw_facts(struct maker *m, struct rules *r)
+{
+    static const char *const words[] = { "a", "ab", "7", "gold", NULL };
+    const int used = m->trees_n;
+    const char *tier = words[draw(m, 5)], *tenant = words[draw(m, 5)], *word = words[draw(m, 5)];
+    r->call.headers_n = r->call.inputs_n = 0;
+    if (tier)
+        rules_header(r, "x-tier", tier);
+    r->call.tenant = tenant ? trp_str_of(tenant) : trp_str_make(NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        m->ints[i] = leaf(m, NUMBER_INT)->value.i;
+        m->reals[i] = leaf(m, NUMBER_DOUBLE)->value.d;
+    }
+    m->trees_n = used;
+    (void)rules_input(r, "ints", TROUPE_INT64, 2, m->ints, sizeof m->ints);
+    (void)rules_input(r, "reals", TROUPE_FP64, 2, m->reals, sizeof m->reals);
+    const uint32_t length = word ? (uint32_t)strlen(word) : 0;
+    memcpy(m->words, &length, sizeof length);
+    memcpy(m->words + sizeof length, word ? word : "", length);
+    if (word)
+        (void)rules_input(r, "words", TROUPE_BYTES, 1, m->words, sizeof length + length);
+    m->drawn[TIER] = drawn_text(tier);
+    m->drawn[TENANT] = drawn_text(tenant);
+    m->drawn[WORD] = drawn_text(word);
+    m->drawn[FIRST_INT] = (struct value){ .kind = NUMBER_INT, .i = m->ints[0] };
+    m->drawn[LAST_INT] = (struct value){ .kind = NUMBER_INT, .i = m->ints[1] };
+    m->drawn[NO_INT] = unknown;
+    m->drawn[REAL] = (struct value){ .kind = NUMBER_DOUBLE, .d = m->reals[1] };
+}
 
 static void draw_params(struct maker *m, struct rules *r)
 {
@@ -560,12 +745,14 @@ static bool try_one(struct maker *m, struct rules *r, uint32_t *requests)
     m->trees_n = m->strings_n = 0;
     const struct tree *t = make(m, draw(m, 4) ? BOOL : NUMBER_INT, 5);
     trp_buf_reset(&r->out);
-    write_tree(&r->out, t);
+    const struct writer w = { &r->out, draw(m, 2) };
+    write_tree(&w, t, CONDITION);
     struct trp_expr *e = rules_compile(r, rules_text(r));
     if (!e)
         return false;
     for (int i = 0; i < 4; i++, (*requests)++) {
         draw_params(m, r);
+        draw_facts(m, r);
         rules_begin(r);
         trp_expr_value(e, &r->facts, &got);
         if (!is_same(slow(m, t), &got)) {
