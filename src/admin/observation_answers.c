@@ -56,14 +56,16 @@ static trp_status reply_trace(struct trp_admin *a, struct trp_control *c, struct
     return trp_ok();
 }
 
-/* A model that is asked for must exist; the name comes in the path (HTTP) or in the message
- * (gRPC). */
+/* A model, route or composition that is asked for must exist; the name comes in the path (HTTP) or
+ * in the message (gRPC). */
 static trp_status trace_model(struct trp_admin *a, struct trp_control *c, struct trp_str *out,
                               struct trp_error *err)
 {
     const struct trp_entry *e;
     *out = c->model.len ? c->model : trp_node_str(c->request, "model_name", nothing);
-    return out->len ? trp_admin_entry(a, c, *out, &e, err) : trp_ok();
+    if (out->len == 0 || trp_directory_find(trp_admin_directory(a, c->loop_index), *out))
+        return trp_ok();
+    return trp_admin_entry(a, c, *out, &e, err);
 }
 
 trp_status trp_answer_trace_get(struct trp_admin *a, struct trp_control *c, struct trp_error *err)

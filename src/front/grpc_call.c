@@ -16,6 +16,7 @@
 #include "front/pack.h"
 #include "wire/accept.h"
 #include "wire/oip_control.h"
+#include "wire/percent.h"
 
 #define MESSAGE_HEAD_MAX 4096u /* bytes that are looked through for where tensors begin */
 
@@ -55,7 +56,8 @@ void trp_grpc_call_trailers(struct trp_exchange *x)
                                  trp_str_of_u64(x->error.retry_after_ms, g->pushback) };
     if (x->call && x->call->answered_why.len)
         g->trailers[n++] =
-            (struct trp_header){ TRP_STR_LIT("troupe-choice"), x->call->answered_why };
+            (struct trp_header){ TRP_STR_LIT("troupe-choice"),
+                                 trp_percent_field(x->call->answered_why, &x->call->arena) };
     x->h2_body.trailers = g->trailers;
     x->h2_body.trailers_n = n;
 }

@@ -6,6 +6,7 @@
 #include "front/pack.h"
 #include "wire/accept.h"
 #include "wire/oip_control.h"
+#include "wire/percent.h"
 
 #define JSON "application/json"
 
@@ -351,7 +352,8 @@ void trp_rest_fields(struct trp_exchange *x, struct trp_rest_fields *out)
     if (a->names_codings)
         add(out, "Accept-Encoding", "accept-encoding", TRP_STR_LIT("gzip, deflate"));
     if (x->call && x->call->answered_why.len)
-        add(out, "Troupe-Choice", "troupe-choice", x->call->answered_why);
+        add(out, "Troupe-Choice", "troupe-choice",
+            trp_percent_field(x->call->answered_why, &x->call->arena));
     add_retry(x, out);
     if (x->front->opts.limits.cors_n)
         add_cors(x, out);

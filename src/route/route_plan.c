@@ -360,6 +360,10 @@ static trp_status take_name(struct reading *r, struct trp_route_rule *rule, uint
     const struct trp_node *name = trp_node_get(rule->at, "name");
     if (name && (!is_text(name) || name->v.s.len == 0 || name->v.s.len > 64))
         return FAIL(r, name, none, err, "name: expected a text of 1 to 64 bytes");
+    for (size_t i = 0; name && i < name->v.s.len; i++)
+        if ((unsigned char)name->v.s.ptr[i] < 0x20 || name->v.s.ptr[i] == 0x7f)
+            return FAIL(r, name, name->key, err,
+                        "name: expected a text without control characters");
     rule->name = name ? name->v.s : trp_arena_format(r->reader->arena, "%u", number);
     rule->why = trp_arena_format(r->reader->arena, "route %.*s, rule %.*s", TRP_STR(r->plan->name),
                                  TRP_STR(rule->name));

@@ -19,7 +19,8 @@
 void trp_route_sign(struct trp_call *call, const struct trp_call *answered, struct trp_str rule,
                     enum trp_attempts_why why);
 
-/* And of one that was not answered: who failed last, unless a route behind this one has said it.
+/* And of one that was not answered: who failed last; where a route behind this one has said who
+ * that is, by that name.
  *   Owns  : copied into the call.
  *   Thread: loop.
  *   Errors: without memory nothing is said. */

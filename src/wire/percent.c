@@ -25,3 +25,30 @@ bool trp_percent_decode(char *text, size_t *len)
     *len = out;
     return true;
 }
+
+static bool is_plain(char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '%';
+}
+
+struct trp_str trp_percent_field(struct trp_str text, struct trp_arena *arena)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t odd = 0, n = 0;
+    for (size_t i = 0; i < text.len; i++)
+        odd += !is_plain(text.ptr[i]);
+    if (odd == 0)
+        return text;
+    char *to = trp_arena_get(arena, text.len + 2 * odd);
+    for (size_t i = 0; to && i < text.len; i++) {
+        const unsigned char c = (unsigned char)text.ptr[i];
+        if (is_plain(text.ptr[i])) {
+            to[n++] = text.ptr[i];
+            continue;
+        }
+        to[n++] = '%';
+        to[n++] = digits[c >> 4];
+        to[n++] = digits[c & 15];
+    }
+    return trp_str_make(to, n);
+}

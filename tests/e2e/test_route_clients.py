@@ -1,8 +1,10 @@
 """The clients of Triton against routes, in all that they can ask of a model: binary and JSON tensors, classes, shared memory, streams, asyncio,
 sequences; whether the rule asks by the client's own call or by one of its own, and whoever answers under names and types of its own."""
 import asyncio
+import json
 import queue
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
@@ -11,8 +13,12 @@ import tritonclient.http as triton_http
 import tritonclient.http.aio as triton_http_aio
 import tritonclient.utils.shared_memory as shm
 
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+from tritonclient.utils import InferenceServerException
+
 from conftest import SLOW
-from test_repository import clients
+from test_repository import clients, load
 from test_routes import PLAIN, routes
 from test_sequences import ECHO, ECHO_CONFIG, MINUTES
 
@@ -114,6 +120,34 @@ def test_streams_and_asyncio(server):
                 all_of_it = [client.infer("r", [tensor(library)], parameters={"how": how}) for how in HOW]
                 assert [chosen(answer)[0] for answer in await asyncio.gather(*all_of_it)] == list(HOW.values())
     asyncio.run(ask_all())
+
+
+def test_who_answered_is_told_where_only_ascii_goes(server, repository):
+    """A rule's name is anybody's text; HTTP/2 and gRPC would take no header with it."""
+    repository.write("routes.yaml", ROUTES + '  named: [ { name: "größer als 100 %", use: own } ]\n  outer: [ { name: first, use: lost } ]\n'
+                                             "  lost: [ { name: second, use: broken } ]\n")
+    assert load(server, "named")[0] == 200
+    body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}).encode()
+    status, reply, headers = server.request("POST", "/v2/models/named/infer", body)
+    assert status == 200 and json.loads(reply)["parameters"]["troupe_choice"] == "route named, rule größer als 100 % -> own/1"
+    assert headers["Troupe-Choice"] == "route named, rule gr%C3%B6%C3%9Fer als 100 %25 -> own/1"
+    request = pb.ModelInferRequest(model_name="named", raw_input_contents=[bytes(4)])
+    request.inputs.add(name="x", datatype="FP32", shape=[1])
+    with grpc.insecure_channel(server.url) as channel:
+        future = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer.future(request, timeout=30 * SLOW)
+        assert future.code() == grpc.StatusCode.OK and dict(future.trailing_metadata())["troupe-choice"] == headers["Troupe-Choice"]
+    status, _, headers = server.request("POST", "/v2/models/outer/infer", body)
+    assert status == 500 and headers["Troupe-Choice"] == "route outer, rule first -> broken", "of an error, too, the rule is the first one's"
+
+
+def test_a_route_has_settings_of_its_traces(server):
+    with clients(server) as both:
+        for client in both.values():
+            client.update_trace_settings("r", {"trace_rate": "7"})
+            told = client.get_trace_settings("r")
+            assert "7" in str(told["trace_rate"] if isinstance(told, dict) else told.settings["trace_rate"].value)
+            with pytest.raises(InferenceServerException, match="unknown model: 'nobody'"):
+                client.get_trace_settings("nobody")
 
 
 def test_a_sequence_stays_with_a_model_and_moves_its_state_on_once(serve, repository):

@@ -58,6 +58,8 @@ static void each_mistake_is_told_with_its_place(void **state)
     struct routes *r = *state;
     static const struct mistake mistakes[] = {
         { "routes: 3", "routes.yaml:1:1: routes: expected names" },
+        { "routes: { r: [ { name: \"a\\r\\nb\", use: a } ] }",
+          "routes.yaml:1:18: name: expected a text without control characters" },
         { "routes:\n  r:\n    - when: |\n        params.n == 1 &&\n        paramz.m == 2\n      "
           "use: a\n    - "
           "use: b\n",
