@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from conftest import SLOW
 from test_repository import load
 from test_routes import PLAIN, ask, explain, routes
 
@@ -88,6 +89,15 @@ def test_a_bad_one_is_taken_back_by_itself(canaries):
     server.repository.write("routes.yaml", route_of("good"))
     assert load(server, "r")[0] == 200
     assert canary(server)["state"] == "watching" and canary(server)["share"] == 0.2
+
+
+def test_a_slow_one_is_taken_back_by_itself(canaries):
+    server = canaries(route_of("slow").replace("slower: 1000", f"slower: {2 * SLOW}").replace("[20%", "[50%"), slow=PLAIN + "sleep 300ms\n")
+    answers = ask_until(server, lambda: canary(server)["state"] == "rolled_back", "the canary is taken back")
+    assert all(status == 200 for status, _ in answers), "it answers, but late"
+    now = canary(server)
+    assert now["share"] == 0 and "p95 of its" in now["reason"], now
+    assert ask(server, "r")[1]["model_name"] == "old"
 
 
 def test_with_a_fallback_nobody_sees_a_bad_one(canaries):

@@ -140,6 +140,31 @@ def test_who_answered_is_told_where_only_ascii_goes(server, repository):
     assert status == 500 and headers["Troupe-Choice"] == "route outer, rule first -> broken", "of an error, too, the rule is the first one's"
 
 
+def test_rules_see_the_same_request_over_every_protocol(server, repository):
+    rules = {"bool": "params.flag == true", "int": "params.n == 5", "double": "params.d > 1.5 && params.d < 2.0", "text": "params.n == '5'",
+             "header": "headers['X-Tier'] == 'gold'", "tenant": "request.tenant == 'acme' && request.class == 'batch'", "id": "request.id == 'mine'",
+             "rows": "request.rows == 3 && inputs.x.bytes == 12", "mean": "inputs.x.mean == 9.0", "rest": "true"}
+    asked = {"bool": {"parameters": {"flag": True}}, "int": {"parameters": {"n": 5}}, "double": {"parameters": {"d": 1.75}},
+             "text": {"parameters": {"n": "5"}}, "header": {"headers": {"x-tier": "gold"}},
+             "tenant": {"headers": {"troupe-tenant": "acme", "troupe-priority": "batch"}}, "id": {"request_id": "mine"},
+             "rows": {"x": [1, 2, 3]}, "mean": {"x": [8, 10]}, "rest": {"parameters": {"flag": "true"}}}
+    repository.write("routes.yaml", "routes:\n  seen:\n" + "".join(f"    - name: {name}\n      when: {rule}\n      use: own\n" for name, rule in rules.items())
+                     + "  mine:\n    - { name: http, when: request.protocol == 'http', use: own }\n    - { name: grpc, use: own }\n")
+    assert load(server, "seen")[0] == 200
+    with clients(server) as both:
+        for protocol, client in both.items():
+            library = triton_http if protocol == "http" else triton_grpc
+
+            def rule_of(route, x=(1, 2), headers=None, library=library, client=client, **more):
+                values = np.array(x, np.float32)
+                tensor_ = library.InferInput("x", list(values.shape), "FP32")
+                tensor_.set_data_from_numpy(values)
+                return chosen(client.infer(route, [tensor_], headers=dict(headers or {}), **more))[1]
+            for name, more in asked.items():
+                assert rule_of("seen", **more) == f"route seen, rule {name} -> own/1"
+            assert rule_of("mine") == f"route mine, rule {protocol} -> own/1"
+
+
 def test_a_route_has_settings_of_its_traces(server):
     with clients(server) as both:
         for client in both.values():

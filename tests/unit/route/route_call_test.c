@@ -624,6 +624,8 @@ static void a_shadow_that_takes_too_long_is_given_up(void **state)
     assert_ptr_equal(r->answered, call); /* nobody waits for it */
     assert_int_equal(call->lent_n, 1);
     assert_int_equal(trp_oneshot_get(&b->kept->outcome), TRP_OUTCOME_OPEN);
+    assert_int_equal(b->kept->priority_class, TRP_PRIORITY_BATCH); /* it comes after all others */
+    assert_true(b->kept->is_class_named && b->kept->is_aside && !call->is_aside);
     r->now_ns += TRP_S(10) + 1;
     for (int i = 0; i < 5; i++)
         routes_turn(r);
