@@ -34,7 +34,7 @@ static int32_t take_answer(struct trp_route_visit *v)
 {
     struct trp_call *call = v->call;
     if (v->is_fitted && !trp_failed(call->error.status))
-        call->error.status = trp_route_fit_answer(v->goal->fit, call, &call->error);
+        call->error.status = trp_route_fit_answer(v->goal->fit, call, &v->unfit, &call->error);
     return call->error.status.code;
 }
 

@@ -244,6 +244,47 @@ static trp_status check_fit(const struct checking *c, const struct trp_route_pla
     return trp_ok();
 }
 
+struct party { /* a target of a rule, and what it takes */
+    const struct trp_route_goal *goal;
+    const struct trp_signature *signature;
+    const struct trp_node *at; /* where the rule names it */
+};
+
+static struct trp_str client_output(const struct trp_route_goal *g, struct trp_str theirs)
+{
+    for (uint32_t i = 0; g->fit && i < g->fit->outputs_n; i++)
+        if (trp_str_is_equal(g->fit->outputs[i].theirs, theirs))
+            return g->fit->outputs[i].ours;
+    return theirs;
+}
+
+/* What a target is said to give besides must be none of its own, under its name in the route. */
+static trp_status check_given(const struct checking *c, const struct trp_route_plan *p,
+                              const struct trp_route_goal *g, const struct trp_signature *s)
+{
+    for (uint32_t i = 0; g->fit && i < g->fit->given_n; i++)
+        for (uint32_t k = 0; k < s->outputs_n; k++)
+            if (trp_str_is_equal(client_output(g, s->outputs[k].name), g->fit->given[i].name))
+                return trp_route_source_fail(
+                    p->source, line_of(g, "constant_outputs", g->fit->given[i].name),
+                    g->fit->given[i].name, c->err, "'%.*s' gives the output '%.*s' itself",
+                    TRP_STR(g->model), TRP_STR(g->fit->given[i].name));
+    return trp_ok();
+}
+
+/* The element type that clients get for an output; NO_DTYPE: it is not given. */
+static int32_t dtype_given(const struct party *by, struct trp_str name)
+{
+    const struct trp_route_fit *fit = by->goal->fit;
+    for (uint32_t i = 0; i < by->signature->outputs_n; i++)
+        if (trp_str_is_equal(client_output(by->goal, by->signature->outputs[i].name), name))
+            return trp_route_fit_dtype_given(fit, by->signature, &by->signature->outputs[i]);
+    for (uint32_t i = 0; fit && i < fit->given_n; i++)
+        if (trp_str_is_equal(fit->given[i].name, name))
+            return fit->given[i].tensor.dtype;
+    return TROUPE_NO_DTYPE;
+}
+
 /* How clients of the route call an input of a target; false: the route gives it. */
 static bool client_name(const struct trp_route_goal *g, struct trp_str name, struct trp_str *out)
 {
@@ -278,12 +319,6 @@ static const struct trp_io *input_called(const struct trp_route_goal *g,
     return NULL;
 }
 
-struct party { /* a target of a rule, and what it takes */
-    const struct trp_route_goal *goal;
-    const struct trp_signature *signature;
-    const struct trp_node *at; /* where the rule names it */
-};
-
 /* Each input that one needs the other must take, and of the same type: one request goes to
  * either. */
 static trp_status check_needs(const struct checking *c, const struct trp_route_plan *p,
@@ -314,34 +349,25 @@ static trp_status check_needs(const struct checking *c, const struct trp_route_p
     return trp_ok();
 }
 
-static struct trp_str client_output(const struct trp_route_goal *g, struct trp_str theirs)
-{
-    for (uint32_t i = 0; g->fit && i < g->fit->outputs_n; i++)
-        if (trp_str_is_equal(g->fit->outputs[i].theirs, theirs))
-            return g->fit->outputs[i].ours;
-    return theirs;
-}
-
 /* Each output of the first choice is one of who stands in for it, and of the same type: clients
  * may ask for any of them by name. */
 static trp_status check_gives(const struct checking *c, const struct trp_route_plan *p,
                               const struct party *first, const struct party *other)
 {
     const struct trp_route_goal *from = first->goal, *to = other->goal;
-    for (uint32_t i = 0; i < first->signature->outputs_n; i++) {
-        const struct trp_io *io = &first->signature->outputs[i], *theirs = NULL;
-        const struct trp_str name = client_output(from, io->name);
-        for (uint32_t k = 0; k < other->signature->outputs_n && !theirs; k++)
-            if (trp_str_is_equal(client_output(to, other->signature->outputs[k].name), name))
-                theirs = &other->signature->outputs[k];
-        if (!theirs)
+    const uint32_t own_n = first->signature->outputs_n;
+    const uint32_t all_n = own_n + (from->fit ? from->fit->given_n : 0);
+    for (uint32_t i = 0; i < all_n; i++) {
+        const struct trp_str name = i < own_n
+                                        ? client_output(from, first->signature->outputs[i].name)
+                                        : from->fit->given[i - own_n].name;
+        const int32_t given = dtype_given(first, name), given_too = dtype_given(other, name);
+        if (given_too == TROUPE_NO_DTYPE)
             return trp_route_source_fail(p->source, other->at, to->text, c->err,
                                          "'%.*s' has the output '%.*s', and '%.*s' does not: one "
                                          "cannot stand in for the other; a pipeline of one step "
-                                         "with fewer `outputs` can",
+                                         "with fewer `outputs` can, or `constant_outputs`",
                                          TRP_STR(from->text), TRP_STR(name), TRP_STR(to->text));
-        const int32_t given = trp_route_fit_dtype_given(from->fit, first->signature, io);
-        const int32_t given_too = trp_route_fit_dtype_given(to->fit, other->signature, theirs);
         if (given != given_too)
             return trp_route_source_fail(p->source, other->at, to->text, c->err,
                                          "'%.*s' gives %s for '%.*s', and '%.*s' gives %s: one "
@@ -590,6 +616,8 @@ static trp_status check_fits(const struct checking *c, const struct trp_route_pl
         TRP_CHECK(find_signature(c, &p->goals[i], &s));
         if (s)
             TRP_CHECK(check_fit(c, p, &p->goals[i], s));
+        if (s)
+            TRP_CHECK(check_given(c, p, &p->goals[i], s));
     }
     for (uint32_t i = 0; i < p->rules_n; i++)
         TRP_CHECK(check_rule(c, p, &p->rules[i]));

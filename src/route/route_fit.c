@@ -218,28 +218,29 @@ static trp_status read_constant(const struct trp_route_fit_reader *r, const stru
 }
 
 static trp_status read_constants(const struct trp_route_fit_reader *r, const struct trp_node *at,
-                                 struct trp_route_fit *fit, struct trp_error *err)
+                                 const struct trp_route_constant **out, uint32_t *out_n,
+                                 struct trp_error *err)
 {
     if (!at)
         return trp_ok();
     if (at->kind != TRP_NODE_MAP || at->children_n > NAMES_MAX)
-        return FAIL(r, at, err, "constants: expected { INPUT: VALUE, ... }");
+        return FAIL(r, at, err, "%.*s: expected { NAME: VALUE, ... }", TRP_STR(at->key));
     struct trp_route_constant *all =
         trp_arena_zeroed(r->arena, at->children_n + (size_t)1, sizeof *all);
     if (!all)
         return no_memory(err);
-    fit->constants = all;
+    *out = all;
     for (const struct trp_node *n = at->first; n; n = n->next)
-        TRP_CHECK(read_constant(r, n, &all[fit->constants_n++], err));
+        TRP_CHECK(read_constant(r, n, &all[(*out_n)++], err));
     return trp_ok();
 }
 
 static trp_status check_keys(const struct trp_route_fit_reader *r, const struct trp_node *at,
                              struct trp_error *err)
 {
-    static const struct trp_str known[] = {
-        { "model", 5 }, { "inputs", 6 }, { "outputs", 7 }, { "cast", 4 }, { "constants", 9 }
-    };
+    static const struct trp_str known[] = { { "model", 5 },     { "inputs", 6 },
+                                            { "outputs", 7 },   { "cast", 4 },
+                                            { "constants", 9 }, { "constant_outputs", 16 } };
     char hint[TRP_ROUTE_HINT_MAX];
     for (const struct trp_node *n = at->first; n; n = n->next) {
         uint32_t i = 0;
@@ -271,8 +272,11 @@ trp_status trp_route_fit_read(const struct trp_route_fit_reader *r, const struct
     TRP_CHECK(read_renames(r, trp_node_get(at, "inputs"), &fit->inputs, &fit->inputs_n, err));
     TRP_CHECK(read_renames(r, trp_node_get(at, "outputs"), &fit->outputs, &fit->outputs_n, err));
     TRP_CHECK(read_casts(r, trp_node_get(at, "cast"), fit, err));
-    TRP_CHECK(read_constants(r, trp_node_get(at, "constants"), fit, err));
-    if (fit->inputs_n + fit->outputs_n + fit->casts_n + fit->constants_n > 0)
+    TRP_CHECK(
+        read_constants(r, trp_node_get(at, "constants"), &fit->constants, &fit->constants_n, err));
+    TRP_CHECK(
+        read_constants(r, trp_node_get(at, "constant_outputs"), &fit->given, &fit->given_n, err));
+    if (fit->inputs_n + fit->outputs_n + fit->casts_n + fit->constants_n + fit->given_n > 0)
         *out_fit = fit;
     return trp_ok();
 }
@@ -432,6 +436,15 @@ static trp_status fit_inputs(const struct trp_route_fit *fit, struct trp_call *c
     return st;
 }
 
+static const struct trp_route_constant *given_by(const struct trp_route_fit *fit,
+                                                 struct trp_str name)
+{
+    for (uint32_t i = 0; i < fit->given_n; i++)
+        if (trp_str_is_equal(fit->given[i].name, name))
+            return &fit->given[i];
+    return NULL;
+}
+
 static bool is_named(const struct trp_route_fit *fit, struct trp_str name)
 {
     for (uint32_t i = 0; i < fit->casts_n; i++)
@@ -461,16 +474,22 @@ trp_status trp_route_fit_apply(const struct trp_route_fit *fit, struct trp_call 
                                       .wanted = call->wanted,
                                       .wanted_n = call->wanted_n,
                                       .memory = memory };
+    uint32_t wanted_n = 0; /* of the target; none at all: it gives what it has */
     for (uint32_t i = 0; i < call->wanted_n; i++) {
-        wanted[i] = call->wanted[i];
-        wanted[i].name = theirs(fit->outputs, fit->outputs_n, wanted[i].name);
-        if (is_named(fit, wanted[i].name))
-            wanted[i].memory = NULL; /* it comes as another type, and may be larger */
+        if (given_by(fit, call->wanted[i].name))
+            continue;
+        struct trp_wanted *w = &wanted[wanted_n++];
+        *w = call->wanted[i];
+        w->name = theirs(fit->outputs, fit->outputs_n, w->name);
+        if (is_named(fit, w->name))
+            w->memory = NULL; /* it comes as another type, and may be larger */
     }
     call->inputs = inputs;
     call->inputs_n = n;
-    if (call->wanted_named)
+    if (call->wanted_named) {
         call->wanted = wanted;
+        call->wanted_n = wanted_n;
+    }
     return trp_ok();
 }
 
@@ -498,26 +517,134 @@ static bool is_input(const struct trp_call *call, struct trp_str name)
     return false;
 }
 
+/* Who gave it may have left its name to the wish. */
+static struct trp_str name_of(const struct trp_call *call, uint32_t output)
+{
+    const struct trp_str name = call->outputs[output].name;
+    return name.len > 0 || output >= call->wanted_n ? name : call->wanted[output].name;
+}
+
 static trp_status cast_outputs(const struct trp_route_fit *fit, struct trp_call *call,
                                struct trp_error *err)
 {
     for (uint32_t i = 0; i < call->outputs_n; i++)
         for (uint32_t k = 0; k < fit->casts_n; k++)
-            if (trp_str_is_equal(fit->casts[k].name, call->outputs[i].name) &&
+            if (trp_str_is_equal(fit->casts[k].name, name_of(call, i)) &&
                 !is_input(call, fit->casts[k].name))
                 TRP_CHECK(cast(call, fit->casts[k].dtype, &call->outputs[i], true, err));
     return trp_ok();
 }
 
+/* An answer in the order in which clients of the route have asked for it. */
+struct answer {
+    const struct trp_route_fit *fit;
+    struct trp_call *call;
+    struct trp_call_tensor *outputs;
+    struct trp_wanted *wanted;
+    uint32_t n;
+    int64_t rows; /* that a constant is given for; 0: once */
+};
+
+static trp_status add_given(struct answer *a, const struct trp_route_constant *c,
+                            struct trp_wanted wish, struct trp_error *err)
+{
+    struct trp_call_tensor *out = &a->outputs[a->n];
+    TRP_CHECK(give(c, a->call, a->rows, out, err));
+    out->name = trp_arena_dup(&a->call->arena, c->name); /* the plan may go before it is encoded */
+    if (!out->name.ptr)
+        return no_memory(err);
+    wish.name = out->name;
+    wish.index = UINT32_MAX; /* none of the target's */
+    a->wanted[a->n++] = wish;
+    return trp_ok();
+}
+
+/* One that the target gave moves there; false: it did not. */
+static bool add_theirs(struct answer *a, const struct trp_wanted *wish)
+{
+    struct trp_call *call = a->call;
+    for (uint32_t i = 0; i < call->outputs_n; i++) {
+        if (!trp_str_is_equal(name_of(call, i), wish->name))
+            continue;
+        a->outputs[a->n] = call->outputs[i];
+        call->outputs[i].tensor.release = NULL;
+        a->wanted[a->n] = *wish;
+        a->wanted[a->n].index = call->wanted[i].index;
+        a->wanted[a->n++].memory = call->wanted[i].memory;
+        return true;
+    }
+    return false;
+}
+
+static void release_all(struct trp_call_tensor *all, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct troupe_tensor *t = &all[i].tensor;
+        if (t->release)
+            t->release(t->release_user, t->data);
+        t->release = NULL;
+    }
+}
+
+static trp_status arrange(struct answer *a, const struct trp_route_unfit *was,
+                          struct trp_error *err)
+{
+    struct trp_call *call = a->call;
+    if (!call->wanted_named) {
+        memcpy(a->outputs, call->outputs, call->outputs_n * sizeof *a->outputs);
+        memcpy(a->wanted, call->wanted, call->outputs_n * sizeof *a->wanted);
+        a->n = call->outputs_n;
+        const struct trp_wanted plain = { .binary = call->binary_default };
+        for (uint32_t i = 0; i < a->fit->given_n; i++)
+            TRP_CHECK(add_given(a, &a->fit->given[i], plain, err));
+        return trp_ok();
+    }
+    for (uint32_t i = 0; i < was->wanted_n; i++) {
+        const struct trp_route_constant *c = given_by(a->fit, was->wanted[i].name);
+        if (c)
+            TRP_CHECK(add_given(a, c, was->wanted[i], err));
+        else if (!add_theirs(a, &was->wanted[i]))
+            return trp_fail(err, TRP_BACKEND_FAILED, "output '%.*s' did not come",
+                            TRP_STR(was->wanted[i].name));
+    }
+    release_all(call->outputs, call->outputs_n); /* what nobody has asked for */
+    return trp_ok();
+}
+
+static trp_status give_outputs(const struct trp_route_fit *fit, struct trp_call *call,
+                               const struct trp_route_unfit *was, struct trp_error *err)
+{
+    const struct trp_signature *s = trp_call_answer_signature(call);
+    const size_t n = call->outputs_n + was->wanted_n + fit->given_n + (size_t)1;
+    struct answer a = { .fit = fit,
+                        .call = call,
+                        .outputs = trp_arena_zeroed(&call->arena, n, sizeof *a.outputs),
+                        .wanted = trp_arena_zeroed(&call->arena, n, sizeof *a.wanted) };
+    if (!a.outputs || !a.wanted)
+        return no_memory(err);
+    TRP_CHECK(rows_of(call, s ? s->batch_max : 0, &a.rows, err));
+    const trp_status st = arrange(&a, was, err);
+    if (trp_failed(st)) {
+        if (call->wanted_named) /* else they are the call's still */
+            release_all(a.outputs, a.n);
+        return st;
+    }
+    call->outputs = a.outputs;
+    call->outputs_n = a.n;
+    call->wanted = a.wanted;
+    call->wanted_n = a.n;
+    return trp_ok();
+}
+
 trp_status trp_route_fit_answer(const struct trp_route_fit *fit, struct trp_call *call,
-                                struct trp_error *err)
+                                const struct trp_route_unfit *was, struct trp_error *err)
 {
     TRP_CHECK(cast_outputs(fit, call, err));
     for (uint32_t i = 0; i < call->outputs_n; i++)
         TRP_CHECK(rename_one(fit, call, &call->outputs[i].name, err));
     for (uint32_t i = 0; i < call->wanted_n; i++)
         TRP_CHECK(rename_one(fit, call, &call->wanted[i].name, err));
-    return trp_ok();
+    return fit->given_n > 0 ? give_outputs(fit, call, was, err) : trp_ok();
 }
 
 void trp_route_fit_undo(struct trp_call *call, const struct trp_route_unfit *undo, bool is_answered)
@@ -544,11 +671,20 @@ int32_t trp_route_fit_dtype_given(const struct trp_route_fit *fit, const struct 
     return output->dtype;
 }
 
+static struct trp_io describe_given(const struct trp_route_constant *c, bool is_batched)
+{
+    struct trp_io io = { .name = c->name, .dtype = c->tensor.dtype, .rank = is_batched ? 2 : 1 };
+    io.dims[0] = is_batched ? -1 : c->tensor.shape[0];
+    io.dims[1] = is_batched ? c->tensor.shape[0] : 0;
+    return io;
+}
+
 trp_status trp_route_fit_describe(const struct trp_route_fit *fit, struct trp_arena *arena,
                                   struct trp_signature *s, struct trp_error *err)
 {
     struct trp_io *inputs = trp_arena_zeroed(arena, s->inputs_n + (size_t)1, sizeof *inputs);
-    struct trp_io *outputs = trp_arena_zeroed(arena, s->outputs_n + (size_t)1, sizeof *outputs);
+    struct trp_io *outputs =
+        trp_arena_zeroed(arena, s->outputs_n + fit->given_n + (size_t)1, sizeof *outputs);
     uint32_t n = 0;
     if (!inputs || !outputs)
         return no_memory(err);
@@ -567,8 +703,12 @@ trp_status trp_route_fit_describe(const struct trp_route_fit *fit, struct trp_ar
         outputs[i].name = ours(fit->outputs, fit->outputs_n, s->outputs[i].name);
         outputs[i].dtype = trp_route_fit_dtype_given(fit, s, &s->outputs[i]);
     }
+    for (uint32_t i = 0; i < fit->given_n; i++)
+        outputs[s->outputs_n + i] = describe_given(&fit->given[i], s->batch_max > 0);
     s->inputs = inputs;
     s->inputs_n = n;
     s->outputs = outputs;
+    s->outputs_n += fit->given_n;
+    s->hidden_inputs_n = s->hidden_outputs_n = 0; /* these arrays have none behind them */
     return trp_ok();
 }

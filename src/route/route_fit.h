@@ -1,7 +1,7 @@
 /* route/route_fit.h - changes a request on its way to a target, and its answer on the way back.
  * Answers "how can models that call things otherwise stand behind one name?".  Inputs and outputs
- * get other names and another element type, and inputs that the client does not send are given;
- * see docs/routing.md.
+ * get other names and another element type, and inputs that the client does not send are given, as
+ * are outputs that the target does not have; see docs/routing.md.
  *
  *     targets: { deep: { model: two_tower@2, inputs: { user: user_id }, outputs: { items: top },
  *                        cast: { user_id: INT64, top: INT32 }, constants: { k: 10 } } }
@@ -49,14 +49,14 @@ trp_status trp_route_fit_apply(const struct trp_route_fit *fit, struct trp_call 
                                struct trp_error *err);
 
 /* Gives the outputs of an answered call, whose inputs are still the target's, their types and names
- * in the route.
+ * in the route, and adds those that the target does not have; `was`: what apply kept.
  *   Owns  : names are copied, and what was cast is the call's: it is encoded when the route may be
  *           gone.
  *   Thread: loop.
  *   Errors: BACKEND_FAILED: a value that cannot be cast; OUT_OF_MEMORY; some are changed then, and
  *           the call is not to be answered with them. */
 trp_status trp_route_fit_answer(const struct trp_route_fit *fit, struct trp_call *call,
-                                struct trp_error *err);
+                                const struct trp_route_unfit *was, struct trp_error *err);
 
 /* Puts the inputs back and, of a call that was not answered, the wishes.
  *   Owns  : what apply made is let go, unless somebody may look at it: of an answered call (outputs

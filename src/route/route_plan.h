@@ -28,7 +28,7 @@ struct trp_route_cast {
     int32_t dtype;
 };
 struct trp_route_constant {
-    struct trp_str name;         /* the target's */
+    struct trp_str name;         /* the target's; of an output, the clients' */
     struct troupe_tensor tensor; /* lives as long as the plan */
 };
 
@@ -36,8 +36,9 @@ struct trp_route_constant {
 struct trp_route_fit {
     const struct trp_route_rename *inputs, *outputs;
     const struct trp_route_cast *casts;
-    const struct trp_route_constant *constants;
-    uint32_t inputs_n, outputs_n, casts_n, constants_n;
+    const struct trp_route_constant *constants; /* inputs that clients do not send */
+    const struct trp_route_constant *given;     /* outputs that the target does not have */
+    uint32_t inputs_n, outputs_n, casts_n, constants_n, given_n;
 };
 
 /* A target that rules name. */

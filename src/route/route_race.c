@@ -71,10 +71,11 @@ static void abandon_both(struct trp_route_visit *v, bool (*wake)(struct trp_call
 }
 
 /* What a target gave becomes what clients get; where that cannot be, it has failed. */
-static void take_as_ours(const struct trp_route_goal *goal, struct trp_call *child)
+static void take_as_ours(const struct trp_route_goal *goal, struct trp_call *child,
+                         const struct trp_route_unfit *was)
 {
     if (goal->fit && !trp_failed(child->error.status))
-        child->error.status = trp_route_fit_answer(goal->fit, child, &child->error);
+        child->error.status = trp_route_fit_answer(goal->fit, child, was, &child->error);
 }
 
 /* One of the two came back, and those who watch it are told; true: the other is waited for. */
@@ -103,7 +104,7 @@ static void overtaken_done(struct trp_call *child, void *user)
     struct trp_route_visit *v = user;
     struct trp_router *r = v->route;
     trp_timer_disarm(child->loop, &v->timer);
-    take_as_ours(v->goal, child);
+    take_as_ours(v->goal, child, &v->unfit);
     const int32_t code = child->error.status.code;
     if (code != TRP_OK)
         trp_counter_add(&v->goal->failed, 1);
@@ -200,7 +201,7 @@ static void child_done(struct trp_call *child, void *user)
     struct trp_route_goal *goal = is_hedge ? hedge_goal(v) : v->goal;
     *(is_hedge ? &v->second : &v->child) = NULL;
     trp_timer_disarm(call->loop, &v->hedge_timer);
-    take_as_ours(goal, child);
+    take_as_ours(goal, child, is_hedge ? &v->second_unfit : &v->unfit);
     if (is_for_the_other(v, child, goal, is_hedge))
         return;
     const bool is_overtaken = v->child != NULL;

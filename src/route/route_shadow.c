@@ -136,7 +136,7 @@ static void child_done(struct trp_call *child, void *user)
     s->has_child_ended = true;
     trp_timer_disarm(child->loop, &s->timer);
     if (s->goal->fit && !trp_failed(child->error.status))
-        (void)trp_route_fit_answer(s->goal->fit, child, &child->error);
+        (void)trp_route_fit_answer(s->goal->fit, child, &s->unfit, &child->error);
     if (s->is_call_answered)
         compare(s);
 }

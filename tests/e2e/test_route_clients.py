@@ -96,6 +96,40 @@ def test_tensors_classes_and_shared_memory(server, how):
                 shm.destroy_shared_memory_region(taken)
 
 
+def test_outputs_that_a_model_does_not_have_come_all_the_same(server, repository):
+    repository.write("routes.yaml", ROUTES + "  given:\n    targets:\n      plain: { model: own, constant_outputs: { sure: [0.25, 0.75], by: nobody } }\n"
+                                             "      shaky: { model: broken, constant_outputs: { sure: [0.5, 0.5], by: nobody } }\n"
+                                             "    rules:\n      - { when: params.how == 'timed', use: plain, timeout: 60s }\n"
+                                             "      - { use: shaky, fallback: plain }\n")
+    assert load(server, "given")[0] == 200
+    with clients(server) as both:
+        for name, client in both.items():
+            library = triton_http if name == "http" else triton_grpc
+            for how in ("timed", "fallback"):
+                for asked in ([], ["sure", "y", "by"], ["by"]):
+                    for binary in (True, False) if name == "http" else (None,):
+                        outputs = [library.InferRequestedOutput(o, **({} if binary is None else {"binary_data": binary})) for o in asked]
+                        answer = client.infer("given", [tensor(library)], parameters={"how": how}, outputs=outputs or None)
+                        told = answer.get_response()
+                        names = [o["name"] for o in told["outputs"]] if isinstance(told, dict) else [o.name for o in told.outputs]
+                        assert names == (asked or ["y", "sure", "by"])
+                        for output, values in {"y": X, "sure": np.array([0.25, 0.75], np.float32)}.items():
+                            assert output not in names or np.array_equal(answer.as_numpy(output), values)
+                        assert answer.as_numpy("by")[0] in (b"nobody", "nobody")
+                best = client.infer("given", [tensor(library)], parameters={"how": how}, outputs=[library.InferRequestedOutput("sure", class_count=1)])
+                assert list(best.as_numpy("sure")) == [b"0.750000:1"]
+            region = shm.create_shared_memory_region(f"given_{name}", f"/routes_given_{server.port}_{name}", 8)
+            try:
+                client.register_system_shared_memory(f"given_{name}", f"/routes_given_{server.port}_{name}", 8)
+                sure = library.InferRequestedOutput("sure")
+                sure.set_shared_memory(f"given_{name}", 8)
+                client.infer("given", [tensor(library)], outputs=[sure])
+                assert list(shm.get_contents_as_numpy(region, np.float32, [2])) == [0.25, 0.75]
+            finally:
+                client.unregister_system_shared_memory()
+                shm.destroy_shared_memory_region(region)
+
+
 def test_streams_and_asyncio(server):
     answers = queue.Queue()
     with triton_grpc.InferenceServerClient(server.url) as client:

@@ -625,7 +625,19 @@ static void who_stands_in_gives_the_same_outputs_and_a_shadow_takes_the_same(voi
     static const struct mistake mistakes[] = {
         { "routes: { r: [ { use: a, fallback: b } ] }",
           "'a' has the output 'y', and 'b' does not: one cannot stand in for the other; a pipeline "
-          "of one step with fewer `outputs` can" },
+          "of one step with fewer `outputs` can, or `constant_outputs`" },
+        { "routes: { r: { targets: { t: { model: b, constant_outputs: { y: 1 } } }, rules: [ { "
+          "use: "
+          "a, fallback: t } ] } }",
+          "'a' gives FP32 for 'y', and 't' gives INT64" },
+        { "routes: { r: { targets: { t: { model: b, constant_outputs: { other: 1.5 } } }, rules: [ "
+          "{ "
+          "use: t } ] } }",
+          "'b' gives the output 'other' itself" },
+        { "routes: { r: { targets: { t: { model: a, constant_outputs: { sure: 1.5 } } }, rules: [ "
+          "{ "
+          "use: t, fallback: a } ] } }",
+          "'t' has the output 'sure', and 'a' does not" },
         { "routes: { r: [ { use: a, fallback: c } ] }",
           "'a' gives FP32 for 'y', and 'c' gives INT64: one cannot stand in for the other; `cast` "
           "of an output can change that" },
@@ -650,6 +662,9 @@ static void who_stands_in_gives_the_same_outputs_and_a_shadow_takes_the_same(voi
         "fallback: t } ] } }",
         "routes: { r: { targets: { t: { model: c, cast: { y: FP32 } } }, rules: [ { use: a, "
         "fallback: t } ] } }",
+        "routes: { r: { targets: { t: { model: b, constant_outputs: { y: 1.5 } } }, rules: [ { "
+        "use: "
+        "a, fallback: t } ] } }",
     };
     for (size_t i = 0; i < ARRAY_LEN(mistakes); i++) {
         routes_read_ok(r, mistakes[i].text);

@@ -75,6 +75,74 @@ static void outputs_become_what_clients_are_to_get(void **state)
     r->wanted = (struct trp_wanted){ 0 };
 }
 
+/* "sure" is none of the target's: it comes with the answer, where and when it is asked for. */
+static void outputs_that_a_target_lacks_are_given(void **state)
+{
+    struct routes *r = *state;
+    static const char *const rules[] = { "{ use: t }", "{ use: t, fallback: ours }",
+                                         "{ use: t, timeout: 1s }", "{ use: t, hedge: 1s }" };
+    static const char *const wishes[] = { "", "y", "sure" };
+    char room[8];
+    for (size_t i = 0; i < ARRAY_LEN(rules) * ARRAY_LEN(wishes); i++) {
+        char text[400];
+        const char *wish = wishes[i % ARRAY_LEN(wishes)];
+        const uint32_t n = *wish ? 1 : 2;
+        (void)snprintf(text, sizeof text,
+                       "routes: { r: { targets: { t: { model: theirs, inputs: { x: pixels }, "
+                       "outputs: { y: top }, cast: { pixels: INT64 }, constant_outputs: { sure: "
+                       "[0.5, 1.5, 2.5] } } }, rules: [ %s ] } }",
+                       rules[i / ARRAY_LEN(wishes)]);
+        routes_read_ok(r, text);
+        r->wanted = (struct trp_wanted){ .name = trp_str_of(wish), .memory = room };
+        struct trp_call *call = routes_start(r, "r");
+        for (int k = 0; !r->answered && k < 100; k++)
+            routes_turn(r);
+        assert_int_equal(call->error.status.code, TRP_OK);
+        assert_true(call->outputs_n == n && call->wanted_n == n);
+        const struct trp_call_tensor *last = &call->outputs[n - 1];
+        assert_true(trp_str_is(call->outputs[0].name, *wish ? wish : "y"));
+        assert_true(trp_str_is(last->name, *wish ? wish : "sure"));
+        assert_true(trp_str_is_equal(last->name, call->wanted[n - 1].name));
+        if (strcmp(wish, "y") != 0) {
+            static const float sure[] = { 0.5f, 1.5f, 2.5f };
+            assert_int_equal(last->tensor.dtype, TROUPE_FP32);
+            assert_true(last->tensor.rank == 1 && last->tensor.shape[0] == 3);
+            assert_memory_equal(last->tensor.data, sure, sizeof sure);
+        }
+        if (*wish)
+            assert_ptr_equal(call->wanted[0].memory, room);
+        routes_end(r, call);
+    }
+    r->wanted = (struct trp_wanted){ 0 };
+}
+
+static void outputs_are_given_once_a_row(void **state)
+{
+    struct routes *r = *state;
+    struct trp_arena arena;
+    struct trp_signature s;
+    routes_model(r, "ours")->signature.batch_max = 8;
+    routes_read_ok(r,
+                   "routes: { r: { targets: { t: { model: ours, constant_outputs: { sure: 7 } } }, "
+                   "rules: [ { use: t } ] } }");
+    struct trp_call *call = routes_start(r, "r");
+    for (int k = 0; !r->answered && k < 100; k++)
+        routes_turn(r);
+    assert_int_equal(call->error.status.code, TRP_OK);
+    assert_int_equal(call->outputs_n, 2);
+    const struct troupe_tensor *sure = &call->outputs[1].tensor;
+    assert_true(sure->rank == 2 && sure->shape[0] == 2 && sure->shape[1] == 1 && sure->bytes == 16);
+    assert_memory_equal(sure->data, ((const int64_t[]){ 7, 7 }), 16);
+    routes_end(r, call);
+    trp_arena_init(&arena, trp_heap(), 4096, 0);
+    const struct trp_target *t = trp_route_target(trp_route_file_at(r->file, 0));
+    assert_false(trp_failed(t->ops->describe(t, 0, &arena, &s, NULL)));
+    assert_int_equal(s.outputs_n, 2);
+    assert_true(trp_str_is(s.outputs[1].name, "sure") && s.outputs[1].dtype == TROUPE_INT64);
+    assert_true(s.outputs[1].rank == 2 && s.outputs[1].dims[0] == -1 && s.outputs[1].dims[1] == 1);
+    trp_arena_deinit(&arena);
+}
+
 /* 2 is no BOOL: whoever gives it has failed, and the next one is asked. */
 static void an_output_that_cannot_be_cast_is_a_failure_of_its_target(void **state)
 {
@@ -401,6 +469,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(names_and_types_are_the_targets_there_and_the_clients_back),
         TEST(outputs_become_what_clients_are_to_get),
+        TEST(outputs_that_a_target_lacks_are_given),
+        TEST(outputs_are_given_once_a_row),
         TEST(an_output_that_cannot_be_cast_is_a_failure_of_its_target),
         TEST(a_fallback_gets_the_request_as_it_came),
         TEST(clients_are_shown_their_own_names),
