@@ -288,7 +288,7 @@ static trp_status run(struct foreseer *f, struct trp_error *err)
     TRP_CHECK(make_parts(f, err));
     TRP_CHECK(make_routing(f, err));
     trp_routing_published(f->routing, trp_registry_publish(f->registry));
-    trp_routing_listed(f->routing, &f->listing);
+    trp_routing_listed(f->routing, &f->listing, false);
     TRP_CHECK(trp_loop_turn(f->control, 0, err)); /* lists were opened: it goes on */
     if (!f->directories.newest)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "routes and compositions");

@@ -92,6 +92,8 @@ trp_status trp_server_make_routing(struct trp_server *s, struct trp_error *err)
         .cookbook = &s->cookbook_opts,
         .lists = s->lists,
         .control = s->control,
+        .clock = trp_clock_system(),
+        .settle_ns = (int64_t)trp_settings_u64(s->opts.settings, TRP_SETTING_ID_SETTLE),
         .directories = &s->directories,
         .canaries = &s->canaries,
         .log = s->log,

@@ -8,6 +8,7 @@
 #include "catalog/circles.h"
 #include "catalog/declared.h"
 #include "catalog/known_names.h"
+#include "catalog/settling.h"
 #include "catalog/unloaded.h"
 #include "catalog/upkeep.h"
 #include "repo/digest.h"
@@ -28,6 +29,9 @@ struct trp_routing {
     uint64_t hidden;                       /* digest of the models that a route hides */
     bool is_refused, is_at_work, is_stale; /* stale: listed again meanwhile */
     bool is_stopped;
+    struct trp_settling settling;
+    struct trp_timer settle_timer;
+    bool is_unsettled;           /* routes.yaml was not whole when it was looked at last */
     bool has_suspects;           /* folders, by the check at work */
     struct trp_error trouble;    /* of the last reading */
     struct trp_route_file *file; /* that serves */
@@ -49,6 +53,8 @@ struct trp_routing {
     struct trp_routing_order *waiting, *asked; /* for the reading at work; for the next rescan */
 };
 
+static void settle_due(struct trp_timer *timer, int64_t now_ns);
+
 trp_status trp_routing_create(const struct trp_alloc *alloc, const struct trp_routing_opts *opts,
                               struct trp_routing **out_routing, struct trp_error *err)
 {
@@ -58,6 +64,7 @@ trp_status trp_routing_create(const struct trp_alloc *alloc, const struct trp_ro
         return trp_fail(err, TRP_OUT_OF_MEMORY, "routes");
     r->alloc = alloc;
     r->opts = *opts;
+    r->settle_timer.due = settle_due;
     trp_arena_init(&r->arena, alloc, 4096, 0);
     *out_routing = r;
     return trp_ok();
@@ -96,8 +103,11 @@ void trp_routing_destroy(struct trp_routing *r)
 
 void trp_routing_stop(struct trp_routing *r)
 {
-    if (r)
-        r->is_stopped = true;
+    if (!r)
+        return;
+    r->is_stopped = true;
+    if (r->opts.control)
+        trp_timer_disarm(r->opts.control, &r->settle_timer);
 }
 
 void trp_routing_set_life(struct trp_routing *r, const struct trp_routing_life *life)
@@ -107,7 +117,7 @@ void trp_routing_set_life(struct trp_routing *r, const struct trp_routing_life *
 
 /* ---- the end of a reading ---- */
 
-static void begin_rescan(struct trp_routing *r);
+static void begin_rescan(struct trp_routing *r, bool is_patient);
 static void look_again(struct trp_routing *r);
 
 static void load_next(struct trp_routing_order *request);
@@ -174,8 +184,8 @@ static void answer_waiting(struct trp_routing *r, const struct trp_error *failur
     }
 }
 
-/* What they asked about was listed while an older listing was read, and not looked at: with the
- * next one. */
+/* What they asked about was listed while an older listing was read, or somebody was writing it, and
+ * not looked at: with the next one. */
 static void ask_again(struct trp_routing *r)
 {
     while (r->waiting) {
@@ -188,7 +198,7 @@ static void ask_again(struct trp_routing *r)
 
 static void settle_waiting(struct trp_routing *r, const struct trp_error *failure)
 {
-    if (r->is_stale && !failure)
+    if ((r->is_stale || r->is_unsettled) && !failure)
         ask_again(r);
     else
         answer_waiting(r, failure);
@@ -251,7 +261,7 @@ static void finish(struct trp_routing *r, const struct trp_error *err)
     if (!r->is_rescanning) /* else the listing that they asked for is not over yet */
         settle_waiting(r, NULL);
     if (r->asked || r->is_stale)
-        begin_rescan(r);
+        begin_rescan(r, !r->asked);
 }
 
 /* ---- taking it up ---- */
@@ -929,7 +939,72 @@ static void begin(struct trp_routing *r, const struct trp_repo_listing *listing,
         finish(r, &err);
 }
 
-void trp_routing_listed(void *user, const struct trp_repo_listing *listing)
+/* ---- what is found ---- */
+
+/* Names that routes.yaml declares, and that answer. */
+static uint32_t count_served(const struct trp_routing *r)
+{
+    const struct trp_directory *names = r->opts.directories->newest;
+    uint32_t served_n = 0;
+    for (uint32_t i = 0; i < trp_directory_count(names); i++) {
+        const struct trp_directory_item *item = trp_directory_at(names, i);
+        served_n += item->target && is_of_file(r, item->place);
+    }
+    return served_n;
+}
+
+/* NULL: there is no file. */
+static enum trp_settling_verdict judge(struct trp_routing *r, const char *text, size_t len,
+                                       bool is_watched)
+{
+    const bool can_wait = r->opts.clock && r->opts.control;
+    const uint32_t served_n = count_served(r);
+    const struct trp_settling_look look = { .text = trp_str_make(text ? text : "", len),
+                                            .is_there = text != NULL,
+                                            .serves = served_n > 0,
+                                            .is_patient = is_watched,
+                                            .settle_ns = can_wait ? r->opts.settle_ns : 0,
+                                            .now_ns =
+                                                can_wait ? trp_clock_now_ns(r->opts.clock) : 0 };
+    const enum trp_settling_verdict verdict = trp_settling_judge(&r->settling, &look);
+    if (verdict == TRP_SETTLING_TAKE && !text && served_n > 0)
+        TRP_WARN(r->opts.log, "route",
+                 "%s is not there any more, and the names that it declared (%u) go with it",
+                 r->opts.path, served_n);
+    return verdict;
+}
+
+/* Whoever is at work on the file has this much time until somebody looks again. */
+static void wait_for_file(struct trp_routing *r)
+{
+    const int64_t due_ns = trp_clock_now_ns(r->opts.clock) + r->opts.settle_ns;
+    struct trp_error err = { 0 };
+    r->is_unsettled = true;
+    if (!r->settle_timer.slot &&
+        trp_failed(trp_timer_arm(r->opts.control, &r->settle_timer, due_ns, &err)))
+        TRP_WARN(r->opts.log, "route", "%s is read with the next look at the repository only: %s",
+                 r->opts.path, err.text);
+}
+
+/* It cannot be read, or has nothing in it; what serves goes on. */
+static void refuse_file(struct trp_routing *r, const struct trp_error *err)
+{
+    r->is_at_work = true;
+    r->taken = 0;
+    finish(r, err);
+}
+
+static void take_file(struct trp_routing *r, const struct trp_repo_listing *listing,
+                      struct trp_str written)
+{
+    const uint64_t digest = trp_declared_digest(r->alloc, listing, written);
+    if (digest == r->taken && !r->is_refused)
+        return;
+    r->taken = digest;
+    begin(r, listing, written);
+}
+
+void trp_routing_listed(void *user, const struct trp_repo_listing *listing, bool is_watched)
 {
     struct trp_routing *r = user;
     struct trp_error err = { 0 };
@@ -942,20 +1017,28 @@ void trp_routing_listed(void *user, const struct trp_repo_listing *listing)
         return;
     }
     r->is_stale = false; /* this is the next one */
+    r->is_unsettled = false;
     const trp_status st =
         trp_file_read(r->alloc, r->opts.path, (size_t)r->opts.bytes_max, &text, &len, &err);
     if (trp_failed(st) && st.code != TRP_NOT_FOUND) {
-        r->is_at_work = true;
-        r->taken = 0;
-        finish(r, &err);
+        refuse_file(r, &err);
         return;
     }
     warn_hidden(r, listing);
-    const struct trp_str written = trp_str_make(text ? text : "", len);
-    const uint64_t digest = trp_declared_digest(r->alloc, listing, written);
-    if (digest != r->taken || r->is_refused) {
-        r->taken = digest;
-        begin(r, listing, written);
+    switch (judge(r, text, len, is_watched)) {
+    case TRP_SETTLING_TAKE:
+        take_file(r, listing, trp_str_make(text ? text : "", len));
+        break;
+    case TRP_SETTLING_WAIT:
+        wait_for_file(r);
+        break;
+    case TRP_SETTLING_REFUSE:
+        (void)trp_fail(&err, TRP_INVALID_ARGUMENT,
+                       "%s is empty; `routes: {}` in it says that there are none, and so does its "
+                       "absence",
+                       r->opts.path);
+        refuse_file(r, &err);
+        break;
     }
     trp_alloc_free(r->alloc, text);
 }
@@ -968,11 +1051,13 @@ static void rescanned(struct trp_order *order, void *user)
     r->is_rescanning = false;
     if (!r->is_at_work)
         settle_waiting(r, trp_failed(order->error.status) ? &order->error : NULL);
-    if (!r->is_at_work && (r->asked || r->is_stale))
-        begin_rescan(r);
+    if (!r->is_at_work && ((r->asked && !r->is_unsettled) || r->is_stale))
+        begin_rescan(r, !r->asked);
+    if (r->is_unsettled && !r->is_stopped) /* the timer may have found this one at work */
+        wait_for_file(r);
 }
 
-static void begin_rescan(struct trp_routing *r)
+static void begin_rescan(struct trp_routing *r, bool is_patient)
 {
     if (r->is_rescanning || r->is_at_work)
         return;
@@ -980,7 +1065,9 @@ static void begin_rescan(struct trp_routing *r)
     r->asked = NULL;
     r->is_stale = false;
     r->is_rescanning = true;
-    r->rescan = (struct trp_order){ .kind = TRP_ORDER_RESCAN, .done = rescanned, .user = r };
+    r->rescan = (struct trp_order){
+        .kind = TRP_ORDER_RESCAN, .is_patient = is_patient, .done = rescanned, .user = r
+    };
     r->life.submit(r->life.user, &r->rescan);
 }
 
@@ -988,5 +1075,13 @@ void trp_routing_reload(struct trp_routing *r, struct trp_routing_order *request
 {
     request->slot = r->asked;
     r->asked = request;
-    begin_rescan(r);
+    begin_rescan(r, false);
+}
+
+/* Who asked has waited so far; what is found now has to settle as if nobody had asked. */
+static void settle_due(struct trp_timer *timer, int64_t now_ns)
+{
+    struct trp_routing *r = TRP_CONTAINER_OF(timer, struct trp_routing, settle_timer);
+    (void)now_ns;
+    begin_rescan(r, true);
 }

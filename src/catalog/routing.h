@@ -12,7 +12,9 @@
  *  2. A folder that is wrong is left out: what served under its name goes on, or it is not ready;
  *     the others are taken up.
  *  3. What was refused because of a model that is not there, or does not fit, is tried again
- *     after each listing. */
+ *     after each listing.
+ *  4. routes.yaml is read when it is whole, as far as one can see (settling.h); until then what
+ *     serves goes on, folders wait, too, and so does whoever has asked. */
 #ifndef TRP_ROUTING_H
 #define TRP_ROUTING_H
 
@@ -51,7 +53,9 @@ struct trp_routing_opts {
     const struct trp_route_env *env;
     const struct trp_cookbook_opts *cookbook; /* what compositions are given */
     struct trp_key_lists *lists;              /* NULL: none; its thread is stopped before destroy */
-    struct trp_loop *control;                 /* NULL, when there are no lists */
+    struct trp_loop *control;      /* NULL, when there are no lists and nothing settles */
+    const struct trp_clock *clock; /* NULL: nothing settles */
+    int64_t settle_ns; /* a file that has changed is read when it stayed the same for this long */
     struct trp_directories *directories;
     struct trp_canary_watch *canaries; /* NULL: nobody looks at them */
     struct trp_log *log;
@@ -86,10 +90,11 @@ struct trp_routing_life {
 void trp_routing_set_life(struct trp_routing *r, const struct trp_routing_life *life);
 
 /* trp_life_opts.listed: `user` is the routing; and each snapshot that is published.
+ * `is_watched`: nobody has asked, and what changes may not be whole yet.
  *   Owns  : borrowed for the call; the snapshot until the next one.
  *   Thread: control.
  *   Errors: logged. */
-void trp_routing_listed(void *user, const struct trp_repo_listing *listing);
+void trp_routing_listed(void *user, const struct trp_repo_listing *listing, bool is_watched);
 void trp_routing_published(struct trp_routing *r, const struct trp_snapshot *snapshot);
 
 /* trp_life_opts.fits: `user` is the routing; asks what serves, not a reading that is at work, which

@@ -205,7 +205,7 @@ void trp_life_submit(struct trp_life *l, struct trp_order *order)
         return;
     }
     if (order->kind == TRP_ORDER_RESCAN) {
-        trp_rescan_begin(l, false, order);
+        trp_rescan_begin(l, order->is_patient, order);
         return;
     }
     if (order->model.len == 0) {

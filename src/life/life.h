@@ -61,8 +61,9 @@ struct trp_life_opts {
     void *publish_user;
     /* Called on the control thread when a listing was taken up, with all that was found: folders
      * that declare something made of models (`definition`) are nobody's but this one's.
+     * `is_watched`: a watcher asked, or an order that is patient.
      * Borrowed for the time of the call.  NULL: nobody asks. */
-    void (*listed)(void *user, const struct trp_repo_listing *listing);
+    void (*listed)(void *user, const struct trp_repo_listing *listing, bool is_watched);
     void *listed_user;
     /* Called on the control thread before other versions stand behind a name, or a label of it
      * moves; see proposal.h.  `now` is what they are compared with; NULL: the snapshot that was
@@ -123,6 +124,7 @@ struct trp_order {
         struct trp_str path, bytes; /* "1/model.onnx" */
     } * files;
     uint32_t files_n;
+    bool is_patient;       /* rescan: what has changed is taken up only if it has settled */
     bool is_forced;        /* load, label: though it breaks what is made of the model */
     bool has_keep_alive;   /* load: how long it stays without a request; otherwise it is pinned */
     int64_t keep_alive_ns; /* < 0: as long as there is room */

@@ -186,7 +186,7 @@ static void take_some(struct trp_mail *mail)
         if (!l->has_listed)
             load_missing_names(l, &c->listing);
         if (l->opts.listed)
-            l->opts.listed(l->opts.listed_user, &c->listing);
+            l->opts.listed(l->opts.listed_user, &c->listing, l->is_watched);
         trp_watcher_listed(l->watcher, l->taking.is_unsettled);
     }
     end_listing(l, c, &ok);

@@ -28,7 +28,7 @@ struct folder {
 
 static struct {
     struct trp_clock clock;
-    int64_t now_ns;
+    int64_t now_ns, settle_ns;
     struct trp_loop *control, *loop;
     struct trp_directories directories;
     struct trp_canary_watch canaries;
@@ -47,6 +47,7 @@ static struct {
     struct trp_order *orders[ORDERS_MAX]; /* that wait, in between NULL: answered */
     uint32_t orders_first, orders_n;
     int reconsidered, answered;
+    bool is_watched; /* nobody has asked for the listing */
     bool is_there;
     struct trp_error error;
 } fx;
@@ -133,7 +134,7 @@ static void list(const struct folder *folders, uint32_t n)
                                            .definition_text = trp_str_of(folders[i].yaml) };
     }
     const struct trp_repo_listing listing = { all, n };
-    trp_routing_listed(fx.routing, &listing);
+    trp_routing_listed(fx.routing, &listing, fx.is_watched);
 }
 
 static void read_two(const char *x, const char *y)
@@ -188,7 +189,9 @@ static void begin(void)
     fx.now_ns = TRP_S(1);
     (void)scarce_init(&fx.memory, UINT64_MAX);
     fx.clock = (struct trp_clock){ now, now, NULL };
-    assert_false(trp_failed(trp_loop_create(trp_heap(), &loop, &fx.control, NULL)));
+    const struct trp_loop_opts control = { .name = "test",
+                                           .clock = fx.settle_ns ? &fx.clock : NULL };
+    assert_false(trp_failed(trp_loop_create(trp_heap(), &control, &fx.control, NULL)));
     assert_false(trp_failed(trp_loop_create(trp_heap(), &loop, &fx.loop, NULL)));
     assert_false(trp_failed(
         trp_directories_init(&fx.directories, trp_heap(), &fx.loop, 1, fx.control, NULL)));
@@ -210,6 +213,8 @@ static void begin(void)
                                            .cookbook = &fx.book,
                                            .lists = fx.lists,
                                            .control = fx.control,
+                                           .clock = &fx.clock,
+                                           .settle_ns = fx.settle_ns,
                                            .directories = &fx.directories,
                                            .canaries = &fx.canaries,
                                            .metrics = fx.metrics };
@@ -224,6 +229,17 @@ static int set_up(void **state)
     (void)state;
     memset(&fx, 0, sizeof fx);
     begin();
+    return 0;
+}
+
+/* What changes has to stay the same for a while. */
+static int set_up_settling(void **state)
+{
+    (void)state;
+    memset(&fx, 0, sizeof fx);
+    fx.settle_ns = TRP_MS(500);
+    begin();
+    assert_false(trp_failed(trp_loop_turn(fx.control, 0, NULL))); /* this thread is its own */
     return 0;
 }
 
@@ -810,6 +826,138 @@ static void what_was_listed_meanwhile_is_read_without_being_asked_for(void **sta
     assert_false(answer(TRP_ORDER_RESCAN));
 }
 
+/* ---- a file that is being written ---- */
+
+/* So much later. */
+static void pass(int64_t ms)
+{
+    fx.now_ns += TRP_MS(ms);
+    assert_false(trp_failed(trp_loop_turn(fx.control, 0, NULL)));
+}
+
+/* The routing has asked for another look by itself, and nobody else had to. */
+static void look_is_due(void)
+{
+    assert_int_equal(fx.orders_n, 1);
+    assert_int_equal(fx.orders[0]->kind, TRP_ORDER_RESCAN);
+    assert_true(fx.orders[0]->is_patient);
+    fx.is_watched = true;
+    list(NULL, 0);
+    end_reading();
+    assert_true(answer(TRP_ORDER_RESCAN));
+}
+
+static const struct trp_target *serve_one(void)
+{
+    write_file("routes: { r: [ { use: a } ] }\n");
+    list(NULL, 0);
+    end_reading();
+    is_of_file("r", "route");
+    return item("r")->target;
+}
+
+static void a_half_of_a_file_is_neither_read_nor_refused(void **state)
+{
+    (void)state;
+    const struct trp_target *old = serve_one();
+    fx.is_watched = true;
+    write_file("routes: { r: [ { us");
+    list(NULL, 0);
+    assert_ptr_equal(item("r")->target, old);
+    pass(499);
+    assert_int_equal(fx.orders_n, 0);
+    write_file("routes: { s: [ { use: b } ] }\n");
+    pass(1);
+    look_is_due(); /* it is another one */
+    goes_on("r", old, "");
+    pass(500);
+    look_is_due();
+    is_of_file("s", "route");
+    assert_null(item("r"));
+    assert_int_equal(trp_metrics_get(fx.metrics, TRP_METRIC_ROUTES_REFUSED), 0);
+    pass(5000);
+    assert_int_equal(fx.orders_n, 0);
+}
+
+static void an_empty_file_takes_nothing_away(void **state)
+{
+    (void)state;
+    const struct trp_target *old = serve_one();
+    struct trp_routing_order order = { .name = TRP_STR_LIT("r"), .done = told };
+    write_file("");
+    trp_routing_reload(fx.routing, &order);
+    list(NULL, 0);
+    assert_true(answer(TRP_ORDER_RESCAN));
+    assert_int_equal(fx.answered, 0); /* somebody may be writing it */
+    pass(500);
+    look_is_due();
+    assert_int_equal(fx.answered, 1);
+    assert_true(fx.is_there);
+    assert_non_null(strstr(fx.error.text, "is empty"));
+    goes_on("r", old, "is empty");
+    write_file("routes: { r: [ { use: a } ] }\n");
+    fx.is_watched = false;
+    list(NULL, 0);
+    end_reading();
+    is_of_file("r", "route");
+    write_file("routes: {}\n");
+    list(NULL, 0);
+    end_reading();
+    assert_null(item("r"));
+}
+
+static void a_file_that_is_taken_away_and_put_back_was_never_away(void **state)
+{
+    (void)state;
+    const struct trp_target *old = serve_one();
+    assert_int_equal(remove(fx.path), 0);
+    list(NULL, 0);
+    write_file("routes: { r: [ { use: a } ] }\n");
+    pass(500);
+    look_is_due();
+    goes_on("r", old, "");
+    assert_int_equal(remove(fx.path), 0);
+    list(NULL, 0);
+    goes_on("r", old, "");
+    pass(500);
+    look_is_due();
+    assert_null(item("r"));
+}
+
+/* The timer has found a look under way, of which it hears nothing more. */
+static void nobody_waits_for_ever_for_a_file_that_is_not_whole(void **state)
+{
+    (void)state;
+    struct trp_routing_order order = { .name = TRP_STR_LIT("r"), .done = told };
+    (void)serve_one();
+    fx.is_watched = true;
+    write_file("routes: { s");
+    list(NULL, 0);
+    assert_int_equal(remove(fx.path), 0);
+    trp_routing_reload(fx.routing, &order);
+    list(NULL, 0);
+    pass(500);
+    assert_true(answer(TRP_ORDER_RESCAN));
+    assert_int_equal(fx.answered, 0);
+    pass(500);
+    look_is_due();
+    assert_int_equal(fx.answered, 1);
+    assert_false(fx.is_there);
+}
+
+static void when_life_goes_nobody_looks_again(void **state)
+{
+    (void)state;
+    const struct trp_target *old = serve_one();
+    fx.is_watched = true;
+    write_file("routes: { s: [ { use: b } ] }\n");
+    list(NULL, 0);
+    trp_routing_stop(fx.routing);
+    pass(5000);
+    assert_int_equal(fx.orders_n, 0);
+    assert_ptr_equal(item("r")->target, old);
+}
+
 /* ---- memory that is short ---- */
 
 /* Whatever piece is lacking: all of it is taken up, or nothing. */
@@ -891,6 +1039,7 @@ static void ten_thousand_names_that_ask_twenty_thousand_are_read_again_and_again
 }
 
 #define AND_LISTS(test) cmocka_unit_test_setup_teardown(test, set_up_lists, tear_down)
+#define SETTLING(test) cmocka_unit_test_setup_teardown(test, set_up_settling, tear_down)
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -917,6 +1066,11 @@ int main(void)
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_early),
         WITH_FIXTURE(who_loads_a_composition_has_its_models_loaded_one_after_the_other),
         WITH_FIXTURE(what_was_listed_meanwhile_is_read_without_being_asked_for),
+        SETTLING(a_half_of_a_file_is_neither_read_nor_refused),
+        SETTLING(an_empty_file_takes_nothing_away),
+        SETTLING(a_file_that_is_taken_away_and_put_back_was_never_away),
+        SETTLING(nobody_waits_for_ever_for_a_file_that_is_not_whole),
+        SETTLING(when_life_goes_nobody_looks_again),
         WITH_FIXTURE(without_memory_nothing_is_taken_up_and_what_served_goes_on),
         WITH_FIXTURE(ten_thousand_names_that_ask_twenty_thousand_are_read_again_and_again),
     };

@@ -1,0 +1,95 @@
+"""routes.yaml while somebody writes it: it is taken up whole, or not at all."""
+import contextlib
+import signal
+import threading
+
+import pytest
+
+from test_repository import index, load
+from test_route_canary import PLAIN, ask_until, canary
+from test_routes import ask, routes, who
+
+ROUTE = "routes:\n  r:\n    - use: old\n      canary: { use: good, steps: [20%, 60%, 100%], hold: 200ms, answers: 10, slower: 1000 }\n"
+WATCHED = {"repository.watch": "notify", "repository.settle": "200ms"}
+
+
+@pytest.fixture
+def started(serve, repository):
+    def start(settings, file=ROUTE):
+        for name in ("old", "good"):
+            repository.write(f"{name}/model.echo", PLAIN)
+        repository.write("routes.yaml", file)
+        server = serve(repository.path, settings=settings).wait_ready("old", "good")
+        server.wait(lambda: "r" in routes(server), "the route")
+        return server
+    return start
+
+
+@contextlib.contextmanager
+def always_answered(server):
+    over, statuses = threading.Event(), []
+
+    def work():
+        while not over.is_set():
+            statuses.append(ask(server, "r")[0])
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        worker.join()
+    assert set(statuses) == {200}
+
+
+def far(server):
+    """The canary has gone past its first step, and would begin there again."""
+    ask_until(server, lambda: canary(server)["state"] == "done", "the canary's steps")
+
+
+@pytest.mark.parametrize("how", ["watch", "SIGHUP"])
+def test_a_file_that_is_written_slowly_is_not_taken_for_an_empty_one(started, repository, how):
+    server = started(WATCHED if how == "watch" else {"repository.settle": "200ms"})
+    far(server)
+    with always_answered(server):
+        with open(repository.path / "routes.yaml", "w", encoding="utf-8") as file:
+            if how == "watch":
+                (repository.path / "good/model.echo").touch()  # something else is a reason to look
+            else:
+                server.process.send_signal(signal.SIGHUP)
+            server.wait(lambda: "is empty" in index(server)["r/1"][1], "it to be looked at")
+            file.write(ROUTE + "  s: [ { use: good } ]\n")
+        if how == "SIGHUP":
+            server.process.send_signal(signal.SIGHUP)
+        server.wait(lambda: "s" in routes(server), "the new file")
+    assert canary(server)["state"] == "done"
+    server.wait(lambda: index(server)["r/1"] == ("READY", ""), "the trouble to be over")
+    assert " 0 routes and compositions" not in server.log()
+
+
+def test_a_load_waits_for_a_file_that_is_away_for_a_moment(started, repository):
+    server = started({"repository.settle": "1h"})
+    path = repository.path / "routes.yaml"
+    path.rename(repository.path / ".away")
+    with always_answered(server):
+        replies = []
+        loading = threading.Thread(target=lambda: replies.append(load(server, "s")))
+        loading.start()
+        (repository.path / ".away").rename(path)
+        path.write_text(ROUTE + "  s: [ { use: good } ]\n")
+        assert load(server, "s")[0] == 200  # whoever asks now has it read now
+        loading.join()
+        assert replies[0][0] == 200
+    assert who(server, "s") == "good"
+
+
+def test_an_empty_file_is_refused_and_one_that_stays_away_is_told(started, repository):
+    server = started({"repository.settle": "100ms"})
+    (repository.path / "routes.yaml").write_text("# nothing here\n")
+    status, reply = load(server, "r")
+    assert status == 400 and "routes.yaml is empty; `routes: {}` in it says that there are none" in reply["error"]
+    assert ask(server, "r")[0] == 200 and "is empty" in index(server)["r/1"][1]
+    (repository.path / "routes.yaml").unlink()
+    assert load(server, "r")[0] == 404
+    assert ask(server, "r")[0] == 404
+    server.wait(lambda: "routes.yaml is not there any more, and the names that it declared (1) go with it" in server.log(), "a word of warning")
