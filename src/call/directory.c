@@ -15,6 +15,7 @@ struct trp_directory {
     struct trp_directory_item *items;
     uint32_t n;
     struct trp_str trouble;
+    bool is_partial;
 };
 
 static void destroy(struct trp_directory *d)
@@ -56,6 +57,8 @@ static trp_status add(struct trp_directory *d, const struct trp_directory_item *
         return trp_directory_fail_twin(item, old, err);
     if (item->target)
         item->retain(item->target);
+    else
+        d->is_partial = true;
     d->n++;
     return trp_ok();
 }
@@ -95,6 +98,16 @@ trp_status trp_directory_build(const struct trp_alloc *alloc,
     }
     *out_directory = d;
     return st;
+}
+
+void trp_directory_mark_partial(struct trp_directory *d)
+{
+    d->is_partial = true;
+}
+
+bool trp_directory_is_whole(const struct trp_directory *d)
+{
+    return d && !d->is_partial;
 }
 
 void trp_directory_ref(struct trp_directory *d)

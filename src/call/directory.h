@@ -54,6 +54,14 @@ trp_status trp_directory_build(const struct trp_alloc *alloc,
 void trp_directory_ref(struct trp_directory *d);
 void trp_directory_unref(struct trp_directory *d); /* accepts NULL */
 
+/* Before anybody else sees it: more is missing than its items tell.  Whether all that is declared
+ * answers: no item lacks its target, and it was not marked.
+ *   Owns  : nothing.
+ *   Thread: mark: control; is_whole: any that holds it.
+ *   Errors: none; of NULL nothing is known, so it is not whole. */
+void trp_directory_mark_partial(struct trp_directory *d);
+bool trp_directory_is_whole(const struct trp_directory *d);
+
 /* Look up, walk in the order in which they were given, ask for the trouble.
  *   Owns  : borrowed from the picture.
  *   Thread: any that holds it.

@@ -36,6 +36,33 @@ trp_status trp_declared_copy(struct trp_declared *d, struct trp_arena *arena,
     return trp_ok();
 }
 
+trp_status trp_declared_read_names(struct trp_declared *d, const struct trp_repo_listing *listing,
+                                   struct trp_error *err)
+{
+    struct trp_refused_names *names = &d->names;
+    uint32_t n = 0, k = 0;
+    TRP_CHECK(trp_refused_names_read(d->arena, d->text, names, err));
+    for (uint32_t i = 0; i < names->n; i++) { /* both are sorted by name */
+        while (k < listing->models_n &&
+               trp_str_compare(listing->models[k]->name, names->items[i].name) < 0)
+            k++;
+        const struct trp_repo_model *m = k < listing->models_n ? listing->models[k] : NULL;
+        if (!m || m->definition || !trp_str_is_equal(m->name, names->items[i].name))
+            names->items[n++] = names->items[i];
+    }
+    names->n = n;
+    return trp_ok();
+}
+
+const struct trp_refused_name *trp_declared_find_refused(const struct trp_declared *d,
+                                                         struct trp_str name)
+{
+    if (!trp_failed(d->file_why.status) || trp_declared_find(d, name) ||
+        trp_declared_find_out(d, name))
+        return NULL;
+    return trp_refused_names_find(&d->names, name);
+}
+
 uint64_t trp_declared_digest(const struct trp_alloc *alloc, const struct trp_repo_listing *listing,
                              struct trp_str text)
 {
@@ -56,6 +83,8 @@ uint64_t trp_declared_digest(const struct trp_alloc *alloc, const struct trp_rep
 uint64_t trp_declared_verdict(const struct trp_declared *d, uint64_t digest)
 {
     digest = trp_digest_add_str(digest, trp_str_of(d->file_why.text));
+    for (uint32_t i = 0; trp_failed(d->file_why.status) && i < d->names.n; i++)
+        digest = trp_digest_add_str(digest, d->names.items[i].name);
     for (uint32_t i = 0; i < d->folders_n; i++)
         if (d->folders[i].why.len)
             digest = trp_digest_add_str(trp_digest_add_str(digest, d->folders[i].name),

@@ -5,6 +5,7 @@
 #define TRP_DECLARED_H
 
 #include "base/arena.h"
+#include "catalog/refused_names.h"
 #include "repo/repo.h"
 
 struct trp_declared_folder {
@@ -21,7 +22,8 @@ struct trp_declared {
     struct trp_str text;                 /* of routes.yaml; empty: there is none */
     struct trp_declared_folder *folders; /* sorted by name, as the listing is */
     uint32_t folders_n;
-    struct trp_error file_why; /* routes.yaml is left out, because; OK: it is not */
+    struct trp_error file_why;      /* routes.yaml is left out, because; OK: it is not */
+    struct trp_refused_names names; /* that it would declare, if it is left out */
 };
 
 /* Copies what a listing has.
@@ -31,6 +33,22 @@ struct trp_declared {
 trp_status trp_declared_copy(struct trp_declared *d, struct trp_arena *arena,
                              const struct trp_repo_listing *listing, struct trp_str text,
                              struct trp_error *err);
+
+/* Reads the names that routes.yaml would declare, should it be left out; without those that the
+ * listing has models of.
+ *   Owns  : everything lives in its arena.
+ *   Thread: control.
+ *   Errors: OUT_OF_MEMORY. */
+trp_status trp_declared_read_names(struct trp_declared *d, const struct trp_repo_listing *listing,
+                                   struct trp_error *err);
+
+/* One of these names, which a file that is left out has, and no folder; NULL: it is none.
+ *   Owns  : borrowed.
+ *   Thread: control.
+ *   Cost  : O(log names).
+ *   Errors: NULL. */
+const struct trp_refused_name *trp_declared_find_refused(const struct trp_declared *d,
+                                                         struct trp_str name);
 
 /* Digests of all that is written (names and places count, too); and of that with what is left out,
  * and why.

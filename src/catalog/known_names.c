@@ -56,7 +56,8 @@ bool trp_known_names_is_made(const struct trp_known_names *names, struct trp_str
 static bool is_left_out(const struct trp_known_names *names, struct trp_str name)
 {
     if (!names->serves)
-        return names->declared && trp_declared_find_out(names->declared, name);
+        return names->declared && (trp_declared_find_out(names->declared, name) ||
+                                   trp_declared_find_refused(names->declared, name));
     const struct trp_directory_item *item = trp_directory_find(names->serving, name);
     return item && !item->target;
 }

@@ -218,9 +218,12 @@ static void tell_trouble(struct trp_routing *r)
             trp_str_is_equal(items[i].reason, trp_directory_trouble(old)))
             items[i].reason = trp_str_of(r->trouble.text);
     }
-    if (items &&
-        !trp_failed(trp_directory_build(r->alloc, items, n, trp_str_of(r->trouble.text), &d, NULL)))
+    if (items && !trp_failed(trp_directory_build(r->alloc, items, n, trp_str_of(r->trouble.text),
+                                                 &d, NULL))) {
+        if (!trp_directory_is_whole(old))
+            trp_directory_mark_partial(d);
         trp_directories_publish(r->opts.directories, d);
+    }
     trp_directory_unref(d);
     trp_alloc_free(r->alloc, items);
 }
@@ -253,7 +256,10 @@ static void finish(struct trp_routing *r, const struct trp_error *err)
      * now. */
     look_again(r);
     if (trp_failed(trouble.status) && is_new)
-        log_trouble(r, "routes stay as they were: ", trouble.text);
+        log_trouble(r,
+                    r->has_file ? "routes stay as they were: "
+                                : "no route or composition of the file serves: ",
+                    trouble.text);
     if (is_refused && is_new)
         tell_trouble(r);
     if (r->is_refused)
@@ -358,14 +364,37 @@ static void add_left_out(const struct trp_routing *r, struct trp_directory_item 
     }
 }
 
+/* Of a file that is left out: its names are there, and not ready. */
+static trp_status add_refused(struct trp_routing *r, struct trp_directory_item *items, uint32_t *n,
+                              struct trp_error *err)
+{
+    const struct trp_declared *d = &r->declared;
+    const struct trp_known_names names = names_of(r);
+    for (uint32_t i = 0; i < d->names.n && *n < TRP_DIRECTORY_MAX; i++) {
+        const struct trp_refused_name *name = &d->names.items[i];
+        if (!trp_declared_find_refused(d, name->name) ||
+            trp_known_names_is_made(&names, name->name))
+            continue;
+        const struct trp_str place = trp_arena_format(&r->arena, "%s:%u", r->opts.path, name->line);
+        if (!place.ptr)
+            return trp_fail(err, TRP_OUT_OF_MEMORY, "%u names of routes", d->names.n);
+        items[(*n)++] = (struct trp_directory_item){ .name = name->name,
+                                                     .kind = name->kind,
+                                                     .place = place,
+                                                     .reason = trp_str_of(d->file_why.text) };
+    }
+    return trp_ok();
+}
+
 static trp_status collect(struct trp_routing *r, struct trp_directory_item **out_items,
                           uint32_t *out_n, struct trp_error *err)
 {
     const uint32_t routes_n = trp_route_file_count(r->next);
     const uint32_t made_n = trp_cookbook_count(r->next_book);
     uint32_t n = 0;
-    struct trp_directory_item *items = trp_arena_zeroed(
-        &r->arena, (size_t)routes_n + made_n + r->declared.folders_n + 1, sizeof *items);
+    const size_t left_out_n = (size_t)r->declared.folders_n + r->declared.names.n;
+    struct trp_directory_item *items =
+        trp_arena_zeroed(&r->arena, routes_n + made_n + left_out_n + 1, sizeof *items);
     if (!items)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "%u routes and compositions", routes_n + made_n);
     for (uint32_t i = 0; i < routes_n; i++)
@@ -373,6 +402,7 @@ static trp_status collect(struct trp_routing *r, struct trp_directory_item **out
     for (uint32_t i = 0; i < made_n; i++)
         items[n++] = trp_composition_item(trp_cookbook_at(r->next_book, i));
     add_left_out(r, items, &n);
+    TRP_CHECK(add_refused(r, items, &n, err));
     *out_items = items;
     *out_n = n;
     return trp_ok();
@@ -386,7 +416,7 @@ static trp_status check_models(const struct trp_routing *r, const struct trp_dir
     for (uint32_t i = 0; i < n; i++) {
         const struct trp_entry *e =
             r->snapshot ? trp_snapshot_find(r->snapshot, items[i].name) : NULL;
-        if (e && e->versions_n > 0 && is_of_file(r, items[i].place))
+        if (e && e->versions_n > 0 && items[i].target && is_of_file(r, items[i].place))
             return trp_fail(err, TRP_ALREADY_EXISTS,
                             "%.*s: the repository has a model '%.*s': a %s needs a name of its own",
                             TRP_STR(items[i].place), TRP_STR(items[i].name), items[i].kind);
@@ -471,6 +501,8 @@ static void publish(struct trp_routing *r, struct trp_directory *d,
                     const struct trp_directory_item *items, uint32_t n)
 {
     carry(r, items, n);
+    if (trp_failed(r->declared.file_why.status))
+        trp_directory_mark_partial(d);
     if (r->opts.canaries)
         trp_canary_watch_show(r->opts.canaries, r->next);
     trp_directories_publish(r->opts.directories, d);
@@ -758,7 +790,7 @@ static void warn_hidden(struct trp_routing *r, const struct trp_repo_listing *li
         const struct trp_repo_model *m = listing->models[i];
         const struct trp_directory_item *item =
             m->definition ? NULL : trp_directory_find(names, m->name);
-        if (item)
+        if (item && item->target)
             hidden = trp_digest_add_str(hidden, m->name);
     }
     const bool is_new = hidden != r->hidden;
@@ -767,7 +799,7 @@ static void warn_hidden(struct trp_routing *r, const struct trp_repo_listing *li
         const struct trp_repo_model *m = listing->models[i];
         const struct trp_directory_item *item =
             m->definition ? NULL : trp_directory_find(names, m->name);
-        if (item)
+        if (item && item->target)
             TRP_WARN(r->opts.log, "route",
                      "model '%.*s' is not reached by its name, because a %s has it: %.*s",
                      TRP_STR(m->name), item->kind, TRP_STR(item->place));
@@ -783,6 +815,8 @@ static bool leave_file_out(struct trp_routing *r, struct trp_error *err)
         return false;
     d->file_why = *err;
     *err = (struct trp_error){ 0 };
+    for (uint32_t i = 0; i < d->folders_n; i++) /* that gave way to it, or asked it in vain */
+        d->folders[i].why = (struct trp_str){ NULL, 0 };
     return true;
 }
 
@@ -933,6 +967,8 @@ static void begin(struct trp_routing *r, const struct trp_repo_listing *listing,
     struct trp_error err = { 0 };
     r->is_at_work = true;
     trp_status st = trp_declared_copy(&r->declared, &r->arena, listing, text, &err);
+    if (!trp_failed(st) && !r->has_file)
+        st = trp_declared_read_names(&r->declared, listing, &err);
     if (!trp_failed(st))
         st = open_lists(r, &err);
     if (trp_failed(st))

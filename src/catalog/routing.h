@@ -8,7 +8,8 @@
  *                                                                                    a new picture, published to all loops
  *
  *  1. routes.yaml is taken up whole or not at all: one mistake in it, and everything stays as it
- *     is.  While nothing of it serves, folders do without it.
+ *     is.  While nothing of it serves, folders do without it, and the names that it would declare,
+ *     as far as they can be read, are there and not ready.
  *  2. A folder that is wrong is left out: what served under its name goes on, or it is not ready;
  *     the others are taken up.
  *  3. What was refused because of a model that is not there, or does not fit, is tried again

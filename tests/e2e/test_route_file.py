@@ -1,5 +1,6 @@
 """routes.yaml while somebody writes it: it is taken up whole, or not at all."""
 import contextlib
+import json
 import signal
 import threading
 
@@ -7,7 +8,7 @@ import pytest
 
 from test_repository import index, load
 from test_route_canary import PLAIN, ask_until, canary
-from test_routes import ask, routes, who
+from test_routes import ask, command, routes, who
 
 ROUTE = "routes:\n  r:\n    - use: old\n      canary: { use: good, steps: [20%, 60%, 100%], hold: 200ms, answers: 10, slower: 1000 }\n"
 WATCHED = {"repository.watch": "notify", "repository.settle": "200ms"}
@@ -70,13 +71,13 @@ def test_a_file_that_is_written_slowly_is_not_taken_for_an_empty_one(started, re
 def test_a_load_waits_for_a_file_that_is_away_for_a_moment(started, repository):
     server = started({"repository.settle": "1h"})
     path = repository.path / "routes.yaml"
-    path.rename(repository.path / ".away")
+    (repository.path / ".next").write_text(ROUTE + "  s: [ { use: good } ]\n")
+    path.unlink()
     with always_answered(server):
         replies = []
         loading = threading.Thread(target=lambda: replies.append(load(server, "s")))
         loading.start()
-        (repository.path / ".away").rename(path)
-        path.write_text(ROUTE + "  s: [ { use: good } ]\n")
+        (repository.path / ".next").rename(path)
         assert load(server, "s")[0] == 200  # whoever asks now has it read now
         loading.join()
         assert replies[0][0] == 200
@@ -93,3 +94,38 @@ def test_an_empty_file_is_refused_and_one_that_stays_away_is_told(started, repos
     assert load(server, "r")[0] == 404
     assert ask(server, "r")[0] == 404
     server.wait(lambda: "routes.yaml is not there any more, and the names that it declared (1) go with it" in server.log(), "a word of warning")
+
+
+def test_names_of_a_file_that_is_wrong_at_the_start_say_so_and_the_server_is_not_ready(serve, repository):
+    """A rolling update stops there, and clients are not told that nobody knows the name."""
+    repository.write("old/model.echo", PLAIN)
+    repository.write("good/model.echo", PLAIN)
+    repository.write("pair/model.yaml", "ensemble: { members: [old, r], vote: mean }\n")
+    repository.write("routes.yaml", "routes:\n  r: [ { use: old, fallback: nobody } ]\nensembles:\n  e: { members: [old, good], vote: mean }\n")
+    server = serve(repository.path, "--set", "health.strict_readiness=true")
+    server.wait(lambda: "r/1" in index(server), "the file to be looked at")
+    server.wait(lambda: ask(server, "old")[0] == 200, "the model")
+    assert server.get("/v2/health/ready")[0] != 200 and server.get("/v2/health/live")[0] == 200
+    for name in ("r", "e"):
+        status, reply = ask(server, name)
+        assert status == 503 and "not at ready state" in reply["error"] and "routes.yaml:2:" in reply["error"] and "'nobody'" in reply["error"]
+        assert index(server)[f"{name}/1"][0] == "UNAVAILABLE" and "'nobody'" in index(server)[f"{name}/1"][1]
+        assert server.get(f"/v2/models/{name}")[0] == 503 and server.get(f"/v2/models/{name}/ready")[0] == 400
+    assert ask(server, "pair")[0] == 503 and ask(server, "nobody")[0] == 404
+    assert "no route or composition of the file serves: " in server.log() and "stay as they were" not in server.log()
+    assert command(server, "ls").count("there is no model") == 1
+    status, reply = load(server, "r")
+    assert status == 400 and "'nobody'" in reply["error"]
+    assert server.get("/metrics")[0] == 200 and server.get("/api/routes")[0] == 200
+    repository.write("routes.yaml", "routes:\n  r: [ { use: old } ]\n  e: [ {\n")  # no YAML
+    status, reply = load(server, "e")
+    assert status == 400 and "routes.yaml:" in reply["error"]
+    assert server.get("/v2/health/ready")[0] != 200
+    repository.write("routes.yaml", "routes:\n  r: [ { use: old } ]\n")
+    assert load(server, "r")[0] == 200
+    server.wait(lambda: server.get("/v2/health/ready")[0] == 200, "the server to be ready")
+    assert who(server, "r") == "old" and ask(server, "e")[0] == 404
+    repository.write("routes.yaml", "routes:\n  r: [ { use: nobody } ]\n")  # what serves goes on, so nothing is missing
+    assert load(server, "r")[0] == 400
+    assert server.get("/v2/health/ready")[0] == 200 and who(server, "r") == "old"
+    assert json.loads(server.get("/api/routes")[1])["trouble"] != ""

@@ -719,7 +719,7 @@ def test_folders_do_not_wait_for_routes_yaml(serve, models):
     assert who(server, "alone") == "warm" and index(server)["alone/1"] == ("READY", "")
     assert "wram" in json.loads(server.get("/api/routes")[1])["trouble"]
     status, reply = load(server, "r")
-    assert status == 404 and "did you mean 'warm'?" in reply["error"], reply
+    assert status == 400 and "did you mean 'warm'?" in reply["error"], reply
     models.write("routes.yaml", "routes: { r: [ { use: warm } ] }\n")
     assert load(server, "r")[0] == 200  # a name that was not in force
     server.wait(lambda: "r" in routes(server) and who(server, "r") == "warm", "the route")

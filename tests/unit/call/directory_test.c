@@ -123,7 +123,14 @@ static void what_is_left_out_says_why(void **state)
                      TRP_NOT_READY);
     assert_null(target);
     assert_non_null(strstr(err.text, "a/model.yaml:1: no"));
+    assert_false(trp_directory_is_whole(d));
     trp_directory_unref(d);
+    assert_false(trp_failed(trp_directory_build(trp_heap(), &out, 0, TRP_STR_LIT(""), &d, NULL)));
+    assert_true(trp_directory_is_whole(d));
+    trp_directory_mark_partial(d);
+    assert_false(trp_directory_is_whole(d));
+    trp_directory_unref(d);
+    assert_false(trp_directory_is_whole(NULL));
 }
 
 int main(void)

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "catalog/routing.h"
@@ -368,7 +369,7 @@ static void two_of_one_name_in_the_file_are_nobodys_but_the_files_fault(void **s
     write_file("routes: { r: [ { use: a } ] }\nensembles: { r: { members: [a, b] } }\n");
     read_two("route: [ { use: c } ]\n", NULL);
     is_taken_up("x"); /* while nothing of the file serves, folders do without it */
-    assert_null(item("r"));
+    goes_on("r", NULL, "'r' is there already: the route of");
     assert_non_null(strstr(trp_directory_trouble(fx.directories.newest).ptr,
                            "'r' is there already: the route of"));
 }
@@ -826,6 +827,70 @@ static void what_was_listed_meanwhile_is_read_without_being_asked_for(void **sta
     assert_false(answer(TRP_ORDER_RESCAN));
 }
 
+/* ---- a file that is wrong from the beginning ---- */
+
+/* Names of models are theirs, and names of folders the folders'. */
+static void names_of_a_file_that_never_served_are_there_and_not_ready(void **state)
+{
+    (void)state;
+    static const struct folder folders[] = { { "x", "ensemble: { members: [r, a], vote: mean }\n" },
+                                             { "y", "route: [ { use: nobody } ]\n" } };
+    write_file("routes:\n  r: [ { use: nobody } ]\n  x: [ { use: a } ]\n  y: [ { use: a } ]\n");
+    list(folders, 2);
+    end_reading();
+    goes_on("r", NULL, "no model, route or composition 'nobody'");
+    assert_string_equal(item("r")->kind, "route");
+    assert_true(trp_str_starts_with(item("r")->place, trp_str_of(fx.path)));
+    is_taken_up("x"); /* who asks one that is wrong is not blamed for it */
+    goes_on("y", NULL, "y/model.yaml");
+    assert_false(trp_directory_is_whole(fx.directories.newest));
+    write_file("routes: { r: [ { use: a } ] }\n");
+    read_two("ensemble: { members: [r, a], vote: mean }\n", NULL);
+    is_of_file("r", "route");
+    assert_true(trp_directory_is_whole(fx.directories.newest));
+    write_file(
+        "routes: { r: 7, s: [ { use: a } ] }\n"); /* what serves goes on, and nothing is missing */
+    read_two("ensemble: { members: [r, a], vote: mean }\n", NULL);
+    goes_on("r", item("r")->target, "routes.yaml:1");
+    assert_null(item("s"));
+    assert_true(trp_directory_is_whole(fx.directories.newest));
+}
+
+static void a_model_is_reached_though_a_wrong_file_has_its_name(void **state)
+{
+    (void)state;
+    struct trp_repo_model model = { .name = TRP_STR_LIT("m"), .root = "/nowhere" };
+    struct trp_repo_model *all[] = { &model };
+    const struct trp_repo_listing listing = { all, 1 };
+    write_file("routes:\n  l: [\n  m: [\n  n: [\n");
+    trp_routing_listed(fx.routing, &listing, false);
+    end_reading();
+    assert_null(item("m"));
+    goes_on("l", NULL, "routes.yaml:");
+    goes_on("n", NULL, "routes.yaml:");
+    list(NULL, 0); /* the model goes, and comes again */
+    end_reading();
+    goes_on("m", NULL, "routes.yaml:");
+    trp_routing_listed(fx.routing, &listing, false);
+    end_reading();
+    assert_null(item("m"));
+}
+
+static void nothing_can_be_told_of_a_file_that_nobody_can_read(void **state)
+{
+    (void)state;
+    assert_false(trp_directory_is_whole(fx.directories.newest)); /* nobody has looked */
+    assert_int_equal(mkdir(fx.path, 0700), 0);
+    list(NULL, 0);
+    end_reading();
+    assert_true(trp_directory_trouble(fx.directories.newest).len > 0);
+    assert_false(trp_directory_is_whole(fx.directories.newest));
+    assert_int_equal(remove(fx.path), 0);
+    list(NULL, 0);
+    end_reading();
+    assert_true(trp_directory_is_whole(fx.directories.newest));
+}
+
 /* ---- a file that is being written ---- */
 
 /* So much later. */
@@ -1066,6 +1131,9 @@ int main(void)
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_early),
         WITH_FIXTURE(who_loads_a_composition_has_its_models_loaded_one_after_the_other),
         WITH_FIXTURE(what_was_listed_meanwhile_is_read_without_being_asked_for),
+        WITH_FIXTURE(names_of_a_file_that_never_served_are_there_and_not_ready),
+        WITH_FIXTURE(a_model_is_reached_though_a_wrong_file_has_its_name),
+        WITH_FIXTURE(nothing_can_be_told_of_a_file_that_nobody_can_read),
         SETTLING(a_half_of_a_file_is_neither_read_nor_refused),
         SETTLING(an_empty_file_takes_nothing_away),
         SETTLING(a_file_that_is_taken_away_and_put_back_was_never_away),
