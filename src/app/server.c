@@ -139,6 +139,7 @@ static void close_models(struct trp_server *s)
     if (s->phase == PHASE_CLOSING)
         return;
     s->phase = PHASE_CLOSING;
+    trp_routing_close(s->routing);
     trp_life_stop(s->life, life_stopped, s);
 }
 

@@ -28,7 +28,7 @@ struct trp_routing {
     uint64_t taken;                        /* digest of what was read last */
     uint64_t hidden;                       /* digest of the models that a route hides */
     bool is_refused, is_at_work, is_stale; /* stale: listed again meanwhile */
-    bool is_stopped;
+    bool is_closing, is_stopped;
     struct trp_settling settling;
     struct trp_timer settle_timer;
     bool is_unsettled;           /* routes.yaml was not whole when it was looked at last */
@@ -99,6 +99,12 @@ void trp_routing_destroy(struct trp_routing *r)
     trp_cookbook_destroy(r->book);
     trp_arena_deinit(&r->arena);
     trp_alloc_free(r->alloc, r);
+}
+
+void trp_routing_close(struct trp_routing *r)
+{
+    if (r)
+        r->is_closing = true;
 }
 
 void trp_routing_stop(struct trp_routing *r)
@@ -303,15 +309,29 @@ static void tell_unfit(void *user, const struct trp_error *why)
     log_lines(user, TRP_LOG_ERROR, "", why->text);
 }
 
+/* Somebody that it asks has left, or all are there again. */
+static void tell_gone(void *user, struct trp_composition *c, const char *doubt)
+{
+    const struct trp_routing *r = user;
+    const char *kind = trp_composition_kind(c);
+    const struct trp_str name = trp_composition_target(c)->name;
+    if (doubt)
+        TRP_WARN(r->opts.log, "route", "%s '%.*s': %s", kind, TRP_STR(name), doubt);
+    else
+        TRP_INFO(r->opts.log, "route", "all that %s '%.*s' asks are there now", kind,
+                 TRP_STR(name));
+}
+
 /* What could not be checked before, because models were not known, may be now. */
 static void look_again(struct trp_routing *r)
 {
     struct trp_known_names names = names_of(r);
     const struct trp_route_check check = trp_known_names_check(&names);
-    if (r->next) /* names are those of a reading; when it ends */
+    if (r->next || r->is_closing) /* names are those of a reading; when it ends */
         return;
+    const struct trp_cookbook_news news = { r, tell_unfit, tell_gone };
     if (r->book)
-        trp_cookbook_look_again(r->book, &check, tell_unfit, r);
+        trp_cookbook_look_again(r->book, &check, &news);
     if (r->file)
         trp_route_file_look_again(r->file, &check, tell_doubt, r);
 }

@@ -71,10 +71,12 @@ trp_status trp_routing_create(const struct trp_alloc *alloc, const struct trp_ro
                               struct trp_routing **out_routing, struct trp_error *err);
 void trp_routing_destroy(struct trp_routing *r); /* accepts NULL */
 
-/* Nothing is read any more: what is under way when life goes is not taken up.
+/* close: life ends, and models that leave from now on concern nobody; whoever has asked is still
+ * answered.  stop: nothing is read any more, and what is under way when life goes is not taken up.
  *   Owns  : nothing; accepts NULL.
  *   Thread: control.
  *   Errors: none. */
+void trp_routing_close(struct trp_routing *r);
 void trp_routing_stop(struct trp_routing *r);
 
 /* What is asked of life: as trp_life_submit() and trp_life_reconsider(). */

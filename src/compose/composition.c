@@ -28,6 +28,8 @@ struct trp_composition {
     struct trp_str *names;
     struct trp_node *names_at; /* only places: what Triton's form is read into does not stay */
     uint32_t names_n;
+    const char **gone;        /* for each name what is said when it is gone; NULL: never was */
+    struct trp_pointer doubt; /* one of these, or NULL */
     struct trp_str *loads;
     struct trp_node *loads_at;
     uint32_t loads_n;
@@ -194,7 +196,9 @@ static void cancel(struct trp_target *t, struct trp_call *call)
 
 static void state(const struct trp_target *t, struct trp_target_state *out)
 {
-    *out = (struct trp_target_state){ .ready = true, .state = "READY" };
+    *out = (struct trp_target_state){ .ready = true,
+                                      .state = "READY",
+                                      .reason = trp_composition_doubt(of(t)) };
     if (!trp_flag_is_up(&of(t)->is_checked))
         *out = (struct trp_target_state){ .state = "UNAVAILABLE", .reason = reason_of(of(t)) };
 }
@@ -607,6 +611,35 @@ const struct trp_signature *trp_composition_signature(const struct trp_compositi
 struct trp_composition *trp_composition_of(struct trp_target *t)
 {
     return t->ops == &ops ? of(t) : NULL;
+}
+
+struct trp_str trp_composition_doubt(const struct trp_composition *c)
+{
+    const char *doubt = trp_pointer_get(&c->doubt);
+    return trp_str_of(doubt ? doubt : "");
+}
+
+bool trp_composition_set_gone(struct trp_composition *c, uint32_t index)
+{
+    const char *text = NULL;
+    if (index < c->names_n && !c->gone)
+        c->gone = trp_arena_zeroed(&c->arena, c->names_n, sizeof *c->gone);
+    if (index < c->names_n && !c->gone)
+        return false;
+    if (index < c->names_n) {
+        if (!c->gone[index])
+            c->gone[index] =
+                trp_arena_format(&c->arena, "'%.*s', which it asks, is not there any more",
+                                 TRP_STR(c->names[index]))
+                    .ptr;
+        text = c->gone[index];
+        if (!text)
+            return false;
+    }
+    if (text == trp_pointer_get(&c->doubt))
+        return false;
+    trp_pointer_put(&c->doubt, text);
+    return true;
 }
 
 bool trp_composition_next_name(const struct trp_composition *c, uint32_t *cursor,

@@ -108,6 +108,20 @@ bool trp_composition_next_step(const struct trp_target *t, uint32_t *cursor,
 bool trp_composition_next_name(const struct trp_composition *c, uint32_t *cursor,
                                struct trp_str *out_name);
 
+/* One of these names, by its place among them, is nobody's any more (UINT32_MAX: all are
+ * somebody's): the reason of its state says so while it serves.  True: that is news.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Cost  : no allocation but for the first time of each name.
+ *   Errors: false, when there is no memory to say it. */
+bool trp_composition_set_gone(struct trp_composition *c, uint32_t index);
+
+/* What is said of that; empty: nothing.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_str trp_composition_doubt(const struct trp_composition *c);
+
 /* The names whose load its conditions ask for: *cursor begins at 0; *out_at (may be NULL) is where.
  *   Owns  : borrowed.
  *   Thread: any.

@@ -416,19 +416,47 @@ static bool is_news(struct trp_cookbook *b, struct entry *e, struct trp_error *w
     return true;
 }
 
-void trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
-                             void (*news)(void *user, const struct trp_error *why), void *user)
+static void try_unknown(struct trp_cookbook *b, const struct trp_cookbook_news *news)
 {
-    b->serves = true;
     if (b->unknown_n == 0)
         return;
-    b->check = check;
     b->unknown_n = 0;
     for (uint32_t i = 0; i < b->n; i++) {
         struct trp_error why = { 0 };
         if (is_news(b, b->entries[i], &why))
-            news(user, &why);
+            news->unfit(news->user, &why);
     }
+}
+
+/* UINT32_MAX: all that it asks are somebody's. */
+static uint32_t find_gone(const struct trp_cookbook *b, const struct trp_composition *c)
+{
+    struct trp_str name;
+    uint32_t cursor = 0;
+    for (uint32_t i = 0; trp_composition_next_name(c, &cursor, &name); i++)
+        if (!trp_table_get(b->names, name) && !b->check->known(b->check->user, name, 0))
+            return i;
+    return UINT32_MAX;
+}
+
+static void look_for_gone(struct trp_cookbook *b, const struct trp_cookbook_news *news)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        struct trp_composition *c = b->entries[i]->composition;
+        if (!trp_composition_set_gone(c, find_gone(b, c)))
+            continue;
+        const struct trp_str doubt = trp_composition_doubt(c);
+        news->gone(news->user, c, doubt.len > 0 ? doubt.ptr : NULL);
+    }
+}
+
+void trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
+                             const struct trp_cookbook_news *news)
+{
+    b->serves = true;
+    b->check = check;
+    try_unknown(b, news);
+    look_for_gone(b, news);
 }
 
 /* ---- a trial ---- */

@@ -56,17 +56,28 @@ uint32_t trp_cookbook_count(const struct trp_cookbook *b);
 struct trp_composition *trp_cookbook_at(const struct trp_cookbook *b, uint32_t index);
 struct trp_composition *trp_cookbook_find(const struct trp_cookbook *b, struct trp_str name);
 
+/* Who is told of what a look at those that serve has found. */
+struct trp_cookbook_news {
+    void *user;
+    /* One does not fit its models, as it is known now, and is not ready. */
+    void (*unfit)(void *user, const struct trp_error *why);
+    /* A name that one asks is nobody's any more; NULL: all are somebody's again. */
+    void (*gone)(void *user, struct trp_composition *c, const char *doubt);
+};
+
 /* Checks all: each after those that it asks.  One whose models are not known yet is not ready, and
  * no error; look_again tries it once more, when more is known: what is wrong then is the reason why
- * it is not ready, and `news` is told of each once.
- *   Owns  : nothing; borrowed for the call of `news`.
+ * it is not ready.  It also looks whether all names that they ask are somebody's.  Whoever wants
+ * the news is told each once.
+ *   Owns  : nothing; borrowed for the calls.
  *   Thread: control.
+ *   Cost  : look_again: a look-up of each name.
  *   Errors: INVALID_ARGUMENT with file:line: one asks itself, types that do not agree, ...;
  *           NOT_FOUND: a name that nobody has. */
 trp_status trp_cookbook_check(struct trp_cookbook *b, const struct trp_route_check *check,
                               struct trp_error *err);
 void trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
-                             void (*news)(void *user, const struct trp_error *why), void *user);
+                             const struct trp_cookbook_news *news);
 
 /* Looks for the first one that works now and would not any more, when a model takes something else:
  * copies of those that ask it, by whatever detour, are checked.

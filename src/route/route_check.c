@@ -71,13 +71,20 @@ static trp_status no_version(const struct checking *c, const struct trp_route_pl
                                  "'%.*s' has no such version or label%s", TRP_STR(model), hint);
 }
 
+/* Where the name of a target is written. */
+static const struct trp_node *name_at(const struct trp_route_goal *g, struct trp_str *out_focus)
+{
+    const struct trp_node *const model = trp_node_get(g->target, "model");
+    *out_focus = model ? model->v.s : g->text;
+    return model ? model : g->at;
+}
+
 static trp_status check_name(const struct checking *c, const struct trp_route_plan *p,
                              const struct trp_route_goal *g)
 {
     char hint[TRP_ROUTE_HINT_MAX];
-    const struct trp_node *const model = trp_node_get(g->target, "model");
-    const struct trp_node *const at = model ? model : g->at; /* where the name is written */
-    const struct trp_str focus = model ? model->v.s : g->text;
+    struct trp_str focus;
+    const struct trp_node *const at = name_at(g, &focus);
     const struct trp_route_plan *other = plan_named(c->file, g->model);
     if (other && g->version != 0 && g->version != 1)
         return trp_route_source_fail(p->source, at, focus, c->err, "route '%.*s' has no versions",
@@ -608,6 +615,26 @@ static trp_status check_types(const struct checking *c, const struct trp_route_p
     return trp_route_types_check(c->file, p, signatures, c->err);
 }
 
+/* Whether anybody has the name of a target, whatever its version. */
+static bool is_there(const struct checking *c, const struct trp_route_goal *g)
+{
+    return plan_named(c->file, g->model) || c->check->known(c->check->user, g->model, 0);
+}
+
+/* Who was there when the rules were read may have left. */
+static trp_status check_presence(const struct checking *c, const struct trp_route_plan *p)
+{
+    for (uint32_t i = 0; !p->may_miss && i < p->goals_n; i++) {
+        const struct trp_route_goal *g = &p->goals[i];
+        struct trp_str focus;
+        const struct trp_node *const at = name_at(g, &focus);
+        if (!is_there(c, g))
+            return trp_route_source_fail(p->source, at, focus, c->err,
+                                         "'%.*s' is not there any more", TRP_STR(g->model));
+    }
+    return trp_ok();
+}
+
 /* Whether all fits, as far as it is known what targets take. */
 static trp_status check_fits(const struct checking *c, const struct trp_route_plan *p)
 {
@@ -653,7 +680,8 @@ static uint64_t mix_ios(uint64_t digest, const struct trp_io *ios, uint32_t n)
 }
 
 /* What is known of what all targets take and give, in one number that is not 0: all that
- * check_fits() and check_shapes() go by.  Of a route, what all of its own have in common. */
+ * check_presence(), check_fits() and check_shapes() go by.  Of a route, what all of its own have in
+ * common. */
 static trp_status digest_known(const struct checking *c, const struct trp_route_plan *p,
                                uint64_t *out_digest)
 {
@@ -661,7 +689,7 @@ static trp_status digest_known(const struct checking *c, const struct trp_route_
     uint64_t digest = 1;
     for (uint32_t i = 0; i < p->goals_n; i++) {
         TRP_CHECK(find_signature(c, &p->goals[i], &s));
-        digest = trp_digest_add(digest, s != NULL);
+        digest = trp_digest_add(digest, s ? 1 : is_there(c, &p->goals[i]) ? 0 : 2);
         digest = s ? mix_ios(digest, s->inputs, s->inputs_n) : digest;
         digest = s ? mix_ios(digest, s->outputs, s->outputs_n) : digest;
     }
@@ -737,7 +765,9 @@ static bool look_again(const struct checking *c, struct trp_router *r, const cha
     *c->err = (struct trp_error){ 0 };
     if (trp_failed(digest_known(c, r->plan, &known)) || known == r->known)
         return false;
-    trp_status st = check_fits(c, r->plan);
+    trp_status st = check_presence(c, r->plan);
+    if (!trp_failed(st))
+        st = check_fits(c, r->plan);
     if (!trp_failed(st))
         st = check_shapes(c, r->plan);
     if (st.code == TRP_OUT_OF_MEMORY)

@@ -130,9 +130,10 @@ trp_status trp_route_file_check_one(const struct trp_route_file *f, uint32_t ind
                                     const struct trp_route_check *check, struct trp_error *err);
 
 /* Of a file that serves: what nobody knew of targets when it was checked may be known by now, and
- * models may have been replaced by others.  Routes whose targets take something else than at the
- * last look are checked once more, for whether they fit; `news` is told of each of which the check
- * says something else than before: trp_route_doubt(), in all its words; NULL: it fits.
+ * models may have been replaced by others, or have left.  Routes whose targets take something else
+ * than at the last look are checked once more, for whether they are there and fit; `news` is told
+ * of each of which the check says something else than before: trp_route_doubt(), in all its words;
+ * NULL: it fits.
  *   Owns  : nothing; `doubt` is borrowed for the call.
  *   Thread: control.
  *   Cost  : a look-up of each target, and a check where one takes something else than before.

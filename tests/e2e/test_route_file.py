@@ -129,3 +129,28 @@ def test_names_of_a_file_that_is_wrong_at_the_start_say_so_and_the_server_is_not
     assert load(server, "r")[0] == 400
     assert server.get("/v2/health/ready")[0] == 200 and who(server, "r") == "old"
     assert json.loads(server.get("/api/routes")[1])["trouble"] != ""
+
+
+def test_who_asks_a_model_that_leaves_says_so_until_it_is_back(started, repository):
+    file = ("routes:\n  r: [ { use: old, fallback: good } ]\n  s: [ { use: old } ]\n"
+            "ensembles:\n  jury: { members: [old, good], vote: mean, quorum: 1 }\n")
+    server = started({"repository.settle": "100ms"}, file)
+    server.wait(lambda: index(server)["jury/1"] == ("READY", ""), "the ensemble")
+    (repository.path / "good").rename(repository.path / ".good")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait(lambda: "ensemble 'jury': 'good', which it asks, is not there any more" in server.log(), "a word of the ensemble")
+    assert "route 'r' goes on, and does not fit its targets: " in server.log(), server.log()
+    assert "2:30: 'good' is not there any more" in server.log()
+    assert "'s'" not in server.log()
+    for name in ("r", "jury"):
+        state, reason = index(server)[f"{name}/1"]
+        assert state == "READY" and "'good'" in reason and "is not there any more" in reason
+        assert ask(server, name)[0] == 200
+    assert "is not there any more" in command(server, "ls")
+    (repository.path / ".good").rename(repository.path / "good")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait(lambda: "all that ensemble 'jury' asks are there now" in server.log(), "a word of the ensemble")
+    assert index(server)["jury/1"] == ("READY", "") and index(server)["r/1"] == ("READY", "")
+    said = server.log().count("is not there any more")
+    server.stop()
+    assert server.log().count("is not there any more") == said  # that models leave at the end concerns nobody

@@ -827,6 +827,41 @@ static void what_was_listed_meanwhile_is_read_without_being_asked_for(void **sta
     assert_false(answer(TRP_ORDER_RESCAN));
 }
 
+/* ---- a model that leaves ---- */
+
+static void leave(const char *name)
+{
+    assert_false(trp_failed(trp_registry_remove(fx.registry, trp_str_of(name), NULL)));
+    trp_routing_published(fx.routing, trp_registry_publish(fx.registry));
+}
+
+static const char *reason_of(const char *name)
+{
+    struct trp_target_state state;
+    item(name)->target->ops->state(item(name)->target, &state);
+    return state.reason.len ? state.reason.ptr : "";
+}
+
+/* What goes on without it would hide that until it fails, or is read again. */
+static void whoever_asks_a_model_that_leaves_says_so(void **state)
+{
+    (void)state;
+    write_file("routes:\n  r: [ { use: a, fallback: b } ]\n  s: { missing: allow, rules: [ { use: "
+               "b } ] }\n"
+               "  t: [ { use: a } ]\n"
+               "ensembles:\n  e: { members: [a, b, c], vote: mean, quorum: 1 }\n");
+    list(NULL, 0);
+    end_reading();
+    assert_string_equal(reason_of("r"), "");
+    leave("b");
+    assert_non_null(strstr(reason_of("r"), "routes.yaml:2:28: 'b' is not there any more"));
+    assert_string_equal(reason_of("s"), ""); /* it may be away */
+    assert_string_equal(reason_of("t"), "");
+    add_model("b");
+    trp_routing_published(fx.routing, trp_registry_publish(fx.registry));
+    assert_string_equal(reason_of("r"), "");
+}
+
 /* ---- a file that is wrong from the beginning ---- */
 
 /* Names of models are theirs, and names of folders the folders'. */
@@ -1131,6 +1166,7 @@ int main(void)
         WITH_FIXTURE(a_request_is_not_answered_from_an_older_listing_that_ends_early),
         WITH_FIXTURE(who_loads_a_composition_has_its_models_loaded_one_after_the_other),
         WITH_FIXTURE(what_was_listed_meanwhile_is_read_without_being_asked_for),
+        WITH_FIXTURE(whoever_asks_a_model_that_leaves_says_so),
         WITH_FIXTURE(names_of_a_file_that_never_served_are_there_and_not_ready),
         WITH_FIXTURE(a_model_is_reached_though_a_wrong_file_has_its_name),
         WITH_FIXTURE(nothing_can_be_told_of_a_file_that_nobody_can_read),

@@ -290,6 +290,12 @@ static void no_news(void *user, const struct trp_error *why)
     fail_msg("%s", why->text);
 }
 
+static void none_is_gone(void *user, struct trp_composition *c, const char *doubt)
+{
+    (void)user;
+    fail_msg("%.*s: %s", TRP_STR(trp_composition_target(c)->name), doubt);
+}
+
 static void one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serves(void **state)
 {
     (void)state;
@@ -304,7 +310,8 @@ static void one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serve
     assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
     assert_null(signature_of("e")); /* it might still be refused */
     assert_null(signature_of("f"));
-    trp_cookbook_look_again(fx.book, &now, no_news, NULL);
+    const struct trp_cookbook_news news = { NULL, no_news, none_is_gone };
+    trp_cookbook_look_again(fx.book, &now, &news);
     assert_non_null(signature_of("e"));
     assert_non_null(signature_of("f"));
 }
@@ -318,19 +325,68 @@ static void count_news(void *user, const struct trp_error *why)
 static void each_that_turns_out_wrong_is_told_once(void **state)
 {
     uint32_t n = 0;
+    const struct trp_cookbook_news news = { &n, count_news, none_is_gone };
     (void)state;
     add_fake("a", 1);
     add_fake("b", 2);
     read_next_with("", "ensembles:\n  e: { members: { a: 1, b: 1 }, vote: mean }\n"
                        "  f: { members: { b: 1, a: 1 }, vote: mean }\n");
     assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
-    trp_cookbook_look_again(fx.book, &now, count_news, &n);
+    trp_cookbook_look_again(fx.book, &now, &news);
     assert_int_equal(n, 0);
     now_of_a = &takes_doubles;
-    trp_cookbook_look_again(fx.book, &now, count_news, &n);
+    trp_cookbook_look_again(fx.book, &now, &news);
     assert_int_equal(n, 2);
-    trp_cookbook_look_again(fx.book, &now, count_news, &n);
+    trp_cookbook_look_again(fx.book, &now, &news);
     assert_int_equal(n, 2);
+}
+
+static const char *absent; /* a model that has left */
+
+static bool known_but_one(void *user, struct trp_str name, int64_t version)
+{
+    return !trp_str_is(name, absent) && known(user, name, version);
+}
+
+static void note_gone(void *user, struct trp_composition *c, const char *doubt)
+{
+    char *out = user;
+    const size_t len = strlen(out);
+    (void)snprintf(out + len, 256 - len, "%.*s: %s\n", TRP_STR(trp_composition_target(c)->name),
+                   doubt ? doubt : "-");
+}
+
+static void whoever_asks_a_name_that_is_gone_says_so_as_long_as_it_is(void **state)
+{
+    const struct trp_route_check later = { .known = known_but_one, .signature = now_signature };
+    char told[256] = "";
+    const struct trp_cookbook_news news = { told, no_news, note_gone };
+    struct trp_target_state seen;
+    (void)state;
+    now_of_a = &fake_signature;
+    add_fake("a", 1);
+    add_fake("b", 2);
+    read_next_with("", "ensembles:\n  e: { members: { a: 1, b: 1 }, vote: mean, quorum: 1 }\n"
+                       "  f: { members: { a: 1, e: 1 }, vote: mean }\n");
+    assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
+    absent = "nobody";
+    trp_cookbook_look_again(fx.book, &later, &news);
+    assert_string_equal(told, "");
+    absent = "b";
+    trp_cookbook_look_again(fx.book, &later, &news);
+    trp_cookbook_look_again(fx.book, &later, &news);
+    assert_string_equal(told, "e: 'b', which it asks, is not there any more\n");
+    struct trp_target *e = trp_composition_target(trp_cookbook_find(fx.book, TRP_STR_LIT("e")));
+    e->ops->state(e, &seen);
+    if (!seen.ready)
+        fail_msg("%.*s", TRP_STR(seen.reason));
+    assert_string_equal(seen.reason.ptr, "'b', which it asks, is not there any more");
+    absent = "nobody";
+    told[0] = '\0';
+    trp_cookbook_look_again(fx.book, &later, &news);
+    assert_string_equal(told, "e: -\n");
+    e->ops->state(e, &seen);
+    assert_int_equal(seen.reason.len, 0);
 }
 
 static int set_up(void **state)
@@ -353,6 +409,7 @@ int main(void)
         TEST(all_that_are_wrong_are_told_and_who_asks_them_is_not),
         TEST(one_that_goes_on_is_asked_and_judged_but_not_checked),
         TEST(each_that_turns_out_wrong_is_told_once),
+        TEST(whoever_asks_a_name_that_is_gone_says_so_as_long_as_it_is),
         TEST(one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serves),
     };
     return cmocka_run_group_tests_name("cookbook", tests, NULL, NULL);
