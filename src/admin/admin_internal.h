@@ -8,6 +8,7 @@
 #include "admin/other_models.h"
 #include "admin/regions.h"
 #include "admin/task_names.h"
+#include "admin/told_names.h"
 
 struct trp_admin {
     const struct trp_alloc *alloc;

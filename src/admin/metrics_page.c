@@ -6,9 +6,10 @@
  * versions that it tells of are held meanwhile, and the numbers are those of the moment in which
  * their line is written.  The text is not copied on its way out.
  *
- * Three sources: the process-wide table (obs/metrics.def), the counters in each version's slot, and
- * the kernel's view of this process.  The per-model families are rows of one table here, so that
- * the page, its order and docs/metrics.md agree. */
+ * Four sources: the process-wide table (obs/metrics.def), the counters in each version's slot, the
+ * same of routes and compositions (told_names.h), and the kernel's view of this process.  The
+ * per-model families are rows of one table here, so that the page, its order and docs/metrics.md
+ * agree. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -20,11 +21,13 @@
 #define LINE_BYTES 96       /* a line without its model's name, about */
 #define DEVICES_MAX 256u    /* more than a machine has */
 
-/* Whose numbers a row prints: a version's, or the sum of those without rows of their own. */
+/* Whose numbers a row prints: a version's, a route's or composition's, or the sum of the versions
+ * without rows of their own. */
 struct subject {
     const struct trp_stats *stats;
-    const struct trp_counter *weights, *activations; /* bytes */
+    const struct trp_counter *weights, *activations; /* bytes; of what has a kind NULL */
     struct trp_str name;
+    const char *kind;                      /* "route", "ensemble", ...; NULL: of models */
     int64_t version;                       /* 0: the sum */
     uint64_t instances;                    /* of one that serves */
     const struct trp_backend_model *model; /* the same; NULL: none */
@@ -72,29 +75,33 @@ static const struct family {
     const char *name, *type, *help;
     read_fn read;
     uint64_t divisor;
+    bool is_of_models; /* names that stand for them have no such thing */
 } families[] = {
-    { "nv_inference_request_success", "counter", "Requests answered.", read_success, 1 },
-    { "nv_inference_request_failure", "counter", "Requests that failed.", read_fail, 1 },
-    { "nv_inference_count", "counter", "Rows answered.", read_inferences, 1 },
-    { "nv_inference_exec_count", "counter", "Backend runs.", read_executions, 1 },
-    { "nv_inference_pending_request_count", "gauge", "Calls waiting for a run.", read_queued, 1 },
+    { "nv_inference_request_success", "counter", "Requests answered.", read_success, 1, false },
+    { "nv_inference_request_failure", "counter", "Requests that failed.", read_fail, 1, false },
+    { "nv_inference_count", "counter", "Rows answered.", read_inferences, 1, false },
+    { "nv_inference_exec_count", "counter", "Backend runs.", read_executions, 1, false },
+    { "nv_inference_pending_request_count", "gauge", "Calls waiting for a run.", read_queued, 1,
+      true },
     { "nv_inference_request_duration_us", "counter", "Time of answered requests.", read_request_ns,
-      1000 },
-    { "nv_inference_queue_duration_us", "counter", "Time spent waiting.", read_queue_ns, 1000 },
+      1000, false },
+    { "nv_inference_queue_duration_us", "counter", "Time spent waiting.", read_queue_ns, 1000,
+      false },
     { "nv_inference_compute_input_duration_us", "counter", "Time preparing inputs.", read_input_ns,
-      1000 },
+      1000, false },
     { "nv_inference_compute_infer_duration_us", "counter", "Time in the backend.", read_infer_ns,
-      1000 },
+      1000, false },
     { "nv_inference_compute_output_duration_us", "counter", "Time taking outputs.", read_output_ns,
-      1000 },
-    { "troupe_model_in_flight", "gauge", "Calls that wait or run.", read_in_flight, 1 },
-    { "troupe_model_received_bytes_total", "counter", "Input tensor bytes.", read_bytes_in, 1 },
-    { "troupe_model_sent_bytes_total", "counter", "Output tensor bytes.", read_bytes_out, 1 },
-    { "troupe_model_weights_bytes", "gauge", "Private weights held.", read_weights, 1 },
+      1000, false },
+    { "troupe_model_in_flight", "gauge", "Calls that wait or run.", read_in_flight, 1, true },
+    { "troupe_model_received_bytes_total", "counter", "Input tensor bytes.", read_bytes_in, 1,
+      true },
+    { "troupe_model_sent_bytes_total", "counter", "Output tensor bytes.", read_bytes_out, 1, true },
+    { "troupe_model_weights_bytes", "gauge", "Private weights held.", read_weights, 1, true },
     { "troupe_model_activation_bytes", "gauge", "Activations and outputs held.", read_activations,
-      1 },
+      1, true },
     { "troupe_model_instances", "gauge", "Runs that may go on at once; 0: no limit.",
-      read_instances, 1 },
+      read_instances, 1, true },
 };
 
 static const struct {
@@ -124,6 +131,15 @@ static struct subject subject_of(const struct trp_version *v)
                              .is_serving = is_serving };
 }
 
+static struct subject subject_of_name(const struct trp_told_name *n)
+{
+    return (struct subject){ .stats = n->stats,
+                             .name = n->item.target->name,
+                             .kind = n->item.kind,
+                             .version = n->item.target->version,
+                             .is_serving = true };
+}
+
 static struct subject subject_of_others(const struct trp_other_models *o)
 {
     return (struct subject){ .stats = &o->stats,
@@ -133,7 +149,8 @@ static struct subject subject_of_others(const struct trp_other_models *o)
                              .is_serving = true };
 }
 
-/* Writes `model="a",version="1"`; the sum is of no version. */
+/* Writes `model="a",version="1"`; the sum is of no version.  What stands for models has its kind
+ * as well, so that sums over all models can leave it out. */
 static void write_labels(struct trp_buf *b, const struct subject *of)
 {
     trp_metrics_write_label(b, "model", of->name);
@@ -141,13 +158,16 @@ static void write_labels(struct trp_buf *b, const struct subject *of)
     if (of->version)
         trp_buf_add_i64(b, of->version);
     trp_buf_add_char(b, '"');
+    if (of->kind)
+        trp_buf_addf(b, ",kind=\"%s\"", of->kind);
 }
 
 static void write_family(struct trp_buf *b, const struct subject *of, uint32_t row)
 {
     const struct family *f = &families[row];
     /* A sum of instances would say nothing. */
-    if (!of->is_serving || (f->read == read_instances && of->version == 0))
+    if (!of->is_serving || (f->read == read_instances && of->version == 0) ||
+        (f->is_of_models && of->kind))
         return;
     trp_buf_add_text(b, f->name);
     trp_buf_add_char(b, '{');
@@ -218,8 +238,8 @@ static uint64_t runs_counted(const struct trp_stats *s)
 static void write_run_rows(struct trp_buf *b, const struct subject *of)
 {
     uint64_t below = 0;
-    if (!of->is_serving || runs_counted(of->stats) == 0)
-        return; /* as above */
+    if (!of->is_serving || of->kind || runs_counted(of->stats) == 0)
+        return; /* as above; what stands for models runs nothing */
     for (uint32_t i = 0; i < TRP_STATS_ROWS_BUCKETS; i++) {
         below += trp_counter_get(&of->stats->run_rows[i]);
         trp_buf_add_text(b, "troupe_run_rows_bucket{");
@@ -420,9 +440,10 @@ struct scrape {
     struct trp_buf text;
     struct trp_told_version *versions; /* held; the first `own_n` have rows of their own */
     uint32_t versions_n, own_n, capacity;
-    uint32_t summed_n;  /* of `versions`: told so far */
-    uint32_t row, next; /* what is written next: this row of this version */
-    uint64_t bytes;     /* the page will have, about */
+    struct trp_told_names names; /* held */
+    uint32_t summed_n;           /* of `versions`: told so far */
+    uint32_t row, next;          /* what is written next: this row of this version */
+    uint64_t bytes;              /* the page will have, about */
     int64_t now_ns;
 };
 
@@ -439,6 +460,7 @@ static void free_scrape(struct scrape *s)
     for (uint32_t i = 0; i < s->versions_n; i++)
         trp_version_unref(s->versions[i].version);
     trp_alloc_free(s->admin->alloc, s->versions);
+    trp_told_names_drop(&s->names);
     trp_buf_deinit(&s->text);
     trp_alloc_free(s->admin->alloc, s);
 }
@@ -468,23 +490,25 @@ static void hold_versions(void *user, const struct trp_entry *e)
     }
 }
 
-static uint64_t bytes_for(const struct trp_version *v)
+static uint64_t bytes_for(const struct trp_stats *stats, struct trp_str name)
 {
     uint64_t lines = ARRAY_LEN(families);
     for (uint32_t row = 0; row < ARRAY_LEN(durations); row++)
-        lines += trp_histogram_count(duration_of(trp_version_counts(v), row))
-                     ? TRP_HISTOGRAM_BUCKETS + 2
-                     : 0;
-    lines += runs_counted(trp_version_counts(v)) ? TRP_STATS_ROWS_BUCKETS + 2 : 0;
-    return lines * (LINE_BYTES + v->target.name.len);
+        lines += trp_histogram_count(duration_of(stats, row)) ? TRP_HISTOGRAM_BUCKETS + 2 : 0;
+    lines += runs_counted(stats) ? TRP_STATS_ROWS_BUCKETS + 2 : 0;
+    return lines * (LINE_BYTES + name.len);
 }
 
 static void choose(struct scrape *s)
 {
     const struct trp_admin *a = s->admin;
     s->own_n = trp_other_models_choose(s->versions, s->versions_n, a->opts.metrics_models_max);
-    for (uint32_t i = 0; i < s->own_n; i++)
-        s->bytes += bytes_for(s->versions[i].version);
+    for (uint32_t i = 0; i < s->own_n; i++) {
+        const struct trp_version *v = s->versions[i].version;
+        s->bytes += bytes_for(trp_version_counts(v), v->target.name);
+    }
+    for (uint32_t i = 0; i < s->names.n; i++)
+        s->bytes += bytes_for(s->names.all[i].stats, s->names.all[i].item.target->name);
 }
 
 static void write_head(struct scrape *s)
@@ -520,16 +544,19 @@ static void write_row(struct scrape *s, const struct subject *of)
         write_duration(&s->text, of, s->row - FIRST_DURATION);
 }
 
-/* One row has a line for each that has its own, and one for the sum of the others. */
+/* One row has a line for each that has its own, first of models, and one for the sum of the
+ * others. */
 static uint32_t lines_of_row(const struct scrape *s)
 {
-    return s->own_n + (trp_flag_is_up(&s->admin->others.were_there) ? 1 : 0);
+    return s->own_n + s->names.n + (trp_flag_is_up(&s->admin->others.were_there) ? 1 : 0);
 }
 
 static void write_line(struct scrape *s, uint32_t line)
 {
     const struct subject of = line < s->own_n ? subject_of(s->versions[line].version)
-                                              : subject_of_others(&s->admin->others);
+                              : line < s->own_n + s->names.n
+                                  ? subject_of_name(&s->names.all[line - s->own_n])
+                                  : subject_of_others(&s->admin->others);
     write_row(s, &of);
 }
 
@@ -589,6 +616,10 @@ static void write_summed(struct trp_buf *b, const struct scrape *s)
     trp_metrics_write_head(b, "troupe_metrics_versions_summed", "gauge",
                            "Model versions that are in the sum `(others)` now.");
     trp_buf_addf(b, "troupe_metrics_versions_summed %u\n", s->versions_n - s->own_n);
+    trp_metrics_write_head(
+        b, "troupe_metrics_names_left_out", "gauge",
+        "Routes and compositions without `nv_` and other such rows now: others are asked more.");
+    trp_buf_addf(b, "troupe_metrics_names_left_out %u\n", s->names.left_out);
 }
 
 static bool begin(struct scrape *s, const struct trp_snapshot *snapshot)
@@ -597,7 +628,9 @@ static bool begin(struct scrape *s, const struct trp_snapshot *snapshot)
     struct trp_buf *b = &s->text;
     trp_snapshot_each(snapshot, count_versions, s);
     s->versions = trp_alloc_zeroed(a->alloc, s->capacity + 1u, sizeof *s->versions);
-    if (!s->versions)
+    if (!s->versions || trp_failed(trp_told_names_hold(
+                            &s->names, a->alloc, trp_admin_directory(a, s->control->loop_index),
+                            a->opts.metrics_models_max, NULL)))
         return false;
     s->now_ns = trp_clock_now_ns(a->opts.clock);
     trp_snapshot_each(snapshot, hold_versions, s);

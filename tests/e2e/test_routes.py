@@ -89,6 +89,31 @@ def test_the_first_rule_that_holds_decides(routed):
     assert counts["1"] == (3, 1) and counts["2"] == (2, 0) and counts["3"] == (1, 0)
 
 
+def test_metrics_tell_of_the_name_that_clients_ask_for_and_of_who_answered(serve, models):
+    models.write("routes.yaml", ROUTES + "pipelines:\n  pipe: { steps: [ { model: cold } ], outputs: [ y ] }\n")
+    server = serve(models.path).wait_ready("cold", "warm", "deep", "next")
+    server.wait(lambda: "recommend" in routes(server), "the route")
+    asked = server.metric("troupe_requests_total")
+    for _ in range(3):
+        assert who(server, "recommend", {"purchases": 0}) == "cold"
+    assert ask(server, "recommend", {"purchases": 0}, name="z")[0] == 400
+    assert ask(server, "pipe")[0] == 200
+    route = {"model": "recommend", "version": "1", "kind": "route"}
+    assert server.metric("nv_inference_request_success", **route) == 3
+    assert server.metric("nv_inference_request_failure", **route) == 1
+    assert server.metric("troupe_request_errors_total", reason="INVALID_ARGUMENT", **route) == 1
+    assert server.metric("troupe_request_duration_seconds_count", **route) == 4
+    assert server.metric("nv_inference_request_duration_us", **route) > 0
+    assert server.metric("nv_inference_request_success", model="pipe", kind="pipeline") == 1
+    # Once more under each model that was asked; what has no kind is models, and nothing is lost.
+    assert server.metric("nv_inference_request_success", model="cold") == 4
+    page = server.get("/metrics")[1].decode()
+    models_alone = [line for line in page.splitlines() if line.startswith("nv_inference_request_success{") and "kind=" not in line]
+    assert sum(float(line.split()[-1]) for line in models_alone) == 4
+    assert server.metric("troupe_requests_total") > asked
+    assert not [line for line in page.splitlines() if line.startswith("troupe_model_") and "kind=" in line]
+
+
 def test_a_route_looks_like_a_model_to_the_clients_of_triton(routed):
     with clients(routed) as both:
         for name, client in both.items():

@@ -16,6 +16,15 @@
 
 #define MODELS 1000u
 #define HISTOGRAMS 5u
+#define NAMES 30u
+
+/* A route, as far as a page of metrics knows one. */
+struct fake_name {
+    struct trp_target target; /* first */
+    struct trp_stats stats;
+    char text[16];
+    uint32_t held_n;
+};
 
 struct fixture {
     struct trp_admin admin;
@@ -23,6 +32,8 @@ struct fixture {
     int64_t now_ns, step_ns; /* a clock that moves on whenever it is read */
     struct trp_loop *loop;
     struct trp_registry *registry;
+    struct trp_directory *directory; /* NULL: no routes */
+    struct fake_name names[NAMES];
     struct trp_arena arena;
     struct trp_control control;
     struct scarce memory; /* of the request */
@@ -43,6 +54,68 @@ static const struct trp_snapshot *current(void *user, uint32_t loop_index)
 {
     (void)loop_index;
     return trp_registry_current(((struct fixture *)user)->registry);
+}
+
+static const struct trp_directory *directory_of(void *user, uint32_t loop_index)
+{
+    (void)loop_index;
+    return ((struct fixture *)user)->directory;
+}
+
+static struct trp_stats *name_stats(struct trp_target *t)
+{
+    return &((struct fake_name *)t)->stats;
+}
+
+static void retain_name(struct trp_target *t)
+{
+    ((struct fake_name *)t)->held_n++;
+}
+
+static void release_name(struct trp_target *t)
+{
+    struct fake_name *n = (struct fake_name *)t;
+    assert_true(n->held_n > 0);
+    n->held_n--;
+}
+
+static const struct trp_target_ops name_ops = { .stats = name_stats };
+
+/* Routes name-00, name-01, ...: the first was answered once, the second twice, ...; and a name
+ * that nothing answers. */
+static void add_names(struct fixture *f, uint32_t n)
+{
+    struct trp_directory_item items[NAMES + 1];
+    assert_true(n <= NAMES);
+    for (uint32_t i = 0; i < n; i++) {
+        struct fake_name *name = &f->names[i];
+        (void)snprintf(name->text, sizeof name->text, "name-%02u", i);
+        name->target =
+            (struct trp_target){ .name = trp_str_of(name->text), .version = 1, .ops = &name_ops };
+        for (uint32_t k = 0; k <= i; k++) {
+            trp_duration_add(&name->stats.success, TRP_MS(3));
+            trp_histogram_add(&name->stats.total, TRP_MS(3));
+        }
+        trp_stats_add_batch(&name->stats, 2, 0, 0, 0);
+        items[i] = (struct trp_directory_item){ .name = name->target.name,
+                                                .kind = "route",
+                                                .target = &name->target,
+                                                .retain = retain_name,
+                                                .release = release_name };
+    }
+    items[n] = (struct trp_directory_item){ .name = TRP_STR_LIT("broken"),
+                                            .kind = "pipeline",
+                                            .reason = TRP_STR_LIT("it is wrong") };
+    assert_int_equal(trp_directory_build(trp_heap(), items, n + 1, (struct trp_str){ "", 0 },
+                                         &f->directory, NULL)
+                         .code,
+                     TRP_OK);
+}
+
+static void drop_names(struct fixture *f)
+{
+    trp_directory_unref(f->directory);
+    f->directory = NULL;
 }
 
 static void drop_page(struct fixture *f)
@@ -121,6 +194,8 @@ static int set_up(void **state)
     o->metrics_models_max = MODELS;
     o->snapshot = current;
     o->snapshot_user = &f;
+    o->directory = directory_of;
+    o->directory_user = &f;
     trp_arena_init(&f.arena, scarce_init(&f.memory, UINT64_MAX), 4096, 1u << 20);
     *state = &f;
     return 0;
@@ -130,6 +205,9 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
     drop_page(f);
+    drop_names(f);
+    for (uint32_t i = 0; i < NAMES; i++)
+        assert_int_equal(f->names[i].held_n, 0);
     trp_arena_deinit(&f->arena);
     assert_int_equal(trp_counter_get(&f->memory.out), 0);
     trp_registry_destroy(f->registry);
@@ -358,11 +436,78 @@ static void models_may_go_while_they_are_told_of(void **state)
     assert_int_equal(count(f, "\nnv_inference_count{"), 0);
 }
 
+#define OF_NAME "\",version=\"1\",kind=\"route\""
+
+/* Clients ask for the route: its success and its times are what somebody promised. */
+static void a_route_has_series_of_its_own_name_and_kind(void **state)
+{
+    struct fixture *f = *state;
+    add_model(f, 0, true);
+    add_names(f, 3);
+    trp_duration_add(&f->names[2].stats.fail, TRP_MS(1));
+    trp_counter_add(&f->names[2].stats.errors[TRP_NOT_READY], 1);
+    trp_registry_publish(f->registry);
+    write_page(f);
+    assert_int_equal(value_of(f, "\nnv_inference_request_success{model=\"name-02" OF_NAME "} "), 3);
+    assert_int_equal(value_of(f, "\nnv_inference_request_failure{model=\"name-02" OF_NAME "} "), 1);
+    assert_int_equal(value_of(f, "\nnv_inference_request_duration_us{model=\"name-02" OF_NAME "} "),
+                     9000);
+    assert_int_equal(
+        value_of(f, "\ntroupe_request_duration_seconds_count{model=\"name-02" OF_NAME "} "), 3);
+    assert_int_equal(value_of(f, "\ntroupe_request_errors_total{model=\"name-02" OF_NAME
+                                 ",reason=\"NOT_READY\"} "),
+                     1);
+    /* What only models have, and models as before: one request is in both. */
+    assert_int_equal(count(f, "\ntroupe_model_in_flight{"), 1);
+    assert_int_equal(count(f, "\nnv_inference_pending_request_count{"), 1);
+    assert_int_equal(count(f, "\ntroupe_run_rows_count{"), 1);
+    assert_int_equal(
+        count(f, "\nnv_inference_request_success{model=\"model-0000\",version=\"1\"} "), 1);
+    assert_int_equal(count(f, "broken"), 0);
+    assert_int_equal(value_of(f, "\ntroupe_metrics_names_left_out "), 0);
+}
+
+static void only_so_many_routes_have_series_those_that_are_asked_most(void **state)
+{
+    struct fixture *f = *state;
+    f->admin.opts.metrics_models_max = 10;
+    add_names(f, NAMES);
+    trp_registry_publish(f->registry);
+    write_page(f);
+    assert_int_equal(count(f, "\nnv_inference_request_success{"), 10);
+    assert_int_equal(count(f, "\nnv_inference_request_success{model=\"name-20" OF_NAME "} 21\n"),
+                     1);
+    assert_int_equal(count(f, "name-19"), 0);
+    assert_int_equal(value_of(f, "\ntroupe_metrics_names_left_out "), NAMES - 10);
+    f->admin.opts.metrics_models_max = 0;
+    write_page(f);
+    assert_int_equal(count(f, "name-"), 0);
+    assert_int_equal(value_of(f, "\ntroupe_metrics_names_left_out "), NAMES);
+}
+
+static void routes_may_go_while_they_are_told_of(void **state)
+{
+    struct fixture *f = *state;
+    int64_t longest_ns;
+    add_names(f, 5);
+    trp_registry_publish(f->registry);
+    f->step_ns = TRP_S(1); /* a row a turn */
+    ask(f);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(trp_loop_turn(f->loop, 0, NULL).code, TRP_OK);
+    drop_names(f);
+    assert_int_equal(f->names[0].held_n, 1); /* by the page */
+    (void)turn(f, &longest_ns);
+    assert_int_equal(f->names[0].held_n, 0);
+    assert_int_equal(count(f, "\nnv_inference_count{"), 5);
+}
+
 static void a_page_without_memory_is_an_error(void **state)
 {
     struct fixture *f = *state;
     int64_t longest_ns;
     add_model(f, 0, true);
+    add_names(f, 2);
     trp_registry_publish(f->registry);
     trp_counter_set(&f->memory.left, 0);
     ask(f);
@@ -382,6 +527,9 @@ int main(void)
         TEST(the_sum_of_the_others_counts_each_request_once_and_never_goes_down),
         TEST(a_model_that_nobody_asked_for_an_hour_has_no_series),
         TEST(models_may_go_while_they_are_told_of),
+        TEST(a_route_has_series_of_its_own_name_and_kind),
+        TEST(only_so_many_routes_have_series_those_that_are_asked_most),
+        TEST(routes_may_go_while_they_are_told_of),
         TEST(a_page_without_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
