@@ -297,10 +297,11 @@ static void keep_sample(struct trp_route_visit *v, const struct trp_route_choice
     struct trp_route_sample sample = { .wall_ns = trp_clock_wall_ns(v->route->env->clock),
                                        .rule = made->is_made ? made->rule : 0,
                                        .goal = made->is_made ? made->goal : UINT32_MAX,
-                                       .is_sticky = made->is_made && made->is_sticky };
+                                       .is_sticky = made->is_made && made->is_sticky,
+                                       .code = made->is_made ? TRP_OK : TRP_NOT_FOUND };
     (void)trp_str_copy(v->call->id, sample.id, sizeof sample.id);
     (void)trp_str_copy(v->call->tenant, sample.tenant, sizeof sample.tenant);
-    trp_route_samples_add(&v->route->samples, &sample);
+    v->sample = trp_route_samples_add(&v->route->samples, &sample);
 }
 
 /* False: no rule matched. */

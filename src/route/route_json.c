@@ -1,4 +1,6 @@
 /* route/route_json.c - what a route is, has counted, and would decide, as JSON. */
+#include <stdio.h>
+
 #include "base/json.h"
 #include "route/route_canary.h"
 #include "route/route_hedge.h"
@@ -133,6 +135,25 @@ static void write_rule(struct trp_buf *b, const struct trp_route_plan *p,
     trp_buf_add_char(b, '}');
 }
 
+static void add_text_or_null(struct trp_buf *b, const char *key, const char *text)
+{
+    trp_buf_addf(b, ",\"%s\":", key);
+    if (text && *text)
+        trp_json_write_str(b, trp_str_of(text));
+    else
+        trp_buf_add_text(b, "null");
+}
+
+/* All null: it is under way, or began by rules that have gone. */
+static void write_end(struct trp_buf *b, const struct trp_route_sample *s)
+{
+    char who[sizeof s->answered_by + 24];
+    (void)snprintf(who, sizeof who, "%s/%lld", s->answered_by, (long long)s->version);
+    add_text_or_null(b, "answered", s->answered_by[0] ? who : NULL);
+    add_text_or_null(b, "because", s->because);
+    add_text_or_null(b, "error", s->code == TRP_OK ? NULL : trp_code_name(s->code));
+}
+
 /* The newest first. */
 static void write_samples(struct trp_buf *b, const struct trp_router *r)
 {
@@ -152,6 +173,7 @@ static void write_samples(struct trp_buf *b, const struct trp_router *r)
             add_text(b, "target", r->plan->goals[s->goal].text);
             trp_buf_addf(b, ",\"by_key\":%s", s->is_sticky ? "true" : "false");
         }
+        write_end(b, s);
         trp_buf_add_char(b, '}');
     }
 }
@@ -242,15 +264,6 @@ static void write_shares(struct trp_buf *b, const struct trp_route_plan *p,
         write_share(b, &p->goals[rule->choices[i].goal], rule->choices[i].weight / sum);
     }
     trp_buf_add_char(b, ']');
-}
-
-static void add_text_or_null(struct trp_buf *b, const char *key, const char *text)
-{
-    trp_buf_addf(b, ",\"%s\":", key);
-    if (text && *text)
-        trp_json_write_str(b, trp_str_of(text));
-    else
-        trp_buf_add_text(b, "null");
 }
 
 /* Why nobody could be asked for it, or null: words about what did not matter in the end are

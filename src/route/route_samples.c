@@ -21,10 +21,28 @@ bool trp_route_samples_are_due(struct trp_route_samples *s, int64_t now_ns)
     return trp_counter_swap(&s->due_ns, now + EVERY_NS) == due_ns; /* else somebody was faster */
 }
 
-void trp_route_samples_add(struct trp_route_samples *s, const struct trp_route_sample *sample)
+uint64_t trp_route_samples_add(struct trp_route_samples *s, const struct trp_route_sample *sample)
 {
     trp_lock_enter(&s->lock);
     s->items[s->n++ % TRP_ROUTE_SAMPLES_MAX] = *sample;
+    const uint64_t number = s->n;
+    trp_lock_leave(&s->lock);
+    return number;
+}
+
+void trp_route_samples_end(struct trp_route_samples *s, uint64_t number,
+                           const struct trp_call *call, const char *because)
+{
+    trp_lock_enter(&s->lock);
+    if (s->n - number < TRP_ROUTE_SAMPLES_MAX) {
+        struct trp_route_sample *of = &s->items[(number - 1) % TRP_ROUTE_SAMPLES_MAX];
+        of->code = call->error.status.code;
+        if (of->code == TRP_OK) {
+            of->because = because;
+            of->version = call->answered_version;
+            (void)trp_str_copy(call->answered_by, of->answered_by, sizeof of->answered_by);
+        }
+    }
     trp_lock_leave(&s->lock);
 }
 

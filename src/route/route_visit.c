@@ -17,9 +17,19 @@ static uint64_t rows_of(const struct trp_call *answered)
     return 1;
 }
 
+/* For those who ask afterwards. */
+static const char *way_to(const struct trp_route_visit *v, bool is_hedge)
+{
+    if (is_hedge)
+        return "hedge";
+    return v->step.why == TRP_ATTEMPTS_FIRST && v->is_canary ? "canary"
+                                                             : trp_attempts_why_name(v->step.why);
+}
+
 void trp_route_visit_sign(struct trp_route_visit *v, const struct trp_call *answered, bool is_hedge)
 {
     v->rows = rows_of(answered);
+    v->because = way_to(v, is_hedge);
     const struct trp_str rule = is_hedge       ? v->rule->hedge->why
                                 : v->is_canary ? v->rule->canary->why
                                                : v->rule->why;
@@ -83,6 +93,8 @@ void trp_route_visit_conclude(struct trp_route_visit *v)
     count(v);
     if (trp_failed(call->error.status))
         trp_route_sign_failure(call, v->rule->why, v->goal->text);
+    if (v->sample)
+        trp_route_samples_end(&r->samples, v->sample, call, v->because);
     if (v->shadow)
         trp_route_shadow_answered(v->shadow);
     trp_route_release(&r->target);

@@ -20,6 +20,8 @@ struct trp_route_visit { /* in the call's arena */
     bool is_pinned;      /* the target of this attempt is the call's */
     int64_t asked_ns;    /* when this attempt began */
     uint64_t rows;       /* of the answer */
+    const char *because; /* how the route came to who answered; static */
+    uint64_t sample;     /* of the decision, where it is kept; 0: it is not */
     /* How the request came; the call's are the attempt's. */
     int64_t stamps_ns[TRP_PHASE_DECODED + 1];
     struct trp_route_unfit unfit;

@@ -85,6 +85,7 @@ def test_the_first_rule_that_holds_decides(routed):
     assert reply["parameters"]["troupe_choice"] == "route recommend, rule 1 -> cold/1" and reply["model_version"] == "1"
     recent = routes(routed)["recommend"]["recent"]
     assert recent and recent[-1]["rule"] == "1" and recent[-1]["target"] == "cold"
+    assert recent[-1]["answered"] == "cold/1" and recent[-1]["because"] == "first choice" and recent[-1]["error"] is None
     counts = {r["name"]: (r["matched"], r["unknown"]) for r in routes(routed)["recommend"]["rules"]}
     assert counts["1"] == (3, 1) and counts["2"] == (2, 0) and counts["3"] == (1, 0)
 

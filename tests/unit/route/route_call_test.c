@@ -89,6 +89,82 @@ static void a_target_that_fails_again_and_again_is_left_alone(void **state)
     assert_string_equal(r->model_name, "a"); /* it closes by itself */
 }
 
+/* What is kept of the last decision. */
+static struct trp_route_sample last_sample(struct routes *r)
+{
+    struct trp_route_sample samples[TRP_ROUTE_SAMPLES_MAX];
+    struct trp_router *route = trp_route_file_at(r->file, 0);
+    assert_true(trp_route_samples_copy(&route->samples, samples) > 0);
+    r->now_ns += TRP_MS(200); /* the next one is kept, too */
+    routes_turn(r);
+    return samples[0];
+}
+
+static const char *target_of(struct routes *r, const struct trp_route_sample *s)
+{
+    const struct trp_router *route = trp_route_file_at(r->file, 0);
+    return trp_route_plan_of(route)->goals[s->goal].text.ptr;
+}
+
+/* The first choice was a, and it was b who answered: both are told. */
+static void of_a_decision_it_is_told_who_answered_in_the_end(void **state)
+{
+    struct routes *r = *state;
+    routes_read_ok(r, "routes: { r: [ { when: params.n == 1, use: a, fallback: b } ] }");
+    struct trp_param *n = routes_param(r, "n", 1);
+    assert_int_equal(routes_ask(r, "r"), TRP_OK);
+    struct trp_route_sample s = last_sample(r);
+    assert_string_equal(s.answered_by, "a");
+    assert_int_equal(s.version, 3);
+    assert_string_equal(s.because, "first choice");
+    routes_model(r, "a")->is_missing = true;
+    assert_int_equal(routes_ask(r, "r"), TRP_OK);
+    s = last_sample(r);
+    assert_true(strncmp(target_of(r, &s), "a", 1) == 0);
+    assert_string_equal(s.answered_by, "b");
+    assert_string_equal(s.because, "fallback, because it was not ready");
+    assert_int_equal(s.code, TRP_OK);
+    routes_model(r, "b")->fails = TRP_QUEUE_FULL;
+    assert_int_equal(routes_ask(r, "r"), TRP_QUEUE_FULL);
+    s = last_sample(r);
+    assert_string_equal(s.answered_by, "");
+    assert_null(s.because);
+    assert_int_equal(s.code, TRP_QUEUE_FULL);
+    n->v.i = 2;
+    assert_int_equal(routes_ask(r, "r"), TRP_NOT_FOUND);
+    s = last_sample(r);
+    assert_int_equal(s.goal, UINT32_MAX);
+    assert_int_equal(s.code, TRP_NOT_FOUND);
+}
+
+static void a_decision_is_ended_only_while_it_is_kept(void **state)
+{
+    struct routes *r = *state;
+    struct trp_route_sample samples[TRP_ROUTE_SAMPLES_MAX];
+    routes_read_ok(r, "routes: { r: [ { when: params.n == 1, use: a }, { use: b } ] }");
+    struct trp_param *n = routes_param(r, "n", 1);
+    struct model *a = routes_model(r, "a");
+    a->keeps = true;
+    struct trp_call *call = routes_start(r, "r");
+    routes_turn(r);
+    struct trp_route_sample s = last_sample(r);
+    assert_null(s.because);
+    assert_int_equal(s.code, TRP_OK);
+    n->v.i = 2;
+    for (uint32_t i = 0; i < TRP_ROUTE_SAMPLES_MAX; i++) {
+        assert_int_equal(routes_ask(r, "r"), TRP_OK);
+        (void)last_sample(r);
+    }
+    model_answer(a, a->kept);
+    routes_turn(r);
+    routes_end(r, call);
+    struct trp_router *route = trp_route_file_at(r->file, 0);
+    const uint32_t kept = trp_route_samples_copy(&route->samples, samples);
+    assert_int_equal(kept, TRP_ROUTE_SAMPLES_MAX);
+    for (uint32_t i = 0; i < kept; i++)
+        assert_string_equal(samples[i].answered_by, "b");
+}
+
 static void retries_ask_the_same_one_again_within_their_budget(void **state)
 {
     struct routes *r = *state;
@@ -646,6 +722,8 @@ int main(void)
         TEST(a_target_that_is_not_there_is_no_unknown_model),
         TEST(a_target_that_fails_is_followed_by_the_next),
         TEST(a_target_that_fails_again_and_again_is_left_alone),
+        TEST(of_a_decision_it_is_told_who_answered_in_the_end),
+        TEST(a_decision_is_ended_only_while_it_is_kept),
         TEST(retries_ask_the_same_one_again_within_their_budget),
         TEST(an_attempt_with_a_time_of_its_own_is_given_up),
         TEST(a_nested_route_sees_what_the_client_sent),
