@@ -177,7 +177,7 @@ static void plain_done(struct trp_call *call, void *user)
     if (!trp_failed(call->error.status))
         trp_route_visit_sign(v, call, false);
     else
-        trp_counter_add(&v->goal->failed, 1);
+        trp_route_goal_count(v->goal, call->error.status.code);
     trp_route_visit_conclude(v);
 }
 
@@ -189,8 +189,7 @@ static void own_done(struct trp_call *call, void *user)
     const struct trp_attempts_step asked = v->step;
     const int32_t code = take_answer(v);
     trp_route_visit_compare(v, code);
-    if (code != TRP_OK)
-        trp_counter_add(&v->goal->failed, 1);
+    trp_route_goal_count(v->goal, code);
     if (trp_route_visit_next(v, code) && take_back(v)) {
         trp_route_call_act(v);
         return;
@@ -255,7 +254,7 @@ void trp_route_call_act(struct trp_route_visit *v)
         if (!trp_failed(st))
             return;
         tell_whose(v, st);
-        trp_counter_add(&v->goal->failed, 1);
+        trp_route_goal_count(v->goal, st.code);
         trp_route_visit_compare(v, st.code);
         if (trp_route_visit_next(v, st.code) && !take_back(v))
             break;
@@ -343,6 +342,7 @@ static bool send_plain(struct trp_route_visit *v)
         st = send(v, plain_done);
     if (trp_failed(st)) {
         tell_whose(v, st);
+        trp_route_goal_count(v->goal, st.code);
         trp_route_visit_compare(v, st.code);
         trp_route_visit_conclude(v);
     }

@@ -40,8 +40,8 @@ trp_status trp_route_canary_read(const struct trp_route_reader *reader, const st
 void trp_route_canary_drop(struct trp_route_canary *c);
 
 /* Tells how an attempt at a goal of this rule ended; nothing, where that is neither of the two, or
- * the client had gone.  A client's own mistakes count as failures: both get them alike, unless the
- * new one takes less than the old one did.
+ * the client had gone.  A client's own mistakes count as failures: it is the caller's to leave out
+ * those that both would refuse.
  *   Units : ns.
  *   Owns  : nothing.
  *   Thread: loop.

@@ -51,6 +51,7 @@ static void carry_goal(struct trp_route_goal *to, const struct trp_route_goal *f
 {
     copy(&to->asked, &from->asked);
     copy(&to->failed, &from->failed);
+    copy(&to->client_errors, &from->client_errors);
     if (to->guarded.breaker && from->guarded.breaker)
         trp_breaker_carry(&to->breaker, &from->breaker);
 }

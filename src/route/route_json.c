@@ -35,6 +35,8 @@ static void write_goal(struct trp_buf *b, const struct trp_route_goal *g, int64_
     trp_buf_add_u64(b, trp_counter_get(&g->asked));
     trp_buf_add_text(b, ",\"failed\":");
     trp_buf_add_u64(b, trp_counter_get(&g->failed));
+    trp_buf_add_text(b, ",\"client_errors\":");
+    trp_buf_add_u64(b, trp_counter_get(&g->client_errors));
     write_breaker(b, g, now_ns);
     trp_buf_add_char(b, '}');
 }

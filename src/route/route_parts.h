@@ -4,6 +4,7 @@
 #define TRP_ROUTE_PARTS_H
 
 #include "call/target.h"
+#include "route/fault.h"
 #include "route/route.h"
 #include "route/route_samples.h"
 
@@ -27,6 +28,20 @@ struct trp_router {
     struct trp_stats *stats;
     struct trp_route_owner owner;
 };
+
+/* Counts how an attempt at a goal failed: as its failure, or as the client's own mistake; of a
+ * client that has gone nobody knows how it would have ended.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+static inline void trp_route_goal_count(struct trp_route_goal *goal, int32_t code)
+{
+    const enum trp_fault fault = trp_fault_of(code);
+    if (fault == TRP_FAULT_CLIENT)
+        trp_counter_add(&goal->client_errors, 1);
+    else if (fault != TRP_FAULT_NONE && fault != TRP_FAULT_GONE)
+        trp_counter_add(&goal->failed, 1);
+}
 
 /* Fills in what rules of this route see of a call.
  *   Owns  : all is borrowed while rules are evaluated.

@@ -52,7 +52,8 @@ struct trp_route_goal {
     struct trp_breaker breaker;
     struct trp_attempts_target guarded,
         bare; /* with the breaker; without, where nobody stands behind it */
-    struct trp_counter asked, failed;
+    /* Attempts; of these, those that it failed, and those that were the client's own mistake. */
+    struct trp_counter asked, failed, client_errors;
 };
 
 struct trp_route_choice {

@@ -89,7 +89,7 @@ static bool is_for_the_other(struct trp_route_visit *v, struct trp_call *child,
         trp_route_visit_compare(v, child->error.status.code);
     if (!has_failed || (!v->child && !v->second))
         return false;
-    trp_counter_add(&goal->failed, 1);
+    trp_route_goal_count(goal, child->error.status.code);
     if (!is_hedge) {
         v->has_failed = true;
         v->call->error = child->error;
@@ -106,8 +106,7 @@ static void overtaken_done(struct trp_call *child, void *user)
     trp_timer_disarm(child->loop, &v->timer);
     take_as_ours(v->goal, child, &v->unfit);
     const int32_t code = child->error.status.code;
-    if (code != TRP_OK)
-        trp_counter_add(&v->goal->failed, 1);
+    trp_route_goal_count(v->goal, code);
     trp_route_visit_compare(v, code);
     trp_attempts_settle(&v->attempts, code, trp_route_visit_now_ns(v), trp_route_visit_chance(v));
     trp_call_child_end(child, &r->env->finder);
@@ -215,7 +214,7 @@ static void child_done(struct trp_call *child, void *user)
     if (!trp_failed(error.status))
         error.status = trp_route_take_answer(call, child, &error);
     if (trp_failed(error.status)) {
-        trp_counter_add(&goal->failed, 1);
+        trp_route_goal_count(goal, error.status.code);
         trp_call_child_end(child, trp_route_visit_finder(v));
         if (is_overtaken)
             trp_route_visit_compare(v, TRP_OK);
@@ -246,9 +245,9 @@ static void time_is_up(struct trp_timer *timer, int64_t at_ns)
             v->is_owners_time ? "its model" : "the rule");
     }
     if (v->child)
-        trp_counter_add(&v->goal->failed, 1);
+        trp_route_goal_count(v->goal, TRP_DEADLINE_EXCEEDED);
     if (v->second)
-        trp_counter_add(&hedge_goal(v)->failed, 1);
+        trp_route_goal_count(hedge_goal(v), TRP_DEADLINE_EXCEEDED);
     abandon_both(v, trp_call_child_expire);
     fail_both(v, &call->error);
 }
@@ -314,7 +313,7 @@ static void ask_another(struct trp_timer *timer, int64_t at_ns)
     const trp_status st = start_child(v, goal, &v->second_unfit, &v->second, &err);
     if (!trp_failed(st))
         return;
-    trp_counter_add(&goal->failed, 1);
+    trp_route_goal_count(goal, st.code);
     tell_second(v, st.code);
 }
 

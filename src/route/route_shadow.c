@@ -120,7 +120,7 @@ static void compare(struct trp_route_shadow *s)
         trp_counter_add(&rule->shadows_dropped, 1);
     } else if (trp_failed(child->error.status)) {
         trp_agreement_add_failure(&rule->agreement);
-        trp_counter_add(&s->goal->failed, 1);
+        trp_route_goal_count(s->goal, child->error.status.code);
     } else if (!trp_failed(call->error.status) && call->outputs_n > 0) {
         struct trp_agreement_result result;
         trp_agreement_compare(call->outputs, call->outputs_n, child->outputs, child->outputs_n,

@@ -1,6 +1,7 @@
 /* route/route_visit.c - see route_visit.h. */
 #include "route/route_visit.h"
 
+#include "call/fit.h"
 #include "route/route_canary.h"
 #include "route/route_hedge.h"
 #include "route/route_sign.h"
@@ -70,8 +71,32 @@ static void count(const struct trp_route_visit *v)
     trp_counter_add(&s->errors[code > 0 && code < TRP_CODES ? code : TRP_UNKNOWN], 1);
 }
 
+/* Of the two of a canary the one that was not asked: whether it would take what the asked one
+ * refuses.  Where nobody can tell it might. */
+static bool would_other_take(const struct trp_route_visit *v)
+{
+    const struct trp_route_rule *rule = v->rule;
+    const uint32_t canary = rule->canary->goal;
+    const struct trp_route_goal *other =
+        &v->route->plan->goals[v->chosen == canary ? rule->choices[0].goal : canary];
+    const struct trp_sought sought = { other->model, other->version, NULL };
+    struct trp_target *target = NULL;
+    void (*release)(struct trp_target *) = NULL;
+    struct trp_error err = { 0 };
+    bool is_known = v->call->is_unbound && !v->is_fitted && !other->fit;
+    for (uint32_t i = 0; i < v->call->inputs_n; i++) /* else it is half bound, with gaps */
+        is_known = is_known && v->call->inputs[i].tensor.data;
+    if (!is_known || trp_failed(trp_finder_find(trp_route_visit_finder(v), v->loop_index, &sought,
+                                                &target, &release, &err)))
+        return true;
+    const struct trp_signature *s = trp_target_signature(target);
+    const bool takes = !s || trp_call_fits(v->call, s);
+    release(target);
+    return takes;
+}
+
 /* Of a rule with a canary, how each of the two does as the first choice is compared; what they
- * do for others would not be fair. */
+ * do for others would not be fair, nor is what both of them refuse. */
 void trp_route_visit_compare(const struct trp_route_visit *v, int32_t code)
 {
     struct trp_route_rule *rule = v->rule;
@@ -80,7 +105,8 @@ void trp_route_visit_compare(const struct trp_route_visit *v, int32_t code)
     const int64_t took_ns = trp_loop_clock_ns(v->call->loop) - v->asked_ns;
     if (rule->hedge && code == TRP_OK)
         trp_hedge_add(&rule->hedge->hedge, took_ns);
-    trp_route_canary_count(rule, v->chosen, code, took_ns);
+    if (rule->canary && (trp_fault_of(code) != TRP_FAULT_CLIENT || would_other_take(v)))
+        trp_route_canary_count(rule, v->chosen, code, took_ns);
 }
 
 void trp_route_visit_conclude(struct trp_route_visit *v)

@@ -100,6 +100,21 @@ def test_a_slow_one_is_taken_back_by_itself(canaries):
     assert ask(server, "r")[1]["model_name"] == "old"
 
 
+def test_what_clients_do_wrong_is_no_failure_of_either(canaries):
+    server = canaries(route_of("good").replace("hold: 200ms", "hold: 1h"))
+    for _ in range(60):
+        status, reply, _ = server.request("POST", "/v2/models/r/infer", b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,1],"data":[1]}]}')
+        assert status == 400, reply
+    now = canary(server)
+    assert (now["calls"], now["failures"], now["beside"]) == (0, 0, {"calls": 0, "failures": 0})
+    targets = {t["target"]: t for t in routes(server)["r"]["targets"]}
+    assert targets["old"]["failed"] == targets["good"]["failed"] == 0
+    assert targets["old"]["client_errors"] + targets["good"]["client_errors"] == 60
+    assert server.metric("troupe_route_failed_total", route="r") == 0
+    assert server.metric("troupe_route_client_errors_total", route="r") == 60
+    assert server.metric("troupe_route_asked_total", route="r") == 60
+
+
 def test_with_a_fallback_nobody_sees_a_bad_one(canaries):
     server = canaries(route_of("broken", "      fallback: old\n"))
     answers = ask_until(server, lambda: canary(server)["state"] == "rolled_back", "the canary is taken back")

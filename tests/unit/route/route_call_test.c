@@ -165,6 +165,44 @@ static void a_decision_is_ended_only_while_it_is_kept(void **state)
         assert_string_equal(samples[i].answered_by, "b");
 }
 
+static const struct trp_route_goal *first_goal(struct routes *r)
+{
+    return &trp_route_plan_of(trp_route_file_at(r->file, 0))->goals[0];
+}
+
+/* An alert on failed/asked is about the target, not about who asks it wrongly, or goes. */
+static void a_clients_own_mistake_is_no_failure_of_the_target(void **state)
+{
+    static const char *const texts[] = {
+        "routes: { r: [ { use: a } ] }", "routes: { r: [ { use: a, fallback: b } ] }",
+        "routes: { r: [ { use: a, timeout: 1s, fallback: b } ] }"
+    };
+    struct routes *r = *state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        routes_read_ok(r, texts[i]);
+        const struct trp_route_goal *a = first_goal(r);
+        struct model *m = routes_model(r, "a");
+        m->fails = TRP_INVALID_ARGUMENT;
+        assert_int_equal(routes_ask(r, "r"), TRP_INVALID_ARGUMENT);
+        m->fails = TRP_OK;
+        r->wanted.name = TRP_STR_LIT("nothing"); /* refused before it is begun */
+        assert_int_equal(routes_ask(r, "r"), TRP_INVALID_ARGUMENT);
+        r->wanted.name = (struct trp_str){ NULL, 0 };
+        assert_int_equal(trp_counter_get(&a->failed), 0);
+        assert_int_equal(trp_counter_get(&a->client_errors), 2);
+        m->fails = TRP_CANCELLED;
+        (void)routes_ask(r, "r");
+        assert_int_equal(trp_counter_get(&a->failed), 0);
+        m->fails = TRP_OK;
+        m->is_missing = true;
+        (void)routes_ask(r, "r");
+        m->is_missing = false;
+        assert_int_equal(trp_counter_get(&a->failed), 1);
+        assert_int_equal(trp_counter_get(&a->client_errors), 2);
+        assert_int_equal(trp_counter_get(&a->asked), 4);
+    }
+}
+
 static void retries_ask_the_same_one_again_within_their_budget(void **state)
 {
     struct routes *r = *state;
@@ -724,6 +762,7 @@ int main(void)
         TEST(a_target_that_fails_again_and_again_is_left_alone),
         TEST(of_a_decision_it_is_told_who_answered_in_the_end),
         TEST(a_decision_is_ended_only_while_it_is_kept),
+        TEST(a_clients_own_mistake_is_no_failure_of_the_target),
         TEST(retries_ask_the_same_one_again_within_their_budget),
         TEST(an_attempt_with_a_time_of_its_own_is_given_up),
         TEST(a_nested_route_sees_what_the_client_sent),

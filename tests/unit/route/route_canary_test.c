@@ -99,6 +99,43 @@ static void a_bad_one_gets_no_more_and_costs_its_share_at_most(void **state)
     assert_int_equal(serve(r, 3, 20), 0);
 }
 
+/* A client that asks for what neither has is no reason to take anything back, and with `sticky` it
+ * may be the canary's alone. */
+static void what_both_refuse_counts_for_neither(void **state)
+{
+    static const char *const rests[] = { "", ", fallback: a", ", timeout: 5s" };
+    struct routes *r = *state;
+    for (size_t i = 0; i < ARRAY_LEN(rests); i++) {
+        read_ok(r, rests[i]);
+        const struct trp_route_canary *c =
+            trp_route_plan_of(trp_route_file_at(r->file, 0))->rules[0].canary;
+        r->wanted.name = TRP_STR_LIT("nothing");
+        assert_int_equal(serve(r, 1, 20), 20);
+        r->wanted.name = (struct trp_str){ NULL, 0 };
+        assert_int_equal(trp_counter_get(&c->new_one.calls), 0);
+        assert_int_equal(trp_counter_get(&c->old_one.calls), 0);
+        assert_int_equal(serve(r, 1, 20), 0);
+        assert_int_equal(trp_counter_get(&c->new_one.calls) + trp_counter_get(&c->old_one.calls),
+                         20);
+    }
+}
+
+static void one_that_takes_less_than_the_old_one_is_taken_back(void **state)
+{
+    static const char *const rests[] = { "", ", fallback: a", ", timeout: 5s" };
+    struct routes *r = *state;
+    struct model *b = routes_model(r, "b");
+    for (size_t i = 0; i < ARRAY_LEN(rests); i++) {
+        read_ok(r, rests[i]);
+        b->input.dims[0] = 3; /* clients send two */
+        assert_in_range(serve(r, 10, 20), 20, 20 * 10 / 4);
+        b->input.dims[0] = -1;
+        assert_int_equal(view_of(r).phase, TRP_CANARY_ROLLED_BACK);
+        const struct trp_route_plan *p = trp_route_plan_of(trp_route_file_at(r->file, 0));
+        assert_int_equal(trp_counter_get(&p->rules[0].canary->old_one.failures), 0);
+    }
+}
+
 static void one_that_is_not_there_is_taken_back_too(void **state)
 {
     struct routes *r = *state;
@@ -148,6 +185,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_good_one_gets_all_of_them),
         TEST(a_bad_one_gets_no_more_and_costs_its_share_at_most),
+        TEST(what_both_refuse_counts_for_neither),
+        TEST(one_that_takes_less_than_the_old_one_is_taken_back),
         TEST(one_that_is_not_there_is_taken_back_too),
         TEST(it_goes_on_when_its_route_is_read_again),
         TEST(another_one_begins_anew),
