@@ -47,12 +47,14 @@ static void print_choice(struct trp_json root)
         return;
     const struct trp_str choice = cli_field_text(params, "troupe_choice"),
                          missing = cli_field_text(params, "troupe_missing"),
+                         because = cli_field_text(params, "troupe_missing_because"),
                          model = cli_field_text(root, "model_name");
     if (choice.len)
         printf("\n%.*s answered (%.*s)\n", TRP_STR(model), TRP_STR(choice));
     if (trp_json_find(params, "troupe_partial", &v) && trp_json_as_bool(v, &is_partial) &&
         is_partial)
-        printf("%spartial: without %.*s\n", choice.len ? "" : "\n", TRP_STR(missing));
+        printf("%spartial: without %.*s%s%.*s%s\n", choice.len ? "" : "\n", TRP_STR(missing),
+               because.len ? " (" : "", TRP_STR(because), because.len ? ")" : "");
 }
 
 trp_status cli_print_answer(struct cli *cli, struct trp_json_parser *parser, struct trp_str reply,

@@ -103,6 +103,23 @@ static void leave_out(struct trp_cook *k, uint32_t i, bool has_failed)
     k->steps[i].has_failed = has_failed;
 }
 
+/* What failed in words that may go into a reply: they may quote a client's bytes, cut anywhere. */
+static struct trp_str words_of(struct trp_cook *k, const struct trp_error *why)
+{
+    char text[sizeof why->text];
+    (void)trp_str_copy(trp_str_of(why->text), text, sizeof text);
+    for (size_t at = 0, left = strlen(text); left > 0;) {
+        size_t n = trp_str_utf8_length(text + at, left);
+        if (n == 0) {
+            text[at] = '?';
+            n = 1;
+        }
+        at += n;
+        left -= n;
+    }
+    return trp_arena_dup(&k->call->arena, trp_str_of(text));
+}
+
 /* What has failed, and may, is left out; otherwise that is the answer. */
 static void lose(struct trp_cook *k, uint32_t i, const struct trp_error *why)
 {
@@ -114,6 +131,7 @@ static void lose(struct trp_cook *k, uint32_t i, const struct trp_error *why)
         fail(k, step, why);
         return;
     }
+    k->steps[i].why = words_of(k, why);
     if (!trp_failed(k->lost.status)) {
         k->lost = *why;
         trp_error_within(&k->lost, "'%.*s'", TRP_STR(step->name));
@@ -294,6 +312,8 @@ static void leave_late_out(struct trp_cook *k, const struct trp_recipe_step *joi
             continue;
         drop_parts(k, &k->steps[maker]);
         leave_out(k, maker, true);
+        k->steps[maker].why = join->deadline_ns > 0 ? TRP_STR_LIT("it did not answer in time")
+                                                    : TRP_STR_LIT("it was not waited for");
         count(k, TRP_METRIC_COMPOSED_LATE);
     }
 }

@@ -1,17 +1,25 @@
 /* compose/cook_missing.c - see cook_missing.h. */
 #include "compose/cook_missing.h"
 
-#define NAMES_MAX 4096u /* bytes of all; whoever would not fit is not named */
+#include <string.h>
+
+#define NAMES_MAX 4096u   /* bytes of all; whoever would not fit is not named */
+#define REASONS_MAX 2000u /* the same; "..." stands for what would not fit */
 
 static const struct trp_str apart = { ", ", 2 };
+
+static struct trp_str note_of(const struct trp_call *call, const char *name)
+{
+    for (uint32_t i = 0; i < call->notes_n; i++)
+        if (trp_str_is(call->notes[i].name, name))
+            return call->notes[i].v.s;
+    return (struct trp_str){ NULL, 0 };
+}
 
 /* The names that a call's answer has been said to lack; none: empty. */
 static struct trp_str named_by(const struct trp_call *call)
 {
-    for (uint32_t i = 0; i < call->notes_n; i++)
-        if (trp_str_is(call->notes[i].name, "troupe_missing"))
-            return call->notes[i].v.s;
-    return (struct trp_str){ NULL, 0 };
+    return note_of(call, "troupe_missing");
 }
 
 /* Cuts the first name off. */
@@ -53,55 +61,99 @@ static void add_name(struct trp_buf *all, struct trp_str above, struct trp_str n
     trp_buf_add_str(all, name);
 }
 
-static void begin(const struct trp_cook *k, struct trp_buf *all)
+/* Adds "cnn: it broke" or "pair (b: it broke)"; once, however many rows say it. */
+static void add_reason(struct trp_buf *all, struct trp_str reason)
 {
-    trp_buf_init(all, k->call->arena.alloc, NAMES_MAX);
-    trp_buf_add_str(all, named_by(k->call));
+    static const char more[] = "; ...";
+    const struct trp_str has = trp_buf_str(all);
+    if (reason.len == 0 || trp_str_ends_with(has, trp_str_of(more)) ||
+        (has.len > 0 && memmem(has.ptr, has.len, reason.ptr, reason.len)))
+        return;
+    if (all->len + apart.len + reason.len > REASONS_MAX) {
+        trp_buf_add_text(all, more);
+        return;
+    }
+    trp_buf_add_text(all, all->len ? "; " : "");
+    trp_buf_add_str(all, reason);
+}
+
+/* What is said so far: of whom, and why. */
+struct words {
+    struct trp_buf names, reasons;
+};
+
+static void begin(const struct trp_cook *k, struct words *w)
+{
+    trp_buf_init(&w->names, k->call->arena.alloc, NAMES_MAX);
+    trp_buf_init(&w->reasons, k->call->arena.alloc, 2 * REASONS_MAX);
+    trp_buf_add_str(&w->names, named_by(k->call));
+    trp_buf_add_str(&w->reasons, note_of(k->call, "troupe_missing_because"));
+}
+
+static struct trp_str kept(struct trp_cook *k, struct trp_buf *words)
+{
+    struct trp_str text = { NULL, 0 };
+    if (!words->failed && words->len > 0)
+        text = trp_arena_dup(&k->call->arena, trp_buf_str(words));
+    trp_buf_deinit(words);
+    return text;
+}
+
+static struct trp_param text_note(const char *name, struct trp_str text)
+{
+    return (struct trp_param){ .name = trp_str_of(name), .kind = TRP_PARAM_STR, .v.s = text };
 }
 
 /* Without memory the answer holds all the same; the next one says so again. */
-static void say(struct trp_cook *k, struct trp_buf *all)
+static void say(struct trp_cook *k, struct words *w)
 {
     struct trp_call *call = k->call;
-    const struct trp_str names =
-        all->failed ? (struct trp_str){ NULL, 0 } : trp_arena_dup(&call->arena, trp_buf_str(all));
-    struct trp_param *notes = trp_arena_zeroed(&call->arena, 2, sizeof *notes);
-    trp_buf_deinit(all);
+    const struct trp_str names = kept(k, &w->names), reasons = kept(k, &w->reasons);
+    struct trp_param *notes = trp_arena_zeroed(&call->arena, 3, sizeof *notes);
     if (!names.ptr || !notes)
         return;
     notes[0] = (struct trp_param){ .name = TRP_STR_LIT("troupe_partial"),
                                    .kind = TRP_PARAM_BOOL,
                                    .v.b = true };
-    notes[1] = (struct trp_param){ .name = TRP_STR_LIT("troupe_missing"),
-                                   .kind = TRP_PARAM_STR,
-                                   .v.s = names };
+    notes[1] = text_note("troupe_missing", names);
+    notes[2] = text_note("troupe_missing_because", reasons);
     if (call->notes_n == 0 && k->metrics)
         trp_metric_add(k->metrics, TRP_METRIC_COMPOSED_PARTIAL, 1);
     call->notes = notes;
-    call->notes_n = 2;
+    call->notes_n = reasons.len > 0 ? 3 : 2;
 }
 
 void trp_cook_note_missing(struct trp_cook *k, const struct trp_recipe_step *join)
 {
-    struct trp_buf all;
-    begin(k, &all);
+    struct words w;
+    begin(k, &w);
     for (uint32_t i = 0; i < join->uses_n; i++) {
-        const uint32_t tensor = join->uses[i].tensor;
-        if (!k->tensors[tensor])
-            add_name(&all, (struct trp_str){ NULL, 0 },
-                     k->recipe->steps[k->recipe->tensors[tensor].maker].name);
+        const uint32_t maker = k->recipe->tensors[join->uses[i].tensor].maker;
+        if (k->tensors[join->uses[i].tensor])
+            continue;
+        const struct trp_str name = k->recipe->steps[maker].name;
+        add_name(&w.names, (struct trp_str){ NULL, 0 }, name);
+        const struct trp_str why = k->steps[maker].why;
+        if (why.len > 0)
+            add_reason(&w.reasons, trp_arena_format(&k->call->arena, "%.*s: %.*s", TRP_STR(name),
+                                                    TRP_STR(why)));
     }
-    say(k, &all);
+    say(k, &w);
 }
 
 void trp_cook_note_partial(struct trp_cook *k, const struct trp_call *child)
 {
+    const struct trp_str step = k->recipe->steps[child->step].name;
     struct trp_str names = named_by(child);
-    struct trp_buf all;
+    struct words w;
     if (names.len == 0)
         return;
-    begin(k, &all);
+    begin(k, &w);
     while (names.len > 0)
-        add_name(&all, k->recipe->steps[child->step].name, next_name(&names));
-    say(k, &all);
+        add_name(&w.names, step, next_name(&names));
+    const struct trp_str reasons = note_of(child, "troupe_missing_because");
+    if (reasons.len > 0)
+        add_reason(&w.reasons, trp_arena_format(&k->call->arena, "%.*s (%.*s)", TRP_STR(step),
+                                                TRP_STR(reasons)));
+    say(k, &w);
 }

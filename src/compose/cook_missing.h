@@ -3,7 +3,7 @@
  *
  * It is said of an answer by its notes `troupe_partial` and `troupe_missing`: members that a vote
  * was taken without, and those that a step's own answer lacks, behind the step's name: "cnn,
- * pair/b". */
+ * pair/b"; and by `troupe_missing_because` why: "cnn: it broke; pair (b: it broke)". */
 #ifndef TRP_COOK_MISSING_H
 #define TRP_COOK_MISSING_H
 

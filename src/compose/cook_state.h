@@ -55,7 +55,8 @@ struct trp_cook_job {
 
 struct trp_cook_step {
     enum trp_cook_state state;
-    bool has_failed; /* ABSENT because it failed, or came too late */
+    bool has_failed;    /* ABSENT because it failed, or came too late */
+    struct trp_str why; /* the same, in words; empty: nobody says */
     struct trp_cook_part one, *parts;
     uint32_t parts_n, out_n, begun_n; /* asked row by row: those that were started */
     const uint64_t *rows;             /* in doubt: only these are asked; NULL: all */

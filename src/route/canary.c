@@ -107,6 +107,7 @@ void trp_canary_start(struct trp_canary *c, const struct trp_canary_opts *opts, 
     c->opts = opts ? *opts : (struct trp_canary_opts){ 0 };
     fill_defaults(&c->opts);
     c->phase = TRP_CANARY_WATCHING;
+    c->is_of_failures = false;
     c->has_before = false;
     begin_step(c, 0, now_ns, old_one, new_one);
     (void)snprintf(c->reason, sizeof c->reason, "step 1 of %u begins with %.4g %%", c->opts.steps_n,
@@ -129,6 +130,7 @@ static enum finding compare_errors(struct trp_canary *c, const struct trp_canary
         return ALIKE;
     const double chance =
         trp_binomial_compare(new_one->calls, new_one->failures, old_one->calls, old_one->failures);
+    c->is_of_failures = true;
     (void)snprintf(c->reason, sizeof c->reason,
                    "%.3g %% of its %llu answers failed, %.3g %% of the old one's %llu%s",
                    100 * new_share, (unsigned long long)new_one->calls, 100 * old_share,
@@ -235,6 +237,7 @@ struct trp_canary_decision trp_canary_tick(struct trp_canary *c, int64_t now_ns,
     struct trp_canary_counts old_since, new_since;
     if (c->phase != TRP_CANARY_WATCHING)
         return decided(c, TRP_CANARY_HOLD);
+    c->is_of_failures = false;
     since(old_one, &c->old_then, &old_since);
     since(new_one, &c->new_then, &new_since);
     const bool is_more = new_since.calls > c->looked + c->looked / 5;

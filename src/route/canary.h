@@ -73,6 +73,7 @@ struct trp_canary {
     struct trp_canary_counts old_before;         /* what the old one did in the step before */
     bool has_before;
     char reason[200];     /* of the last decision */
+    bool is_of_failures;  /* that reason: the new one fails more often */
     struct trp_word part; /* the share in 2^-32, for loops */
 };
 

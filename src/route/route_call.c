@@ -173,7 +173,7 @@ static void plain_done(struct trp_call *call, void *user)
 {
     struct trp_route_visit *v = user;
     unfit(v, take_answer(v) == TRP_OK);
-    trp_route_visit_compare(v, call->error.status.code);
+    trp_route_visit_compare(v, call->error.status.code, call->error.text);
     if (!trp_failed(call->error.status))
         trp_route_visit_sign(v, call, false);
     else
@@ -188,7 +188,7 @@ static void own_done(struct trp_call *call, void *user)
     struct trp_route_visit *v = user;
     const struct trp_attempts_step asked = v->step;
     const int32_t code = take_answer(v);
-    trp_route_visit_compare(v, code);
+    trp_route_visit_compare(v, code, call->error.text);
     trp_route_goal_count(v->goal, code);
     if (trp_route_visit_next(v, code) && take_back(v)) {
         trp_route_call_act(v);
@@ -255,7 +255,7 @@ void trp_route_call_act(struct trp_route_visit *v)
             return;
         tell_whose(v, st);
         trp_route_goal_count(v->goal, st.code);
-        trp_route_visit_compare(v, st.code);
+        trp_route_visit_compare(v, st.code, v->call->error.text);
         if (trp_route_visit_next(v, st.code) && !take_back(v))
             break;
     }
@@ -343,7 +343,7 @@ static bool send_plain(struct trp_route_visit *v)
     if (trp_failed(st)) {
         tell_whose(v, st);
         trp_route_goal_count(v->goal, st.code);
-        trp_route_visit_compare(v, st.code);
+        trp_route_visit_compare(v, st.code, v->call->error.text);
         trp_route_visit_conclude(v);
     }
     return true;
@@ -358,7 +358,7 @@ static void send_first(struct trp_route_visit *v)
     v->step = trp_attempts_begin(&v->attempts, &v->rule->attempts, first, v->call->deadline_ns,
                                  trp_route_visit_now_ns(v));
     if (v->rule->canary && v->step.place > 0) /* its breaker is open: it would have failed */
-        trp_route_canary_count(v->rule, v->chosen, TRP_UNAVAILABLE, 0);
+        trp_route_canary_count(v->rule, v->chosen, TRP_UNAVAILABLE, 0, NULL);
     trp_route_call_act(v);
 }
 

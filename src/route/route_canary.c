@@ -51,13 +51,22 @@ void trp_route_canary_drop(struct trp_route_canary *c)
 
 /* ---- counting ---- */
 
+static void keep_words(struct trp_route_canary *c, const char *why)
+{
+    trp_lock_enter(&c->lock);
+    (void)snprintf(c->last_failure, sizeof c->last_failure, "%s", why);
+    trp_lock_leave(&c->lock);
+}
+
 void trp_route_canary_count(struct trp_route_rule *rule, uint32_t goal, int32_t code,
-                            int64_t took_ns)
+                            int64_t took_ns, const char *why)
 {
     struct trp_route_canary *c = rule->canary;
     const enum trp_fault fault = trp_fault_of(code);
     if (!c || fault == TRP_FAULT_GONE)
         return;
+    if (goal == c->goal && fault != TRP_FAULT_NONE && why)
+        keep_words(c, why);
     if (goal == c->goal)
         trp_canary_count(&c->new_one, fault != TRP_FAULT_NONE, took_ns);
     else if (goal == rule->choices[0].goal)
@@ -79,7 +88,9 @@ static void write_down(struct trp_route_canary *c)
     c->view.step = now->step + 1;
     c->view.steps_n = now->opts.steps_n;
     c->view.share = share_of(now);
-    (void)snprintf(c->view.reason, sizeof c->view.reason, "%s", now->reason);
+    const bool has_words = now->is_of_failures && c->last_failure[0];
+    (void)snprintf(c->view.reason, sizeof c->view.reason, "%s%s%s", now->reason,
+                   has_words ? "; the last one of: " : "", has_words ? c->last_failure : "");
     trp_lock_leave(&c->lock);
 }
 
@@ -154,7 +165,7 @@ static void copy_tally(struct trp_canary_tally *to, const struct trp_canary_tall
 }
 
 /* Answers that come to the old rules from now on are lost to the comparison: those of a moment. */
-static void resume(struct trp_route_canary *now, const struct trp_route_canary *before)
+static void resume(struct trp_route_canary *now, struct trp_route_canary *before)
 {
     if (!before->is_begun)
         return;
@@ -170,9 +181,13 @@ static void resume(struct trp_route_canary *now, const struct trp_route_canary *
     now->canary.new_then = before->canary.new_then;
     now->canary.old_before = before->canary.old_before;
     now->canary.has_before = before->canary.has_before;
+    now->canary.is_of_failures = before->canary.is_of_failures;
     (void)snprintf(now->canary.reason, sizeof now->canary.reason, "%s", before->canary.reason);
     trp_word_set(&now->canary.part, part);
     now->is_begun = true;
+    trp_lock_enter(&before->lock); /* loops may count for it still */
+    memcpy(now->last_failure, before->last_failure, sizeof now->last_failure);
+    trp_lock_leave(&before->lock);
     write_down(now);
 }
 

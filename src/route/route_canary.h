@@ -17,7 +17,7 @@ struct trp_route_canary_view {
     enum trp_canary_phase phase;
     uint32_t step, steps_n; /* from 1; 0: it has not begun */
     double share;           /* of the requests */
-    char reason[200];
+    char reason[760];       /* with the last failure's own words, where it is about failures */
 };
 
 struct trp_route_canary {
@@ -27,8 +27,9 @@ struct trp_route_canary {
     struct trp_canary canary; /* the control thread's, but for its share */
     bool is_begun;            /* with the first look */
     struct trp_canary_tally old_one, new_one;
-    struct trp_lock lock; /* of the view */
+    struct trp_lock lock; /* of the view and the words */
     struct trp_route_canary_view view;
+    char last_failure[512]; /* what the canary failed of last, in its own words */
 };
 
 /* Reads what stands behind `canary:`; its target was found already.
@@ -41,13 +42,14 @@ void trp_route_canary_drop(struct trp_route_canary *c);
 
 /* Tells how an attempt at a goal of this rule ended; nothing, where that is neither of the two, or
  * the client had gone.  A client's own mistakes count as failures: it is the caller's to leave out
- * those that both would refuse.
+ * those that both would refuse.  `why` says in words what it failed of (NULL: nobody says); the
+ * canary's last ones are kept.
  *   Units : ns.
- *   Owns  : nothing.
+ *   Owns  : `why` is copied.
  *   Thread: loop.
  *   Errors: none. */
 void trp_route_canary_count(struct trp_route_rule *rule, uint32_t goal, int32_t code,
-                            int64_t took_ns);
+                            int64_t took_ns, const char *why);
 
 /* The last decision.
  *   Owns  : copied.

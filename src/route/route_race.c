@@ -14,6 +14,7 @@
 #include "route/route_hedge.h"
 #include "route/route_lend.h"
 
+#define LATE "it did not answer in the time that it has"
 #define HEARD_OUT_NS TRP_S(10) /* an overtaken canary that takes longer has failed */
 
 /* A child that nobody waits for any more; the visit may be over. */
@@ -86,7 +87,7 @@ static bool is_for_the_other(struct trp_route_visit *v, struct trp_call *child,
     if (is_hedge)
         tell_second(v, child->error.status.code);
     else
-        trp_route_visit_compare(v, child->error.status.code);
+        trp_route_visit_compare(v, child->error.status.code, child->error.text);
     if (!has_failed || (!v->child && !v->second))
         return false;
     trp_route_goal_count(goal, child->error.status.code);
@@ -107,7 +108,7 @@ static void overtaken_done(struct trp_call *child, void *user)
     take_as_ours(v->goal, child, &v->unfit);
     const int32_t code = child->error.status.code;
     trp_route_goal_count(v->goal, code);
-    trp_route_visit_compare(v, code);
+    trp_route_visit_compare(v, code, child->error.text);
     trp_attempts_settle(&v->attempts, code, trp_route_visit_now_ns(v), trp_route_visit_chance(v));
     trp_call_child_end(child, &r->env->finder);
     trp_route_release(&r->target);
@@ -127,7 +128,7 @@ static void stop_hearing(struct trp_route_visit *v)
 static void is_heard_out(struct trp_timer *timer, int64_t at_ns)
 {
     struct trp_route_visit *v = TRP_CONTAINER_OF(timer, struct trp_route_visit, timer);
-    trp_route_visit_compare(v, TRP_DEADLINE_EXCEEDED);
+    trp_route_visit_compare(v, TRP_DEADLINE_EXCEEDED, LATE);
     trp_attempts_settle(&v->attempts, TRP_DEADLINE_EXCEEDED, at_ns, trp_route_visit_chance(v));
     stop_hearing(v);
 }
@@ -157,7 +158,7 @@ static void settle(struct trp_route_visit *v, bool is_hedge)
     if (is_hedge)
         code = v->has_failed ? v->call->error.status.code : TRP_CANCELLED;
     if (is_hedge && !v->has_failed)
-        trp_route_visit_compare(v, TRP_OK);
+        trp_route_visit_compare(v, TRP_OK, NULL);
     trp_attempts_settle(&v->attempts, trp_route_visit_code_of(v, code), trp_route_visit_now_ns(v),
                         trp_route_visit_chance(v));
 }
@@ -217,7 +218,7 @@ static void child_done(struct trp_call *child, void *user)
         trp_route_goal_count(goal, error.status.code);
         trp_call_child_end(child, trp_route_visit_finder(v));
         if (is_overtaken)
-            trp_route_visit_compare(v, TRP_OK);
+            trp_route_visit_compare(v, TRP_OK, NULL);
         stop_hearing(v);
         fail_both(v, &error);
         return;
@@ -237,7 +238,7 @@ static void time_is_up(struct trp_timer *timer, int64_t at_ns)
     trp_counter_add(&v->rule->timed_out, 1);
     trp_timer_disarm(call->loop, &v->hedge_timer);
     if (!v->has_failed) {
-        trp_route_visit_compare(v, TRP_DEADLINE_EXCEEDED);
+        trp_route_visit_compare(v, TRP_DEADLINE_EXCEEDED, LATE);
         (void)trp_fail(
             &call->error, TRP_DEADLINE_EXCEEDED,
             "route '%.*s', rule %.*s: '%.*s' did not answer in the time that %s gives it",

@@ -97,7 +97,7 @@ static bool would_other_take(const struct trp_route_visit *v)
 
 /* Of a rule with a canary, how each of the two does as the first choice is compared; what they
  * do for others would not be fair, nor is what both of them refuse. */
-void trp_route_visit_compare(const struct trp_route_visit *v, int32_t code)
+void trp_route_visit_compare(const struct trp_route_visit *v, int32_t code, const char *why)
 {
     struct trp_route_rule *rule = v->rule;
     if ((!rule->hedge && !rule->canary) || v->step.place > 0)
@@ -106,7 +106,7 @@ void trp_route_visit_compare(const struct trp_route_visit *v, int32_t code)
     if (rule->hedge && code == TRP_OK)
         trp_hedge_add(&rule->hedge->hedge, took_ns);
     if (rule->canary && (trp_fault_of(code) != TRP_FAULT_CLIENT || would_other_take(v)))
-        trp_route_canary_count(rule, v->chosen, code, took_ns);
+        trp_route_canary_count(rule, v->chosen, code, took_ns, why);
 }
 
 void trp_route_visit_conclude(struct trp_route_visit *v)

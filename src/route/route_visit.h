@@ -63,11 +63,11 @@ void trp_route_visit_sign(struct trp_route_visit *v, const struct trp_call *answ
                           bool is_hedge);
 
 /* Of a rule with a hedge or canary, notes how the first choice ended, with which it is compared;
- * later attempts are not.
- *   Owns  : nothing.
+ * later attempts are not.  `why`: what it failed of, in words; NULL: it did not.
+ *   Owns  : `why` is copied.
  *   Thread: loop.
  *   Errors: none. */
-void trp_route_visit_compare(const struct trp_route_visit *v, int32_t code);
+void trp_route_visit_compare(const struct trp_route_visit *v, int32_t code, const char *why);
 
 /* What an attempt ended with, whatever it failed of when nobody waits any more.
  *   Owns  : nothing.

@@ -163,22 +163,23 @@ def test_what_is_missing_is_told(serve, repository):
     for name, more in (("a", ""), ("b", "fail UNAVAILABLE it is out\n"), ("c", "sleep 600s\n")):
         repository.write(f"{name}/model.echo", ECHO + more)
     repository.write("routes.yaml", "ensembles:\n"
-                     "  two: { members: [a, b], vote: mean, quorum: 1 }\n"
+                     "  two: { members: [a, b], vote: mean, quorum: 1, deadline: 60s }\n"
                      "  late: { members: [a, c], vote: mean, quorum: 1, deadline: " + DEADLINE + " }\n"
                      "  none: { members: [a, b], vote: mean }\n")
     server = serve(repository.path).wait_ready("a", "b", "c")
     wait_for(server, "two", "late", "none")
     x = np.array([[1, 2, 3]], dtype=np.float32)
-    for model, missing in (("two", "b"), ("late", "c")):
+    for model, missing, why in (("two", "b", "b: model 'b/1': it is out"), ("late", "c", "c: it did not answer in time")):
         reply = json.loads(server.request("POST", f"/v2/models/{model}/infer", body(x))[1])
-        assert reply["parameters"] == {"troupe_partial": True, "troupe_missing": missing}
+        assert reply["parameters"] == {"troupe_partial": True, "troupe_missing": missing, "troupe_missing_because": why}
         assert reply["outputs"][0]["data"] == [1, 2, 3]
         with triton_grpc.InferenceServerClient(server.url) as client:
             parameters = ask(client, model, x, "x").get_response().parameters
             assert parameters["troupe_partial"].bool_param and parameters["troupe_missing"].string_param == missing
+            assert parameters["troupe_missing_because"].string_param == why
     def troupe(*words):
         return subprocess.run([str(TROUPE), *words, "-s", server.url], capture_output=True, text=True, timeout=60 * SLOW).stdout
-    assert "partial: without b" in troupe("infer", "two", "x=[[1,2,3]]")
+    assert "partial: without b (b: model 'b/1': it is out)\n" in troupe("infer", "two", "x=[[1,2,3]]")
     assert re.search(r"^late +ensemble +- +READY", troupe("ls"), re.M)
     assert "ensemble" in troupe("inspect", "late") and "a, c" in troupe("inspect", "late")
     status, reply, _ = server.request("POST", "/v2/models/none/infer", body(x))
@@ -202,12 +203,16 @@ def test_a_partial_answer_is_told_by_whatever_stands_on_it(serve, repository):
     server = serve(repository.path).wait_ready("a", "b")
     missing = {"two": "b", "outer": "two/b, b", "surer": "two/b", "piped": "pair/b", "rows": "two/b", "timed": "b", "hedged": "b",
                "instead": "b", "over": "two/b", "whole": None}
+    why = "b: model 'b/1': it is out"
+    because = {"two": why, "piped": f"pair ({why})", "rows": f"two ({why})", "hedged": why, "over": f"two ({why})"}
     wait_for(server, *missing)
     x = np.array([[1, 2, 3], [3, 2, 1]], dtype=np.float32)
     with triton_grpc.InferenceServerClient(server.url) as client:
         for model, names_of in missing.items():
             said = json.loads(server.request("POST", f"/v2/models/{model}/infer", body(x))[1]).get("parameters", {})
             assert (said.get("troupe_partial"), said.get("troupe_missing")) == (names_of and True, names_of), model
+            if model in because:
+                assert said["troupe_missing_because"] == because[model]
             said = ask(client, model, x, "x").get_response().parameters
             assert ("troupe_partial" in said, said["troupe_missing"].string_param) == (names_of is not None, names_of or ""), model
 

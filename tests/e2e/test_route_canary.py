@@ -73,6 +73,7 @@ def test_a_bad_one_is_taken_back_by_itself(canaries):
     answers = ask_until(server, lambda: canary(server)["state"] == "rolled_back", "the canary is taken back")
     now = canary(server)
     assert now["share"] == 0 and "of its" in now["reason"] and "failed" in now["reason"]
+    assert now["reason"].endswith("; the last one of: model 'broken/1': it is broken") and now["reason"] in server.log()
     wrong = [status for status, _ in answers if status != 200]
     assert 0 < len(wrong) <= 0.2 * len(answers) + 3  # never more than its share
     for _ in range(50):

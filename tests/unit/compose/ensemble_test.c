@@ -281,6 +281,7 @@ static void a_quorum_answers_as_soon_as_it_has_spoken(void **state)
     fixture_expect(call, (const float[]){ 0.1875F, 0.375F, 0.9375F }, 3);
     assert_string_equal(fixture_note(call, "troupe_partial"), "true");
     assert_string_equal(fixture_note(call, "troupe_missing"), "six");
+    assert_string_equal(fixture_note(call, "troupe_missing_because"), "six: it was not waited for");
     assert_int_equal(fake("six")->cancelled_n, 1);
     assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_PARTIAL), 1);
     assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_LATE), 1);
@@ -303,6 +304,8 @@ static void with_a_deadline_the_others_are_waited_for(void **state)
     assert_int_equal(fx.answered_n, 1);
     fixture_expect(call, (const float[]){ 0.1875F, 0.375F, 0.9375F }, 3);
     assert_string_equal(fixture_note(call, "troupe_missing"), "six");
+    assert_string_equal(fixture_note(call, "troupe_missing_because"),
+                        "six: it did not answer in time");
     fixture_give_back();
 }
 
@@ -335,6 +338,8 @@ static void who_fails_is_left_out_of_a_quorum(void **state)
     struct trp_call *call = fixture_ask("three", x, 1);
     fixture_expect(call, (const float[]){ 0.25F, 0.5F, 1.25F }, 3);
     assert_string_equal(fixture_note(call, "troupe_missing"), "one, six");
+    assert_string_equal(fixture_note(call, "troupe_missing_because"),
+                        "one: it broke; six: it broke");
     fixture_give_back();
 }
 

@@ -96,6 +96,8 @@ static void a_bad_one_gets_no_more_and_costs_its_share_at_most(void **state)
     assert_int_equal(view_of(r).phase, TRP_CANARY_ROLLED_BACK);
     assert_true(view_of(r).share == 0);
     assert_int_equal(moves[TRP_CANARY_ROLL_BACK], 1);
+    assert_non_null(strstr(view_of(r).reason, " of the old one's "));
+    assert_non_null(strstr(view_of(r).reason, "; the last one of: told to fail"));
     assert_int_equal(serve(r, 3, 20), 0);
 }
 
@@ -131,6 +133,8 @@ static void one_that_takes_less_than_the_old_one_is_taken_back(void **state)
         assert_in_range(serve(r, 10, 20), 20, 20 * 10 / 4);
         b->input.dims[0] = -1;
         assert_int_equal(view_of(r).phase, TRP_CANARY_ROLLED_BACK);
+        assert_non_null(strstr(view_of(r).reason, "; the last one of: "));
+        assert_non_null(strstr(view_of(r).reason, "for input 'x'"));
         const struct trp_route_plan *p = trp_route_plan_of(trp_route_file_at(r->file, 0));
         assert_int_equal(trp_counter_get(&p->rules[0].canary->old_one.failures), 0);
     }
@@ -159,6 +163,7 @@ static void it_goes_on_when_its_route_is_read_again(void **state)
     trp_route_canary_resume(trp_route_file_at(r->file, 0), trp_route_file_at(old, 0));
     assert_int_equal(view_of(r).phase, TRP_CANARY_ROLLED_BACK);
     look(r);
+    assert_non_null(strstr(view_of(r).reason, "; the last one of: told to fail")); /* as before */
     assert_int_equal(serve(r, 2, 20), 0);
     trp_route_file_unref(old);
 }
