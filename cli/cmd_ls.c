@@ -146,8 +146,7 @@ static void add_model(void *user, struct trp_json model)
         l->unloaded = cells[0];
 }
 
-/* A route, an ensemble and so on: it has no version and no task, and its answers are counted
- * elsewhere. */
+/* A route, an ensemble and so on: it has no version and no task. */
 static void add_composed(struct listing *l, struct trp_json item)
 {
     struct trp_json v;
@@ -162,7 +161,7 @@ static void add_composed(struct listing *l, struct trp_json item)
     cells[n++] = is_ready ? TRP_STR_LIT("READY") : TRP_STR_LIT("UNAVAILABLE");
     if (l->has_tasks)
         cells[n++] = TRP_STR_LIT("");
-    cells[n++] = TRP_STR_LIT("-");
+    cells[n++] = cli_field_number(l->cli, item, "inferences");
     cells[n++] = tensors_of(l->cli, item, "inputs");
     cells[n++] = tensors_of(l->cli, item, "outputs");
     cells[n++] = reason_cell(l, cli_field_text(item, "reason"));
@@ -341,8 +340,11 @@ const struct cli_command cmd_ls = {
         "Of a server that has only just begun to look through its repository the end of that is "
         "waited\n"
         "for, 5 s at most.\n"
-        "ANSWERED counts rows of batches, as Triton does.  --input, --dtype and --shape ask for "
-        "one\ninput that is all of these; models that are not loaded are found as well.",
+        "ANSWERED counts rows of batches, as Triton does; what a route or composition answered "
+        "counts "
+        "with\nthe models that it asked, too.  --input, --dtype and --shape ask for one input that "
+        "is "
+        "all of\nthese; models that are not loaded are found as well.",
     .example = "troupe ls\n"
                "troupe ls --task classification --tag shop --input image --shape -1,3,224,224\n"
                "troupe ls --json | jq '.models[].name'",

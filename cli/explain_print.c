@@ -188,6 +188,17 @@ static void print_key(struct trp_json chosen)
     putchar('\n');
 }
 
+/* A canary that gets nothing more is not among the shares. */
+static void print_canary(struct trp_json chosen)
+{
+    struct trp_json canary;
+    if (!trp_json_find(chosen, "canary", &canary) || trp_json_type(canary) != TRP_JSON_OBJECT ||
+        !trp_str_is(text_of(canary, "state"), "rolled_back"))
+        return;
+    const struct trp_str target = text_of(canary, "target"), reason = text_of(canary, "reason");
+    printf("%.*s, the canary, was taken back: %.*s\n", TRP_STR(target), TRP_STR(reason));
+}
+
 static void print_chosen(struct trp_json chosen)
 {
     const struct trp_str target = text_of(chosen, "target"), reason = text_of(chosen, "reason"),
@@ -203,6 +214,7 @@ static void print_chosen(struct trp_json chosen)
     if (trp_str_is(by, "chance"))
         puts("the next such request may get another one: there was no key");
     print_key(chosen);
+    print_canary(chosen);
     print_order(chosen);
     print_shadow(chosen);
     print_limits(chosen);

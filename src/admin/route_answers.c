@@ -58,6 +58,12 @@ static void write_steps(struct trp_buf *b, const struct trp_target *cascade)
         trp_buf_add_char(b, ']');
 }
 
+static uint64_t rows_answered(struct trp_target *t)
+{
+    const struct trp_stats *s = t ? t->ops->stats(t) : NULL;
+    return s ? trp_counter_get(&s->inference_count) : 0;
+}
+
 static void write_item(struct trp_buf *b, const struct trp_directory_item *item,
                        const struct trp_control *c, int64_t now_ns)
 {
@@ -74,6 +80,7 @@ static void write_item(struct trp_buf *b, const struct trp_directory_item *item,
     trp_json_add_str(b, "place", item->place);
     trp_json_add_bool(b, "ready", is_ready);
     trp_json_add_str(b, "reason", trp_composed_reason(item, is_ready, &why));
+    trp_json_add_u64(b, "inferences", rows_answered(item->target));
     if (!trp_failed(trp_composed_describe(item, c, &s, NULL))) {
         write_tensors(b, "inputs", s.inputs, s.inputs_n);
         write_tensors(b, "outputs", s.outputs, s.outputs_n);

@@ -238,6 +238,13 @@ static void explain_rule(struct trp_buf *b, const struct trp_route_rule *rule,
     trp_buf_add_char(b, '}');
 }
 
+/* Whether each of the two gets some: a canary that was taken back, or has all, leaves nothing to
+ * chance. */
+static bool is_shared(const struct trp_route_canary_view *canary)
+{
+    return canary->share > 0 && canary->share < 1;
+}
+
 static void write_share(struct trp_buf *b, const struct trp_route_goal *goal, double share)
 {
     trp_buf_add_char(b, '{');
@@ -245,20 +252,20 @@ static void write_share(struct trp_buf *b, const struct trp_route_goal *goal, do
     trp_buf_addf(b, ",\"share\":%.10g}", share);
 }
 
-/* What part of the requests each of them gets, among which a key or chance has chosen. */
+/* What part of the requests each of them gets, among which a key or chance has chosen; `canary`
+ * NULL: there is none. */
 static void write_shares(struct trp_buf *b, const struct trp_route_plan *p,
-                         const struct trp_route_rule *rule)
+                         const struct trp_route_rule *rule,
+                         const struct trp_route_canary_view *canary)
 {
     double sum = 0;
     trp_buf_add_text(b, ",\"shares\":[");
     for (uint32_t i = 0; i < rule->choices_n; i++)
         sum += rule->choices[i].weight;
-    if (rule->canary) {
-        struct trp_route_canary_view view;
-        trp_route_canary_get(rule->canary, &view);
-        write_share(b, &p->goals[rule->choices[0].goal], 1 - view.share);
+    if (canary && is_shared(canary)) {
+        write_share(b, &p->goals[rule->choices[0].goal], 1 - canary->share);
         trp_buf_add_char(b, ',');
-        write_share(b, &p->goals[rule->canary->goal], view.share);
+        write_share(b, &p->goals[rule->canary->goal], canary->share);
     }
     for (uint32_t i = 0; i < rule->choices_n && rule->choices_n > 1; i++) {
         if (i)
@@ -385,6 +392,24 @@ static void explain_inner(struct trp_buf *b, const struct trp_router *r,
     add_text(b, "trouble", trp_str_of(err.text));
 }
 
+/* How the canary of the rule does; null: it has none. */
+static void explain_canary(struct trp_buf *b, const struct trp_route_plan *p,
+                           const struct trp_route_rule *rule,
+                           const struct trp_route_canary_view *view)
+{
+    trp_buf_add_text(b, ",\"canary\":");
+    if (!view) {
+        trp_buf_add_text(b, "null");
+        return;
+    }
+    trp_buf_add_char(b, '{');
+    add_text(b, "target", p->goals[rule->canary->goal].text);
+    trp_buf_addf(b, ",\"state\":\"%s\",\"share\":%.10g,", trp_canary_phase_name(view->phase),
+                 view->share);
+    add_text(b, "reason", trp_str_of(view->reason));
+    trp_buf_add_char(b, '}');
+}
+
 static void explain_choice(struct trp_buf *b, const struct trp_router *r,
                            const struct trp_route_choice_made *made, struct trp_facts *facts,
                            const struct trp_target_question *q)
@@ -392,6 +417,9 @@ static void explain_choice(struct trp_buf *b, const struct trp_router *r,
     const struct trp_route_plan *p = r->plan;
     const struct trp_route_rule *rule = &p->rules[made->rule];
     const struct trp_route_goal *goal = &p->goals[made->goal];
+    struct trp_route_canary_view view, *const canary = rule->canary ? &view : NULL;
+    if (canary)
+        trp_route_canary_get(rule->canary, canary);
     trp_buf_add_char(b, '{');
     add_text(b, "rule", rule->name);
     trp_buf_add_char(b, ',');
@@ -399,12 +427,13 @@ static void explain_choice(struct trp_buf *b, const struct trp_router *r,
     trp_buf_add_char(b, ',');
     add_text(b, "model", goal->model);
     trp_buf_addf(b, ",\"by\":\"%s\",",
-                 rule->choices_n == 1 && !rule->canary ? "rule"
-                 : made->is_sticky                     ? "key"
-                                                       : "chance");
+                 rule->choices_n == 1 && !(canary && is_shared(canary)) ? "rule"
+                 : made->is_sticky                                      ? "key"
+                                                                        : "chance");
     add_text(b, "reason", made->is_canary && rule->canary ? rule->canary->why : rule->why);
     write_targets(b, p, rule);
-    write_shares(b, p, rule);
+    write_shares(b, p, rule, canary);
+    explain_canary(b, p, rule, canary);
     explain_order(b, r, made, q->loop_index);
     explain_shadow(b, r, rule, q->loop_index);
     explain_limits(b, p, rule);

@@ -180,7 +180,7 @@ def test_what_is_missing_is_told(serve, repository):
     def troupe(*words):
         return subprocess.run([str(TROUPE), *words, "-s", server.url], capture_output=True, text=True, timeout=60 * SLOW).stdout
     assert "partial: without b (b: model 'b/1': it is out)\n" in troupe("infer", "two", "x=[[1,2,3]]")
-    assert re.search(r"^late +ensemble +- +READY", troupe("ls"), re.M)
+    assert re.search(r"^late +ensemble +- +READY +2 ", troupe("ls"), re.M)
     assert "ensemble" in troupe("inspect", "late") and "a, c" in troupe("inspect", "late")
     status, reply, _ = server.request("POST", "/v2/models/none/infer", body(x))
     assert status == 503 and "step 'b': model 'b/1': it is out" in json.loads(reply)["error"]

@@ -5,7 +5,7 @@ import pytest
 
 from conftest import SLOW
 from test_repository import load
-from test_routes import PLAIN, ask, explain, routes
+from test_routes import PLAIN, ask, command, explain, routes
 
 BROKEN = PLAIN + "fail BACKEND_FAILED it is broken\n"
 
@@ -79,7 +79,11 @@ def test_a_bad_one_is_taken_back_by_itself(canaries):
     for _ in range(50):
         status, reply = ask(server, "r")
         assert status == 200 and reply["model_name"] == "old"
-    assert explain(server, "r")["chosen"]["target"] == "old"
+    chosen = explain(server, "r")["chosen"]
+    assert chosen["target"] == "old" and chosen["by"] == "rule" and chosen["shares"] == []
+    assert chosen["canary"] == {"target": "broken", "state": "rolled_back", "share": 0, "reason": now["reason"]}
+    said = command(server, "explain", "r", "x=[1]")
+    assert "by chance" not in said and "may get another one" not in said and f"broken, the canary, was taken back: {now['reason']}\n" in said
     assert server.metric("troupe_route_canary_rolled_back", route="r", rule="1") == 1
     assert "is taken back: " in server.log()
 
@@ -90,6 +94,8 @@ def test_a_bad_one_is_taken_back_by_itself(canaries):
     server.repository.write("routes.yaml", route_of("good"))
     assert load(server, "r")[0] == 200
     assert canary(server)["state"] == "watching" and canary(server)["share"] == 0.2
+    chosen = explain(server, "r")["chosen"]
+    assert chosen["by"] == "chance" and [s["share"] for s in chosen["shares"]] == [0.8, 0.2] and chosen["canary"]["state"] == "watching"
 
 
 def test_a_slow_one_is_taken_back_by_itself(canaries):
