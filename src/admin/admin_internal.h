@@ -75,6 +75,9 @@ void trp_learner_metrics_write(const struct trp_directory *d, struct trp_buf *b)
 /* admin/cascade_metrics.c: as above. */
 void trp_cascade_metrics_write(const struct trp_directory *d, struct trp_buf *b);
 
+/* admin/ensemble_metrics.c: as above. */
+void trp_ensemble_metrics_write(const struct trp_directory *d, struct trp_buf *b);
+
 /* admin/route_answers.c */
 trp_status trp_answer_routes(struct trp_admin *a, struct trp_control *c, struct trp_error *err);
 

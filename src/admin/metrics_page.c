@@ -643,6 +643,7 @@ static bool begin(struct scrape *s, const struct trp_snapshot *snapshot)
     trp_route_metrics_write(trp_admin_directory(a, s->control->loop_index), s->now_ns, b);
     trp_learner_metrics_write(trp_admin_directory(a, s->control->loop_index), b);
     trp_cascade_metrics_write(trp_admin_directory(a, s->control->loop_index), b);
+    trp_ensemble_metrics_write(trp_admin_directory(a, s->control->loop_index), b);
     write_accounts(b, a);
     write_commons(b, a);
     write_devices(b, a);

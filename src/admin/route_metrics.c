@@ -43,6 +43,16 @@ static uint64_t read_canary_step(const void *place, int64_t now_ns)
     return view.phase == TRP_CANARY_ROLLED_BACK ? 0 : view.step;
 }
 
+/* In billionths: a row is written as the share of one. */
+static uint64_t read_canary_share(const void *place, int64_t now_ns)
+{
+    const struct trp_route_rule *rule = place;
+    struct trp_route_canary_view view;
+    (void)now_ns;
+    trp_route_canary_get(rule->canary, &view);
+    return (uint64_t)(view.share * 1e9 + 0.5);
+}
+
 static uint64_t read_canary_back(const void *place, int64_t now_ns)
 {
     const struct trp_route_rule *rule = place;
@@ -67,6 +77,9 @@ static const struct row rows[] = {
     { "troupe_route_canary_step", "gauge",
       "The step that the canary of a rule is at, from 1; 0: it gets nothing.", CANARY, 0,
       read_canary_step },
+    { "troupe_route_canary_share", "gauge",
+      "The part of its rule's requests that the canary gets, 0 to 1.", CANARY, 0,
+      read_canary_share },
     { "troupe_route_canary_rolled_back", "gauge",
       "1: the canary of a rule did worse, and was taken back.", CANARY, 0, read_canary_back },
     { "troupe_route_hedges_total", "counter",
@@ -121,7 +134,10 @@ static void write_sample(struct trp_buf *b, const struct row *row, struct trp_st
     trp_buf_add_char(b, ',');
     trp_metrics_write_label(b, row->of == GOAL ? "target" : "rule", of);
     trp_buf_add_text(b, "} ");
-    trp_buf_add_u64(b, value);
+    if (row->read == read_canary_share)
+        trp_buf_addf(b, "%.9g", (double)value / 1e9);
+    else
+        trp_buf_add_u64(b, value);
     trp_buf_add_char(b, '\n');
 }
 

@@ -44,7 +44,8 @@ struct trp_composition {
     struct trp_flag is_checked;
     struct trp_pointer reason; /* why it is not ready; a text, or NULL */
     struct trp_stats stats;
-    struct trp_counter *asked; /* of a cascade, by step: rows; NULL: it is none */
+    struct trp_counter *asked;   /* of a cascade, by step: rows; NULL: it is none */
+    struct trp_counter *missing; /* of an ensemble: as the recipe's */
 };
 
 static trp_status no_memory(struct trp_error *err)
@@ -354,6 +355,10 @@ static trp_status keep_loads(struct trp_composition *c, struct trp_error *err)
 
 static trp_status make_counters(struct trp_composition *c, struct trp_error *err)
 {
+    if (strcmp(c->kind, "ensemble") == 0) {
+        c->missing = trp_arena_zeroed(&c->arena, TRP_RECIPE_STEPS_MAX + 1, sizeof *c->missing);
+        return c->missing ? trp_ok() : no_memory(err);
+    }
     if (strcmp(c->kind, "cascade") != 0)
         return trp_ok();
     c->asked = trp_arena_zeroed(&c->arena, TRP_RECIPE_STEPS_MAX, sizeof *c->asked);
@@ -520,6 +525,7 @@ static trp_status check(struct trp_composition *c, const struct trp_recipe_looku
         TRP_CHECK(trp_pipeline_declare(r, err));
     r->signature.platform = platform_of(c);
     r->asked = c->asked;
+    r->missing = c->missing;
     return make_config(c, err);
 }
 
@@ -676,6 +682,8 @@ void trp_composition_carry(struct trp_target *now, struct trp_target *before)
     trp_stats_carry(&to->stats, &from->stats);
     for (uint32_t i = 0; to->asked && from->asked && i < TRP_RECIPE_STEPS_MAX; i++)
         trp_counter_set(&to->asked[i], trp_counter_get(&from->asked[i]));
+    for (uint32_t i = 0; to->missing && from->missing && i <= TRP_RECIPE_STEPS_MAX; i++)
+        trp_counter_set(&to->missing[i], trp_counter_get(&from->missing[i]));
 }
 
 bool trp_composition_next_step(const struct trp_target *t, uint32_t *cursor,
@@ -690,4 +698,32 @@ bool trp_composition_next_step(const struct trp_target *t, uint32_t *cursor,
     *out = (struct trp_composition_step){ c->recipe.steps[i].name, asked,
                                           asked > next ? asked - next : 0 };
     return true;
+}
+
+/* The members of an ensemble that may be missing; NULL: it is none. */
+static const struct trp_composition *lenient(const struct trp_target *t)
+{
+    const struct trp_composition *c = t->ops == &ops ? of(t) : NULL;
+    return c && c->missing && trp_flag_is_up(&c->is_checked) ? c : NULL;
+}
+
+bool trp_composition_next_absence(const struct trp_target *t, uint32_t *cursor,
+                                  struct trp_composition_absence *out)
+{
+    const struct trp_composition *c = lenient(t);
+    while (c && *cursor < c->recipe.steps_n) {
+        const uint32_t i = (*cursor)++;
+        if (!c->recipe.steps[i].may_fail)
+            continue;
+        *out = (struct trp_composition_absence){ c->recipe.steps[i].name,
+                                                 trp_counter_get(&c->missing[i]) };
+        return true;
+    }
+    return false;
+}
+
+uint64_t trp_composition_partial(const struct trp_target *t)
+{
+    const struct trp_composition *c = lenient(t);
+    return c ? trp_counter_get(&c->missing[TRP_RECIPE_STEPS_MAX]) : 0;
 }

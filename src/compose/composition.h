@@ -101,6 +101,20 @@ struct trp_composition_step {
 bool trp_composition_next_step(const struct trp_target *t, uint32_t *cursor,
                                struct trp_composition_step *out);
 
+/* How many answers of an ensemble were made without each member that may be missing: *cursor begins
+ * at 0; and how many without any of them.
+ *   Owns  : borrowed.
+ *   Thread: any.
+ *   Errors: false: there is no further one; 0: all must answer, it is no ensemble, or it was not
+ *           checked yet. */
+struct trp_composition_absence {
+    struct trp_str name;
+    uint64_t answers;
+};
+bool trp_composition_next_absence(const struct trp_target *t, uint32_t *cursor,
+                                  struct trp_composition_absence *out);
+uint64_t trp_composition_partial(const struct trp_target *t);
+
 /* The names that it asks: *cursor begins at 0.
  *   Owns  : borrowed.
  *   Thread: any.

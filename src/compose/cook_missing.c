@@ -123,9 +123,22 @@ static void say(struct trp_cook *k, struct words *w)
     call->notes_n = reasons.len > 0 ? 3 : 2;
 }
 
+/* By ensemble and member. */
+static void count_missing(const struct trp_cook *k, const struct trp_recipe_step *join)
+{
+    struct trp_counter *missing = k->recipe->missing;
+    if (!missing)
+        return;
+    trp_counter_add(&missing[TRP_RECIPE_STEPS_MAX], 1);
+    for (uint32_t i = 0; i < join->uses_n; i++)
+        if (!k->tensors[join->uses[i].tensor])
+            trp_counter_add(&missing[k->recipe->tensors[join->uses[i].tensor].maker], 1);
+}
+
 void trp_cook_note_missing(struct trp_cook *k, const struct trp_recipe_step *join)
 {
     struct words w;
+    count_missing(k, join);
     begin(k, &w);
     for (uint32_t i = 0; i < join->uses_n; i++) {
         const uint32_t maker = k->recipe->tensors[join->uses[i].tensor].maker;

@@ -115,6 +115,9 @@ struct trp_recipe {
     struct trp_signature signature; /* once checked */
     uint32_t *inputs;               /* tensors, in the order of the signature's inputs */
     struct trp_counter *asked;      /* of a cascade: rows that each step was asked about; or NULL */
+    /* Of an ensemble: answers without each step; one behind the last step, answers without some;
+     * or NULL. */
+    struct trp_counter *missing;
 };
 
 /* Who knows what a model takes and gives, at load. */

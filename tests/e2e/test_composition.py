@@ -177,6 +177,10 @@ def test_what_is_missing_is_told(serve, repository):
             parameters = ask(client, model, x, "x").get_response().parameters
             assert parameters["troupe_partial"].bool_param and parameters["troupe_missing"].string_param == missing
             assert parameters["troupe_missing_because"].string_param == why
+    assert server.metric("troupe_ensemble_missing_total", ensemble="two", member="b") == server.metric("troupe_ensemble_partial_total", ensemble="two") == 2
+    assert server.metric("troupe_ensemble_missing_total", ensemble="two", member="a") == 0
+    assert server.metric("troupe_ensemble_missing_total", ensemble="late", member="c") == 2
+
     def troupe(*words):
         return subprocess.run([str(TROUPE), *words, "-s", server.url], capture_output=True, text=True, timeout=60 * SLOW).stdout
     assert "partial: without b (b: model 'b/1': it is out)\n" in troupe("infer", "two", "x=[[1,2,3]]")

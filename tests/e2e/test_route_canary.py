@@ -55,7 +55,7 @@ def ask_until(server, is_over, what, answers=None):
 
 def test_a_good_one_goes_through_its_steps(canaries):
     server = canaries(route_of("good"))
-    assert canary(server)["share"] == 0.2
+    assert canary(server)["share"] == 0.2 == server.metric("troupe_route_canary_share", route="r", rule="1")
     answers = ask_until(server, lambda: canary(server)["state"] == "done", "all steps")
     assert all(status == 200 for status, _ in answers)
     assert {"old", "good"} == {name for _, name in answers}
@@ -85,6 +85,7 @@ def test_a_bad_one_is_taken_back_by_itself(canaries):
     said = command(server, "explain", "r", "x=[1]")
     assert "by chance" not in said and "may get another one" not in said and f"broken, the canary, was taken back: {now['reason']}\n" in said
     assert server.metric("troupe_route_canary_rolled_back", route="r", rule="1") == 1
+    assert server.metric("troupe_route_canary_share", route="r", rule="1") == 0
     assert "is taken back: " in server.log()
 
     # It stays so when something else is written, and begins again when it is another one.

@@ -39,6 +39,7 @@ static const char *read_page(void)
         trp_failed(trp_directory_build(trp_heap(), items, n, (struct trp_str){ "", 0 }, &d, NULL)));
     trp_buf_reset(&page);
     trp_cascade_metrics_write(d, &page);
+    trp_ensemble_metrics_write(d, &page);
     trp_buf_add_char(&page, '\0');
     assert_int_equal(page.failed, TRP_OK);
     trp_directory_unref(d);
@@ -96,12 +97,34 @@ static void too_many_are_left_out_whole_and_counted(void **state)
     assert_non_null(strstr(text, want));
 }
 
+static void who_was_missing_in_which_ensemble_is_told(void **state)
+{
+    static float x[] = { 0.4F, 0.35F, 0.25F };
+    (void)state;
+    fixture_serve("ensembles: { e: { members: [small, large], vote: mean, quorum: 1, deadline: 1s "
+                  "} }");
+    (void)fixture_ask("e", x, 1);
+    fixture_give_back();
+    assert_non_null(strstr(read_page(), "\ntroupe_ensemble_partial_total{ensemble=\"e\"} 0\n"));
+    fake("large")->way = FAKE_FAILS;
+    (void)fixture_ask("e", x, 1);
+    fixture_give_back();
+    const char *text = read_page();
+    assert_non_null(strstr(text, "\ntroupe_ensemble_partial_total{ensemble=\"e\"} 1\n"));
+    assert_non_null(
+        strstr(text, "troupe_ensemble_missing_total{ensemble=\"e\",member=\"small\"} 0\n"));
+    assert_non_null(
+        strstr(text, "troupe_ensemble_missing_total{ensemble=\"e\",member=\"large\"} 1\n"));
+    assert_non_null(strstr(text, "\ntroupe_ensemble_metrics_left_out 0\n"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(each_step_has_its_series),
         TEST(without_a_cascade_there_is_nothing),
+        TEST(who_was_missing_in_which_ensemble_is_told),
         TEST(too_many_are_left_out_whole_and_counted),
     };
     return cmocka_run_group_tests_name("cascade_metrics", tests, NULL, NULL);
