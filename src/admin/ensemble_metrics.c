@@ -1,8 +1,8 @@
-/* admin/ensemble_metrics.c - which ensembles answer without some of their members, and without which,
- * as Prometheus text.
+/* admin/ensemble_metrics.c - which ensembles answer without some of their members, and without
+ * which, as Prometheus text.
  *
- * As with cascades: ensembles whose members would make more than SERIES_MAX series together are left
- * out, later ones first, and a metric of its own says how many these are. */
+ * As with cascades: ensembles whose members would make more than SERIES_MAX series together are
+ * left out, later ones first, and a metric of its own says how many these are. */
 #include "admin/admin_internal.h"
 #include "call/target.h"
 #include "compose/composition.h"

@@ -8,8 +8,8 @@
  *  1. A tensor passes from step to step where it lies: nothing is copied but by steps that make a
  *     new one of several.
  *  2. Steps that no wanted output needs are not done.
- *  3. Whoever may fail is left out; the answer says who (notes `troupe_partial`, `troupe_missing`) and
- *     why (`troupe_missing_because`).
+ *  3. Whoever may fail is left out; the answer says who (notes `troupe_partial`, `troupe_missing`)
+ *     and why (`troupe_missing_because`).
  *  4. The call is finished once: outside of any start(), or by the loop's ready list. */
 #ifndef TRP_COOK_H
 #define TRP_COOK_H
