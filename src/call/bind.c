@@ -25,8 +25,11 @@
     "batch dim in your input dims config, try setting max_batch_size to zero. See the model "     \
     "configuration docs for more info on max_batch_size."
 
+/* As the client wrote it: whom a route asks in its place is no word of the client's. */
 static struct trp_str model_name(const struct trp_call *call)
 {
+    while (call->stands_in && call->parent)
+        call = call->parent;
     if (call->model.len == 0 && call->target)
         return call->target->name;
     return call->model;
