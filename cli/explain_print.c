@@ -229,7 +229,7 @@ static trp_status print_decision(struct trp_json root, struct trp_error *err)
         return trp_fail(err, TRP_INVALID_ARGUMENT, "the server's answer is no decision");
     const struct trp_str doubt = text_of(root, "doubt");
     if (doubt.len > 0)
-        printf("it does not fit its targets: %.*s\n", TRP_STR(doubt));
+        printf("it may not fit its targets: %.*s\n", TRP_STR(doubt));
     while (trp_json_next(&it, NULL, &rule))
         print_rule(rule);
     const struct trp_str open = text_of(root, "undecided");
@@ -388,6 +388,9 @@ static void print_composition(struct trp_json root, const char *takes)
         printf("it is not ready: %.*s\n", TRP_STR(reason));
         return;
     }
+    const struct trp_str doubt = text_of(root, "doubt");
+    if (doubt.len > 0)
+        printf("it is in doubt: %.*s\n", TRP_STR(doubt));
     print_missing(root, takes);
     print_join(root);
     bool more = trp_json_find(root, "steps", &list) && trp_json_begin(list, &it);

@@ -296,7 +296,7 @@ static void tell_doubt(void *user, const struct trp_router *route, const char *d
     const struct trp_str name = trp_route_plan_of(route)->name;
     char lead[320];
     (void)snprintf(lead, sizeof lead,
-                   "route '%.*s' goes on, and does not fit its targets: ", TRP_STR(name));
+                   "route '%.*s' goes on, and may not fit its targets: ", TRP_STR(name));
     if (doubt)
         log_lines(r, TRP_LOG_WARNING, lead, doubt);
     else
@@ -322,6 +322,18 @@ static void tell_gone(void *user, struct trp_composition *c, const char *doubt)
                  TRP_STR(name));
 }
 
+/* Of those that serve and may lose a member. */
+static void tell_doubts(struct trp_routing *r)
+{
+    for (uint32_t i = 0; i < trp_cookbook_count(r->book); i++) {
+        struct trp_composition *c = trp_cookbook_at(r->book, i);
+        const struct trp_str doubt = trp_composition_take_doubt(c);
+        if (doubt.len > 0)
+            TRP_WARN(r->opts.log, "route", "%s '%.*s' goes on: %.*s", trp_composition_kind(c),
+                     TRP_STR(trp_composition_target(c)->name), TRP_STR(doubt));
+    }
+}
+
 /* What could not be checked before, because models were not known, may be now. */
 static void look_again(struct trp_routing *r)
 {
@@ -332,6 +344,7 @@ static void look_again(struct trp_routing *r)
     const struct trp_cookbook_news news = { r, tell_unfit, tell_gone };
     if (r->book)
         trp_cookbook_look_again(r->book, &check, &news);
+    tell_doubts(r);
     if (r->file)
         trp_route_file_look_again(r->file, &check, tell_doubt, r);
 }

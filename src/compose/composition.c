@@ -42,7 +42,9 @@ struct trp_composition {
     struct trp_ensemble ensemble; /* of ensembles and cascades */
     const struct trp_node *config;
     struct trp_flag is_checked;
-    struct trp_pointer reason; /* why it is not ready; a text, or NULL */
+    struct trp_pointer reason;     /* why it is not ready; a text, or NULL */
+    struct trp_pointer rows_doubt; /* of the rows that they take; a text, or NULL */
+    bool is_rows_doubt_taken;
     struct trp_stats stats;
     struct trp_counter *asked;   /* of a cascade, by step: rows; NULL: it is none */
     struct trp_counter *missing; /* of an ensemble: as the recipe's */
@@ -195,11 +197,18 @@ static void cancel(struct trp_target *t, struct trp_call *call)
     trp_cook_cancel(call);
 }
 
+static struct trp_str rows_doubt_of(const struct trp_composition *c)
+{
+    const char *doubt = trp_pointer_get(&c->rows_doubt);
+    return doubt ? trp_str_of(doubt) : trp_str_make(NULL, 0);
+}
+
 static void state(const struct trp_target *t, struct trp_target_state *out)
 {
+    const struct trp_str gone = trp_composition_doubt(of(t));
     *out = (struct trp_target_state){ .ready = true,
                                       .state = "READY",
-                                      .reason = trp_composition_doubt(of(t)) };
+                                      .reason = gone.len > 0 ? gone : rows_doubt_of(of(t)) };
     if (!trp_flag_is_up(&of(t)->is_checked))
         *out = (struct trp_target_state){ .state = "UNAVAILABLE", .reason = reason_of(of(t)) };
 }
@@ -225,6 +234,8 @@ static void explain(const struct trp_target *t, const struct trp_target_question
     trp_json_add_str(out, "place", c->place);
     trp_json_add_bool(out, "ready", is_ready);
     trp_json_add_str(out, "reason", is_ready ? trp_str_make(NULL, 0) : reason_of(c));
+    if (rows_doubt_of(c).len > 0)
+        trp_json_add_str(out, "doubt", rows_doubt_of(c));
     if (is_ready)
         trp_explanation_write(&c->recipe, c->env, q, out);
     trp_buf_add_char(out, '}');
@@ -540,6 +551,42 @@ static void say(struct trp_composition *c, const struct trp_error *err)
     trp_pointer_put(&c->reason, text.ptr);
 }
 
+/* How many rows a step takes; 0: nobody can say.  Row by row it is any number. */
+static int64_t rows_of_step(const struct trp_recipe_step *step)
+{
+    if (step->act != TRP_RECIPE_MODEL)
+        return 0;
+    return step->each_row ? INT64_MAX : trp_signature_rows_max(step->signature);
+}
+
+/* Models that answer together take the same request.  Where all of them have a maximum, the least
+ * is the whole one's, which says so to clients; else more rows lose the one that takes fewer. */
+static void doubt_rows(struct trp_composition *c)
+{
+    const struct trp_recipe *r = &c->recipe;
+    const struct trp_recipe_step *least = NULL, *most = NULL;
+    struct trp_error words = { 0 };
+    if (strcmp(r->kind, "pipeline") == 0 || r->declared || r->signature.batch_max > 0)
+        return;
+    for (uint32_t i = 0; i < r->steps_n; i++) {
+        const struct trp_recipe_step *step = &r->steps[i];
+        const int64_t rows = rows_of_step(step);
+        if (rows > 0 && (!least || rows < rows_of_step(least)))
+            least = step;
+        if (rows > 0 && (!most || rows > rows_of_step(most)))
+            most = step;
+    }
+    if (!least || rows_of_step(least) == rows_of_step(most))
+        return;
+    (void)trp_node_fail(least->at, &words, TRP_INVALID_ARGUMENT,
+                        "'%.*s' takes at most %lld rows, and '%.*s' more: %s", TRP_STR(least->name),
+                        (long long)rows_of_step(least), TRP_STR(most->name),
+                        least->may_fail ? "a request of more is answered without it"
+                                        : "a request of more fails where it meets it");
+    const struct trp_str text = trp_arena_dup(&c->arena, trp_str_of(words.text));
+    trp_pointer_put(&c->rows_doubt, text.ptr ? text.ptr : "its models take unlike numbers of rows");
+}
+
 trp_status trp_composition_check(struct trp_composition *c, const struct trp_recipe_lookup *lookup,
                                  struct trp_error *err)
 {
@@ -547,11 +594,21 @@ trp_status trp_composition_check(struct trp_composition *c, const struct trp_rec
         return trp_ok();
     forget(c);
     const trp_status st = check(c, lookup, err);
-    if (trp_failed(st))
+    if (trp_failed(st)) {
         say(c, err);
-    else
-        trp_flag_raise(&c->is_checked);
+        return st;
+    }
+    doubt_rows(c);
+    trp_flag_raise(&c->is_checked);
     return st;
+}
+
+struct trp_str trp_composition_take_doubt(struct trp_composition *c)
+{
+    const struct trp_str doubt = rows_doubt_of(c);
+    const bool is_new = doubt.len > 0 && !c->is_rows_doubt_taken;
+    c->is_rows_doubt_taken |= is_new;
+    return is_new ? doubt : trp_str_make(NULL, 0);
 }
 
 trp_status trp_composition_goes_on(const struct trp_composition *c,
@@ -679,6 +736,8 @@ void trp_composition_carry(struct trp_target *now, struct trp_target *before)
     const struct trp_composition *from = of(before);
     if (strcmp(to->kind, from->kind) != 0 || !trp_node_is_same(to->alloc, to->at, from->at))
         return;
+    to->is_rows_doubt_taken =
+        trp_str_is_equal(rows_doubt_of(to), rows_doubt_of(from)) && from->is_rows_doubt_taken;
     trp_stats_carry(&to->stats, &from->stats);
     for (uint32_t i = 0; to->asked && from->asked && i < TRP_RECIPE_STEPS_MAX; i++)
         trp_counter_set(&to->asked[i], trp_counter_get(&from->asked[i]));

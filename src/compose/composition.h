@@ -48,6 +48,13 @@ trp_status trp_composition_again(const struct trp_composition *c,
 trp_status trp_composition_check(struct trp_composition *c, const struct trp_recipe_lookup *lookup,
                                  struct trp_error *err);
 
+/* What may go wrong with one that was checked and serves, for whoever tells people: each once, also
+ * when it was read again.
+ *   Owns  : borrowed.
+ *   Thread: control.
+ *   Errors: empty: nothing, or it was taken before. */
+struct trp_str trp_composition_take_doubt(struct trp_composition *c);
+
 /* Whether one that is at work goes on with what `again`, the same one read and checked anew, has
  * found.
  *   Owns  : nothing.

@@ -1,5 +1,10 @@
 /* route/route_check.c - whether all routes of a file can be followed, as far as that can be
- * known before a request comes. */
+ * known before a request comes.
+ *
+ * Longer than other files, because all of it goes by what targets take and give, which is found
+ * once a check: first what is refused, then what is only doubted, which serves. */
+#include <stdio.h>
+
 #include "base/arena.h"
 #include "repo/digest.h"
 #include "route/route_canary.h"
@@ -427,18 +432,36 @@ static trp_status find_fitted(const struct checking *c, const struct trp_route_g
     return trp_route_fit_describe(g->fit, c->arena, s, c->err);
 }
 
+/* The same, of so many rows at most. */
+static trp_status with_rows(const struct checking *c, const struct trp_signature *s, int64_t rows,
+                            const struct trp_signature **out)
+{
+    struct trp_signature *copy = trp_arena_zeroed(c->arena, 1, sizeof *copy);
+    if (!copy)
+        return trp_fail(c->err, TRP_OUT_OF_MEMORY, "the check of routes");
+    *copy = *s;
+    copy->batch_max = (int32_t)rows;
+    *out = copy;
+    return trp_ok();
+}
+
 /* Where its targets differ, only its own rules know what it takes.  walk() was there: it ends. */
 static trp_status look_behind(const struct checking *c, const struct trp_route_plan *p,
                               struct face *face)
 {
     const struct trp_signature *first = NULL, *s;
+    int64_t least = INT64_MAX;
     face->was_looked_for = true;
     for (uint32_t i = 0; i < p->goals_n; i++) {
         TRP_CHECK(find_fitted(c, &p->goals[i], &s));
         if (!s || (first && !is_alike(first, s)))
             return trp_ok();
+        const int64_t rows = trp_signature_rows_max(s);
+        least = rows > 0 && rows < least ? rows : least;
         first = first ? first : s;
     }
+    if (first && least < trp_signature_rows_max(first))
+        TRP_CHECK(with_rows(c, first, least, &first));
     face->signature = first;
     return trp_ok();
 }
@@ -600,6 +623,108 @@ static trp_status check_shapes(const struct checking *c, const struct trp_route_
     return trp_ok();
 }
 
+/* ---- rows ---- */
+
+struct measured { /* a target of a rule, and how many rows it takes */
+    struct party party;
+    int64_t rows; /* 0: none was found */
+};
+
+static trp_status tell_rows(const struct checking *c, const struct trp_route_plan *p,
+                            const struct measured *least, const struct measured *most)
+{
+    char other[32] = "any number";
+    if (most->rows < INT64_MAX)
+        (void)snprintf(other, sizeof other, "%lld", (long long)most->rows);
+    return trp_route_source_fail(p->source, least->party.at, least->party.goal->text, c->err,
+                                 "'%.*s' takes at most %lld rows, and '%.*s' %s: a request of more "
+                                 "is refused where it meets '%.*s'",
+                                 TRP_STR(least->party.goal->text), (long long)least->rows,
+                                 TRP_STR(most->party.goal->text), other,
+                                 TRP_STR(least->party.goal->text));
+}
+
+/* Too many rows are the client's own mistake, which falls back nowhere: whether a request is
+ * answered must not hang on whom it meets.  Nobody gets a shadow's answer. */
+static trp_status compare_rows(const struct checking *c, const struct trp_route_plan *p,
+                               const struct trp_route_rule *rule)
+{
+    const uint32_t n = count_goals(rule) - (rule->shadow ? 1 : 0);
+    struct measured least = { .rows = 0 }, most = { .rows = 0 };
+    for (uint32_t i = 0; i < n; i++) {
+        struct measured m = { .rows = 0 };
+        TRP_CHECK(find_party(c, p, rule, i, &m.party));
+        m.rows = m.party.signature ? trp_signature_rows_max(m.party.signature) : 0;
+        if (m.rows > 0 && (least.rows == 0 || m.rows < least.rows))
+            least = m;
+        if (m.rows > most.rows)
+            most = m;
+    }
+    return least.rows < most.rows ? tell_rows(c, p, &least, &most) : trp_ok();
+}
+
+/* ---- what rules give ---- */
+
+/* The output that clients of the route call so; NULL: it has none. */
+static const struct trp_io *output_called(const struct party *of, struct trp_str ours)
+{
+    for (uint32_t i = 0; i < of->signature->outputs_n; i++)
+        if (trp_str_is_equal(client_output(of->goal, of->signature->outputs[i].name), ours))
+            return &of->signature->outputs[i];
+    return NULL;
+}
+
+/* Each output of one is the other's, too; of `of` it is told, whoever that is. */
+static trp_status compare_outputs(const struct checking *c, const struct trp_route_plan *p,
+                                  const struct party *one, const struct party *two,
+                                  const struct party *of)
+{
+    for (uint32_t i = 0; i < one->signature->outputs_n; i++) {
+        const struct trp_io *io = &one->signature->outputs[i];
+        const struct trp_str name = client_output(one->goal, io->name);
+        const struct trp_io *other = output_called(two, name);
+        if (!other)
+            return trp_route_source_fail(p->source, of->at, of->goal->text, c->err,
+                                         "'%.*s' gives '%.*s', and '%.*s' of another rule does "
+                                         "not: clients are told of what the last rule gives",
+                                         TRP_STR(one->goal->text), TRP_STR(name),
+                                         TRP_STR(two->goal->text));
+        if (other->dtype != io->dtype)
+            return trp_route_source_fail(p->source, of->at, of->goal->text, c->err,
+                                         "'%.*s' gives %s for '%.*s', and '%.*s' of another rule "
+                                         "%s: clients are told of what the last rule gives",
+                                         TRP_STR(one->goal->text), trp_dtype_name(io->dtype),
+                                         TRP_STR(name), TRP_STR(two->goal->text),
+                                         trp_dtype_name(other->dtype));
+    }
+    return trp_ok();
+}
+
+/* The last rule's is what clients are shown: what another one gives more, or does not give, they
+ * see only when it answers. */
+static trp_status compare_rules(const struct checking *c, const struct trp_route_plan *p)
+{
+    struct party shown, other;
+    TRP_CHECK(find_party(c, p, &p->rules[p->rules_n - 1], 0, &shown));
+    for (uint32_t i = 0; shown.signature && i + 1 < p->rules_n; i++) {
+        TRP_CHECK(find_party(c, p, &p->rules[i], 0, &other));
+        if (!other.signature)
+            continue;
+        TRP_CHECK(compare_outputs(c, p, &shown, &other, &other));
+        TRP_CHECK(compare_outputs(c, p, &other, &shown, &other));
+    }
+    return trp_ok();
+}
+
+/* All that is told and keeps nobody from serving. */
+static trp_status check_doubts(const struct checking *c, const struct trp_route_plan *p)
+{
+    TRP_CHECK(check_shapes(c, p));
+    for (uint32_t i = 0; i < p->rules_n; i++)
+        TRP_CHECK(compare_rows(c, p, &p->rules[i]));
+    return compare_rules(c, p);
+}
+
 /* ---- all of it ---- */
 
 /* What rules say of inputs, against what the targets take; nothing can be said while one of them
@@ -680,7 +805,7 @@ static uint64_t mix_ios(uint64_t digest, const struct trp_io *ios, uint32_t n)
 }
 
 /* What is known of what all targets take and give, in one number that is not 0: all that
- * check_presence(), check_fits() and check_shapes() go by.  Of a route, what all of its own have in
+ * check_presence(), check_fits() and check_doubts() go by.  Of a route, what all of its own have in
  * common. */
 static trp_status digest_known(const struct checking *c, const struct trp_route_plan *p,
                                uint64_t *out_digest)
@@ -690,6 +815,7 @@ static trp_status digest_known(const struct checking *c, const struct trp_route_
     for (uint32_t i = 0; i < p->goals_n; i++) {
         TRP_CHECK(find_signature(c, &p->goals[i], &s));
         digest = trp_digest_add(digest, s ? 1 : is_there(c, &p->goals[i]) ? 0 : 2);
+        digest = s ? trp_digest_add(digest, (uint64_t)(uint32_t)s->batch_max) : digest;
         digest = s ? mix_ios(digest, s->inputs, s->inputs_n) : digest;
         digest = s ? mix_ios(digest, s->outputs, s->outputs_n) : digest;
     }
@@ -705,7 +831,7 @@ static trp_status keep_known(const struct checking *c, struct trp_router *route)
     struct trp_error doubt = { 0 };
     struct checking mild = *c;
     mild.err = &doubt;
-    if (trp_failed(check_shapes(&mild, p))) {
+    if (trp_failed(check_doubts(&mild, p))) {
         route->known = 0;
         return trp_ok();
     }
@@ -769,7 +895,7 @@ static bool look_again(const struct checking *c, struct trp_router *r, const cha
     if (!trp_failed(st))
         st = check_fits(c, r->plan);
     if (!trp_failed(st))
-        st = check_shapes(c, r->plan);
+        st = check_doubts(c, r->plan);
     if (st.code == TRP_OUT_OF_MEMORY)
         return false;
     r->known = known;

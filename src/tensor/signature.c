@@ -211,6 +211,18 @@ static const struct trp_io *find(const struct trp_io *ios, uint32_t n, struct tr
     return at < n ? &ios[at] : NULL;
 }
 
+int64_t trp_signature_rows_max(const struct trp_signature *s)
+{
+    if (s->batch_max > 0)
+        return s->batch_max;
+    for (uint32_t i = 0; i < s->inputs_n; i++) {
+        const struct trp_io *io = &s->inputs[i];
+        if (!io->any_rank && !io->shape_unchecked && (io->rank == 0 || io->dims[0] >= 0))
+            return 0;
+    }
+    return s->inputs_n > 0 ? INT64_MAX : 0;
+}
+
 const struct trp_io *trp_signature_input(const struct trp_signature *s, struct trp_str name)
 {
     return find(s->inputs, s->inputs_n, name);

@@ -82,6 +82,13 @@ static inline uint32_t trp_signature_place(const struct trp_io *ios, uint32_t n,
     return UINT32_MAX;
 }
 
+/* How many rows it takes in one request.
+ *   Units : rows; INT64_MAX: any number; 0: it has none, because an input is of a fixed size.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+int64_t trp_signature_rows_max(const struct trp_signature *s);
+
 /* Finds by name; NULL when absent.
  *   Owns  : borrowed.
  *   Thread: any.

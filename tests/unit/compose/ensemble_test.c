@@ -544,6 +544,41 @@ static void without_memory_a_request_is_refused_and_lets_everything_go(void **st
     fixture_lacks_memory("much", many, 1600); /* more than the request's own arena takes */
 }
 
+/* A request of more rows than one member takes loses it, and nobody is told why. */
+static void members_that_take_unlike_numbers_of_rows_are_doubted(void **state)
+{
+    static const struct {
+        const char *yaml, *says; /* NULL: nothing */
+    } rows[] = {
+        { "ensembles: { both: { members: [one, two], vote: mean, quorum: 1 } }",
+          "routes.yaml:1: 'one' takes at most 8 rows, and 'two' more: a request of more is "
+          "answered without it" },
+        { "ensembles: { all: { members: [one, two], vote: mean } }",
+          "'one' takes at most 8 rows, and 'two' more: a request of more fails where it meets it" },
+        { "cascades: { first: { steps: [two, one], threshold: 0.9 } }", "'one' takes at most 8" },
+        { "ensembles: { like: { members: [one, six], vote: mean, quorum: 1 } }", NULL },
+        { "pipelines: { row: { steps: [ { model: two, outputs: { y: z } }, "
+          "{ model: one, inputs: { x: z } } ], outputs: [ y ] } }",
+          NULL },
+    };
+    static const char *const names[] = { "both", "all", "first", "like", "row" };
+    (void)state;
+    fake("two")->signature = &fake_unbounded;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        fixture_serve(rows[i].yaml);
+        struct trp_target *t = fixture_target(names[i]);
+        struct trp_target_state now;
+        t->ops->state(t, &now);
+        assert_true(now.ready);
+        if (rows[i].says ? now.reason.len == 0 || !strstr(now.reason.ptr, rows[i].says)
+                         : now.reason.len > 0)
+            fail_msg("'%s' says '%.*s'", rows[i].yaml, TRP_STR(now.reason));
+        struct trp_composition *c = trp_composition_of(t);
+        assert_int_equal(trp_composition_take_doubt(c).len, now.reason.len);
+        assert_int_equal(trp_composition_take_doubt(c).len, 0); /* it is told once */
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up_three, fixture_tear_down)
@@ -576,6 +611,7 @@ int main(void)
         TEST(its_metadata_are_composed_of_the_members),
         TEST(it_could_answer_while_enough_members_are_there),
         TEST(without_memory_a_request_is_refused_and_lets_everything_go),
+        TEST(members_that_take_unlike_numbers_of_rows_are_doubted),
     };
     return cmocka_run_group_tests_name("ensemble", tests, NULL, NULL);
 }

@@ -745,6 +745,90 @@ static void without_memory_nothing_is_kept(void **state)
     }
 }
 
+/* More rows than one of them takes are refused by him and fall back nowhere: of a canary so many
+ * requests in a hundred. */
+static void targets_of_a_rule_that_take_unlike_numbers_of_rows_are_doubted(void **state)
+{
+    struct routes *r = *state;
+    static const struct {
+        const char *text, *says; /* NULL: nothing */
+        int32_t a, b;            /* rows; 0: any number */
+    } rows[] = {
+        { "routes: { r: [ { use: a, canary: b, fallback: a } ] }", NULL, 64, 64 },
+        { "routes: { r: [ { use: a, canary: b } ] }",
+          "routes.yaml:1:34: 'b' takes at most 64 rows, and 'a' any number: a request of more is "
+          "refused where it meets 'b'",
+          0, 64 },
+        { "routes: { r: [ { use: a, fallback: b } ] }",
+          "routes.yaml:1:23: 'a' takes at most 8 rows, and 'b' 64", 8, 64 },
+        { "routes: { r: [ { split: { a: 1, b: 1 } } ] }", "'a' takes at most 8 rows", 8, 0 },
+        { "routes: { r: [ { use: a, hedge: { use: b, after: 1ms } } ] }", "'b' takes at most 8", 0,
+          8 },
+        { "routes: { r: [ { use: a, shadow: b } ] }", NULL, 64, 8 }, /* nobody gets its answer */
+        { "routes: { r: [ { when: params.n == 1, use: a }, { use: b } ] }", NULL, 64, 8 },
+        { "routes: { s: [ { when: params.n == 1, use: a }, { use: b } ], r: [ { use: s, fallback: "
+          "a "
+          "} ] }",
+          "'s' takes at most 8 rows, and 'a' 64", 64, 8 },
+    };
+    const struct trp_route_check how = { .user = r, .known = known, .signature = signature };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint32_t news = 0;
+        routes_model(r, "a")->signature.batch_max = rows[i].a;
+        routes_model(r, "b")->signature.batch_max = rows[i].b;
+        routes_read_ok(r, rows[i].text);
+        assert_false(trp_failed(check(r)));
+        trp_route_file_look_again(r->file, &how, count_news, &news);
+        const struct trp_str doubt = trp_route_doubt(routes_route(r, TRP_STR_LIT("r")));
+        assert_int_equal(news, rows[i].says != NULL);
+        if (rows[i].says ? doubt.len == 0 || !strstr(doubt.ptr, rows[i].says) : doubt.len > 0)
+            fail_msg("'%s' gave '%.*s'", rows[i].text, TRP_STR(doubt));
+        routes_model(r, "a")->signature.batch_max = rows[i].b; /* another version */
+        trp_route_file_look_again(r->file, &how, count_news, &news);
+        assert_int_equal(trp_route_doubt(routes_route(r, TRP_STR_LIT("r"))).len, 0);
+    }
+}
+
+/* Clients are shown one rule's outputs, and may ask for any of them by name. */
+static void rules_that_give_other_outputs_are_doubted(void **state)
+{
+    struct routes *r = *state;
+    static const struct trp_io two[] = {
+        { .name = { "y", 1 }, .dtype = TROUPE_FP32, .rank = 1, .dims = { -1 } },
+        { .name = { "label", 5 }, .dtype = TROUPE_INT64, .rank = 1, .dims = { -1 } }
+    };
+    static const struct {
+        const char *text, *says; /* NULL: nothing */
+    } rows[] = {
+        { "routes: { r: [ { when: params.n == 1, use: b }, { use: popularity } ] }", NULL },
+        { "routes: { r: [ { when: params.n == 1, use: a }, { use: b } ] }",
+          "routes.yaml:1:44: 'a' gives 'label', and 'b' of another rule does not: clients are told "
+          "of what the last rule gives" },
+        { "routes: { r: [ { when: params.n == 1, use: b }, { use: a } ] }",
+          "routes.yaml:1:44: 'a' gives 'label', and 'b' of another rule does not" },
+        { "routes: { r: [ { use: b, fallback: a } ] }", NULL }, /* what is more hurts nobody */
+        { "routes: { r: { targets: { t: { model: b, outputs: { z: y } } }, rules: [ { when: "
+          "params.n == 1, use: t }, { use: b } ] } }",
+          "'b' gives 'y', and 't' of another rule does not" },
+        { "routes: { r: [ { when: params.n == 1, use: ints }, { use: b } ] }",
+          "'b' gives FP32 for 'y', and 'ints' of another rule INT64" },
+    };
+    const struct trp_route_check how = { .user = r, .known = known, .signature = signature };
+    struct model *a = routes_model(r, "a");
+    a->signature.outputs = two;
+    a->signature.outputs_n = ARRAY_LEN(two);
+    routes_add(r, "ints")->output.dtype = TROUPE_INT64;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint32_t news = 0;
+        routes_read_ok(r, rows[i].text);
+        assert_false(trp_failed(check(r)));
+        trp_route_file_look_again(r->file, &how, count_news, &news);
+        const struct trp_str doubt = trp_route_doubt(trp_route_file_at(r->file, 0));
+        if (rows[i].says ? doubt.len == 0 || !strstr(doubt.ptr, rows[i].says) : doubt.len > 0)
+            fail_msg("'%s' gave '%.*s'", rows[i].text, TRP_STR(doubt));
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, routes_tear_down)
@@ -764,6 +848,8 @@ int main(void)
         TEST(who_stands_in_gives_the_same_outputs_and_a_shadow_takes_the_same),
         TEST(a_route_behind_a_route_is_checked_like_its_targets),
         TEST(without_memory_nothing_is_kept),
+        TEST(targets_of_a_rule_that_take_unlike_numbers_of_rows_are_doubted),
+        TEST(rules_that_give_other_outputs_are_doubted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -463,6 +463,48 @@ static void an_answer_keeps_its_names_when_its_route_goes(void **state)
     }
 }
 
+/* A client that keeps to the metadata is refused by nobody. */
+static void a_route_takes_as_many_rows_as_whoever_may_answer_takes_fewest(void **state)
+{
+    struct routes *r = *state;
+    static const struct {
+        const char *text;
+        int32_t ours, more, theirs, whole; /* rows; 0: any number */
+    } rows[] = {
+        { "routes: { r: [ { use: ours, fallback: more } ] }", 0, 64, 0, 64 },
+        { "routes: { r: [ { use: ours, fallback: more } ] }", 8, 64, 0, 8 },
+        { "routes: { r: [ { use: ours, canary: more } ] }", 8, 0, 0, 8 },
+        { "routes: { r: [ { use: ours, hedge: { use: more, after: 1ms } } ] }", 8, 4, 0, 4 },
+        { "routes: { r: [ { use: ours, shadow: more } ] }", 8, 4, 0, 8 },
+        { "routes: { r: [ { when: params.n == 1, use: more }, { use: ours } ] }", 8, 4, 0, 4 },
+        { "routes: { r: [ { use: ours, fallback: more } ] }", 0, 0, 0, 0 },
+    };
+    struct trp_arena arena;
+    struct trp_signature s;
+    trp_arena_init(&arena, trp_heap(), 4096, 0);
+    (void)routes_add(r, "more");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        routes_model(r, "ours")->signature.batch_max = rows[i].ours;
+        routes_model(r, "more")->signature.batch_max = rows[i].more;
+        routes_read_ok(r, rows[i].text);
+        const struct trp_target *t = trp_route_target(trp_route_file_at(r->file, 0));
+        assert_false(trp_failed(t->ops->describe(t, 0, &arena, &s, NULL)));
+        assert_int_equal(s.batch_max, rows[i].whole);
+    }
+    routes_model(r, "ours")->signature.batch_max = 8;
+    routes_model(r, "more")->is_missing = true; /* nobody knows: the first one's own */
+    const struct trp_target *t = trp_route_target(trp_route_file_at(r->file, 0));
+    assert_false(trp_failed(t->ops->describe(t, 0, &arena, &s, NULL)));
+    assert_int_equal(s.batch_max, 8);
+    routes_model(r, "more")->is_missing = false;
+    routes_model(r, "more")->signature.batch_max = 4;
+    routes_model(r, "ours")->output.dims[0] = 1; /* its answer has no rows */
+    routes_model(r, "ours")->signature.batch_max = 0;
+    assert_false(trp_failed(t->ops->describe(t, 0, &arena, &s, NULL)));
+    assert_int_equal(s.batch_max, 0);
+    trp_arena_deinit(&arena);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, routes_tear_down)
@@ -480,6 +522,7 @@ int main(void)
         TEST(what_was_cast_stays_while_a_step_reads_it),
         TEST(constants_outlive_their_route),
         TEST(an_answer_keeps_its_names_when_its_route_goes),
+        TEST(a_route_takes_as_many_rows_as_whoever_may_answer_takes_fewest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,6 +176,27 @@ static void a_copy_is_whole_and_needs_nothing_of_the_original(void **state)
     trp_arena_deinit(&to);
 }
 
+static void how_many_rows_it_takes_is_its_batch_or_any_number(void **state)
+{
+    (void)state;
+    const struct trp_io open = { .rank = 2, .dims = { -1, 4 } },
+                        fixed = { .rank = 2, .dims = { 1, -1 } },
+                        any = { .any_rank = true, .rank = 0 }, scalar = { .rank = 0 };
+    const struct {
+        struct trp_signature s;
+        int64_t rows;
+    } rows[] = {
+        { { .inputs = &open, .inputs_n = 1, .batch_max = 64 }, 64 },
+        { { .inputs = &open, .inputs_n = 1 }, INT64_MAX },
+        { { .inputs = &any, .inputs_n = 1 }, INT64_MAX },
+        { { .inputs = &fixed, .inputs_n = 1 }, 0 },
+        { { .inputs = &scalar, .inputs_n = 1 }, 0 },
+        { { .inputs_n = 0 }, 0 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_true(trp_signature_rows_max(&rows[i].s) == rows[i].rows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +206,7 @@ int main(void)
         cmocka_unit_test(lack_of_memory_is_reported_at_the_end),
         cmocka_unit_test(a_name_is_found_whatever_the_hint),
         cmocka_unit_test(a_copy_is_whole_and_needs_nothing_of_the_original),
+        cmocka_unit_test(how_many_rows_it_takes_is_its_batch_or_any_number),
     };
     return cmocka_run_group_tests_name("signature", tests, NULL, NULL);
 }
