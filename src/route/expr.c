@@ -247,11 +247,10 @@ static bool is_blank(struct trp_str s)
 static bool check_purpose(struct trp_expr_work *w, const struct trp_expr_node *n)
 {
     const bool is_condition = w->env->purpose == TRP_EXPR_CONDITION;
-    if (n->type == TRP_FACT_UNKNOWN || (is_condition && n->type == TRP_FACT_BOOL))
-        return true;
     if (is_condition)
-        return trp_expr_refuse(w, n->from, "a rule is true or false; this is %s",
-                               trp_fact_kind_name(n->type));
+        return !trp_expr_is_never_bool(n) ||
+               trp_expr_refuse(w, n->from, "a rule is true or false; this is %s",
+                               trp_expr_type_words(n));
     return n->type != TRP_FACT_LIST || trp_expr_refuse(w, n->from, "one value is wanted here");
 }
 
@@ -279,6 +278,7 @@ trp_status trp_expr_compile(const struct trp_alloc *alloc, struct trp_str text,
         return trp_fail(err, TRP_OUT_OF_MEMORY, "%s:%u: no memory for the rule", place->file,
                         place->line);
     e->alloc = alloc;
+    e->is_condition = env->purpose == TRP_EXPR_CONDITION;
     trp_arena_init(&e->arena, alloc, 1024, 16u << 20);
     trp_arena_init(&tree, alloc, 8192, 64u << 20);
     e->text = trp_arena_dup(&e->arena, text.len > 0 ? text : TRP_STR_LIT(""));

@@ -129,6 +129,56 @@ static bool check_word(struct trp_expr_work *w, const struct trp_expr_node *fact
                            word->value.v.s.ptr, all);
 }
 
+/* No hour is 25, and no share of the cores 90: who writes that means another unit.  What is
+ * compared by size may name the next one (hour < 24). */
+static bool check_range(struct trp_expr_work *w, const struct trp_expr_node *fact,
+                        const struct trp_expr_node *number, bool is_order)
+{
+    double least, most;
+    char hint[64] = "";
+    if (fact->op != TRP_OP_FACT || !is_const(number) || !is_numeric(number->type) ||
+        !trp_expr_range_of(fact->ref.what, &least, &most))
+        return true;
+    const double n = number->type == TRP_FACT_INT ? (double)number->value.v.i : number->value.v.d;
+    const bool is_share = most <= 1;
+    const double slack = is_order && !is_share ? 1 : 0;
+    if (n >= least - slack && n <= most + slack)
+        return true;
+    if (is_share && n > 1 && n <= 100)
+        (void)snprintf(hint, sizeof hint, "; %g %% is %g", n, n / 100);
+    return trp_expr_refuse(w, number->from, "it is %g to %g, never %g%s", least, most, n, hint);
+}
+
+/* ---- what is true or false ---- */
+
+/* What is calculated is a number, whatever type a parameter has when it comes. */
+bool trp_expr_is_never_bool(const struct trp_expr_node *n)
+{
+    if (n->type != ANY)
+        return n->type != TRP_FACT_BOOL;
+    switch (n->op) {
+    case TRP_OP_NEG:
+    case TRP_OP_ADD:
+    case TRP_OP_SUB:
+    case TRP_OP_MUL:
+    case TRP_OP_DIV:
+    case TRP_OP_MOD:
+    case TRP_OP_ABS:
+    case TRP_OP_MIN:
+    case TRP_OP_MAX:
+        return true;
+    case TRP_OP_IF:
+        return trp_expr_is_never_bool(n->first->next) && trp_expr_is_never_bool(n->last);
+    default:
+        return false;
+    }
+}
+
+const char *trp_expr_type_words(const struct trp_expr_node *n)
+{
+    return n->type != ANY ? type_text(n->type) : n->op == TRP_OP_IF ? "none" : "a number";
+}
+
 /* ---- operators ---- */
 
 static bool check_compare(struct trp_expr_work *w, struct trp_expr_node *n)
@@ -144,7 +194,7 @@ static bool check_compare(struct trp_expr_work *w, struct trp_expr_node *n)
     n->type = TRP_FACT_BOOL;
     if (!is_order && (!check_word(w, a, b) || !check_word(w, b, a)))
         return false;
-    return fold(w, n);
+    return check_range(w, a, b, is_order) && check_range(w, b, a, is_order) && fold(w, n);
 }
 
 static bool check_arithmetic(struct trp_expr_work *w, struct trp_expr_node *n)
@@ -167,8 +217,9 @@ static bool check_arithmetic(struct trp_expr_work *w, struct trp_expr_node *n)
 static bool check_bools(struct trp_expr_work *w, struct trp_expr_node *n)
 {
     for (const struct trp_expr_node *k = n->first; k; k = k->next)
-        if (k->type != TRP_FACT_BOOL && k->type != ANY)
-            return refuse_type(w, k, "true or false", op_text(n->op));
+        if (trp_expr_is_never_bool(k))
+            return trp_expr_refuse(w, k->from, "%s takes true or false, not %s", op_text(n->op),
+                                   trp_expr_type_words(k));
     n->type = TRP_FACT_BOOL;
     return n->op == TRP_OP_NOT ? fold(w, n) : true;
 }
@@ -187,8 +238,9 @@ static bool join(struct trp_expr_work *w, const struct trp_expr_node *a,
 static bool check_if(struct trp_expr_work *w, struct trp_expr_node *n)
 {
     const struct trp_expr_node *cond = n->first;
-    if (cond->type != TRP_FACT_BOOL && cond->type != ANY)
-        return refuse_type(w, cond, "true or false", "?:");
+    if (trp_expr_is_never_bool(cond))
+        return trp_expr_refuse(w, cond->from, "?: takes true or false, not %s",
+                               trp_expr_type_words(cond));
     return join(w, cond->next, n->last, &n->type);
 }
 
@@ -209,7 +261,7 @@ static bool check_item(struct trp_expr_work *w, const struct trp_expr_node *n,
         return trp_expr_refuse(w, item->from, "cannot find %s in a list of %s",
                                type_text(n->first->type),
                                item->type == TRP_FACT_TEXT ? "texts" : "numbers");
-    return check_word(w, n->first, item);
+    return check_word(w, n->first, item) && check_range(w, n->first, item, false);
 }
 
 static bool check_in_items(struct trp_expr_work *w, struct trp_expr_node *n)

@@ -123,12 +123,14 @@ static void write_members(const struct trp_expr *e, const struct trp_fact *v, st
 
 void trp_expr_explain(const struct trp_expr *e, struct trp_facts *f, struct trp_buf *b)
 {
-    struct trp_fact v;
+    struct trp_fact v, why;
     bool first = true;
     trp_buf_add_text(b, "{\"rule\":");
     trp_json_write_str(b, e->text);
     trp_buf_add_char(b, ',');
     trp_expr_value(e, f, &v);
+    if (e->is_condition && trp_expr_holds(e, f, &why) == TRP_TRUTH_UNKNOWN)
+        v = why;
     write_members(e, &v, b);
     trp_buf_add_text(b, ",\"parts\":[");
     for (uint32_t i = 1; i < e->parts_n; i++) {

@@ -103,6 +103,27 @@ const char *const *trp_expr_words_of(enum trp_fact_what what)
     }
 }
 
+bool trp_expr_range_of(enum trp_fact_what what, double *out_least, double *out_most)
+{
+    static const struct {
+        enum trp_fact_what what;
+        double least, most;
+    } ranges[] = {
+        { TRP_FACT_TIME_HOUR, 0, 23 },   { TRP_FACT_TIME_MINUTE, 0, 59 },
+        { TRP_FACT_TIME_DAY, 1, 31 },    { TRP_FACT_TIME_MONTH, 1, 12 },
+        { TRP_FACT_SERVER_CPU, 0, 1 },   { TRP_FACT_SERVER_MEMORY, 0, 1 },
+        { TRP_FACT_MODEL_ERRORS, 0, 1 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+        if (ranges[i].what != what)
+            continue;
+        *out_least = ranges[i].least;
+        *out_most = ranges[i].most;
+        return true;
+    }
+    return false;
+}
+
 /* ---- the nearest name ---- */
 
 #define NAME_SHOWN 60u

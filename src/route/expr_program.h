@@ -56,6 +56,7 @@ struct trp_expr {
     const struct trp_expr_part *parts;
     struct trp_pattern *owned; /* all patterns */
     uint32_t code_n, consts_n, facts_n, sets_n, patterns_n, parts_n;
+    bool is_condition; /* what is neither true nor false is unknown */
 };
 
 /* A set of constants (expr_set.c). */

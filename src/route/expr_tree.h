@@ -131,6 +131,9 @@ struct trp_expr_node *trp_expr_parse(struct trp_expr_work *w);
 
 /* Finds types, resolves names, folds constants. */
 bool trp_expr_check(struct trp_expr_work *w, struct trp_expr_node *n);
+/* Of a checked one: whether it can be neither true nor false, whatever comes; and what it is. */
+bool trp_expr_is_never_bool(const struct trp_expr_node *n);
+const char *trp_expr_type_words(const struct trp_expr_node *n);
 
 /* What a path of names stands for. */
 enum trp_expr_thing {
@@ -146,6 +149,8 @@ bool trp_expr_refuse_thing(struct trp_expr_work *w, const struct trp_expr_node *
                            enum trp_expr_thing thing);
 /* The words that such a fact may be; NULL: any. */
 const char *const *trp_expr_words_of(enum trp_fact_what what);
+/* From which to which number it goes; false: any. */
+bool trp_expr_range_of(enum trp_fact_what what, double *out_least, double *out_most);
 /* The nearest of some names, for "did you mean"; NULL: none is near. */
 const char *trp_expr_nearest(struct trp_str name, const char *const *names, uint32_t names_n);
 

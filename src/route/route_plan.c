@@ -236,6 +236,26 @@ static trp_status take_fallback(struct reading *r, struct trp_route_rule *rule,
     return trp_ok();
 }
 
+/* Nobody is asked twice: what stands behind itself would never be.  One of several choices may
+ * well stand behind the others. */
+static trp_status check_fallback(const struct reading *r, const struct trp_route_rule *rule,
+                                 const struct trp_node *at, struct trp_error *err)
+{
+    const struct trp_node *n = at->kind == TRP_NODE_LIST ? at->first : at;
+    for (uint32_t i = 0; i < rule->fallback_n; i++, n = n->next) {
+        if (rule->choices_n == 1 && !rule->canary && rule->fallback[i] == rule->choices[0].goal)
+            return FAIL(r, n, n->v.s, err,
+                        "'%.*s' is a fallback of itself; `retries: 1` asks the "
+                        "same target again",
+                        TRP_STR(n->v.s));
+        for (uint32_t k = 0; k < i; k++)
+            if (rule->fallback[k] == rule->fallback[i])
+                return FAIL(r, n, n->v.s, err, "fallback: '%.*s' stands there twice",
+                            TRP_STR(n->v.s));
+    }
+    return trp_ok();
+}
+
 /* ---- the rest of a rule ---- */
 
 /* Of what the next one is asked; unless said, of everything that another one may do better. */
@@ -432,6 +452,8 @@ static trp_status take_action(struct reading *r, struct trp_route_rule *rule, st
         TRP_CHECK(take_canary(r, rule, canary, err));
     if (hedge)
         TRP_CHECK(take_hedge(r, rule, hedge, err));
+    if (fallback)
+        TRP_CHECK(check_fallback(r, rule, fallback, err)); /* a canary is known by now */
     if (retries)
         TRP_CHECK(take_retries(r, rule, retries, err));
     return timeout ? take_timeout(r, rule, timeout, err) : trp_ok();

@@ -141,6 +141,21 @@ static void long_texts_are_cut(void **state)
     rules_deinit(&r);
 }
 
+/* Its type is not known before the request comes. */
+static void a_parameter_that_is_no_condition_is_unknown_and_told(void **state)
+{
+    (void)state;
+    struct rules r;
+    fill(&r);
+    assert_string_equal(explained(&r, "params.purchases"),
+                        "params.purchases = unknown: params.purchases got an int\n");
+    rules_param(&r, "yes", TRP_PARAM_BOOL)->v.b = true;
+    assert_string_equal(explained(&r, "params.yes"), "params.yes = true\n");
+    r.env.purpose = TRP_EXPR_VALUE; /* the key of a split may be anything */
+    assert_string_equal(explained(&r, "params.purchases"), "params.purchases = 3\n");
+    rules_deinit(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +164,7 @@ int main(void)
         cmocka_unit_test(parts_that_were_left_out_are_told_all_the_same),
         cmocka_unit_test(json_has_the_same),
         cmocka_unit_test(long_texts_are_cut),
+        cmocka_unit_test(a_parameter_that_is_no_condition_is_unknown_and_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,6 +120,15 @@ static void a_wrong_name_is_told_with_the_nearest_right_one(void **state)
         { "'htp' == request.protocol", "it is never 'htp'; did you mean 'http'?" },
         { "request.class != 'urgent'",
           "it is never 'urgent'; it may be normal, interactive, batch" },
+        { "time.hour in [22, 25]", "it is 0 to 23, never 25" },
+        { "time.hour == 24", "it is 0 to 23, never 24" },
+        { "time.hour > 25", "it is 0 to 23, never 25" },
+        { "0 == time.day", "it is 1 to 31, never 0" },
+        { "time.month != 13", "it is 1 to 12, never 13" },
+        { "time.minute in [0, 60]", "it is 0 to 59, never 60" },
+        { "server.cpu > 90", "it is 0 to 1, never 90; 90 % is 0.9" },
+        { "server.memory >= 2.5", "it is 0 to 1, never 2.5; 2.5 % is 0.025" },
+        { "-1 > models.ranker.errors", "it is 0 to 1, never -1" },
     };
     REFUSED(rows);
 }
@@ -214,6 +223,14 @@ static void names_that_are_no_values_are_refused(void **state)
         { "1", "a rule is true or false; this is an int" },
         { "time.hour", "a rule is true or false; this is an int" },
         { "'a'", "a rule is true or false; this is a text" },
+        { "params.a + 1", "a rule is true or false; this is a number" },
+        { "-params.a", "a rule is true or false; this is a number" },
+        { "abs(params.a)", "a rule is true or false; this is a number" },
+        { "max(params.a, params.b)", "a rule is true or false; this is a number" },
+        { "params.a ? 1 : params.b * 2", "a rule is true or false; this is none" },
+        { "params.a == 1 && params.b - 1", "&& takes true or false, not a number" },
+        { "!(params.a % 2)", "! takes true or false, not a number" },
+        { "params.a + 1 ? true : false", "?: takes true or false, not a number" },
     };
     REFUSED(rows);
 }

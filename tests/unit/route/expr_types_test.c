@@ -122,7 +122,7 @@ static void an_operand_of_another_type_is_refused(void **state)
         { "!%s", SET(BOOL) | SET(ANY), BOOL, "! takes true or false, not %s" },
         { "-%s", NUMBERS, -1, "- takes numbers, not %s" },
         { "%s ? 1 : 2", SET(BOOL) | SET(ANY), INT, "?: takes true or false, not %s" },
-        { "%s in [1, 2.5]", NUMBERS, BOOL, "cannot find %s in a list of numbers" },
+        { "%s in [1, 0.5]", NUMBERS, BOOL, "cannot find %s in a list of numbers" },
         { "%s in ['a']", SET(TEXT) | SET(ANY), BOOL, "cannot find %s in a list of texts" },
         { "%s in lists.blocked", SET(TEXT) | SET(INT) | SET(ANY), BOOL,
           "a list takes texts and ints, not %s" },

@@ -94,6 +94,12 @@ static void each_mistake_is_told_with_its_place(void **state)
         { "routes: { r: [ { use: a, timeout: 0s } ] }", "timeout: expected a duration" },
         { "routes: { r: [ { use: a, retries: 99 } ] }", "retries: expected a number from 0 to 10" },
         { "routes: { r: [ { use: a, fallback: [] } ] }", "fallback: expected a target" },
+        { "routes: { r: [ { use: a, fallback: a } ] }",
+          "routes.yaml:1:23: 'a' is a fallback of itself; `retries: 1` asks the same target "
+          "again" },
+        { "routes: { r: [ { use: a, fallback: [b, a] } ] }", "'a' is a fallback of itself" },
+        { "routes: { r: [ { use: a, canary: b, fallback: [a, b, a] } ] }",
+          "fallback: 'a' stands there twice" },
         { "routes: { r: [ { use: a, name: '' } ] }", "name: expected a text" },
         { "routes: { r: [ { use: a, when: 1 == 1, name: x }, { use: a, name: x } ] }",
           "a rule before this one has the name 'x'" },
@@ -225,7 +231,7 @@ static void a_mistake_is_told_where_it_was_made(void **state)
 #define TARGET "routes:\n  r:\n    targets:\n      t:\n        model: a\n"
     static const struct mistake mistakes[] = {
         { FIRST "    - use: a\n      fallback: b\n", "routes.yaml:5:17: 'a' takes FP32" },
-        { FIRST "    - use: a\n      fallback:\n        - a\n        - b\n",
+        { FIRST "    - use: a\n      fallback:\n        - popularity\n        - b\n",
           "routes.yaml:7:11: 'a' takes FP32" },
         { FIRST "    - split:\n        a: 1\n        b: 1\n", "routes.yaml:6:9: 'a' takes FP32" },
         { FIRST "    - use: a\n      canary:\n        use: b\n", "routes.yaml:6:14: 'a' takes" },
