@@ -149,9 +149,40 @@ static void nearest(void *user, struct trp_str name, char hint[TRP_ROUTE_HINT_MA
         trp_snapshot_each(names->snapshot, compare_entry, &n);
 }
 
+/* One more of a list, if there is room for it and for what says that there are more. */
+static size_t add_word(char *out, size_t size, size_t used, struct trp_str word)
+{
+    const char *const comma = used ? ", " : "";
+    if (used + word.len + sizeof ", , ..." > size)
+        return used;
+    const int more = snprintf(out + used, size - used, "%s%.*s", comma, TRP_STR(word));
+    return more > 0 ? used + (size_t)more : used;
+}
+
+static void versions(void *user, struct trp_str name, char out[TRP_ROUTE_VERSIONS_MAX])
+{
+    const struct trp_known_names *names = user;
+    const struct trp_entry *e = names->snapshot ? trp_snapshot_find(names->snapshot, name) : NULL;
+    char room[TRP_STR_DIGITS];
+    size_t used = 0;
+    out[0] = '\0';
+    if (names->proposal && trp_str_is_equal(names->proposal->model, name))
+        return; /* it would have others than it has */
+    for (uint32_t i = 0; e && i < e->versions_n; i++) {
+        const struct trp_str number =
+            trp_str_of_u64((uint64_t)e->versions[i]->target.version, room);
+        used = add_word(out, TRP_ROUTE_VERSIONS_MAX, used, number);
+    }
+    for (uint32_t i = 0; e && i < e->labels_n; i++)
+        used = add_word(out, TRP_ROUTE_VERSIONS_MAX, used, e->labels[i].name);
+}
+
 struct trp_route_check trp_known_names_check(struct trp_known_names *names)
 {
-    return (struct trp_route_check){
-        .user = names, .known = known, .signature = signature, .lead = lead, .nearest = nearest
-    };
+    return (struct trp_route_check){ .user = names,
+                                     .known = known,
+                                     .signature = signature,
+                                     .lead = lead,
+                                     .nearest = nearest,
+                                     .versions = versions };
 }

@@ -21,6 +21,7 @@ struct yaml_reader {
     struct trp_str key; /* read, its value not yet */
     uint32_t key_line;  /* 0: no key is waiting */
     uint32_t rule_line; /* of `when`, if it was the last key and only its value came since */
+    uint32_t item_line; /* of the last key, if its map is an item of a list; else 0 */
     uint32_t documents_n;
     size_t line_n, line_at; /* a line that was looked for, from 0, and where it begins */
 };
@@ -93,6 +94,7 @@ static trp_status refuse(const struct yaml_reader *r, uint32_t line, const char 
     "; a rule that begins with !, ' or \" stands in quotes: when: \"!has(params.user)\""
 
 #define ALIGN_THE_RULE "; the keys of a rule begin in one column"
+#define ALIGN_THE_ITEM "; the keys of one item of a list, as of a rule, begin in one column"
 
 static trp_status refuse_tag(const struct yaml_reader *r, uint32_t line)
 {
@@ -108,6 +110,11 @@ static trp_status no_memory(const struct yaml_reader *r)
 static bool wants_key(const struct yaml_reader *r)
 {
     return r->depth > 0 && r->open[r->depth - 1]->kind == TRP_NODE_MAP && r->key_line == 0;
+}
+
+static bool is_in_item(const struct yaml_reader *r)
+{
+    return r->depth > 1 && r->open[r->depth - 2]->kind == TRP_NODE_LIST;
 }
 
 /* Makes the next node where the reader stands. */
@@ -183,6 +190,7 @@ static trp_status take_scalar(struct yaml_reader *r, const yaml_event_t *e)
         return refuse_tag(r, line_of(e));
     if (wants_key(r)) {
         r->rule_line = trp_str_is(text, "when") ? line_of(e) : 0;
+        r->item_line = is_in_item(r) ? line_of(e) : 0;
         r->key = text;
         r->key_line = line_of(e);
         return trp_ok();
@@ -252,11 +260,11 @@ static bool is_tab_at(const struct yaml_reader *r, const yaml_parser_t *p)
     return at < r->text.len && r->text.ptr[at] == '\t';
 }
 
-/* The line that the reader complains about. */
-static struct trp_str problem_line(const struct yaml_reader *r, const yaml_parser_t *p)
+/* Counted from 0. */
+static struct trp_str nth_line(const struct yaml_reader *r, size_t n)
 {
     const char *at = r->text.ptr, *const end = at + r->text.len;
-    for (size_t line = 0; line < p->problem_mark.line && at < end; line++) {
+    for (size_t line = 0; line < n && at < end; line++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         at = newline ? newline + 1 : end;
     }
@@ -268,11 +276,33 @@ static struct trp_str problem_line(const struct yaml_reader *r, const yaml_parse
  * stands too deep or not deep enough, unless a quote that the rule opened was never closed. */
 static const char *hint_of_rule(const struct yaml_reader *r, const yaml_parser_t *p)
 {
-    if (r->rule_line == 0)
-        return "";
     const bool is_later = p->problem_mark.line + 1 > r->rule_line;
     const bool is_open = p->context && strstr(p->context, "quoted scalar");
-    return is_later && !is_open ? ALIGN_THE_RULE : QUOTE_THE_RULE;
+    if (r->rule_line)
+        return is_later && !is_open ? ALIGN_THE_RULE : QUOTE_THE_RULE;
+    const bool is_key = strstr(p->problem, "mapping values") ||
+                        strstr(p->problem, "expected '-'") || strstr(p->problem, "expected key");
+    return r->item_line && p->problem_mark.line + 1 > r->item_line && is_key ? ALIGN_THE_ITEM : "";
+}
+
+/* A line of a single word in front of what the reader complains about: a name without its colon,
+ * with which the next line made one text.  0: there is none. */
+static size_t line_without_colon(const struct yaml_reader *r, const yaml_parser_t *p)
+{
+    for (size_t line = p->problem_mark.line; line > 0; line--) {
+        struct trp_str s = nth_line(r, line - 1);
+        while (s.len > 0 && strchr(" \r", s.ptr[0]))
+            s = trp_str_make(s.ptr + 1, s.len - 1);
+        while (s.len > 0 && strchr(" \r", s.ptr[s.len - 1]))
+            s.len--;
+        if (s.len == 0 || s.ptr[0] == '#')
+            continue;
+        for (size_t i = 0; i < s.len; i++)
+            if (strchr(" :,-[]{}|>\"'#", s.ptr[i]) && !(s.ptr[i] == '-' && i > 0))
+                return 0;
+        return line;
+    }
+    return 0;
 }
 
 /* The end of a text that has [ ] or { } in it, if it were quoted: where the list or map around
@@ -333,12 +363,16 @@ static trp_status fail_syntax(const struct yaml_reader *r, const yaml_parser_t *
     if (!marked)
         return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s: %s at byte %zu", r->file,
                         p->problem ? p->problem : "not YAML", p->problem_offset);
-    const struct trp_str text = unquoted_text(problem_line(r, p));
+    const struct trp_str text = unquoted_text(nth_line(r, p->problem_mark.line));
     if (text.len > 0 && text.len < TEXT_SHOWN)
         return trp_fail(r->err, TRP_INVALID_ARGUMENT,
                         "%s:%zu: `%.*s` needs quotes around it: inside { } and [ ], [ and { begin "
                         "a list or a map",
                         r->file, p->problem_mark.line + 1, TRP_STR(text));
+    const size_t bare = r->rule_line || is_tab ? 0 : line_without_colon(r, p);
+    if (bare && (strstr(p->problem, "mapping values") || strstr(p->problem, "expected ':'")))
+        return trp_fail(r->err, TRP_INVALID_ARGUMENT,
+                        "%s:%zu: no colon behind the name in this line", r->file, bare);
     return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%zu: %s%s%s%s%s", r->file,
                     p->problem_mark.line + 1, p->problem, p->context ? ", " : "",
                     p->context ? p->context : "", is_tab ? "; it is a tab: YAML wants spaces" : "",

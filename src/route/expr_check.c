@@ -341,6 +341,21 @@ static const struct function *function_of(const struct trp_expr_node *n)
     return NULL;
 }
 
+/* What other languages call it. */
+static const char *function_meant(struct trp_str name)
+{
+    static const struct {
+        const char *word, *meant;
+    } synonyms[] = { { "len", "size" },       { "length", "size" },   { "count", "size" },
+                     { "exists", "has" },     { "defined", "has" },   { "float", "double" },
+                     { "str", "string" },     { "match", "matches" }, { "regex", "matches" },
+                     { "default", "orValue" } };
+    for (size_t i = 0; i < ARRAY_LEN(synonyms); i++)
+        if (trp_str_is(name, synonyms[i].word))
+            return synonyms[i].meant;
+    return NULL;
+}
+
 static bool refuse_function(struct trp_expr_work *w, const struct trp_expr_node *n)
 {
     const char *names[ARRAY_LEN(functions)];
@@ -352,7 +367,8 @@ static bool refuse_function(struct trp_expr_work *w, const struct trp_expr_node 
         if (trp_str_is(n->name, f->name))
             return trp_expr_refuse(w, at, "write %s", f->usage);
     }
-    const char *near = trp_expr_nearest(n->name, names, ARRAY_LEN(names));
+    const char *near = function_meant(n->name);
+    near = near ? near : trp_expr_nearest(n->name, names, ARRAY_LEN(names));
     return trp_expr_refuse(w, at, "no function '%.*s'%s%s%s", length, n->name.ptr,
                            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }

@@ -91,6 +91,49 @@ static bool parse_time(struct trp_str text, int64_t *out)
     return true;
 }
 
+/* The number in front. */
+static size_t number_in(struct trp_str text)
+{
+    size_t n = 0;
+    while (n < text.len && ((text.ptr[n] >= '0' && text.ptr[n] <= '9') || text.ptr[n] == '.'))
+        n++;
+    return n;
+}
+
+void trp_policy_why_no_time(struct trp_str text, char out[TRP_POLICY_WHY_MAX])
+{
+    const struct trp_str number = trp_str_make(text.ptr, number_in(text));
+    const struct trp_str unit = trp_str_make(text.ptr + number.len, text.len - number.len);
+    int64_t ns;
+    double value;
+    out[0] = '\0';
+    if (text.len > 20)
+        return;
+    if (trp_setting_parse_stay(text, &ns) || (text.len > 1 && text.ptr[0] == '-') ||
+        (unit.len == 0 && trp_str_parse_f64(text, &value) && value == 0))
+        (void)snprintf(out, TRP_POLICY_WHY_MAX, "; it is longer than 0, and not forever");
+    else if (number.len == 0)
+        return;
+    else if (unit.len == 0)
+        (void)snprintf(out, TRP_POLICY_WHY_MAX, "; %.*s has no unit: %.*sms or %.*ss?",
+                       TRP_STR(number), TRP_STR(number), TRP_STR(number));
+    else if (memchr(unit.ptr, ' ', unit.len))
+        (void)snprintf(out, TRP_POLICY_WHY_MAX, "; without the space");
+    else
+        (void)snprintf(out, TRP_POLICY_WHY_MAX, "; units are ns, us, ms, s, m, h and d, not '%.*s'",
+                       TRP_STR(unit));
+}
+
+static trp_status wrong_time(const struct reading *r, const struct trp_node *n,
+                             const char *expected)
+{
+    char text[160], why[TRP_POLICY_WHY_MAX] = "";
+    if (is_text(n))
+        trp_policy_why_no_time(n->v.s, why);
+    (void)snprintf(text, sizeof text, "%s%s", expected, why);
+    return wrong(r, n, text);
+}
+
 static trp_status read_count(const struct reading *r, const struct trp_node *n,
                              const struct field *f)
 {
@@ -116,7 +159,7 @@ static trp_status read_value(const struct reading *r, const struct trp_node *n,
         return parse_share(text, f->least, f->most, f->out) ? trp_ok()
                                                             : wrong(r, n, "a share such as 5%");
     case TIME:
-        return parse_time(text, f->out) ? trp_ok() : wrong(r, n, "a time such as 30ms");
+        return parse_time(text, f->out) ? trp_ok() : wrong_time(r, n, "a time such as 30ms");
     case QUANTILE:
         return parse_quantile(text, f->out) ? trp_ok() : wrong(r, n, "a quantile such as p95");
     case NUMBER:
@@ -212,7 +255,7 @@ static trp_status read_after(const struct reading *r, const struct trp_node *n,
     if (is_text(n) && parse_quantile(n->v.s, &out->quantile))
         return trp_ok();
     if (!is_text(n) || !parse_time(n->v.s, &out->least_ns))
-        return wrong(r, n, "a quantile such as p95, or a time such as 20ms");
+        return wrong_time(r, n, "a quantile such as p95, or a time such as 20ms");
     out->quantile = 0;
     return trp_ok();
 }

@@ -24,6 +24,14 @@
  *   Errors: false: no such text; *out is then undefined. */
 bool trp_policy_parse_percent(struct trp_str text, double *out);
 
+#define TRP_POLICY_WHY_MAX 80u
+
+/* Why a text is no time above 0, to stand behind "expected a time such as 30ms": what is lacking.
+ *   Owns  : copied; empty: nothing to say.
+ *   Thread: any.
+ *   Errors: none. */
+void trp_policy_why_no_time(struct trp_str text, char out[TRP_POLICY_WHY_MAX]);
+
 /* Reads one.  *out_on of a breaker is false for `off`.  Steps of a canary lie in the arena; their
  * shares must rise.
  *   Units : ns; shares 0..1.

@@ -69,11 +69,16 @@ static trp_status no_version(const struct checking *c, const struct trp_route_pl
                              const struct trp_node *at, struct trp_str model,
                              struct trp_str written)
 {
-    char hint[TRP_ROUTE_HINT_MAX] = "";
+    char hint[TRP_ROUTE_HINT_MAX] = "", has[TRP_ROUTE_VERSIONS_MAX] = "";
     if (c->check->nearest)
         c->check->nearest(c->check->user, written, hint);
+    if (c->check->versions && !strchr(hint, '@')) { /* the bare model is no help */
+        hint[0] = '\0';
+        c->check->versions(c->check->user, model, has);
+    }
     return trp_route_source_fail(p->source, at, written, c->err,
-                                 "'%.*s' has no such version or label%s", TRP_STR(model), hint);
+                                 "'%.*s' has no such version or label%s%s%s", TRP_STR(model),
+                                 has[0] ? "; it has " : "", has, hint);
 }
 
 /* Where the name of a target is written. */

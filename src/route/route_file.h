@@ -18,6 +18,7 @@ struct trp_key_lists;
 struct trp_route_file;
 
 #define TRP_ROUTE_FILE_ROUTES_MAX 10000u
+#define TRP_ROUTE_VERSIONS_MAX 96u /* bytes of a message that tell versions */
 
 /* A model folder that declares a route. */
 struct trp_route_folder {
@@ -104,6 +105,8 @@ struct trp_route_check {
     const struct trp_route_goal *(*lead)(void *user, struct trp_str name);
     /* Appends "; did you mean 'x'?" if a known name is near; may be NULL. */
     void (*nearest)(void *user, struct trp_str name, char hint[TRP_ROUTE_HINT_MAX]);
+    /* Writes which versions and labels it has: "1, 2, stable"; may be NULL. */
+    void (*versions)(void *user, struct trp_str name, char out[TRP_ROUTE_VERSIONS_MAX]);
     /* A check has failed for the one of this name: true: the others are checked all the same, as if
      * nobody knew yet what it takes; false, or NULL: that is the answer. */
     bool (*spare)(void *user, struct trp_str name, const struct trp_error *why);

@@ -14,6 +14,7 @@
 #include "route/route_plan.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "conf/settings.h"
 #include "model/version_label.h"
@@ -76,12 +77,32 @@ const struct trp_route_goal *trp_route_plan_lead(const struct trp_route_plan *pl
 
 /* ---- keys ---- */
 
+/* What other programs call it, which no distance between words finds. */
+static const struct {
+    const char *word, *meant;
+} synonyms[] = { { "model", "use" },     { "target", "use" },       { "to", "use" },
+                 { "if", "when" },       { "condition", "when" },   { "match", "when" },
+                 { "weights", "split" }, { "deadline", "timeout" }, { "retry", "retries" },
+                 { "mirror", "shadow" }, { "key", "sticky" } };
+
+static void hint_at_key(char hint[TRP_ROUTE_HINT_MAX], struct trp_str key,
+                        const struct trp_str *known, uint32_t known_n)
+{
+    for (size_t i = 0; i < ARRAY_LEN(synonyms); i++)
+        for (uint32_t k = 0; trp_str_is(key, synonyms[i].word) && k < known_n; k++)
+            if (trp_str_is(known[k], synonyms[i].meant)) {
+                (void)snprintf(hint, TRP_ROUTE_HINT_MAX, "; did you mean '%s'?", synonyms[i].meant);
+                return;
+            }
+    trp_route_hint(hint, key, known, known_n);
+}
+
 static trp_status unknown_key(const struct reading *r, const struct trp_node *at,
                               const struct trp_str *known, uint32_t known_n, const char *of,
                               struct trp_error *err)
 {
     char hint[TRP_ROUTE_HINT_MAX];
-    trp_route_hint(hint, at->key, known, known_n);
+    hint_at_key(hint, at->key, known, known_n);
     return FAIL(r, at, at->key, err, "unknown key '%.*s' of %s%s", TRP_STR(at->key), of, hint);
 }
 
@@ -278,10 +299,13 @@ static trp_status take_fallback_on(struct reading *r, struct trp_route_rule *rul
 static trp_status take_timeout(struct reading *r, struct trp_route_rule *rule,
                                const struct trp_node *at, struct trp_error *err)
 {
-    if (!is_text(at) || !trp_setting_parse_stay(at->v.s, &rule->attempts.timeout_ns) ||
-        rule->attempts.timeout_ns <= 0)
-        return FAIL(r, at, at->key, err, "timeout: expected a duration such as 30ms");
-    return trp_ok();
+    char why[TRP_POLICY_WHY_MAX] = "";
+    if (is_text(at) && trp_setting_parse_stay(at->v.s, &rule->attempts.timeout_ns) &&
+        rule->attempts.timeout_ns > 0)
+        return trp_ok();
+    if (is_text(at))
+        trp_policy_why_no_time(at->v.s, why);
+    return FAIL(r, at, none, err, "timeout: expected a duration such as 30ms%s", why);
 }
 
 static trp_status take_retries(struct reading *r, struct trp_route_rule *rule,

@@ -452,6 +452,7 @@ def test_routes_stand_behind_routes_and_never_behind_themselves(serve, models):
     ("routes: { r: [ { use: warm }, { use: cold } ] }", "no request comes here"),
     ("routes: { r: [ { split: { warm: -1 } } ] }", "is no number"),
     ("routes: { r: [ { use: warm, timeout: soon } ] }", "expected a duration"),
+    ("routes: { r: [ { use: warm@7 } ] }", "'warm' has no such version or label; it has 1"),
     ("routes: { warm: [ { use: cold } ] }", "the repository has a model 'warm'"),
     ("routes: { r: [ { use: warm, fallback: other } ] }", "one cannot stand in for the other"),
     ("routes: { r: [ { use: warm, sticky: params.u } ] }", "sticky belongs to a split"),

@@ -138,6 +138,17 @@ static void traps_and_mistakes_are_refused_with_their_line(void **state)
         { "a:\n  - when: x\n   use: b\n",
           "m.yaml:3: did not find expected '-' indicator, while parsing a block collection; the "
           "keys of a rule begin in one column" },
+        { "a:\n  - name: x\n    use: b\n     timeout: 3ms\n",
+          "m.yaml:4: mapping values are not allowed in this context; the keys of one item of a "
+          "list, as of a rule, begin in one column" },
+        { "a:\n  - use: x\n   timeout: 3ms\n",
+          "m.yaml:3: did not find expected '-' indicator, while parsing a block collection; the "
+          "keys of one item of a list, as of a rule, begin in one column" },
+        { "a:\n  digit\n    - use: x\n", "m.yaml:2: no colon behind the name in this line" },
+        { "a:\n  x: [1]\n  # so\n  digit\n\n  b: 3\n",
+          "m.yaml:4: no colon behind the name in this line" },
+        { "a:\n  two words\n    b: 3\n",
+          "m.yaml:3: mapping values are not allowed in this context" },
         { "- when: 'a == x\n  use: b\n",
           "m.yaml:3: found unexpected end of stream, while scanning a quoted scalar; a rule that "
           "begins with !, ' or \" stands in quotes: when: \"!has(params.user)\"" },

@@ -45,10 +45,16 @@ static void nearest(void *user, struct trp_str name, char hint[TRP_ROUTE_HINT_MA
     trp_route_hint(hint, name, names, r->models_n);
 }
 
+static void versions(void *user, struct trp_str name, char out[TRP_ROUTE_VERSIONS_MAX])
+{
+    assert_true(trp_str_is(name, "a") && ((struct routes *)user)->models_n > 0);
+    (void)snprintf(out, TRP_ROUTE_VERSIONS_MAX, "1, 2, 3, stable");
+}
+
 static trp_status check(struct routes *r)
 {
     const struct trp_route_check how = {
-        .user = r, .known = known, .signature = signature, .nearest = nearest
+        .user = r, .known = known, .signature = signature, .nearest = nearest, .versions = versions
     };
     return trp_route_file_check(r->file, &how, &r->err);
 }
@@ -92,6 +98,20 @@ static void each_mistake_is_told_with_its_place(void **state)
         { "routes: { r: [ { split: { a: x } } ] }", "the weight of 'a' is no number" },
         { "routes: { r: [ { split: { a: 0 } } ] }", "all weights are 0" },
         { "routes: { r: [ { use: a, timeout: 0s } ] }", "timeout: expected a duration" },
+        { "routes: { r: [ { use: a, timeout: 30 } ] }",
+          "routes.yaml:1:35: timeout: expected a duration such as 30ms; 30 has no unit: 30ms or "
+          "30s?" },
+        { "routes: { r: [ { use: a, timeout: 30 ms } ] }", "30ms; without the space" },
+        { "routes: { r: [ { use: a, timeout: 30msec } ] }",
+          "units are ns, us, ms, s, m, h and d, not 'msec'" },
+        { "routes: { r: [ { use: a, timeout: 0 } ] }", "it is longer than 0" },
+        { "routes: { r: [ { use: a, timeout: -5ms } ] }", "1:35: timeout: expected a duration such "
+                                                          "as 30ms; it is longer than 0" },
+        { "routes: { r: [ { use: a, hedge: 20 } ] }", "20 has no unit: 20ms or 20s?" },
+        { "routes: { r: [ { model: a } ] }",
+          "routes.yaml:1:18: unknown key 'model' of a rule; did you mean 'use'?" },
+        { "routes: { r: [ { target: a } ] }", "'target' of a rule; did you mean 'use'?" },
+        { "routes: { r: [ { if: 1 == 1, use: a } ] }", "did you mean 'when'?" },
         { "routes: { r: [ { use: a, retries: 99 } ] }", "retries: expected a number from 0 to 10" },
         { "routes: { r: [ { use: a, fallback: [] } ] }", "fallback: expected a target" },
         { "routes: { r: [ { use: a, fallback: a } ] }",
@@ -185,7 +205,8 @@ static void what_cannot_be_followed_is_told_with_its_place(void **state)
           "'popularity'?" },
         { "routes: { r: [ { when: models.bb.ready, use: b } ] }",
           "routes.yaml:1:31: there is no model, route or composition 'bb'; did you mean 'b'?" },
-        { "routes: { r: [ { use: a@7 } ] }", "'a' has no such version or label" },
+        { "routes: { r: [ { use: a@7 } ] }",
+          "'a' has no such version or label; it has 1, 2, 3, stable" },
         { "routes: { r: [ { use: q@7 } ], q: [ { use: a } ] }", "route 'q' has no versions" },
         { "routes: { r: [ { use: q } ], q: [ { use: r } ] }", "leads back to itself by 'q'" },
         { "routes: { r1: [ { use: r2 } ], r2: [ { use: r3 } ], r3: [ { use: r4 } ], r4: [ { use: "
