@@ -177,11 +177,28 @@ static trp_status read_value(const struct reading *r, const struct trp_node *n,
 
 /* ---- maps of them ---- */
 
+/* A canary's share is that of its steps, one after the other: one of them is a share that stays. */
+static trp_status share_of_canary(const struct reading *r, const struct trp_node *n)
+{
+    double share;
+    const bool is_share = is_text(n) && n->v.s.len < 20 && parse_share(n->v.s, 0, 100, &share);
+    const struct trp_str shown = is_share ? n->v.s : trp_str_of("10%");
+    *r->out_at = n;
+    return trp_fail(
+        r->err, TRP_INVALID_ARGUMENT,
+        "unknown key '%.*s' of canary; `steps: [%.*s]` gives it %.*s, and no more later",
+        TRP_STR(n->key), TRP_STR(shown), TRP_STR(shown));
+}
+
 static trp_status unknown_key(const struct reading *r, const struct trp_node *n,
                               const struct field *fields, uint32_t fields_n)
 {
     const char *nearest = NULL;
     uint32_t best = 3;
+    if (strcmp(r->of, "canary") == 0 &&
+        (trp_str_is(n->key, "share") || trp_str_is(n->key, "weight") ||
+         trp_str_is(n->key, "percent")))
+        return share_of_canary(r, n);
     for (uint32_t i = 0; i < fields_n; i++) {
         const uint32_t distance = trp_str_distance(n->key, trp_str_of(fields[i].key), best);
         if (distance < best) {

@@ -191,6 +191,12 @@ static void what_is_wrong_is_said(void **state)
         { CANARY, "[0%, 5%]", "canary: expected shares that rise, such as [1%, 10%, 100%]", "" },
         { CANARY, "{ slower: 0.9 }", "slower: expected a number such as 1.25", "slower" },
         { CANARY, "{ quantile: 0.95 }", "quantile: expected a quantile such as p95", "quantile" },
+        { CANARY, "{ share: 10% }",
+          "unknown key 'share' of canary; `steps: [10%]` gives it 10%, and no more later",
+          "share" },
+        { CANARY, "{ weight: [7] }",
+          "unknown key 'weight' of canary; `steps: [10%]` gives it 10%, and no more later",
+          "weight" },
         { CANARY, "{ step: [1%] }", "unknown key 'step' of canary; did you mean 'steps'?", "step" },
     };
     for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
