@@ -366,6 +366,46 @@ static trp_status check_needs(const struct checking *c, const struct trp_route_p
     return trp_ok();
 }
 
+#define GIVEN_MAX 64u /* bytes of the names of outputs in a message */
+
+/* The names of outputs that both give: what the first one could do with.  Empty: none, or more
+ * than a message has room for. */
+static const char *list_common(const struct party *first, const struct party *other,
+                               char out[GIVEN_MAX])
+{
+    const struct trp_signature *s = first->signature;
+    size_t used = 0;
+    out[0] = '\0';
+    for (uint32_t i = 0; i < s->outputs_n; i++) {
+        const struct trp_str name = client_output(first->goal, s->outputs[i].name);
+        const bool is_common = dtype_given(first, name) == dtype_given(other, name);
+        if (is_common && used + name.len + sizeof ", " > GIVEN_MAX)
+            return "";
+        if (is_common)
+            used += (size_t)snprintf(out + used, GIVEN_MAX - used, "%s%.*s", used ? ", " : "",
+                                     TRP_STR(name));
+    }
+    return out;
+}
+
+/* With what can be written to help it. */
+static trp_status lacks_output(const struct checking *c, const struct trp_route_plan *p,
+                               const struct party *first, const struct party *other,
+                               struct trp_str name)
+{
+    const struct trp_route_goal *from = first->goal, *to = other->goal;
+    char common[GIVEN_MAX], way[200] = "";
+    if (!from->fit && list_common(first, other, common)[0] && from->text.len < 40)
+        (void)snprintf(way, sizeof way,
+                       ": pipelines: { NAME: { steps: [ { model: %.*s } ], outputs: [ %s ] } }",
+                       TRP_STR(from->text), common);
+    return trp_route_source_fail(p->source, other->at, to->text, c->err,
+                                 "'%.*s' has the output '%.*s', and '%.*s' does not: one cannot "
+                                 "stand in for the other; a pipeline of one step with fewer "
+                                 "`outputs` can, or `constant_outputs`%s",
+                                 TRP_STR(from->text), TRP_STR(name), TRP_STR(to->text), way);
+}
+
 /* Each output of the first choice is one of who stands in for it, and of the same type: clients
  * may ask for any of them by name. */
 static trp_status check_gives(const struct checking *c, const struct trp_route_plan *p,
@@ -380,11 +420,7 @@ static trp_status check_gives(const struct checking *c, const struct trp_route_p
                                         : from->fit->given[i - own_n].name;
         const int32_t given = dtype_given(first, name), given_too = dtype_given(other, name);
         if (given_too == TROUPE_NO_DTYPE)
-            return trp_route_source_fail(p->source, other->at, to->text, c->err,
-                                         "'%.*s' has the output '%.*s', and '%.*s' does not: one "
-                                         "cannot stand in for the other; a pipeline of one step "
-                                         "with fewer `outputs` can, or `constant_outputs`",
-                                         TRP_STR(from->text), TRP_STR(name), TRP_STR(to->text));
+            return lacks_output(c, p, first, other, name);
         if (given != given_too)
             return trp_route_source_fail(p->source, other->at, to->text, c->err,
                                          "'%.*s' gives %s for '%.*s', and '%.*s' gives %s: one "
@@ -670,37 +706,31 @@ static trp_status compare_rows(const struct checking *c, const struct trp_route_
 
 /* ---- what rules give ---- */
 
-/* The output that clients of the route call so; NULL: it has none. */
-static const struct trp_io *output_called(const struct party *of, struct trp_str ours)
-{
-    for (uint32_t i = 0; i < of->signature->outputs_n; i++)
-        if (trp_str_is_equal(client_output(of->goal, of->signature->outputs[i].name), ours))
-            return &of->signature->outputs[i];
-    return NULL;
-}
-
 /* Each output of one is the other's, too; of `of` it is told, whoever that is. */
 static trp_status compare_outputs(const struct checking *c, const struct trp_route_plan *p,
                                   const struct party *one, const struct party *two,
                                   const struct party *of)
 {
-    for (uint32_t i = 0; i < one->signature->outputs_n; i++) {
-        const struct trp_io *io = &one->signature->outputs[i];
-        const struct trp_str name = client_output(one->goal, io->name);
-        const struct trp_io *other = output_called(two, name);
-        if (!other)
+    const struct trp_route_fit *fit = one->goal->fit;
+    const uint32_t own_n = one->signature->outputs_n, all_n = own_n + (fit ? fit->given_n : 0);
+    for (uint32_t i = 0; i < all_n; i++) {
+        const struct trp_str name = i < own_n
+                                        ? client_output(one->goal, one->signature->outputs[i].name)
+                                        : fit->given[i - own_n].name;
+        const int32_t given = dtype_given(one, name), other = dtype_given(two, name);
+        if (other == TROUPE_NO_DTYPE)
             return trp_route_source_fail(p->source, of->at, of->goal->text, c->err,
                                          "'%.*s' gives '%.*s', and '%.*s' of another rule does "
                                          "not: clients are told of what the last rule gives",
                                          TRP_STR(one->goal->text), TRP_STR(name),
                                          TRP_STR(two->goal->text));
-        if (other->dtype != io->dtype)
+        if (other != given)
             return trp_route_source_fail(p->source, of->at, of->goal->text, c->err,
                                          "'%.*s' gives %s for '%.*s', and '%.*s' of another rule "
                                          "%s: clients are told of what the last rule gives",
-                                         TRP_STR(one->goal->text), trp_dtype_name(io->dtype),
+                                         TRP_STR(one->goal->text), trp_dtype_name(given),
                                          TRP_STR(name), TRP_STR(two->goal->text),
-                                         trp_dtype_name(other->dtype));
+                                         trp_dtype_name(other));
     }
     return trp_ok();
 }

@@ -856,6 +856,39 @@ static void rules_that_give_other_outputs_are_doubted(void **state)
     }
 }
 
+/* Of what both give, so that it can be taken as it stands. */
+static void who_lacks_an_output_is_told_what_to_write(void **state)
+{
+    struct routes *r = *state;
+    struct trp_io three[] = {
+        { .name = TRP_STR_LIT("y"), .dtype = TROUPE_FP32, .rank = 1, .dims = { -1 } },
+        { .name = TRP_STR_LIT("label"), .dtype = TROUPE_INT64, .rank = 1, .dims = { -1 } },
+        { .name = TRP_STR_LIT("z"), .dtype = TROUPE_FP32, .rank = 1, .dims = { -1 } }
+    };
+    struct trp_io two[] = { three[0], three[2] };
+    struct model *a = routes_model(r, "a"), *b = routes_model(r, "b");
+    a->signature.outputs = three;
+    a->signature.outputs_n = ARRAY_LEN(three);
+    b->signature.outputs = two;
+    b->signature.outputs_n = ARRAY_LEN(two);
+    routes_read_ok(r, "routes: { r: [ { use: a, canary: b } ] }");
+    assert_true(trp_failed(check(r)));
+    if (!strstr(
+            r->err.text,
+            "`constant_outputs`: pipelines: { NAME: { steps: [ { model: a } ], outputs: [ y, z ] "
+            "} }\n"))
+        fail_msg("%s", r->err.text);
+    two[0].name = two[1].name = TRP_STR_LIT("q"); /* nothing */
+    assert_true(trp_failed(check(r)));
+    assert_non_null(strstr(r->err.text, "or `constant_outputs`\n"));
+    char name[80]; /* more than a message has room for */
+    memset(name, 'n', sizeof name);
+    two[0].name = three[0].name = trp_str_make(name, sizeof name);
+    assert_true(trp_failed(check(r)));
+    assert_non_null(strstr(r->err.text, "with fewer `outputs` can"));
+    assert_null(strstr(r->err.text, "pipelines: {"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, routes_tear_down)
@@ -877,6 +910,7 @@ int main(void)
         TEST(without_memory_nothing_is_kept),
         TEST(targets_of_a_rule_that_take_unlike_numbers_of_rows_are_doubted),
         TEST(rules_that_give_other_outputs_are_doubted),
+        TEST(who_lacks_an_output_is_told_what_to_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
