@@ -426,7 +426,7 @@ static inline uint32_t fixture_colours(const struct trp_call *call)
     return out->labels ? out->labels_n : 0;
 }
 
-/* The text of a note of the answer; "true" of one that is; NULL: there is none. */
+/* The text of a note of the answer; "true" of one that is; "none": there is none. */
 static inline const char *fixture_note(const struct trp_call *call, const char *name)
 {
     for (uint32_t i = 0; i < call->notes_n; i++) {
@@ -436,7 +436,7 @@ static inline const char *fixture_note(const struct trp_call *call, const char *
                : call->notes[i].v.b                 ? "true"
                                                     : "false";
     }
-    return NULL;
+    return "none";
 }
 
 static inline uint64_t fixture_metric(enum trp_metric id)
