@@ -38,14 +38,6 @@ static int32_t take_answer(struct trp_route_visit *v)
     return call->error.status.code;
 }
 
-static void unfit(struct trp_route_visit *v, bool is_answered)
-{
-    if (!v->is_fitted)
-        return;
-    v->is_fitted = false;
-    trp_route_fit_undo(v->call, &v->unfit, is_answered);
-}
-
 /* An answer that nobody gets: it may be a view of inputs that were made for the target. */
 static void drop_outputs(struct trp_call *call)
 {
@@ -56,6 +48,16 @@ static void drop_outputs(struct trp_call *call)
     }
     call->outputs = NULL;
     call->outputs_n = 0;
+}
+
+static void unfit(struct trp_route_visit *v, bool is_answered)
+{
+    if (!v->is_fitted)
+        return;
+    v->is_fitted = false;
+    if (!is_answered)
+        drop_outputs(v->call);
+    trp_route_fit_undo(v->call, &v->unfit, is_answered);
 }
 
 static trp_status find(struct trp_route_visit *v, struct trp_error *err)

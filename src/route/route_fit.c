@@ -362,14 +362,16 @@ static struct trp_str ours(const struct trp_route_rename *all, uint32_t n, struc
     return name;
 }
 
-/* Rows of a request: what a constant is repeated by, for a target with a batch dimension. */
 /* How often constants are given: once for each row, of which nobody has checked yet that there
- * are so many.  0: without rows. */
+ * are so many.  0: without rows.  A bound call has optional inputs that nobody sent, of no rank. */
 static trp_status rows_of(const struct trp_call *call, int32_t batch_max, int64_t *out_rows,
                           struct trp_error *err)
 {
-    const struct troupe_tensor *t = call->inputs_n > 0 ? &call->inputs[0].tensor : NULL;
-    *out_rows = batch_max > 0 ? t && t->rank > 0 ? t->shape[0] : 1 : 0;
+    uint32_t at = 0;
+    while (at < call->inputs_n && call->inputs[at].tensor.rank == 0)
+        at++;
+    const struct troupe_tensor *t = at < call->inputs_n ? &call->inputs[at].tensor : NULL;
+    *out_rows = batch_max > 0 ? t ? t->shape[0] : 1 : 0;
     if (*out_rows > batch_max)
         return trp_fail(err, TRP_INVALID_ARGUMENT,
                         "inference request batch-size must be <= %d, got %lld", batch_max,
@@ -378,7 +380,7 @@ static trp_status rows_of(const struct trp_call *call, int32_t batch_max, int64_
         (uint64_t)*out_rows > t->bytes / sizeof(uint32_t))
         return trp_fail(
             err, TRP_INVALID_ARGUMENT, "input '%.*s' has %llu bytes, too few for %lld strings",
-            TRP_STR(call->inputs[0].name), (unsigned long long)t->bytes, (long long)*out_rows);
+            TRP_STR(call->inputs[at].name), (unsigned long long)t->bytes, (long long)*out_rows);
     return trp_ok();
 }
 

@@ -53,6 +53,7 @@ trp_status trp_route_fit_apply(const struct trp_route_fit *fit, struct trp_call 
  *   Owns  : names are copied, and what was cast is the call's: it is encoded when the route may be
  *           gone.
  *   Thread: loop.
+ *   Cost  : O(elements that are cast), on the loop.
  *   Errors: BACKEND_FAILED: a value that cannot be cast; OUT_OF_MEMORY; some are changed then, and
  *           the call is not to be answered with them. */
 trp_status trp_route_fit_answer(const struct trp_route_fit *fit, struct trp_call *call,

@@ -50,18 +50,22 @@ trp_status trp_route_take_answer(struct trp_call *call, const struct trp_call *c
                                  struct trp_error *err)
 {
     const uint32_t n = child->outputs_n;
+    /* With no wish left (a route gives all that were named itself) the child was asked for all. */
+    const bool is_named = call->wanted_named && call->wanted_n > 0;
+    if (is_named && n > call->wanted_n)
+        return trp_fail(err, TRP_BACKEND_FAILED, "%u outputs came, %u were asked for", n,
+                        call->wanted_n);
     struct trp_call_tensor *outputs =
         trp_arena_zeroed(&call->arena, n + (size_t)1, sizeof *outputs);
-    struct trp_wanted *wanted = call->wanted_named
-                                    ? call->wanted
-                                    : trp_arena_zeroed(&call->arena, n + (size_t)1, sizeof *wanted);
+    struct trp_wanted *wanted =
+        is_named ? call->wanted : trp_arena_zeroed(&call->arena, n + (size_t)1, sizeof *wanted);
     if (!outputs || !wanted)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the answer of a route");
     for (uint32_t i = 0; i < n; i++) {
         outputs[i] = child->outputs[i];
         outputs[i].tensor.release = NULL;
         wanted[i].index = child->wanted[i].index; /* of `answered_as` */
-        if (call->wanted_named)
+        if (is_named)
             continue;
         wanted[i].name = child->wanted[i].name;
         wanted[i].binary = call->binary_default;
@@ -72,6 +76,6 @@ trp_status trp_route_take_answer(struct trp_call *call, const struct trp_call *c
     call->notes = child->notes;
     call->notes_n = child->notes_n;
     call->wanted = wanted;
-    call->wanted_n = call->wanted_named ? call->wanted_n : n;
+    call->wanted_n = is_named ? call->wanted_n : n;
     return trp_ok();
 }

@@ -235,3 +235,19 @@ def test_a_sequence_stays_with_a_model_and_moves_its_state_on_once(serve, reposi
                 met |= {(route, *who)}
     assert met == {("split", "one"), ("split", "two"), ("hedged", "one"), ("timed", "one")}
     assert routes(server)["hedged"]["rules"][0]["hedge"]["sent"] == 0
+
+
+def test_only_what_the_route_gives_itself_may_be_asked_for(serve, repository):
+    """The target has nothing left to be asked for: what asks it in a time of its own asks for all, and there is more of that than of wishes."""
+    repository.write("many/model.echo", "".join(f"input x{i} FP32 [-1,4]\noutput y{i} FP32 [-1,4]\n" for i in range(6)))
+    repository.write("routes.yaml", "routes:\n  inner: [ { use: many, timeout: 60s } ]\n"
+                     "  r: { targets: { t: { model: inner, constant_outputs: { sure: 1.5 } } }, rules: [ { use: t } ] }\n"
+                     "  direct: { targets: { t: { model: many, constant_outputs: { sure: 1.5 } } }, rules: [ { use: t } ] }\n")
+    started = serve(repository.path).wait_ready("many")
+    started.wait(lambda: "r" in routes(started), "the routes")
+    given = [{"name": f"x{i}", "shape": [3, 4], "datatype": "FP32", "data": [1.0] * 12} for i in range(6)]
+    for route in ("r", "direct"):
+        status, body, _ = started.request("POST", f"/v2/models/{route}/infer", json.dumps({"inputs": given, "outputs": [{"name": "sure"}]}).encode())
+        assert status == 200, body
+        answer = json.loads(body)["outputs"]
+        assert [(o["name"], o["shape"], o["data"]) for o in answer] == [("sure", [1], [1.5])], body
