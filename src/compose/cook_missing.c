@@ -4,9 +4,10 @@
 #include <string.h>
 
 #define NAMES_MAX 4096u   /* bytes of all; whoever would not fit is not named */
-#define REASONS_MAX 2000u /* the same; "..." stands for what would not fit */
+#define REASONS_MAX 2000u /* the same; then "..." stands behind them, for what would not fit */
 
-static const struct trp_str apart = { ", ", 2 };
+static const struct trp_str apart = { ", ", 2 };   /* names */
+static const struct trp_str further = { "; ", 2 }; /* reasons */
 
 static struct trp_str note_of(const struct trp_call *call, const char *name)
 {
@@ -61,20 +62,41 @@ static void add_name(struct trp_buf *all, struct trp_str above, struct trp_str n
     trp_buf_add_str(all, name);
 }
 
+/* Whether a reason is one of them: from its beginning to its end, and not one of those in brackets,
+ * which are a member's own.  Where a text has odd brackets it may be said again. */
+static bool is_said(struct trp_str all, struct trp_str reason)
+{
+    uint32_t depth = 0;
+    for (size_t at = 0; at + reason.len <= all.len; at++) {
+        const struct trp_str before = trp_str_make(all.ptr, at);
+        const struct trp_str rest = trp_str_make(all.ptr + at, all.len - at);
+        const struct trp_str behind = trp_str_make(rest.ptr + reason.len, rest.len - reason.len);
+        if (depth == 0 && (at == 0 || trp_str_ends_with(before, further)) &&
+            trp_str_starts_with(rest, reason) &&
+            (behind.len == 0 || trp_str_starts_with(behind, further)))
+            return true;
+        depth += all.ptr[at] == '(';
+        depth -= all.ptr[at] == ')' && depth > 0;
+    }
+    return false;
+}
+
+/* Whether there was no room for one. */
+static bool is_full(struct trp_str all)
+{
+    return trp_str_is(all, "...") || trp_str_ends_with(all, TRP_STR_LIT("; ..."));
+}
+
 /* Adds "cnn: it broke" or "pair (b: it broke)"; once, however many rows say it. */
 static void add_reason(struct trp_buf *all, struct trp_str reason)
 {
-    static const char more[] = "; ...";
     const struct trp_str has = trp_buf_str(all);
-    if (reason.len == 0 || trp_str_ends_with(has, trp_str_of(more)) ||
-        (has.len > 0 && memmem(has.ptr, has.len, reason.ptr, reason.len)))
+    if (reason.len == 0 || is_full(has) || is_said(has, reason))
         return;
-    if (all->len + apart.len + reason.len > REASONS_MAX) {
-        trp_buf_add_text(all, more);
-        return;
-    }
-    trp_buf_add_text(all, all->len ? "; " : "");
-    trp_buf_add_str(all, reason);
+    const struct trp_str lead = has.len > 0 ? further : trp_str_make(NULL, 0);
+    const bool fits = has.len + lead.len + reason.len <= REASONS_MAX;
+    trp_buf_add_str(all, lead);
+    trp_buf_add_str(all, fits ? reason : TRP_STR_LIT("..."));
 }
 
 /* What is said so far: of whom, and why. */

@@ -371,6 +371,70 @@ static void who_asks_for_a_partial_answer_gives_one(void **state)
     assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_PARTIAL), 2 + 2 + 3 + 1 + 1);
 }
 
+/* One may be a part of another, or of what a member says of its own. */
+static void each_reason_is_told_and_each_once(void **state)
+{
+    static const struct {
+        const char *yaml, *missing, *because;
+        uint32_t rows;
+    } rows[] = {
+        { "ensembles: { e: { members: [cnn, nn, one], vote: mean, quorum: 1, deadline: 20ms } }",
+          "cnn, nn", "cnn: it broke; nn: it broke", 1 },
+        { "ensembles:\n"
+          "  pair: { members: [nn, one], vote: mean, quorum: 1, deadline: 20ms }\n"
+          "  e: { members: [pair, nn], vote: mean, quorum: 1, deadline: 20ms }\n",
+          "pair/nn, nn", "pair (nn: it broke); nn: it broke", 1 },
+        { "ensembles:\n"
+          "  four: { members: [cnn, nn, rnn, one], vote: mean, quorum: 1, deadline: 20ms }\n"
+          "  e: { members: [four, nn], vote: mean, quorum: 1, deadline: 20ms }\n",
+          "four/cnn, four/nn, four/rnn, nn",
+          "four (cnn: it broke; nn: it broke; rnn: it broke); nn: it broke", 1 },
+        { "ensembles:\n"
+          "  pair: { members: [cnn, one], vote: mean, quorum: 1, deadline: 20ms }\n"
+          "pipelines:\n"
+          "  e: { steps: [{ model: pair, each: row }], outputs: [y] }\n",
+          "pair/cnn", "pair (cnn: it broke)", 3 },
+    };
+    static float three[] = { 1, 2, 3, 1, 2, 3, 1, 2, 3 };
+    (void)state;
+    add_fake("cnn", 1)->way = FAKE_FAILS;
+    add_fake("nn", 1)->way = FAKE_FAILS;
+    add_fake("rnn", 1)->way = FAKE_FAILS;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        trp_cookbook_destroy(fx.book);
+        assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
+        fixture_serve(rows[i].yaml);
+        const struct trp_call *call = fixture_ask("e", three, rows[i].rows);
+        assert_int_equal(call->error.status.code, TRP_OK);
+        assert_string_equal(fixture_note(call, "troupe_missing"), rows[i].missing);
+        assert_string_equal(fixture_note(call, "troupe_missing_because"), rows[i].because);
+        fixture_give_back();
+    }
+}
+
+static void reasons_that_do_not_fit_are_three_dots(void **state)
+{
+    static char name[1990], text[4200];
+    (void)state;
+    memset(name, 'n', sizeof name - 1);
+    add_fake(name, 1)->way = FAKE_FAILS;
+    (void)snprintf(text, sizeof text,
+                   "ensembles:\n"
+                   "  whole: { members: [%s, two, one], vote: mean, quorum: 1, deadline: 20ms }\n"
+                   "  above: { members: [whole, one], vote: mean }\n",
+                   name);
+    fixture_serve(text);
+    fake("two")->way = FAKE_FAILS;
+    const struct trp_call *call = fixture_ask("whole", x, 1);
+    const char *because = fixture_note(call, "troupe_missing_because");
+    assert_int_equal(strlen(because), strlen(name) + strlen(": it broke; ..."));
+    assert_string_equal(because + strlen(name), ": it broke; ...");
+    fixture_give_back();
+    call = fixture_ask("above", x, 1);
+    assert_string_equal(fixture_note(call, "troupe_missing_because"), "...");
+    fixture_give_back();
+}
+
 static void without_a_quorum_of_answers_the_first_reason_is_told(void **state)
 {
     (void)state;
@@ -602,6 +666,8 @@ int main(void)
         TEST(after_the_deadline_the_quorum_is_enough),
         TEST(who_fails_is_left_out_of_a_quorum),
         TEST(who_asks_for_a_partial_answer_gives_one),
+        TEST(each_reason_is_told_and_each_once),
+        TEST(reasons_that_do_not_fit_are_three_dots),
         TEST(without_a_quorum_of_answers_the_first_reason_is_told),
         TEST(who_comes_late_is_let_go_when_he_comes),
         TEST(a_cancelled_request_comes_back_when_its_steps_have),
