@@ -99,9 +99,10 @@ static void add_reason(struct trp_buf *all, struct trp_str reason)
     trp_buf_add_str(all, fits ? reason : TRP_STR_LIT("..."));
 }
 
-/* What is said so far: of whom, and why. */
+/* What is said so far, of whom and why, and how much of it was said before. */
 struct words {
     struct trp_buf names, reasons;
+    size_t names_before, reasons_before; /* bytes */
 };
 
 static void begin(const struct trp_cook *k, struct words *w)
@@ -110,6 +111,24 @@ static void begin(const struct trp_cook *k, struct words *w)
     trp_buf_init(&w->reasons, k->call->arena.alloc, 2 * REASONS_MAX);
     trp_buf_add_str(&w->names, named_by(k->call));
     trp_buf_add_str(&w->reasons, note_of(k->call, "troupe_missing_because"));
+    w->names_before = w->names.len;
+    w->reasons_before = w->reasons.len;
+}
+
+/* "cnn: it broke" or "pair (b: it broke)", in pieces.  Written down for the time of the question
+ * only: each of many rows may say the same. */
+static void add_pieces(struct words *w, const struct trp_str *pieces, size_t n)
+{
+    struct trp_buf reason;
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += pieces[i].len;
+    trp_buf_init(&reason, w->reasons.alloc, bytes);
+    for (size_t i = 0; i < n; i++)
+        trp_buf_add_str(&reason, pieces[i]);
+    if (!reason.failed)
+        add_reason(&w->reasons, trp_buf_str(&reason));
+    trp_buf_deinit(&reason);
 }
 
 static struct trp_str kept(struct trp_cook *k, struct trp_buf *words)
@@ -126,10 +145,16 @@ static struct trp_param text_note(const char *name, struct trp_str text)
     return (struct trp_param){ .name = trp_str_of(name), .kind = TRP_PARAM_STR, .v.s = text };
 }
 
-/* Without memory the answer holds all the same; the next one says so again. */
+/* Without memory the answer holds all the same; the next one says so again.  What is kept stays
+ * until the call ends: nothing is where nothing new is said. */
 static void say(struct trp_cook *k, struct words *w)
 {
     struct trp_call *call = k->call;
+    if (w->names.len == w->names_before && w->reasons.len == w->reasons_before) {
+        trp_buf_deinit(&w->names);
+        trp_buf_deinit(&w->reasons);
+        return;
+    }
     const struct trp_str names = kept(k, &w->names), reasons = kept(k, &w->reasons);
     struct trp_param *notes = trp_arena_zeroed(&call->arena, 3, sizeof *notes);
     if (!names.ptr || !notes)
@@ -168,10 +193,9 @@ void trp_cook_note_missing(struct trp_cook *k, const struct trp_recipe_step *joi
             continue;
         const struct trp_str name = k->recipe->steps[maker].name;
         add_name(&w.names, (struct trp_str){ NULL, 0 }, name);
-        const struct trp_str why = k->steps[maker].why;
-        if (why.len > 0)
-            add_reason(&w.reasons, trp_arena_format(&k->call->arena, "%.*s: %.*s", TRP_STR(name),
-                                                    TRP_STR(why)));
+        const struct trp_str why[] = { name, TRP_STR_LIT(": "), k->steps[maker].why };
+        if (why[2].len > 0)
+            add_pieces(&w, why, ARRAY_LEN(why));
     }
     say(k, &w);
 }
@@ -187,8 +211,8 @@ void trp_cook_note_partial(struct trp_cook *k, const struct trp_call *child)
     while (names.len > 0)
         add_name(&w.names, step, next_name(&names));
     const struct trp_str reasons = note_of(child, "troupe_missing_because");
+    const struct trp_str why[] = { step, TRP_STR_LIT(" ("), reasons, TRP_STR_LIT(")") };
     if (reasons.len > 0)
-        add_reason(&w.reasons, trp_arena_format(&k->call->arena, "%.*s (%.*s)", TRP_STR(step),
-                                                TRP_STR(reasons)));
+        add_pieces(&w, why, ARRAY_LEN(why));
     say(k, &w);
 }

@@ -435,6 +435,31 @@ static void reasons_that_do_not_fit_are_three_dots(void **state)
     fixture_give_back();
 }
 
+/* The bytes that a request has taken for itself when it was asked row by row. */
+static size_t bytes_of_rows(const char *name)
+{
+    static float many[3 * 32];
+    const struct trp_call *call = fixture_ask(name, many, 32);
+    assert_int_equal(call->error.status.code, TRP_OK);
+    const size_t bytes = call->arena.total;
+    fixture_give_back();
+    return bytes;
+}
+
+static void what_each_row_says_again_takes_no_memory(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles:\n"
+                  "  two_of: { members: [one, two, six], vote: mean, quorum: 1, deadline: 20ms }\n"
+                  "pipelines:\n"
+                  "  each: { steps: [{ model: two_of, each: row }], outputs: [y] }\n");
+    const size_t whole = bytes_of_rows("each");
+    fake("two")->way = fake("six")->way = FAKE_FAILS;
+    const size_t partial = bytes_of_rows("each");
+    if (partial > whole + 4096)
+        fail_msg("%zu bytes where all answer, %zu where some do not", whole, partial);
+}
+
 static void without_a_quorum_of_answers_the_first_reason_is_told(void **state)
 {
     (void)state;
@@ -668,6 +693,7 @@ int main(void)
         TEST(who_asks_for_a_partial_answer_gives_one),
         TEST(each_reason_is_told_and_each_once),
         TEST(reasons_that_do_not_fit_are_three_dots),
+        TEST(what_each_row_says_again_takes_no_memory),
         TEST(without_a_quorum_of_answers_the_first_reason_is_told),
         TEST(who_comes_late_is_let_go_when_he_comes),
         TEST(a_cancelled_request_comes_back_when_its_steps_have),
