@@ -19,6 +19,8 @@ struct look { /* a model whose files are looked into before the check */
     struct trp_routing *routing;
 };
 
+#define UNASKED UINT32_MAX /* of names_n: whatever their number, ask */
+
 struct trp_routing {
     const struct trp_alloc *alloc;
     struct trp_routing_opts opts;
@@ -38,6 +40,7 @@ struct trp_routing {
     struct trp_cookbook *book;   /* the same */
     bool has_file;    /* routes.yaml serves, too: something is written there, and it was right */
     uint64_t verdict; /* of what serves: what was written, and what of it was left out, and why */
+    uint32_t names_n; /* of models, when compositions were last asked whether theirs are there */
 
     struct trp_arena arena; /* of the reading that is at work */
     struct trp_declared declared;
@@ -65,6 +68,7 @@ trp_status trp_routing_create(const struct trp_alloc *alloc, const struct trp_ro
     r->alloc = alloc;
     r->opts = *opts;
     r->settle_timer.due = settle_due;
+    r->names_n = UNASKED;
     trp_arena_init(&r->arena, alloc, 4096, 0);
     *out_routing = r;
     return trp_ok();
@@ -260,6 +264,7 @@ static void finish(struct trp_routing *r, const struct trp_error *err)
     drop_reading(r);
     /* Models may have become known while it was at work; and what goes on may be asked by others
      * now. */
+    r->names_n = UNASKED;
     look_again(r);
     if (trp_failed(trouble.status) && is_new)
         log_trouble(r,
@@ -334,6 +339,19 @@ static void tell_doubts(struct trp_routing *r)
     }
 }
 
+/* Thousands of models that are loaded are as many publications, and compositions may ask thousands
+ * of names: not for each, but where some may have come or gone.  One that goes in the very picture
+ * that another one comes with is seen after the next listing. */
+static void look_for_gone(struct trp_routing *r, const struct trp_route_check *check,
+                          const struct trp_cookbook_news *news)
+{
+    const uint32_t names_n = r->snapshot ? trp_snapshot_count(r->snapshot) : 0;
+    if (names_n == r->names_n)
+        return;
+    r->names_n = names_n;
+    trp_cookbook_look_for_gone(r->book, check, news);
+}
+
 /* What could not be checked before, because models were not known, may be now. */
 static void look_again(struct trp_routing *r)
 {
@@ -342,8 +360,10 @@ static void look_again(struct trp_routing *r)
     if (r->next || r->is_closing) /* names are those of a reading; when it ends */
         return;
     const struct trp_cookbook_news news = { r, tell_unfit, tell_gone };
-    if (r->book)
+    if (r->book) {
         trp_cookbook_look_again(r->book, &check, &news);
+        look_for_gone(r, &check, &news);
+    }
     tell_doubts(r);
     if (r->file)
         trp_route_file_look_again(r->file, &check, tell_doubt, r);
@@ -353,6 +373,14 @@ void trp_routing_published(struct trp_routing *r, const struct trp_snapshot *sna
 {
     r->snapshot = snapshot;
     look_again(r);
+}
+
+/* What it brings and takes away is published before or after it. */
+static void look_at_names(struct trp_routing *r)
+{
+    r->names_n = UNASKED;
+    look_again(r);
+    r->names_n = UNASKED;
 }
 
 trp_status trp_routing_fits(void *user, const struct trp_proposal *next,
@@ -1081,6 +1109,7 @@ void trp_routing_listed(void *user, const struct trp_repo_listing *listing, bool
     size_t len = 0;
     if (r->is_stopped)
         return;
+    look_at_names(r);
     if (r->is_at_work) {
         r->is_stale = true; /* the next listing finds the difference */
         return;

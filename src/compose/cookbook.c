@@ -439,8 +439,10 @@ static uint32_t find_gone(const struct trp_cookbook *b, const struct trp_composi
     return UINT32_MAX;
 }
 
-static void look_for_gone(struct trp_cookbook *b, const struct trp_cookbook_news *news)
+void trp_cookbook_look_for_gone(struct trp_cookbook *b, const struct trp_route_check *check,
+                                const struct trp_cookbook_news *news)
 {
+    b->check = check;
     for (uint32_t i = 0; i < b->n; i++) {
         struct trp_composition *c = b->entries[i]->composition;
         if (!trp_composition_set_gone(c, find_gone(b, c)))
@@ -456,7 +458,6 @@ void trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_chec
     b->serves = true;
     b->check = check;
     try_unknown(b, news);
-    look_for_gone(b, news);
 }
 
 /* ---- a trial ---- */

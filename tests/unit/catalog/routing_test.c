@@ -862,6 +862,34 @@ static void whoever_asks_a_model_that_leaves_says_so(void **state)
     assert_string_equal(reason_of("r"), "");
 }
 
+static const char *doubt_of(const char *name)
+{
+    return trp_composition_doubt(trp_composition_of(item(name)->target)).ptr;
+}
+
+/* Also when another one has come with the same picture, so that they are as many as before. */
+static void a_composition_is_told_of_names_that_come_and_go(void **state)
+{
+    (void)state;
+    write_file("ensembles:\n  e: { members: [a, b, c], vote: mean, quorum: 1 }\n");
+    list(NULL, 0);
+    end_reading();
+    assert_string_equal(doubt_of("e"), "");
+    leave("b");
+    assert_string_equal(doubt_of("e"), "'b', which it asks, is not there any more");
+    add_model("b");
+    trp_routing_published(fx.routing, trp_registry_publish(fx.registry));
+    assert_string_equal(doubt_of("e"), "");
+    list(NULL, 0); /* it takes one away and brings another: published behind it */
+    add_model("d");
+    leave("c");
+    assert_string_equal(doubt_of("e"), "'c', which it asks, is not there any more");
+    add_model("c");
+    leave("d"); /* nobody was told of a listing */
+    list(NULL, 0);
+    assert_string_equal(doubt_of("e"), "");
+}
+
 /* ---- a file that is wrong from the beginning ---- */
 
 /* Names of models are theirs, and names of folders the folders'. */
@@ -1167,6 +1195,7 @@ int main(void)
         WITH_FIXTURE(who_loads_a_composition_has_its_models_loaded_one_after_the_other),
         WITH_FIXTURE(what_was_listed_meanwhile_is_read_without_being_asked_for),
         WITH_FIXTURE(whoever_asks_a_model_that_leaves_says_so),
+        WITH_FIXTURE(a_composition_is_told_of_names_that_come_and_go),
         WITH_FIXTURE(names_of_a_file_that_never_served_are_there_and_not_ready),
         WITH_FIXTURE(a_model_is_reached_though_a_wrong_file_has_its_name),
         WITH_FIXTURE(nothing_can_be_told_of_a_file_that_nobody_can_read),

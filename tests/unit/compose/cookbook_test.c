@@ -342,9 +342,11 @@ static void each_that_turns_out_wrong_is_told_once(void **state)
 }
 
 static const char *absent; /* a model that has left */
+static uint32_t look_ups;
 
 static bool known_but_one(void *user, struct trp_str name, int64_t version)
 {
+    look_ups++;
     return !trp_str_is(name, absent) && known(user, name, version);
 }
 
@@ -370,11 +372,11 @@ static void whoever_asks_a_name_that_is_gone_says_so_as_long_as_it_is(void **sta
                        "  f: { members: { a: 1, e: 1 }, vote: mean }\n");
     assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
     absent = "nobody";
-    trp_cookbook_look_again(fx.book, &later, &news);
+    trp_cookbook_look_for_gone(fx.book, &later, &news);
     assert_string_equal(told, "");
     absent = "b";
-    trp_cookbook_look_again(fx.book, &later, &news);
-    trp_cookbook_look_again(fx.book, &later, &news);
+    trp_cookbook_look_for_gone(fx.book, &later, &news);
+    trp_cookbook_look_for_gone(fx.book, &later, &news);
     assert_string_equal(told, "e: 'b', which it asks, is not there any more\n");
     struct trp_target *e = trp_composition_target(trp_cookbook_find(fx.book, TRP_STR_LIT("e")));
     e->ops->state(e, &seen);
@@ -383,10 +385,29 @@ static void whoever_asks_a_name_that_is_gone_says_so_as_long_as_it_is(void **sta
     assert_string_equal(seen.reason.ptr, "'b', which it asks, is not there any more");
     absent = "nobody";
     told[0] = '\0';
-    trp_cookbook_look_again(fx.book, &later, &news);
+    trp_cookbook_look_for_gone(fx.book, &later, &news);
     assert_string_equal(told, "e: -\n");
     e->ops->state(e, &seen);
     assert_int_equal(seen.reason.len, 0);
+}
+
+/* Models are loaded one after the other, and each time everybody looks again. */
+static void who_is_checked_costs_no_look_up_when_others_look_again(void **state)
+{
+    const struct trp_route_check later = { .known = known_but_one, .signature = now_signature };
+    const struct trp_cookbook_news news = { NULL, no_news, none_is_gone };
+    (void)state;
+    now_of_a = &fake_signature;
+    absent = "nobody";
+    add_fake("a", 1);
+    add_fake("b", 2);
+    read_next_with("", "ensembles:\n  e: { members: { a: 1, b: 1 }, vote: mean }\n");
+    assert_false(trp_failed(trp_cookbook_check(fx.book, &later, &fx.err)));
+    look_ups = 0;
+    trp_cookbook_look_again(fx.book, &later, &news);
+    assert_int_equal(look_ups, 0);
+    trp_cookbook_look_for_gone(fx.book, &later, &news);
+    assert_int_equal(look_ups, 2);
 }
 
 static int set_up(void **state)
@@ -410,6 +431,7 @@ int main(void)
         TEST(one_that_goes_on_is_asked_and_judged_but_not_checked),
         TEST(each_that_turns_out_wrong_is_told_once),
         TEST(whoever_asks_a_name_that_is_gone_says_so_as_long_as_it_is),
+        TEST(who_is_checked_costs_no_look_up_when_others_look_again),
         TEST(one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serves),
     };
     return cmocka_run_group_tests_name("cookbook", tests, NULL, NULL);
