@@ -327,15 +327,15 @@ static void tell_gone(void *user, struct trp_composition *c, const char *doubt)
                  TRP_STR(name));
 }
 
-/* Of those that serve and may lose a member. */
-static void tell_doubts(struct trp_routing *r)
+/* Of those that serve and may lose a member, for the rows of a request. */
+static void tell_rows(struct trp_routing *r)
 {
     for (uint32_t i = 0; i < trp_cookbook_count(r->book); i++) {
         struct trp_composition *c = trp_cookbook_at(r->book, i);
-        const struct trp_str doubt = trp_composition_take_doubt(c);
-        if (doubt.len > 0)
+        const struct trp_str rows = trp_composition_take_rows(c);
+        if (rows.len > 0)
             TRP_WARN(r->opts.log, "route", "%s '%.*s' goes on: %.*s", trp_composition_kind(c),
-                     TRP_STR(trp_composition_target(c)->name), TRP_STR(doubt));
+                     TRP_STR(trp_composition_target(c)->name), TRP_STR(rows));
     }
 }
 
@@ -364,7 +364,7 @@ static void look_again(struct trp_routing *r)
         trp_cookbook_look_again(r->book, &check, &news);
         look_for_gone(r, &check, &news);
     }
-    tell_doubts(r);
+    tell_rows(r);
     if (r->file)
         trp_route_file_look_again(r->file, &check, tell_doubt, r);
 }

@@ -28,8 +28,8 @@ struct trp_composition {
     struct trp_str *names;
     struct trp_node *names_at; /* only places: what Triton's form is read into does not stay */
     uint32_t names_n;
-    const char **gone;        /* for each name what is said when it is gone; NULL: never was */
-    struct trp_pointer doubt; /* one of these, or NULL */
+    const char **gone_texts; /* for each name what is said when it is gone; NULL: never was */
+    struct trp_pointer gone; /* one of these, or NULL */
     struct trp_str *loads;
     struct trp_node *loads_at;
     uint32_t loads_n;
@@ -42,9 +42,9 @@ struct trp_composition {
     struct trp_ensemble ensemble; /* of ensembles and cascades */
     const struct trp_node *config;
     struct trp_flag is_checked;
-    struct trp_pointer reason;     /* why it is not ready; a text, or NULL */
-    struct trp_pointer rows_doubt; /* of the rows that they take; a text, or NULL */
-    bool is_rows_doubt_taken;
+    struct trp_pointer reason; /* why it is not ready; a text, or NULL */
+    struct trp_pointer rows;   /* what is wrong with the rows that they take; a text, or NULL */
+    bool is_rows_taken;
     struct trp_stats stats;
     struct trp_counter *asked;   /* of a cascade, by step: rows; NULL: it is none */
     struct trp_counter *missing; /* of an ensemble: as the recipe's */
@@ -197,18 +197,24 @@ static void cancel(struct trp_target *t, struct trp_call *call)
     trp_cook_cancel(call);
 }
 
-static struct trp_str rows_doubt_of(const struct trp_composition *c)
+static struct trp_str rows_of_models(const struct trp_composition *c)
 {
-    const char *doubt = trp_pointer_get(&c->rows_doubt);
-    return doubt ? trp_str_of(doubt) : trp_str_make(NULL, 0);
+    const char *rows = trp_pointer_get(&c->rows);
+    return trp_str_of(rows ? rows : "");
+}
+
+/* Of one that serves: a member that is not there concerns every request. */
+static struct trp_str doubt_of(const struct trp_composition *c)
+{
+    const struct trp_str gone = trp_composition_gone(c);
+    if (!trp_flag_is_up(&c->is_checked))
+        return trp_str_make(NULL, 0);
+    return gone.len > 0 ? gone : rows_of_models(c);
 }
 
 static void state(const struct trp_target *t, struct trp_target_state *out)
 {
-    const struct trp_str gone = trp_composition_doubt(of(t));
-    *out = (struct trp_target_state){ .ready = true,
-                                      .state = "READY",
-                                      .reason = gone.len > 0 ? gone : rows_doubt_of(of(t)) };
+    *out = (struct trp_target_state){ .ready = true, .state = "READY", .reason = doubt_of(of(t)) };
     if (!trp_flag_is_up(&of(t)->is_checked))
         *out = (struct trp_target_state){ .state = "UNAVAILABLE", .reason = reason_of(of(t)) };
 }
@@ -228,14 +234,15 @@ static void explain(const struct trp_target *t, const struct trp_target_question
 {
     const struct trp_composition *c = of(t);
     const bool is_ready = trp_flag_is_up(&c->is_checked);
+    const struct trp_str doubt = doubt_of(c); /* once: it may change meanwhile */
     trp_buf_add_char(out, '{');
     trp_json_add_str(out, "composition", t->name);
     trp_json_add_str(out, "kind", trp_str_of(trp_composition_kind(c)));
     trp_json_add_str(out, "place", c->place);
     trp_json_add_bool(out, "ready", is_ready);
     trp_json_add_str(out, "reason", is_ready ? trp_str_make(NULL, 0) : reason_of(c));
-    if (rows_doubt_of(c).len > 0)
-        trp_json_add_str(out, "doubt", rows_doubt_of(c));
+    if (doubt.len > 0)
+        trp_json_add_str(out, "doubt", doubt);
     if (is_ready)
         trp_explanation_write(&c->recipe, c->env, q, out);
     trp_buf_add_char(out, '}');
@@ -584,7 +591,7 @@ static void doubt_rows(struct trp_composition *c)
                         least->may_fail ? "a request of more is answered without it"
                                         : "a request of more fails where it meets it");
     const struct trp_str text = trp_arena_dup(&c->arena, trp_str_of(words.text));
-    trp_pointer_put(&c->rows_doubt, text.ptr ? text.ptr : "its models take unlike numbers of rows");
+    trp_pointer_put(&c->rows, text.ptr ? text.ptr : "its models take unlike numbers of rows");
 }
 
 trp_status trp_composition_check(struct trp_composition *c, const struct trp_recipe_lookup *lookup,
@@ -603,12 +610,12 @@ trp_status trp_composition_check(struct trp_composition *c, const struct trp_rec
     return st;
 }
 
-struct trp_str trp_composition_take_doubt(struct trp_composition *c)
+struct trp_str trp_composition_take_rows(struct trp_composition *c)
 {
-    const struct trp_str doubt = rows_doubt_of(c);
-    const bool is_new = doubt.len > 0 && !c->is_rows_doubt_taken;
-    c->is_rows_doubt_taken |= is_new;
-    return is_new ? doubt : trp_str_make(NULL, 0);
+    const struct trp_str rows = rows_of_models(c);
+    const bool is_new = rows.len > 0 && !c->is_rows_taken;
+    c->is_rows_taken |= is_new;
+    return is_new ? rows : trp_str_make(NULL, 0);
 }
 
 trp_status trp_composition_goes_on(const struct trp_composition *c,
@@ -676,32 +683,32 @@ struct trp_composition *trp_composition_of(struct trp_target *t)
     return t->ops == &ops ? of(t) : NULL;
 }
 
-struct trp_str trp_composition_doubt(const struct trp_composition *c)
+struct trp_str trp_composition_gone(const struct trp_composition *c)
 {
-    const char *doubt = trp_pointer_get(&c->doubt);
-    return trp_str_of(doubt ? doubt : "");
+    const char *gone = trp_pointer_get(&c->gone);
+    return trp_str_of(gone ? gone : "");
 }
 
 bool trp_composition_set_gone(struct trp_composition *c, uint32_t index)
 {
     const char *text = NULL;
-    if (index < c->names_n && !c->gone)
-        c->gone = trp_arena_zeroed(&c->arena, c->names_n, sizeof *c->gone);
-    if (index < c->names_n && !c->gone)
+    if (index < c->names_n && !c->gone_texts)
+        c->gone_texts = trp_arena_zeroed(&c->arena, c->names_n, sizeof *c->gone_texts);
+    if (index < c->names_n && !c->gone_texts)
         return false;
     if (index < c->names_n) {
-        if (!c->gone[index])
-            c->gone[index] =
+        if (!c->gone_texts[index])
+            c->gone_texts[index] =
                 trp_arena_format(&c->arena, "'%.*s', which it asks, is not there any more",
                                  TRP_STR(c->names[index]))
                     .ptr;
-        text = c->gone[index];
+        text = c->gone_texts[index];
         if (!text)
             return false;
     }
-    if (text == trp_pointer_get(&c->doubt))
+    if (text == trp_pointer_get(&c->gone))
         return false;
-    trp_pointer_put(&c->doubt, text);
+    trp_pointer_put(&c->gone, text);
     return true;
 }
 
@@ -736,8 +743,8 @@ void trp_composition_carry(struct trp_target *now, struct trp_target *before)
     const struct trp_composition *from = of(before);
     if (strcmp(to->kind, from->kind) != 0 || !trp_node_is_same(to->alloc, to->at, from->at))
         return;
-    to->is_rows_doubt_taken =
-        trp_str_is_equal(rows_doubt_of(to), rows_doubt_of(from)) && from->is_rows_doubt_taken;
+    to->is_rows_taken =
+        trp_str_is_equal(rows_of_models(to), rows_of_models(from)) && from->is_rows_taken;
     trp_stats_carry(&to->stats, &from->stats);
     for (uint32_t i = 0; to->asked && from->asked && i < TRP_RECIPE_STEPS_MAX; i++)
         trp_counter_set(&to->asked[i], trp_counter_get(&from->asked[i]));

@@ -48,12 +48,13 @@ trp_status trp_composition_again(const struct trp_composition *c,
 trp_status trp_composition_check(struct trp_composition *c, const struct trp_recipe_lookup *lookup,
                                  struct trp_error *err);
 
-/* What may go wrong with one that was checked and serves, for whoever tells people: each once, also
- * when it was read again.
+/* What is wrong with the numbers of rows that its models take, for whoever tells people: each once,
+ * also when it was read again.  Its state and explanation say so while it serves, unless there is
+ * worse: a name that is gone.
  *   Owns  : borrowed.
  *   Thread: control.
  *   Errors: empty: nothing, or it was taken before. */
-struct trp_str trp_composition_take_doubt(struct trp_composition *c);
+struct trp_str trp_composition_take_rows(struct trp_composition *c);
 
 /* Whether one that is at work goes on with what `again`, the same one read and checked anew, has
  * found.
@@ -130,7 +131,7 @@ bool trp_composition_next_name(const struct trp_composition *c, uint32_t *cursor
                                struct trp_str *out_name);
 
 /* One of these names, by its place among them, is nobody's any more (UINT32_MAX: all are
- * somebody's): the reason of its state says so while it serves.  True: that is news.
+ * somebody's): its state and explanation say so while it serves.  True: that is news.
  *   Owns  : nothing.
  *   Thread: control.
  *   Cost  : no allocation but for the first time of each name.
@@ -141,7 +142,7 @@ bool trp_composition_set_gone(struct trp_composition *c, uint32_t index);
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */
-struct trp_str trp_composition_doubt(const struct trp_composition *c);
+struct trp_str trp_composition_gone(const struct trp_composition *c);
 
 /* The names whose load its conditions ask for: *cursor begins at 0; *out_at (may be NULL) is where.
  *   Owns  : borrowed.

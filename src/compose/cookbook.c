@@ -447,8 +447,8 @@ void trp_cookbook_look_for_gone(struct trp_cookbook *b, const struct trp_route_c
         struct trp_composition *c = b->entries[i]->composition;
         if (!trp_composition_set_gone(c, find_gone(b, c)))
             continue;
-        const struct trp_str doubt = trp_composition_doubt(c);
-        news->gone(news->user, c, doubt.len > 0 ? doubt.ptr : NULL);
+        const struct trp_str gone = trp_composition_gone(c);
+        news->gone(news->user, c, gone.len > 0 ? gone.ptr : NULL);
     }
 }
 

@@ -862,9 +862,9 @@ static void whoever_asks_a_model_that_leaves_says_so(void **state)
     assert_string_equal(reason_of("r"), "");
 }
 
-static const char *doubt_of(const char *name)
+static const char *gone_of(const char *name)
 {
-    return trp_composition_doubt(trp_composition_of(item(name)->target)).ptr;
+    return trp_composition_gone(trp_composition_of(item(name)->target)).ptr;
 }
 
 /* Also when another one has come with the same picture, so that they are as many as before. */
@@ -874,20 +874,20 @@ static void a_composition_is_told_of_names_that_come_and_go(void **state)
     write_file("ensembles:\n  e: { members: [a, b, c], vote: mean, quorum: 1 }\n");
     list(NULL, 0);
     end_reading();
-    assert_string_equal(doubt_of("e"), "");
+    assert_string_equal(gone_of("e"), "");
     leave("b");
-    assert_string_equal(doubt_of("e"), "'b', which it asks, is not there any more");
+    assert_string_equal(gone_of("e"), "'b', which it asks, is not there any more");
     add_model("b");
     trp_routing_published(fx.routing, trp_registry_publish(fx.registry));
-    assert_string_equal(doubt_of("e"), "");
+    assert_string_equal(gone_of("e"), "");
     list(NULL, 0); /* it takes one away and brings another: published behind it */
     add_model("d");
     leave("c");
-    assert_string_equal(doubt_of("e"), "'c', which it asks, is not there any more");
+    assert_string_equal(gone_of("e"), "'c', which it asks, is not there any more");
     add_model("c");
     leave("d"); /* nobody was told of a listing */
     list(NULL, 0);
-    assert_string_equal(doubt_of("e"), "");
+    assert_string_equal(gone_of("e"), "");
 }
 
 /* ---- a file that is wrong from the beginning ---- */

@@ -663,8 +663,8 @@ static void members_that_take_unlike_numbers_of_rows_are_doubted(void **state)
                          : now.reason.len > 0)
             fail_msg("'%s' says '%.*s'", rows[i].yaml, TRP_STR(now.reason));
         struct trp_composition *c = trp_composition_of(t);
-        assert_int_equal(trp_composition_take_doubt(c).len, now.reason.len);
-        assert_int_equal(trp_composition_take_doubt(c).len, 0); /* it is told once */
+        assert_int_equal(trp_composition_take_rows(c).len, now.reason.len);
+        assert_int_equal(trp_composition_take_rows(c).len, 0); /* it is told once */
     }
 }
 

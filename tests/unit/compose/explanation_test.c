@@ -82,6 +82,34 @@ an_ensemble_tells_its_members_their_weights_and_how_long_they_are_waited_for(voi
     trp_buf_deinit(&b);
 }
 
+/* The same as its state: a member that is gone before one that takes fewer rows. */
+static void what_is_doubted_of_one_that_serves_is_told(void **state)
+{
+    static const char gone[] = "'two', which it asks, is not there any more";
+    static const char rows[] = "routes.yaml:1: 'one' takes at most 8 rows, and 'two' more: a "
+                               "request of more is answered without it";
+    static const struct {
+        uint32_t gone;
+        const char *says;
+    } turns[] = { { UINT32_MAX, rows }, { 1, gone }, { UINT32_MAX, rows } };
+    (void)state;
+    struct trp_buf b;
+    trp_buf_init(&b, trp_heap(), 1 << 20);
+    fake("two")->signature = &fake_unbounded;
+    fixture_serve("ensembles: { e: { members: [one, two], vote: mean, quorum: 1 } }");
+    struct trp_target *e = fixture_target("e");
+    for (size_t i = 0; i < ARRAY_LEN(turns); i++) {
+        char want[256];
+        struct trp_target_state seen;
+        (void)trp_composition_set_gone(trp_composition_of(e), turns[i].gone);
+        (void)snprintf(want, sizeof want, "\"reason\":\"\",\"doubt\":\"%s\"", turns[i].says);
+        expect(explain(&b, "e", true), want);
+        e->ops->state(e, &seen);
+        assert_true(trp_str_is(seen.reason, turns[i].says));
+    }
+    trp_buf_deinit(&b);
+}
+
 static void a_cascade_tells_from_when_on_the_next_one_is_asked(void **state)
 {
     (void)state;
@@ -244,6 +272,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up_three, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(an_ensemble_tells_its_members_their_weights_and_how_long_they_are_waited_for),
+        TEST(what_is_doubted_of_one_that_serves_is_told),
         TEST(a_cascade_tells_from_when_on_the_next_one_is_asked),
         TEST(conditions_are_told_where_nothing_has_to_run_for_it),
         TEST(what_is_explained_is_what_is_done),
