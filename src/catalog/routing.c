@@ -19,6 +19,7 @@ struct look { /* a model whose files are looked into before the check */
     struct trp_routing *routing;
 };
 
+#define LOOKS_AT_ONCE 64u  /* compositions with each publication */
 #define UNASKED UINT32_MAX /* of names_n: whatever their number, ask */
 
 struct trp_routing {
@@ -340,16 +341,14 @@ static void tell_rows(struct trp_routing *r)
 }
 
 /* Thousands of models that are loaded are as many publications, and compositions may ask thousands
- * of names: not for each, but where some may have come or gone.  One that goes in the very picture
- * that another one comes with is seen after the next listing. */
-static void look_for_gone(struct trp_routing *r, const struct trp_route_check *check,
-                          const struct trp_cookbook_news *news)
+ * of names: all of them where some may have come or gone, else the next few. */
+static void look_at_members(struct trp_routing *r, const struct trp_route_check *check,
+                            const struct trp_cookbook_news *news)
 {
     const uint32_t names_n = r->snapshot ? trp_snapshot_count(r->snapshot) : 0;
-    if (names_n == r->names_n)
-        return;
+    const bool may_be_others = names_n != r->names_n;
     r->names_n = names_n;
-    trp_cookbook_look_for_gone(r->book, check, news);
+    trp_cookbook_look_at_members(r->book, check, news, may_be_others ? UINT32_MAX : LOOKS_AT_ONCE);
 }
 
 /* What could not be checked before, because models were not known, may be now. */
@@ -362,7 +361,7 @@ static void look_again(struct trp_routing *r)
     const struct trp_cookbook_news news = { r, tell_unfit, tell_gone };
     if (r->book) {
         trp_cookbook_look_again(r->book, &check, &news);
-        look_for_gone(r, &check, &news);
+        look_at_members(r, &check, &news);
     }
     tell_rows(r);
     if (r->file)

@@ -45,6 +45,7 @@ struct trp_composition {
     struct trp_pointer reason; /* why it is not ready; a text, or NULL */
     struct trp_pointer rows;   /* what is wrong with the rows that they take; a text, or NULL */
     bool is_rows_taken;
+    int64_t *rows_max; /* by step: how many its model takes, when it was last looked at */
     struct trp_stats stats;
     struct trp_counter *asked;   /* of a cascade, by step: rows; NULL: it is none */
     struct trp_counter *missing; /* of an ensemble: as the recipe's */
@@ -266,6 +267,7 @@ static void forget(struct trp_composition *c)
     trp_arena_reset(&c->work);
     c->recipe = (struct trp_recipe){ .steps = NULL };
     c->ensemble = (struct trp_ensemble){ .recipe = NULL };
+    c->rows_max = NULL;
 }
 
 static trp_status read(struct trp_composition *c, struct trp_error *err)
@@ -523,6 +525,23 @@ static struct trp_str platform_of(const struct trp_composition *c)
                                                   : TRP_STR_LIT("troupe_pipeline");
 }
 
+/* How many rows a step takes; 0: nobody can say.  Row by row it is any number. */
+static int64_t rows_of_step(const struct trp_recipe_step *step)
+{
+    if (step->act != TRP_RECIPE_MODEL)
+        return 0;
+    return step->each_row ? INT64_MAX : trp_signature_rows_max(step->signature);
+}
+
+static trp_status note_rows(struct trp_composition *c, struct trp_error *err)
+{
+    const struct trp_recipe *r = &c->recipe;
+    c->rows_max = trp_arena_zeroed(&c->work, r->steps_n + (size_t)1, sizeof *c->rows_max);
+    for (uint32_t i = 0; c->rows_max && i < r->steps_n; i++)
+        c->rows_max[i] = rows_of_step(&r->steps[i]);
+    return c->rows_max ? trp_ok() : no_memory(err);
+}
+
 static trp_status check(struct trp_composition *c, const struct trp_recipe_lookup *lookup,
                         struct trp_error *err)
 {
@@ -544,6 +563,7 @@ static trp_status check(struct trp_composition *c, const struct trp_recipe_looku
     r->signature.platform = platform_of(c);
     r->asked = c->asked;
     r->missing = c->missing;
+    TRP_CHECK(note_rows(c, err));
     return make_config(c, err);
 }
 
@@ -558,40 +578,71 @@ static void say(struct trp_composition *c, const struct trp_error *err)
     trp_pointer_put(&c->reason, text.ptr);
 }
 
-/* How many rows a step takes; 0: nobody can say.  Row by row it is any number. */
-static int64_t rows_of_step(const struct trp_recipe_step *step)
+/* "'cnn' takes at most 8 rows, and 'gbdt' more", or what the whole says, where that has a maximum.
+ * False: nothing is wrong with them. */
+static bool describe_rows(const struct trp_composition *c, struct trp_error *out_words)
 {
-    if (step->act != TRP_RECIPE_MODEL)
-        return 0;
-    return step->each_row ? INT64_MAX : trp_signature_rows_max(step->signature);
+    const struct trp_recipe *r = &c->recipe;
+    const int64_t whole = r->signature.batch_max;
+    uint32_t least = UINT32_MAX, most = UINT32_MAX;
+    for (uint32_t i = 0; i < r->steps_n; i++) {
+        if (c->rows_max[i] <= 0)
+            continue;
+        least = least == UINT32_MAX || c->rows_max[i] < c->rows_max[least] ? i : least;
+        most = most == UINT32_MAX || c->rows_max[i] > c->rows_max[most] ? i : most;
+    }
+    if (least == UINT32_MAX || c->rows_max[least] >= (whole > 0 ? whole : c->rows_max[most]))
+        return false;
+    const struct trp_recipe_step *step = &r->steps[least];
+    char more[32] = "more";
+    if (whole > 0)
+        (void)snprintf(more, sizeof more, "says %lld", (long long)whole);
+    (void)trp_node_fail(step->at, out_words, TRP_INVALID_ARGUMENT,
+                        "'%.*s' takes at most %lld rows, and '%.*s' %s: %s", TRP_STR(step->name),
+                        (long long)c->rows_max[least],
+                        TRP_STR(whole > 0 ? c->target.name : r->steps[most].name), more,
+                        step->may_fail ? "a request of more is answered without it"
+                                       : "a request of more fails where it meets it");
+    return true;
 }
 
 /* Models that answer together take the same request.  Where all of them have a maximum, the least
- * is the whole one's, which says so to clients; else more rows lose the one that takes fewer. */
+ * is the whole one's, which says so to clients; else more rows lose the one that takes fewer, and
+ * so they do when another version of it takes fewer than it did. */
 static void doubt_rows(struct trp_composition *c)
 {
-    const struct trp_recipe *r = &c->recipe;
-    const struct trp_recipe_step *least = NULL, *most = NULL;
     struct trp_error words = { 0 };
-    if (strcmp(r->kind, "pipeline") == 0 || r->declared || r->signature.batch_max > 0)
+    if (strcmp(c->recipe.kind, "pipeline") == 0 || c->recipe.declared)
+        return;
+    const bool is_doubted = describe_rows(c, &words);
+    if (trp_str_is(rows_of_models(c), words.text))
+        return;
+    c->is_rows_taken = false;
+    if (!is_doubted) {
+        trp_pointer_put(&c->rows, NULL);
+        return;
+    }
+    const struct trp_str text = trp_arena_dup(&c->arena, trp_str_of(words.text));
+    trp_pointer_put(&c->rows, text.ptr ? text.ptr : "its models take unlike numbers of rows");
+}
+
+void trp_composition_look_at_rows(struct trp_composition *c,
+                                  const struct trp_composition_rows *rows)
+{
+    const struct trp_recipe *r = &c->recipe;
+    bool has_changed = false;
+    if (!trp_flag_is_up(&c->is_checked))
         return;
     for (uint32_t i = 0; i < r->steps_n; i++) {
         const struct trp_recipe_step *step = &r->steps[i];
-        const int64_t rows = rows_of_step(step);
-        if (rows > 0 && (!least || rows < rows_of_step(least)))
-            least = step;
-        if (rows > 0 && (!most || rows > rows_of_step(most)))
-            most = step;
+        if (step->act != TRP_RECIPE_MODEL || step->each_row)
+            continue;
+        const int64_t now = rows->most(rows->user, step->model, step->version);
+        has_changed |= now >= 0 && now != c->rows_max[i];
+        c->rows_max[i] = now >= 0 ? now : c->rows_max[i];
     }
-    if (!least || rows_of_step(least) == rows_of_step(most))
-        return;
-    (void)trp_node_fail(least->at, &words, TRP_INVALID_ARGUMENT,
-                        "'%.*s' takes at most %lld rows, and '%.*s' more: %s", TRP_STR(least->name),
-                        (long long)rows_of_step(least), TRP_STR(most->name),
-                        least->may_fail ? "a request of more is answered without it"
-                                        : "a request of more fails where it meets it");
-    const struct trp_str text = trp_arena_dup(&c->arena, trp_str_of(words.text));
-    trp_pointer_put(&c->rows, text.ptr ? text.ptr : "its models take unlike numbers of rows");
+    if (has_changed)
+        doubt_rows(c);
 }
 
 trp_status trp_composition_check(struct trp_composition *c, const struct trp_recipe_lookup *lookup,

@@ -56,6 +56,21 @@ trp_status trp_composition_check(struct trp_composition *c, const struct trp_rec
  *   Errors: empty: nothing, or it was taken before. */
 struct trp_str trp_composition_take_rows(struct trp_composition *c);
 
+/* Looks once more at how many rows the models of one that serves take: another version may take
+ * fewer, or more again.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Cost  : a question for each model; no allocation unless there is something else to say.
+ *   Errors: none; without memory it is said in plainer words. */
+struct trp_composition_rows {
+    void *user;
+    /* INT64_MAX: any number; 0: nobody can say; below: nobody knows now, and what was known
+     * holds. */
+    int64_t (*most)(void *user, struct trp_str model, int64_t version);
+};
+void trp_composition_look_at_rows(struct trp_composition *c,
+                                  const struct trp_composition_rows *rows);
+
 /* Whether one that is at work goes on with what `again`, the same one read and checked anew, has
  * found.
  *   Owns  : nothing.

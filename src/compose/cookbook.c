@@ -32,6 +32,7 @@ struct trp_cookbook {
     struct trp_table *names;
     struct entry **entries;
     uint32_t n, capacity;
+    uint32_t next_look; /* of those that are looked at some at a time */
     uint32_t unknown_n; /* whose models are not known yet */
     bool serves;        /* somebody has looked again since it was taken up */
     bool has_failed;    /* the check at work: for one that was not spared */
@@ -439,17 +440,37 @@ static uint32_t find_gone(const struct trp_cookbook *b, const struct trp_composi
     return UINT32_MAX;
 }
 
-void trp_cookbook_look_for_gone(struct trp_cookbook *b, const struct trp_route_check *check,
-                                const struct trp_cookbook_news *news)
+/* Of a route that knows its targets by other names nobody asks: what it says is made anew. */
+static int64_t most_rows(void *user, struct trp_str model, int64_t version)
+{
+    const struct trp_cookbook *b = user;
+    const struct trp_route_check *check = b->check;
+    const struct entry *e = trp_table_get(b->names, model);
+    const struct trp_route_goal *goal = check->lead && !e ? check->lead(check->user, model) : NULL;
+    if (goal)
+        return goal->fit ? -1 : most_rows(user, goal->model, goal->version);
+    const struct trp_signature *s = e ? trp_composition_signature(e->composition)
+                                      : check->signature(check->user, model, version);
+    return s ? trp_signature_rows_max(s) : -1;
+}
+
+static void look_at_members(struct trp_cookbook *b, struct trp_composition *c,
+                            const struct trp_cookbook_news *news)
+{
+    const struct trp_composition_rows rows = { b, most_rows };
+    trp_composition_look_at_rows(c, &rows);
+    if (!trp_composition_set_gone(c, find_gone(b, c)))
+        return;
+    const struct trp_str gone = trp_composition_gone(c);
+    news->gone(news->user, c, gone.len > 0 ? gone.ptr : NULL);
+}
+
+void trp_cookbook_look_at_members(struct trp_cookbook *b, const struct trp_route_check *check,
+                                  const struct trp_cookbook_news *news, uint32_t most)
 {
     b->check = check;
-    for (uint32_t i = 0; i < b->n; i++) {
-        struct trp_composition *c = b->entries[i]->composition;
-        if (!trp_composition_set_gone(c, find_gone(b, c)))
-            continue;
-        const struct trp_str gone = trp_composition_gone(c);
-        news->gone(news->user, c, gone.len > 0 ? gone.ptr : NULL);
-    }
+    for (uint32_t i = 0; i < b->n && i < most; i++)
+        look_at_members(b, b->entries[b->next_look++ % b->n]->composition, news);
 }
 
 void trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,

@@ -67,20 +67,21 @@ struct trp_cookbook_news {
 
 /* Checks all: each after those that it asks.  One whose models are not known yet is not ready, and
  * no error; look_again tries it once more, when more is known: what is wrong then is the reason why
- * it is not ready.  look_for_gone: whether all names that they ask are somebody's.  Whoever wants
- * the news is told each once.
+ * it is not ready.  look_at_members, of as many as `most`, the next ones each time: whether all names
+ * that they ask are somebody's, and how many rows these take.  Whoever wants the news is told each
+ * once.
  *   Owns  : nothing; borrowed for the calls.
  *   Thread: control.
- *   Cost  : look_again: nothing but for those that were not checked yet; look_for_gone: a look-up
- *           of each name that is asked.
+ *   Cost  : look_again: nothing but for those that were not checked yet; look_at_members: two
+ *           look-ups of each name that is asked.
  *   Errors: INVALID_ARGUMENT with file:line: one asks itself, types that do not agree, ...;
  *           NOT_FOUND: a name that nobody has. */
 trp_status trp_cookbook_check(struct trp_cookbook *b, const struct trp_route_check *check,
                               struct trp_error *err);
 void trp_cookbook_look_again(struct trp_cookbook *b, const struct trp_route_check *check,
                              const struct trp_cookbook_news *news);
-void trp_cookbook_look_for_gone(struct trp_cookbook *b, const struct trp_route_check *check,
-                                const struct trp_cookbook_news *news);
+void trp_cookbook_look_at_members(struct trp_cookbook *b, const struct trp_route_check *check,
+                                  const struct trp_cookbook_news *news, uint32_t most);
 
 /* Looks for the first one that works now and would not any more, when a model takes something else:
  * copies of those that ask it, by whatever detour, are checked.

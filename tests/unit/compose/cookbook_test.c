@@ -372,11 +372,11 @@ static void whoever_asks_a_name_that_is_gone_says_so_as_long_as_it_is(void **sta
                        "  f: { members: { a: 1, e: 1 }, vote: mean }\n");
     assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
     absent = "nobody";
-    trp_cookbook_look_for_gone(fx.book, &later, &news);
+    trp_cookbook_look_at_members(fx.book, &later, &news, 100);
     assert_string_equal(told, "");
     absent = "b";
-    trp_cookbook_look_for_gone(fx.book, &later, &news);
-    trp_cookbook_look_for_gone(fx.book, &later, &news);
+    trp_cookbook_look_at_members(fx.book, &later, &news, 100);
+    trp_cookbook_look_at_members(fx.book, &later, &news, 100);
     assert_string_equal(told, "e: 'b', which it asks, is not there any more\n");
     struct trp_target *e = trp_composition_target(trp_cookbook_find(fx.book, TRP_STR_LIT("e")));
     e->ops->state(e, &seen);
@@ -385,7 +385,7 @@ static void whoever_asks_a_name_that_is_gone_says_so_as_long_as_it_is(void **sta
     assert_string_equal(seen.reason.ptr, "'b', which it asks, is not there any more");
     absent = "nobody";
     told[0] = '\0';
-    trp_cookbook_look_for_gone(fx.book, &later, &news);
+    trp_cookbook_look_at_members(fx.book, &later, &news, 100);
     assert_string_equal(told, "e: -\n");
     e->ops->state(e, &seen);
     assert_int_equal(seen.reason.len, 0);
@@ -406,8 +406,70 @@ static void who_is_checked_costs_no_look_up_when_others_look_again(void **state)
     look_ups = 0;
     trp_cookbook_look_again(fx.book, &later, &news);
     assert_int_equal(look_ups, 0);
-    trp_cookbook_look_for_gone(fx.book, &later, &news);
+    trp_cookbook_look_at_members(fx.book, &later, &news, 100);
     assert_int_equal(look_ups, 2);
+}
+
+static void of_many_the_next_ones_are_looked_at_each_time(void **state)
+{
+    const struct trp_route_check later = { .known = known_but_one, .signature = now_signature };
+    char told[256] = "";
+    const struct trp_cookbook_news news = { told, no_news, note_gone };
+    (void)state;
+    now_of_a = &fake_signature;
+    add_fake("a", 1);
+    add_fake("b", 2);
+    read_next_with("", "ensembles:\n"
+                       "  e: { members: { a: 1, b: 1 }, vote: mean, quorum: 1 }\n"
+                       "  f: { members: { a: 1 }, vote: mean }\n"
+                       "  g: { members: { a: 1, b: 1 }, vote: mean, quorum: 1 }\n");
+    assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
+    absent = "b";
+    trp_cookbook_look_at_members(fx.book, &later, &news, 1);
+    assert_string_equal(told, "e: 'b', which it asks, is not there any more\n");
+    trp_cookbook_look_at_members(fx.book, &later, &news, 1);
+    told[0] = '\0';
+    trp_cookbook_look_at_members(fx.book, &later, &news, 2); /* and the first one again */
+    assert_string_equal(told, "g: 'b', which it asks, is not there any more\n");
+}
+
+static void rows_are_doubted_by_what_another_version_takes(void **state)
+{
+    static const struct trp_signature takes_4 = { &fake_x, &fake_y, 1, 1, .batch_max = 4 };
+    static const struct trp_signature takes_16 = { &fake_x, &fake_y, 1, 1, .batch_max = 16 };
+    static const char e_says[] = "routes.yaml:2: 'a' takes at most 4 rows, and 'e' says 8: a "
+                                 "request of more is answered without it";
+    static const char f_says[] = "routes.yaml:3: 'way' takes at most 4 rows, and 'f' says 8: a "
+                                 "request of more fails where it meets it";
+    static const struct {
+        const struct trp_signature *a;
+        bool is_doubted, is_told;
+    } turns[] = {
+        { &fake_signature, false, false }, { &takes_4, true, true },
+        { &takes_4, true, false },         { NULL, true, false }, /* nobody knows */
+        { &takes_16, false, false },       { &takes_4, true, true },
+    };
+    const struct trp_cookbook_news news = { NULL, no_news, none_is_gone };
+    (void)state;
+    now_of_a = &fake_signature;
+    add_fake("a", 1);
+    add_fake("b", 2);
+    read_next_with("", "ensembles:\n"
+                       "  e: { members: { b: 1, a: 1 }, vote: mean, quorum: 1 }\n"
+                       "  f: { members: { way: 1, b: 1 }, vote: mean }\n");
+    assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
+    for (size_t i = 0; i < 2 * ARRAY_LEN(turns); i++) {
+        struct trp_composition *c = trp_cookbook_at(fx.book, (uint32_t)(i % 2));
+        const char *says = i % 2 == 0 ? e_says : f_says;
+        struct trp_target_state seen;
+        now_of_a = turns[i / 2].a;
+        trp_cookbook_look_at_members(fx.book, &now, &news, 100);
+        trp_composition_target(c)->ops->state(trp_composition_target(c), &seen);
+        assert_true(seen.ready);
+        if (!trp_str_is(seen.reason, turns[i / 2].is_doubted ? says : ""))
+            fail_msg("turn %zu: %.*s", i, TRP_STR(seen.reason));
+        assert_int_equal(trp_composition_take_rows(c).len > 0, turns[i / 2].is_told);
+    }
 }
 
 static int set_up(void **state)
@@ -432,6 +494,8 @@ int main(void)
         TEST(each_that_turns_out_wrong_is_told_once),
         TEST(whoever_asks_a_name_that_is_gone_says_so_as_long_as_it_is),
         TEST(who_is_checked_costs_no_look_up_when_others_look_again),
+        TEST(of_many_the_next_ones_are_looked_at_each_time),
+        TEST(rows_are_doubted_by_what_another_version_takes),
         TEST(one_that_goes_on_unchecked_becomes_ready_with_the_reading_that_serves),
     };
     return cmocka_run_group_tests_name("cookbook", tests, NULL, NULL);
