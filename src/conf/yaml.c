@@ -260,14 +260,23 @@ static bool is_tab_at(const struct yaml_reader *r, const yaml_parser_t *p)
     return at < r->text.len && r->text.ptr[at] == '\t';
 }
 
-/* Counted from 0. */
-static struct trp_str nth_line(const struct yaml_reader *r, size_t n)
+/* Where line `n`, counted from 0, begins; the end, if the text has fewer.  *out_n: how many lines
+ * stand in front of it. */
+static const char *begin_of_line(const struct yaml_reader *r, size_t n, size_t *out_n)
 {
     const char *at = r->text.ptr, *const end = at + r->text.len;
-    for (size_t line = 0; line < n && at < end; line++) {
+    size_t line = 0;
+    for (; line < n && at < end; line++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         at = newline ? newline + 1 : end;
     }
+    *out_n = line;
+    return at;
+}
+
+static struct trp_str nth_line(const struct yaml_reader *r, size_t n)
+{
+    const char *const at = begin_of_line(r, n, &n), *const end = r->text.ptr + r->text.len;
     const char *stop = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
     return trp_str_make(at, (size_t)((stop ? stop : end) - at));
 }
@@ -285,22 +294,38 @@ static const char *hint_of_rule(const struct yaml_reader *r, const yaml_parser_t
     return r->item_line && p->problem_mark.line + 1 > r->item_line && is_key ? ALIGN_THE_ITEM : "";
 }
 
+static struct trp_str trimmed(struct trp_str s)
+{
+    while (s.len > 0 && strchr(" \r", s.ptr[0]))
+        s = trp_str_make(s.ptr + 1, s.len - 1);
+    while (s.len > 0 && strchr(" \r", s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+static bool is_one_word(struct trp_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (strchr(" :,-[]{}|>\"'#", s.ptr[i]) && !(s.ptr[i] == '-' && i > 0))
+            return false;
+    return true;
+}
+
 /* A line of a single word in front of what the reader complains about: a name without its colon,
- * with which the next line made one text.  0: there is none. */
+ * with which the next line made one text.  0: there is none.  Each line is looked at once, going
+ * back: the comments between may be many. */
 static size_t line_without_colon(const struct yaml_reader *r, const yaml_parser_t *p)
 {
-    for (size_t line = p->problem_mark.line; line > 0; line--) {
-        struct trp_str s = nth_line(r, line - 1);
-        while (s.len > 0 && strchr(" \r", s.ptr[0]))
-            s = trp_str_make(s.ptr + 1, s.len - 1);
-        while (s.len > 0 && strchr(" \r", s.ptr[s.len - 1]))
-            s.len--;
-        if (s.len == 0 || s.ptr[0] == '#')
-            continue;
-        for (size_t i = 0; i < s.len; i++)
-            if (strchr(" :,-[]{}|>\"'#", s.ptr[i]) && !(s.ptr[i] == '-' && i > 0))
-                return 0;
-        return line;
+    size_t line; /* that `at` begins; the one in front has the same number, counted from 1 */
+    const char *const text = r->text.ptr;
+    const char *at = begin_of_line(r, p->problem_mark.line, &line);
+    for (; at > text; line--) {
+        const char *const stop = at[-1] == '\n' ? at - 1 : at;
+        const char *const newline = memrchr(text, '\n', (size_t)(stop - text));
+        at = newline ? newline + 1 : text;
+        const struct trp_str s = trimmed(trp_str_make(at, (size_t)(stop - at)));
+        if (s.len > 0 && s.ptr[0] != '#')
+            return is_one_word(s) ? line : 0;
     }
     return 0;
 }
@@ -369,8 +394,10 @@ static trp_status fail_syntax(const struct yaml_reader *r, const yaml_parser_t *
                         "%s:%zu: `%.*s` needs quotes around it: inside { } and [ ], [ and { begin "
                         "a list or a map",
                         r->file, p->problem_mark.line + 1, TRP_STR(text));
-    const size_t bare = r->rule_line || is_tab ? 0 : line_without_colon(r, p);
-    if (bare && (strstr(p->problem, "mapping values") || strstr(p->problem, "expected ':'")))
+    const bool may_lack_colon =
+        strstr(p->problem, "mapping values") || strstr(p->problem, "expected ':'");
+    const size_t bare = may_lack_colon && !r->rule_line && !is_tab ? line_without_colon(r, p) : 0;
+    if (bare)
         return trp_fail(r->err, TRP_INVALID_ARGUMENT,
                         "%s:%zu: no colon behind the name in this line", r->file, bare);
     return trp_fail(r->err, TRP_INVALID_ARGUMENT, "%s:%zu: %s%s%s%s%s", r->file,

@@ -167,6 +167,35 @@ static void traps_and_mistakes_are_refused_with_their_line(void **state)
     }
 }
 
+/* Who counted each of these lines from the beginning would be at it for minutes. */
+static void a_mistake_below_very_many_lines_is_told_at_once(void **state)
+{
+    (void)state;
+    enum { LINES = 300000 };
+    static char text[2 * LINES + 64];
+    static const struct {
+        const char *above, *line, *below, *want;
+    } rows[] = {
+        { "a: 1\n", "#\n", "b: ]\n",
+          "m.yaml:300002: did not find expected node content, while parsing a block node" },
+        { "a:\n  x: [1]\n  digit\n", " \n", "  b: 3\n",
+          "m.yaml:3: no colon behind the name in this line" },
+        { "a:\n  x: [1]\n  two words\n", " \n", "  b: 3\n",
+          "m.yaml:300004: could not find expected ':', while scanning a simple key" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fixture f;
+        struct trp_node *n;
+        char *at = text + snprintf(text, sizeof text, "%s", rows[i].above);
+        for (int line = 0; line < LINES; line++, at += 2)
+            memcpy(at, rows[i].line, 2);
+        (void)snprintf(at, 32, "%s", rows[i].below);
+        fixture_init(&f);
+        assert_fails(&f, read(&f, text, &n), TRP_INVALID_ARGUMENT, rows[i].want);
+        fixture_deinit(&f);
+    }
+}
+
 static void depth_and_number_of_values_have_limits(void **state)
 {
     (void)state;
@@ -216,6 +245,7 @@ int main(void)
         cmocka_unit_test(every_node_knows_its_line),
         cmocka_unit_test(every_scalar_knows_its_column),
         cmocka_unit_test(traps_and_mistakes_are_refused_with_their_line),
+        cmocka_unit_test(a_mistake_below_very_many_lines_is_told_at_once),
         cmocka_unit_test(depth_and_number_of_values_have_limits),
         cmocka_unit_test(fifty_thousand_keys_are_compared_in_good_time),
     };
