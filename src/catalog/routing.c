@@ -55,6 +55,7 @@ struct trp_routing {
     struct trp_order rescan; /* for requests */
     bool is_rescanning;
     struct trp_routing_order *waiting, *asked; /* for the reading at work; for the next rescan */
+    struct trp_routing_order *loaded; /* all its models; judged when the reading at work ends */
 };
 
 static void settle_due(struct trp_timer *timer, int64_t now_ns);
@@ -145,12 +146,62 @@ static void loaded(struct trp_order *order, void *user)
     load_next(request);
 }
 
+/* What the newest picture says of it. */
+static const struct trp_directory_item *see(const struct trp_routing *r,
+                                            struct trp_routing_order *request)
+{
+    const struct trp_directory_item *item =
+        trp_directory_find(r->opts.directories->newest, request->name);
+    request->is_there = item != NULL;
+    request->error = item ? (struct trp_error){ 0 } : r->trouble;
+    if (item && item->reason.len)
+        (void)trp_fail(&request->error, TRP_INVALID_ARGUMENT, "%.*s", TRP_STR(item->reason));
+    return item;
+}
+
+/* Whether its models fit is known only now, when it is known what they take. */
+static void judge_load(const struct trp_routing *r, struct trp_routing_order *request)
+{
+    const struct trp_directory_item *item = see(r, request);
+    struct trp_target_state state;
+    if (!item || !item->target || trp_failed(request->error.status))
+        return;
+    item->target->ops->state(item->target, &state);
+    if (!state.ready)
+        (void)trp_fail(&request->error, TRP_INVALID_ARGUMENT, "%.*s", TRP_STR(state.reason));
+}
+
+static void judge_loaded(struct trp_routing *r)
+{
+    struct trp_routing_order *request = r->loaded;
+    r->loaded = NULL;
+    while (request) {
+        struct trp_routing_order *next = request->slot;
+        judge_load(r, request);
+        request->done(request);
+        request = next;
+    }
+}
+
+static void end_load(struct trp_routing_order *request)
+{
+    struct trp_routing *r = request->routing;
+    trp_arena_deinit(&request->arena);
+    if (!request->loads || !request->is_there || trp_failed(request->error.status)) {
+        request->done(request);
+        return;
+    }
+    request->slot = r->loaded;
+    r->loaded = request;
+    if (!r->next) /* else what serves was not looked at again */
+        judge_loaded(r);
+}
+
 static void load_next(struct trp_routing_order *request)
 {
     const struct trp_routing *r = request->routing;
     if (request->loaded_n == request->models_n) {
-        trp_arena_deinit(&request->arena);
-        request->done(request);
+        end_load(request);
         return;
     }
     request->load = (struct trp_order){ .kind = TRP_ORDER_LOAD,
@@ -180,16 +231,9 @@ static void answer_waiting(struct trp_routing *r, const struct trp_error *failur
     r->waiting = NULL;
     while (request) {
         struct trp_routing_order *next = request->slot;
-        const struct trp_directory_item *item =
-            trp_directory_find(r->opts.directories->newest, request->name);
-        request->is_there = item != NULL;
-        request->error = r->trouble;
-        if (item)
-            request->error = (struct trp_error){ 0 };
+        (void)see(r, request);
         if (failure)
             request->error = *failure;
-        else if (item && item->reason.len)
-            (void)trp_fail(&request->error, TRP_INVALID_ARGUMENT, "%.*s", TRP_STR(item->reason));
         tell(r, request);
         request = next;
     }
@@ -267,6 +311,7 @@ static void finish(struct trp_routing *r, const struct trp_error *err)
      * now. */
     r->names_n = UNASKED;
     look_again(r);
+    judge_loaded(r);
     if (trp_failed(trouble.status) && is_new)
         log_trouble(r,
                     r->has_file ? "routes stay as they were: "

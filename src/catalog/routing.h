@@ -34,8 +34,9 @@ struct trp_routing_order {
     struct trp_str name;    /* borrowed until `done` */
     bool loads;             /* then the models that it needs are loaded (unloaded.h) */
     bool is_there;          /* it is a route's or a composition's now */
-    struct trp_error error; /* what is wrong with it; with the file, if there is no such name; and
-                             * why one of the models could not be loaded */
+    struct trp_error error; /* what is wrong with it; with the file, if there is no such name; why
+                             * one of the models could not be loaded; and why all that were loaded
+                             * do not fit together */
     void (*done)(struct trp_routing_order *request);
     void *user;
     /* of whoever works on it */

@@ -331,11 +331,13 @@ def told(repository):
     for name in ("one", "two", "three"):
         repository.write(f"{name}/model.echo", ECHO)
     repository.write("bad/model.echo", ECHO + "load_fail no luck today\n")
+    repository.write("whole/model.echo", ECHO.replace("FP32", "INT64"))
     repository.write("tri/config.pbtxt", 'platform: "ensemble"\nmax_batch_size: 0\ninput { name: "x" data_type: TYPE_FP32 dims: [ -1, 3 ] }\n'
                      'output { name: "y" data_type: TYPE_FP32 dims: [ -1, 3 ] }\nensemble_scheduling { step [\n'
                      '  { model_name: "one" model_version: -1 input_map { key: "x" value: "x" } output_map { key: "y" value: "m" } },\n'
                      '  { model_name: "way" model_version: -1 input_map { key: "x" value: "m" } output_map { key: "y" value: "y" } } ] }\n')
     repository.write("routes.yaml", "routes:\n  way: [ { use: two } ]\nensembles:\n  broken: { members: [three, bad], vote: mean }\n")
+    repository.write("unlike/model.yaml", "ensemble: { members: [three, whole], vote: mean }\n")
     return repository
 
 
@@ -358,6 +360,9 @@ def test_who_loads_an_ensemble_loads_its_models(serve, told, kind):
         assert {n: s for n, s in states(server).items() if s == "READY"}.keys() == {"one", "two", "way", "tri"}
         with pytest.raises(InferenceServerException, match="'broken': load failed for model 'bad'.*no luck today"):
             client.load_model("broken")
+        with pytest.raises(InferenceServerException, match="unlike/model.yaml:1.*INT64"):
+            client.load_model("unlike")  # what its models take is known only now
+        assert not client.is_model_ready("unlike")
         with pytest.raises(InferenceServerException, match="takes no 'config' from a request"):
             client.load_model("tri", config='{"max_batch_size": 4}')
         client.load_model("way")  # a route goes on without some of its targets: its file is read again
