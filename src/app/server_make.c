@@ -370,6 +370,8 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
         .publish_user = s,
         .listed = trp_routing_listed,
         .listed_user = s->routing,
+        .is_made = trp_routing_is_made,
+        .is_made_user = s->routing,
         .fits = trp_routing_fits,
         .fits_user = s->routing,
     };

@@ -437,6 +437,16 @@ trp_status trp_routing_fits(void *user, const struct trp_proposal *next,
     return trp_upkeep_judge(&names, now, err);
 }
 
+bool trp_routing_is_made(void *user, struct trp_str name)
+{
+    const struct trp_routing *r = user;
+    const struct trp_known_names names = names_of(r); /* there are none before they are read */
+    return trp_directory_find(r->opts.directories->newest, name) ||
+           trp_declared_find(&r->declared, name) || trp_declared_find_out(&r->declared, name) ||
+           trp_refused_names_find(&r->declared.names, name) ||
+           (r->next && trp_known_names_is_made(&names, name));
+}
+
 static bool is_of_file(const struct trp_routing *r, struct trp_str place)
 {
     return trp_str_starts_with(place, trp_str_of(r->opts.path));

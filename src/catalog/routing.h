@@ -101,6 +101,14 @@ void trp_routing_set_life(struct trp_routing *r, const struct trp_routing_life *
 void trp_routing_listed(void *user, const struct trp_repo_listing *listing, bool is_watched);
 void trp_routing_published(struct trp_routing *r, const struct trp_snapshot *snapshot);
 
+/* trp_life_opts.is_made: `user` is the routing; a name that serves, or that what is read now
+ * declares, be it right or wrong.
+ *   Owns  : nothing.
+ *   Thread: control.
+ *   Cost  : O(log names).
+ *   Errors: none. */
+bool trp_routing_is_made(void *user, struct trp_str name);
+
 /* trp_life_opts.fits: `user` is the routing; asks what serves, not a reading that is at work, which
  * is checked when it is taken up.
  *   Owns  : borrowed for the call.

@@ -65,6 +65,11 @@ struct trp_life_opts {
      * Borrowed for the time of the call.  NULL: nobody asks. */
     void (*listed)(void *user, const struct trp_repo_listing *listing, bool is_watched);
     void *listed_user;
+    /* Called on the control thread when a name of `load_at_start` was looked for in vain, after the
+     * first listing was handed on: is it somebody else's, who has what it needs loaded?
+     * NULL: it is nobody's. */
+    bool (*is_made)(void *user, struct trp_str name);
+    void *is_made_user;
     /* Called on the control thread before other versions stand behind a name, or a label of it
      * moves; see proposal.h.  `now` is what they are compared with; NULL: the snapshot that was
      * published last.  NULL: anything may.

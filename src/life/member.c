@@ -226,6 +226,13 @@ static void take_order(struct trp_member *m, const struct trp_op *op)
     }
 }
 
+/* What is made of models has them loaded by whoever knows which they are, and is none. */
+static bool is_made_of_models(const struct trp_member *m)
+{
+    const struct trp_life_opts *opts = &m->life->opts;
+    return m->op->is_first && opts->is_made && opts->is_made(opts->is_made_user, m->name);
+}
+
 static void looked(struct trp_catalog *c)
 {
     struct trp_member *m = c->user;
@@ -234,11 +241,15 @@ static void looked(struct trp_catalog *c)
         fail_op(m, TRP_UNAVAILABLE, "the server is stopping");
         return;
     }
-    if (trp_failed(c->error.status)) {
+    const struct trp_repo_model *found = trp_failed(c->error.status) ? NULL : c->listing.models[0];
+    if ((!found || trp_failed(found->error.status)) && is_made_of_models(m)) {
+        fail_op(m, TRP_NOT_FOUND, "it is made of models");
+        return;
+    }
+    if (!found) {
         refuse_absent(m, &c->error);
         return;
     }
-    const struct trp_repo_model *found = c->listing.models[0];
     const bool has_own_files = c->temporary.len != 0;
     if (!has_own_files) {
         m->is_present = true;

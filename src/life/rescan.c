@@ -96,22 +96,13 @@ static bool consider_absent(struct trp_member *m)
     return true;
 }
 
-static bool is_made_of_models(const struct trp_repo_listing *listing, struct trp_str name)
-{
-    for (uint32_t i = 0; i < listing->models_n; i++)
-        if (listing->models[i]->definition && trp_str_is_equal(listing->models[i]->name, name))
-            return true;
-    return false;
-}
-
 /* A name that the server was told to load and the repository lacks: looked for once, so that the
- * index says why.  What is made of models has them loaded by whoever knows which they are. */
-static void load_missing_names(struct trp_life *l, const struct trp_repo_listing *listing)
+ * index says why. */
+static void load_missing_names(struct trp_life *l)
 {
     for (uint32_t i = 0; i < l->opts.load_at_start_n; i++) {
         const struct trp_str name = trp_str_of(l->opts.load_at_start[i]);
-        if (name.len == 0 || trp_str_is(name, "*") || trp_member_get(l, name) ||
-            is_made_of_models(listing, name))
+        if (name.len == 0 || trp_str_is(name, "*") || trp_member_get(l, name))
             continue;
         struct trp_member *m = trp_member_make(l, name);
         if (!m)
@@ -184,7 +175,7 @@ static void take_some(struct trp_mail *mail)
     l->taking.catalog = NULL;
     if (!l->is_stopping) {
         if (!l->has_listed)
-            load_missing_names(l, &c->listing);
+            load_missing_names(l);
         if (l->opts.listed)
             l->opts.listed(l->opts.listed_user, &c->listing, l->is_watched);
         trp_watcher_listed(l->watcher, l->taking.is_unsettled);

@@ -378,6 +378,16 @@ def test_an_ensemble_may_be_named_for_the_start(serve, told):
     assert "is no model" not in server.log()
 
 
+def test_so_may_a_name_of_routes_yaml_and_no_model_is_missed(serve, told):
+    told.write("routes.yaml", "routes:\n  way: [ { use: two } ]\nensembles:\n  pair: { members: [one, way], vote: mean }\n")
+    server = serve(told.path, "--load-model=pair", "--exit-on-error=false", settings={"models.load": "explicit", "health.strict_readiness": "true"})
+    server.wait(lambda: server.get("/v2/health/ready")[0] == 200, "all that should be loaded to be ready")
+    wait_for(server, "pair")
+    assert {n for n, s in states(server).items() if s == "READY"} == {"one", "two", "way", "pair", "tri"}
+    assert [m["name"] for m in json.loads(server.request("POST", "/v2/repository/index", b"")[1])].count("pair") == 1
+    assert "no model 'pair'" not in server.log()
+
+
 def test_compositions_and_routes_nest(serve, repository):
     for name in "abc":
         repository.write(f"{name}/model.echo", ECHO)

@@ -987,6 +987,47 @@ static void names_of_a_file_that_never_served_are_there_and_not_ready(void **sta
     assert_true(trp_directory_is_whole(fx.directories.newest));
 }
 
+static bool is_made(const char *name)
+{
+    return trp_routing_is_made(fx.routing, trp_str_of(name));
+}
+
+/* Whether a file is right or wrong, and from the moment when it is listed. */
+static void a_name_that_is_declared_is_no_models(void **state)
+{
+    (void)state;
+    static const struct folder folders[] = { { "x", "ensemble: { members: [r, a], vote: mean }\n" },
+                                             { "y", "route: [ { usee: a } ]\n" } };
+    static const char *const files[] = { "routes: { r: [ { use: a } ] }\n",
+                                         "routes: { r: [ { use: a } ], s: [ { use: b } ] }\n",
+                                         "routes:\n  r: 7\n  t: 7\n" };
+    assert_false(is_made("r"));
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        write_file(files[i]);
+        list(folders, 2);
+        assert_true(is_made("r") && is_made("x") && is_made("y"));
+        assert_false(is_made("a"));
+        end_reading();
+        assert_true(is_made("r") && is_made("x") && is_made("y"));
+        assert_int_equal(is_made("s"), i > 0);
+        assert_false(is_made("a"));
+    }
+}
+
+/* The same where none of it ever served. */
+static void nor_is_a_name_of_a_file_that_is_wrong_from_the_beginning(void **state)
+{
+    (void)state;
+    write_file("routes: { r: [ { use: nobody } ]\n");
+    list(NULL, 0);
+    end_reading();
+    assert_false(is_made("r")); /* a name that no line begins with */
+    write_file("routes:\n  r: [ { use: nobody } ]\nlists: 7\n");
+    list(NULL, 0);
+    end_reading();
+    assert_true(is_made("r"));
+}
+
 static void a_model_is_reached_though_a_wrong_file_has_its_name(void **state)
 {
     (void)state;
@@ -1267,6 +1308,8 @@ int main(void)
         WITH_FIXTURE(whoever_asks_a_model_that_leaves_says_so),
         WITH_FIXTURE(a_composition_is_told_of_names_that_come_and_go),
         WITH_FIXTURE(names_of_a_file_that_never_served_are_there_and_not_ready),
+        WITH_FIXTURE(a_name_that_is_declared_is_no_models),
+        WITH_FIXTURE(nor_is_a_name_of_a_file_that_is_wrong_from_the_beginning),
         WITH_FIXTURE(a_model_is_reached_though_a_wrong_file_has_its_name),
         WITH_FIXTURE(nothing_can_be_told_of_a_file_that_nobody_can_read),
         SETTLING(a_half_of_a_file_is_neither_read_nor_refused),

@@ -439,6 +439,28 @@ static void names_to_load_at_the_start_are_loaded_and_missing_ones_named(void **
     assert_false(trp_life_is_settled(f->life));
 }
 
+static bool is_an_ensemble(void *user, struct trp_str name)
+{
+    (void)user;
+    return trp_str_is(name, "both");
+}
+
+/* Such a name waits for no model of its own. */
+static void what_is_made_of_models_is_none_though_it_is_named_for_the_start(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = { "b", "both" };
+    f->opts.repo.load_default = TRP_LOAD_EXPLICIT;
+    f->opts.load_at_start = names;
+    f->opts.load_at_start_n = ARRAY_LEN(names);
+    f->opts.is_made = is_an_ensemble;
+    put(f, "b.echo", ECHO);
+    start(f);
+    pump(f, is(f, "b", "READY") && trp_life_is_started(f->life));
+    assert_null(entry(f, "both"));
+    assert_true(trp_life_is_settled(f->life));
+}
+
 static void a_model_says_for_itself_whether_it_is_loaded(void **state)
 {
     struct fixture *f = *state;
@@ -591,6 +613,7 @@ int main(void)
         WITH_LIFE(explicit_models_are_shown_with_inputs_and_outputs_before_they_are_loaded),
         WITH_LIFE(a_thousand_explicit_models_are_in_the_index_with_signatures),
         WITH_LIFE(names_to_load_at_the_start_are_loaded_and_missing_ones_named),
+        WITH_LIFE(what_is_made_of_models_is_none_though_it_is_named_for_the_start),
         WITH_LIFE(a_model_says_for_itself_whether_it_is_loaded),
         WITH_LIFE(an_order_is_answered_when_every_reader_has_seen_its_result),
         WITH_LIFE(the_first_listing_is_over_when_every_reader_has_seen_it),
