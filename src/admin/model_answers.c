@@ -30,21 +30,22 @@ trp_status trp_answer_server_live(struct trp_admin *a, struct trp_control *c, st
     return reply_bool(c, "live", true, err);
 }
 
-/* Whether all that is made of models is there; what of it is not knows why. */
-static bool is_all_declared_there(const struct trp_admin *a, uint32_t loop_index)
+/* Whether all that is made of models was taken up in some form; what of it was not knows why.  One
+ * that was may still wait for models, of which life knows whether they should be loaded. */
+static bool is_all_taken_up(const struct trp_admin *a, uint32_t loop_index)
 {
     return !a->opts.directory || trp_directory_is_whole(trp_admin_directory(a, loop_index));
 }
 
 /* Ready when the first loads have ended; strict: while everything that should be loaded is, and
- * everything that is declared answers. */
+ * everything that is declared is taken up in some form. */
 static bool is_server_ready(const struct trp_admin *a, uint32_t loop_index)
 {
     const struct trp_life *life = a->opts.life;
     if (trp_flag_is_up(&a->draining) || !trp_life_is_started(life))
         return false;
     return !trp_settings_bool(a->opts.settings, TRP_SETTING_ID_READY_STRICT) ||
-           (trp_life_is_settled(life) && is_all_declared_there(a, loop_index));
+           (trp_life_is_settled(life) && is_all_taken_up(a, loop_index));
 }
 
 trp_status trp_answer_server_ready(struct trp_admin *a, struct trp_control *c,

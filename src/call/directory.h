@@ -55,7 +55,8 @@ void trp_directory_ref(struct trp_directory *d);
 void trp_directory_unref(struct trp_directory *d); /* accepts NULL */
 
 /* Before anybody else sees it: more is missing than its items tell.  Whether all that is declared
- * answers: no item lacks its target, and it was not marked.
+ * was taken up in some form: no item lacks its target, and it was not marked.  A target may still
+ * be not ready, because of models that are not: its state says so.
  *   Owns  : nothing.
  *   Thread: mark: control; is_whole: any that holds it.
  *   Errors: none; of NULL nothing is known, so it is not whole. */

@@ -384,6 +384,7 @@ def test_so_may_a_name_of_routes_yaml_and_no_model_is_missed(serve, told):
     server.wait(lambda: server.get("/v2/health/ready")[0] == 200, "all that should be loaded to be ready")
     wait_for(server, "pair")
     assert {n for n, s in states(server).items() if s == "READY"} == {"one", "two", "way", "pair", "tri"}
+    assert states(server)["unlike"] == "UNAVAILABLE", "taken up, and nobody asked for its models: that is no reason not to be ready"
     assert [m["name"] for m in json.loads(server.request("POST", "/v2/repository/index", b"")[1])].count("pair") == 1
     assert "no model 'pair'" not in server.log()
 
