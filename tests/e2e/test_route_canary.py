@@ -120,6 +120,7 @@ def test_what_clients_do_wrong_is_no_failure_of_either(canaries):
     assert targets["old"]["client_errors"] + targets["good"]["client_errors"] == 60
     assert server.metric("troupe_route_failed_total", route="r") == 0
     assert server.metric("troupe_route_client_errors_total", route="r") == 60
+    assert "# HELP troupe_route_client_errors_total Attempts that were the client's own mistake; no failures" in server.get("/metrics")[1].decode()
     assert server.metric("troupe_route_asked_total", route="r") == 60
 
 
