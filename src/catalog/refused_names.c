@@ -4,23 +4,15 @@
 #include <stdlib.h>
 
 #include "conf/node.h"
+#include "route/route_section.h"
 
 #define NODES_MAX (1u << 20)
 
-static const struct section {
-    struct trp_str key;
-    const char *kind;
-} sections[] = { { { "routes", 6 }, "route" },
-                 { { "ensembles", 9 }, "ensemble" },
-                 { { "cascades", 8 }, "cascade" },
-                 { { "pipelines", 9 }, "pipeline" } };
-
-static const struct section *section_of(struct trp_str key)
+/* One that declares names. */
+static const struct trp_route_section *section_of(struct trp_str key)
 {
-    for (size_t i = 0; i < ARRAY_LEN(sections); i++)
-        if (trp_str_is_equal(sections[i].key, key))
-            return &sections[i];
-    return NULL;
+    const struct trp_route_section *section = trp_route_section_find(key);
+    return section && section->kind ? section : NULL;
 }
 
 struct reader {
@@ -31,7 +23,8 @@ struct reader {
 };
 
 /* Those for which there is no room are nobody's. */
-static void add(struct reader *r, const struct section *section, struct trp_str name, uint32_t line)
+static void add(struct reader *r, const struct trp_route_section *section, struct trp_str name,
+                uint32_t line)
 {
     struct trp_refused_names *out = r->out;
     if (name.len == 0 || r->is_short || out->n == r->max)
@@ -48,7 +41,7 @@ static void read_tree(struct reader *r, const struct trp_node *root)
 {
     for (const struct trp_node *at = root->kind == TRP_NODE_MAP ? root->first : NULL; at;
          at = at->next) {
-        const struct section *section = section_of(at->key);
+        const struct trp_route_section *section = section_of(at->key);
         const bool has_names = section && at->kind == TRP_NODE_MAP;
         for (const struct trp_node *n = has_names ? at->first : NULL; n; n = n->next)
             add(r, section, n->key, n->line);
@@ -94,7 +87,7 @@ static struct line parse_line(const char *text, size_t len)
 
 static void read_lines(struct reader *r, struct trp_str text)
 {
-    const struct section *section = NULL;
+    const struct trp_route_section *section = NULL;
     size_t indent = 0; /* of the names of this section; 0: not known yet */
     uint32_t number = 0;
     for (size_t i = 0; i < text.len;) {

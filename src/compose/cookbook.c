@@ -11,6 +11,7 @@
 #include "compose/known_name.h"
 #include "conf/model_schema.h"
 #include "route/route_fit.h"
+#include "route/route_section.h"
 
 #define DETOUR_MAX 200
 
@@ -140,22 +141,19 @@ static trp_status add(struct trp_cookbook *b, const struct trp_composition_order
 trp_status trp_cookbook_read_section(struct trp_cookbook *b, const struct trp_node *at,
                                      struct trp_route_file *file, struct trp_error *err)
 {
-    static const char *const sections[] = { "ensembles", "cascades", "pipelines" };
-    static const char *const kinds[] = { "ensemble", "cascade", "pipeline" };
-    const uint32_t i = trp_known_name_find(sections, ARRAY_LEN(sections), at->key);
-    if (i == UINT32_MAX) {
-        const char *near = trp_known_name_near(sections, ARRAY_LEN(sections), at->key);
+    const struct trp_route_section *section = trp_route_section_find(at->key);
+    if (!section || !section->is_composed) {
+        char hint[TRP_ROUTE_HINT_MAX];
+        trp_route_section_hint(hint, at->key);
         return trp_node_fail(at, err, TRP_INVALID_ARGUMENT,
-                             "there is no section '%.*s': routes, ensembles, cascades, pipelines, "
-                             "lists, time_zone%s%s%s",
-                             TRP_STR(at->key), near ? "; did you mean '" : "", near ? near : "",
-                             near ? "'?" : "");
+                             "section '%.*s' has nothing that is made of models%s",
+                             TRP_STR(at->key), section ? "" : hint);
     }
     if (at->kind != TRP_NODE_MAP)
-        return trp_node_fail(at, err, TRP_INVALID_ARGUMENT, "%s are names, each with what it is",
-                             sections[i]);
+        return trp_node_fail(at, err, TRP_INVALID_ARGUMENT, "%.*s are names, each with what it is",
+                             TRP_STR(section->key));
     for (const struct trp_node *n = at->first; n; n = n->next) {
-        const struct trp_composition_order order = { n->key, kinds[i], n, file };
+        const struct trp_composition_order order = { n->key, section->kind, n, file };
         TRP_CHECK(add(b, &order, err));
     }
     return trp_ok();

@@ -6,6 +6,7 @@
 #include "base/atomic.h"
 #include "route/key_list.h"
 #include "route/route_file_parts.h"
+#include "route/route_section.h"
 #include "route/zone.h"
 
 #define NODES_MAX 1000000u
@@ -291,28 +292,18 @@ static trp_status take_folder(struct trp_route_file *f, const struct trp_route_f
 
 /* ---- the file ---- */
 
-static bool is_section(struct trp_str key)
-{
-    return trp_str_is(key, "ensembles") || trp_str_is(key, "cascades") ||
-           trp_str_is(key, "pipelines");
-}
-
 static trp_status check_keys(const struct trp_route_file *f, const struct trp_route_file_opts *opts,
                              const struct trp_node *root, struct trp_error *err)
 {
-    static const struct trp_str known[] = { { "routes", 6 },    { "lists", 5 },
-                                            { "time_zone", 9 }, { "ensembles", 9 },
-                                            { "cascades", 8 },  { "pipelines", 9 } };
     char hint[TRP_ROUTE_HINT_MAX];
     for (const struct trp_node *n = root->first; n; n = n->next) {
-        uint32_t i = 0;
-        while (i < ARRAY_LEN(known) && !trp_str_is_equal(n->key, known[i]))
-            i++;
-        trp_route_hint(hint, n->key, known, ARRAY_LEN(known));
-        if (i == ARRAY_LEN(known))
+        const struct trp_route_section *section = trp_route_section_find(n->key);
+        if (!section) {
+            trp_route_section_hint(hint, n->key);
             return trp_route_source_fail(&f->source, n, n->key, err, "unknown key '%.*s'%s",
                                          TRP_STR(n->key), hint);
-        if (is_section(n->key) && !opts->section)
+        }
+        if (section->is_composed && !opts->section)
             return trp_route_source_fail(&f->source, n, n->key, err, "'%.*s' cannot be served here",
                                          TRP_STR(n->key));
     }
@@ -347,7 +338,7 @@ static trp_status take_text(struct trp_route_file *f, const struct trp_route_fil
     f->capacity = n + opts->folders_n;
     TRP_CHECK(take_routes(f, routes, err));
     for (const struct trp_node *s = root->first; s; s = s->next)
-        if (is_section(s->key))
+        if (trp_route_section_find(s->key)->is_composed) /* all keys are known by now */
             TRP_CHECK(opts->section(opts->section_user, s, f, err));
     return trp_ok();
 }

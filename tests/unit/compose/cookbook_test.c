@@ -108,6 +108,29 @@ static void serve(const char *yaml)
         fail_msg("%s", fx.err.text);
 }
 
+static void sections_that_are_not_made_of_models_are_somebody_elses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *want;
+    } rows[] = {
+        { "routes: {}\n", "routes.yaml:1: section 'routes' has nothing that is made of models" },
+        { "ensemble: {}\n", "routes.yaml:1: section 'ensemble' has nothing that is made of models; "
+                            "did you mean 'ensembles'?" },
+        { "cascades: 7\n", "routes.yaml:1: cascades are names, each with what it is" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct trp_node *root;
+        fx.err = (struct trp_error){ 0 };
+        assert_false(trp_failed(trp_node_from_yaml(&fx.arena, trp_str_of(rows[i].yaml),
+                                                   "routes.yaml", 10000, &root, &fx.err)));
+        assert_int_equal(trp_cookbook_read_section(fx.book, root->first, NULL, &fx.err).code,
+                         TRP_INVALID_ARGUMENT);
+        assert_string_equal(fx.err.text, rows[i].want);
+    }
+    assert_int_equal(trp_cookbook_count(fx.book), 0);
+}
+
 static void says(const char *words)
 {
     if (!strstr(fx.err.text, words))
@@ -483,6 +506,7 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(sections_that_are_not_made_of_models_are_somebody_elses),
         TEST(an_ensemble_goes_on_only_with_what_it_gives_and_takes),
         TEST(nobody_else_is_asked),
         TEST(who_asks_by_a_detour_is_found),
