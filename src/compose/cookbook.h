@@ -67,9 +67,9 @@ struct trp_cookbook_news {
 
 /* Checks all: each after those that it asks.  One whose models are not known yet is not ready, and
  * no error; look_again tries it once more, when more is known: what is wrong then is the reason why
- * it is not ready.  look_at_members, of as many as `most`, the next ones each time: whether all names
- * that they ask are somebody's, and how many rows these take.  Whoever wants the news is told each
- * once.
+ * it is not ready.  look_at_members, of as many as `most`, the next ones each time: whether all
+ * names that they ask are somebody's, and how many rows these take.  Whoever wants the news is told
+ * each once.
  *   Owns  : nothing; borrowed for the calls.
  *   Thread: control.
  *   Cost  : look_again: nothing but for those that were not checked yet; look_at_members: two
