@@ -126,11 +126,11 @@ def test_what_never_fits_is_refused_with_the_numbers_and_nobody_leaves(serve_few
 
 
 def test_who_is_pinned_or_busy_stays(serve_few, repository):
-    add(repository, "pinned", config="pin: true\n")
+    add(repository, "pinned", 3 * SIZE, config="pin: true\n")
     add(repository, "busy", more=f"sleep {3 * SLOW}s\n")
     for i in range(2):
         add(repository, f"m{i}")
-    server = serve_few(3, **{"memory.stay": "2s"})  # long enough for the run to have begun
+    server = serve_few(5, **{"memory.stay": "2s"})  # long enough for the run to have begun
     assert infer(server, "pinned")[0] == 200
     with ThreadPoolExecutor(1) as pool:
         began = time.monotonic()
@@ -141,7 +141,7 @@ def test_who_is_pinned_or_busy_stays(serve_few, repository):
             there = in_memory(server)  # what is loaded anew may come into the index a little later, but nothing leaves it so
             assert "pinned" in there and ("busy" in there or time.monotonic() - began > 3 * SLOW), server.log()
         assert run.result()[0] == 200
-    add(repository, "four", 3 * SIZE)
+    add(repository, "four", 4 * SIZE)
     assert server.request("POST", "/v2/repository/index")[0] == 200
     status, body, _ = server.request("POST", "/v2/repository/models/four/load")
     assert status == 507, body  # not beside what is pinned
