@@ -12,33 +12,6 @@
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
-static bool is_plain(char c)
-{
-    return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != '"' && c != '\\';
-}
-
-/* Eight bytes at a time: where one of them is not plain the sign bit of that byte is set, and
- * perhaps those of bytes behind it. */
-#define EACH UINT64_C(0x0101010101010101)
-static bool are_plain(const char *eight)
-{
-    uint64_t w;
-    memcpy(&w, eight, sizeof w);
-    const uint64_t quote = w ^ EACH * '"', backslash = w ^ EACH * '\\';
-    const uint64_t odd = w | (w - EACH * 0x20) | (quote - EACH) | (backslash - EACH);
-    return (odd & EACH * 0x80) == 0;
-}
-
-static size_t plain_run(struct trp_str s, size_t from)
-{
-    size_t i = from;
-    while (s.len - i >= sizeof(uint64_t) && are_plain(s.ptr + i))
-        i += sizeof(uint64_t);
-    while (i < s.len && is_plain(s.ptr[i]))
-        i++;
-    return i - from;
-}
-
 static void write_escaped(struct trp_buf *b, char c)
 {
     static const char letters[32] = {
@@ -55,9 +28,18 @@ static void write_escaped(struct trp_buf *b, char c)
 
 void trp_json_write_str(struct trp_buf *b, struct trp_str s)
 {
+    const size_t n_first = trp_str_plain_run(s, 0, '"', '\\');
+    char *const room = n_first == s.len ? trp_buf_room(b, s.len + 2) : NULL;
+    if (room) { /* most are */
+        room[0] = room[s.len + 1] = '"';
+        if (s.len > 0)
+            memcpy(room + 1, s.ptr, s.len);
+        trp_buf_added(b, s.len + 2);
+        return;
+    }
     trp_buf_add_char(b, '"');
     for (size_t i = 0; i < s.len;) {
-        const size_t n_plain = plain_run(s, i);
+        const size_t n_plain = trp_str_plain_run(s, i, '"', '\\');
         trp_buf_add(b, s.ptr + i, n_plain);
         i += n_plain;
         if (i == s.len)

@@ -122,6 +122,37 @@ uint32_t trp_str_distance(struct trp_str a, struct trp_str b, uint32_t limit)
     return row[bn] <= limit ? row[bn] : limit + 1;
 }
 
+/* Eight bytes at a time: where one of them is not plain the sign bit of that byte is set, and
+ * perhaps those of bytes behind it. */
+#define EACH UINT64_C(0x0101010101010101)
+static bool are_plain(const char *eight, char a, char b)
+{
+    uint64_t w;
+    memcpy(&w, eight, sizeof w);
+    const uint64_t like_a = w ^ EACH * (unsigned char)a, like_b = w ^ EACH * (unsigned char)b;
+    const uint64_t odd = w | (w - EACH * 0x20) | (like_a - EACH) | (like_b - EACH);
+    return (odd & EACH * 0x80) == 0;
+}
+
+static bool is_plain(char c, char a, char b)
+{
+    return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != a && c != b;
+}
+
+size_t trp_str_plain_run(struct trp_str s, size_t from, char a, char b)
+{
+    const size_t word = sizeof(uint64_t);
+    size_t i = from;
+    while (s.len - i >= word && are_plain(s.ptr + i, a, b))
+        i += word;
+    /* What is left of less than a word is looked at together with the bytes before it. */
+    if (s.len - i < word && i - from >= word && are_plain(s.ptr + s.len - word, a, b))
+        return s.len - from;
+    while (i < s.len && is_plain(s.ptr[i], a, b))
+        i++;
+    return i - from;
+}
+
 size_t trp_str_utf8_length(const char *ptr, size_t left)
 {
     const unsigned char *p = (const unsigned char *)ptr;

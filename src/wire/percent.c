@@ -26,26 +26,28 @@ bool trp_percent_decode(char *text, size_t *len)
     return true;
 }
 
-static bool is_plain(char c)
-{
-    return c >= 0x20 && c < 0x7f && c != '%';
-}
+#define DELETE 0x7f
 
 struct trp_str trp_percent_field(struct trp_str text, struct trp_arena *arena)
 {
     static const char digits[] = "0123456789ABCDEF";
     size_t odd = 0, n = 0;
-    for (size_t i = 0; i < text.len; i++)
-        odd += !is_plain(text.ptr[i]);
+    for (size_t i = 0; i < text.len; i++, odd++) {
+        i += trp_str_plain_run(text, i, '%', DELETE);
+        if (i == text.len)
+            break;
+    }
     if (odd == 0)
         return text;
     char *to = trp_arena_get(arena, text.len + 2 * odd);
     for (size_t i = 0; to && i < text.len; i++) {
+        const size_t n_plain = trp_str_plain_run(text, i, '%', DELETE);
+        memcpy(to + n, text.ptr + i, n_plain);
+        n += n_plain;
+        i += n_plain;
+        if (i == text.len)
+            break;
         const unsigned char c = (unsigned char)text.ptr[i];
-        if (is_plain(text.ptr[i])) {
-            to[n++] = text.ptr[i];
-            continue;
-        }
         to[n++] = '%';
         to[n++] = digits[c >> 4];
         to[n++] = digits[c & 15];

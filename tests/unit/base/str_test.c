@@ -158,6 +158,28 @@ static void only_well_formed_utf8_passes(void **state)
     assert_int_equal(trp_str_utf8_length("\xe2\x82\xac", 2), 0);
 }
 
+/* Every byte at every place of every text of up to two words and a rest, from every place on. */
+static void a_plain_run_ends_where_a_byte_is_not_plain(void **state)
+{
+    (void)state;
+    char text[19];
+    for (size_t len = 0; len <= sizeof text; len++) {
+        for (size_t at = 0; at <= len; at++) {
+            for (int c = 0; c < 256; c++) {
+                memset(text, 'x', sizeof text);
+                if (at < len)
+                    text[at] = (char)c;
+                const bool is_plain = at == len || (c >= 0x20 && c < 0x80 && c != '%' && c != 0x7f);
+                for (size_t from = 0; from <= len; from++) {
+                    const size_t want = is_plain || from > at ? len - from : at - from;
+                    const struct trp_str s = trp_str_make(text, len);
+                    assert_int_equal(trp_str_plain_run(s, from, '%', 0x7f), want);
+                }
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +189,7 @@ int main(void)
         cmocka_unit_test(a_copy_is_cut_and_terminated),
         cmocka_unit_test(the_distance_counts_edits_up_to_a_limit),
         cmocka_unit_test(only_well_formed_utf8_passes),
+        cmocka_unit_test(a_plain_run_ends_where_a_byte_is_not_plain),
     };
     return cmocka_run_group_tests_name("str", tests, NULL, NULL);
 }
