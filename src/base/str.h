@@ -98,8 +98,8 @@ uint32_t trp_str_distance(struct trp_str a, struct trp_str b, uint32_t limit);
  *   Source: Unicode 15, table 3-7. */
 bool trp_str_is_utf8(struct trp_str s);
 
-/* How many bytes from `from` on are ASCII, no control character, and neither `a` nor `b`: what may be
- * copied as it is where those two are written otherwise.
+/* How many bytes from `from` on are ASCII, no control character, and neither `a` nor `b`: what may
+ * be copied as it is where those two are written otherwise.
  *   Owns  : borrowed.
  *   Thread: any.
  *   Errors: none. */
