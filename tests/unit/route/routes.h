@@ -122,7 +122,7 @@ static const struct trp_target_ops model_ops = { .signature = model_signature,
                                                  .start = model_start,
                                                  .state = model_state };
 
-static struct model *routes_model(struct routes *r, const char *name)
+static inline struct model *routes_model(struct routes *r, const char *name)
 {
     for (uint32_t i = 0; i < r->models_n; i++)
         if (trp_str_is(r->models[i].target.name, name))
