@@ -1,14 +1,10 @@
-/* admin/route_metrics.c - what routes have decided, as Prometheus text: by rule and by target.
- *
- * Routes whose rules would make more than SERIES_MAX series together are left out, those that come
- * later in the file first: a scrape has a size.  How many are is a metric of its own. */
+/* admin/route_metrics.c - what routes have decided, as Prometheus text: by rule and by target. */
 #include "admin/admin_internal.h"
+#include "admin/series.h"
 #include "call/target.h"
 #include "route/route.h"
 #include "route/route_canary.h"
 #include "route/route_hedge.h"
-
-#define SERIES_MAX 20000u /* rules and targets */
 
 #define NOTHING UINT64_MAX /* this one has no such thing */
 
@@ -128,12 +124,7 @@ static void write_sample(struct trp_buf *b, const struct row *row, struct trp_st
 {
     if (value == NOTHING)
         return;
-    trp_buf_add_text(b, row->name);
-    trp_buf_add_char(b, '{');
-    trp_metrics_write_label(b, "route", route);
-    trp_buf_add_char(b, ',');
-    trp_metrics_write_label(b, row->of == GOAL ? "target" : "rule", of);
-    trp_buf_add_text(b, "} ");
+    trp_series_begin(b, row->name, "route", route, row->of == GOAL ? "target" : "rule", of);
     if (row->read == read_canary_share)
         trp_buf_addf(b, "%.9g", (double)value / 1e9);
     else
@@ -167,54 +158,46 @@ static uint64_t read_row(const struct row *row, const void *place, int64_t now_n
     return trp_counter_get((const struct trp_counter *)(const void *)(owner + row->counter));
 }
 
-static void write_plan(struct trp_buf *b, const struct row *row, const struct trp_route_plan *p,
-                       int64_t now_ns)
+static const struct trp_route_plan *plan_of(struct trp_target *t)
 {
+    const struct trp_router *route = trp_route_of(t);
+    return route ? trp_route_plan_of(route) : NULL;
+}
+
+static uint32_t count_parts(struct trp_target *t)
+{
+    const struct trp_route_plan *p = plan_of(t);
+    return p ? p->rules_n + p->goals_n : 0;
+}
+
+struct page { /* of one number */
+    const struct row *row;
+    int64_t now_ns;
+};
+
+static void write_route(struct trp_buf *b, const struct trp_directory_item *item, const void *user)
+{
+    const struct page *page = user;
+    const struct row *row = page->row;
+    const struct trp_route_plan *p = plan_of(item->target);
     for (uint32_t i = 0; row->of != GOAL && i < p->rules_n; i++)
-        write_sample(b, row, p->name, p->rules[i].name, read_row(row, &p->rules[i], now_ns));
+        write_sample(b, row, p->name, p->rules[i].name, read_row(row, &p->rules[i], page->now_ns));
     for (uint32_t i = 0; row->of == GOAL && i < p->goals_n; i++)
-        write_sample(b, row, p->name, p->goals[i].text, read_row(row, &p->goals[i], now_ns));
+        write_sample(b, row, p->name, p->goals[i].text, read_row(row, &p->goals[i], page->now_ns));
 }
 
-/* The next route of the directory that has a place in the scrape; NULL: there is none. */
-static const struct trp_route_plan *next_plan(const struct trp_directory *d, uint32_t *cursor,
-                                              uint32_t *series, uint32_t *left_out)
-{
-    while (*cursor < trp_directory_count(d)) {
-        struct trp_target *t = trp_directory_at(d, (*cursor)++)->target;
-        const struct trp_router *route = t ? trp_route_of(t) : NULL;
-        const struct trp_route_plan *p = route ? trp_route_plan_of(route) : NULL;
-        if (!p)
-            continue;
-        *series += p->rules_n + p->goals_n;
-        if (*series <= SERIES_MAX)
-            return p;
-        ++*left_out;
-    }
-    return NULL;
-}
-
-static const struct row of_all[] = {
-    { "troupe_route_metrics_left_out", "gauge",
-      "Routes without series of their own here: there are too many rules and targets.", RULE, 0,
-      NULL },
+static const struct trp_series_metric left_out = {
+    "troupe_route_metrics_left_out", "gauge",
+    "Routes without series of their own here: there are too many rules and targets."
 };
 
 void trp_route_metrics_write(const struct trp_directory *d, int64_t now_ns, struct trp_buf *b)
 {
-    const struct trp_route_plan *p;
-    uint32_t left_out = 0;
+    struct trp_series s = { .directory = d, .count = count_parts };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        uint32_t series = 0, cursor = 0;
-        bool has_head = false;
-        left_out = 0;
-        while ((p = next_plan(d, &cursor, &series, &left_out)) != NULL) {
-            if (!has_head)
-                trp_metrics_write_head(b, rows[i].name, rows[i].type, rows[i].help);
-            has_head = true;
-            write_plan(b, &rows[i], p, now_ns);
-        }
+        const struct trp_series_metric metric = { rows[i].name, rows[i].type, rows[i].help };
+        const struct page page = { &rows[i], now_ns };
+        trp_series_write(&s, &metric, b, write_route, &page);
     }
-    trp_metrics_write_head(b, of_all[0].name, of_all[0].type, of_all[0].help);
-    trp_buf_addf(b, "%s %u\n", of_all[0].name, left_out);
+    trp_series_write_left_out(&s, &left_out, b);
 }
