@@ -502,7 +502,8 @@ static uint64_t bytes_for(const struct trp_stats *stats, struct trp_str name)
 static void choose(struct scrape *s)
 {
     const struct trp_admin *a = s->admin;
-    s->own_n = trp_other_models_choose(s->versions, s->versions_n, a->opts.metrics_models_max);
+    s->own_n =
+        trp_asked_most(s->versions, s->versions_n, sizeof *s->versions, a->opts.metrics_models_max);
     for (uint32_t i = 0; i < s->own_n; i++) {
         const struct trp_version *v = s->versions[i].version;
         s->bytes += bytes_for(trp_version_counts(v), v->target.name);

@@ -1,8 +1,6 @@
 /* admin/other_models.c - see other_models.h */
 #include "admin/other_models.h"
 
-#include <stdlib.h>
-
 #include "base/clock.h"
 
 #define RECENT_NS TRP_S(3600)
@@ -15,38 +13,8 @@ void trp_other_models_note(struct trp_told_version *t, struct trp_version *v, in
         trp_lifecycle_is_serving(&v->life) ? v->life.since_ns[TRP_MODEL_READY] : 0;
     const int64_t used_ns = asked_ns > ready_ns ? asked_ns : ready_ns;
     t->version = v;
-    t->asked_n = trp_counter_get(&s->success.count) + trp_counter_get(&s->fail.count);
-    t->is_recent = now_ns - used_ns < RECENT_NS;
-}
-
-static int by_use(const void *a, const void *b)
-{
-    const struct trp_told_version *x = a, *y = b;
-    if (x->is_recent != y->is_recent)
-        return x->is_recent ? -1 : 1;
-    if (x->asked_n != y->asked_n)
-        return x->asked_n > y->asked_n ? -1 : 1;
-    return (x->place > y->place) - (x->place < y->place);
-}
-
-static int by_place(const void *a, const void *b)
-{
-    const struct trp_told_version *x = a, *y = b;
-    return (x->place > y->place) - (x->place < y->place);
-}
-
-uint32_t trp_other_models_choose(struct trp_told_version *all, uint32_t n, uint32_t own_max)
-{
-    uint32_t own_n = 0;
-    for (uint32_t i = 0; i < n; i++)
-        all[i].place = i;
-    if (n)
-        qsort(all, n, sizeof *all, by_use);
-    while (own_n < n && own_n < own_max && all[own_n].is_recent)
-        own_n++;
-    if (own_n)
-        qsort(all, own_n, sizeof *all, by_place);
-    return own_n;
+    t->use.asked_n = trp_stats_asked(s);
+    t->use.is_candidate = now_ns - used_ns < RECENT_NS; /* loaded or asked in the last hour */
 }
 
 /* Two pages at once may each see the other's half: swapping `told` makes the parts that they add

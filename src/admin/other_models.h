@@ -11,6 +11,7 @@
 #ifndef TRP_OTHER_MODELS_H
 #define TRP_OTHER_MODELS_H
 
+#include "admin/asked_most.h"
 #include "model/version.h"
 
 #define TRP_OTHER_MODELS_NAME "(others)" /* as a model's name in labels */
@@ -23,10 +24,8 @@ struct trp_other_models {
 
 /* One version that a page could tell of. */
 struct trp_told_version {
+    struct trp_asked use; /* first; those that were used in the last hour are candidates */
     struct trp_version *version;
-    uint64_t asked_n; /* how often it was, when the page was begun */
-    bool is_recent;   /* loaded or asked in the last hour */
-    uint32_t place;   /* in the order of names */
 };
 
 /* Notes what is known of a version now.
@@ -35,14 +34,6 @@ struct trp_told_version {
  *   Thread: any that keeps the version.
  *   Errors: none. */
 void trp_other_models_note(struct trp_told_version *t, struct trp_version *v, int64_t now_ns);
-
-/* Puts those that get series of their own first, in the order of names: of the recent ones, the
- * `own_max` that were asked most.
- *   Owns  : nothing.
- *   Thread: any.
- *   Cost  : O(n log n).
- *   Errors: none; returns how many they are. */
-uint32_t trp_other_models_choose(struct trp_told_version *all, uint32_t n, uint32_t own_max);
 
 /* Takes what one version has counted since it was last told: into the sum (`is_own` false), or as
  * told by itself.

@@ -1,32 +1,14 @@
 /* admin/told_names.c - see told_names.h. */
 #include "admin/told_names.h"
 
-#include <stdlib.h>
-
-static int by_use(const void *a, const void *b)
-{
-    const struct trp_told_name *x = a, *y = b;
-    if (x->asked_n != y->asked_n)
-        return x->asked_n > y->asked_n ? -1 : 1;
-    return (x->place > y->place) - (x->place < y->place);
-}
-
-static int by_place(const void *a, const void *b)
-{
-    const struct trp_told_name *x = a, *y = b;
-    return (x->place > y->place) - (x->place < y->place);
-}
-
-static void note(struct trp_told_names *t, const struct trp_directory_item *item, uint32_t place)
+static void note(struct trp_told_names *t, const struct trp_directory_item *item)
 {
     const struct trp_stats *s = item->target ? item->target->ops->stats(item->target) : NULL;
     if (!s)
         return; /* nothing answers under this name */
-    t->all[t->n++] = (struct trp_told_name){ .item = *item,
-                                             .stats = s,
-                                             .asked_n = trp_counter_get(&s->success.count) +
-                                                        trp_counter_get(&s->fail.count),
-                                             .place = place };
+    t->all[t->n++] = (struct trp_told_name){
+        .use = { .asked_n = trp_stats_asked(s), .is_candidate = true }, .item = *item, .stats = s
+    };
 }
 
 trp_status trp_told_names_hold(struct trp_told_names *t, const struct trp_alloc *alloc,
@@ -41,14 +23,10 @@ trp_status trp_told_names_hold(struct trp_told_names *t, const struct trp_alloc 
     if (!t->all)
         return trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the names of a page of metrics");
     for (uint32_t i = 0; i < n; i++)
-        note(t, trp_directory_at(d, i), i);
-    if (t->n > own_max) {
-        qsort(t->all, t->n, sizeof *t->all, by_use);
-        t->left_out = t->n - own_max;
-        t->n = own_max;
-        if (t->n)
-            qsort(t->all, t->n, sizeof *t->all, by_place);
-    }
+        note(t, trp_directory_at(d, i));
+    t->left_out = t->n;
+    t->n = trp_asked_most(t->all, t->n, sizeof *t->all, own_max);
+    t->left_out -= t->n;
     for (uint32_t i = 0; i < t->n; i++)
         t->all[i].item.retain(t->all[i].item.target);
     return trp_ok();

@@ -6,14 +6,14 @@
 #ifndef TRP_TOLD_NAMES_H
 #define TRP_TOLD_NAMES_H
 
+#include "admin/asked_most.h"
 #include "call/directory.h"
 #include "model/stats.h"
 
 struct trp_told_name {
+    struct trp_asked use;           /* first */
     struct trp_directory_item item; /* its target is held; of its texts only `kind` may be used */
     const struct trp_stats *stats;  /* the target's */
-    uint64_t asked_n;               /* how often it was, when it was chosen */
-    uint32_t place;                 /* in the directory */
 };
 
 struct trp_told_names { /* zero: none */

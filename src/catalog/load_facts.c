@@ -234,8 +234,7 @@ static bool find_meant(const struct trp_snapshot *s, struct trp_str name, struct
 
 static void take_counts(const struct trp_stats *s, struct tally *out)
 {
-    *out = (struct tally){ .requests = trp_counter_get(&s->success.count) +
-                                       trp_counter_get(&s->fail.count) };
+    *out = (struct tally){ .requests = trp_stats_asked(s) };
     for (uint32_t i = 0; i < TRP_HISTOGRAM_BUCKETS; i++)
         out->durations[i] = trp_counter_get(&s->total.buckets[i]);
     for (int32_t code = 0; code < TRP_CODES; code++)

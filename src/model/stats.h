@@ -71,6 +71,15 @@ static inline uint32_t trp_stats_busy(const struct trp_stats *s)
     return n > 0 ? (uint32_t)n : 0;
 }
 
+/* How many requests have ended, well or not.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+static inline uint64_t trp_stats_asked(const struct trp_stats *s)
+{
+    return trp_counter_get(&s->success.count) + trp_counter_get(&s->fail.count);
+}
+
 /* Counts one run of `rows` rows by its batch size; sizes beyond the table's room count in the last
  * slot, an empty batch nowhere.
  *   Units : ns.

@@ -54,8 +54,7 @@ static void count_answers(struct trp_stay *s)
     if (!s->stats)
         return;
     const struct trp_residence *r = s->guest->residence;
-    const uint64_t n =
-        trp_counter_get(&s->stats->success.count) + trp_counter_get(&s->stats->fail.count);
+    const uint64_t n = trp_stats_asked(s->stats);
     const int64_t last_ns = (int64_t)trp_counter_get(&s->stats->last_asked_ns);
     if (n > s->counted)
         trp_rate_add(&s->guest->rate, (double)(n - s->counted),
