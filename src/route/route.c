@@ -3,10 +3,9 @@
 
 #include "call/target.h"
 #include "repo/digest.h"
-#include "route/route_canary.h"
 #include "route/route_fit.h"
-#include "route/route_hedge.h"
 #include "route/route_parts.h"
+#include "route/route_rows.h"
 
 #define WORDS_BYTES 1024u
 #define FACE_MAX ((size_t)1 << 20) /* of what one target takes and gives */
@@ -118,62 +117,26 @@ static trp_status describe_last(const struct trp_router *r, uint32_t loop_index,
     return trp_failed(st) ? fail_as(st, &last, err) : st;
 }
 
-/* Whoever may answer: all but those that are shadows only. */
-static void mark_answering(const struct trp_route_plan *p, bool answers[TRP_ROUTE_GOALS_MAX])
-{
-    for (uint32_t r = 0; r < p->rules_n; r++) {
-        const struct trp_route_rule *rule = &p->rules[r];
-        for (uint32_t i = 0; i < rule->choices_n; i++)
-            answers[rule->choices[i].goal] = true;
-        for (uint32_t i = 0; i < rule->fallback_n; i++)
-            answers[rule->fallback[i]] = true;
-        if (rule->canary)
-            answers[rule->canary->goal] = true;
-        if (rule->hedge && rule->hedge->goal)
-            answers[rule->hedge->goal - 1] = true;
-    }
-}
-
-/* The rows that each of them takes; 0: of one of them nobody can tell. */
-static int64_t least_rows(const struct trp_router *r, uint32_t loop_index)
+/* A client that keeps to what it is told is refused by none of those that may answer. */
+static void limit_rows(const struct trp_router *r, uint32_t loop_index, struct trp_signature *out)
 {
     const struct trp_route_plan *p = r->plan;
-    bool answers[TRP_ROUTE_GOALS_MAX] = { false };
-    int64_t least = INT64_MAX;
+    struct trp_route_rows rows;
     struct trp_arena scratch;
-    mark_answering(p, answers);
+    trp_route_rows_init(&rows, p);
     trp_arena_init(&scratch, r->alloc, WORDS_BYTES, FACE_MAX);
-    for (uint32_t i = 0; i < p->goals_n && least > 0; i++) {
+    for (uint32_t i = 0; i < p->goals_n; i++) {
         struct trp_signature s;
         struct trp_error unsaid = { 0 };
-        if (!answers[i])
+        if (!trp_route_rows_asks(&rows, i))
             continue;
-        const bool is_known =
-            !trp_failed(describe_goal(r, &p->goals[i], loop_index, &scratch, &s, &unsaid));
-        const int64_t rows = is_known ? trp_signature_rows_max(&s) : 0;
-        least = rows < least ? rows : least;
+        const trp_status st = describe_goal(r, &p->goals[i], loop_index, &scratch, &s, &unsaid);
+        trp_route_rows_add(&rows, trp_failed(st) ? NULL : &s);
         trp_arena_reset(&scratch);
     }
     trp_arena_deinit(&scratch);
-    return least;
-}
-
-/* Whether a number of rows can be said of it: all of its tensors have some. */
-static bool has_rows(const struct trp_io *ios, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (ios[i].any_rank || ios[i].rank == 0 || ios[i].dims[0] >= 0)
-            return false;
-    return true;
-}
-
-/* A client that keeps to what it is told is refused by none of them. */
-static void limit_rows(const struct trp_router *r, uint32_t loop_index, struct trp_signature *out)
-{
-    const int64_t rows = least_rows(r, loop_index);
-    if (rows > 0 && rows < trp_signature_rows_max(out) && has_rows(out->inputs, out->inputs_n) &&
-        has_rows(out->outputs, out->outputs_n))
-        out->batch_max = (int32_t)rows;
+    const int32_t limit = trp_route_rows_limit(&rows, out);
+    out->batch_max = limit ? limit : out->batch_max;
 }
 
 /* A route is ready when each of its rules can be followed. */

@@ -12,6 +12,7 @@
 #include "route/route_fit.h"
 #include "route/route_hedge.h"
 #include "route/route_parts.h"
+#include "route/route_rows.h"
 #include "route/route_types.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
@@ -474,14 +475,14 @@ static trp_status find_fitted(const struct checking *c, const struct trp_route_g
 }
 
 /* The same, of so many rows at most. */
-static trp_status with_rows(const struct checking *c, const struct trp_signature *s, int64_t rows,
+static trp_status with_rows(const struct checking *c, const struct trp_signature *s, int32_t rows,
                             const struct trp_signature **out)
 {
     struct trp_signature *copy = trp_arena_zeroed(c->arena, 1, sizeof *copy);
     if (!copy)
         return trp_fail(c->err, TRP_OUT_OF_MEMORY, "the check of routes");
     *copy = *s;
-    copy->batch_max = (int32_t)rows;
+    copy->batch_max = rows;
     *out = copy;
     return trp_ok();
 }
@@ -491,18 +492,20 @@ static trp_status look_behind(const struct checking *c, const struct trp_route_p
                               struct face *face)
 {
     const struct trp_signature *first = NULL, *s;
-    int64_t least = INT64_MAX;
+    struct trp_route_rows rows;
     face->was_looked_for = true;
+    trp_route_rows_init(&rows, p);
     for (uint32_t i = 0; i < p->goals_n; i++) {
         TRP_CHECK(find_fitted(c, &p->goals[i], &s));
         if (!s || (first && !is_alike(first, s)))
             return trp_ok();
-        const int64_t rows = trp_signature_rows_max(s);
-        least = rows > 0 && rows < least ? rows : least;
+        if (trp_route_rows_asks(&rows, i))
+            trp_route_rows_add(&rows, s);
         first = first ? first : s;
     }
-    if (first && least < trp_signature_rows_max(first))
-        TRP_CHECK(with_rows(c, first, least, &first));
+    const int32_t limit = first ? trp_route_rows_limit(&rows, first) : 0;
+    if (limit)
+        TRP_CHECK(with_rows(c, first, limit, &first));
     face->signature = first;
     return trp_ok();
 }

@@ -797,6 +797,7 @@ static void targets_of_a_rule_that_take_unlike_numbers_of_rows_are_doubted(void 
           "a "
           "} ] }",
           "'s' takes at most 8 rows, and 'a' 64", 64, 8 },
+        { "routes: { s: [ { use: a, shadow: b } ], r: [ { use: s, fallback: a } ] }", NULL, 64, 8 },
     };
     const struct trp_route_check how = { .user = r, .known = known, .signature = signature };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
