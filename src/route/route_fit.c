@@ -663,6 +663,11 @@ void trp_route_fit_undo(struct trp_call *call, const struct trp_route_unfit *und
     call->wanted_n = undo->wanted_n;
 }
 
+struct trp_str trp_route_fit_output_name(const struct trp_route_fit *fit, struct trp_str theirs)
+{
+    return fit ? ours(fit->outputs, fit->outputs_n, theirs) : theirs;
+}
+
 int32_t trp_route_fit_dtype_given(const struct trp_route_fit *fit, const struct trp_signature *s,
                                   const struct trp_io *output)
 {

@@ -68,6 +68,12 @@ trp_status trp_route_fit_answer(const struct trp_route_fit *fit, struct trp_call
 void trp_route_fit_undo(struct trp_call *call, const struct trp_route_unfit *undo,
                         bool is_answered);
 
+/* How clients of the route call an output of a target; `fit` may be NULL.
+ *   Owns  : borrowed from either.
+ *   Thread: any.
+ *   Errors: none. */
+struct trp_str trp_route_fit_output_name(const struct trp_route_fit *fit, struct trp_str theirs);
+
 /* The element type that clients get for an output of a target; `fit` may be NULL.
  *   Owns  : nothing.
  *   Thread: any.
