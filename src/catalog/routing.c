@@ -379,9 +379,11 @@ static void tell_rows(struct trp_routing *r)
     for (uint32_t i = 0; i < trp_cookbook_count(r->book); i++) {
         struct trp_composition *c = trp_cookbook_at(r->book, i);
         const struct trp_str rows = trp_composition_take_rows(c);
+        char lead[320];
+        (void)snprintf(lead, sizeof lead, "%s '%.*s' goes on: ", trp_composition_kind(c),
+                       TRP_STR(trp_composition_target(c)->name));
         if (rows.len > 0)
-            TRP_WARN(r->opts.log, "route", "%s '%.*s' goes on: %.*s", trp_composition_kind(c),
-                     TRP_STR(trp_composition_target(c)->name), TRP_STR(rows));
+            log_lines(r, TRP_LOG_WARNING, lead, rows.ptr);
     }
 }
 
@@ -881,7 +883,8 @@ static trp_status read_once(struct trp_routing *r, struct trp_error *err)
     for (uint32_t i = 0; i < d->folders_n; i++)
         if (d->folders[i].why.len == 0 && strcmp(d->folders[i].kind, "route") == 0)
             folders[file.folders_n++] =
-                (struct trp_route_folder){ d->folders[i].name, d->folders[i].tree };
+                (struct trp_route_folder){ d->folders[i].name, d->folders[i].tree,
+                                           d->folders[i].text };
     TRP_CHECK(trp_cookbook_create(r->opts.cookbook, &r->next_book, err));
     TRP_CHECK(trp_route_file_read(r->alloc, &file, &r->next, err));
     for (uint32_t i = 0; i < d->folders_n; i++) {
@@ -889,7 +892,8 @@ static trp_status read_once(struct trp_routing *r, struct trp_error *err)
         struct trp_error why = { 0 };
         if (f->why.len > 0 || strcmp(f->kind, "route") == 0)
             continue;
-        if (trp_failed(trp_cookbook_read_folder(r->next_book, f->name, f->tree, r->next, &why)))
+        if (trp_failed(
+                trp_cookbook_read_folder(r->next_book, f->name, f->tree, f->text, r->next, &why)))
             TRP_CHECK(refused(r, f->name, &why, err));
     }
     return adopt(r, err);

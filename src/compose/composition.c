@@ -8,6 +8,7 @@
 #include "compose/explanation.h"
 #include "compose/pipeline.h"
 #include "compose/recipe_change.h"
+#include "repo/digest.h"
 #include "route/route_file.h"
 #include "tensor/dtype.h"
 
@@ -34,6 +35,7 @@ struct trp_composition {
     struct trp_node *loads_at;
     uint32_t loads_n;
     struct trp_route_file *file; /* NULL: none */
+    struct trp_str text;         /* of the file of its own; empty: it has none */
     struct trp_learner *learner; /* NULL: its weights are as they are written */
 
     /* of the last check; constant once is_checked is up */
@@ -43,6 +45,7 @@ struct trp_composition {
     const struct trp_node *config;
     struct trp_flag is_checked;
     struct trp_pointer reason; /* why it is not ready; a text, or NULL */
+    uint64_t said;             /* digest of the error that it tells; 0: none */
     struct trp_pointer rows;   /* what is wrong with the rows that they take; a text, or NULL */
     bool is_rows_taken;
     int64_t *rows_max; /* by step: how many its model takes, when it was last looked at */
@@ -298,9 +301,10 @@ static trp_status copy_order(struct trp_composition *c, const struct trp_composi
     c->kind = order->kind;
     c->target.name = trp_arena_dup(&c->arena, order->name);
     c->place = trp_arena_dup(&c->arena, trp_str_of(place));
+    c->text = trp_arena_dup(&c->arena, order->text);
     struct trp_node *copy = trp_node_dup(&c->arena, order->at);
     c->at = copy;
-    if (!c->target.name.ptr || !c->place.ptr || !copy)
+    if (!c->target.name.ptr || !c->place.ptr || !c->text.ptr || !copy)
         return no_memory(err);
     copy->next = NULL;
     return trp_ok();
@@ -456,7 +460,7 @@ trp_status trp_composition_create(const struct trp_alloc *alloc, const struct tr
 trp_status trp_composition_again(const struct trp_composition *c,
                                  struct trp_composition **out_composition, struct trp_error *err)
 {
-    const struct trp_composition_order order = { c->target.name, c->kind, c->at, c->file };
+    const struct trp_composition_order order = { c->target.name, c->kind, c->at, c->file, c->text };
     return trp_composition_create(c->alloc, c->env, &order, out_composition, err);
 }
 
@@ -567,15 +571,27 @@ static trp_status check(struct trp_composition *c, const struct trp_recipe_looku
     return make_config(c, err);
 }
 
+void trp_composition_point(const struct trp_composition *c, struct trp_error *err)
+{
+    const struct trp_route_source own = { c->at->file, c->text };
+    const bool is_own = own.file && own.text.len > 0;
+    if (is_own || c->file)
+        trp_route_source_point(is_own ? &own : trp_route_file_source(c->file), err);
+}
+
 /* Said once: the same reason is not kept twice.  Without memory for the words there is a plainer
  * one. */
 static void say(struct trp_composition *c, const struct trp_error *err)
 {
-    const char *said = trp_pointer_get(&c->reason);
-    if (said && strcmp(said, err->text) == 0)
+    const uint64_t digest = trp_digest_add_str(1, trp_str_of(err->text));
+    struct trp_error pointed = *err;
+    if (digest == c->said)
         return;
-    const struct trp_str text = trp_arena_dup(&c->arena, trp_str_of(err->text));
+    if (err->status.code != TRP_NOT_READY) /* nobody has written anything wrong */
+        trp_composition_point(c, &pointed);
+    const struct trp_str text = trp_arena_dup(&c->arena, trp_str_of(pointed.text));
     trp_pointer_put(&c->reason, text.ptr);
+    c->said = text.ptr ? digest : 0;
 }
 
 /* "'cnn' takes at most 8 rows, and 'gbdt' more", or what the whole says, where that has a maximum.
@@ -603,6 +619,7 @@ static bool describe_rows(const struct trp_composition *c, struct trp_error *out
                         TRP_STR(whole > 0 ? c->target.name : r->steps[most].name), more,
                         step->may_fail ? "a request of more is answered without it"
                                        : "a request of more fails where it meets it");
+    trp_composition_point(c, out_words);
     return true;
 }
 

@@ -22,11 +22,12 @@ struct trp_composition_order {
     /* What stands under that key; of "ensemble_scheduling" the whole configuration. */
     const struct trp_node *at;
     struct trp_route_file *file; /* whose lists and time zone its conditions have; NULL: none */
+    struct trp_str text; /* of the file that it is written in; empty: it is that of `file` */
 };
 
 /* Reads it: what is written is understood, but compared with nothing yet.
- *   Owns  : one reference for the caller; `at` and the name are copied, the file is retained; alloc
- *           and env are borrowed until the last reference goes.
+ *   Owns  : one reference for the caller; `at`, text and name are copied, the file is retained;
+ *           alloc and env are borrowed until the last reference goes.
  *   Thread: control.
  *   Errors: INVALID_ARGUMENT with file:line; TOO_LARGE; OUT_OF_MEMORY. */
 trp_status trp_composition_create(const struct trp_alloc *alloc, const struct trp_cook_env *env,
@@ -47,6 +48,13 @@ trp_status trp_composition_again(const struct trp_composition *c,
  *   Errors: INVALID_ARGUMENT with file:line; the lookup's; it is not ready, and says why. */
 trp_status trp_composition_check(struct trp_composition *c, const struct trp_recipe_lookup *lookup,
                                  struct trp_error *err);
+
+/* Shows the place of an error of its check, which tells a line of the file that it is written in,
+ * as trp_route_source_point(); what it says of itself shows it already.
+ *   Owns  : the error is the caller's.
+ *   Thread: control.
+ *   Errors: none: it stays as it is where there is no such place. */
+void trp_composition_point(const struct trp_composition *c, struct trp_error *err);
 
 /* What is wrong with the numbers of rows that its models take, for whoever tells people: each once,
  * also when it was read again.  Its state and explanation say so while it serves, unless there is

@@ -153,7 +153,9 @@ trp_status trp_cookbook_read_section(struct trp_cookbook *b, const struct trp_no
         return trp_node_fail(at, err, TRP_INVALID_ARGUMENT, "%.*s are names, each with what it is",
                              TRP_STR(section->key));
     for (const struct trp_node *n = at->first; n; n = n->next) {
-        const struct trp_composition_order order = { n->key, section->kind, n, file };
+        const struct trp_composition_order order = {
+            .name = n->key, .kind = section->kind, .at = n, .file = file
+        };
         TRP_CHECK(add(b, &order, err));
     }
     return trp_ok();
@@ -173,16 +175,16 @@ static trp_status check_folder(const struct trp_node *tree, const char *kind, st
 }
 
 trp_status trp_cookbook_read_folder(struct trp_cookbook *b, struct trp_str name,
-                                    const struct trp_node *tree, struct trp_route_file *file,
-                                    struct trp_error *err)
+                                    const struct trp_node *tree, struct trp_str text,
+                                    struct trp_route_file *file, struct trp_error *err)
 {
     const char *kind = trp_model_definition_kind(tree);
     if (strcmp(kind, "ensemble_scheduling") == 0) {
-        const struct trp_composition_order order = { name, kind, tree, file };
+        const struct trp_composition_order order = { name, kind, tree, file, text };
         return add(b, &order, err);
     }
     TRP_CHECK(check_folder(tree, kind, err));
-    const struct trp_composition_order order = { name, kind, trp_node_get(tree, kind), file };
+    const struct trp_composition_order order = { name, kind, trp_node_get(tree, kind), file, text };
     return add(b, &order, err);
 }
 
@@ -412,6 +414,7 @@ static bool is_news(struct trp_cookbook *b, struct entry *e, struct trp_error *w
     if (st.code == TRP_NOT_READY || st.code == TRP_OUT_OF_MEMORY || e->is_told)
         return false;
     e->is_told = true;
+    trp_composition_point(e->composition, why);
     return true;
 }
 
@@ -570,6 +573,7 @@ static trp_status judge_all(struct trp_cookbook *b, const struct trp_route_trial
         if (st.code != TRP_OUT_OF_MEMORY && !works_now(b->base, t, name))
             continue;
         *out_broken = trp_cookbook_find(b->base, name);
+        trp_composition_point(b->entries[i]->composition, &own);
         *err = own;
         return st;
     }

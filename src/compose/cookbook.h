@@ -21,7 +21,8 @@ struct trp_cookbook_opts {
     struct trp_cook_env env;
 };
 
-/* Makes an empty one, and reads into it: a section of routes.yaml, a folder's whole configuration.
+/* Makes an empty one, and reads into it: a section of routes.yaml, a folder's whole configuration
+ * (`text`: of its file, for messages; may be empty).
  * Its compositions live on as long as somebody retains them.
  *   Owns  : the caller destroys; opts are borrowed, what is read is copied; the file is kept for
  *           its lists and time zone (NULL: there are none).
@@ -33,8 +34,8 @@ trp_status trp_cookbook_create(const struct trp_cookbook_opts *opts, struct trp_
 trp_status trp_cookbook_read_section(struct trp_cookbook *b, const struct trp_node *at,
                                      struct trp_route_file *file, struct trp_error *err);
 trp_status trp_cookbook_read_folder(struct trp_cookbook *b, struct trp_str name,
-                                    const struct trp_node *tree, struct trp_route_file *file,
-                                    struct trp_error *err);
+                                    const struct trp_node *tree, struct trp_str text,
+                                    struct trp_route_file *file, struct trp_error *err);
 void trp_cookbook_destroy(struct trp_cookbook *b); /* accepts NULL */
 
 /* Takes in a composition that serves already and goes on, because what is written in its place is

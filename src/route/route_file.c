@@ -72,6 +72,11 @@ const struct trp_str *trp_route_file_lists(const struct trp_route_file *f, uint3
     return f->list_names;
 }
 
+const struct trp_route_source *trp_route_file_source(const struct trp_route_file *f)
+{
+    return &f->source;
+}
+
 uint32_t trp_route_file_count(const struct trp_route_file *f)
 {
     return f->routes_n;
@@ -270,7 +275,7 @@ static trp_status take_routes(struct trp_route_file *f, const struct trp_node *a
     return trp_ok();
 }
 
-/* A folder's model.yaml, whose text we do not have: messages show its line only. */
+/* A folder's model.yaml. */
 static trp_status take_folder(struct trp_route_file *f, const struct trp_route_folder *folder,
                               struct trp_error *err)
 {
@@ -282,7 +287,9 @@ static trp_status take_folder(struct trp_route_file *f, const struct trp_route_f
     const struct trp_str file = trp_arena_format(&f->arena, "%.*s/model.yaml", TRP_STR(name));
     if (!file.ptr)
         return no_memory(err);
-    source->file = file.ptr;
+    *source = (struct trp_route_source){ file.ptr, trp_arena_dup(&f->arena, folder->text) };
+    if (!source->text.ptr)
+        return no_memory(err);
     for (const struct trp_node *n = tree->first; n; n = n->next)
         if (!trp_str_is(n->key, "route") && !trp_str_is(n->key, "name"))
             return trp_route_source_fail(source, n, n->key, err,

@@ -23,7 +23,8 @@ struct trp_route_file;
 /* A model folder that declares a route. */
 struct trp_route_folder {
     struct trp_str name;
-    const struct trp_node *tree; /* as written; copied */
+    const struct trp_node *tree; /* as written; copied, as is the text of the file */
+    struct trp_str text;         /* empty: messages tell its lines only */
 };
 
 struct trp_route_file_opts {
@@ -67,14 +68,15 @@ trp_status trp_route_file_read(const struct trp_alloc *alloc,
 void trp_route_file_unref(struct trp_route_file *f); /* accepts NULL */
 
 /* One reference more, and one less: for who uses what the file has in common for all its rules
- * (zone, lists) and their names.
+ * (zone, lists), their names, and how it is written.
  *   Owns  : counted; borrowed from the file.
- *   Thread: retain, common, lists: control; let_go: any.
+ *   Thread: retain, common, lists, source: control; let_go: any.
  *   Errors: none. */
 void trp_route_file_retain(struct trp_route_file *f);
 void trp_route_file_let_go(struct trp_route_file *f);
 const struct trp_route_common *trp_route_file_common(const struct trp_route_file *f);
 const struct trp_str *trp_route_file_lists(const struct trp_route_file *f, uint32_t *out_n);
+const struct trp_route_source *trp_route_file_source(const struct trp_route_file *f);
 
 /* Takes in a route that serves already and goes on, because what is written in its place is wrong:
  * it is found, asked and counted like the file's own, behind which it stands, but not checked with

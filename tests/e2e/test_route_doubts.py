@@ -9,7 +9,7 @@ import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
 from test_replacement import WATCHED
-from test_repository import clients, index
+from test_repository import clients, index, load
 from test_routes import ask, command, routes
 
 ROWS = "input x FP32 [-1,2]\noutput y FP32 [-1,2]\n"
@@ -63,3 +63,33 @@ def test_a_mistake_is_told_with_the_name_that_the_client_has_asked_for(serve, re
             with pytest.raises(InferenceServerException, match="unexpected inference output 'label' for model 'digit'"):
                 client.infer("digit", [x], outputs=[module.InferRequestedOutput("label")])
     assert ask(server, "digit", {"new": 1})[0] == 200
+
+
+def test_what_is_found_when_models_have_loaded_is_shown_where_it_is_written(serve, repository):
+    """Types that nobody knew when the files were read: the line, the column and a caret, as for what is found at reading."""
+    repository.write("a/model.echo", "input x FP32 [-1,2]\noutput y FP32 [-1,2]\n")
+    repository.write("b/model.echo", "input x INT64 [-1,2]\noutput y INT64 [-1,2]\n")
+    repository.write("routes.yaml", "routes:\n  rule: [ { when: inputs.z.max > 1, use: b }, { use: b } ]\n"
+                                    "ensembles:\n  pair: { members: { a: 1, b: 1 }, vote: mean }\n")
+    repository.write("folder/model.yaml", "route:\n  - use: a\n    fallback: b\n")
+    repository.write("jury/model.yaml", "ensemble:\n  members: { a: 1, b: 1 }\n  vote: mean\n")
+    server = serve(repository.path, settings={"models.load": "explicit"}).wait_ready()
+    assert index(server)["jury/1"] == ("UNAVAILABLE", "jury/model.yaml:2: step 'a': nobody knows yet what 'a' takes")
+    for name in "ab":
+        assert load(server, name)[0] == 200
+    said = index(server)
+    for name, words, caret in (
+            ("rule", "routes.yaml:2:26: no input 'z'; there are x\n  inputs.z.max > 1\n", 9),
+            ("folder", "folder/model.yaml:3:15: 'a' takes FP32 for 'x', and 'b' takes INT64: one cannot stand in for the other\n"
+                       "      fallback: b\n", 16),
+            ("pair", "routes.yaml:4:28: step 'b': \"x\" is FP32 [-1,2], but its input \"x\" takes INT64 [-1,2]\n"
+                     "    pair: { members: { a: 1, b: 1 }, vote: mean }\n", 29),
+            ("jury", "jury/model.yaml:2:20: step 'b': \"x\" is FP32 [-1,2], but its input \"x\" takes INT64 [-1,2]\n"
+                     "    members: { a: 1, b: 1 }\n", 21)):
+        state, reason = said[f"{name}/1"]
+        assert state == ("READY" if name in ("rule", "folder") else "UNAVAILABLE")
+        assert words + " " * caret + "^" in reason, reason
+        place, line = words.split("\n")[:2]
+        assert place in server.log() and f"troupe route: {line}\n" in server.log(), server.log()
+    status, reply = ask(server, "jury")
+    assert status == 503 and "jury/model.yaml:2:20: step 'b'" in reply["error"], reply

@@ -364,6 +364,84 @@ static void each_that_turns_out_wrong_is_told_once(void **state)
     assert_int_equal(n, 2);
 }
 
+static void keep_news(void *user, const struct trp_error *why)
+{
+    *(struct trp_error *)user = *why;
+}
+
+static trp_status take_section(void *user, const struct trp_node *at, struct trp_route_file *file,
+                               struct trp_error *err)
+{
+    (void)user;
+    return trp_cookbook_read_section(fx.book, at, file, err);
+}
+
+/* What is written in routes.yaml, or in the file of a folder. */
+static void read_written(const char *text, bool is_folder)
+{
+    const struct trp_route_env env = { .clock = &fx.clock };
+    const struct trp_route_file_opts opts = { .path = "routes.yaml",
+                                              .text = trp_str_of(is_folder ? "" : text),
+                                              .env = &env,
+                                              .folder = ".",
+                                              .section = take_section };
+    struct trp_route_file *file;
+    struct trp_node *tree;
+    trp_cookbook_destroy(fx.book);
+    assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
+    assert_false(trp_failed(trp_route_file_read(trp_heap(), &opts, &file, &fx.err)));
+    if (is_folder) {
+        assert_false(trp_failed(
+            trp_node_from_yaml(&fx.arena, trp_str_of(text), "e/model.yaml", 1000, &tree, &fx.err)));
+        assert_false(trp_failed(trp_cookbook_read_folder(fx.book, TRP_STR_LIT("e"), tree,
+                                                         trp_str_of(text), file, &fx.err)));
+    }
+    trp_route_file_unref(file);
+}
+
+/* The word, its line, and a caret: while it is not ready, in the log, and where it would be
+ * broken. */
+static void what_becomes_known_later_is_shown_where_it_is_written(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_folder;
+        const char *says;
+    } rows[] = {
+        { "ensembles:\n  e: { members: { a: 1, b: 1 }, vote: mean }\n", false,
+          "routes.yaml:2:25: step 'b': " },
+        { "ensemble:\n  members: { a: 1, b: 1 }\n  vote: mean\n", true,
+          "e/model.yaml:2:20: step 'b': " },
+        { "pipeline:\n  steps:\n    - { model: b, outputs: { y: c } }\n"
+          "    - { model: a, inputs: { x: c }, outputs: { y: d } }\n  outputs: { y: d }\n",
+          true, "e/model.yaml:4:16: step 'a'" },
+    };
+    (void)state;
+    add_fake("a", 1);
+    add_fake("b", 2);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct trp_error why = { 0 };
+        struct trp_target_state seen;
+        const struct trp_cookbook_news news = { &why, keep_news, none_is_gone };
+        now_of_a = NULL;
+        read_written(rows[i].text, rows[i].is_folder);
+        assert_false(trp_failed(trp_cookbook_check(fx.book, &now, &fx.err)));
+        now_of_a = &takes_doubles;
+        trp_cookbook_look_again(fx.book, &now, &news);
+        struct trp_target *t = fixture_target("e");
+        t->ops->state(t, &seen);
+        if (strncmp(why.text, rows[i].says, strlen(rows[i].says)) != 0 || !strchr(why.text, '^'))
+            fail_msg("'%s' gave '%s'", rows[i].text, why.text);
+        assert_false(seen.ready);
+        assert_string_equal(seen.reason.ptr, why.text);
+        now_of_a = &fake_signature;
+        trp_cookbook_look_again(fx.book, &now, &news);
+        assert_non_null(signature_of("e"));
+        assert_string_equal(judge(&takes_doubles), "e");
+        assert_string_equal(fx.err.text, why.text);
+    }
+}
+
 static const char *absent; /* a model that has left */
 static uint32_t look_ups;
 
@@ -516,6 +594,7 @@ int main(void)
         TEST(all_that_are_wrong_are_told_and_who_asks_them_is_not),
         TEST(one_that_goes_on_is_asked_and_judged_but_not_checked),
         TEST(each_that_turns_out_wrong_is_told_once),
+        TEST(what_becomes_known_later_is_shown_where_it_is_written),
         TEST(whoever_asks_a_name_that_is_gone_says_so_as_long_as_it_is),
         TEST(who_is_checked_costs_no_look_up_when_others_look_again),
         TEST(of_many_the_next_ones_are_looked_at_each_time),

@@ -437,7 +437,8 @@ static trp_status read_triton(const char *text, const char *name)
     struct trp_node *root;
     TRP_CHECK(
         trp_node_from_pbtxt(&fx.arena, trp_str_of(text), "config.pbtxt", 1000, &root, &fx.err));
-    TRP_CHECK(trp_cookbook_read_folder(fx.book, trp_str_of(name), root, NULL, &fx.err));
+    TRP_CHECK(
+        trp_cookbook_read_folder(fx.book, trp_str_of(name), root, TRP_STR_LIT(""), NULL, &fx.err));
     const struct trp_route_check check = { .known = fixture_known, .signature = fixture_signature };
     return trp_cookbook_check(fx.book, &check, &fx.err);
 }

@@ -410,6 +410,61 @@ static void what_becomes_known_later_is_checked_then(void **state)
     trp_route_file_unref(file);
 }
 
+/* Of a folder's file as of routes.yaml: the word, its line, and a caret. */
+static void what_becomes_known_later_is_shown_where_it_is_written(void **state)
+{
+    struct routes *r = *state;
+    static const struct {
+        const char *rest, *says;
+    } rows[] = {
+        { "  - { when: inputs.z.max > 1, use: b }\n  - { use: a }\n",
+          "f/model.yaml:2:20: no input 'z'" },
+        { "  - { use: a, fallback: b }\n",
+          "f/model.yaml:2:25: 'a' needs the input 'x', and 'b' does not take it: one cannot stand "
+          "in "
+          "for the other\n    - { use: a, fallback: b }\n                          ^" },
+        { "  rules: [ { use: t } ]\n  targets:\n    t: { model: b, cast: { z: INT32 } }\n",
+          "f/model.yaml:4:28: 'b' takes FP32 for input 'z', not INT32" },
+        { "  rules: [ { use: t } ]\n  targets: { t: { model: b, inputs: { u: v } } }\n",
+          "f/model.yaml:3:42: 'b' has no input 'v', which the route names; did you mean 'z'?\n"
+          "    targets: { t: { model: b, inputs: { u: v } } }\n"
+          "                                           ^" },
+    };
+    const struct trp_route_check how = { .user = r,
+                                         .known = known,
+                                         .signature = signature_of_late };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct trp_arena arena;
+        struct trp_node *tree;
+        struct trp_route_file *file;
+        char text[300];
+        uint32_t news = 0;
+        trp_arena_init(&arena, trp_heap(), 4096, 0);
+        (void)snprintf(text, sizeof text, "route:\n%s", rows[i].rest);
+        assert_false(trp_failed(
+            trp_node_from_yaml(&arena, trp_str_of(text), "f/model.yaml", 1000, &tree, NULL)));
+        const struct trp_route_folder folder = { TRP_STR_LIT("f"), tree, trp_str_of(text) };
+        const struct trp_route_file_opts opts = { .path = "routes.yaml",
+                                                  .text = TRP_STR_LIT(""),
+                                                  .folders = &folder,
+                                                  .folders_n = 1,
+                                                  .env = &r->env,
+                                                  .folder = "." };
+        late = NULL;
+        if (trp_failed(trp_route_file_read(trp_heap(), &opts, &file, &r->err)))
+            fail_msg("%s", r->err.text);
+        trp_arena_deinit(&arena); /* it keeps what it needs */
+        assert_false(trp_failed(trp_route_file_check(file, &how, &r->err)));
+        late = i == 0 ? &takes_x : &takes_z;
+        trp_route_file_look_again(file, &how, count_news, &news);
+        const struct trp_str doubt = trp_route_doubt(trp_route_file_at(file, 0));
+        assert_int_equal(news, 1);
+        if (!strstr(doubt.ptr, rows[i].says) || !strstr(doubt.ptr, "^"))
+            fail_msg("'%s' gave '%s'", rows[i].rest, doubt.ptr);
+        trp_route_file_unref(file);
+    }
+}
+
 /* Types that differ are refused; shapes are doubted, of whoever stands in and of a shadow. */
 static void shapes_that_cannot_be_the_same_are_doubted(void **state)
 {
@@ -516,8 +571,8 @@ static void a_folder_that_is_wrong_is_left_out_and_counts_are_carried(void **sta
         trp_node_from_yaml(&arena, TRP_STR_LIT("route: [ { usse: a } ]"), "f", 1000, &bad, NULL)));
     assert_false(trp_failed(trp_node_from_yaml(&arena, TRP_STR_LIT("route: [ { use: nobody } ]"),
                                                "f", 1000, &good, NULL)));
-    const struct trp_route_folder folders[] = { { TRP_STR_LIT("bad"), bad },
-                                                { TRP_STR_LIT("good"), good } };
+    const struct trp_route_folder folders[] = { { .name = TRP_STR_LIT("bad"), .tree = bad },
+                                                { .name = TRP_STR_LIT("good"), .tree = good } };
     struct trp_route_env env = { .clock = trp_clock_system() };
     const struct trp_route_file_opts opts = { .path = "routes.yaml",
                                               .text = TRP_STR_LIT("routes: { r: [ { use: a } ] }"),
@@ -901,6 +956,7 @@ int main(void)
         TEST(what_can_be_followed_is_taken),
         TEST(all_routes_are_checked_when_those_that_fail_are_spared),
         TEST(what_becomes_known_later_is_checked_then),
+        TEST(what_becomes_known_later_is_shown_where_it_is_written),
         TEST(shapes_that_cannot_be_the_same_are_doubted),
         TEST(doubts_that_have_no_room_are_counted_and_still_told_apart),
         TEST(a_folder_that_is_wrong_is_left_out_and_counts_are_carried),
