@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "call/call.h"
 #include "cli/answer_print.h"
 #include "cli/client.h"
 #include "cli/commands.h"
@@ -477,6 +478,9 @@ static trp_status write_request(const struct question *q, struct trp_buf *b,
     trp_buf_add_char(b, ']');
     write_outputs(q, b);
     write_params(q, b);
+    const char *protocol = text_or(q->cli, "protocol", NULL);
+    if (protocol)
+        trp_buf_addf(b, ",\"protocol\":\"%s\"", protocol); /* it was looked at */
     trp_buf_add_char(b, '}');
     const int64_t json_bytes = (int64_t)b->len;
     for (uint32_t i = 0; i < q->inputs_n; i++) {
@@ -605,6 +609,7 @@ static int check_options(const struct cli *cli, struct cli_image_opts *image)
 {
     const char *param = wrong_word(cli, "param", ""), *field = wrong_word(cli, "header", "\r\n");
     uint64_t top, version;
+    enum trp_protocol protocol;
     if (!trp_str_parse_f64(trp_str_of(text_or(cli, "scale", "1")), &image->scale) ||
         !trp_str_parse_f64(trp_str_of(text_or(cli, "offset", "0")), &image->offset))
         return cli_usage(cli, "--scale and --offset need numbers");
@@ -612,6 +617,8 @@ static int check_options(const struct cli *cli, struct cli_image_opts *image)
         return cli_usage(cli, "--top needs a number from 1 to 1000000");
     if (!trp_str_parse_u64(trp_str_of(text_or(cli, "version", "1")), &version) || version == 0)
         return cli_usage(cli, "--version needs a number from 1 on");
+    if (!trp_call_protocol_parse(trp_str_of(text_or(cli, "protocol", "http")), &protocol))
+        return cli_usage(cli, "--protocol needs http, grpc or internal");
     if (param)
         return cli_usage(cli, "--param '%s' is not NAME=VALUE", param);
     if (field)
@@ -663,6 +670,9 @@ static const struct cli_option explain_options[] = {
     CLI_SERVER_OPTION,
     CLI_REQUEST_OPTIONS,
     { "output", 'o', CLI_LIST, "NAME", "an output that the request would ask for" },
+    { "protocol", 0, CLI_TEXT, "NAME",
+      "how the request would come: http (the default), grpc, or internal: asked by the server "
+      "itself" },
     { "json", 'j', CLI_FLAG, NULL, "print the server's JSON" },
 };
 

@@ -11,7 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const int64_t split = size >= 2 ? (int64_t)(data[0] | data[1] << 8) - 1 : -1;
     const struct trp_str body =
         size >= 2 ? trp_str_make((const char *)data + 2, size - 2) : trp_str_make("", 0);
-    const trp_status st = trp_oip_decode_http(&f->codec, call, body, false, split, &err);
+    const bool is_explained = body.len % 2 == 1;
+    const trp_status st = (is_explained ? trp_oip_decode_explained : trp_oip_decode_http)(
+        &f->codec, call, body, false, split, &err);
     TRP_ASSERT(st.code == err.status.code);
     TRP_ASSERT(!trp_failed(st) || trp_code_http(st.code) < 500 || st.code == TRP_OUT_OF_MEMORY);
     if (!trp_failed(st)) {

@@ -22,6 +22,31 @@ struct trp_call_pool {
     uint32_t loop_index;
 };
 
+const char *trp_call_protocol_name(enum trp_protocol protocol)
+{
+    switch (protocol) {
+    case TRP_PROTOCOL_GRPC:
+        return "grpc";
+    case TRP_PROTOCOL_INTERNAL:
+        return "internal";
+    default:
+        return "http";
+    }
+}
+
+bool trp_call_protocol_parse(struct trp_str text, enum trp_protocol *out)
+{
+    static const enum trp_protocol all[] = { TRP_PROTOCOL_HTTP1, TRP_PROTOCOL_GRPC,
+                                             TRP_PROTOCOL_INTERNAL };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (!trp_str_is(text, trp_call_protocol_name(all[i])))
+            continue;
+        *out = all[i];
+        return true;
+    }
+    return false;
+}
+
 trp_status trp_call_pool_create(const struct trp_alloc *alloc, struct trp_loop *loop,
                                 size_t arena_bytes, size_t arena_max, uint32_t calls_max,
                                 struct trp_call_pool **out_pool, struct trp_error *err)

@@ -43,6 +43,14 @@ enum trp_protocol {
     TRP_PROTOCOL_INTERNAL
 };
 
+/* How a request has come, as rules and their explanations call it: "http" of either version,
+ * "grpc", "internal".
+ *   Owns  : static.
+ *   Thread: any.
+ *   Errors: parse: false: none of these; *out is untouched. */
+const char *trp_call_protocol_name(enum trp_protocol protocol);
+bool trp_call_protocol_parse(struct trp_str text, enum trp_protocol *out);
+
 enum trp_outcome { TRP_OUTCOME_OPEN, TRP_OUTCOME_DONE, TRP_OUTCOME_CANCELLED, TRP_OUTCOME_EXPIRED };
 
 enum trp_priority_class { TRP_PRIORITY_NORMAL, TRP_PRIORITY_INTERACTIVE, TRP_PRIORITY_BATCH };

@@ -151,7 +151,8 @@ static trp_status decode(struct trp_exchange *x, struct trp_call *call)
     } else {
         call->model = x->route.model;
         call->version = x->route.version;
-        st = trp_oip_decode_http(&f->codec, call, x->bytes, x->is_padded, x->json_bytes, &x->error);
+        st = (x->route.kind == TRP_ROUTE_EXPLAIN ? trp_oip_decode_explained : trp_oip_decode_http)(
+            &f->codec, call, x->bytes, x->is_padded, x->json_bytes, &x->error);
     }
     trp_front_count(f, TRP_METRIC_BYTES_COPIED, f->codec.copied_bytes);
     f->codec.copied_bytes = 0;

@@ -107,18 +107,6 @@ static const char *class_of(const struct trp_call *call)
     return names[call->priority_class];
 }
 
-static const char *protocol_of(const struct trp_call *call)
-{
-    switch (call->protocol) {
-    case TRP_PROTOCOL_GRPC:
-        return "grpc";
-    case TRP_PROTOCOL_INTERNAL:
-        return "internal";
-    default:
-        return "http";
-    }
-}
-
 static struct trp_fact rows_of(const struct troupe_tensor *t)
 {
     return trp_fact_int(t->rank > 0 ? t->shape[0] : 1);
@@ -151,7 +139,7 @@ static struct trp_fact read_request(const struct trp_facts *f, enum trp_fact_wha
     const struct trp_call *call = f->call;
     switch (what) {
     case TRP_FACT_REQUEST_PROTOCOL:
-        return trp_fact_text(trp_str_of(protocol_of(as_it_came(call))));
+        return trp_fact_text(trp_str_of(trp_call_protocol_name(as_it_came(call)->protocol)));
     case TRP_FACT_REQUEST_ROWS:
         return f->later_n ? trp_fact_unknown(TRP_UNKNOWN_LATER) : request_rows(call);
     case TRP_FACT_REQUEST_BYTES:

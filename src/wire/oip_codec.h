@@ -39,6 +39,15 @@ trp_status trp_oip_decode_http(struct trp_oip_codec *codec, struct trp_call *cal
                                struct trp_str body, bool padded, int64_t json_bytes,
                                struct trp_error *err);
 
+/* The same of a request that is to be explained, whose JSON may also say how it would come:
+ * "protocol": "http", "grpc" or "internal", which becomes the call's; else that stays what it is.
+ *   Owns  : as above.
+ *   Thread: loop.
+ *   Errors: as above. */
+trp_status trp_oip_decode_explained(struct trp_oip_codec *codec, struct trp_call *call,
+                                    struct trp_str body, bool padded, int64_t json_bytes,
+                                    struct trp_error *err);
+
 /* A reply as pieces in order, ready for writev: text of our own, and tensors where they lie. */
 struct trp_part {
     const void *ptr;

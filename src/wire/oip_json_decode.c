@@ -17,6 +17,7 @@ struct request {
     const char *binary; /* the next block */
     uint64_t binary_left;
     bool has_header;
+    bool is_explained; /* not to be answered */
     uint64_t json_bytes;
 };
 
@@ -381,8 +382,8 @@ static trp_status read_outputs(struct request *r, struct trp_json v)
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 struct top {
-    struct trp_json id, parameters, inputs, outputs;
-    bool has_id, has_parameters, has_inputs, has_outputs;
+    struct trp_json id, parameters, inputs, outputs, protocol;
+    bool has_id, has_parameters, has_inputs, has_outputs, has_protocol;
 };
 
 static void find_top(struct trp_json root, struct top *top)
@@ -403,7 +404,21 @@ static void find_top(struct trp_json root, struct top *top)
             top->inputs = value, top->has_inputs = here;
         else if (trp_str_is(key, "outputs"))
             top->outputs = value, top->has_outputs = here;
+        else if (trp_str_is(key, "protocol"))
+            top->protocol = value, top->has_protocol = here;
     }
+}
+
+static trp_status read_protocol(struct request *r, struct trp_json v)
+{
+    struct trp_str text;
+    if (!trp_json_as_str(v, &text))
+        return wrong(r, "protocol", trp_str_of(""), "a string", v);
+    if (!trp_call_protocol_parse(text, &r->d.call->protocol))
+        return trp_fail(r->d.err, TRP_INVALID_ARGUMENT,
+                        "Unable to parse 'protocol': '%.*s' is not http, grpc or internal",
+                        shown(text), text.ptr);
+    return trp_ok();
 }
 
 static trp_status read_root(struct request *r, struct trp_json root)
@@ -419,6 +434,8 @@ static trp_status read_root(struct request *r, struct trp_json root)
                         "Unable to parse 'inputs': the request has no 'inputs'");
     if (top.has_id)
         TRP_CHECK(take_text(r, top.id, "id", "", &r->d.call->id));
+    if (top.has_protocol && r->is_explained)
+        TRP_CHECK(read_protocol(r, top.protocol));
     if (top.has_parameters)
         TRP_CHECK(read_params(r, top.parameters));
     TRP_CHECK(read_inputs(r, top.inputs));
@@ -450,25 +467,39 @@ static trp_status read_raw(struct request *r, struct trp_str body)
     return trp_ok();
 }
 
-trp_status trp_oip_decode_http(struct trp_oip_codec *codec, struct trp_call *call,
-                               struct trp_str body, bool padded, int64_t json_bytes,
-                               struct trp_error *err)
+static trp_status read_body(struct request *r, struct trp_str body, bool padded, int64_t json_bytes)
 {
-    struct request r = { .d = { .codec = codec, .call = call, .err = err } };
+    struct trp_error *err = r->d.err;
     struct trp_json root;
     if (json_bytes < -1 || (json_bytes >= 0 && (uint64_t)json_bytes > body.len))
         return trp_fail(err, TRP_INVALID_ARGUMENT,
                         "Inference-Header-Content-Length is %lld, but the body has %zu bytes",
                         (long long)json_bytes, body.len);
     if (json_bytes == 0)
-        return read_raw(&r, body);
-    r.has_header = json_bytes > 0;
-    r.json_bytes = r.has_header ? (uint64_t)json_bytes : body.len;
-    r.binary_left = body.len - r.json_bytes;
-    r.binary = r.binary_left > 0 ? body.ptr + r.json_bytes : NULL;
-    const struct trp_str json = trp_str_make(body.ptr, (size_t)r.json_bytes);
-    TRP_TRY(
-        trp_json_parse(codec->json, json, padded || r.binary_left >= TRP_JSON_PADDING, &root, err),
-        err, "Unable to parse the request");
-    return read_root(&r, root);
+        return read_raw(r, body);
+    r->has_header = json_bytes > 0;
+    r->json_bytes = r->has_header ? (uint64_t)json_bytes : body.len;
+    r->binary_left = body.len - r->json_bytes;
+    r->binary = r->binary_left > 0 ? body.ptr + r->json_bytes : NULL;
+    const struct trp_str json = trp_str_make(body.ptr, (size_t)r->json_bytes);
+    const bool has_padding = padded || r->binary_left >= TRP_JSON_PADDING;
+    TRP_TRY(trp_json_parse(r->d.codec->json, json, has_padding, &root, err), err,
+            "Unable to parse the request");
+    return read_root(r, root);
+}
+
+trp_status trp_oip_decode_http(struct trp_oip_codec *codec, struct trp_call *call,
+                               struct trp_str body, bool padded, int64_t json_bytes,
+                               struct trp_error *err)
+{
+    struct request r = { .d = { .codec = codec, .call = call, .err = err } };
+    return read_body(&r, body, padded, json_bytes);
+}
+
+trp_status trp_oip_decode_explained(struct trp_oip_codec *codec, struct trp_call *call,
+                                    struct trp_str body, bool padded, int64_t json_bytes,
+                                    struct trp_error *err)
+{
+    struct request r = { .d = { .codec = codec, .call = call, .err = err }, .is_explained = true };
+    return read_body(&r, body, padded, json_bytes);
 }

@@ -209,6 +209,7 @@ def explain(server):
     said = call(server, "explain", body=json.dumps(request).encode(), route="several")
     assert said["kind"] == "ensemble" and [s["done"] for s in said["steps"]] == ["yes"] * 3
     call(server, "explain", expect=404, body=json.dumps(request).encode(), route="quick")
+    call(server, "explain", body=json.dumps(request | {"protocol": "grpc"}).encode(), route="chooser")
     call(server, "explain", expect=400, body=b"{", route="chooser")
 
 

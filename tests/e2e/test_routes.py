@@ -554,6 +554,33 @@ def test_the_command_line_explains(routed, models):
     assert "inputs.x.shape = [3]" in command(routed, "explain", "shaped", "x=[1,2,3]")
 
 
+def test_what_is_explained_is_what_is_served_over_either_protocol(serve, models):
+    models.write("routes.yaml", "routes:\n  r:\n    - { when: request.protocol == 'grpc', use: cold }\n"
+                                "    - { when: request.protocol == 'internal', use: deep }\n    - use: warm\n")
+    server = serve(models.path).wait_ready("cold", "warm", "deep")
+    server.wait(lambda: "r" in routes(server), "the route")
+
+    def explained(**fields):
+        return post(server, "/api/routes/r/explain", json.loads(body_of()) | fields)
+    with clients(server) as both:
+        for name, client in both.items():
+            library = triton_http if name == "http" else triton_grpc
+            tensor = library.InferInput("x", [2], "FP32")
+            tensor.set_data_from_numpy(np.array([1, 2], np.float32))
+            served = client.infer("r", [tensor]).get_response()
+            served = served["model_name"] if name == "http" else served.model_name
+            assert explained(protocol=name)[1]["chosen"]["model"] == served == {"http": "warm", "grpc": "cold"}[name]
+    assert explained()[1]["chosen"]["model"] == "warm", "as it came"
+    assert explained(protocol="internal")[1]["chosen"]["model"] == "deep"
+    assert explained(protocol="gprc") == (400, {"error": "Unable to parse 'protocol': 'gprc' is not http, grpc or internal"})
+    assert "warm answers" in command(server, "explain", "r", "x=[1,2]")
+    assert "cold answers" in command(server, "explain", "r", "x=[1,2]", "--protocol", "grpc")
+    assert "--protocol needs http, grpc or internal" in command(server, "explain", "r", "x=[1,2]", "--protocol", "gprc", code=2)
+    assert who(server, "r") == "warm"  # a body's `protocol` is nothing to a request that is answered
+    status, reply = post(server, "/v2/models/r/infer", json.loads(body_of()) | {"protocol": "grpc"})
+    assert status == 200 and reply["model_name"] == "warm"
+
+
 def command(server, *words, code=0):
     done = subprocess.run([str(TROUPE), *words, "--server", server.url], capture_output=True, text=True, timeout=60 * SLOW)
     assert done.returncode == code, done.stdout + done.stderr

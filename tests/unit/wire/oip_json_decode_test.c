@@ -520,6 +520,43 @@ static void the_earlier_deadline_wins_and_none_overflows(void **state)
     fixture_close(&f);
 }
 
+static void a_request_to_be_explained_says_how_it_would_come(void **state)
+{
+    (void)state;
+    static const struct row {
+        const char *protocol, *error; /* NULL: it is understood */
+        enum trp_protocol explained;
+    } rows[] = {
+        { "", NULL, TRP_PROTOCOL_HTTP2 },
+        { ",\"protocol\":null", NULL, TRP_PROTOCOL_HTTP2 },
+        { ",\"protocol\":\"http\"", NULL, TRP_PROTOCOL_HTTP1 },
+        { ",\"protocol\":\"grpc\"", NULL, TRP_PROTOCOL_GRPC },
+        { ",\"protocol\":\"internal\"", NULL, TRP_PROTOCOL_INTERNAL },
+        { ",\"protocol\":\"GRPC\"",
+          "Unable to parse 'protocol': 'GRPC' is not http, grpc or internal", 0 },
+        { ",\"protocol\":2", "Unable to parse 'protocol': expected a string, got an integer", 0 },
+    };
+    struct fixture f;
+    fixture_open(&f);
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        char json[256];
+        (void)snprintf(json, sizeof json, "{\"inputs\":[]%s}", r->protocol);
+        struct trp_call *call = fixture_call(&f);
+        call->protocol = TRP_PROTOCOL_HTTP2;
+        trp_status st =
+            trp_oip_decode_explained(&f.codec, call, trp_str_of(json), false, -1, &f.err);
+        assert_string_equal(trp_failed(st) ? f.err.text : "", r->error ? r->error : "");
+        if (!r->error)
+            assert_int_equal(call->protocol, r->explained);
+        call = fixture_call(&f);
+        call->protocol = TRP_PROTOCOL_HTTP2;
+        st = trp_oip_decode_http(&f.codec, call, trp_str_of(json), false, -1, &f.err);
+        assert_false(trp_failed(st)); /* of one that is answered nobody asks */
+        assert_int_equal(call->protocol, TRP_PROTOCOL_HTTP2);
+    }
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +574,7 @@ int main(void)
         cmocka_unit_test(ids_parameters_and_wishes_arrive),
         cmocka_unit_test(parameters_of_every_kind_are_kept_the_last_of_a_name),
         cmocka_unit_test(the_earlier_deadline_wins_and_none_overflows),
+        cmocka_unit_test(a_request_to_be_explained_says_how_it_would_come),
     };
     return cmocka_run_group_tests_name("oip_json_decode", tests, NULL, NULL);
 }
