@@ -123,6 +123,16 @@ trp_status trp_control_reply_json(struct trp_control *c, const struct trp_buf *t
     return c->raw.ptr ? trp_ok() : trp_fail(err, TRP_OUT_OF_MEMORY, "no memory for the reply");
 }
 
+trp_status trp_control_reply_take(struct trp_control *c, struct trp_buf *text, const char *what,
+                                  struct trp_error *err)
+{
+    trp_status st = trp_buf_check(text, what, err);
+    if (!trp_failed(st))
+        st = trp_control_reply_json(c, text, err);
+    trp_buf_deinit(text);
+    return st;
+}
+
 void trp_control_finish_soon(struct trp_control *c)
 {
     c->task.run = finish_task;

@@ -41,6 +41,10 @@ bool trp_answer_needs_survey(struct trp_admin *a, const struct trp_control *c);
 trp_status trp_answer_repository_index(struct trp_admin *a, struct trp_control *c,
                                        struct trp_error *err);
 
+/* The reply is a configuration, which lives in the control's arena; OUT_OF_MEMORY (NULL: of it). */
+trp_status trp_answer_with_config(struct trp_control *c, struct trp_node *config,
+                                  struct trp_error *err);
+
 /* Why a version (NULL: none) of a model is in its state; borrowed from either. */
 struct trp_str trp_admin_reason(const struct trp_entry *e, const struct trp_version *v);
 
@@ -147,6 +151,10 @@ trp_status trp_admin_answer(struct trp_admin *a, struct trp_control *c);
 
 /* The reply is a copy of this text, in the control's arena; OUT_OF_MEMORY. */
 trp_status trp_control_reply_json(struct trp_control *c, const struct trp_buf *text,
+                                  struct trp_error *err);
+/* The same of a text that is let go, whatever happens; `what` it is, where it failed: as
+ * trp_buf_check(). */
+trp_status trp_control_reply_take(struct trp_control *c, struct trp_buf *text, const char *what,
                                   struct trp_error *err);
 
 /* Ends a control request: `done` runs from the loop's ready list, or by mail from another

@@ -139,7 +139,6 @@ static trp_status answer_config(const struct trp_directory_item *item, struct tr
 {
     const struct trp_target *t = item->target;
     const struct trp_node *own = t ? t->ops->config(t) : NULL;
-    struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
     struct trp_node *config = NULL;
     struct trp_signature s;
     if (own) {
@@ -148,14 +147,7 @@ static trp_status answer_config(const struct trp_directory_item *item, struct tr
         TRP_CHECK(trp_composed_describe(item, c, &s, &c->error));
         config = make_config(item, c, &s);
     }
-    if (!root || !config)
-        return no_memory(&c->error);
-    config->key = TRP_STR_LIT("config");
-    config->next = NULL;
-    root->first = root->last = config;
-    root->children_n = 1;
-    c->reply = root;
-    return trp_ok();
+    return trp_answer_with_config(c, config, &c->error);
 }
 
 static trp_status refuse(const struct trp_directory_item *item, struct trp_control *c)

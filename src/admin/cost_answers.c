@@ -115,9 +115,5 @@ trp_status trp_answer_cost(struct trp_admin *a, struct trp_control *c, struct tr
     else
         trp_snapshot_each(s, add_entry, &page);
     trp_buf_add_text(&page.text, "]}");
-    trp_status st = trp_buf_check(&page.text, "costs", err);
-    if (!trp_failed(st))
-        st = trp_control_reply_json(c, &page.text, err);
-    trp_buf_deinit(&page.text);
-    return st;
+    return trp_control_reply_take(c, &page.text, "costs", err);
 }

@@ -16,11 +16,7 @@ trp_status trp_answer_labels(struct trp_admin *a, struct trp_control *c, struct 
         trp_buf_add_i64(&text, e->labels[i].version);
     }
     trp_buf_add_text(&text, "}}");
-    trp_status st = trp_buf_check(&text, "labels", err);
-    if (!trp_failed(st))
-        st = trp_control_reply_json(c, &text, err);
-    trp_buf_deinit(&text);
-    return st;
+    return trp_control_reply_take(c, &text, "labels", err);
 }
 
 trp_status trp_label_order_read(struct trp_control *c, struct trp_order *order,

@@ -207,6 +207,20 @@ trp_status trp_answer_model_metadata(struct trp_admin *a, struct trp_control *c,
     return trp_ok();
 }
 
+trp_status trp_answer_with_config(struct trp_control *c, struct trp_node *config,
+                                  struct trp_error *err)
+{
+    struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
+    if (!root || !config)
+        return no_memory(err);
+    config->key = TRP_STR_LIT("config");
+    config->next = NULL;
+    root->first = root->last = config;
+    root->children_n = 1;
+    c->reply = root;
+    return trp_ok();
+}
+
 trp_status trp_answer_model_config(struct trp_admin *a, struct trp_control *c,
                                    struct trp_error *err)
 {
@@ -218,17 +232,9 @@ trp_status trp_answer_model_config(struct trp_admin *a, struct trp_control *c,
         return trp_fail(err, TRP_UNAVAILABLE, "the configuration of '%.*s' is being looked up",
                         TRP_STR(c->model));
     }
-    struct trp_node *root = trp_node_new(c->arena, TRP_NODE_MAP);
     struct trp_node *copy = trp_node_dup(c->arena, config);
     trp_version_unref(v);
-    if (!root || !copy)
-        return no_memory(err);
-    copy->key = TRP_STR_LIT("config");
-    copy->next = NULL;
-    root->first = root->last = copy;
-    root->children_n = 1;
-    c->reply = root;
-    return trp_ok();
+    return trp_answer_with_config(c, copy, err);
 }
 
 /* -- all models -- */

@@ -295,9 +295,5 @@ trp_status trp_answer_api_models(struct trp_admin *a, struct trp_control *c, str
     TRP_CHECK(read_search(c, &s, err));
     trp_buf_init(&s.out, a->alloc, PAGE_BYTES_MAX);
     write_page(&s, trp_admin_snapshot(a, c), is_listed);
-    trp_status st = trp_buf_check(&s.out, "list of models", err);
-    if (!trp_failed(st))
-        st = trp_control_reply_json(c, &s.out, err);
-    trp_buf_deinit(&s.out);
-    return st;
+    return trp_control_reply_take(c, &s.out, "list of models", err);
 }

@@ -23,11 +23,7 @@ static trp_status write_answer(struct trp_admin *a, struct trp_control *c, struc
     trp_json_add_bool(&b, "adjustable",
                       trp_settings_bool(a->opts.settings, TRP_SETTING_ID_TIME_ADJUSTABLE));
     trp_buf_add_char(&b, '}');
-    trp_status st = trp_buf_check(&b, "time", err);
-    if (!trp_failed(st))
-        st = trp_control_reply_json(c, &b, err);
-    trp_buf_deinit(&b);
-    return st;
+    return trp_control_reply_take(c, &b, "time", err);
 }
 
 static trp_status check_clock(const struct trp_admin *a, struct trp_error *err)

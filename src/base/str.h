@@ -111,4 +111,12 @@ size_t trp_str_plain_run(struct trp_str s, size_t from, char a, char b);
  *   Errors: none. */
 size_t trp_str_utf8_length(const char *ptr, size_t left);
 
+/* Writes a character as UTF-8, as many bytes as it takes: 1 to 4.  What is no character (a
+ * surrogate) is for the caller to refuse.
+ *   Units : code <= 0x10ffff.
+ *   Owns  : `out` has room for 4.
+ *   Thread: any.
+ *   Errors: none. */
+size_t trp_str_put_utf8(char *out, uint32_t code);
+
 #endif

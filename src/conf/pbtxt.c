@@ -124,30 +124,6 @@ static bool take_digits(struct pbtxt *p, int base, int digits_max, uint32_t *out
     return n > 0;
 }
 
-static size_t put_utf8(char *out, uint32_t code)
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xc0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 0x3f));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xe0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (code & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (code >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (code & 0x3f));
-    return 4;
-}
-
 /* \uXXXX and \UXXXXXXXX; needs all its digits. */
 static bool take_unicode(struct pbtxt *p, int digits, char *out, size_t *len)
 {
@@ -157,7 +133,7 @@ static bool take_unicode(struct pbtxt *p, int digits, char *out, size_t *len)
         return false;
     if (code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
         return false;
-    *len += put_utf8(out + *len, code);
+    *len += trp_str_put_utf8(out + *len, code);
     return true;
 }
 

@@ -236,30 +236,6 @@ static bool lex_number(struct trp_expr_work *w)
 
 /* ---- texts ---- */
 
-static uint32_t put_utf8(char *out, uint32_t c)
-{
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        out[0] = (char)(0xc0 | c >> 6);
-        out[1] = (char)(0x80 | (c & 0x3f));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (char)(0xe0 | c >> 12);
-        out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (c & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | c >> 18);
-    out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (c & 0x3f));
-    return 4;
-}
-
 /* So many digits of a base at w->at; UINT32_MAX: they are not there. */
 static uint32_t code_point(struct trp_expr_work *w, uint32_t digits, uint32_t base)
 {
@@ -298,7 +274,7 @@ static uint32_t unescape(struct trp_expr_work *w, char *out)
         w->at++;
         v = code_point(w, digits, 16);
     }
-    return v == UINT32_MAX ? 0 : put_utf8(out, v);
+    return v == UINT32_MAX ? 0 : (uint32_t)trp_str_put_utf8(out, v);
 }
 
 /* Bytes up to the quote that ends a text, or to the end of the line. */

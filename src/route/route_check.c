@@ -213,19 +213,25 @@ static trp_status check_route(const struct trp_route_checking *c, struct trp_rou
     return check->spare && check->spare(check->spare_user, p->name, c->err) ? trp_ok() : st;
 }
 
+/* Without memory there are no faces. */
+static struct trp_route_checking begin(const struct trp_route_file *f,
+                                       const struct trp_route_check *check, struct trp_arena *arena,
+                                       struct trp_error *err)
+{
+    trp_arena_init(arena, f->alloc, 4096, 0);
+    struct trp_route_face *faces = trp_arena_zeroed(arena, f->routes_n, sizeof *faces);
+    return (struct trp_route_checking){
+        .file = f, .check = check, .arena = arena, .faces = faces, .err = err
+    };
+}
+
 static trp_status check_range(const struct trp_route_file *f, uint32_t first, uint32_t end,
                               bool keeps, const struct trp_route_check *check,
                               struct trp_error *err)
 {
     struct trp_arena arena;
-    trp_arena_init(&arena, f->alloc, 4096, 0);
     struct trp_error own = { 0 };
-    const struct trp_route_checking c = { .file = f,
-                                          .check = check,
-                                          .arena = &arena,
-                                          .faces = trp_arena_zeroed(&arena, f->routes_n,
-                                                                    sizeof *c.faces),
-                                          .err = &own };
+    const struct trp_route_checking c = begin(f, check, &arena, &own);
     trp_status st = c.faces ? trp_ok() : trp_fail(&own, TRP_OUT_OF_MEMORY, "the check of routes");
     for (uint32_t i = first; !trp_failed(st) && i < end; i++)
         st = check_route(&c, f->routes[i], keeps);
@@ -274,13 +280,7 @@ void trp_route_file_look_again(const struct trp_route_file *f, const struct trp_
 {
     struct trp_arena arena;
     struct trp_error err = { 0 };
-    trp_arena_init(&arena, f->alloc, 4096, 0);
-    const struct trp_route_checking c = { .file = f,
-                                          .check = check,
-                                          .arena = &arena,
-                                          .faces = trp_arena_zeroed(&arena, f->routes_n,
-                                                                    sizeof *c.faces),
-                                          .err = &err };
+    const struct trp_route_checking c = begin(f, check, &arena, &err);
     const char *doubt;
     for (uint32_t i = 0; c.faces && i < f->routes_n; i++)
         if (look_again(&c, f->routes[i], &doubt))

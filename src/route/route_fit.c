@@ -663,6 +663,14 @@ void trp_route_fit_undo(struct trp_call *call, const struct trp_route_unfit *und
     call->wanted_n = undo->wanted_n;
 }
 
+bool trp_route_fit_is_cast(const struct trp_route_fit *fit, struct trp_str name)
+{
+    for (uint32_t i = 0; fit && i < fit->casts_n; i++)
+        if (trp_str_is_equal(fit->casts[i].name, name))
+            return true;
+    return false;
+}
+
 struct trp_str trp_route_fit_output_name(const struct trp_route_fit *fit, struct trp_str theirs)
 {
     return fit ? ours(fit->outputs, fit->outputs_n, theirs) : theirs;

@@ -68,6 +68,12 @@ trp_status trp_route_fit_answer(const struct trp_route_fit *fit, struct trp_call
 void trp_route_fit_undo(struct trp_call *call, const struct trp_route_unfit *undo,
                         bool is_answered);
 
+/* Whether a target's input or output is cast; `fit` may be NULL.
+ *   Owns  : nothing.
+ *   Thread: any.
+ *   Errors: none. */
+bool trp_route_fit_is_cast(const struct trp_route_fit *fit, struct trp_str name);
+
 /* How clients of the route call an output of a target; `fit` may be NULL.
  *   Owns  : borrowed from either.
  *   Thread: any.

@@ -44,14 +44,6 @@ static bool client_name(const struct trp_route_goal *g, struct trp_str name, str
     return true;
 }
 
-static bool is_cast(const struct trp_route_goal *g, struct trp_str name)
-{
-    for (uint32_t i = 0; g->fit && i < g->fit->casts_n; i++)
-        if (trp_str_is_equal(g->fit->casts[i].name, name))
-            return true;
-    return false;
-}
-
 /* The input of a target that clients of the route call so; NULL: it has none. */
 static const struct trp_io *input_called(const struct trp_route_goal *g,
                                          const struct trp_signature *s, struct trp_str ours)
@@ -83,7 +75,8 @@ static trp_status check_needs(const struct trp_route_checking *c, const struct t
                                          "'%.*s' needs the input '%.*s', and '%.*s' does not take "
                                          "it: one cannot stand in for the other",
                                          TRP_STR(from->text), TRP_STR(name), TRP_STR(to->text));
-        if (other->dtype != io->dtype && !is_cast(from, io->name) && !is_cast(to, other->name))
+        if (other->dtype != io->dtype && !trp_route_fit_is_cast(from->fit, io->name) &&
+            !trp_route_fit_is_cast(to->fit, other->name))
             return trp_route_source_fail(p->source, blamed->at, blamed->goal->text, c->err,
                                          "'%.*s' takes %s for '%.*s', and '%.*s' takes %s: one "
                                          "cannot stand in for the other",

@@ -8,14 +8,6 @@ static trp_status no_memory(struct trp_error *err)
     return trp_fail(err, TRP_OUT_OF_MEMORY, "routes: no memory");
 }
 
-static bool is_cast(const struct trp_route_fit *fit, struct trp_str name)
-{
-    for (uint32_t i = 0; i < fit->casts_n; i++)
-        if (trp_str_is_equal(fit->casts[i].name, name))
-            return true;
-    return false;
-}
-
 /* As clients of the route see it. */
 static trp_status describe(const struct trp_route_goal *goal, const struct trp_signature *theirs,
                            struct trp_arena *arena, struct trp_signature *out,
@@ -30,7 +22,7 @@ static trp_status describe(const struct trp_route_goal *goal, const struct trp_s
         return no_memory(err);
     for (uint32_t i = 0; i < theirs->inputs_n; i++) {
         inputs[i] = theirs->inputs[i];
-        if (is_cast(fit, inputs[i].name))
+        if (trp_route_fit_is_cast(fit, inputs[i].name))
             inputs[i].dtype = TROUPE_NO_DTYPE;
     }
     out->inputs = inputs;

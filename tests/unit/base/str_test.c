@@ -155,6 +155,20 @@ static void only_well_formed_utf8_passes(void **state)
         assert_int_equal(trp_str_is_utf8(trp_str_of(r->text)), r->want);
     }
     assert_int_equal(trp_str_utf8_length("\xe2\x82\xac", 3), 3);
+    static const uint32_t codes[] = { 0,     0x41,   0x7f,   0x80,    0xe9,    0x7ff,
+                                      0x800, 0x20ac, 0xffff, 0x10000, 0x1f600, 0x10ffff };
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++) { /* what is written is read */
+        char out[4];
+        const size_t n = trp_str_put_utf8(out, codes[i]);
+        assert_int_equal(n, codes[i] < 0x80      ? 1
+                            : codes[i] < 0x800   ? 2
+                            : codes[i] < 0x10000 ? 3
+                                                 : 4);
+        assert_int_equal(trp_str_utf8_length(out, n), n);
+    }
+    char euro[4];
+    assert_int_equal(trp_str_put_utf8(euro, 0x20ac), 3);
+    assert_memory_equal(euro, "\xe2\x82\xac", 3);
     assert_int_equal(trp_str_utf8_length("\xe2\x82\xac", 2), 0);
 }
 
