@@ -2,13 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/listing_opts.h"
 #include "app/server.h"
 #include "base/buf.h"
 #include "cli/commands.h"
 #include "cli/places.h"
 #include "cli/port_owner.h"
 #include "cli/settings_options.h"
-#include "repo/repo.h"
 
 #define NAMES_MAX CLI_VALUES_MAX
 #define NAMES_SHOWN 20u
@@ -72,19 +72,6 @@ static int serve(struct cli *cli, const struct cli_places *places, struct trp_se
 
 /* -- what cannot be meant -- */
 
-static struct trp_repo_opts repo_opts(const struct cli_places *places,
-                                      const struct trp_settings *settings)
-{
-    return (struct trp_repo_opts){
-        .path = places->paths[0],
-        .further = places->paths + 1,
-        .further_n = places->n - 1,
-        .models_max = (uint32_t)trp_settings_u64(settings, TRP_SETTING_ID_MODELS_MAX),
-        .versions_max = (uint32_t)trp_settings_u64(settings, TRP_SETTING_ID_VERSIONS_MAX),
-        .config_bytes_max = trp_settings_u64(settings, TRP_SETTING_ID_FILE_BYTES),
-    };
-}
-
 /* "it holds: a, b, c, ..." */
 static const char *names_hint(struct cli *cli, const struct trp_repo_opts *opts)
 {
@@ -110,7 +97,7 @@ static const char *names_hint(struct cli *cli, const struct trp_repo_opts *opts)
 static int check_names(struct cli *cli, const struct cli_places *places,
                        const struct trp_settings *settings)
 {
-    const struct trp_repo_opts opts = repo_opts(places, settings);
+    const struct trp_repo_opts opts = trp_listing_opts_make(settings, places->paths, places->n);
     struct trp_error err = { 0 };
     struct trp_repo_model found;
     const char *name;

@@ -13,6 +13,7 @@
 #include "app/foresight.h"
 
 #include "app/backend_set.h"
+#include "app/listing_opts.h"
 #include "app/routes_place.h"
 #include "base/file.h"
 #include "catalog/routing.h"
@@ -206,14 +207,8 @@ static trp_status show_model(struct foreseer *f, const struct trp_repo_model *m,
 
 static trp_status list_models(struct foreseer *f, struct trp_error *err)
 {
-    const struct trp_repo_opts opts = {
-        .path = f->opts->repositories[0],
-        .further = f->opts->repositories + 1,
-        .further_n = f->opts->repositories_n - 1,
-        .models_max = (uint32_t)setting(f, TRP_SETTING_ID_MODELS_MAX),
-        .versions_max = (uint32_t)setting(f, TRP_SETTING_ID_VERSIONS_MAX),
-        .config_bytes_max = setting(f, TRP_SETTING_ID_FILE_BYTES),
-    };
+    const struct trp_repo_opts opts =
+        trp_listing_opts_make(f->opts->settings, f->opts->repositories, f->opts->repositories_n);
     TRP_CHECK(trp_repo_list(&opts, f->arena, &f->listing, err));
     TRP_CHECK(trp_registry_create(f->alloc, 0, &f->registry, err));
     for (uint32_t i = 0; i < f->listing.models_n; i++)

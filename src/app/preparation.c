@@ -7,13 +7,13 @@
 #include "app/preparation.h"
 
 #include "app/backend_set.h"
+#include "app/listing_opts.h"
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/table.h"
 #include "base/thread.h"
 #include "memory/account.h"
 #include "onnx/onnx_reader.h"
-#include "repo/repo.h"
 #include "store/maker.h"
 #include "store/store_lease.h"
 #include "store/sweeper.h"
@@ -304,15 +304,8 @@ static trp_status add(struct works *w, const struct trp_repo_model *m, uint32_t 
 
 static trp_status list(struct works *w, struct trp_error *err)
 {
-    const struct trp_settings *set = w->opts->settings;
-    const struct trp_repo_opts opts = {
-        .path = w->opts->repositories[0],
-        .further = w->opts->repositories + 1,
-        .further_n = w->opts->repositories_n - 1,
-        .models_max = (uint32_t)trp_settings_u64(set, TRP_SETTING_ID_MODELS_MAX),
-        .versions_max = (uint32_t)trp_settings_u64(set, TRP_SETTING_ID_VERSIONS_MAX),
-        .config_bytes_max = trp_settings_u64(set, TRP_SETTING_ID_FILE_BYTES),
-    };
+    const struct trp_repo_opts opts =
+        trp_listing_opts_make(w->opts->settings, w->opts->repositories, w->opts->repositories_n);
     struct trp_repo_listing all = { .models_n = 0 };
     size_t n = 0;
     TRP_CHECK(trp_repo_list(&opts, &w->p->arena, &all, err));

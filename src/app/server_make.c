@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/backend_set.h"
+#include "app/listing_opts.h"
 #include "app/server_internal.h"
 #include "base/machine.h"
 
@@ -321,15 +322,12 @@ static trp_status make_life(struct trp_server *s, struct trp_error *err)
     const uint64_t loading = setting(s, TRP_SETTING_ID_MEMORY_LOADING);
     TRP_CHECK(default_keeping(s, &keeping, err));
     trp_ledger_look(s->ledger, &budget);
+    struct trp_repo_opts repo =
+        trp_listing_opts_make(s->opts.settings, s->opts.repositories, s->opts.repositories_n);
+    repo.load_default = default_load(s->opts.settings);
+    repo.keeping = keeping;
     const struct trp_life_opts opts = {
-        .repo = { .path = s->opts.repositories[0],
-                  .further = s->opts.repositories + 1,
-                  .further_n = s->opts.repositories_n - 1,
-                  .models_max = (uint32_t)setting(s, TRP_SETTING_ID_MODELS_MAX),
-                  .versions_max = (uint32_t)setting(s, TRP_SETTING_ID_VERSIONS_MAX),
-                  .config_bytes_max = setting(s, TRP_SETTING_ID_FILE_BYTES),
-                  .load_default = default_load(s->opts.settings),
-                  .keeping = keeping },
+        .repo = repo,
         .load_at_start = s->opts.load_at_start,
         .load_at_start_n = s->opts.load_at_start_n,
         .loaders_n = (uint32_t)setting(s, TRP_SETTING_ID_LOADERS),
