@@ -3,8 +3,6 @@
 
 #include "repo/digest.h"
 
-#define ABSENT 2u /* as a digest: real ones are odd */
-
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r';
@@ -31,32 +29,20 @@ bool trp_settling_is_empty(struct trp_str text)
     return true;
 }
 
-static bool has_stayed(struct trp_settling *s, uint64_t digest,
-                       const struct trp_settling_look *look)
-{
-    if (look->settle_ns <= 0)
-        return true;
-    if (s->pending != digest) {
-        s->pending = digest;
-        s->since_ns = look->now_ns;
-        return false;
-    }
-    return look->now_ns - s->since_ns >= look->settle_ns;
-}
-
 enum trp_settling_verdict trp_settling_judge(struct trp_settling *s,
                                              const struct trp_settling_look *look)
 {
-    const uint64_t digest = look->is_there ? trp_digest_add_str(1, look->text) | 1 : ABSENT;
+    const uint64_t digest =
+        look->is_there ? trp_digest_add_str(1, look->text) | 1 : TRP_STEADY_ABSENT;
     const bool is_empty = !look->is_there || trp_settling_is_empty(look->text);
     const bool may_be_at_work = is_empty ? look->serves : look->is_patient;
     if (digest != s->taken && may_be_at_work) {
-        if (!has_stayed(s, digest, look))
+        if (!trp_steady_has_stayed(&s->found, digest, look->settle_ns, look->now_ns))
             return TRP_SETTLING_WAIT;
         if (look->is_there && is_empty)
-            return TRP_SETTLING_REFUSE; /* it stays pending: the next look refuses it at once */
+            return TRP_SETTLING_REFUSE; /* it goes on waiting: the next look refuses it at once */
     }
-    s->pending = 0;
+    trp_steady_forget(&s->found);
     s->taken = digest;
     return TRP_SETTLING_TAKE;
 }

@@ -12,11 +12,11 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "repo/steady.h"
 
-struct trp_settling { /* zero: nothing was taken up so far */
-    uint64_t taken;   /* digest of what was taken up last */
-    uint64_t pending; /* of what waits; 0: nothing does */
-    int64_t since_ns; /* that it was found so */
+struct trp_settling {        /* zero: nothing was taken up so far */
+    uint64_t taken;          /* digest of what was taken up last */
+    struct trp_steady found; /* since, and waits */
 };
 
 struct trp_settling_look {

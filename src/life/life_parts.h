@@ -11,6 +11,7 @@
 #include "life/presence.h"
 #include "life/scaling.h"
 #include "life/set.h"
+#include "repo/steady.h"
 #include "residence/residence.h"
 
 struct trp_verifier;
@@ -63,8 +64,7 @@ struct trp_member {
     uint64_t taken;          /* digest of the files taken up last, for good or ill; 0: none */
     uint64_t warned;         /* of files and their warnings, when these were logged last */
     uint64_t warned_devices; /* the same of what asked for devices in vain */
-    uint64_t pending;        /* digest seen since, waiting until it settles; 0: none */
-    int64_t pending_ns;      /* since when */
+    struct trp_steady found; /* seen since, and waiting until it settles */
     uint32_t round;          /* of the last listing that had it */
     uint32_t looked;         /* listings_n when an order found it */
     uint32_t surveys_n;      /* jobs out that look at its files */

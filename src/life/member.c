@@ -255,7 +255,7 @@ static void looked(struct trp_catalog *c)
         m->is_present = true;
         m->looked = m->life->listings_n;
         m->taken = trp_catalog_digest(found);
-        m->pending = 0;
+        trp_steady_forget(&m->found);
     }
     if (trp_failed(found->error.status)) {
         trp_member_refuse(m, &found->error);

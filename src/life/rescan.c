@@ -11,7 +11,6 @@
 #include "life/watcher.h"
 
 #define SLICE_NS TRP_MS(1)
-#define ABSENT 2u /* as a digest: real ones are odd */
 
 static bool is_named_for_start(const struct trp_life *l, struct trp_str name)
 {
@@ -32,15 +31,8 @@ static bool is_loaded_by_itself(const struct trp_repo_model *found)
 static bool has_settled(struct trp_member *m, uint64_t digest)
 {
     const struct trp_life *l = m->life;
-    const int64_t now_ns = trp_loop_now_ns(l->opts.control);
-    if (!l->is_watched || l->opts.settle_ns <= 0)
-        return true;
-    if (m->pending != digest) {
-        m->pending = digest;
-        m->pending_ns = now_ns;
-        return false;
-    }
-    return now_ns - m->pending_ns >= l->opts.settle_ns;
+    return !l->is_watched || trp_steady_has_stayed(&m->found, digest, l->opts.settle_ns,
+                                                   trp_loop_now_ns(l->opts.control));
 }
 
 /* Returns false when the model has changed and not settled yet. */
@@ -54,12 +46,12 @@ static bool consider(struct trp_life *l, struct trp_catalog *c, const struct trp
         return true;
     m->round = l->round;
     if (digest == m->taken) {
-        m->pending = 0;
+        trp_steady_forget(&m->found);
         return true;
     }
     if (!has_settled(m, digest))
         return false;
-    m->pending = 0;
+    trp_steady_forget(&m->found);
     m->taken = digest;
     m->is_present = true;
     if (found->hidden_in.len)
@@ -86,9 +78,9 @@ static bool consider_absent(struct trp_member *m)
     /* An order that looked while this listing was under way may know more than it does. */
     if (!m->is_present || m->round == m->life->round || m->looked == m->life->listings_n)
         return true;
-    if (!has_settled(m, ABSENT))
+    if (!has_settled(m, TRP_STEADY_ABSENT))
         return false;
-    m->pending = 0;
+    trp_steady_forget(&m->found);
     m->taken = 0; /* now, not when the op is done: the files may be back before that */
     m->is_present = false;
     const struct trp_op op = { .kind = TRP_OP_LEAVE };
