@@ -26,8 +26,13 @@ trp_status trp_routing_create(const struct trp_alloc *alloc, const struct trp_ro
     r->settle_timer.due = settle_due;
     r->names_n = TRP_ROUTING_UNASKED;
     trp_arena_init(&r->arena, alloc, 4096, 0);
+    const trp_status st = trp_settled_folders_create(alloc, &r->folders, err);
+    if (trp_failed(st)) {
+        trp_routing_destroy(r);
+        return st;
+    }
     *out_routing = r;
-    return trp_ok();
+    return st;
 }
 
 static void drop_reading(struct trp_routing *r)
@@ -50,6 +55,7 @@ void trp_routing_destroy(struct trp_routing *r)
     trp_route_file_unref(r->file);
     trp_cookbook_destroy(r->book);
     trp_arena_deinit(&r->arena);
+    trp_settled_folders_destroy(r->folders);
     trp_alloc_free(r->alloc, r);
 }
 
@@ -117,19 +123,27 @@ static uint32_t count_served(const struct trp_routing *r)
     return served_n;
 }
 
+static int64_t settle_ns(const struct trp_routing *r)
+{
+    return r->opts.clock && r->opts.control ? r->opts.settle_ns : 0;
+}
+
+static int64_t settle_now_ns(const struct trp_routing *r)
+{
+    return settle_ns(r) > 0 ? trp_clock_now_ns(r->opts.clock) : 0;
+}
+
 /* NULL: there is no file. */
 static enum trp_settling_verdict judge(struct trp_routing *r, const char *text, size_t len,
                                        bool is_watched)
 {
-    const bool can_wait = r->opts.clock && r->opts.control;
     const uint32_t served_n = count_served(r);
     const struct trp_settling_look look = { .text = trp_str_make(text ? text : "", len),
                                             .is_there = text != NULL,
                                             .serves = served_n > 0,
                                             .is_patient = is_watched,
-                                            .settle_ns = can_wait ? r->opts.settle_ns : 0,
-                                            .now_ns =
-                                                can_wait ? trp_clock_now_ns(r->opts.clock) : 0 };
+                                            .settle_ns = settle_ns(r),
+                                            .now_ns = settle_now_ns(r) };
     const enum trp_settling_verdict verdict = trp_settling_judge(&r->settling, &look);
     if (verdict == TRP_SETTLING_TAKE && !text && served_n > 0)
         TRP_WARN(r->opts.log, "route",
@@ -138,20 +152,34 @@ static enum trp_settling_verdict judge(struct trp_routing *r, const char *text, 
     return verdict;
 }
 
-/* Whoever is at work on the file has this much time until somebody looks again. */
-static void wait_for_file(struct trp_routing *r)
+/* Whoever is at work on what waits has this much time until somebody looks again. */
+static void look_later(struct trp_routing *r)
 {
-    const int64_t due_ns = trp_clock_now_ns(r->opts.clock) + r->opts.settle_ns;
     struct trp_error err = { 0 };
-    r->is_unsettled = true;
-    if (!r->settle_timer.slot &&
-        trp_failed(trp_timer_arm(r->opts.control, &r->settle_timer, due_ns, &err)))
-        TRP_WARN(r->opts.log, "route", "%s is read with the next look at the repository only: %s",
+    if ((!r->is_unsettled && !r->has_unsettled) || r->is_stopped || r->settle_timer.slot)
+        return;
+    const int64_t due_ns = trp_clock_now_ns(r->opts.clock) + r->opts.settle_ns;
+    if (trp_failed(trp_timer_arm(r->opts.control, &r->settle_timer, due_ns, &err)))
+        TRP_WARN(r->opts.log, "route",
+                 "%s and folders that have changed are read with the next look at the repository "
+                 "only: %s",
                  r->opts.path, err.text);
 }
 
-/* It cannot be read, or has nothing in it; what serves goes on. */
-static void refuse_file(struct trp_routing *r, const struct trp_error *err)
+/* What the folders declare, those that wait as they were. */
+static trp_status settle_folders(struct trp_routing *r, const struct trp_repo_listing *found,
+                                 bool is_watched, struct trp_repo_listing *out_listing,
+                                 struct trp_error *err)
+{
+    const struct trp_settled_folders_look look = { .listing = found,
+                                                   .is_patient = is_watched,
+                                                   .settle_ns = settle_ns(r),
+                                                   .now_ns = settle_now_ns(r) };
+    return trp_settled_folders_look(r->folders, &look, out_listing, &r->has_unsettled, err);
+}
+
+/* The file cannot be read, or has nothing in it; what serves goes on. */
+static void refuse(struct trp_routing *r, const struct trp_error *err)
 {
     r->is_at_work = true;
     r->taken = 0;
@@ -168,25 +196,17 @@ static void take_file(struct trp_routing *r, const struct trp_repo_listing *list
     begin(r, listing, written);
 }
 
-void trp_routing_listed(void *user, const struct trp_repo_listing *listing, bool is_watched)
+static void look_at_file(struct trp_routing *r, const struct trp_repo_listing *listing,
+                         bool is_watched)
 {
-    struct trp_routing *r = user;
     struct trp_error err = { 0 };
     char *text = NULL;
     size_t len = 0;
-    if (r->is_stopped)
-        return;
-    trp_doubts_look_at_names(r);
-    if (r->is_at_work) {
-        r->is_stale = true; /* the next listing finds the difference */
-        return;
-    }
-    r->is_stale = false; /* this is the next one */
     r->is_unsettled = false;
     const trp_status st =
         trp_file_read(r->alloc, r->opts.path, (size_t)r->opts.bytes_max, &text, &len, &err);
     if (trp_failed(st) && st.code != TRP_NOT_FOUND) {
-        refuse_file(r, &err);
+        refuse(r, &err);
         return;
     }
     warn_hidden(r, listing);
@@ -195,17 +215,37 @@ void trp_routing_listed(void *user, const struct trp_repo_listing *listing, bool
         take_file(r, listing, trp_str_make(text ? text : "", len));
         break;
     case TRP_SETTLING_WAIT:
-        wait_for_file(r);
+        r->is_unsettled = true;
         break;
     case TRP_SETTLING_REFUSE:
         (void)trp_fail(&err, TRP_INVALID_ARGUMENT,
                        "%s is empty; `routes: {}` in it says that there are none, and so does its "
                        "absence",
                        r->opts.path);
-        refuse_file(r, &err);
+        refuse(r, &err);
         break;
     }
     trp_alloc_free(r->alloc, text);
+}
+
+void trp_routing_listed(void *user, const struct trp_repo_listing *listing, bool is_watched)
+{
+    struct trp_routing *r = user;
+    struct trp_repo_listing settled;
+    struct trp_error err = { 0 };
+    if (r->is_stopped)
+        return;
+    trp_doubts_look_at_names(r);
+    if (r->is_at_work) {
+        r->is_stale = true; /* the next listing finds the difference */
+        return;
+    }
+    r->is_stale = false; /* this is the next one */
+    if (trp_failed(settle_folders(r, listing, is_watched, &settled, &err)))
+        refuse(r, &err);
+    else
+        look_at_file(r, &settled, is_watched);
+    look_later(r);
 }
 
 /* ---- a reading, from beginning to end ---- */
@@ -312,6 +352,7 @@ static void finish(struct trp_routing *r, const struct trp_error *err)
         trp_askers_settle(r, NULL);
     if (r->asked || r->is_stale)
         trp_routing_rescan(r, !r->asked);
+    look_later(r); /* the timer may have found this one at work */
 }
 
 /* ---- what its other files use ---- */
@@ -379,8 +420,7 @@ static void rescanned(struct trp_order *order, void *user)
         trp_askers_settle(r, trp_failed(order->error.status) ? &order->error : NULL);
     if (!r->is_at_work && ((r->asked && !r->is_unsettled) || r->is_stale))
         trp_routing_rescan(r, !r->asked);
-    if (r->is_unsettled && !r->is_stopped) /* the timer may have found this one at work */
-        wait_for_file(r);
+    look_later(r); /* the timer may have found this one at work */
 }
 
 void trp_routing_rescan(struct trp_routing *r, bool is_patient)

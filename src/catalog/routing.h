@@ -15,7 +15,9 @@
  *  3. What was refused because of a model that is not there, or does not fit, is tried again
  *     after each listing.
  *  4. routes.yaml is read when it is whole, as far as one can see (settling.h); until then what
- *     serves goes on, folders wait, too, and so does whoever has asked. */
+ *     serves goes on, folders wait, too, and so does whoever has asked.
+ *  5. A folder's file is read when it has stayed as it is (settled_folders.h), unless somebody has
+ *     asked; until then what was taken up of it counts, and the others do not wait for it. */
 #ifndef TRP_ROUTING_H
 #define TRP_ROUTING_H
 
@@ -57,7 +59,7 @@ struct trp_routing_opts {
     struct trp_key_lists *lists;              /* NULL: none; its thread is stopped before destroy */
     struct trp_loop *control;      /* NULL, when there are no lists and nothing settles */
     const struct trp_clock *clock; /* NULL: nothing settles */
-    int64_t settle_ns; /* a file that has changed is read when it stayed the same for this long */
+    int64_t settle_ns; /* what has changed is read when it stayed the same for this long */
     struct trp_directories *directories;
     struct trp_canary_watch *canaries; /* NULL: nobody looks at them */
     struct trp_log *log;

@@ -6,6 +6,7 @@
 #include "catalog/declared.h"
 #include "catalog/known_names.h"
 #include "catalog/routing.h"
+#include "catalog/settled_folders.h"
 #include "catalog/settling.h"
 #include "route/key_list.h"
 
@@ -27,8 +28,10 @@ struct trp_routing {
     bool is_refused, is_at_work, is_stale; /* stale: listed again meanwhile */
     bool is_closing, is_stopped;
     struct trp_settling settling;
+    struct trp_settled_folders *folders;
     struct trp_timer settle_timer;
     bool is_unsettled;           /* routes.yaml was not whole when it was looked at last */
+    bool has_unsettled;          /* folders that wait; whoever has asked does not wait for them */
     bool has_suspects;           /* folders, by the check at work */
     struct trp_error trouble;    /* of the last reading */
     struct trp_route_file *file; /* that serves */

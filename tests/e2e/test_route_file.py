@@ -1,11 +1,14 @@
 """routes.yaml while somebody writes it: it is taken up whole, or not at all."""
 import contextlib
 import json
+import shutil
 import signal
 import threading
+import time
 
 import pytest
 
+from conftest import SLOW
 from test_repository import index, load
 from test_route_canary import PLAIN, ask_until, canary
 from test_routes import ask, command, routes, who
@@ -27,12 +30,12 @@ def started(serve, repository):
 
 
 @contextlib.contextmanager
-def always_answered(server):
+def always_answered(server, name="r"):
     over, statuses = threading.Event(), []
 
     def work():
         while not over.is_set():
-            statuses.append(ask(server, "r")[0])
+            statuses.append(ask(server, name)[0])
     worker = threading.Thread(target=work)
     worker.start()
     try:
@@ -66,6 +69,27 @@ def test_a_file_that_is_written_slowly_is_not_taken_for_an_empty_one(started, re
     assert canary(server)["state"] == "done"
     server.wait(lambda: index(server)["r/1"] == ("READY", ""), "the trouble to be over")
     assert " 0 routes and compositions" not in server.log()
+
+
+def test_a_folder_that_is_written_slowly_keeps_its_name(started, repository):
+    """Half of a route is no route, and would be a model without a file."""
+    server = started(dict(WATCHED, **{"repository.settle": "1s" if SLOW == 1 else "10s"}))
+    repository.write("x/model.yaml", "route: [ { use: old } ]\n")
+    assert load(server, "x")[0] == 200  # whoever asks has it read at once
+    text = "# what x asks\nroute:\n  - { when: params.n == 1, use: old }\n  - { use: good }\n"
+    with always_answered(server, "x"):
+        for end in range(0, len(text) - 1, 3):
+            repository.write("x/model.yaml", text[:end])
+            time.sleep(0.03)  # time in which somebody could look
+            assert who(server, "x") == "old" and index(server)["x/1"] == ("READY", "")
+        repository.write("x/model.yaml", text)
+        server.wait(lambda: who(server, "x") == "good", "the whole file")
+    assert "x/model.yaml" not in server.log()
+    (repository.path / "x/model.yaml").write_text("route: [ { use: old } ]\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait(lambda: who(server, "x") == "old", "the file that SIGHUP has read")
+    shutil.rmtree(repository.path / "x")
+    server.wait(lambda: ask(server, "x")[0] == 404, "the folder to be gone long enough")
 
 
 def test_a_load_waits_for_a_file_that_is_away_for_a_moment(started, repository):

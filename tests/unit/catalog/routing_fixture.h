@@ -25,7 +25,7 @@
 #define ORDERS_MAX (2 * MANY + 32)
 
 struct folder {
-    const char *name, *yaml;
+    const char *name, *yaml; /* NULL: nothing that could be read */
 };
 
 static struct {
@@ -125,15 +125,19 @@ static inline void list(const struct folder *folders, uint32_t n)
         struct trp_node *tree;
         all[i] = trp_arena_zeroed(&fx.arena, 1, sizeof *all[i]);
         assert_non_null(all[i]);
+        *all[i] = (struct trp_repo_model){ .name = trp_str_of(folders[i].name),
+                                           .folder = trp_str_of(folders[i].name),
+                                           .root = "/nowhere" };
+        if (!folders[i].yaml) {
+            (void)trp_fail(&all[i]->error, TRP_INVALID_ARGUMENT, "half of a file");
+            continue;
+        }
         const struct trp_str file = trp_arena_format(&fx.arena, "%s/model.yaml", folders[i].name);
         if (trp_failed(trp_node_from_yaml(&fx.arena, trp_str_of(folders[i].yaml), file.ptr, 1000,
                                           &tree, &err)))
             fail_msg("%s", err.text);
-        *all[i] = (struct trp_repo_model){ .name = trp_str_of(folders[i].name),
-                                           .folder = trp_str_of(folders[i].name),
-                                           .root = "/nowhere",
-                                           .definition = tree,
-                                           .definition_text = trp_str_of(folders[i].yaml) };
+        all[i]->definition = tree;
+        all[i]->definition_text = trp_str_of(folders[i].yaml);
     }
     const struct trp_repo_listing listing = { all, n };
     trp_routing_listed(fx.routing, &listing, fx.is_watched);
