@@ -2,7 +2,12 @@
  *
  * A composition is checked when the first one that asks it is, and then is known.  One that is
  * being checked and is asked again asks itself: the row of those under way is the detour that is
- * told. */
+ * told.
+ *
+ * One that could not be checked is read anew when an answer that it got then would be another one
+ * now, and not with each of the thousand models that are loaded meanwhile: so it keeps whom it
+ * asked, and a digest of each answer.  Of another composition that is not checked either, the
+ * answer is what that one was answered. */
 #include "compose/cookbook.h"
 
 #include <stdio.h>
@@ -10,6 +15,7 @@
 #include "base/table.h"
 #include "compose/known_name.h"
 #include "conf/model_schema.h"
+#include "repo/digest.h"
 #include "route/route_fit.h"
 #include "route/route_section.h"
 
@@ -17,13 +23,22 @@
 
 enum entry_state { READ, AT_WORK, UNKNOWN, CHECKED };
 
+struct asked { /* by the last check of an entry, in its order */
+    struct trp_str model;
+    int64_t version;
+    uint64_t answer;
+    struct asked *next;
+};
+
 struct entry {
     struct trp_composition *composition;
     enum entry_state state;
     struct entry *asked_by;
-    bool is_told;    /* what is wrong with it */
-    bool is_adopted; /* it goes on; nobody is blamed for it */
-    bool is_spared;  /* it is wrong, and the others are checked without it */
+    struct asked *asked, **end; /* those behind `end` are of longer checks: used again */
+    bool is_read;               /* the last check came to its end, and all that it asked is kept */
+    bool is_told;               /* what is wrong with it */
+    bool is_adopted;            /* it goes on; nobody is blamed for it */
+    bool is_spared;             /* it is wrong, and the others are checked without it */
 };
 
 struct trp_cookbook {
@@ -252,6 +267,98 @@ static trp_status fail_unknown(struct trp_str name, struct trp_error *err)
     return trp_fail(err, TRP_NOT_READY, "nobody knows yet what '%.*s' takes", TRP_STR(name));
 }
 
+/* ---- what a check was answered ---- */
+
+static uint64_t add_texts(uint64_t digest, const struct trp_str *texts, uint32_t n)
+{
+    for (uint32_t i = 0; texts && i < n; i++)
+        digest = trp_digest_add_str(digest, texts[i]);
+    return trp_digest_add(digest, texts ? n : 0);
+}
+
+static uint64_t add_ios(uint64_t digest, const struct trp_io *ios, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct trp_io *io = &ios[i];
+        const uint64_t bits = (uint64_t)io->optional | (uint64_t)io->any_rank << 1 |
+                              (uint64_t)io->shape_unchecked << 2 | (uint64_t)io->rank << 8;
+        digest = trp_digest_add_str(digest, io->name);
+        digest = trp_digest_add(digest, (uint64_t)(uint32_t)io->dtype << 32 | bits);
+        for (uint32_t k = 0; k < io->rank; k++)
+            digest = trp_digest_add(digest, (uint64_t)io->dims[k]);
+        digest = add_texts(digest, io->dim_names, io->rank);
+        digest = add_texts(digest, io->labels, io->labels_n);
+    }
+    return trp_digest_add(digest, n);
+}
+
+static uint64_t digest_signature(const struct trp_signature *s)
+{
+    uint64_t digest = trp_digest_add(1, (uint64_t)(uint32_t)s->batch_max);
+    digest = add_ios(digest, s->inputs, s->inputs_n + s->hidden_inputs_n);
+    digest = add_ios(digest, s->outputs, s->outputs_n + s->hidden_outputs_n);
+    return trp_digest_add_str(digest, s->platform);
+}
+
+/* What a look at this name would be answered now. */
+static uint64_t digest_answer(const struct trp_cookbook *b, struct trp_str model, int64_t version)
+{
+    const struct trp_route_check *check = b->check;
+    const struct entry *e = trp_table_get(b->names, model);
+    uint64_t digest = 2;
+    if (e && e->state == CHECKED)
+        return 1;
+    if (e) {
+        for (const struct asked *a = e->asked; a && a != *e->end; a = a->next)
+            digest = trp_digest_add(digest, digest_answer(b, a->model, a->version));
+        return digest;
+    }
+    const struct trp_signature *s = check->signature(check->user, model, version);
+    return s                                           ? digest_signature(s)
+           : check->known(check->user, model, version) ? 3
+           : check->known(check->user, model, 0)       ? 4
+                                                       : 5;
+}
+
+/* A check asks the same in the same order each time, as far as it comes: what is kept of an
+ * earlier one is used again. */
+static void note_answer(struct trp_cookbook *b, struct trp_str model, int64_t version)
+{
+    struct entry *e = b->at_work;
+    if (!e || b->base) /* a trial is over soon */
+        return;
+    struct asked *a = *e->end;
+    if (!a || a->version != version || !trp_str_is_equal(a->model, model)) {
+        a = trp_arena_zeroed(&b->arena, 1, sizeof *a);
+        const struct trp_str copy = trp_arena_dup(&b->arena, model);
+        if (!a || !copy.ptr) {
+            e->is_read = false;
+            return;
+        }
+        *a = (struct asked){ .model = copy, .version = version };
+        *e->end = a;
+    }
+    a->answer = digest_answer(b, model, version);
+    e->end = &a->next;
+}
+
+/* Whether another check of it may come to another end. */
+static bool is_news_for(const struct trp_cookbook *b, const struct entry *e)
+{
+    if (!e->is_read)
+        return true;
+    for (const struct asked *a = e->asked; a && a != *e->end; a = a->next) {
+        const struct entry *other = trp_table_get(b->names, a->model);
+        if (other && other->state != CHECKED && is_news_for(b, other))
+            return true;
+        if (digest_answer(b, a->model, a->version) != a->answer)
+            return true;
+    }
+    return false;
+}
+
+/* ---- looks ---- */
+
 static trp_status look(void *user, struct trp_str model, int64_t version, struct trp_arena *arena,
                        struct trp_signature *out, struct trp_error *err);
 
@@ -276,13 +383,16 @@ static trp_status look(void *user, struct trp_str model, int64_t version, struct
     if (goal && !e)
         return look_behind(b, goal, arena, out, err);
     if (e) {
-        TRP_CHECK(check_entry(b, e, err));
+        const trp_status st = check_entry(b, e, err);
+        note_answer(b, model, version);
+        TRP_CHECK(st);
         return trp_signature_dup(trp_composition_signature(e->composition), arena, out, err);
     }
     char hint[TRP_ROUTE_HINT_MAX] = "";
     const struct entry *other = b->base ? trp_table_get(b->base->names, model) : NULL;
     const struct trp_signature *s = other ? trp_composition_signature(other->composition)
                                           : check->signature(check->user, model, version);
+    note_answer(b, model, version);
     if (s)
         return trp_signature_dup(s, arena, out, err);
     if (check->known(check->user, model, version))
@@ -309,9 +419,14 @@ static trp_status check_entry(struct trp_cookbook *b, struct entry *e, struct tr
     e->state = AT_WORK;
     e->asked_by = b->at_work;
     b->at_work = e;
+    e->end = &e->asked;
+    e->is_read = true;
     const trp_status st = trp_composition_check(e->composition, &lookup, err);
     b->at_work = e->asked_by;
-    e->state = !trp_failed(st) ? CHECKED : st.code == TRP_NOT_READY ? UNKNOWN : READ;
+    const bool is_unknown = st.code == TRP_NOT_READY;
+    e->state = !trp_failed(st) ? CHECKED : is_unknown || b->serves ? UNKNOWN : READ;
+    /* What is wrong with one that another one asked is not told yet. */
+    e->is_read &= st.code != TRP_OUT_OF_MEMORY && (is_unknown || e->is_told || !e->asked_by);
     b->unknown_n += e->state == UNKNOWN;
     if (e->state == READ && spare(b, e, err))
         return fail_unknown(name_of(e), err);
@@ -406,11 +521,13 @@ static bool is_news(struct trp_cookbook *b, struct entry *e, struct trp_error *w
 {
     if (e->state != UNKNOWN)
         return false;
+    if (!is_news_for(b, e)) {
+        b->unknown_n++;
+        return false;
+    }
     const trp_status st = check_entry(b, e, why);
     if (!trp_failed(st))
         return false;
-    e->state = UNKNOWN;
-    b->unknown_n++;
     if (st.code == TRP_NOT_READY || st.code == TRP_OUT_OF_MEMORY || e->is_told)
         return false;
     e->is_told = true;

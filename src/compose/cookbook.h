@@ -73,7 +73,8 @@ struct trp_cookbook_news {
  * each once.
  *   Owns  : nothing; borrowed for the calls.
  *   Thread: control.
- *   Cost  : look_again: nothing but for those that were not checked yet; look_at_members: two
+ *   Cost  : look_again: nothing but for those that were not checked yet, which are read anew only
+ *           when what they were answered has changed; look_at_members: two
  *           look-ups of each name that is asked.
  *   Errors: INVALID_ARGUMENT with file:line: one asks itself, types that do not agree, ...;
  *           NOT_FOUND: a name that nobody has. */
