@@ -146,6 +146,7 @@ struct trp_call {
 
     /* how urgent */
     int64_t deadline_ns; /* monotonic; 0: none */
+    int64_t spare_ns; /* of a child: how long who asks it is still at work once it has answered */
     enum trp_priority_class priority_class;
     uint64_t priority;   /* Triton's number; 0: default */
     bool is_class_named; /* which goes before the number */

@@ -22,6 +22,7 @@ static void copy_request(struct trp_call *child, const struct trp_call *parent)
     child->sequence_end = parent->sequence_end;
     child->trace_context = parent->trace_context;
     child->deadline_ns = parent->deadline_ns;
+    child->spare_ns = parent->spare_ns;
     child->priority_class = parent->priority_class;
     child->is_aside = parent->is_aside;
     child->priority = parent->priority;

@@ -52,6 +52,7 @@ struct trp_composition {
     struct trp_stats stats;
     struct trp_counter *asked;   /* of a cascade, by step: rows; NULL: it is none */
     struct trp_counter *missing; /* of an ensemble: as the recipe's */
+    struct trp_gauge *took;      /* as the recipe's */
 };
 
 static trp_status no_memory(struct trp_error *err)
@@ -379,6 +380,9 @@ static trp_status keep_loads(struct trp_composition *c, struct trp_error *err)
 
 static trp_status make_counters(struct trp_composition *c, struct trp_error *err)
 {
+    c->took = trp_arena_zeroed(&c->arena, TRP_RECIPE_STEPS_MAX, sizeof *c->took);
+    if (!c->took)
+        return no_memory(err);
     if (strcmp(c->kind, "ensemble") == 0) {
         c->missing = trp_arena_zeroed(&c->arena, TRP_RECIPE_STEPS_MAX + 1, sizeof *c->missing);
         return c->missing ? trp_ok() : no_memory(err);
@@ -567,6 +571,7 @@ static trp_status check(struct trp_composition *c, const struct trp_recipe_looku
     r->signature.platform = platform_of(c);
     r->asked = c->asked;
     r->missing = c->missing;
+    r->took = c->took;
     TRP_CHECK(note_rows(c, err));
     return make_config(c, err);
 }
@@ -818,6 +823,8 @@ void trp_composition_carry(struct trp_target *now, struct trp_target *before)
         trp_counter_set(&to->asked[i], trp_counter_get(&from->asked[i]));
     for (uint32_t i = 0; to->missing && from->missing && i <= TRP_RECIPE_STEPS_MAX; i++)
         trp_counter_set(&to->missing[i], trp_counter_get(&from->missing[i]));
+    for (uint32_t i = 0; to->took && from->took && i < TRP_RECIPE_STEPS_MAX; i++)
+        trp_gauge_set(&to->took[i], trp_gauge_get(&from->took[i]));
 }
 
 bool trp_composition_next_step(const struct trp_target *t, uint32_t *cursor,

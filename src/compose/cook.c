@@ -65,9 +65,12 @@ static void end(struct trp_cook *k)
     k->is_over = true;
     trp_timer_disarm(call->loop, &k->timer);
     trp_timer_disarm(call->loop, &k->row_timer);
-    for (uint32_t i = 0; i < k->recipe->steps_n; i++)
-        if (k->steps[i].state == TRP_COOK_RUNS)
-            drop_parts(k, &k->steps[i]);
+    for (uint32_t i = 0; i < k->recipe->steps_n; i++) {
+        if (k->steps[i].state != TRP_COOK_RUNS)
+            continue;
+        trp_cook_learn_time(k, i);
+        drop_parts(k, &k->steps[i]);
+    }
     call->stamps_ns[TRP_PHASE_OUTPUT_START] = now_ns;
     call->stamps_ns[TRP_PHASE_RUN_END] = now_ns;
     write_outcome(call);
@@ -141,6 +144,7 @@ static void lose(struct trp_cook *k, uint32_t i, const struct trp_error *why)
 void trp_cook_step_done(struct trp_cook *k, uint32_t step, enum trp_metric how)
 {
     k->steps[step].state = TRP_COOK_DONE;
+    trp_cook_learn_time(k, step);
     count(k, how);
 }
 
@@ -154,6 +158,7 @@ static void begin(struct trp_cook *k, uint32_t i)
     struct trp_error err = { 0 };
     trp_status st;
     k->steps[i].state = TRP_COOK_RUNS;
+    k->steps[i].begun_ns = trp_loop_now_ns(k->call->loop);
     switch (k->recipe->steps[i].act) {
     case TRP_RECIPE_MODEL:
         st = trp_cook_ask(k, i, &err);
@@ -557,11 +562,9 @@ static struct trp_cook *make(const struct trp_recipe *r, const struct trp_cook_e
  * end. */
 static void arm(struct trp_cook *k, int64_t now_ns)
 {
-    for (uint32_t i = 0; i < k->recipe->steps_n; i++) {
-        const int64_t deadline_ns = k->recipe->steps[i].deadline_ns;
-        if (deadline_ns > 0 && (k->needed >> i & 1) != 0)
-            (void)trp_timer_arm(k->call->loop, &k->timer, now_ns + deadline_ns, NULL);
-    }
+    for (uint32_t i = 0; i < k->recipe->steps_n; i++)
+        if (k->recipe->steps[i].deadline_ns > 0 && (k->needed >> i & 1) != 0)
+            (void)trp_timer_arm(k->call->loop, &k->timer, trp_cook_late_ns(k, i, now_ns), NULL);
 }
 
 void trp_cook_start(const struct trp_recipe *r, const struct trp_cook_env *env,
@@ -580,6 +583,7 @@ void trp_cook_start(const struct trp_recipe *r, const struct trp_cook_env *env,
         return;
     }
     count(k, TRP_METRIC_COMPOSED);
+    trp_cook_reckon(k);
     arm(k, now_ns);
     advance(k);
     if (!k->is_over)

@@ -59,6 +59,7 @@ struct trp_cook_step {
     struct trp_str why; /* the same, in words; empty: nobody says */
     struct trp_cook_part one, *parts;
     uint32_t parts_n, out_n, begun_n; /* asked row by row: those that were started */
+    int64_t begun_ns;                 /* by the loop's time of that turn */
     const uint64_t *rows;             /* in doubt: only these are asked; NULL: all */
     uint64_t rows_n, rows_all;
 };
@@ -73,8 +74,9 @@ struct trp_cook {
     uint64_t needed;                        /* steps; a bit each */
     struct trp_timer timer, row_timer;      /* members are late; further rows are asked */
     bool is_late, is_over, is_told;         /* the last: the call was finished */
-    struct trp_error untold;                /* why nobody could tell the first unknown condition */
-    struct trp_error lost;                  /* why the first that may fail did */
+    int64_t *rest_ns; /* by step: what follows it; NULL: there is no deadline, or no memory */
+    struct trp_error untold; /* why nobody could tell the first unknown condition */
+    struct trp_error lost;   /* why the first that may fail did */
 };
 
 /* ---- cook.c: which step is next ---- */
@@ -103,6 +105,31 @@ void trp_cook_job_back(struct trp_cook_job *j);
  *   Errors: none. */
 void trp_cook_see(const struct trp_cook *k, const struct trp_recipe_step *step,
                   struct trp_call *seen, struct trp_facts *out);
+
+/* ---- cook_time.c: until when members are waited for ---- */
+
+/* Reckons how long what follows each step takes, for a request that has a deadline.
+ *   Owns  : it lives in the call's arena.
+ *   Thread: loop.
+ *   Errors: none; without memory nothing is taken to follow. */
+void trp_cook_reckon(struct trp_cook *k);
+
+/* When those that a vote or ranking still waits for are late: at its own deadline, or sooner, so
+ * that what it makes is sent by the request's.
+ *   Units : ns on the monotonic clock; never before a quarter of what is left of the request's time.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+int64_t trp_cook_late_ns(const struct trp_cook *k, uint32_t step, int64_t now_ns);
+
+/* What a child of a step leaves to those above it.  Learns how long a step took that is done, or
+ * has taken at least that is given up.
+ *   Units : ns.
+ *   Owns  : nothing.
+ *   Thread: loop.
+ *   Errors: none. */
+int64_t trp_cook_spare_ns(const struct trp_cook *k, uint32_t step);
+void trp_cook_learn_time(struct trp_cook *k, uint32_t step);
 
 /* ---- cook_job.c: work of a step ---- */
 

@@ -120,6 +120,7 @@ static trp_status ask_part(struct trp_cook *k, uint32_t step, const struct trp_c
         return (trp_status){ err->status.code };
     const struct trp_child_ask ask = { s->model, s->version, trp_cook_child_back, k };
     child->attempt = state->begun_n;
+    child->spare_ns = trp_cook_spare_ns(k, step);
     if (trp_call_is_traced(child)) /* a copy: it may outlive the recipe */
         child->step_name = trp_arena_dup(&child->arena, s->name);
     trp_status st = add_inputs(k, picked, child, err);

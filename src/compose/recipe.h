@@ -118,6 +118,7 @@ struct trp_recipe {
     /* Of an ensemble: answers without each step; one behind the last step, answers without some;
      * or NULL. */
     struct trp_counter *missing;
+    struct trp_gauge *took; /* by step: how long it took of late, in ns; 0: not known; or NULL */
 };
 
 /* Who knows what a model takes and gives, at load. */

@@ -192,6 +192,43 @@ def test_what_is_missing_is_told(serve, repository):
     assert server.metric("troupe_composition_steps_total", result="late") >= 2
 
 
+def test_a_request_of_less_time_gets_the_quorums_answer(serve, repository):
+    """Whose own deadline comes before the ensemble's is answered by it, and not told that its time is up, once the quorum has spoken."""
+    for name, more in (("a", ""), ("b", "sleep 600s\n"), ("c", "sleep 600s\n")):
+        repository.write(f"{name}/model.echo", ECHO + more)
+    repository.write("routes.yaml", "ensembles:\n"
+                     "  late: { members: [a, b], vote: mean, quorum: 1, deadline: 600s }\n"
+                     "  over: { members: [late, c, a], vote: mean, quorum: 2, deadline: 600s }\n"
+                     "  few: { members: [a, b, c], vote: mean, quorum: 2, deadline: 600s }\n"
+                     "routes: { way: [ { use: late, timeout: 500s } ] }\n")
+    server = serve(repository.path, settings={"threads.executors": 6}).wait_ready("a", "b", "c")  # those that sleep are in nobody's way
+    wait_for(server, "late", "over", "few", "way")
+    x, seconds = np.array([[1, 2, 3]], dtype=np.float32), 2 * SLOW
+    web, rpc = triton_http.InferenceServerClient(server.url, network_timeout=120.0 * SLOW), triton_grpc.InferenceServerClient(server.url)
+
+    def tensor(module):
+        value = module.InferInput("x", [1, 3], "FP32")
+        value.set_data_from_numpy(x)
+        return [value]
+
+    def parameters(reply):
+        return {k: getattr(v, v.WhichOneof("parameter_choice")) for k, v in reply.get_response().parameters.items()}
+    ways = {"parameter, HTTP": lambda m: web.infer(m, tensor(triton_http), timeout=seconds * 1000000).get_response()["parameters"],
+            "header, HTTP": lambda m: web.infer(m, tensor(triton_http), headers={"troupe-timeout-ms": str(seconds * 1000)}).get_response()["parameters"],
+            "parameter, gRPC": lambda m: parameters(rpc.infer(m, tensor(triton_grpc), timeout=seconds * 1000000)),
+            "deadline, gRPC": lambda m: parameters(rpc.infer(m, tensor(triton_grpc), client_timeout=seconds))}
+    for model, missing in (("late", "b"), ("way", "b"), ("over", "late/b, c")):
+        for way, infer in ways.items():
+            said = infer(model)
+            assert (said["troupe_partial"], said["troupe_missing"]) == (True, missing), (model, way)
+            assert "did not answer in time" in said["troupe_missing_because"]
+    assert server.metric("troupe_requests_expired_total") == 0
+    for infer in ways.values():  # one is no quorum
+        with pytest.raises(InferenceServerException, match="(?i)timeout|deadline"):
+            infer("few")
+    web.close(), rpc.close()
+
+
 def test_a_partial_answer_is_told_by_whatever_stands_on_it(serve, repository):
     """A composition behind a composition or behind a route's own attempt (a timeout, a hedge) says who was missing as it does itself."""
     for name, more in (("a", ""), ("b", "fail UNAVAILABLE it is out\n")):

@@ -55,6 +55,7 @@ struct fixture {
     uint32_t answered_n;
     int32_t dtype;      /* that the client sends, of 4 or 8 bytes; 0: FP32 */
     const char *wanted; /* the output that the client names; NULL: none */
+    int64_t time_ns;    /* that it gives its requests; 0: any */
 };
 
 static struct fixture fx; /* one test at a time */
@@ -343,6 +344,7 @@ static inline struct trp_call *fixture_start(const char *name, void *x, int64_t 
     fx.call = call;
     fx.answered_n = 0;
     call->model = trp_str_of(name);
+    call->deadline_ns = fx.time_ns > 0 ? fx.now_ns + fx.time_ns : 0;
     call->inputs = trp_arena_zeroed(&call->arena, 1, sizeof *call->inputs);
     call->inputs_n = 1;
     call->inputs[0] =

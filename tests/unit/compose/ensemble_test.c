@@ -329,6 +329,104 @@ static void after_the_deadline_the_quorum_is_enough(void **state)
     fixture_give_back();
 }
 
+/* What a request is given, and when those that are missing are late. */
+static void a_request_of_less_time_gets_what_the_quorum_says(void **state)
+{
+    (void)state;
+    static const struct row {
+        int64_t time_ms, late_ms;
+    } rows[] = {
+        { 1000, 950 },               /* 50 ms for the reply at most */
+        { 100, 90 },      { 10, 8 }, /* 2 ms at least */
+        { 2, 0 },                    /* but a quarter is left to the members */
+        { 60000, 20000 },            /* the ensemble's own is sooner */
+    };
+    fixture_serve("ensembles: { three: { members: [one, two, six], vote: mean, quorum: 2,\n"
+                  "                      deadline: 20s } }");
+    fake("six")->way = FAKE_HELD;
+    for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
+        fx.time_ns = TRP_MS(r->time_ms);
+        struct trp_call *call = fixture_start("three", x, 1);
+        fixture_turns(5);
+        if (r->late_ms > 0) {
+            fx.now_ns += TRP_MS(r->late_ms) - 1;
+            fixture_turns(5);
+            assert_int_equal(fx.answered_n, 0);
+        }
+        fx.now_ns += r->late_ms > 0 ? 1 : TRP_MS(1) / 2;
+        fixture_turns(5);
+        assert_int_equal(fx.answered_n, 1);
+        fixture_expect(call, (const float[]){ 0.1875F, 0.375F, 0.9375F }, 3);
+        assert_string_equal(fixture_note(call, "troupe_missing"), "six");
+        assert_string_equal(fixture_note(call, "troupe_missing_because"),
+                            "six: it did not answer in time");
+        fixture_give_back();
+    }
+    assert_int_equal(fixture_metric(TRP_METRIC_COMPOSED_LATE), ARRAY_LEN(rows));
+}
+
+static void without_a_quorum_its_time_is_up(void **state)
+{
+    (void)state;
+    fixture_serve("ensembles: { three: { members: [one, two, six], vote: mean, quorum: 2,\n"
+                  "                      deadline: 20s } }");
+    fake("two")->way = fake("six")->way = FAKE_HELD;
+    fx.time_ns = TRP_MS(100);
+    struct trp_call *call = fixture_start("three", x, 1);
+    fixture_turns(5);
+    fx.now_ns += TRP_MS(95);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 0);
+    fx.now_ns += TRP_MS(5);
+    assert_true(trp_call_try_expire(call)); /* as front does */
+    call->target->ops->cancel(call->target, call);
+    fixture_turns(5);
+    assert_int_equal(fx.answered_n, 1);
+    assert_int_equal(call->error.status.code, TRP_DEADLINE_EXCEEDED);
+    fixture_give_back();
+}
+
+/* The slow steps behind the vote, in the recipe or in one that asks for it, are known from the
+ * requests before. */
+static void what_stands_behind_the_vote_has_its_time(void **state)
+{
+    (void)state;
+    struct fake_model *ten = add_fake("ten", 1);
+    fixture_serve("ensembles:\n"
+                  "  three: { members: [one, two, six], vote: mean, quorum: 2, deadline: 20s }\n"
+                  "pipelines:\n"
+                  "  then: { steps: [{ model: three, outputs: { y: z } }, { model: ten, inputs: { "
+                  "x: z } }],\n"
+                  "          outputs: [y] }\n");
+    ten->way = FAKE_HELD;
+    for (int i = 0; i < 30; i++) { /* it takes 20 ms */
+        (void)fixture_start("then", x, 1);
+        fixture_turns(5);
+        fx.now_ns += TRP_MS(20);
+        fake_answer(ten, ten->held[0]);
+        fake_settle(ten->held[--ten->held_n]);
+        fixture_turns(5);
+        assert_int_equal(fx.answered_n, 1);
+        fixture_give_back();
+    }
+    fake("six")->way = FAKE_HELD;
+    fx.time_ns = TRP_MS(100);
+    (void)fixture_start("then", x, 1);
+    fixture_turns(5);
+    fx.now_ns += TRP_MS(58); /* 100 - 10 - 1.5 * 20 - 1 */
+    fixture_turns(5);
+    assert_int_equal(ten->held_n, 0);
+    fx.now_ns += TRP_MS(2);
+    fixture_turns(5);
+    assert_int_equal(ten->held_n, 1);
+    fake_answer(ten, ten->held[0]);
+    fake_settle(ten->held[--ten->held_n]);
+    fixture_turns(5);
+    assert_int_equal(fx.call->error.status.code, TRP_OK);
+    assert_string_equal(fixture_note(fx.call, "troupe_missing"), "three/six");
+    fixture_give_back();
+}
+
 static void who_fails_is_left_out_of_a_quorum(void **state)
 {
     (void)state;
@@ -689,6 +787,9 @@ int main(void)
         TEST(a_quorum_answers_as_soon_as_it_has_spoken),
         TEST(with_a_deadline_the_others_are_waited_for),
         TEST(after_the_deadline_the_quorum_is_enough),
+        TEST(a_request_of_less_time_gets_what_the_quorum_says),
+        TEST(without_a_quorum_its_time_is_up),
+        TEST(what_stands_behind_the_vote_has_its_time),
         TEST(who_fails_is_left_out_of_a_quorum),
         TEST(who_asks_for_a_partial_answer_gives_one),
         TEST(each_reason_is_told_and_each_once),
