@@ -13,7 +13,7 @@
 #include "catalog/load_facts.h"
 #include "catalog/routing.h"
 #include "compose/cookbook.h"
-#include "compose/crew.h"
+#include "exec/crew.h"
 #include "exec/tenants.h"
 #include "front/front.h"
 #include "life/life.h"
@@ -60,7 +60,7 @@ struct trp_server {
     struct trp_matcher **matchers; /* one for each loop */
     struct trp_cookbook_opts cookbook_opts;
     struct trp_feedback *feedback;
-    struct trp_crew *crew; /* of compositions */
+    struct trp_crew *crew; /* of compositions and routes */
     struct trp_routing *routing;
     struct trp_canary_watch canaries;
     struct trp_routes_place routes_place;

@@ -160,7 +160,7 @@ static trp_status send(struct trp_cook_job *j, struct trp_error *err)
 trp_status trp_cook_job_do(struct trp_cook_job *j, uint64_t bytes, struct trp_error *err)
 {
     trp_status st;
-    if (j->env->crew && bytes > TRP_COOK_ASIDE_BYTES) {
+    if (j->env->crew && bytes > TRP_CREW_ASIDE_BYTES) {
         st = send(j, err);
         if (!trp_failed(st))
             return st;

@@ -68,7 +68,7 @@ static trp_status measure(struct op_job *o, uint64_t *out_bytes, struct trp_erro
     if (o->job.env->crew && o->op.kind == TRP_TENSOR_OP_DECODE)
         return trp_ok();
     *out_bytes = sum(o->in, o->in_n);
-    if (o->job.env->crew && *out_bytes > TRP_COOK_ASIDE_BYTES)
+    if (o->job.env->crew && *out_bytes > TRP_CREW_ASIDE_BYTES)
         return trp_ok();
     TRP_CHECK(plan(o, err));
     *out_bytes += sum(o->out, o->out_n);

@@ -5,10 +5,7 @@
 #define TRP_COOK_STATE_H
 
 #include "compose/cook.h"
-#include "compose/crew.h"
-
-/* That a step works on, beyond which a helper does it: some 50 us. */
-#define TRP_COOK_ASIDE_BYTES (256u << 10)
+#include "exec/crew.h"
 
 enum trp_cook_state {
     TRP_COOK_WAITS,

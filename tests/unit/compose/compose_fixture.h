@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #include "compose/cookbook.h"
-#include "compose/crew.h"
+#include "exec/crew.h"
 #include "unit/base/scarce.h"
 
 #define FAKES_MAX 8

@@ -1,4 +1,4 @@
-/* compose/crew.h - threads that do long steps of compositions.
+/* exec/crew.h - threads that do long steps of compositions, and casts of routes.
  * Answers "who does what would hold up a loop, and in which order?".
  *
  *   loop --push--> WAITS --a thread is free--> work --> back, on the loop
@@ -25,6 +25,9 @@
 #include "exec/tenants.h"
 
 #define TRP_CREW_PATIENCE_NS TRP_S(60)
+
+/* That a step works on, beyond which a helper does it: some 50 us. */
+#define TRP_CREW_ASIDE_BYTES (256u << 10)
 
 struct trp_crew;
 

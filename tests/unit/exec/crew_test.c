@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "compose/crew.h"
+#include "exec/crew.h"
 
 struct errand {
     struct trp_crew_job job;

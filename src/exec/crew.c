@@ -1,5 +1,5 @@
-/* compose/crew.c - see crew.h. */
-#include "compose/crew.h"
+/* exec/crew.c - see crew.h. */
+#include "exec/crew.h"
 
 #include <xxhash.h>
 
