@@ -203,7 +203,7 @@ def test_a_request_of_less_time_gets_the_quorums_answer(serve, repository):
                      "routes: { way: [ { use: late, timeout: 500s } ] }\n")
     server = serve(repository.path, settings={"threads.executors": 6}).wait_ready("a", "b", "c")  # those that sleep are in nobody's way
     wait_for(server, "late", "over", "few", "way")
-    x, seconds = np.array([[1, 2, 3]], dtype=np.float32), 2 * SLOW
+    x, seconds = np.array([[1, 2, 3]], dtype=np.float32), SLOW
     web, rpc = triton_http.InferenceServerClient(server.url, network_timeout=120.0 * SLOW), triton_grpc.InferenceServerClient(server.url)
 
     def tensor(module):
