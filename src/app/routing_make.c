@@ -82,6 +82,7 @@ trp_status trp_server_make_routing(struct trp_server *s, struct trp_error *err)
     };
     TRP_CHECK(trp_canary_watch_start(&s->canaries, err));
     TRP_CHECK(make_crew(s, err));
+    s->route_env.crew = s->crew;
     TRP_CHECK(make_feedback(s, err));
     set_cookbook(s);
     const struct trp_routing_opts opts = {

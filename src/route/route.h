@@ -18,6 +18,7 @@
 
 struct trp_router;
 struct trp_key_list;
+struct trp_crew;
 
 /* What all routes of a server are given; constant, and outlives them. */
 struct trp_route_env {
@@ -26,6 +27,7 @@ struct trp_route_env {
     const struct trp_load_view *load;    /* NULL: nobody tells */
     struct trp_matcher *const *matchers; /* one for each loop; NULL: patterns are unknown */
     uint32_t loops_n;
+    struct trp_crew *crew; /* casts what would hold up a loop; NULL: there is none */
 };
 
 /* What all routes of one file have in common; counted with them. */

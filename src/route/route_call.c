@@ -23,6 +23,7 @@
  *  6. The route stays as long as a call of its own is under way: a visit has a reference. */
 #include "call/call_child.h"
 #include "route/route_canary.h"
+#include "route/route_cast.h"
 #include "route/route_race.h"
 #include "route/route_visit.h"
 
@@ -81,15 +82,22 @@ static bool is_in_a_hurry(const struct trp_route_visit *v)
     return end_ns != 0 && (call->deadline_ns == 0 || end_ns < call->deadline_ns);
 }
 
-static trp_status bind(struct trp_route_visit *v, struct trp_error *err)
+static trp_status fit(struct trp_route_visit *v, struct trp_error *err)
 {
     struct trp_call *call = v->call;
     const struct trp_signature *s = trp_target_signature(call->target);
     call->is_unbound = true;
-    if (v->goal->fit) {
-        TRP_CHECK(trp_route_fit_apply(v->goal->fit, call, s ? s->batch_max : 0, &v->unfit, err));
-        v->is_fitted = true;
-    }
+    if (!v->goal->fit)
+        return trp_ok();
+    TRP_CHECK(trp_route_fit_apply(v->goal->fit, call, s ? s->batch_max : 0, &v->unfit, err));
+    v->is_fitted = true;
+    return trp_ok();
+}
+
+static trp_status bind(struct trp_route_visit *v, struct trp_error *err)
+{
+    struct trp_call *call = v->call;
+    const struct trp_signature *s = trp_target_signature(call->target);
     if (!s)
         return trp_ok(); /* it is not loaded, or stands for others: bound when it is started on what
                           * is */
@@ -98,18 +106,53 @@ static trp_status bind(struct trp_route_visit *v, struct trp_error *err)
     return trp_ok();
 }
 
-/* What was found is asked. */
+static trp_status send_cast(struct trp_route_visit *v)
+{
+    struct trp_call *call = v->call;
+    TRP_CHECK(bind(v, &call->error));
+    trp_call_push(call, v->done, v);
+    trp_target_start(call->target, call);
+    return trp_ok();
+}
+
+/* A helper has cast its inputs, or could not: then it comes back as if its target had said so. */
+static void inputs_cast(struct trp_call *call, void *user)
+{
+    struct trp_route_visit *v = user;
+    if (!trp_failed(call->error.status))
+        call->error.status = send_cast(v);
+    if (!trp_failed(call->error.status))
+        return;
+    unfit(v, false);
+    v->done(call, v);
+}
+
+/* What was found is asked, once its inputs are what it takes. */
 static trp_status send(struct trp_route_visit *v, trp_done_fn done)
 {
     struct trp_call *call = v->call;
-    const trp_status st = bind(v, &call->error);
-    if (trp_failed(st)) {
+    const struct trp_route_casting how = trp_route_casting_of(v->route, v->goal, inputs_cast, v);
+    bool is_away = false;
+    v->done = done;
+    trp_status st = fit(v, &call->error);
+    if (!trp_failed(st))
+        st = trp_route_cast_inputs(&how, call, v->unfit.inputs_n, &is_away, &call->error);
+    if (!trp_failed(st) && !is_away)
+        st = send_cast(v);
+    if (trp_failed(st))
         unfit(v, false);
-        return st;
-    }
-    trp_call_push(call, done, v);
-    trp_target_start(call->target, call);
     return st;
+}
+
+/* True: a helper casts what the target gave, and `done` is called again when it has. */
+static bool is_being_cast(struct trp_route_visit *v, trp_done_fn done)
+{
+    struct trp_call *call = v->call;
+    const struct trp_route_casting how = trp_route_casting_of(v->route, v->goal, done, v);
+    bool is_away = false;
+    if (v->is_fitted && !trp_failed(call->error.status))
+        call->error.status = trp_route_cast_outputs(&how, call, &is_away, &call->error);
+    return is_away;
 }
 
 /* An attempt that is not the last one: as front counts the last, with the target that it was
@@ -174,6 +217,8 @@ static bool take_back(struct trp_route_visit *v)
 static void plain_done(struct trp_call *call, void *user)
 {
     struct trp_route_visit *v = user;
+    if (is_being_cast(v, plain_done))
+        return;
     unfit(v, take_answer(v) == TRP_OK);
     trp_route_visit_compare(v, call->error.status.code, call->error.text);
     if (!trp_failed(call->error.status))
@@ -189,6 +234,8 @@ static void own_done(struct trp_call *call, void *user)
 {
     struct trp_route_visit *v = user;
     const struct trp_attempts_step asked = v->step;
+    if (is_being_cast(v, own_done))
+        return;
     const int32_t code = take_answer(v);
     trp_route_visit_compare(v, code, call->error.text);
     trp_route_goal_count(v->goal, code);

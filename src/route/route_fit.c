@@ -5,12 +5,9 @@
  * is asked, and whoever gives the call back finds each of them once. */
 #include "route/route_fit.h"
 
-#include <math.h>
-
-#include "base/half.h"
 #include "call/call_memory.h"
+#include "route/route_cast.h"
 #include "tensor/dtype.h"
-#include "tensor/reduce.h"
 #include "tensor/shape.h"
 
 #define NAMES_MAX 256u
@@ -29,65 +26,6 @@ static bool is_text(const struct trp_node *n)
 
 #define FAIL(r, at, err, ...) \
     trp_route_source_fail((r)->source, (at), (at)->key, (err), __VA_ARGS__)
-
-/* ---- numbers ---- */
-
-/* A number as an element; false: the type cannot hold it. */
-static bool store_int(int32_t dtype, int64_t v, void *at)
-{
-#define HOLD(type, low, high)                      \
-    {                                              \
-        const type held = (type)v;                 \
-        memcpy(at, &held, sizeof held);            \
-        return v >= (int64_t)(low) && v <= (high); \
-    }
-    switch (dtype) {
-    case TROUPE_BOOL:
-        HOLD(uint8_t, 0, 1)
-    case TROUPE_UINT8:
-        HOLD(uint8_t, 0, UINT8_MAX)
-    case TROUPE_UINT16:
-        HOLD(uint16_t, 0, UINT16_MAX)
-    case TROUPE_UINT32:
-        HOLD(uint32_t, 0, UINT32_MAX)
-    case TROUPE_UINT64:
-        HOLD(uint64_t, 0, INT64_MAX)
-    case TROUPE_INT8:
-        HOLD(int8_t, INT8_MIN, INT8_MAX)
-    case TROUPE_INT16:
-        HOLD(int16_t, INT16_MIN, INT16_MAX)
-    case TROUPE_INT32:
-        HOLD(int32_t, INT32_MIN, INT32_MAX)
-    case TROUPE_INT64:
-        HOLD(int64_t, INT64_MIN, INT64_MAX)
-    default:
-        return false;
-    }
-#undef HOLD
-}
-
-static bool store_double(int32_t dtype, double v, void *at)
-{
-    const float f = (float)v;
-    uint16_t h;
-    switch (dtype) {
-    case TROUPE_FP64:
-        memcpy(at, &v, sizeof v);
-        return true;
-    case TROUPE_FP32:
-        memcpy(at, &f, sizeof f);
-        return true;
-    case TROUPE_FP16:
-    case TROUPE_BF16:
-        h = dtype == TROUPE_FP16 ? trp_fp16_of(f) : trp_bf16_of(f);
-        memcpy(at, &h, sizeof h);
-        return true;
-    default: /* an integer: only what is one */
-        if (!(v >= -9223372036854775808.0 && v < 9223372036854775808.0) || trunc(v) != v)
-            return false;
-        return store_int(dtype, (int64_t)v, at);
-    }
-}
 
 /* ---- reading ---- */
 
@@ -141,12 +79,12 @@ static bool store_text(int32_t dtype, struct trp_str text, void *at)
     int64_t i;
     double d;
     if (dtype == TROUPE_BOOL && (trp_str_is(text, "true") || trp_str_is(text, "false")))
-        return store_int(dtype, trp_str_is(text, "true"), at);
+        return trp_route_cast_int(dtype, trp_str_is(text, "true"), at);
     const bool is_negative = text.len > 1 && text.ptr[0] == '-';
     if (trp_str_parse_i64(is_negative ? trp_str_make(text.ptr + 1, text.len - 1) : text, &i) &&
         trp_dtype_bytes(dtype) > 0 && dtype <= TROUPE_INT64)
-        return store_int(dtype, is_negative ? -i : i, at);
-    return trp_str_parse_f64(text, &d) && store_double(dtype, d, at);
+        return trp_route_cast_int(dtype, is_negative ? -i : i, at);
+    return trp_str_parse_f64(text, &d) && trp_route_cast_double(dtype, d, at);
 }
 
 /* Of what a lone value looks like. */
@@ -283,69 +221,6 @@ trp_status trp_route_fit_read(const struct trp_route_fit_reader *r, const struct
 
 /* ---- on the way there ---- */
 
-enum cast_end { CAST_DONE, CAST_IMPOSSIBLE, CAST_ELEMENT, CAST_NO_MEMORY };
-
-/* Another type for a tensor, in memory of the call's; *out_at: the first element that it cannot
- * hold.  Unchanged unless DONE. */
-static enum cast_end convert(struct trp_call *call, const struct trp_alloc *alloc, int32_t dtype,
-                             struct troupe_tensor *t, uint64_t *out_at)
-{
-    uint64_t n = 0, bytes = 0;
-    if (!trp_shape_elements(t->shape, t->rank, &n) ||
-        !trp_shape_bytes(t->shape, t->rank, dtype, &bytes) || t->dtype == TROUPE_BYTES)
-        return CAST_IMPOSSIBLE;
-    const uint32_t width = trp_dtype_bytes(dtype);
-    char *to = trp_call_memory_get(call, alloc, bytes);
-    if (!to)
-        return CAST_NO_MEMORY;
-    for (uint64_t i = 0; i < n; i++) {
-        int64_t whole;
-        double real;
-        const bool is_held =
-            trp_reduce_element_int(t, i, &whole) && dtype <= TROUPE_INT64
-                ? store_int(dtype, whole, to + i * width)
-                : trp_reduce_element(t, i, &real) && store_double(dtype, real, to + i * width);
-        *out_at = i;
-        if (!is_held)
-            return CAST_ELEMENT;
-    }
-    t->dtype = dtype;
-    t->data = to;
-    t->bytes = bytes;
-    return CAST_DONE;
-}
-
-/* An input that cannot be cast is the client's mistake, an output its target's. */
-static trp_status cast(struct trp_call *call, int32_t dtype, struct trp_call_tensor *one,
-                       bool is_output, struct trp_error *err)
-{
-    const char *const what = is_output ? "output" : "input";
-    const enum trp_code fault = is_output ? TRP_BACKEND_FAILED : TRP_INVALID_ARGUMENT;
-    const struct trp_alloc *alloc = !is_output && one->account ? one->account : call->arena.alloc;
-    const struct troupe_tensor was = one->tensor;
-    uint64_t at = 0;
-    if (was.dtype == dtype)
-        return trp_ok();
-    switch (convert(call, alloc, dtype, &one->tensor, &at)) {
-    case CAST_NO_MEMORY:
-        return no_memory(err);
-    case CAST_IMPOSSIBLE:
-        return trp_fail(err, fault, "%s '%.*s' of %s cannot become %s", what, TRP_STR(one->name),
-                        trp_dtype_name(was.dtype), trp_dtype_name(dtype));
-    case CAST_ELEMENT:
-        return trp_fail(err, fault, "%s '%.*s': element %llu of %s cannot become %s", what,
-                        TRP_STR(one->name), (unsigned long long)at, trp_dtype_name(was.dtype),
-                        trp_dtype_name(dtype));
-    default:
-        break;
-    }
-    one->tensor.release = NULL;
-    one->tensor.release_user = NULL;
-    if (was.release)
-        was.release(was.release_user, was.data);
-    return trp_ok();
-}
-
 static struct trp_str theirs(const struct trp_route_rename *all, uint32_t n, struct trp_str name)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -411,16 +286,11 @@ static trp_status give(const struct trp_route_constant *c, struct trp_call *call
     return trp_ok();
 }
 
-static trp_status fit_input(const struct trp_route_fit *fit, struct trp_call *call,
-                            struct trp_call_tensor *in, struct trp_error *err)
+static void fit_input(const struct trp_route_fit *fit, struct trp_call_tensor *in)
 {
     in->tensor.release = NULL; /* the call's own lets it go */
     in->tensor.release_user = NULL;
     in->name = theirs(fit->inputs, fit->inputs_n, in->name);
-    for (uint32_t i = 0; i < fit->casts_n; i++)
-        if (trp_str_is_equal(fit->casts[i].name, in->name))
-            return cast(call, fit->casts[i].dtype, in, false, err);
-    return trp_ok();
 }
 
 static trp_status fit_inputs(const struct trp_route_fit *fit, struct trp_call *call,
@@ -431,7 +301,7 @@ static trp_status fit_inputs(const struct trp_route_fit *fit, struct trp_call *c
     trp_status st = fit->constants_n > 0 ? rows_of(call, batch_max, &rows, err) : trp_ok();
     for (uint32_t i = 0; !trp_failed(st) && i < call->inputs_n; i++, n++) {
         to[n] = call->inputs[i];
-        st = fit_input(fit, call, &to[n], err);
+        fit_input(fit, &to[n]);
     }
     for (uint32_t i = 0; !trp_failed(st) && i < fit->constants_n; i++, n++)
         st = give(&fit->constants[i], call, rows, &to[n], err);
@@ -510,31 +380,11 @@ static trp_status rename_one(const struct trp_route_fit *fit, struct trp_call *c
     return trp_ok();
 }
 
-/* Whether it is an input that `cast` means. */
-static bool is_input(const struct trp_call *call, struct trp_str name)
-{
-    for (uint32_t i = 0; i < call->inputs_n; i++)
-        if (trp_str_is_equal(call->inputs[i].name, name))
-            return true;
-    return false;
-}
-
 /* Who gave it may have left its name to the wish. */
 static struct trp_str name_of(const struct trp_call *call, uint32_t output)
 {
     const struct trp_str name = call->outputs[output].name;
     return name.len > 0 || output >= call->wanted_n ? name : call->wanted[output].name;
-}
-
-static trp_status cast_outputs(const struct trp_route_fit *fit, struct trp_call *call,
-                               struct trp_error *err)
-{
-    for (uint32_t i = 0; i < call->outputs_n; i++)
-        for (uint32_t k = 0; k < fit->casts_n; k++)
-            if (trp_str_is_equal(fit->casts[k].name, name_of(call, i)) &&
-                !is_input(call, fit->casts[k].name))
-                TRP_CHECK(cast(call, fit->casts[k].dtype, &call->outputs[i], true, err));
-    return trp_ok();
 }
 
 /* An answer in the order in which clients of the route have asked for it. */
@@ -641,7 +491,6 @@ static trp_status give_outputs(const struct trp_route_fit *fit, struct trp_call 
 trp_status trp_route_fit_answer(const struct trp_route_fit *fit, struct trp_call *call,
                                 const struct trp_route_unfit *was, struct trp_error *err)
 {
-    TRP_CHECK(cast_outputs(fit, call, err));
     for (uint32_t i = 0; i < call->outputs_n; i++)
         TRP_CHECK(rename_one(fit, call, &call->outputs[i].name, err));
     for (uint32_t i = 0; i < call->wanted_n; i++)

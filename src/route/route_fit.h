@@ -39,23 +39,20 @@ struct trp_route_unfit {
  * kept in *undo, and lent.
  *   Shape : constants of n values become [n], or [rows, n] for a target that takes so many rows
  *           (`batch_max`; 0: it has no such dimension).
- *   Owns  : what was cast or given is the call's (call/call_memory.h), nothing is the plan's: let
- *           go by undo, or with the call.
+ *   Owns  : what was given is the call's (call/call_memory.h), nothing is the plan's: let go by
+ *           undo, or with the call.  What has to be cast is not yet (route_cast.h).
  *   Thread: loop.
- *   Errors: INVALID_ARGUMENT: a value that cannot be cast, more rows than it takes;
- *           OUT_OF_MEMORY; unchanged then. */
+ *   Errors: INVALID_ARGUMENT: more rows than it takes; OUT_OF_MEMORY; unchanged then. */
 trp_status trp_route_fit_apply(const struct trp_route_fit *fit, struct trp_call *call,
                                int32_t batch_max, struct trp_route_unfit *undo,
                                struct trp_error *err);
 
-/* Gives the outputs of an answered call, whose inputs are still the target's, their types and names
- * in the route, and adds those that the target does not have; `was`: what apply kept.
- *   Owns  : names are copied, and what was cast is the call's: it is encoded when the route may be
- *           gone.
+/* Gives the outputs of an answered call, which were cast, their names in the route, and adds those
+ * that the target does not have; `was`: what apply kept.
+ *   Owns  : names are copied: they are encoded when the route may be gone.
  *   Thread: loop.
- *   Cost  : O(elements that are cast), on the loop.
- *   Errors: BACKEND_FAILED: a value that cannot be cast; OUT_OF_MEMORY; some are changed then, and
- *           the call is not to be answered with them. */
+ *   Errors: BACKEND_FAILED: one did not come; OUT_OF_MEMORY; some are changed then, and the call is
+ *           not to be answered with them. */
 trp_status trp_route_fit_answer(const struct trp_route_fit *fit, struct trp_call *call,
                                 const struct trp_route_unfit *was, struct trp_error *err);
 

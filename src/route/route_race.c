@@ -11,6 +11,7 @@
 #include "route/route_race.h"
 
 #include "call/call_child.h"
+#include "route/route_cast.h"
 #include "route/route_hedge.h"
 #include "route/route_lend.h"
 
@@ -71,6 +72,17 @@ static void abandon_both(struct trp_route_visit *v, bool (*wake)(struct trp_call
     tell_second(v, TRP_CANCELLED);
 }
 
+/* True: a helper casts what its target gave, and `done` is called again when it has. */
+static bool is_being_cast(struct trp_route_visit *v, const struct trp_route_goal *goal,
+                          struct trp_call *child, trp_done_fn done)
+{
+    const struct trp_route_casting how = trp_route_casting_of(v->route, goal, done, v);
+    bool is_away = false;
+    if (!trp_failed(child->error.status))
+        child->error.status = trp_route_cast_outputs(&how, child, &is_away, &child->error);
+    return is_away;
+}
+
 /* What a target gave becomes what clients get; where that cannot be, it has failed. */
 static void take_as_ours(const struct trp_route_goal *goal, struct trp_call *child,
                          const struct trp_route_unfit *was)
@@ -104,6 +116,8 @@ static void overtaken_done(struct trp_call *child, void *user)
 {
     struct trp_route_visit *v = user;
     struct trp_router *r = v->route;
+    if (is_being_cast(v, v->goal, child, overtaken_done))
+        return;
     trp_timer_disarm(child->loop, &v->timer);
     take_as_ours(v->goal, child, &v->unfit);
     const int32_t code = child->error.status.code;
@@ -196,9 +210,11 @@ static void child_done(struct trp_call *child, void *user)
     struct trp_route_visit *v = user;
     struct trp_call *call = v->call;
     const bool is_hedge = child == v->second;
+    struct trp_route_goal *goal = is_hedge ? hedge_goal(v) : v->goal;
+    if (is_being_cast(v, goal, child, child_done))
+        return;
     if (!is_hedge)
         call_it_timeout(v, child);
-    struct trp_route_goal *goal = is_hedge ? hedge_goal(v) : v->goal;
     *(is_hedge ? &v->second : &v->child) = NULL;
     trp_timer_disarm(call->loop, &v->hedge_timer);
     take_as_ours(goal, child, is_hedge ? &v->second_unfit : &v->unfit);
@@ -259,13 +275,50 @@ static void wake_child(struct trp_cancel *token)
     (void)trp_call_child_cancel(TRP_CONTAINER_OF(token, struct trp_call, cancel));
 }
 
-/* Makes a child for a goal and starts it. */
+/* What remains of the call's time, or less: the rule's, or what the model's owner gives it,
+ * which the child knows once it is started. */
+static trp_status watch_time(struct trp_route_visit *v, struct trp_error *err)
+{
+    struct trp_call *call = v->call;
+    const int64_t till_ns = v->child->deadline_ns;
+    v->timer.due = time_is_up;
+    if (till_ns == 0 || (call->deadline_ns != 0 && till_ns >= call->deadline_ns))
+        return trp_ok();
+    v->is_owners_time = v->step.deadline_ns == 0 || till_ns < v->step.deadline_ns;
+    v->step.deadline_ns = v->attempts.attempt_deadline_ns = till_ns;
+    return trp_timer_arm(call->loop, &v->timer, till_ns, err);
+}
+
+static trp_status start_cast(struct trp_route_visit *v, const struct trp_route_goal *goal,
+                             struct trp_call *child, struct trp_error *err)
+{
+    const struct trp_child_ask ask = { goal->model, goal->version, child_done, v };
+    return trp_call_child_start(child, trp_route_visit_finder(v), &ask, err);
+}
+
+/* A helper has cast its inputs, or could not: then it comes back as if its target had said so.
+ * Without memory for another timer it has the time that it had before it was started. */
+static void inputs_cast(struct trp_call *child, void *user)
+{
+    struct trp_route_visit *v = user;
+    const struct trp_route_goal *goal = child == v->second ? hedge_goal(v) : v->goal;
+    struct trp_error err = { 0 };
+    if (!trp_failed(child->error.status))
+        child->error.status = start_cast(v, goal, child, &child->error);
+    if (trp_failed(child->error.status))
+        child_done(child, v);
+    else if (child == v->child)
+        (void)watch_time(v, &err);
+}
+
+/* Makes a child for a goal and starts it, once its inputs are what it takes. */
 static trp_status start_child(struct trp_route_visit *v, const struct trp_route_goal *goal,
                               struct trp_route_unfit *undo, struct trp_call **out_child,
                               struct trp_error *err)
 {
-    const struct trp_child_ask ask = { goal->model, goal->version, child_done, v };
+    const struct trp_route_casting how = trp_route_casting_of(v->route, goal, inputs_cast, v);
     struct trp_call *child = trp_call_child(v->call, v->attempts.attempts, err);
+    bool is_away = false;
     if (!child)
         return err->status;
     child->cancel.on_raise = wake_child;
@@ -273,8 +326,10 @@ static trp_status start_child(struct trp_route_visit *v, const struct trp_route_
     if (v->step.deadline_ns != 0)
         child->deadline_ns = v->step.deadline_ns;
     trp_status st = trp_route_lend(v->route, goal, v->call, child, undo, err);
-    if (!trp_failed(st))
-        st = trp_call_child_start(child, trp_route_visit_finder(v), &ask, err);
+    if (!trp_failed(st) && goal->fit)
+        st = trp_route_cast_inputs(&how, child, undo->inputs_n, &is_away, err);
+    if (!trp_failed(st) && !is_away)
+        st = start_cast(v, goal, child, err);
     if (trp_failed(st))
         trp_call_child_end(child, trp_route_visit_finder(v));
     else
@@ -329,20 +384,11 @@ int64_t trp_route_race_hedge_at(const struct trp_route_visit *v)
                : 0;
 }
 
-/* What remains of the call's time, or less: the rule's, or what the model's owner gives it,
- * which the child knows once it is started. */
 static trp_status watch(struct trp_route_visit *v, int64_t hedge_ns, struct trp_error *err)
 {
-    struct trp_call *call = v->call;
-    const int64_t till_ns = v->child->deadline_ns;
-    v->timer.due = time_is_up;
+    TRP_CHECK(watch_time(v, err));
     v->hedge_timer.due = ask_another;
-    if (till_ns != 0 && (call->deadline_ns == 0 || till_ns < call->deadline_ns)) {
-        v->is_owners_time = v->step.deadline_ns == 0 || till_ns < v->step.deadline_ns;
-        v->step.deadline_ns = v->attempts.attempt_deadline_ns = till_ns;
-        TRP_CHECK(trp_timer_arm(call->loop, &v->timer, till_ns, err));
-    }
-    return hedge_ns != 0 ? trp_timer_arm(call->loop, &v->hedge_timer, hedge_ns, err) : trp_ok();
+    return hedge_ns != 0 ? trp_timer_arm(v->call->loop, &v->hedge_timer, hedge_ns, err) : trp_ok();
 }
 
 trp_status trp_route_race_send(struct trp_route_visit *v, int64_t hedge_ns, struct trp_error *err)

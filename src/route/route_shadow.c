@@ -5,6 +5,7 @@
 #include "route/route_shadow.h"
 
 #include "call/call_child.h"
+#include "route/route_cast.h"
 #include "route/route_lend.h"
 
 #define OUT_MAX 64            /* shadows of one rule under way */
@@ -133,6 +134,12 @@ static void compare(struct trp_route_shadow *s)
 static void child_done(struct trp_call *child, void *user)
 {
     struct trp_route_shadow *s = user;
+    const struct trp_route_casting how = trp_route_casting_of(s->route, s->goal, child_done, s);
+    bool is_away = false;
+    if (!trp_failed(child->error.status))
+        child->error.status = trp_route_cast_outputs(&how, child, &is_away, &child->error);
+    if (is_away)
+        return;
     s->has_child_ended = true;
     trp_timer_disarm(child->loop, &s->timer);
     if (s->goal->fit && !trp_failed(child->error.status))
@@ -147,10 +154,26 @@ static void time_is_up(struct trp_timer *timer, int64_t now_ns)
     (void)trp_call_child_expire(TRP_CONTAINER_OF(timer, struct trp_route_shadow, timer)->child);
 }
 
+static trp_status start_cast(struct trp_route_shadow *s)
+{
+    const struct trp_child_ask ask = { s->goal->model, s->goal->version, child_done, s };
+    return trp_call_child_start(s->child, finder(s), &ask, &s->child->error);
+}
+
+static void inputs_cast(struct trp_call *child, void *user)
+{
+    struct trp_route_shadow *s = user;
+    if (!trp_failed(child->error.status))
+        child->error.status = start_cast(s);
+    if (trp_failed(child->error.status))
+        child_done(child, s);
+}
+
 void trp_route_shadow_start(struct trp_route_shadow *s)
 {
     struct trp_call *child = s->child;
-    const struct trp_child_ask ask = { s->goal->model, s->goal->version, child_done, s };
+    const struct trp_route_casting how = trp_route_casting_of(s->route, s->goal, inputs_cast, s);
+    bool is_away = false;
     trp_counter_add(&s->goal->asked, 1);
     trp_call_child_detach(child); /* its own deadline ends it, not the client */
     trp_status st = child->error.status;
@@ -159,8 +182,10 @@ void trp_route_shadow_start(struct trp_route_shadow *s)
         st = trp_route_lend_fit(s->route, s->goal, child, &s->unfit, &child->error);
     if (!trp_failed(st))
         st = trp_timer_arm(child->loop, &s->timer, child->deadline_ns, &child->error);
-    if (!trp_failed(st))
-        st = trp_call_child_start(child, finder(s), &ask, &child->error);
+    if (!trp_failed(st) && s->goal->fit)
+        st = trp_route_cast_inputs(&how, child, s->unfit.inputs_n, &is_away, &child->error);
+    if (!trp_failed(st) && !is_away)
+        st = start_cast(s);
     if (trp_failed(st))
         trp_timer_disarm(child->loop, &s->timer);
     s->has_child_ended = trp_failed(st);

@@ -24,6 +24,7 @@ struct trp_route_visit { /* in the call's arena */
     uint64_t sample;     /* of the decision, where it is kept; 0: it is not */
     /* How the request came; the call's are the attempt's. */
     int64_t stamps_ns[TRP_PHASE_DECODED + 1];
+    trp_done_fn done; /* of this attempt, on the call's own */
     struct trp_route_unfit unfit;
     struct trp_attempts attempts;
     struct trp_attempts_step step;

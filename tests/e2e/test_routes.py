@@ -1,6 +1,7 @@
 """Routes: one name, and rules that choose which model answers; over HTTP and gRPC, reloaded under load, explained as they are served."""
 import json
 import random
+import socket
 import subprocess
 import threading
 
@@ -432,6 +433,53 @@ def test_models_of_unlike_signatures_stand_behind_one_name(serve, models):
     assert status == 200 and reply["outputs"][0]["datatype"] == "INT8" and reply["outputs"][0]["data"] == [1, 2]
     status, reply = ask(server, "one", {"which": "narrow"}, data=(1, 300))
     assert status == 500 and "output 'probabilities': element 1 of FP64 cannot become INT8" in reply["error"], reply
+
+
+LARGE = """\
+routes:
+  plain: { targets: { t: { model: theirs, inputs: { x: pixels }, outputs: { y: top }, cast: { pixels: FP64, top: FP32 } } }, rules: [ { use: t } ] }
+  timed: { targets: { t: { model: theirs, inputs: { x: pixels }, outputs: { y: top }, cast: { pixels: FP64, top: FP32 } } }, rules: [ { use: t, timeout: 100s } ] }
+  narrow: { targets: { t: { model: theirs, inputs: { x: pixels }, outputs: { y: top }, cast: { pixels: FP64, top: INT8 } } }, rules: [ { use: t, fallback: warm } ] }
+"""
+
+
+def test_large_tensors_are_cast_by_helpers(serve, models):
+    """There and back, several at once, by the client's own call and by one with a time of its own; what cannot be cast falls back, and who leaves is let go."""
+    models.write("theirs/model.echo", "input pixels FP64 [-1]\noutput top FP64 [-1]\n")
+    models.write("routes.yaml", LARGE)
+    server = serve(models.path, settings={"threads.helpers": 2}).wait_ready("theirs", "warm")
+    server.wait(lambda: {"plain", "timed", "narrow"} <= set(routes(server)), "the routes")
+    x, wrong = (np.arange(500_000, dtype=np.float32) % 100), []
+
+    def infer(client, route, x):
+        module = triton_http if isinstance(client, triton_http.InferenceServerClient) else triton_grpc
+        value = module.InferInput("x", list(x.shape), "FP32")
+        value.set_data_from_numpy(x)
+        return client.infer(route, [value])
+
+    def client_of(k):
+        with clients(server) as both:
+            for route, client in ((r, c) for r in ("plain", "timed", "narrow") for c in both.values()):
+                y = infer(client, route, x + k).as_numpy("y")
+                if y.dtype != (np.int8 if route == "narrow" else np.float32) or not np.array_equal(y, x + k):
+                    wrong.append((k, route, y.dtype))
+    threads = [threading.Thread(target=client_of, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+    with clients(server) as both:
+        for client in both.values():
+            reply = infer(client, "narrow", x + 200)
+            assert reply.as_numpy("y").dtype == np.float32 and np.array_equal(reply.as_numpy("y"), x + 200)  # 'warm' has answered
+    head = f"POST /v2/models/plain/infer HTTP/1.1\r\nHost: h\r\nInference-Header-Content-Length: {{}}\r\nContent-Length: {{}}\r\n\r\n"
+    text = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [x.size], "parameters": {"binary_data_size": x.nbytes}}]})
+    for _ in range(10):  # some are gone while a helper works for them
+        with socket.create_connection(("127.0.0.1", server.port)) as gone:
+            gone.sendall(head.format(len(text), len(text) + x.nbytes).encode() + text.encode() + x.tobytes())
+    server.wait(lambda: server.metric("troupe_requests_in_flight") <= 1, "nothing to be left")
+    assert who(server, "plain") == "theirs"
 
 
 def test_routes_stand_behind_routes_and_never_behind_themselves(serve, models):

@@ -3,7 +3,7 @@
 #include "routes.h"
 
 #include "call/call_child.h"
-#include "route/route_fit.h"
+#include "route/route_cast.h"
 
 static int set_up(void **state)
 {
@@ -273,11 +273,13 @@ static bool casts(struct routes *r, const struct casting *c)
                                                                           : 8 };
     call->inputs = &in;
     call->inputs_n = 1;
-    const bool is_taken = !trp_failed(trp_route_fit_apply(&fit, call, 0, &undo, &r->err));
-    if (is_taken) {
-        assert_int_equal(call->inputs[0].tensor.dtype, c->to);
-        trp_route_fit_undo(call, &undo, false);
-    }
+    const struct trp_route_casting how = { .fit = &fit };
+    bool is_away;
+    assert_false(trp_failed(trp_route_fit_apply(&fit, call, 0, &undo, &r->err)));
+    const bool is_taken = !trp_failed(trp_route_cast_inputs(&how, call, 1, &is_away, &r->err));
+    assert_false(is_away);
+    assert_int_equal(call->inputs[0].tensor.dtype, is_taken ? c->to : c->from);
+    trp_route_fit_undo(call, &undo, false);
     assert_ptr_equal(call->inputs, &in);
     assert_ptr_equal(in.tensor.data, &element);
     call->inputs_n = 0;

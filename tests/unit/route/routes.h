@@ -19,6 +19,7 @@
 #include "unit/base/scarce.h"
 
 #define MODELS_MAX 8
+#define ELEMENTS_MAX 100000
 
 struct routes;
 
@@ -51,6 +52,7 @@ struct routes {
     uint32_t params_n;
     uint64_t sequence_number; /* of the calls to come */
     struct trp_str sequence_text;
+    uint64_t elements;               /* of their inputs, each 1; 0: 1 and 2 */
     struct trp_wanted wanted;        /* by the calls to come; without a name: all */
     const struct trp_alloc *account; /* of their inputs; NULL: none */
     struct trp_call *answered;
@@ -254,7 +256,7 @@ static inline int routes_set_up(void **state)
 /* A call with x = [1, 2], as front makes it, started on a route. */
 static inline struct trp_call *routes_start(struct routes *r, const char *name)
 {
-    static float x[] = { 1, 2 };
+    static float x[] = { 1, 2 }, many[ELEMENTS_MAX];
     struct trp_call *call = trp_call_take(r->pool);
     assert_non_null(call);
     struct trp_call_tensor *in = trp_arena_zeroed(&call->arena, 1, sizeof *in);
@@ -264,6 +266,13 @@ static inline struct trp_call *routes_start(struct routes *r, const char *name)
     in->tensor = (struct troupe_tensor){
         .dtype = TROUPE_FP32, .rank = 1, .shape = { 2 }, .data = x, .bytes = sizeof x
     };
+    for (uint64_t i = 0; i < r->elements; i++)
+        many[i] = 1;
+    if (r->elements > 0) {
+        in->tensor.shape[0] = (int64_t)r->elements;
+        in->tensor.data = many;
+        in->tensor.bytes = r->elements * sizeof *many;
+    }
     call->inputs = in;
     call->inputs_n = 1;
     call->params = r->params;
