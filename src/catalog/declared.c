@@ -30,7 +30,12 @@ trp_status trp_declared_copy(struct trp_declared *d, struct trp_arena *arena,
                                            .kind = strcmp(kind, "ensemble_scheduling") == 0
                                                        ? "ensemble"
                                                        : kind };
-        if (!f->name.ptr || !f->tree || !f->text.ptr)
+        if (m->labels)
+            f->labels = trp_node_dup(arena, m->labels);
+        if (m->labels_why.len > 0)
+            f->why = trp_arena_dup(arena, m->labels_why);
+        if (!f->name.ptr || !f->tree || !f->text.ptr || (m->labels && !f->labels) ||
+            (m->labels_why.len > 0 && !f->why.ptr))
             return no_memory(err);
     }
     return trp_ok();
@@ -76,6 +81,9 @@ uint64_t trp_declared_digest(const struct trp_alloc *alloc, const struct trp_rep
         trp_node_write_json(&json, m->definition);
         digest = trp_digest_add_str(trp_digest_add_str(digest, m->name), trp_buf_str(&json));
         trp_buf_deinit(&json);
+        digest = trp_digest_add_str(digest, m->labels_why);
+        for (const struct trp_node *n = m->labels ? m->labels->first : NULL; n; n = n->next)
+            digest = trp_digest_add_str(trp_digest_add_str(digest, n->key), n->v.s);
     }
     return digest;
 }

@@ -11,10 +11,11 @@
 struct trp_declared_folder {
     struct trp_str name;
     const struct trp_node *tree;
-    struct trp_str text;      /* of the file that it is written in */
-    const char *kind;         /* static: "route", "ensemble", "cascade", "pipeline" */
-    struct trp_str why;       /* it is left out, because; empty: it is not */
-    struct trp_str suspicion; /* what the check that is at work has found; empty: nothing */
+    struct trp_str text;           /* of the file that it is written in */
+    const struct trp_node *labels; /* of its outputs, as the listing has them */
+    const char *kind;              /* static: "route", "ensemble", "cascade", "pipeline" */
+    struct trp_str why;            /* it is left out, because; empty: it is not */
+    struct trp_str suspicion;      /* what the check that is at work has found; empty: nothing */
 };
 
 struct trp_declared {

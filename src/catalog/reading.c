@@ -120,8 +120,8 @@ static trp_status read_once(struct trp_routing *r, struct trp_error *err)
         struct trp_error why = { 0 };
         if (f->why.len > 0 || strcmp(f->kind, "route") == 0)
             continue;
-        if (trp_failed(
-                trp_cookbook_read_folder(r->next_book, f->name, f->tree, f->text, r->next, &why)))
+        const struct trp_cookbook_folder folder = { f->name, f->tree, f->text, f->labels };
+        if (trp_failed(trp_cookbook_read_folder(r->next_book, &folder, r->next, &why)))
             TRP_CHECK(refused(r, f->name, &why, err));
     }
     return adopt(r, err);

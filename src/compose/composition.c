@@ -24,7 +24,7 @@ struct trp_composition {
     const struct trp_cook_env *env;
     struct trp_arena arena; /* of what stays: names, the tree as it was written, reasons */
     const char *kind;
-    const struct trp_node *at;
+    const struct trp_node *at, *labels; /* the latter: NULL: none */
     struct trp_str place;
     struct trp_str *names;
     struct trp_node *names_at; /* only places: what Triton's form is read into does not stay */
@@ -284,6 +284,7 @@ static trp_status read(struct trp_composition *c, struct trp_error *err)
         r->common = trp_route_file_common(c->file);
         r->lists = trp_route_file_lists(c->file, &r->lists_n);
     }
+    r->labels = c->labels;
     if (is_triton)
         return trp_pipeline_read_triton(r, c->at, err);
     if (strcmp(kind, "ensemble") == 0)
@@ -305,7 +306,9 @@ static trp_status copy_order(struct trp_composition *c, const struct trp_composi
     c->text = trp_arena_dup(&c->arena, order->text);
     struct trp_node *copy = trp_node_dup(&c->arena, order->at);
     c->at = copy;
-    if (!c->target.name.ptr || !c->place.ptr || !c->text.ptr || !copy)
+    c->labels = order->labels ? trp_node_dup(&c->arena, order->labels) : NULL;
+    if (!c->target.name.ptr || !c->place.ptr || !c->text.ptr || !copy ||
+        (order->labels && !c->labels))
         return no_memory(err);
     copy->next = NULL;
     return trp_ok();
@@ -464,7 +467,8 @@ trp_status trp_composition_create(const struct trp_alloc *alloc, const struct tr
 trp_status trp_composition_again(const struct trp_composition *c,
                                  struct trp_composition **out_composition, struct trp_error *err)
 {
-    const struct trp_composition_order order = { c->target.name, c->kind, c->at, c->file, c->text };
+    const struct trp_composition_order order = { c->target.name, c->kind, c->at,
+                                                 c->file,        c->text, c->labels };
     return trp_composition_create(c->alloc, c->env, &order, out_composition, err);
 }
 

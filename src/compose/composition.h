@@ -23,11 +23,13 @@ struct trp_composition_order {
     const struct trp_node *at;
     struct trp_route_file *file; /* whose lists and time zone its conditions have; NULL: none */
     struct trp_str text; /* of the file that it is written in; empty: it is that of `file` */
+    /* Of "ensemble_scheduling": a text for each output whose classes it names; NULL: none. */
+    const struct trp_node *labels;
 };
 
 /* Reads it: what is written is understood, but compared with nothing yet.
- *   Owns  : one reference for the caller; `at`, text and name are copied, the file is retained;
- *           alloc and env are borrowed until the last reference goes.
+ *   Owns  : one reference for the caller; what is written is copied, the file is retained; alloc
+ *           and env are borrowed until the last reference goes.
  *   Thread: control.
  *   Errors: INVALID_ARGUMENT with file:line; TOO_LARGE; OUT_OF_MEMORY. */
 trp_status trp_composition_create(const struct trp_alloc *alloc, const struct trp_cook_env *env,

@@ -387,6 +387,16 @@ static void fail_output(struct trp_cook *k, const struct trp_recipe_output *o)
     fail(k, NULL, &err);
 }
 
+/* Triton's ensembles may name them, whatever their steps' models say. */
+static void name_own_classes(const struct trp_cook *k, uint32_t output, struct trp_call_tensor *out)
+{
+    const struct trp_io *io = &k->recipe->signature.outputs[output];
+    if (io->labels_n == 0 || !k->recipe->labels)
+        return;
+    out->labels = io->labels;
+    out->labels_n = io->labels_n;
+}
+
 /* Every wanted output, as a view of what lies in a kept child. */
 static void answer(struct trp_cook *k)
 {
@@ -405,6 +415,7 @@ static void answer(struct trp_cook *k)
         outputs[i] = *k->tensors[tensor];
         outputs[i].name = w->name;
         outputs[i].tensor.release = NULL;
+        name_own_classes(k, w->index, &outputs[i]);
         outputs[i].region = w->region;
         outputs[i].region_offset = w->region_offset;
         outputs[i].region_bytes = w->region_bytes;

@@ -189,17 +189,20 @@ static trp_status check_folder(const struct trp_node *tree, const char *kind, st
     return trp_ok();
 }
 
-trp_status trp_cookbook_read_folder(struct trp_cookbook *b, struct trp_str name,
-                                    const struct trp_node *tree, struct trp_str text,
+trp_status trp_cookbook_read_folder(struct trp_cookbook *b,
+                                    const struct trp_cookbook_folder *folder,
                                     struct trp_route_file *file, struct trp_error *err)
 {
-    const char *kind = trp_model_definition_kind(tree);
+    const char *kind = trp_model_definition_kind(folder->tree);
+    struct trp_composition_order order = {
+        .name = folder->name, .kind = kind, .at = folder->tree, .file = file, .text = folder->text
+    };
     if (strcmp(kind, "ensemble_scheduling") == 0) {
-        const struct trp_composition_order order = { name, kind, tree, file, text };
+        order.labels = folder->labels;
         return add(b, &order, err);
     }
-    TRP_CHECK(check_folder(tree, kind, err));
-    const struct trp_composition_order order = { name, kind, trp_node_get(tree, kind), file, text };
+    TRP_CHECK(check_folder(folder->tree, kind, err));
+    order.at = trp_node_get(folder->tree, kind);
     return add(b, &order, err);
 }
 

@@ -21,8 +21,14 @@ struct trp_cookbook_opts {
     struct trp_cook_env env;
 };
 
-/* Makes an empty one, and reads into it: a section of routes.yaml, a folder's whole configuration
- * (`text`: of its file, for messages; may be empty).
+struct trp_cookbook_folder { /* one whose file says that it is a composition */
+    struct trp_str name;
+    const struct trp_node *tree;   /* all of its configuration */
+    struct trp_str text;           /* the same as it is written, for messages; may be empty */
+    const struct trp_node *labels; /* of its outputs, as the listing has them; NULL: none */
+};
+
+/* Makes an empty one, and reads into it: a section of routes.yaml, the configuration of a folder.
  * Its compositions live on as long as somebody retains them.
  *   Owns  : the caller destroys; opts are borrowed, what is read is copied; the file is kept for
  *           its lists and time zone (NULL: there are none).
@@ -33,8 +39,8 @@ trp_status trp_cookbook_create(const struct trp_cookbook_opts *opts, struct trp_
                                struct trp_error *err);
 trp_status trp_cookbook_read_section(struct trp_cookbook *b, const struct trp_node *at,
                                      struct trp_route_file *file, struct trp_error *err);
-trp_status trp_cookbook_read_folder(struct trp_cookbook *b, struct trp_str name,
-                                    const struct trp_node *tree, struct trp_str text,
+trp_status trp_cookbook_read_folder(struct trp_cookbook *b,
+                                    const struct trp_cookbook_folder *folder,
                                     struct trp_route_file *file, struct trp_error *err);
 void trp_cookbook_destroy(struct trp_cookbook *b); /* accepts NULL */
 

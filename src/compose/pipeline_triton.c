@@ -7,6 +7,7 @@
 
 #include "compose/pipeline.h"
 #include "conf/model_schema.h"
+#include "life/labels.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
@@ -160,6 +161,10 @@ static trp_status declare_side(struct trp_recipe *r, const struct trp_node *list
         if (!is_within(&io, &known[place]))
             return fail_declared(at, &io, &known[place], err);
         merge(&io, &known[place], batch_max > 0);
+        const struct trp_node *labels =
+            is_input || !r->labels ? NULL : trp_node_get_str(r->labels, io.name);
+        if (labels)
+            TRP_CHECK(trp_labels_split(r->arena, labels->v.s, &io, err));
         tensors[ios_n] = is_input ? r->inputs[place] : 0;
         ios[ios_n++] = io;
     }

@@ -109,6 +109,9 @@ struct trp_recipe {
     uint32_t steps_n, tensors_n, outputs_n;
     /* Triton's whole tree, which says inputs and outputs itself; NULL: they are deduced. */
     const struct trp_node *declared;
+    /* The same: the names of the classes of its outputs, a text each with one a line, under their
+     * names; NULL: those of whoever makes them. */
+    const struct trp_node *labels;
     const struct trp_route_common *common; /* zone and lists of conditions; NULL: UTC, none */
     const struct trp_str *lists;           /* their names */
     uint32_t lists_n;

@@ -32,6 +32,20 @@ static uint32_t split_lines(struct trp_str text, struct trp_str *out)
     return n;
 }
 
+trp_status trp_labels_split(struct trp_arena *arena, struct trp_str text, struct trp_io *io,
+                            struct trp_error *err)
+{
+    const uint32_t lines = count_lines(text);
+    if (lines > LABELS_MAX)
+        return trp_fail(err, TRP_TOO_LARGE, "more than %u labels", LABELS_MAX);
+    struct trp_str *labels = trp_arena_get(arena, ((size_t)lines + 1) * sizeof *labels);
+    if (!labels)
+        return trp_fail(err, TRP_OUT_OF_MEMORY, "labels");
+    io->labels = labels;
+    io->labels_n = split_lines(text, labels);
+    return trp_ok();
+}
+
 static trp_status read_labels(struct trp_arena *arena, struct trp_str path, uint64_t bytes_max,
                               struct trp_io *io, struct trp_error *err)
 {
@@ -46,15 +60,8 @@ static trp_status read_labels(struct trp_arena *arena, struct trp_str path, uint
     TRP_CHECK(st);
     const struct trp_str text = trp_arena_dup(arena, trp_str_make(read, len));
     trp_alloc_free(arena->alloc, read);
-    const uint32_t lines = text.ptr ? count_lines(text) : 0;
-    if (lines > LABELS_MAX)
-        return trp_fail(err, TRP_TOO_LARGE, "more than %u labels", LABELS_MAX);
-    struct trp_str *labels = trp_arena_get(arena, ((size_t)lines + 1) * sizeof *labels);
-    if (!text.ptr || !labels)
-        return trp_fail(err, TRP_OUT_OF_MEMORY, "labels");
-    io->labels = labels;
-    io->labels_n = split_lines(text, labels);
-    return trp_ok();
+    return text.ptr ? trp_labels_split(arena, text, io, err)
+                    : trp_fail(err, TRP_OUT_OF_MEMORY, "labels");
 }
 
 static struct trp_io *find_output(const struct trp_signature *s, struct trp_io *outputs,

@@ -1,5 +1,5 @@
 /* life/labels.h - the names of classes, read from a file.
- * Answers "what is number 3 of this output called?".  Private to this room. */
+ * Answers "what is number 3 of this output called?".  For loads, and for what is made of models. */
 #ifndef TRP_LABELS_H
 #define TRP_LABELS_H
 
@@ -19,5 +19,12 @@
 trp_status trp_labels_attach(struct trp_arena *arena, struct trp_str folder,
                              const struct trp_node *config, uint64_t bytes_max,
                              struct trp_signature *signature, struct trp_error *err);
+
+/* Hangs the lines of a text at an output, in the same way.
+ *   Owns  : the list lives in `arena`; what it names is borrowed from the text.
+ *   Thread: any.
+ *   Errors: TOO_LARGE (1,000,000 labels), OUT_OF_MEMORY. */
+trp_status trp_labels_split(struct trp_arena *arena, struct trp_str text, struct trp_io *io,
+                            struct trp_error *err);
 
 #endif

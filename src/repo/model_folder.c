@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
+#include "conf/model_schema.h"
 #include "repo/digest.h"
 #include "repo/manifest.h"
 
@@ -258,6 +260,74 @@ static trp_status take_config(struct scan *s, struct trp_error *err)
     return trp_ok();
 }
 
+/* ---- labels of what is made of models ---- */
+
+static trp_status read_label_file(struct scan *s, struct trp_str file, struct trp_str *out_text,
+                                  struct trp_error *err)
+{
+    struct trp_arena *arena = s->walk->arena;
+    struct trp_str path;
+    char *text;
+    size_t len;
+    TRP_CHECK(trp_repo_inside(s->model->folder, file, arena, &path, err));
+    const trp_status st = trp_file_read(arena->alloc, path.ptr,
+                                        (size_t)s->walk->opts->config_bytes_max, &text, &len, err);
+    if (st.code == TRP_TOO_LARGE) {
+        trp_error_within(err, "limits.config_bytes");
+        err->limit = TRP_LIMIT_CONFIG;
+    }
+    TRP_CHECK(st);
+    *out_text = trp_arena_dup(arena, trp_str_make(text, len));
+    trp_alloc_free(arena->alloc, text);
+    return out_text->ptr ? trp_ok() : no_memory(err);
+}
+
+static trp_status read_label_files(struct scan *s, const struct trp_node *outputs,
+                                   struct trp_node *to, struct trp_error *err)
+{
+    const struct trp_str none = { 0 };
+    for (const struct trp_node *o = outputs ? outputs->first : NULL; o; o = o->next) {
+        const struct trp_str file = trp_node_str(o, "label_filename", none);
+        const struct trp_str name = trp_node_str(o, "name", none);
+        struct trp_error own = { 0 };
+        struct trp_str text;
+        if (file.len == 0)
+            continue;
+        if (trp_failed(read_label_file(s, file, &text, &own)))
+            return trp_node_fail(o, err, (enum trp_code)own.status.code,
+                                 "labels of output '%.*s': %s", TRP_STR(name), own.text);
+        struct trp_node *n = trp_node_add(s->walk->arena, to, name, TRP_NODE_STR);
+        if (!n)
+            return no_memory(err);
+        n->v.s = text;
+    }
+    return trp_ok();
+}
+
+/* Of a model whoever loads it reads them; what is made of models is not loaded.  What is wrong with
+ * the tree is told by whoever reads all of it. */
+static trp_status take_label_files(struct scan *s, struct trp_error *err)
+{
+    struct trp_repo_model *m = s->model;
+    struct trp_arena *arena = s->walk->arena;
+    struct trp_error own = { 0 };
+    struct trp_node *tree;
+    if (strcmp(trp_model_definition_kind(m->definition), "ensemble_scheduling") != 0 ||
+        trp_failed(trp_schema_normalise(arena, &trp_model_config_message, m->definition, NULL, NULL,
+                                        &tree, &own)))
+        return trp_ok();
+    struct trp_node *labels = trp_arena_zeroed(arena, 1, sizeof *labels);
+    if (!labels)
+        return no_memory(err);
+    labels->kind = TRP_NODE_MAP;
+    const trp_status st = read_label_files(s, trp_node_get(tree, "output"), labels, &own);
+    m->labels = labels->first ? labels : NULL;
+    if (!trp_failed(st))
+        return trp_ok();
+    m->labels_why = trp_arena_dup(arena, trp_str_of(own.text));
+    return m->labels_why.ptr ? trp_ok() : no_memory(err);
+}
+
 /* ---- the model file ---- */
 
 /* The names to look for, most likely first. */
@@ -497,10 +567,12 @@ trp_status trp_model_folder_read(struct trp_repo_walk *w, struct trp_repo_model 
         return no_memory(err);
     TRP_CHECK(trp_dir_each(w->path, FILES_MAX, scan_entry, &s, err));
     TRP_CHECK(take_config(&s, err));
-    if (m->definition)
+    if (m->definition) {
+        TRP_CHECK(take_label_files(&s, err));
         return trp_fail(err, TRP_FAILED_PRECONDITION,
                         "'%.*s' is no model: its configuration declares '%s'", TRP_STR(m->name),
                         trp_model_definition_kind(m->definition));
+    }
     TRP_CHECK(take_versions(&s, err));
     TRP_CHECK(check_labels(&s, err));
     if (s.numbers_n && s.stray && m->peek.default_file.len == 0)

@@ -33,8 +33,12 @@ struct trp_repo_model {
      * load it as one.  NULL: a model. */
     const struct trp_node *definition;
     struct trp_str definition_text; /* all of that file: for whoever shows where a mistake is */
-    struct trp_model_config peek;   /* backend, default_file, versions, load */
-    struct trp_str warnings;        /* "file:line: ..." per line */
+    /* Of Triton's ensembles: the text of the label_filename of each output that has one, under its
+     * name (NULL: none has); why one could not be read (empty: all could). */
+    const struct trp_node *labels;
+    struct trp_str labels_why;
+    struct trp_model_config peek; /* backend, default_file, versions, load */
+    struct trp_str warnings;      /* "file:line: ..." per line */
     struct trp_error
         error; /* status OK: usable; else why not (a broken model never hides the others) */
     struct trp_repo_version *versions; /* those that the version policy wants, ascending */

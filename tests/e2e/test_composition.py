@@ -811,3 +811,51 @@ def test_classes_have_the_names_that_the_models_give_them(serve, repository, nam
             assert reply.shape == (2, 1), "one of each row"
             words = [text.decode().split(":") for text in reply.reshape(-1)]
             assert [w[1:] for w in words] == [["2", "blue"], ["1", "green"]], (kind, words)
+
+
+NAMED = """\
+platform: "ensemble"
+max_batch_size: 8
+input { name: "x" data_type: TYPE_FP32 dims: 3 }
+output { name: "y" data_type: TYPE_FP32 dims: 3 label_filename: "animals.txt" }
+output { name: "plain" data_type: TYPE_FP32 dims: 3 }
+ensemble_scheduling { step [
+  { model_name: "a" model_version: -1 input_map { key: "x" value: "x" } output_map { key: "y" value: "y" } },
+  { model_name: "a" model_version: -1 input_map { key: "x" value: "x" } output_map { key: "y" value: "plain" } }
+] }
+"""
+
+
+def test_tritons_ensembles_name_the_classes_of_their_own_outputs(serve, repository):
+    """As Triton does: before the names that the step's model gives; a file that is not there leaves the ensemble out, one that changes is read again."""
+    repository.write("a/model.echo", LABELLED)
+    repository.write("a/model.yaml", "max_batch_size: 8\n")
+    repository.write("zoo/config.pbtxt", NAMED)
+    repository.write("zoo/animals.txt", "ant\nbee\r\ncow\n")
+    repository.write("none/config.pbtxt", NAMED)
+    repository.write("out/config.pbtxt", NAMED.replace("animals.txt", "../zoo/animals.txt"))
+    repository.write("routes.yaml", "routes: { way: [ { use: zoo, timeout: 100s } ] }\npipelines:\n  outer: { steps: [ { model: zoo, inputs: { x: x }, "
+                     "outputs: { y: y, plain: plain } } ], outputs: [y, plain] }\n")
+    server = serve(repository.path, settings={"repository.watch": "poll", "repository.poll": "100ms", "repository.settle": "50ms"}).wait_ready("a")
+    wait_for(server, "zoo", "way", "outer")
+    x = np.array([[0.1, 0.2, 0.7], [0.1, 0.95, 0.05]], dtype=np.float32)
+
+    def classes(client, name, output):
+        module = triton_http if isinstance(client, triton_http.InferenceServerClient) else triton_grpc
+        value = module.InferInput("x", [2, 3], "FP32")
+        value.set_data_from_numpy(x)
+        reply = client.infer(name, [value], outputs=[module.InferRequestedOutput(output, class_count=1)]).as_numpy(output)
+        return [text.decode().split(":")[2] for text in reply.reshape(-1)]
+    with clients(server) as both:
+        for client in both.values():
+            for name in ("zoo", "way", "outer"):
+                assert classes(client, name, "y") == ["cow", "bee"], name
+                assert classes(client, name, "plain") == ["blue", "green"], name
+        for name, why in (("none", "labels of output 'y'"), ("out", "labels of output 'y'")):
+            assert server.get(f"/v2/models/{name}/ready")[0] != 200
+            assert why in names(server)[name]["reason"]
+        repository.write("zoo/animals.txt", "ape\nboa\ncat\n")
+        server.wait(lambda: classes(both["http"], "zoo", "y") == ["cat", "boa"], "the file to be read again")
+        repository.write("none/animals.txt", "asp\nbat\ncod\n")
+        wait_for(server, "none")
+        assert classes(both["grpc"], "none", "y") == ["cod", "bat"]

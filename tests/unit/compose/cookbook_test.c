@@ -393,8 +393,10 @@ static void read_written(const char *text, bool is_folder)
     if (is_folder) {
         assert_false(trp_failed(
             trp_node_from_yaml(&fx.arena, trp_str_of(text), "e/model.yaml", 1000, &tree, &fx.err)));
-        assert_false(trp_failed(trp_cookbook_read_folder(fx.book, TRP_STR_LIT("e"), tree,
-                                                         trp_str_of(text), file, &fx.err)));
+        const struct trp_cookbook_folder folder = { .name = TRP_STR_LIT("e"),
+                                                    .tree = tree,
+                                                    .text = trp_str_of(text) };
+        assert_false(trp_failed(trp_cookbook_read_folder(fx.book, &folder, file, &fx.err)));
     }
     trp_route_file_unref(file);
 }

@@ -437,8 +437,8 @@ static trp_status read_triton(const char *text, const char *name)
     struct trp_node *root;
     TRP_CHECK(
         trp_node_from_pbtxt(&fx.arena, trp_str_of(text), "config.pbtxt", 1000, &root, &fx.err));
-    TRP_CHECK(
-        trp_cookbook_read_folder(fx.book, trp_str_of(name), root, TRP_STR_LIT(""), NULL, &fx.err));
+    const struct trp_cookbook_folder folder = { .name = trp_str_of(name), .tree = root };
+    TRP_CHECK(trp_cookbook_read_folder(fx.book, &folder, NULL, &fx.err));
     const struct trp_route_check check = { .known = fixture_known, .signature = fixture_signature };
     return trp_cookbook_check(fx.book, &check, &fx.err);
 }
@@ -465,6 +465,37 @@ static void tritons_ensembles_are_read_unchanged(void **state)
     assert_true(trp_composition_next_name(c, &cursor, &name));
     assert_true(trp_str_is(name, "six"));
     assert_false(trp_composition_next_name(c, &cursor, &name));
+}
+
+/* Before those of the model that makes it, also where another one asks it. */
+static void tritons_ensembles_name_the_classes_of_their_outputs(void **state)
+{
+    (void)state;
+    struct trp_node *root, *labels;
+    fake("six")->signature = &fake_coloured;
+    for (int has_labels = 0; has_labels <= 1; has_labels++) {
+        trp_cookbook_destroy(fx.book);
+        assert_false(trp_failed(trp_cookbook_create(&fx.opts, &fx.book, &fx.err)));
+        assert_false(trp_failed(trp_node_from_pbtxt(&fx.arena, trp_str_of(triton), "config.pbtxt",
+                                                    1000, &root, &fx.err)));
+        assert_false(trp_failed(trp_node_from_yaml(&fx.arena,
+                                                   TRP_STR_LIT("OUT: \"ant\\nbee\\r\\ncow\\n\\n\""),
+                                                   "labels", 1000, &labels, &fx.err)));
+        const struct trp_cookbook_folder folder = { .name = TRP_STR_LIT("chain"),
+                                                    .tree = root,
+                                                    .labels = has_labels ? labels : NULL };
+        assert_false(trp_failed(trp_cookbook_read_folder(fx.book, &folder, NULL, &fx.err)));
+        fixture_serve("pipelines:\n  outer: { steps: [{ model: chain, inputs: { IN: x }, outputs: "
+                      "{ OUT: y } }], outputs: [y] }\n");
+        struct trp_call *call = fixture_ask("outer", x, 1);
+        assert_int_equal(call->error.status.code, TRP_OK);
+        assert_int_equal(call->outputs[0].labels_n, 3);
+        assert_true(trp_str_is(call->outputs[0].labels[0], has_labels ? "ant" : "red"));
+        assert_true(trp_str_is(call->outputs[0].labels[1], has_labels ? "bee" : "green"));
+        const struct trp_signature *s = trp_target_signature(fixture_target("chain"));
+        assert_int_equal(s->outputs[0].labels_n, has_labels ? 3 : 0);
+        fixture_give_back();
+    }
 }
 
 /* A text of `triton` replaced, and what is said of it. */
@@ -528,6 +559,7 @@ int main(void)
         TEST(one_that_makes_room_for_others_is_told_so),
         TEST(rows_are_asked_some_at_a_time),
         TEST(tritons_ensembles_are_read_unchanged),
+        TEST(tritons_ensembles_name_the_classes_of_their_outputs),
         TEST(tritons_mistakes_are_found_at_load),
     };
     return cmocka_run_group_tests_name("pipeline", tests, NULL, NULL);
