@@ -153,12 +153,17 @@ void trp_cook_step_failed(struct trp_cook *k, uint32_t step, const struct trp_er
     lose(k, step, why);
 }
 
+static void set_out(struct trp_cook *k, uint32_t i)
+{
+    k->steps[i].state = TRP_COOK_RUNS;
+    k->steps[i].begun_ns = trp_loop_now_ns(k->call->loop);
+}
+
 static void begin(struct trp_cook *k, uint32_t i)
 {
     struct trp_error err = { 0 };
     trp_status st;
-    k->steps[i].state = TRP_COOK_RUNS;
-    k->steps[i].begun_ns = trp_loop_now_ns(k->call->loop);
+    set_out(k, i);
     switch (k->recipe->steps[i].act) {
     case TRP_RECIPE_MODEL:
         st = trp_cook_ask(k, i, &err);
@@ -267,7 +272,7 @@ void trp_cook_weighed(struct trp_cook *k, uint32_t step, double least)
 static void weigh(struct trp_cook *k, uint32_t i)
 {
     struct trp_error err = { 0 };
-    k->steps[i].state = TRP_COOK_RUNS;
+    set_out(k, i);
     if (trp_failed(trp_cook_weigh(k, i, &err)))
         lose(k, i, &err);
 }

@@ -355,6 +355,7 @@ static inline struct trp_call *fixture_start(const char *name, void *x, int64_t 
                                               .data = x,
                                               .bytes = (uint64_t)rows * (fx.dtype ? 24 : 12) } };
     assert_false(trp_failed(fixture_find(NULL, 0, &sought, &target, &release, &fx.err)));
+    TRP_ASSERT(target != NULL);
     if (fx.wanted) {
         call->wanted = trp_arena_zeroed(&call->arena, 1, sizeof *call->wanted);
         call->wanted[0].name = trp_str_of(fx.wanted);
