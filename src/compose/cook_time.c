@@ -5,15 +5,17 @@
  *
  * An answer that is ready at the deadline comes too late: there is the vote, what stands behind it,
  * in this recipe and in those that asked for it, and then the reply is encoded and sent.  How long
- * steps take is known from the requests before, and taken one and a half times; the reply gets a
- * tenth of the time that is left, of which a client's own clock, which began before ours, takes its
- * part.  Of a time that is too short for all this a quarter is the members', because what is known
- * may be wrong. */
+ * steps take is known from the requests before, and taken one and a half times.  The reply gets a
+ * tenth of the time that is left, 2 to 50 ms, and a fiftieth at least: gRPC's clients round the
+ * time that they name up by as much as one in a hundred (10.01 s is sent as 10.1 s), and count
+ * their own from before they sent it.  Of a time that is too short for all this a quarter is the
+ * members', because what is known may be wrong. */
 #include "compose/cook_state.h"
 
 #define REPLY_SHARE 10
 #define REPLY_NS_MIN TRP_MS(2)
 #define REPLY_NS_MAX TRP_MS(50)
+#define ROUNDED_SHARE 50
 #define LEVEL_NS TRP_MS(1) /* who asks hears of an answer before he counts whoever gives it late */
 
 static int64_t took_ns(const struct trp_recipe *r, uint32_t step)
@@ -58,6 +60,7 @@ int64_t trp_cook_late_ns(const struct trp_cook *k, uint32_t step, int64_t now_ns
     int64_t reply_ns = left_ns / REPLY_SHARE;
     reply_ns = reply_ns < REPLY_NS_MIN ? REPLY_NS_MIN : reply_ns;
     reply_ns = reply_ns > REPLY_NS_MAX ? REPLY_NS_MAX : reply_ns;
+    reply_ns = reply_ns < left_ns / ROUNDED_SHARE ? left_ns / ROUNDED_SHARE : reply_ns;
     int64_t needs_ns = k->call->spare_ns + took_ns(k->recipe, step) + reply_ns;
     needs_ns += k->rest_ns ? k->rest_ns[step] : 0;
     needs_ns = needs_ns > left_ns / 4 * 3 ? left_ns / 4 * 3 : needs_ns;
