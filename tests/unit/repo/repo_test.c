@@ -508,6 +508,37 @@ static void what_a_model_names_must_lie_beside_it(void **state)
     }
 }
 
+#define ENSEMBLE(file)                                                        \
+    "platform: \"ensemble\"\noutput { name: \"y\" label_filename: \"" file    \
+    "\" }\noutput { name: \"z\" }\nensemble_scheduling { step { model_name: " \
+    "\"a\" } }\n"
+
+/* What is made of models is not loaded, so the list has what it names. */
+static void labels_of_ensembles_come_with_the_list(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "repo/good/config.pbtxt", ENSEMBLE("l.txt"));
+    put(f, "repo/good/l.txt", "ant\nbee\n");
+    put(f, "repo/lacks/config.pbtxt", ENSEMBLE("l.txt"));
+    put(f, "repo/leaves/config.pbtxt", ENSEMBLE("../good/l.txt"));
+    list(f);
+    const struct trp_repo_model *good = get(f, "good");
+    assert_non_null(good->definition);
+    assert_int_equal(good->error.status.code, TRP_FAILED_PRECONDITION);
+    assert_int_equal(good->labels_why.len, 0);
+    assert_non_null(good->labels);
+    assert_true(trp_str_is(good->labels->first->key, "y"));
+    assert_true(trp_str_is(good->labels->first->v.s, "ant\nbee\n"));
+    assert_null(good->labels->first->next);
+    static const char *const bad[] = { "lacks", "leaves" };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        const struct trp_repo_model *m = get(f, bad[i]);
+        assert_non_null(m->definition);
+        assert_null(m->labels);
+        assert_non_null(strstr(m->labels_why.ptr, "config.pbtxt:2: labels of output 'y': "));
+    }
+}
+
 static void a_thousand_models_are_listed_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -549,6 +580,7 @@ int main(void)
         WITH_FOLDER(a_name_that_is_none_is_refused_before_the_disk_is_asked),
         WITH_FOLDER(an_absent_repository_is_said_so),
         WITH_FOLDER(what_a_model_names_must_lie_beside_it),
+        WITH_FOLDER(labels_of_ensembles_come_with_the_list),
         WITH_FOLDER(a_thousand_models_are_listed_at_once),
     };
     return cmocka_run_group_tests_name("repo", tests, NULL, NULL);
