@@ -113,8 +113,9 @@ static struct folder *make_folder(struct trp_settled_folders *f, const struct tr
     return made;
 }
 
-/* As the listing would show it, had it not changed. */
-static trp_status show_old(struct sight *s, const struct folder *old, struct trp_error *err)
+/* As the listing would show it, had it not changed.  Class names are those that lie there by now. */
+static trp_status show_old(struct sight *s, const struct folder *old,
+                           const struct trp_repo_model *now, struct trp_error *err)
 {
     struct trp_arena *arena = &s->f->arena;
     struct trp_node *tree = NULL, *definition = NULL;
@@ -131,7 +132,8 @@ static trp_status show_old(struct sight *s, const struct folder *old, struct trp
                                   .root = old->root,
                                   .rank = old->rank,
                                   .definition = definition,
-                                  .definition_text = text };
+                                  .definition_text = text,
+                                  .labels = now ? now->labels : NULL };
     s->shown[s->shown_n++] = m;
     return trp_ok();
 }
@@ -187,7 +189,7 @@ static trp_status judge(struct sight *s, struct folder *old, struct trp_repo_mod
         keep(s, old);
     else
         s->folders[s->n++] = waiting;
-    return waiting->digest == TRP_STEADY_ABSENT ? trp_ok() : show_old(s, waiting, err);
+    return waiting->digest == TRP_STEADY_ABSENT ? trp_ok() : show_old(s, waiting, m, err);
 }
 
 /* ---- all of them ---- */
