@@ -19,6 +19,8 @@
 
 #ifdef TRP_TORTURE
 #define MANY 20u /* each allocation of all this fails in turn */
+#elif defined(TRP_SANITIZED)
+#define MANY 2000u /* what must not be done for each of all shows in seconds */
 #else
 #define MANY TRP_DIRECTORY_MAX
 #endif
