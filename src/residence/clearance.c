@@ -133,6 +133,7 @@ static void add_shares(struct trp_clearance *c, struct trp_resident *to, const s
         if (h->last_guest == c->who.n)
             continue;
         h->last_guest = c->who.n;
+        TRP_ASSERT(c->refs != NULL); /* make_tables() counted this one */
         c->refs[c->refs_n++] = h->index;
         to->shared_n++;
     }
