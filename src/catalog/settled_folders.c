@@ -113,7 +113,7 @@ static struct folder *make_folder(struct trp_settled_folders *f, const struct tr
     return made;
 }
 
-/* As the listing would show it, had it not changed.  Class names are those that lie there by now. */
+/* As the listing would show it, had it not changed; class names are those that lie there now. */
 static trp_status show_old(struct sight *s, const struct folder *old,
                            const struct trp_repo_model *now, struct trp_error *err)
 {
