@@ -84,6 +84,10 @@ class Server:
             asked = time.monotonic()
             waited += min(asked - slept, 1.0)
 
+    def wait_logged(self, words):
+        """Until these stand in the log, which is read behind the server's back."""
+        self.wait(lambda: words in self.log(), f"the log to say {words!r}")
+
     def request(self, method, path, body=None, headers=None, timeout=60):
         """One request with the standard library: (status, body bytes, headers)."""
         request = urllib.request.Request(f"http://{self.url}{path}", data=body, method=method, headers=headers or {})

@@ -471,7 +471,7 @@ def test_a_model_that_is_named_at_start_must_be_there(serve, repository):
         assert re.search(r"^truncated .*FAILED", troupe("ls", server=server), re.M)
     server = serve(repository.path, "--load-model", "sclar", "--exit-on-error=false")
     server.wait_ready("scalar")
-    assert "no model 'sclar'" in server.log()
+    server.wait_logged("no model 'sclar'")
 
 
 @pytest.mark.parametrize("mode, words", [("off", "troupe load MODEL"), ("poll", "by themselves"), ("notify", "by themselves")])

@@ -38,7 +38,7 @@ def test_out_of_descriptors_and_back(serve, repository):
     seen = value(page(here), counter)
     assert 1 <= seen <= (time.monotonic() - begun) * 11 + 2  # ten times a second, not as often as it can
     assert cpu_seconds(pid) - used < 1
-    assert "cannot accept connections: Too many open files" in server.log()
+    server.wait_logged("cannot accept connections: Too many open files")
     assert server.log().count("cannot accept connections") == 1
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     for line in waiting:

@@ -241,7 +241,7 @@ def test_thrashing_is_said_with_the_bytes_that_would_end_it(serve_few, repositor
         runner.join()
     assert server.metric("troupe_evicted_returns_total") >= 3
     assert SIZE // 2 <= server.metric("troupe_memory_cure_bytes") <= 6 * SIZE
-    assert "memory is too small for what is asked for" in server.log()
+    server.wait_logged("memory is too small for what is asked for")
 
 
 def private_bytes(server):

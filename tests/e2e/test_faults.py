@@ -43,7 +43,7 @@ def test_a_store_on_a_full_disk_is_done_without(serve, repository, store):
     server = serve(repository.path, settings=settings(store), prefix=mounted(f"mount -t tmpfs -o size=400k none {store}"))
     server.wait_ready("magika")
     prepared(server, 1, "failed")
-    assert "No space left on device" in server.log()
+    server.wait_logged("No space left on device")
     ask(server)
     reload(server)
     ask(server)
@@ -59,7 +59,8 @@ def test_a_read_only_store_is_done_without(serve, repository, store):
     server.stop()
     server = serve(repository.path, settings=settings(store),
                    prefix=mounted(f"mount --bind {store} {store}; mount -o remount,ro,bind {store}")).wait_ready("magika")
-    assert "serving without a store" in server.log() and "Read-only file system" in server.log()
+    server.wait_logged("serving without a store")
+    server.wait_logged("Read-only file system")
     ask(server)
 
 

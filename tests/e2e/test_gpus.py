@@ -84,7 +84,8 @@ def test_cuda_is_looked_for_when_a_model_asks_for_it(serve, repository):
     server = serve_with(serve, repository).wait_ready("plain")
     assert b"troupe_device_memory_bytes{" not in server.get("/metrics")[1] and "Fake GPU" not in server.log()
     model(repository, "m", "instance_group: [{kind: KIND_AUTO}]\n")
-    assert load(server, "m")[0] == 200 and "gpu0 is Fake GPU A" in server.log()
+    assert load(server, "m")[0] == 200
+    server.wait_logged("gpu0 is Fake GPU A")
     assert one(server, "m")["devices"] == ["gpu0", "gpu1"]
 
 

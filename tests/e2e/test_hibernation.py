@@ -110,7 +110,8 @@ def test_it_is_woken_once_for_all_who_ask_at_once(serve, repository, prepare):
     assert blob_pss(server) >= 0.9 * m.bytes
     assert server.metric("troupe_account_bytes", account="shared") == m.bytes
     assert one(server, "m")["wake_seconds"] >= 0
-    assert "woke 'm' in" in server.log() and "hibernating 'm': no request for" in server.log()
+    server.wait_logged("woke 'm' in")
+    server.wait_logged("hibernating 'm': no request for")
 
 
 @skip_thread_sanitizer

@@ -152,7 +152,7 @@ def test_of_several_repositories_the_first_that_has_a_name_serves_it(serve, repo
     assert np.array_equal(ask(server, "both")[0], X)
     assert np.array_equal(ask(server, "shared")[0], -X) and np.array_equal(ask(server, "last")[0], -X)
     assert load(server, "both")[0] == 200 and np.array_equal(ask(server, "both")[0], X)
-    assert f"model 'both' is served from {repository.path}; the one in {second} is not" in server.log()
+    server.wait_logged(f"model 'both' is served from {repository.path}; the one in {second} is not")
     shutil.rmtree(repository.path / "both")
     server.wait(lambda: np.array_equal(ask(server, "both")[0], -X), "the one that was hidden")
     (third / "new/1").mkdir(parents=True)

@@ -404,7 +404,7 @@ def test_a_model_goes_when_nobody_asks_for_it_and_comes_back(serve, repository):
         server.wait(lambda: index(server)["idle/1"] == ("READY", "on demand"), "it to be cold again")
         assert json.loads(server.get("/v2/models/idle")[1])["inputs"][0]["name"] == "x"
     assert index(server)["pinned/1"] == index(server)["stays/1"] == ("READY", "")
-    assert "letting 'idle' go: no request for" in server.log()
+    server.wait_logged("letting 'idle' go: no request for")
     assert loads(server) == 4
 
 

@@ -54,7 +54,8 @@ def test_the_first_load_is_plain_and_the_next_one_maps(serve, repository, store)
     assert server.metric("troupe_account_bytes", account="weights") < plain_bytes / 4
     server.stop()
     server = serve(repository.path, settings=settings(store)).wait_ready("magika")
-    assert server.metric("troupe_model_loads_mapped_total") == 1 and " mapped (onnxruntime)" in server.log()
+    assert server.metric("troupe_model_loads_mapped_total") == 1
+    server.wait_logged(" mapped (onnxruntime)")
     ask(server)
 
 
@@ -105,7 +106,8 @@ def test_a_damaged_blob_is_noticed_and_prepared_anew(serve, repository, store, d
         victim.write_bytes(content[:-1] if damage == "cut" else content)
     server = serve(repository.path, settings=settings(store)).wait_ready("magika")
     ask(server)
-    assert server.metric("troupe_model_loads_mapped_total") == 0 and "is not used any more" in server.log()
+    assert server.metric("troupe_model_loads_mapped_total") == 0
+    server.wait_logged("is not used any more")
     prepared(server, 1)
     server.stop()
     server = serve(repository.path, settings=settings(store)).wait_ready("magika")
@@ -167,7 +169,7 @@ def test_a_blob_that_is_cut_while_requests_run_is_survived(serve, repository, st
         assert not asker.wrong
         assert all(victim.name in text or "chain" in text for _, text in asker.failed), asker.failed
     assert any(victim.name in text for asker in askers for _, text in asker.failed)
-    assert f"{victim.parent.name}/{victim.name} was cut short" in server.log()
+    server.wait_logged(f"{victim.parent.name}/{victim.name} was cut short")
     ask(server)
     prepared(server, 1)  # and prepared again
     server.stop()
@@ -268,7 +270,7 @@ def test_the_store_keeps_within_its_size(serve, repository, store):
 def test_a_small_model_is_not_worth_it(serve, repository, store):
     repository.add(ROOT / "examples/models/digits_linear.onnx")
     server = serve(repository.path, settings=settings(store)).wait_ready("digits_linear")
-    assert "too small for preparing to pay" in server.log()
+    server.wait_logged("too small for preparing to pay")
     server.stop()
     assert not list((store / "made").iterdir()) and not list((store / "tmp").iterdir()) and not list((store / "leases").iterdir())
 
@@ -277,7 +279,7 @@ def test_a_store_that_cannot_be_used_is_said_and_done_without(serve, repository,
     (tmp_path / "file").write_text("in the way")
     repository.add(MAGIKA, "magika.onnx")
     server = serve(repository.path, settings=settings(tmp_path / "file/store")).wait_ready("magika")
-    assert "serving without a store" in server.log()
+    server.wait_logged("serving without a store")
     ask(server)
 
 

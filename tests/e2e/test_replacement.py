@@ -345,7 +345,7 @@ def test_an_end_that_takes_too_long_gives_up_and_says_so(tmp_path):
         assert time.monotonic() - began < 10 * SLOW
         thread.join()
         assert not isinstance(replies[0], tuple) or replies[0][0] == 503
-        assert "timeouts.drain" in server.log()
+        server.wait_logged("timeouts.drain")
 
 
 def test_a_second_signal_ends_the_server_at_once(tmp_path):

@@ -191,7 +191,7 @@ def test_a_wrong_configuration_is_refused_with_its_place_and_disturbs_nobody(ser
     server.wait_ready("well")
     [reason] = refusals(server, "well").values()
     assert words in reason
-    assert words in server.log(), "the log says it too"
+    server.wait_logged(words)
     status, reply = load(server, "m")
     assert status == 400 and words in reply["error"]
 
@@ -212,8 +212,8 @@ def test_a_key_that_does_nothing_yet_is_named_and_the_model_served(serve, reposi
     repository.write("y/model.yaml", "response_cache: {enable: true}\n")
     server = serve(repository.path)
     server.wait_ready("m", "y")
-    assert 'm/config.pbtxt:3: "priority" is understood but not acted upon yet' in server.log()
-    assert 'y/model.yaml:1: "response_cache" is understood but not acted upon yet' in server.log()
+    server.wait_logged('m/config.pbtxt:3: "priority" is understood but not acted upon yet')
+    server.wait_logged('y/model.yaml:1: "response_cache" is understood but not acted upon yet')
     assert config_of(server, "m")["optimization"]["priority"] == "PRIORITY_MAX", "it is kept"
 
 

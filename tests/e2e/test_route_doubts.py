@@ -36,11 +36,12 @@ def test_targets_that_take_unlike_numbers_of_rows_are_doubted_and_the_route_take
     server.wait(lambda: routes(server)["r"]["doubt"], "the doubt")
     assert words in routes(server)["r"]["doubt"] and not routes(server)["s"]["doubt"]
     assert config(server, "r")["max_batch_size"] == 4 and config(server, "s")["max_batch_size"] == 64
-    assert words in index(server)["r/1"][1] and words in server.log()
+    assert words in index(server)["r/1"][1]
+    server.wait_logged(words)
     assert words in command(server, "explain", "r", "x=[[1,2]]")
     assert "'few' takes at most 4 rows, and 'any' more: a request of more is answered without it" in index(server)["jury/1"][1]
     assert "it is in doubt: " in command(server, "explain", "jury", "x=[[1,2]]")
-    assert "ensemble 'jury' goes on: " in server.log()
+    server.wait_logged("ensemble 'jury' goes on: ")
     of_rows(repository, "few", 64)
     server.wait(lambda: not routes(server)["r"]["doubt"], "another version")
     assert config(server, "r")["max_batch_size"] == 64
@@ -74,9 +75,11 @@ def test_what_is_found_when_models_have_loaded_is_shown_where_it_is_written(serv
     repository.write("folder/model.yaml", "route:\n  - use: a\n    fallback: b\n")
     repository.write("jury/model.yaml", "ensemble:\n  members: { a: 1, b: 1 }\n  vote: mean\n")
     server = serve(repository.path, settings={"models.load": "explicit"}).wait_ready()
+    server.wait(lambda: "jury/1" in index(server), "the folders to be read")
     assert index(server)["jury/1"] == ("UNAVAILABLE", "jury/model.yaml:2: step 'a': nobody knows yet what 'a' takes")
     for name in "ab":
         assert load(server, name)[0] == 200
+    server.wait(lambda: all("^" in index(server)[f"{name}/1"][1] for name in ("rule", "folder", "pair", "jury")), "all to be looked at again")
     said = index(server)
     for name, words, caret in (
             ("rule", "routes.yaml:2:26: no input 'z'; there are x\n  inputs.z.max > 1\n", 9),
@@ -90,6 +93,7 @@ def test_what_is_found_when_models_have_loaded_is_shown_where_it_is_written(serv
         assert state == ("READY" if name in ("rule", "folder") else "UNAVAILABLE")
         assert words + " " * caret + "^" in reason, reason
         place, line = words.split("\n")[:2]
-        assert place in server.log() and f"troupe route: {line}\n" in server.log(), server.log()
+        server.wait_logged(place)
+        server.wait_logged(f"troupe route: {line}\n")
     status, reply = ask(server, "jury")
     assert status == 503 and "jury/model.yaml:2:20: step 'b'" in reply["error"], reply

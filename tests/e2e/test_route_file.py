@@ -163,8 +163,8 @@ def test_who_asks_a_model_that_leaves_says_so_until_it_is_back(started, reposito
     (repository.path / "good").rename(repository.path / ".good")
     server.process.send_signal(signal.SIGHUP)
     server.wait(lambda: "ensemble 'jury': 'good', which it asks, is not there any more" in server.log(), "a word of the ensemble")
-    assert "route 'r' goes on, and may not fit its targets: " in server.log(), server.log()
-    assert "2:30: 'good' is not there any more" in server.log()
+    server.wait_logged("route 'r' goes on, and may not fit its targets: ")
+    server.wait_logged("2:30: 'good' is not there any more")
     assert "'s'" not in server.log()
     for name in ("r", "jury"):
         state, reason = index(server)[f"{name}/1"]

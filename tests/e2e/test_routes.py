@@ -766,7 +766,7 @@ def test_a_folder_that_is_wrong_takes_nobody_else_away(serve, models):
     state, reason = index(server)["chooser/1"]
     assert state == "UNAVAILABLE" and "no model, route or composition 'nobody'" in reason
     assert "rule 1" in index(server)["r/1"][1] and index(server)["alone/1"] == ("READY", "")
-    assert "ensemble 'pair' is not taken up" in server.log()
+    server.wait_logged("ensemble 'pair' is not taken up")
     status, reply = ask(server, "pair")
     assert status == 503 and "did you mean 'mean'?" in reply["error"]
     assert ask(server, "r", {"n": 1})[0] == 503
